@@ -1,0 +1,67 @@
+"""Every error this package raises on purpose: one base class, one class a cause."""
+
+from __future__ import annotations
+
+
+class GeniusKitError(Exception):
+    """Base class: its message says what came, what was expected and what to do next."""
+
+
+class UnknownName(GeniusKitError):
+    """A benchmark, space, proposer, prompt or notebook that does not exist."""
+
+
+class InvalidArchitecture(GeniusKitError):
+    """An architecture of the wrong length, alphabet or form for its space."""
+
+
+class InvalidParameter(GeniusKitError):
+    """A setting or notebook parameter that is misspelt, out of range, or looks like a secret."""
+
+
+class DataMissing(GeniusKitError):
+    """A data file that is not on this machine; the message names both ways to get it."""
+
+
+class DataCorrupt(GeniusKitError):
+    """A data file whose SHA-256 or content is not the published one."""
+
+
+class PromptError(GeniusKitError):
+    """A prompt template with missing or unknown holes."""
+
+
+class JournalError(GeniusKitError):
+    """A journal that is damaged, locked by another process, or was written with other settings."""
+
+
+class ReplayMismatch(GeniusKitError):
+    """A replay was asked for something other than what was recorded."""
+
+
+class NotebookFailed(GeniusKitError):
+    """A notebook raised while it was executed headlessly."""
+
+
+class ModelError(GeniusKitError):
+    """One attempt to call a language model failed.
+
+    `cause` is a short stable word for the journal, `retryable` says whether the same request may succeed
+    later, `retry_after` is the wait in seconds that the server asked for, if it did, and `parameter` is the
+    request parameter that the server refused, if that was the cause.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cause: str,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        parameter: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.retryable = retryable
+        self.retry_after = retry_after
+        self.parameter = parameter
