@@ -1,0 +1,73 @@
+"""Shared fixtures: where the published files are, and a data folder that holds them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import genius_kit
+from genius_kit import data
+
+REPOSITORY = Path(genius_kit.__file__).resolve().parent.parent
+
+
+def _published_folder() -> Path | None:
+    """Return the first folder that holds every published file."""
+    named = os.environ.get("GENIUS_KIT_PUBLISHED")
+    folders = [Path(named)] if named else [REPOSITORY.parent / "shared" / "data", data.data_folder()]
+    for folder in folders:
+        if all((folder / name).is_file() for name in data.FILES):
+            return folder
+    return None
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """Folder of the published files; skips without them, fails under GENIUS_KIT_DEMAND_DATA=1."""
+    folder = _published_folder()
+    if folder is not None:
+        return folder
+    reason = "the published files are not here: set GENIUS_KIT_PUBLISHED or run `genius-kit data fetch`"
+    if os.environ.get("GENIUS_KIT_DEMAND_DATA") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def imported(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the published files, made once a session; use it through `data_home`."""
+    home = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENIUS_KIT_DATA", str(home))
+        data.import_folder(published)
+    return home
+
+
+@pytest.fixture
+def data_home(imported: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The session's data folder with the published files, as GENIUS_KIT_DATA; do not damage what is in it."""
+    monkeypatch.setenv("GENIUS_KIT_DATA", str(imported))
+    return imported
+
+
+@pytest.fixture(scope="session")
+def embedded_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder without published files that keeps the compact copy of the embedded tables for the session."""
+    return tmp_path_factory.mktemp("embedded")
+
+
+@pytest.fixture
+def no_data(embedded_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine on which nothing was downloaded."""
+    monkeypatch.setenv("GENIUS_KIT_DATA", str(embedded_cache))
+    return embedded_cache
+
+
+@pytest.fixture(scope="session")
+def paper_tables() -> dict[str, Any]:
+    """The figures of the paper's tables, from the package's own copy."""
+    return json.loads((Path(genius_kit.__file__).parent / "paper_tables.json").read_text(encoding="utf-8"))
