@@ -1,0 +1,155 @@
+"""Parameters and multiply-accumulates of every space, counted exactly and without building a network.
+
+A multiply-accumulate (MAC) is one multiplication with its addition; the field prints MACs as "FLOPs".
+Two conventions: "convolutions" counts convolutions and linear layers only; "paper" is what the benchmark files
+and the paper print. They differ on the ImageNet space only, where the paper adds four operations for each
+element of a batch norm's input and those of the global pool.
+Checked against every row of the published tables; see tests/test_costs.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.records import Cost, Rejection
+from genius_kit.skeletons import Count, slots
+from genius_kit.spaces import SearchSpace
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CONVENTIONS = ("paper", "convolutions")
+
+
+def count_cost(
+    space: SearchSpace,
+    architecture: Sequence[int],
+    *,
+    num_classes: int | None = None,
+    image_size: int | None = None,
+    convention: str = "paper",
+) -> Cost:
+    """Return the exact parameters and MACs of one network.
+
+    `num_classes` and `image_size` (pixels a side) default to those of the space's data set: 10 and 32, on ImageNet
+    1000 and 224; NAS-Bench-201 with 120 classes means ImageNet16-120, 16 pixels.
+    Raises InvalidArchitecture, InvalidParameter.
+    """
+    layers = layer_costs(space, architecture, num_classes=num_classes, image_size=image_size, convention=convention)
+    return Cost(parameters=sum(layer[1] for layer in layers), macs=sum(layer[2] for layer in layers))
+
+
+def layer_costs(
+    space: SearchSpace,
+    architecture: Sequence[int],
+    *,
+    num_classes: int | None = None,
+    image_size: int | None = None,
+    convention: str = "paper",
+) -> list[tuple[str, int, int]]:
+    """Return (layer name, parameters, MACs) in network order; the sums are those of `count_cost`.
+
+    A NAS-Bench-201 edge stands for its fifteen copies, one a cell.
+    """
+    values = iter(space.check(architecture))
+    rows = []
+    for name, counts in slots(space, architecture, num_classes, image_size):
+        count = counts[next(values)] if len(counts) > 1 else counts[0]
+        rows.append((name, int(count.parameters), int(_macs(space, count, convention))))
+    return rows
+
+
+def all_costs(
+    space: SearchSpace,
+    *,
+    num_classes: int | None = None,
+    image_size: int | None = None,
+    convention: str = "paper",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (parameters, MACs) of every architecture, int64 of shape (size,), in the order of `space.index`.
+
+    Raises InvalidParameter for a space too large to list.
+    """
+    import numpy as np
+
+    if space.size > 1_000_000:
+        raise InvalidParameter(f"{space.name} has {space.size} architectures, too many to list: use count_cost on each")
+    columns = space.all_architectures().T
+    widths = [np.array(options)[column] for options, column in zip(space.choices, columns, strict=True)]
+    position, total = 0, Count()
+    for _, counts in slots(space, widths, num_classes, image_size, are_widths=True):
+        if len(counts) == 1:
+            total += counts[0]
+            continue
+        chosen = columns[position]
+        total += Count(*(np.array(field)[chosen] for field in zip(*(_fields(count) for count in counts), strict=True)))
+        position += 1
+    shape = np.zeros(space.size, dtype=np.int64)
+    return total.parameters + shape, _macs(space, total, convention) + shape
+
+
+def _fields(count: Count) -> tuple[int, int, int]:
+    return count.parameters, count.convolutions, count.other
+
+
+def _macs(space: SearchSpace, count: Count, convention: str) -> Any:
+    if convention not in CONVENTIONS:
+        raise InvalidParameter(f"convention {convention!r} is not one of {', '.join(CONVENTIONS)}")
+    adds_other = convention == "paper" and space.family == "stages"
+    return count.convolutions + count.other if adds_other else count.convolutions
+
+
+def macs_table(space: SearchSpace, convention: str = "paper") -> tuple[dict[str, int], np.ndarray]:
+    """Return the MACs of the fixed layers by name, and of each option at each position, shape (positions, options).
+
+    The total of an architecture is the sum of the fixed layers plus one entry a row, exactly.
+    Raises InvalidParameter for the channel spaces, where a layer's cost depends on its neighbours' widths.
+    """
+    import numpy as np
+
+    if space.family == "channels":
+        raise InvalidParameter(f"a layer of {space.name} has no MACs of its own: use layer_costs on an architecture")
+    layers = list(slots(space, space.all_largest, None, None))
+    fixed = {name: _macs(space, counts[0], convention) for name, counts in layers if len(counts) == 1}
+    table = [[_macs(space, count, convention) for count in counts] for _, counts in layers if len(counts) > 1]
+    return fixed, np.array(table, dtype=np.int64)
+
+
+def whole_millions(macs: int) -> int:
+    """Return `macs` rounded to whole millions, as the paper states and judges them."""
+    return (macs + 500_000) // 1_000_000
+
+
+@dataclass(frozen=True)
+class MacsBound:
+    """Bounds on the MACs of a design in whole millions, both inclusive, judged as in the paper's ImageNet search.
+
+    The total (convention "paper") is rounded to whole millions first: 330.24 M is inside an upper bound of 330.
+    """
+
+    upper_millions: int
+    lower_millions: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.upper_millions <= 0 or not 0 <= (self.lower_millions or 0) <= self.upper_millions:
+            raise InvalidParameter(
+                f"bounds [{self.lower_millions}, {self.upper_millions}] came, expected 0 <= lower <= upper in millions"
+            )
+
+    def refusal(self, space: SearchSpace, architecture: Sequence[int]) -> Rejection | None:
+        """Return None for a design inside the bounds, else a Rejection whose detail is fit to send back."""
+        measured = whole_millions(count_cost(space, architecture).macs)
+        if measured > self.upper_millions:
+            gap, side, bound = measured - self.upper_millions, "above the upper", self.upper_millions
+        elif self.lower_millions is not None and measured < self.lower_millions:
+            gap, side, bound = self.lower_millions - measured, "below the lower", self.lower_millions
+        else:
+            return None
+        return Rejection(
+            "constraint",
+            f"this design needs {measured} million FLOPs (multiply-accumulates), which is {gap} million {side} "
+            f"bound of {bound} million",
+        )
