@@ -1,0 +1,98 @@
+"""What passes between a search and a language model: the reply, its token counts, the client's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from genius_kit.records import Message
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Token counts of one reply, None where the server did not say.
+
+    As OpenAI counts: `input_tokens` includes the cached ones, `output_tokens` includes the reasoning ones.
+    """
+
+    input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One paid answer: `text` is None when the server sent no content, `model` is the name as served.
+
+    `finish_reason` is the server's word ("stop", "length", "content_filter", ...), "unknown" where it gave none;
+    `seconds` is the time from sending to the last byte; `refusal` is the model's refusal, when it sent one apart.
+    """
+
+    text: str | None
+    model: str | None
+    finish_reason: str
+    usage: Usage = field(default=Usage())
+    seconds: float = 0.0
+    refusal: str | None = None
+
+
+class ChatClient(Protocol):
+    """Anything that answers a chat: a server, a recording, a stand-in."""
+
+    @property
+    def kind(self) -> str:
+        """What answers, in words fit to print."""
+
+    @property
+    def model(self) -> str:
+        """The model that is asked for."""
+
+    def settings(self) -> dict[str, Any]:
+        """Return everything that changes the reply, fit for JSON; never a key."""
+
+    def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
+        """Make one attempt and return the reply; raises ModelError, never retries."""
+
+    def without(self, parameter: str) -> ChatClient:
+        """Return a client whose requests lack `parameter`."""
+
+
+def count_or_none(value: object) -> int | None:
+    """Return `value` if it is a count of tokens: a plain integer, not negative."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def checked_usage(
+    input_tokens: object = None,
+    cached_input_tokens: object = None,
+    output_tokens: object = None,
+    reasoning_tokens: object = None,
+) -> Usage:
+    """Return a Usage with None in place of every figure that cannot be right (a string, a part above its whole)."""
+    total_input, total_output = count_or_none(input_tokens), count_or_none(output_tokens)
+    return Usage(
+        total_input, _part(cached_input_tokens, total_input), total_output, _part(reasoning_tokens, total_output)
+    )
+
+
+def _part(value: object, whole: int | None) -> int | None:
+    part = count_or_none(value)
+    return None if part is not None and whole is not None and part > whole else part
+
+
+def usage_of_response(usage: object) -> Usage:
+    """Return the token counts of the `usage` object of a chat completion, whatever the server put there."""
+    figures = mapping_or_empty(usage)
+    return checked_usage(
+        figures.get("prompt_tokens"),
+        mapping_or_empty(figures.get("prompt_tokens_details")).get("cached_tokens"),
+        figures.get("completion_tokens"),
+        mapping_or_empty(figures.get("completion_tokens_details")).get("reasoning_tokens"),
+    )
+
+
+def mapping_or_empty(value: object) -> Mapping[str, Any]:
+    """Return `value` if it is a mapping, else an empty one."""
+    return value if isinstance(value, Mapping) else {}

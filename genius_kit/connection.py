@@ -1,0 +1,210 @@
+"""The connection to an OpenAI-compatible server: address, key, deadline."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import threading
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from genius_kit.errors import InvalidParameter, ModelError
+from genius_kit.failures import quote, status_failure
+from genius_kit.records import Message
+
+if TYPE_CHECKING:
+    import asyncio
+
+    import openai
+
+PLACEHOLDER_KEY = "none"  # a server on this machine takes any key, the openai package wants one
+CONNECT_SECONDS = 10.0
+_Result = TypeVar("_Result")
+
+
+class Connection:
+    """The connections to one server: an asyncio loop in a thread of its own, made on first use.
+
+    Only there can an attempt be given up at its deadline whatever the server does, bytes that drip in the headers
+    included. Shared by the copies that `without` makes; a forked or unpickled copy makes its own.
+    """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self.url = url
+        self.timeout = timeout
+        self.shown_url, self.is_local = _checked_url(url)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._process: int | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: openai.AsyncOpenAI | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"url": self.url, "timeout": self.timeout, "shown_url": self.shown_url, "is_local": self.is_local}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
+
+    def secrets(self) -> set[str]:
+        """Return what no message and no setting may hold: the key, and what the address and the headers hide."""
+        parts = urlsplit(self.url)
+        headers = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
+        hidden = {os.environ.get("OPENAI_API_KEY", "").strip(), self._client.api_key if self._client else ""}
+        hidden |= {
+            parts.username or "",
+            parts.password or "",
+            *(pair.partition("=")[2] for pair in parts.query.split("&")),
+        }
+        return hidden | {word for line in headers for word in line.partition(":")[2].split()} - {"Bearer", "Basic"}
+
+    def post(self, model: str, messages: Sequence[Message], request: Mapping[str, Any]) -> tuple[Any, float]:
+        """Return the answer (an httpx2 response of a good status, its body read) and the seconds it took.
+
+        Raises ModelError for anything else.
+        """
+        failure: ModelError
+        try:
+            return self._run(self._post(model, messages, request))
+        except ModelError:
+            raise
+        except Exception as error:  # anything at all may quote the key, so nothing passes as it is
+            failure = self._failure(error, model, request)
+        raise failure  # outside the handler: no traceback prints the original, which may hold the key
+
+    async def _post(self, model: str, messages: Sequence[Message], request: Mapping[str, Any]) -> tuple[Any, float]:
+        import asyncio
+
+        create = self._open_client().chat.completions.with_raw_response.create  # imports, before the clock starts
+        started = time.perf_counter()
+        async with asyncio.timeout(self.timeout):
+            raw = await create(model=model, messages=messages, extra_body=dict(request))  # type: ignore[arg-type]
+        return raw.http_response, time.perf_counter() - started
+
+    def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        import asyncio
+
+        future = asyncio.run_coroutine_threadsafe(work, self._running_loop())
+        try:
+            return future.result()
+        except BaseException:  # Ctrl-C: the request is given up too
+            future.cancel()
+            raise
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        import asyncio
+
+        if self._process not in (None, os.getpid()):
+            self._reset()  # forked: the thread stayed behind
+        with self._lock:
+            if self._loop is None:
+                self._loop, self._process = asyncio.new_event_loop(), os.getpid()
+                threading.Thread(target=_run_loop, args=(self._loop,), name="genius-kit-calls", daemon=True).start()
+            return self._loop
+
+    def _open_client(self) -> openai.AsyncOpenAI:
+        """Return the one client, made on first use; runs in the loop, so never twice at once."""
+        if self._client is None:
+            import openai
+
+            self._client = openai.AsyncOpenAI(
+                api_key=self._key(),
+                base_url=self.url,
+                max_retries=0,
+                timeout=openai.Timeout(self.timeout, connect=min(CONNECT_SECONDS, self.timeout)),
+                http_client=openai.DefaultAsyncHttpxClient(trust_env=not self.is_local, follow_redirects=False),
+            )
+        return self._client
+
+    def _key(self) -> str:
+        key = os.environ.get("OPENAI_API_KEY", "").strip()
+        if not key and not self.is_local:
+            raise ModelError(
+                f"no key for {self.shown_url}: export OPENAI_API_KEY=... (any word, if that server wants none), "
+                "or use the model 'offline', which needs none",
+                cause="no-key",
+            )
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise ModelError(
+                "the key in OPENAI_API_KEY holds a space or a sign that no key has: export OPENAI_API_KEY=... again",
+                cause="no-key",
+            )
+        return key or PLACEHOLDER_KEY
+
+    def _failure(self, error: Exception, model: str, request: Mapping[str, Any]) -> ModelError:
+        import openai
+
+        reason = quote(str(error.__cause__ or error), self.secrets()) or type(error.__cause__ or error).__name__
+        unreached = type(error.__cause__).__name__ == "ConnectTimeout"
+        if isinstance(error, openai.APITimeoutError | TimeoutError) and not unreached:
+            return ModelError(
+                f"no complete reply from {self.shown_url} within {self.timeout:g} s: raise the timeout or try later",
+                cause="timeout",
+                retryable=True,
+            )
+        if isinstance(error, openai.APIConnectionError):
+            return ModelError(
+                f"the connection to {self.shown_url} failed ({reason}): check the address and that the server runs",
+                cause="connection",
+                retryable=True,
+            )
+        if isinstance(error, openai.APIStatusError):
+            return self.status_failure(error.status_code, error.body, error.response.headers, model, request)
+        return ModelError(f"the request could not be made ({type(error).__name__}: {reason})", cause="bad-request")
+
+    def status_failure(
+        self, status: int, body: object, headers: Mapping[str, str], model: str, request: Mapping[str, Any]
+    ) -> ModelError:
+        """Return the error for an answer that says that it is one."""
+        return status_failure(
+            status, body, headers, server=self.shown_url, model=model, sent=tuple(request), secrets=self.secrets()
+        )
+
+    def close(self) -> None:
+        """Close the connections and end the thread."""
+        with self._lock:
+            loop, client, owned = self._loop, self._client, self._process == os.getpid()
+            self._loop = self._client = None
+        if loop is None or not owned:
+            return
+        import asyncio
+
+        if client is not None:
+            asyncio.run_coroutine_threadsafe(client.close(), loop).result(timeout=CONNECT_SECONDS)
+        loop.call_soon_threadsafe(loop.stop)
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+
+
+def _checked_url(url: str) -> tuple[str, bool]:
+    """Return the address fit to print and whether it is on this machine; raises InvalidParameter."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port, parts = None, None, urlsplit("")
+    if parts.scheme not in ("http", "https") or not host:
+        shown = re.sub(r"//[^/]*@", "//", url.partition("?")[0])
+        raise InvalidParameter(
+            f"{shown!r} is not the address of a server; expected one like 'http://localhost:8080/v1'"
+        )
+    name = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{name}{f':{port}' if port else ''}{parts.path}", _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified

@@ -1,0 +1,210 @@
+"""Clients of language models: any OpenAI-compatible server here, recordings in `replay`, prices in `prices`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.chat import ChatClient, Reply, Usage, mapping_or_empty, usage_of_response
+from genius_kit.connection import Connection
+from genius_kit.errors import InvalidParameter, ModelError
+from genius_kit.failures import hide, quote
+from genius_kit.prices import Prices, load_prices, price_of
+from genius_kit.records import Message
+from genius_kit.replay import ReplayClient
+
+if TYPE_CHECKING:
+    from genius_kit.spaces import SearchSpace
+
+__all__ = [
+    "ChatClient",
+    "OpenAIClient",
+    "Prices",
+    "ReplayClient",
+    "Reply",
+    "Usage",
+    "load_prices",
+    "price_of",
+    "schema_for",
+]
+
+OPENAI_URL = "https://api.openai.com/v1"
+_RESERVED = {"model", "messages", "stream", "n", "seed", "temperature", "max_tokens", "response_format"}
+
+
+def schema_for(space: SearchSpace) -> dict[str, Any]:
+    """Return the JSON schema of a reply that names one architecture of `space` and nothing else.
+
+    The schema cannot say everything (a channel count fits some positions only): the reply is parsed as any other.
+    """
+    if space.family == "cell":
+        form: dict[str, Any] = {"type": "string", "pattern": _arch_string_pattern(space)}
+    else:
+        menu = sorted({option for options in space.choices for option in options}, key=int)
+        form = {
+            "type": "array",
+            "items": {"type": "integer", "enum": menu},
+            "minItems": space.length,
+            "maxItems": space.length,
+        }
+    return {
+        "type": "object",
+        "properties": {"architecture": form},
+        "required": ["architecture"],
+        "additionalProperties": False,
+    }
+
+
+def _arch_string_pattern(space: SearchSpace) -> str:
+    operation = f"({'|'.join(space.options)})"
+    return (
+        "^"
+        + re.sub(r"[a-z0-9_]+~", lambda _: f"{operation}~", re.sub(r"([|+])", r"\\\1", space.encode(space.all_largest)))
+        + "$"
+    )
+
+
+class OpenAIClient:
+    """A client of one model behind the chat completions of OpenAI or of any server that speaks the same.
+
+    `base_url` (else OPENAI_BASE_URL, else OpenAI's own) is the address up to and with /v1; the key comes from
+    OPENAI_API_KEY on first use and is kept nowhere else. `temperature`, `max_tokens`, `response_schema` (see
+    `schema_for`) and `extra` (further fields of the request) are sent only when set. `timeout` bounds one whole
+    attempt, in seconds. One client serves any number of threads.
+    """
+
+    kind = "openai"
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        timeout: float = 600.0,
+        response_schema: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not model:
+            raise InvalidParameter("no model was named; expected a name such as 'gpt-4.1'")
+        if not timeout > 0:
+            raise InvalidParameter(f"timeout {timeout!r} is not a number of seconds above 0")
+        self.model = model
+        self.timeout = timeout
+        self._parameters = _set_parameters(temperature, max_tokens, response_schema, extra)
+        self._dropped: frozenset[str] = frozenset()
+        self._connection = Connection(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, timeout)
+
+    def __repr__(self) -> str:
+        return f"OpenAIClient({self.settings()})"
+
+    def settings(self) -> dict[str, Any]:
+        """Return model, address and every parameter that is sent; the address without user, password and query."""
+        settings = {
+            "client": self.kind,
+            "model": self.model,
+            "base_url": self._connection.shown_url,
+            "parameters": self._parameters,
+            "dropped": sorted(self._dropped),
+        }
+        return json.loads(hide(json.dumps(settings), self._connection.secrets()))
+
+    def without(self, parameter: str) -> OpenAIClient:
+        """Return a client over the same connection whose requests lack `parameter` ("temperature", "seed", ...)."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._parameters = {name: value for name, value in self._parameters.items() if name != parameter}
+        other._dropped = self._dropped | {parameter}
+        return other
+
+    def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
+        """Make one attempt, without any retry, and return the reply.
+
+        A reply without content or cut short is a Reply too, since it was paid. Raises ModelError for everything
+        else; no message holds the key.
+        """
+        request = {**self._parameters, **({} if seed is None or "seed" in self._dropped else {"seed": seed})}
+        answer, seconds = self._connection.post(self.model, messages, request)
+        return _read_reply(answer, seconds, self._connection, self.model, request)
+
+    def close(self) -> None:
+        """Close the connections; the next `send` opens new ones."""
+        self._connection.close()
+
+
+def _set_parameters(
+    temperature: float | None,
+    max_tokens: int | None,
+    response_schema: Mapping[str, Any] | None,
+    extra: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    for name in extra or {}:
+        if name in _RESERVED:
+            raise InvalidParameter(f"extra field {name!r} has a place of its own; expected others, e.g. 'top_p'")
+        if re.search(r"api_?key|secret|password|authorization", name, re.I):
+            raise InvalidParameter(f"extra field {name!r} looks like a secret: export OPENAI_API_KEY=... instead")
+    named = {"name": "architecture", "strict": True, "schema": dict(response_schema or {})}
+    chosen = {
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "response_format": {"type": "json_schema", "json_schema": named} if response_schema else None,
+    }
+    return {name: value for name, value in chosen.items() if value is not None} | dict(extra or {})
+
+
+def _read_reply(answer: Any, seconds: float, connection: Connection, model: str, request: Mapping[str, Any]) -> Reply:
+    """Return the reply in an answer with a good status; raises ModelError when there is none."""
+    text = answer.content.decode("utf-8", errors="replace")  # paid: a broken sign is no reason to pay again
+    body = _decoded(text)
+    if body is None:
+        raise _unusable("not-json", "something that is not JSON", text, connection)
+    fields = mapping_or_empty(body)
+    if fields.get("error"):
+        error = mapping_or_empty(fields["error"])
+        status = error.get("code")
+        if isinstance(status, int) and 400 <= status < 600:
+            raise connection.status_failure(status, body, answer.headers, model, request)
+        raise _unusable("error-body", "an error with status 200", text, connection)
+    choices = fields.get("choices")
+    choice = mapping_or_empty(choices[0]) if isinstance(choices, list) and choices else None
+    if choice is None:
+        raise _unusable("no-choices", "no choices", text, connection)
+    message = choice.get("message")
+    if not isinstance(message, Mapping):
+        raise _unusable("no-message", "a choice without a message", text, connection)
+    return Reply(
+        text=_text(message.get("content")),
+        model=_text(fields.get("model")),
+        finish_reason=_text(choice.get("finish_reason")) or "unknown",
+        usage=usage_of_response(fields.get("usage")),
+        seconds=seconds,
+        refusal=_text(message.get("refusal")),
+    )
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unusable(cause: str, what: str, text: str, connection: Connection) -> ModelError:
+    start = quote(text, connection.secrets()) or "an empty body"
+    return ModelError(
+        f"{connection.shown_url} answered {what}, expected a chat completion: {start}. "
+        "Check that the base URL ends in /v1 and belongs to an OpenAI-compatible server",
+        cause=cause,
+        retryable=True,
+    )
+
+
+def _text(value: object) -> str | None:
+    """Return a string that can be written as UTF-8, from a string or a list of text parts; else None."""
+    if isinstance(value, list):
+        parts = [mapping_or_empty(part).get("text") for part in value]
+        value = "".join(part for part in parts if isinstance(part, str)) or None
+    return re.sub("[\ud800-\udfff]", "\ufffd", value) if isinstance(value, str) else None
