@@ -1,0 +1,74 @@
+"""Neural architecture search by a language model: propose, evaluate, record, replay.
+
+Importing this package imports neither torch nor openai nor matplotlib: each name below loads its module on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.search import search  # now, so that the name means the function and not its module
+
+if TYPE_CHECKING:
+    from genius_kit.benchmarks import list_benchmarks, load_benchmark
+    from genius_kit.costs import count_cost
+    from genius_kit.journal import read_run
+    from genius_kit.prompts import list_prompts, load_prompt
+    from genius_kit.proposers import make_proposer
+    from genius_kit.records import Cost, Evaluation, NoImprovement, Proposal, RankRange, Rejection, Trial
+    from genius_kit.replies import parse_reply
+    from genius_kit.reports import report, run_notebook
+    from genius_kit.search import replay_conversation, resume, search_many
+    from genius_kit.spaces import load_space
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "benchmarks": ("list_benchmarks", "load_benchmark"),
+    "costs": ("count_cost",),
+    "journal": ("read_run",),
+    "prompts": ("list_prompts", "load_prompt"),
+    "proposers": ("make_proposer",),
+    "records": ("Cost", "Evaluation", "NoImprovement", "Proposal", "RankRange", "Rejection", "Trial"),
+    "replies": ("parse_reply",),
+    "reports": ("report", "run_notebook"),
+    "search": ("replay_conversation", "resume", "search_many"),
+    "spaces": ("load_space",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Cost",
+    "Evaluation",
+    "NoImprovement",
+    "Proposal",
+    "RankRange",
+    "Rejection",
+    "Trial",
+    "count_cost",
+    "list_benchmarks",
+    "list_prompts",
+    "load_benchmark",
+    "load_prompt",
+    "load_space",
+    "make_proposer",
+    "parse_reply",
+    "read_run",
+    "replay_conversation",
+    "report",
+    "resume",
+    "run_notebook",
+    "search",
+    "search_many",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

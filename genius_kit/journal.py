@@ -1,0 +1,297 @@
+"""The record of a run: one append-only JSONL file, which is also what a run resumes from.
+
+A resumed run executes the same code from its first step. While the journal still holds events from before,
+`Journal.record` hands those back instead of writing (after checking that they agree), so no call is paid and
+no network trained twice; then it goes on live. Each line is flushed and fsynced before the next step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import JournalError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Event = dict[str, Any]
+
+
+class Journal:
+    """One run's record, open for appending; use as a context manager. `path=None` keeps it in memory.
+
+    Raises JournalError when another process has the journal open, or when a line other than the last is
+    damaged (the message names it). A torn last line, which is what a crash leaves, is moved to
+    `<path>.torn`, with a warning.
+    """
+
+    def __init__(self, path: str | Path | None, on_event: Callable[[Event], None] | None = None) -> None:
+        self.path = Path(path) if path is not None else None
+        self.events: list[Event] = []
+        self._on_event = on_event
+        self._pending: deque[Event] = deque()
+        self._file: Any = None
+        self._lock: Any = None
+
+    def __enter__(self) -> Journal:
+        if self.path is None:
+            return self
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _acquire(self.path)
+        try:
+            if self.path.exists():
+                self._pending.extend(_repair(self.path))
+            self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    @property
+    def replaying(self) -> bool:
+        """Whether events from before are still to be handed back."""
+        return bool(self._pending)
+
+    def take(self, *names: str) -> Event | None:
+        """Hand back the next recorded event if it is one of `names`, else None."""
+        if self._pending and self._pending[0]["event"] in names:
+            return self._see(self._pending.popleft())
+        return None
+
+    def record(self, name: str, **fields: Any) -> Event:
+        """Write one event, or hand back the recorded one in its place.
+
+        Raises JournalError when the recorded event is of another kind or differs in a field: then the journal
+        belongs to another run (other settings, other code, other replies).
+        """
+        if not self._pending:
+            return self._append(name, fields)
+        recorded = self._pending.popleft()
+        if recorded["event"] != name:
+            raise JournalError(
+                f"{self.path}: the record says {recorded['event']!r} where this run comes to {name!r}; it was written "
+                "with other settings or another version. Choose another journal, or the settings it began with."
+            )
+        expected = json.loads(_line(fields))
+        for key, value in expected.items():
+            if recorded.get(key) != value and key not in _MAY_DIFFER:
+                _refuse_difference(self.path, name, key, recorded.get(key), value)
+        return self._see(recorded)
+
+    def _append(self, name: str, fields: dict[str, Any]) -> Event:
+        event = {"event": name, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **fields}
+        line = _line(event)
+        if self._file is not None:
+            self._file.write(line + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        return self._see(json.loads(line))
+
+    def _see(self, event: Event) -> Event:
+        self.events.append(event)
+        if self._on_event is not None:
+            self._on_event(event)
+        return event
+
+
+_MAY_DIFFER = frozenset({"versions", "price"})  # what a resumed run need not share with its beginning
+
+
+def _line(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _refuse_difference(path: Path | None, name: str, key: str, recorded: Any, wanted: Any) -> None:
+    if isinstance(recorded, dict) and isinstance(wanted, dict):
+        inner = next(k for k in {**recorded, **wanted} if recorded.get(k) != wanted.get(k))
+        return _refuse_difference(path, name, f"{key}.{inner}", recorded.get(inner), wanted.get(inner))
+    raise JournalError(
+        f"{path}: {name} has {key} = {recorded!r:.200}, this run has {wanted!r:.200}. A journal resumes only with the "
+        "settings it began with; choose another journal for other settings."
+    )
+
+
+def _acquire(path: Path) -> Any:
+    import filelock
+
+    lock = filelock.FileLock(f"{path}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise JournalError(
+            f"{path} is in use by another run; wait for it to end, stop it, or choose another journal"
+        ) from None
+    return lock
+
+
+def _parse(path: Path, content: bytes) -> tuple[list[Event], int]:
+    """Return the events and the length in bytes of the sound part, which excludes a torn last line."""
+    events: list[Event] = []
+    sound = 0
+    lines = content.split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        last = all(not rest for rest in lines[number:])
+        if not line:
+            if last:
+                break
+            raise JournalError(f"{path}: line {number} is empty; the file was altered, restore it from a copy")
+        try:
+            event = json.loads(line.decode("utf-8"))
+            if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+                raise ValueError("not an event")
+        except ValueError as error:
+            if last:
+                break
+            raise JournalError(
+                f"{path}: line {number} is damaged ({error}); the file was altered, restore it from a copy"
+            ) from None
+        events.append(event)
+        sound += len(line) + 1
+    return events, sound
+
+
+def _repair(path: Path) -> list[Event]:
+    content = path.read_bytes()
+    events, sound = _parse(path, content)
+    torn = content[sound:].strip(b"\n")
+    if torn:
+        with Path(f"{path}.torn").open("ab") as sidecar:
+            sidecar.write(torn + b"\n")
+        warnings.warn(
+            f"{path}: the last line was torn by a crash; its {len(torn)} bytes were moved to {path}.torn", stacklevel=4
+        )
+    if torn or sound != len(content):
+        with path.open("r+b") as file:
+            file.truncate(min(sound, len(content)))
+            if sound > len(content):
+                file.seek(0, os.SEEK_END)
+                file.write(b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    return events
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a journal says. `events` are its lines, in order."""
+
+    path: Path | None
+    events: list[Event]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The `run` part of the first event: benchmark, proposer, budget, seed, settings; empty if not begun."""
+        return dict(self.events[0].get("run", {})) if self.events else {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end (its budget, or a declared or forced stop)."""
+        return bool(self.events) and self.events[-1]["event"] == "run_finished"
+
+    @property
+    def reason(self) -> str | None:
+        """Why the run ended, None while it has not."""
+        return str(self.events[-1]["reason"]) if self.finished else None
+
+    def of(self, *names: str) -> list[Event]:
+        """Return the events of the given kinds, in order."""
+        return [event for event in self.events if event["event"] in names]
+
+    @property
+    def unanswered_intents(self) -> list[Event]:
+        """Calls that were sent and whose reply never reached the disk: the only ones that may be paid twice."""
+        return [
+            event
+            for event, following in zip(self.events, [*self.events[1:], {"event": None}], strict=True)
+            if event["event"] == "intent" and following["event"] not in ("call", "call_failed")
+        ]
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row an evaluation, in order. Accuracies in percent, seconds and cost summed over the iteration."""
+        import pandas as pd
+
+        from genius_kit.spaces import load_space
+
+        space = load_space(self.settings["space"]) if self.settings else None
+        rows: list[dict[str, Any]] = []
+        best: float | None = None
+        for event in self.of("evaluation"):
+            same = [other for other in self.events if other.get("iteration") == event["iteration"]]
+            feedback = event["feedback"]
+            if feedback is not None:
+                best = feedback if best is None else max(best, feedback)
+            rank = event["rank"] or {}
+            proposal = next(other for other in same if other["event"] == "proposal")
+            rows.append(
+                {
+                    "iteration": event["iteration"],
+                    "architecture": proposal["text"],
+                    "key": space.key(event["architecture"]) if space else None,
+                    "origin": proposal["origin"],
+                    "feedback": feedback,
+                    "best_so_far": best,
+                    "validation_accuracy": event["validation_accuracy"],
+                    "test_accuracy": event["test_accuracy"],
+                    "rank_best": rank.get("best"),
+                    "rank_worst": rank.get("worst"),
+                    "rank_of": rank.get("of"),
+                    "parameters": event["parameters"],
+                    "macs": event["macs"],
+                    **_talk(same),
+                    "source": event["source"],
+                }
+            )
+        return pd.DataFrame(rows, columns=None if rows else _COLUMNS)
+
+
+_COLUMNS = [
+    *("iteration", "architecture", "key", "origin", "feedback", "best_so_far", "validation_accuracy"),
+    *("test_accuracy", "rank_best", "rank_worst", "rank_of", "parameters", "macs", "calls", "failed_calls"),
+    *("rejections", "input_tokens", "output_tokens", "cost", "seconds", "source"),
+]
+
+
+def _talk(events: list[Event]) -> dict[str, Any]:
+    """Sum what one iteration's calls took; None where any part is unknown (a sum of unknowns is not zero)."""
+    calls = [event for event in events if event["event"] == "call"]
+
+    def total(values: list[Any]) -> Any:
+        return None if not values or any(value is None for value in values) else sum(values)
+
+    return {
+        "calls": len(calls),
+        "failed_calls": sum(event["event"] == "call_failed" for event in events),
+        "rejections": sum(event["event"] == "rejected" for event in events),
+        "input_tokens": total([call["usage"]["input_tokens"] for call in calls]),
+        "output_tokens": total([call["usage"]["output_tokens"] for call in calls]),
+        "cost": total([call["cost"] for call in calls]),
+        "seconds": total([call["seconds"] for call in calls]),
+    }
+
+
+def read_run(path: str | Path) -> Run:
+    """Return the run recorded at `path`, finished or not, without locking or repairing it.
+
+    A torn last line is left out. Raises JournalError when there is no such file or its middle is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise JournalError(f"there is no journal at {path}; `genius-kit run` writes them to runs/ by default")
+    return Run(path, _parse(path, path.read_bytes())[0])

@@ -1,0 +1,228 @@
+"""The search loop, written once, and the ways to start it."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.journal import Event, Journal, Run, read_run
+from genius_kit.progress import Progress
+from genius_kit.proposers import LanguageModelProposer, Proposer, Situation, Stop, Suggestion, make_proposer
+from genius_kit.records import Cost, Evaluation, Trial
+
+if TYPE_CHECKING:
+    from genius_kit.benchmarks import Benchmark
+
+
+def search(
+    benchmark: Benchmark,
+    proposer: Proposer,
+    budget: int = 10,
+    seed: int = 0,
+    journal: str | Path | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    progress: bool = True,
+) -> Run:
+    """Run one search of `budget` evaluations and return its record.
+
+    `journal` is the file to write; an unfinished one is resumed, a finished one is read back, and one of other
+    settings is refused (JournalError). With `journal=None` the record stays in memory. `on_event` is called with
+    each event. Raises ModelError when the model cannot be reached; the journal then resumes from there.
+    """
+    if budget < 1:
+        raise InvalidParameter(f"budget is {budget}; a search needs at least one evaluation")
+    with (
+        Progress(budget) if progress and on_event is None else nullcontext(on_event) as watch,
+        Journal(journal, watch) as record,
+    ):
+        if hasattr(proposer, "prepare"):
+            proposer.prepare(benchmark, record)
+        record.record(
+            "run_started", run=describe(benchmark, proposer, budget, seed), versions=_versions(), price=_price(proposer)
+        )
+        reason = _loop(benchmark, proposer, budget, seed, record)
+        record.record("run_finished", reason=reason)
+        return Run(record.path, record.events)
+
+
+def _loop(benchmark: Benchmark, proposer: Proposer, budget: int, seed: int, record: Journal) -> str:
+    trials: list[Trial] = []
+    for iteration in range(1, budget + 1):
+        step = proposer.propose(Situation(benchmark, trials, iteration, seed, record))
+        if isinstance(step, Stop):
+            return step.reason
+        _record_proposal(benchmark, step, iteration, record)
+        evaluation = _evaluate(benchmark, step, iteration, record)
+        trials.append(Trial(iteration, step.architecture, evaluation, step.exchange))
+    return "budget"
+
+
+def _record_proposal(benchmark: Benchmark, step: Suggestion, iteration: int, record: Journal) -> None:
+    record.record(
+        "proposal",
+        iteration=iteration,
+        architecture=list(step.architecture),
+        text=benchmark.space.encode(step.architecture),
+        origin=step.origin,
+    )
+
+
+def _evaluate(benchmark: Benchmark, step: Suggestion, iteration: int, record: Journal) -> Evaluation:
+    """Return the recorded evaluation where there is one, else evaluate and record."""
+    event = record.take("evaluation")
+    if event is None:
+        begun = time.perf_counter()
+        evaluation = benchmark.evaluate(step.architecture)
+        rank = benchmark.rank(step.architecture)
+        event = record.record(
+            "evaluation",
+            iteration=iteration,
+            architecture=list(step.architecture),
+            validation_accuracy=evaluation.validation_accuracy,
+            test_accuracy=evaluation.test_accuracy,
+            feedback=evaluation.feedback,
+            parameters=evaluation.cost.parameters if evaluation.cost else None,
+            macs=evaluation.cost.macs if evaluation.cost else None,
+            source=evaluation.source,
+            rank=None if rank is None else {"best": rank.best, "worst": rank.worst, "of": rank.of},
+            seconds=round(time.perf_counter() - begun, 6),
+        )
+    cost = None if event["parameters"] is None else Cost(event["parameters"], event["macs"])
+    return Evaluation(event["validation_accuracy"], event["test_accuracy"], event["feedback"], cost, event["source"])
+
+
+def describe(benchmark: Benchmark, proposer: Proposer, budget: int, seed: int) -> dict[str, Any]:
+    """Return what decides a run besides the replies: the `run` part of its first event."""
+    return {
+        "benchmark": benchmark.name,
+        "space": benchmark.space.name,
+        "protocol": benchmark.protocol,
+        "source": getattr(benchmark, "source", None),
+        "fed_run": getattr(benchmark, "fed_run", None),
+        "proposer": proposer.name,
+        "budget": budget,
+        "seed": seed,
+        "settings": proposer.settings,
+        "resolved": proposer.resolved,
+    }
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {"python": platform.python_version(), **{name: version(name) for name in ("genius-kit", "openai", "numpy")}}
+
+
+def _price(proposer: Proposer) -> dict[str, Any] | None:
+    """Return the price entry that the run's calls are counted at, None for an unpriced model or no model."""
+    from genius_kit.prices import load_prices
+
+    model = proposer.settings.get("model")
+    return load_prices().record(model) if model else None
+
+
+def journal_name(run: dict[str, Any]) -> str:
+    """Return the file name of a run: its settings in words, a short hash of all of them, and its seed."""
+    import hashlib
+    import json
+    import re
+
+    settings = {key: value for key, value in run.items() if key != "seed"}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    model = run["settings"].get("model")
+    words = [run["benchmark"], run["proposer"], *([model] if model else []), digest, f"seed{run['seed']}"]
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", "_".join(words).replace("_", "\0")).replace("\0", "_") + ".jsonl"
+
+
+def search_many(
+    benchmark: Benchmark,
+    proposer: str,
+    seeds: Sequence[int],
+    budget: int = 10,
+    workers: int | None = None,
+    output: str | Path | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> list[Run]:
+    """Run one search a seed, side by side in `workers` threads (all at once by default), in the order of `seeds`.
+
+    With `output`, each run writes a journal there, named by its settings and seed: the same call again resumes
+    what is unfinished and leaves alone what is finished. When one fails the others go on; the first error is
+    raised at the end.
+    """
+    first = make_proposer(proposer, benchmark.space, **settings)
+    if isinstance(first, LanguageModelProposer):
+        settings = {**first.settings, "client": first.client}  # one client, so one pool of connections
+    with Progress(budget * len(seeds)) if progress else nullcontext(None) as watch:
+
+        def one(seed: int) -> Run:
+            made = make_proposer(proposer, benchmark.space, **settings)
+            path = None
+            if isinstance(made, LanguageModelProposer):
+                made.load_prompt(benchmark)  # an edited prompt is another run, with another file
+            if output is not None:
+                path = Path(output) / journal_name(describe(benchmark, made, budget, seed))
+                if path.exists() and read_run(path).finished:
+                    return read_run(path)
+            return search(benchmark, made, budget, seed, path, on_event=watch, progress=False)
+
+        with ThreadPoolExecutor(workers or max(1, len(seeds))) as pool:
+            futures = [pool.submit(one, seed) for seed in seeds]
+        return [future.result() for future in futures]
+
+
+def resume(journal: str | Path, client: Any = None) -> Run:
+    """Continue the unfinished run at `journal` with the settings it began with; a finished one is returned as it is."""
+    from genius_kit.benchmarks import load_benchmark
+    from genius_kit.errors import JournalError
+
+    run = read_run(journal)
+    if run.finished:
+        return run
+    if not run.settings:
+        raise JournalError(f"{journal} holds no run_started event; start the run again with `genius-kit run`")
+    kept = run.settings
+    benchmark = load_benchmark(
+        kept["benchmark"],
+        protocol=kept["protocol"],
+        fed_run=kept["fed_run"] or 0,
+        source="published" if str(kept["source"]).endswith(".json") else "embedded",
+    )
+    settings = {**kept["settings"], **({"client": client} if client is not None else {})}
+    proposer = make_proposer(kept["proposer"], benchmark.space, **settings)
+    return search(benchmark, proposer, kept["budget"], kept["seed"], journal)
+
+
+def replay_conversation(path: str | Path, journal: str | Path | None = None, strict: bool = False) -> Run:
+    """Run the search that a published conversation recorded, from its own replies, and return the record.
+
+    The prompts are the `published` variant; with `strict` a prompt that differs from the recorded one is refused
+    (ReplayMismatch), else it is counted in the client's `mismatches`. Needs no key and no network.
+    """
+    from genius_kit.conversations import RecordedBenchmark, read_conversation, replay_pairs
+    from genius_kit.llm import ReplayClient, Reply, Usage
+
+    conversation = read_conversation(path)
+    nothing = Usage(None, None, None, None)
+    pairs = [
+        (messages, Reply(text=text, model=None, finish_reason="stop", usage=nothing, seconds=0.0))
+        for messages, text in replay_pairs(conversation)
+    ]
+    benchmark = RecordedBenchmark(conversation)
+    proposer = make_proposer(
+        "llm",
+        benchmark.space,
+        client=ReplayClient(pairs, strict=strict),
+        prompt="published",
+        conversation=str(path),
+        rejections_limit=20,
+        on_exhausted="stop",
+    )
+    accepted = sum(turn.accepted for turn in conversation.turns)
+    return search(benchmark, proposer, accepted, 0, journal, progress=False)

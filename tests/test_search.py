@@ -1,0 +1,223 @@
+"""The loop with each proposer: results, refusals, fallbacks, resuming."""
+
+import pytest
+
+import genius_kit as gk
+from genius_kit.errors import InvalidParameter, JournalError, ModelError, UnknownName
+from genius_kit.journal import read_run
+from genius_kit.search import journal_name, search_many
+from tests.doubles import QueueClient, ToyBenchmark, reply
+
+
+def design(key):
+    return "Architecture: [" + ", ".join(key) + "]"
+
+
+def llm(client, **settings):
+    return gk.make_proposer("llm", ToyBenchmark().space, client=client, **settings)
+
+
+def kinds(run):
+    return [event["event"] for event in run.events]
+
+
+def test_a_search_records_one_evaluation_an_iteration():
+    """Every step of a plain search is on record, in order."""
+    run = gk.search(ToyBenchmark(), llm(QueueClient(design("22222222"), design("22222221"))), budget=2)
+    step = ["intent", "call", "proposal", "evaluation"]
+    assert kinds(run) == ["run_started", *step, *step, "run_finished"]
+    assert list(run.frame()["key"]) == ["22222222", "22222221"]
+    assert run.finished
+    assert run.reason == "budget"
+
+
+def test_results_reach_the_next_prompt():
+    """The second prompt lists the first result, the first lists none."""
+    client = QueueClient(design("22222222"), design("22222221"))
+    gk.search(ToyBenchmark(), llm(client), budget=2)
+    assert "66.00" not in str(client.sent[0])
+    assert "66.00" in str(client.sent[1])
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("[1, 2, 3]", "wrong length"),
+        (design("22222229"), "off-menu"),
+        (design("22222222"), "duplicate"),
+        ("", "empty"),
+        (reply(None), "empty"),
+        (reply(design("21212121"), "length"), "cut"),
+        (reply(design("21212121"), "content_filter"), "content filter"),
+    ],
+)
+def test_a_refused_reply_is_recorded_answered_and_asked_again(answer, reason):
+    """A reply that cannot be used costs no evaluation; the model is told why, in the same conversation."""
+    client = QueueClient(design("22222222"), answer, design("11111111"))
+    run = gk.search(ToyBenchmark(), llm(client), budget=2)
+    rejected = run.of("rejected")
+    assert [event["reason"] for event in rejected] == [reason]
+    assert rejected[0]["detail"] in client.sent[2][-1]["content"]
+    assert list(run.frame()["key"]) == ["22222222", "11111111"]
+    assert list(run.frame()["rejections"]) == [0, 1]
+
+
+def test_an_equivalent_design_is_a_duplicate():
+    """An identity moved inside its stage is the same network."""
+    client = QueueClient(design("22102222"), design("22120222".replace("120", "120")), design("22222222"))
+    client.answers[:2] = [design("22210222"), design("22201222")]
+    run = gk.search(ToyBenchmark(), llm(client), budget=2)
+    assert [event["reason"] for event in run.of("rejected")] == ["duplicate"]
+
+
+def test_too_many_refusals_fall_back_to_a_marked_random_design():
+    """The fallback is evaluated and never counted as the model's."""
+    run = gk.search(ToyBenchmark(), llm(QueueClient(*["?"] * 3), rejections_limit=2), budget=1)
+    assert len(run.of("rejected")) == 3
+    assert list(run.frame()["origin"]) == ["fallback"]
+
+
+def test_too_many_refusals_stop_the_run_when_asked_to():
+    """With on_exhausted="stop" the run ends with that reason."""
+    run = gk.search(ToyBenchmark(), llm(QueueClient("?"), rejections_limit=0, on_exhausted="stop"), budget=1)
+    assert run.reason == "rejections"
+    assert run.frame().empty
+
+
+def test_a_declared_end_is_an_outcome():
+    """A model that sees no improvement ends the run, on record; before any result it is asked again."""
+    answers = ("No improvement possible.", design("22222222"), "No improvement possible.")
+    run = gk.search(ToyBenchmark(), llm(QueueClient(*answers)), budget=5)
+    assert run.reason == "declined"
+    assert len(run.of("declined")) == 1
+    assert [event["reason"] for event in run.of("rejected")] == ["declined too early"]
+
+
+def failure(cause, **fields):
+    return ModelError(f"it failed: {cause}", cause=cause, **fields)
+
+
+def test_a_retryable_failure_is_recorded_and_tried_again():
+    """Each attempt leaves its intent and its cause."""
+    client = QueueClient(failure("server", retryable=True, retry_after=0.0), design("22222222"))
+    run = gk.search(ToyBenchmark(), llm(client), budget=1)
+    assert kinds(run)[1:5] == ["intent", "call_failed", "intent", "call"]
+    assert run.of("call_failed")[0]["cause"] == "server"
+
+
+def test_an_unsupported_parameter_is_dropped_once_and_for_all():
+    """The refusal is on record and the parameter is not sent again."""
+    refused = failure("unsupported-parameter", parameter="temperature")
+    run = gk.search(ToyBenchmark(), llm(QueueClient(refused, design("22222222"))), budget=1)
+    assert [e["parameter"] for e in run.of("call_failed")] == ["temperature"]
+    assert run.finished
+
+
+def test_a_fatal_failure_leaves_a_journal_that_resumes(tmp_path):
+    """What was answered before is not asked again."""
+    path = tmp_path / "a.jsonl"
+    with pytest.raises(ModelError, match="wrong-key"):
+        gk.search(ToyBenchmark(), llm(QueueClient(design("22222222"), failure("wrong-key"))), 2, journal=path)
+    assert not read_run(path).finished
+    client = QueueClient(design("11111111"))
+    benchmark = ToyBenchmark()
+    run = gk.search(benchmark, llm(client), 2, journal=path)
+    assert list(run.frame()["key"]) == ["22222222", "11111111"]
+    assert len(client.sent) == 1
+    assert benchmark.evaluated == [(1,) * 8]
+
+
+@pytest.mark.parametrize("proposer", ["llm", "random", "coordinate-descent"])
+def test_a_run_cut_after_any_event_resumes_to_the_same_run(tmp_path, proposer):
+    """However many events had reached the disk, the resumed run has the events of the uninterrupted one."""
+    answers = [design("22222222"), "?", design("22222222"), design("22222221"), design("22222212")]
+
+    def start(path, skip=0):
+        settings = {"client": QueueClient(*answers[skip:])} if proposer == "llm" else {}
+        made = gk.make_proposer(proposer, ToyBenchmark().space, **settings)
+        return gk.search(ToyBenchmark(), made, 3, seed=4, journal=path, progress=False)
+
+    def plain(run):
+        kept = [{k: v for k, v in e.items() if k not in ("time", "seconds")} for e in run.events]
+        dropped = [id(e) for e in run.unanswered_intents]
+        return [k for k, e in zip(kept, run.events, strict=True) if id(e) not in dropped]
+
+    whole = start(tmp_path / "whole.jsonl")
+    lines = (tmp_path / "whole.jsonl").read_text().splitlines(keepends=True)
+    for kept in range(len(lines) + 1):
+        path = tmp_path / f"{kept}.jsonl"
+        path.write_text("".join(lines[:kept]))
+        answered = sum('"event":"call"' in line for line in lines[:kept])
+        assert plain(start(path, answered)) == plain(whole), kept
+
+
+def test_a_changed_prompt_is_refused_on_resume(tmp_path):
+    """A journal does not continue under another prompt."""
+    path = tmp_path / "a.jsonl"
+    gk.search(ToyBenchmark(), llm(QueueClient(design("22222222"))), 1, journal=path)
+    with pytest.raises(JournalError, match="prompt"):
+        gk.search(ToyBenchmark(), llm(QueueClient(design("22222222")), prompt="minimal"), 1, journal=path)
+
+
+def test_random_numbers_come_from_seed_and_iteration():
+    """The same seed gives the same run, another seed another one."""
+
+    def keys(seed):
+        made = gk.make_proposer("random", ToyBenchmark().space)
+        return list(gk.search(ToyBenchmark(), made, 5, seed).frame()["key"])
+
+    assert keys(0) == keys(0) != keys(1)
+
+
+def test_coordinate_descent_starts_largest_and_ends_at_a_local_optimum():
+    """On a benchmark whose best is the all-largest design it looks at all 16 neighbours and stops."""
+    run = gk.search(ToyBenchmark(), gk.make_proposer("coordinate-descent", ToyBenchmark().space), budget=50)
+    frame = run.frame()
+    assert frame["key"][0] == "22222222"
+    assert len(frame) == len(set(frame["key"]))
+    assert run.reason == "local optimum"
+
+
+def test_prior_is_one_evaluation():
+    """The prior evaluates the all-largest design and stops."""
+    run = gk.search(ToyBenchmark(), gk.make_proposer("prior", ToyBenchmark().space), budget=10)
+    assert list(run.frame()["key"]) == ["22222222"]
+
+
+def test_unknown_names_and_settings_are_refused():
+    """The message lists what there is."""
+    space = ToyBenchmark().space
+    with pytest.raises(UnknownName, match="random"):
+        gk.make_proposer("annealing", space)
+    with pytest.raises(InvalidParameter, match="temperature"):
+        gk.make_proposer("llm", space, temprature=1)
+    with pytest.raises(InvalidParameter, match="at least one"):
+        gk.search(ToyBenchmark(), gk.make_proposer("random", space), budget=0)
+
+
+def test_many_runs_leave_finished_ones_alone(tmp_path):
+    """The same call again writes nothing."""
+    runs = search_many(ToyBenchmark(), "random", range(3), budget=2, output=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.jsonl")}
+    again = search_many(ToyBenchmark(), "random", range(3), budget=2, output=tmp_path)
+    assert len(before) == 3
+    assert before == {path: path.read_bytes() for path in tmp_path.glob("*.jsonl")}
+    assert [list(r.frame()["key"]) for r in runs] == [list(r.frame()["key"]) for r in again]
+
+
+def test_journal_names_are_safe_and_tell_settings_apart():
+    """A model name with slashes stays inside the folder; other settings get another file."""
+    run = {"benchmark": "b", "proposer": "llm", "budget": 1, "seed": 0, "settings": {"model": "../org/m:1"}}
+    assert "/" not in journal_name(run)
+    assert journal_name(run) != journal_name({**run, "budget": 2})
+
+
+def test_an_edited_prompt_file_is_another_run(tmp_path):
+    """The same command with an edited template asks anew and keeps the journal of the old text."""
+    template = tmp_path / "mine.md"
+    for word in ("", "Think."):
+        template.write_text(f"{{{{ problem }}}} {word} {{{{ answer_format }}}} {{{{ results }}}}")
+        client = QueueClient(design("22222222"))
+        search_many(ToyBenchmark(), "llm", [0], 1, output=tmp_path / "runs", client=client, prompt=str(template))
+        assert len(client.sent) == 1
+    assert len(list((tmp_path / "runs").glob("*.jsonl"))) == 2
