@@ -1,0 +1,203 @@
+"""Figures and the paper's tables: right numbers, one style a method, the same bytes from the same input."""
+
+import pandas as pd
+import pytest
+
+import genius_kit as gk
+from genius_kit import figures, plots
+from genius_kit.errors import InvalidParameter, UnknownName
+from genius_kit.paper import TRIAL_TABLES, paper_label
+from tests.doubles import ToyBenchmark
+
+
+def frame(*feedback, ranks=None):
+    """One run of a made-up table of 100 rows."""
+    ranks = ranks or range(50, 50 - len(feedback), -1)
+    return pd.DataFrame(
+        {
+            "iteration": range(1, len(feedback) + 1),
+            "feedback": feedback,
+            "best_so_far": pd.Series(feedback).cummax(),
+            "rank_best": list(ranks),
+            "rank_worst": [rank + 2 for rank in ranks],
+            "rank_of": 100,
+            "macs": [1_000_000 * (i + 1) for i in range(len(feedback))],
+            "key": [str(i) for i in range(len(feedback))],
+        }
+    )
+
+
+RUNS = {"random": [frame(80.0, 82.0, 81.0), frame(79.0, 83.0)], "gpt-4.1": [frame(85.0, 84.0, 86.0)]}
+
+
+@pytest.fixture(scope="module")
+def toy_runs():
+    """Real runs of the loop on a toy table."""
+    return gk.search_many(ToyBenchmark(), "random", [0, 1], 3, progress=False)
+
+
+def test_saved_figures_are_the_same_bytes_for_the_same_input(tmp_path):
+    """Drawing twice gives the same PDF, PNG and CSV."""
+    for folder in ("first", "second"):
+        figures.save_figure(figures.best_so_far(RUNS), tmp_path / folder, "best", figures.run_table(RUNS))
+    for suffix in (".pdf", ".png", ".csv"):
+        first, second = (tmp_path / folder / f"best{suffix}" for folder in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes()
+    assert b"/CreationDate" not in (tmp_path / "first" / "best.pdf").read_bytes()
+    assert sorted(path.name for path in (tmp_path / "first").iterdir()) == ["best.csv", "best.pdf", "best.png"]
+
+
+@pytest.mark.parametrize("name", ["../best", "a b", ""])
+def test_a_figure_name_that_is_no_file_name_is_refused(tmp_path, name):
+    """A name cannot leave its folder."""
+    with pytest.raises(InvalidParameter, match="no figure name"):
+        figures.save_figure(figures.best_so_far(RUNS), tmp_path, name)
+
+
+def test_the_legend_says_how_many_runs():
+    """n stands beside each method."""
+    (axes,) = figures.best_so_far(RUNS).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["random (n = 2)", "gpt-4.1 (n = 1)"]
+
+
+def test_the_best_so_far_is_the_mean_and_a_short_run_keeps_what_it_found():
+    """The line is the mean of the running maxima, the last one held."""
+    (axes,) = figures.best_so_far(RUNS).axes
+    assert list(axes.get_lines()[0].get_ydata()) == [79.5, 82.5, 82.5]
+
+
+def test_the_rank_line_is_the_mean_of_the_middles_of_the_tie_ranges():
+    """Ranks are ranges: the line runs through their middles, and the axis has the best on top."""
+    (axes,) = figures.rank_by_iteration(RUNS).axes
+    assert list(axes.get_lines()[0].get_ydata()) == [51.0, 50.0, 49.5]
+    assert axes.yaxis_inverted()
+
+
+def test_a_method_has_one_style_whatever_it_is_drawn_with():
+    """Known methods keep colour, marker and line; two unknown ones differ."""
+    alone, together = plots.styles(["random"]), plots.styles(["gpt-4.1", "random", "qwen"])
+    assert alone["random"] == together["random"]
+    assert together["gpt-4.1"] != together["qwen"]
+
+
+def test_known_methods_differ_in_grey():
+    """Marker and line style alone tell the search methods apart."""
+    names = [paper_label(0), paper_label(1), plots.STAND_IN, "random", plots.PRIOR, "coordinate descent"]
+    assert len({(plots.STYLES[name].marker, plots.STYLES[name].line) for name in names}) == len(names)
+
+
+def test_the_stand_in_is_named_as_what_it_is(toy_runs):
+    """Runs of the stand-in are never grouped under a model's name."""
+    offline = gk.search_many(gk.load_benchmark("nas-bench-201-cifar10"), "llm", [0], 1, progress=False)
+    assert list(figures.by_method([*toy_runs, *offline])) == ["random", "offline stand-in, not a language model"]
+
+
+def test_nothing_to_draw_is_an_error_that_names_the_method():
+    """An empty run is refused, not drawn as an empty picture."""
+    with pytest.raises(InvalidParameter, match="no evaluation to draw for random"):
+        figures.best_so_far({"random": [frame()]})
+
+
+def test_the_run_table_holds_every_evaluation(toy_runs):
+    """The data behind a figure names method and run of each row."""
+    table = figures.run_table({"random": toy_runs})
+    assert list(table.columns[:2]) == ["method", "run"]
+    assert list(table["run"]) == [1, 1, 1, 2, 2, 2]
+
+
+def test_the_best_architecture_is_the_one_with_the_best_feedback(toy_runs):
+    """It comes back in the package's form, ready to be drawn."""
+    best = max((row for run in toy_runs for row in run.frame().to_dict("records")), key=lambda row: row["feedback"])
+    assert ToyBenchmark().space.key(figures.best_architecture(toy_runs)) == best["key"]
+
+
+def test_the_pareto_front_drops_what_costs_more_for_less():
+    """Only rows that no other row beats on both counts stay."""
+    points = pd.DataFrame({"macs": [1, 2, 3, 3, 4], "feedback": [10.0, 12.0, 11.0, 12.0, 13.0]})
+    assert list(figures.pareto_front(points)["feedback"]) == [10.0, 12.0, 13.0]
+
+
+def test_accuracy_against_macs_draws_every_method_once():
+    """One cloud a method, and the front."""
+    (axes,) = figures.accuracy_against_macs({"random": frame(80.0, 82.0), "gpt-4.1": frame(85.0)}).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "random (n = 2)",
+        "gpt-4.1 (n = 1)",
+        "Pareto front",
+    ]
+
+
+def test_table_2_names_the_two_genius_networks():
+    """The paper's own networks are labelled, the other 24 are not."""
+    points = figures.table_2_points()
+    assert list(points["GENIUS"]["name"]) == ["GENIUS-329", "GENIUS-401"]
+    assert len(points["other methods of table 2"]) == 24
+
+
+def test_the_paper_tables_are_read_as_printed():
+    """Nested figures become columns, trials become rows."""
+    table = figures.paper_table("table1").set_index("method")
+    assert table.loc["GENIUS", "cifar10_test_mean"] == 93.79
+    trials = figures.paper_table("table8")
+    assert list(trials.groupby("trial").size()) == [6, 6, 10]
+    assert figures.paper_table("table3")["epochs"].tolist() == [10, 20, 30, 40, 50]
+
+
+def test_an_unknown_paper_table_lists_the_known_ones():
+    """table1 is not table10 and table99 does not exist."""
+    assert "temperature" not in str(figures.paper_table("table1").columns)
+    with pytest.raises(UnknownName, match="table13"):
+        figures.paper_table("table99")
+
+
+@pytest.mark.parametrize("name", list(TRIAL_TABLES))
+def test_every_table_of_trials_becomes_runs(name, data_home):
+    """The paper's trials have the columns that our runs have, on every benchmark."""
+    benchmark = gk.load_benchmark(name)
+    for temperature in TRIAL_TABLES[name]:
+        for run in figures.paper_runs(benchmark, temperature):
+            assert {"iteration", "feedback", "best_so_far", "rank_best", "rank_worst", "rank_of"} <= set(run)
+            assert (run["rank_best"] <= run["rank_worst"]).all()
+
+
+def test_the_paper_means_are_the_known_ones(data_home):
+    """Mean rank 32.0 on NAS-Bench-Macro at temperature 0, ranks taken before the mean."""
+    table = figures.ours_beside_paper(gk.load_benchmark("nas-bench-macro"), {}).set_index("method")
+    assert table.loc[paper_label(0), "rank"] == 32.0
+    assert round(table.loc[paper_label(0), "top_percent"], 2) == 0.49
+    assert table.loc[paper_label(0), "runs"] == 3
+
+
+def test_one_evaluation_of_the_largest_network_is_rank_21(data_home):
+    """The prior's row of the comparison is the known fact."""
+    benchmark = gk.load_benchmark("nas-bench-macro")
+    runs = figures.by_method(gk.search_many(benchmark, "prior", [0], 10, progress=False))
+    table = figures.ours_beside_paper(benchmark, runs).set_index("method")
+    assert table.loc[plots.PRIOR, "rank"] == 21.0
+    assert table.loc[plots.PRIOR, "iterations"] == 1
+
+
+def test_the_comparison_has_a_column_a_temperature_and_a_method(data_home):
+    """Figure 2: accuracy above, rank below, the paper first."""
+    benchmark = gk.load_benchmark("nas-bench-macro")
+    runs = {"random": gk.search_many(benchmark, "random", range(12), 3, progress=False)}
+    axes = figures.paper_comparison(benchmark, runs).axes
+    assert [one.get_title().replace("\n", " ") for one in axes[:3]] == [
+        "paper: GPT-4, temperature 0 n = 3",
+        "paper: GPT-4, temperature 1 n = 3",
+        "random n = 12",
+    ]
+    assert len(axes) == 6
+
+
+@pytest.mark.parametrize(("name", "replies", "sent_back"), [("329M", 26, 16), ("401M", 17, 7)])
+def test_a_replayed_conversation_shows_every_reply(name, replies, sent_back, published):
+    """Each reply is one row, either evaluated or sent back, with its exact count."""
+    run = gk.replay_conversation(published / "chat_history" / f"{name}.json")
+    table = figures.trajectory_table(run)
+    assert len(table) == replies
+    assert (table["outcome"] == "repaired").sum() == sent_back
+    assert (table["outcome"] == "evaluated").sum() == 10
+    macs, accuracy = figures.imagenet_trajectory(run, int(name[:3]) + 1).axes
+    assert "sent back" in macs.get_legend().get_texts()[0].get_text()
+    assert accuracy.get_xlabel() == "reply"

