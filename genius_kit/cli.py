@@ -1,0 +1,197 @@
+"""The `genius-kit` command: each function reads its arguments, calls the package and prints.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or data missing, 3 the model could not be reached (the run resumes).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genius_kit import errors
+
+if TYPE_CHECKING:
+    from genius_kit.journal import Run
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Neural architecture search by a language model: propose, evaluate, record, replay.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Get and check the published benchmark files.")
+app.add_typer(data_app, name="data")
+
+_USAGE_ERRORS = (errors.DataMissing, errors.UnknownName, errors.InvalidParameter, errors.InvalidArchitecture)
+
+
+def main() -> None:
+    """Run the command; an error of this package is one message on stderr and an exit code."""
+    try:
+        app()
+    except errors.GeniusKitError as error:
+        print(f"genius-kit: {error}", file=sys.stderr)
+        usage, model = isinstance(error, _USAGE_ERRORS), isinstance(error, errors.ModelError)
+        sys.exit(2 if usage else 3 if model else 1)
+
+
+@app.command()
+def run(
+    benchmark: Annotated[str, typer.Argument(help="Benchmark name; `genius-kit data status` lists them.")],
+    proposer: Annotated[str, typer.Option(help="llm, random, prior or coordinate-descent.")] = "llm",
+    model: Annotated[str, typer.Option(help="Model name; `offline` is a rule-based stand-in, no model.")] = "offline",
+    prompt: Annotated[
+        str, typer.Option(help="minimal, standard, reasoned, published, or a template file.")
+    ] = "standard",
+    history: Annotated[str, typer.Option(help="table (one fresh prompt) or dialogue (it grows).")] = "table",
+    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server; else OPENAI_BASE_URL.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Sent only when given.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Output limit; sent only when given.")] = None,
+    constrained: Annotated[bool, typer.Option("--constrained", help="Ask for replies after a JSON schema.")] = False,
+    on_exhausted: Annotated[str, typer.Option(help="After too many refused replies: fallback or stop.")] = "fallback",
+    protocol: Annotated[str, typer.Option(help="paper, or held-out (one recorded run is shown).")] = "paper",
+    fed_run: Annotated[int, typer.Option(min=0, help="With held-out: which recorded run is shown.")] = 0,
+    budget: Annotated[int, typer.Option(min=1, help="Evaluations a run.")] = 10,
+    runs: Annotated[int, typer.Option(min=1, help="Number of runs, with seeds from --seed upwards.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first run.")] = 0,
+    output: Annotated[Path, typer.Option(help="Folder of the journals.")] = Path("runs"),
+) -> None:
+    """Search BENCHMARK and write one journal a run. The same command again resumes what is unfinished."""
+    from genius_kit.benchmarks import load_benchmark
+    from genius_kit.search import search_many
+
+    settings: dict[str, Any] = {}
+    if proposer == "llm":
+        settings = {
+            "model": model,
+            "prompt": prompt,
+            "history": history,
+            "base_url": base_url,
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+            "constrained_replies": constrained,
+            "on_exhausted": on_exhausted,
+        }
+    loaded = load_benchmark(benchmark, protocol=protocol, fed_run=fed_run)
+    done = search_many(loaded, proposer, range(seed, seed + runs), budget, workers, output, **settings)
+    _print_runs(done)
+
+
+@app.command()
+def resume(journal: Annotated[Path, typer.Argument(help="A journal that `genius-kit run` wrote.")]) -> None:
+    """Continue an unfinished run with the settings it began with."""
+    from genius_kit.search import resume as continue_run
+
+    _print_runs([continue_run(journal)])
+
+
+@app.command()
+def replay(
+    conversation: Annotated[str, typer.Argument(help="A published conversation: its file, or 329M or 401M.")],
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a prompt that differs from the recorded one.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option(help="Journal to write; none by default.")] = None,
+) -> None:
+    """Run the search that a published conversation recorded, from its own replies: no key, no network."""
+    from genius_kit import data
+    from genius_kit.search import replay_conversation
+
+    path = Path(conversation)
+    if not path.is_file() and conversation.removesuffix(".json") in ("329M", "401M"):
+        path = data.find(f"chat_history/{conversation.removesuffix('.json')}.json")
+    done = replay_conversation(path, output, strict=strict)
+    frame = done.frame()
+    frame["macs"] = (frame["macs"] / 1e6).round(1)
+    shown = frame[["iteration", "key", "macs", "feedback", "rejections"]].rename(
+        columns={"macs": "macs_millions", "feedback": "accuracy"}
+    )
+    print(shown.to_string(index=False, na_rep="-"))
+
+
+@app.command()
+def report(
+    all_notebooks: Annotated[bool, typer.Option("--all", help="Fail when a notebook's data is not there.")] = False,
+    output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports"),
+    notebooks: Annotated[Path | None, typer.Option(help="Folder of the notebooks.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Notebooks side by side.")] = 2,
+) -> None:
+    """Execute every notebook whose data is there and write HTML pages with an index. Needs no key and no network."""
+    from genius_kit import reports
+
+    results = reports.report(notebooks or reports.notebook_folder(), output, workers=workers)
+    for result in results:
+        print(f"{result.name:28s} {result.status:8s} {result.detail}")
+    print(f"open {Path(output) / 'index.html'}")
+    statuses = {result.status for result in results}
+    if "failed" in statuses or (all_notebooks and "missing" in statuses):
+        raise typer.Exit(1 if "failed" in statuses else 2)
+
+
+@app.command()
+def doctor(base_url: Annotated[str | None, typer.Option(help="Server to try; else OPENAI_BASE_URL.")] = None) -> None:
+    """Say what is installed, which data is there, whether a key is set and whether the server answers."""
+    from genius_kit.doctor import findings
+
+    for name, finding in findings(base_url):
+        print(f"{name:22s} {finding}")
+
+
+@data_app.command()
+def status() -> None:
+    """List the benchmarks and files, and what is there."""
+    from genius_kit import data
+    from genius_kit.benchmarks import list_benchmarks
+
+    print(list_benchmarks().to_string(index=False))
+    print()
+    print(data.status().to_string(index=False))
+
+
+@data_app.command()
+def fetch(names: Annotated[list[str] | None, typer.Argument(help="Files; all by default.")] = None) -> None:
+    """Download the published files (about 15 MB) and check their SHA-256."""
+    from genius_kit import data
+
+    _print_here(data.fetch(names or None))
+
+
+@data_app.command("import")
+def import_(folder: Annotated[Path, typer.Argument(help="A folder that holds the published files.")]) -> None:
+    """Copy the published files found in FOLDER and check their SHA-256."""
+    from genius_kit import data
+
+    _print_here(data.import_folder(folder))
+
+
+@data_app.command()
+def verify() -> None:
+    """Check the SHA-256 of every file that is here; exit code 1 when one is wrong."""
+    from genius_kit import data
+
+    print(data.verify().to_string(index=False))
+
+
+def _print_here(names: list[str]) -> None:
+    from genius_kit import data
+
+    for name in names:
+        print(f"here: {data.data_folder() / name}")
+
+
+def _print_runs(runs: list[Run]) -> None:
+    for done in runs:
+        frame = done.frame()
+        if frame.empty:
+            print(f"{done.path}: nothing evaluated ({done.reason})")
+            continue
+        shown = frame[["iteration", "architecture", "origin", "feedback", "rank_best", "rank_worst", "rejections"]]
+        print(f"{done.path} ({done.reason})")
+        print(shown.to_string(index=False, na_rep="-"))
+        for _, best in frame.dropna(subset="feedback").nlargest(1, "feedback").iterrows():
+            rank = f"rank {best['rank_best']}-{best['rank_worst']}"
+            print(f"best: {best['architecture']} {best['feedback']:.2f} %, {rank}\n")

@@ -1,0 +1,119 @@
+"""The genius-kit command as a user types it, each call its own process."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-c", "from genius_kit.cli import main; main()"]
+
+
+def call(*arguments, **environment):
+    """Run genius-kit without a key and return the finished process."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("OPENAI_")}
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, env={**clean, **environment}, check=False
+    )
+
+
+@pytest.fixture
+def empty(tmp_path):
+    """An environment in which nothing was downloaded."""
+    return {"GENIUS_KIT_DATA": str(tmp_path / "data")}
+
+
+def test_help_lists_the_commands():
+    """--help names what there is."""
+    done = call("--help")
+    assert done.returncode == 0
+    for command in ("run", "resume", "replay", "report", "doctor", "data"):
+        assert command in done.stdout
+
+
+def test_an_unknown_benchmark_names_the_known_ones(empty):
+    """A misspelt benchmark is wrong usage: exit code 2."""
+    done = call("run", "nas-bench-999", **empty)
+    assert done.returncode == 2
+    assert "nas-bench-201-cifar10" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_data_names_both_ways_to_get_it(empty):
+    """Data that is not there: exit code 2, with the two commands."""
+    done = call("run", "nas-bench-macro", "--proposer", "random", **empty)
+    assert done.returncode == 2
+    assert "genius-kit data fetch" in done.stderr
+    assert "genius-kit data import" in done.stderr
+
+
+def test_no_key_says_how_to_set_one(empty, tmp_path):
+    """Without a key the run stops with exit code 3 and leaves a journal that resumes."""
+    done = call("run", "nas-bench-201-cifar10", "--model", "gpt-4.1", "--output", tmp_path / "runs", **empty)
+    assert done.returncode == 3
+    assert "OPENAI_API_KEY" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(list((tmp_path / "runs").glob("*.jsonl"))) == 1
+
+
+def test_runs_side_by_side_with_no_key_and_no_download(empty, tmp_path):
+    """The offline stand-in searches the embedded benchmark; the same command again changes nothing."""
+    arguments = ("run", "nas-bench-201-cifar10", "--budget", 3, "--runs", 2, "--workers", 2, "--output", tmp_path / "r")
+    first = call(*arguments, **empty)
+    assert first.returncode == 0, first.stderr
+    journals = {path: path.read_bytes() for path in (tmp_path / "r").glob("*.jsonl")}
+    assert len(journals) == 2
+    assert call(*arguments, **empty).returncode == 0
+    assert journals == {path: path.read_bytes() for path in (tmp_path / "r").glob("*.jsonl")}
+
+
+def test_resume_continues_a_cut_journal(empty, tmp_path):
+    """A journal cut in the middle is completed with the settings it began with."""
+    call("run", "nas-bench-201-cifar10", "--budget", 3, "--output", tmp_path, **empty)
+    journal = next(tmp_path.glob("*.jsonl"))
+    whole = journal.read_text().splitlines()
+    journal.write_text("\n".join(whole[:7]) + "\n")
+    done = call("resume", journal, **empty)
+    assert done.returncode == 0, done.stderr
+    assert len(journal.read_text().splitlines()) in (len(whole), len(whole) + 1)
+
+
+def test_doctor_never_prints_the_key(empty):
+    """A key is only said to be set."""
+    done = call("doctor", OPENAI_API_KEY="sk-very-secret-value", **empty)
+    assert done.returncode == 0, done.stderr
+    assert "sk-very-secret-value" not in done.stdout + done.stderr
+    assert "set" in done.stdout
+
+
+def test_replay_prints_the_published_search(published):
+    """The ten designs of a published conversation come out, from its file, without a key."""
+    done = call("replay", Path(published) / "chat_history" / "329M.json")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 11
+    assert "100010101110404300430440505550" in done.stdout
+
+
+def test_data_import_and_verify(published, tmp_path):
+    """Importing the published folder makes every benchmark available, and verify finds no fault."""
+    environment = {"GENIUS_KIT_DATA": str(tmp_path)}
+    assert call("data", "import", published, **environment).returncode == 0
+    assert call("data", "verify", **environment).returncode == 0
+    status = call("data", "status", **environment)
+    assert "nas-bench-macro" in status.stdout
+
+
+@pytest.mark.slow
+def test_help_takes_at_most_half_the_time_of_importing_torch():
+    """Start-up loads nothing heavy: best of three, alternating."""
+
+    def seconds(arguments):
+        begun = time.perf_counter()
+        subprocess.run(arguments, capture_output=True, check=True)
+        return time.perf_counter() - begun
+
+    pairs = [(seconds([*COMMAND, "--help"]), seconds([sys.executable, "-c", "import torch"])) for _ in range(3)]
+    helps, torches = zip(*pairs, strict=True)
+    assert min(helps) <= 0.5 * min(torches), pairs
