@@ -137,7 +137,7 @@ def journal_name(run: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     model = run["settings"].get("model")
     words = [run["benchmark"], run["proposer"], *([model] if model else []), digest, f"seed{run['seed']}"]
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", "_".join(words).replace("_", "\0")).replace("\0", "_") + ".jsonl"
+    return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", word) for word in words) + ".jsonl"
 
 
 def search_many(
