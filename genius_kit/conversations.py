@@ -154,11 +154,6 @@ class RecordedBenchmark(Benchmark):
         return Evaluation(accuracy, None, accuracy, count_cost(self.space, design), self.conversation.source)
 
 
-def replay_pairs(conversation: Conversation) -> list[tuple[tuple[Message, ...], str]]:
-    """Return (messages, reply) of every turn in order, for a client that answers from the record."""
-    return [(turn.messages, turn.reply) for turn in conversation.turns]
-
-
 def read_conversation(path: str | Path) -> Conversation:
     """Read and check one published conversation.
 

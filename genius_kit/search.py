@@ -205,20 +205,15 @@ def replay_conversation(path: str | Path, journal: str | Path | None = None, str
     The prompts are the `published` variant; with `strict` a prompt that differs from the recorded one is refused
     (ReplayMismatch), else it is counted in the client's `mismatches`. Needs no key and no network.
     """
-    from genius_kit.conversations import RecordedBenchmark, read_conversation, replay_pairs
-    from genius_kit.llm import ReplayClient, Reply, Usage
+    from genius_kit.conversations import RecordedBenchmark, read_conversation
+    from genius_kit.llm import ReplayClient
 
     conversation = read_conversation(path)
-    nothing = Usage(None, None, None, None)
-    pairs = [
-        (messages, Reply(text=text, model=None, finish_reason="stop", usage=nothing, seconds=0.0))
-        for messages, text in replay_pairs(conversation)
-    ]
     benchmark = RecordedBenchmark(conversation)
     proposer = make_proposer(
         "llm",
         benchmark.space,
-        client=ReplayClient(pairs, strict=strict),
+        client=ReplayClient.from_turns(conversation.turns, strict, source=conversation.source),
         prompt="published",
         conversation=str(path),
         rejections_limit=20,

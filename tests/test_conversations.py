@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from genius_kit.conversations import RecordedBenchmark, Slip, read_conversation, replay_pairs
+from genius_kit.conversations import RecordedBenchmark, Slip, read_conversation
 from genius_kit.costs import MacsBound, count_cost, whole_millions
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidArchitecture
 from genius_kit.records import Proposal, Rejection
@@ -128,9 +128,9 @@ def test_the_chosen_designs_are_the_papers(published):
         assert (found.chosen, found.accuracies[found.chosen], found.bound) == (architecture, accuracy, bound)
 
 
-def test_replay_pairs_hold_the_whole_record(conversation):
+def test_turns_hold_the_whole_record(conversation):
     """Each reply comes with every message since its prompt opened; nothing is lost."""
-    pairs = replay_pairs(conversation)
+    pairs = [(turn.messages, turn.reply) for turn in conversation.turns]
     assert [text for _, text in pairs] == [m["content"] for m in conversation.messages if m["role"] == "assistant"]
     assert all(messages[0]["role"] == "system" and messages[-1]["role"] == "user" for messages, _ in pairs)
     openings = sum(len(messages) == 2 for messages, _ in pairs)
