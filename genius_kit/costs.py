@@ -2,8 +2,9 @@
 
 A multiply-accumulate (MAC) is one multiplication with its addition; the field prints MACs as "FLOPs".
 Two conventions: "convolutions" counts convolutions and linear layers only; "paper" is what the benchmark files
-and the paper print. They differ on the ImageNet space only, where the paper adds four operations for each
-element of a batch norm's input and those of the global pool.
+and the paper print. They differ on two spaces: on the ImageNet space the paper adds four operations for each element
+of a batch norm's input and those of the global pool; on the vision transformer space, which the paper does not
+have, "paper" adds the two products of attention (2 x tokens^2 x heads x head width), as its field counts them.
 Checked against every row of the published tables; see tests/test_costs.py.
 """
 
@@ -21,6 +22,8 @@ from genius_kit.spaces import SearchSpace
 if TYPE_CHECKING:
     import numpy as np
 
+    from genius_kit.latency import Latency
+
 CONVENTIONS = ("paper", "convolutions")
 
 
@@ -34,8 +37,8 @@ def count_cost(
 ) -> Cost:
     """Return the exact parameters and MACs of one network.
 
-    `num_classes` and `image_size` (pixels a side) default to those of the space's data set: 10 and 32, on ImageNet
-    1000 and 224; NAS-Bench-201 with 120 classes means ImageNet16-120, 16 pixels.
+    `num_classes` and `image_size` (pixels a side) default to those of the space's data set: 10 and 32, for the
+    ImageNet and the transformer space 1000 and 224; NAS-Bench-201 with 120 classes means ImageNet16-120, 16 pixels.
     Raises InvalidArchitecture, InvalidParameter.
     """
     layers = layer_costs(space, architecture, num_classes=num_classes, image_size=image_size, convention=convention)
@@ -98,7 +101,7 @@ def _fields(count: Count) -> tuple[int, int, int]:
 def _macs(space: SearchSpace, count: Count, convention: str) -> Any:
     if convention not in CONVENTIONS:
         raise InvalidParameter(f"convention {convention!r} is not one of {', '.join(CONVENTIONS)}")
-    adds_other = convention == "paper" and space.family == "stages"
+    adds_other = convention == "paper" and space.family in ("stages", "transformer")
     return count.convolutions + count.other if adds_other else count.convolutions
 
 
@@ -106,16 +109,56 @@ def macs_table(space: SearchSpace, convention: str = "paper") -> tuple[dict[str,
     """Return the MACs of the fixed layers by name, and of each option at each position, shape (positions, options).
 
     The total of an architecture is the sum of the fixed layers plus one entry a row, exactly.
-    Raises InvalidParameter for the channel spaces, where a layer's cost depends on its neighbours' widths.
+    Raises InvalidParameter for the channel spaces, where a layer's cost depends on its neighbours' widths, and for
+    the transformer space, where a block's depends on the embedding; see `embedding_table`.
     """
     import numpy as np
 
-    if space.family == "channels":
+    if space.family in ("channels", "transformer"):
         raise InvalidParameter(f"a layer of {space.name} has no MACs of its own: use layer_costs on an architecture")
     layers = list(slots(space, space.all_largest, None, None))
     fixed = {name: _macs(space, counts[0], convention) for name, counts in layers if len(counts) == 1}
     table = [[_macs(space, count, convention) for count in counts] for _, counts in layers if len(counts) > 1]
     return fixed, np.array(table, dtype=np.int64)
+
+
+def embedding_table(space: SearchSpace, convention: str = "paper") -> list[tuple[int, list[int]]]:
+    """Return (MACs of all but the blocks, MACs of each option of one block) for each embedding option.
+
+    The total of an architecture of the transformer space is the first of its embedding's row plus one entry of the
+    second for each block. Raises InvalidParameter for the other spaces.
+    """
+    if space.family != "transformer":
+        raise InvalidParameter(f"{space.name} has no embedding: use macs_table")
+    table = []
+    for option in range(len(space.choices[0])):
+        layers = dict(slots(space, (option, *space.all_largest[1:]), None, None))
+        block = [_macs(space, count, convention) for count in layers["block 1"]]
+        fixed = [layers["embedding"][option], *(counts[0] for counts in layers.values() if len(counts) == 1)]
+        table.append((sum(_macs(space, count, convention) for count in fixed), block))
+    return table
+
+
+def latency(
+    space: SearchSpace,
+    architecture: Sequence[int],
+    *,
+    num_classes: int | None = None,
+    image_size: int | None = None,
+    **settings: Any,
+) -> Latency:
+    """Return the latency of one network as measured on the present device, in seconds; the weights are random.
+
+    `num_classes` and `image_size` default as in `count_cost`; `settings` go to `latency.measure_latency` (batch
+    size, device, precision, warm-up, repeats). Raises InvalidArchitecture, InvalidParameter.
+    """
+    from genius_kit.latency import measure_latency
+    from genius_kit.networks import build_network
+    from genius_kit.skeletons import class_and_image_sizes
+
+    classes, side = class_and_image_sizes(space, num_classes, image_size)
+    network = build_network(space, architecture, num_classes=classes, image_size=side)
+    return measure_latency(network, image_size=side, **settings)
 
 
 def whole_millions(macs: int) -> int:

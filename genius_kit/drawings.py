@@ -1,12 +1,20 @@
-"""Drawings of one architecture: a strip of layers, bars of channel counts, or the NAS-Bench-201 cell as a graph."""
+"""Drawings of one architecture: a strip of layers or blocks, bars of channel counts, or the NAS-Bench-201 cell."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from genius_kit.spaces import NAS_BENCH_201_EDGES, NAS_BENCH_201_OPERATIONS, Architecture, SearchSpace
+from genius_kit.spaces import (
+    NAS_BENCH_201_EDGES,
+    NAS_BENCH_201_OPERATIONS,
+    TRANSFORMER_BLOCKS,
+    TRANSFORMER_EMBEDDINGS,
+    Architecture,
+    SearchSpace,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +27,7 @@ GREY = "#999999"
 BLOCK_COLOURS = {
     "nas-bench-macro": (GREY, SKY, ORANGE),
     "mobilenet-imagenet": (GREY, SKY, GREEN, YELLOW, BLUE, ORANGE, VERMILION),
+    "vision-transformer": (GREY, SKY, GREEN, YELLOW, ORANGE),
 }
 EDGE_STYLES = {
     "skip_connect": (BLACK, "skip"),
@@ -29,7 +38,13 @@ EDGE_STYLES = {
 EDGE_CURVES = {(0, 2): -0.55, (0, 3): -0.72, (1, 3): 0.55}
 """Curvature of the edges that pass over a node (negative: above), so that no two edges cross."""
 
-FIGURE_SIZES = {"layers": (6.4, 1.8), "stages": (6.0, 4.8), "channels": (6.0, 3.0), "cell": (6.0, 3.4)}
+FIGURE_SIZES = {
+    "layers": (6.4, 1.8),
+    "stages": (6.0, 4.8),
+    "channels": (6.0, 3.0),
+    "cell": (6.0, 3.4),
+    "transformer": (6.4, 2.4),
+}
 NODE_SPACING = 2.0
 
 
@@ -43,7 +58,10 @@ def draw_architecture(space: SearchSpace, architecture: Sequence[int], ax: Axes 
         import matplotlib.pyplot as plt
 
         _, ax = plt.subplots(figsize=FIGURE_SIZES[space.family], layout="constrained")
-    draw = {"layers": _draw_layers, "stages": _draw_stages, "channels": _draw_channels, "cell": _draw_cell}
+    draw = {
+        "layers": _draw_layers, "stages": _draw_stages, "channels": _draw_channels, "cell": _draw_cell,
+        "transformer": _draw_transformer,
+    }  # fmt: skip
     draw[space.family](space, values, ax)
     ax.set_title(f"{space.title}  {_grouped_key(space, values)}", fontsize=9, loc="left")
     return ax
@@ -51,7 +69,8 @@ def draw_architecture(space: SearchSpace, architecture: Sequence[int], ax: Axes 
 
 def _grouped_key(space: SearchSpace, values: Architecture) -> str:
     key = space.key(values)
-    return " ".join(key[stage[0] : stage[-1] + 1] for stage in space.stages) if space.family == "stages" else key
+    is_grouped = space.family in ("stages", "transformer")
+    return " ".join(key[stage[0] : stage[-1] + 1] for stage in space.stages) if is_grouped else key
 
 
 def _draw_layers(space: SearchSpace, values: Architecture, ax: Axes) -> None:
@@ -90,7 +109,7 @@ def _draw_block(space: SearchSpace, position: int, option: int, left: float, bot
 
     found = re.search(r"kernel (\d), expansion (\d)", space.options[option])
     if found:
-        colour = BLOCK_COLOURS[space.name][option]
+        colour = BLOCK_COLOURS[space.base][option]
         ax.add_patch(Rectangle((left, bottom), 0.9, 1.0, facecolor=colour, edgecolor=BLACK, linewidth=0.8))
         ink = "white" if colour in (BLUE, VERMILION) else BLACK
         kernel, expansion = found.groups()
@@ -102,6 +121,37 @@ def _draw_block(space: SearchSpace, position: int, option: int, left: float, bot
     starts_stage = any(position == stage[0] for stage in space.stages)
     label = "1×1 conv" if starts_stage else "skip"  # a skip cannot change width or resolution
     ax.text(left + 0.45, bottom + 0.5, label, ha="center", va="center", color="#555555", fontsize=7)
+
+
+def _draw_transformer(space: SearchSpace, values: Architecture, ax: Axes) -> None:
+    """Draw the embedding and the blocks in one row, each box labelled with what its option means."""
+    from matplotlib.patches import Rectangle
+
+    for position, value in enumerate(values):
+        left = position + (0.4 if position else 0.0)
+        height, label, style = _transformer_box(space, position, value)
+        ax.add_patch(Rectangle((left, 0.0), 0.9, height, **style))
+        ax.text(left + 0.45, height / 2, label, ha="center", va="center", rotation=90, fontsize=7)
+        name = space.positions[position].removeprefix("block ")
+        ax.text(left + 0.45, -0.06, name, ha="center", va="top", fontsize=7)
+    ax.text(8.3, -0.26, "block: attention heads, × MLP ratio", ha="center", va="top", fontsize=8)
+    _frame(ax, (-0.5, space.length + 0.5), (-0.42, 1.06))
+
+
+def _transformer_box(space: SearchSpace, position: int, value: int) -> tuple[float, str, dict[str, Any]]:
+    """Return height, label and style of a box; heights are relative to the largest option, a skip is dashed.
+
+    The embedding's height is its width, a block's its heads times its MLP ratio.
+    """
+    if not position:
+        height = TRANSFORMER_EMBEDDINGS[value] / TRANSFORMER_EMBEDDINGS[-1]
+        return height, space.describe(0, value), {"facecolor": "white", "edgecolor": BLACK, "linewidth": 1.2}
+    if not value:
+        return 0.3, "skip", {"facecolor": "none", "edgecolor": GREY, "linestyle": "--", "linewidth": 0.9}
+    heads, ratio = TRANSFORMER_BLOCKS[value - 1]
+    height = heads * ratio / math.prod(TRANSFORMER_BLOCKS[-1])
+    colour = BLOCK_COLOURS[space.base][value]
+    return height, f"{heads} heads, ×{ratio:g}", {"facecolor": colour, "edgecolor": BLACK, "linewidth": 0.8}
 
 
 def _draw_channels(space: SearchSpace, values: Architecture, ax: Axes) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class GeniusKitError(Exception):
     """Base class: its message says what came, what was expected and what to do next."""
@@ -65,3 +67,25 @@ class ModelError(GeniusKitError):
         self.retryable = retryable
         self.retry_after = retry_after
         self.parameter = parameter
+
+
+class TrainingFailed(GeniusKitError):
+    """A training came to no result, for a reason that lies in what was trained; the message says what to try.
+
+    `cause` is a short stable phrase for the record: "out of memory", "diverged", "time limit" or "process died".
+    """
+
+    def __init__(self, message: str, *, cause: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+    def __reduce__(self) -> tuple[Callable[..., TrainingFailed], tuple[str, str]]:
+        return _training_failed, (str(self), self.cause)
+
+
+def _training_failed(message: str, cause: str) -> TrainingFailed:
+    return TrainingFailed(message, cause=cause)
+
+
+class CheckpointError(GeniusKitError):
+    """A checkpoint or training folder that is damaged, in use, or belongs to another run."""

@@ -20,23 +20,33 @@ if TYPE_CHECKING:
 
 NAME = "offline stand-in, not a language model"
 
+NOTHING = float("-inf")
+"""Score of a design that was not measured: below every other."""
+
 Design = tuple[int, ...]
 """Numbers as the prompt prints them: operation numbers or channel counts, stages joined."""
 
 _ANSWER = re.compile(r"^Architecture: (\[[\[\], \d]*\])\s*$", re.MULTILINE)
-_RESULT = re.compile(r"^\d+\. (\[[\[\], \d]*\]) -> (\d+(?:\.\d+)?|not measured)", re.MULTILINE)
+_RESULT = re.compile(r"^\d+\. (\[[\[\], \d]*\]) -> (-?\d+(?:\.\d+)?|not measured)", re.MULTILINE)
 _MACS_ROW = re.compile(r"^- (.+?): \[(\d+\.\d\d(?:, \d+\.\d\d)*)\]$", re.MULTILINE)
+_EMBEDDING_ROW = re.compile(
+    r"^- embedding (\d+): fixed (\d+\.\d\d), block \[(\d+\.\d\d(?:, \d+\.\d\d)*)\]$", re.MULTILINE
+)
 _EXPERIMENT = re.compile(r"^- Experiment\d+\n((?:Stage.*\n)+).*?accuracy of ([\d.]+)%", re.MULTILINE)
 _EXCESS = re.compile(r"\b(\d+) (?:million|FLOPS) (above|higher|below)\b")
 
 
 @dataclass
 class _Reading:
-    """What the messages say: options and MACs (millions) a position, results, designs tried, the last refusal."""
+    """What the messages say: options and MACs (millions) a position, results, designs tried, the last refusal.
+
+    `embeddings` holds the MACs of a vision transformer: for each first number, the fixed ones and those of a block.
+    """
 
     options: list[Design] = field(default_factory=list)
     group: int = 0
     macs: list[dict[int, float]] = field(default_factory=list)
+    embeddings: dict[int, tuple[float, dict[int, float]]] = field(default_factory=dict)
     fixed: float = 0.0
     upper: float | None = None
     lower: float = 0.0
@@ -49,13 +59,20 @@ class _Reading:
         """Return whether the design has one value of the menu at every position."""
         return len(design) == len(self.options) and all(map(tuple.__contains__, self.options, design))
 
+    def costs(self, design: Design) -> list[float]:
+        """Return the design's MACs a position as the prompt's table states them; an empty list without a table."""
+        if self.embeddings:
+            fixed, block = self.embeddings[design[0]]
+            return [fixed, *(block[value] for value in design[1:])]
+        return [row[value] for row, value in zip(self.macs, design, strict=False)]
+
     def millions(self, design: Design) -> float:
         """Return the design's MACs as the prompt's table adds up, 0 without a table."""
-        return self.fixed + sum(row[value] for row, value in zip(self.macs, design, strict=False))
+        return self.fixed + sum(self.costs(design))
 
     def fits(self, design: Design) -> bool:
         """Return whether the table puts the design inside the bounds; True where nothing is known."""
-        return not self.macs or self.upper is None or self.lower <= round(self.millions(design)) <= self.upper
+        return not self.costs(design) or self.upper is None or self.lower <= round(self.millions(design)) <= self.upper
 
 
 class OfflineClient:
@@ -103,6 +120,8 @@ def propose(reading: _Reading) -> tuple[Design | None, str]:
     if reading.results:
         best, score = max(reading.results, key=lambda pair: pair[1])
         reason = f"The best design listed scores {score:.2f}, and I change one position of it."
+        if score == NOTHING:
+            reason = "No design listed could be measured, so I change one position of the first."
     else:
         best = _start(reading)
         reason = "Nothing is measured yet, so I take the last option but one, lowered where a bound asks for it."
@@ -132,14 +151,14 @@ def _cheaper(reading: _Reading, design: Design, excess: float) -> Iterator[Desig
     start = reading.millions(design)
     while True:
         heights = [options.index(value) for options, value in zip(reading.options, design, strict=True)]
-        costs = [row[value] for row, value in zip(reading.macs, design, strict=False)] or heights
+        costs = reading.costs(design) or heights
         lowerable = [position for position, height in enumerate(heights) if height > 0]
         if not lowerable:
             return
         position = max(lowerable, key=lambda index: (costs[index], index))
         lowered = reading.options[position][heights[position] - 1]
         design = (*design[:position], lowered, *design[position + 1 :])
-        if not reading.macs or start - reading.millions(design) >= excess:
+        if costs is heights or start - reading.millions(design) >= excess:
             yield design
 
 
@@ -207,12 +226,23 @@ def _read_bound(text: str, reading: _Reading) -> None:
 def _read_table(text: str, positions: Sequence[str], reading: _Reading) -> None:
     fixed = re.search(r"fixed layers together take ([\d.]+):", text)
     reading.fixed = float(fixed[1]) if fixed else 0.0
+    if _EMBEDDING_ROW.search(text) and reading.options:
+        _read_embeddings(text, reading)
     for label, entries in _MACS_ROW.findall(text):
         first, _, last = label.partition(" to ")
         if first not in positions or (last or first) not in positions:
             continue
         count = positions.index(last or first) - positions.index(first) + 1
         reading.macs += [_costs(entries, reading.options[positions.index(first)])] * count
+
+
+def _read_embeddings(text: str, reading: _Reading) -> None:
+    first, block = reading.options[0], reading.options[-1]
+    rows = {
+        int(number): (float(fixed), _costs(entries, block)) for number, fixed, entries in _EMBEDDING_ROW.findall(text)
+    }
+    if tuple(rows) == first and all(tuple(costs) == block for _, costs in rows.values()):
+        reading.embeddings = rows
 
 
 def _read_published_table(text: str, reading: _Reading) -> None:
@@ -233,7 +263,7 @@ def _results(text: str) -> list[tuple[Design, float]]:
     for stages, score in _EXPERIMENT.findall(text):
         design = tuple(value for numbers in re.findall(r"\[([\d, ]+)\]", stages) for value in _integers(numbers))
         listed.append((design, score))
-    return [(design, -1.0 if score == "not measured" else float(score)) for design, score in listed]
+    return [(design, NOTHING if score == "not measured" else float(score)) for design, score in listed]
 
 
 def _last_answer(text: str) -> Design | None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from genius_kit.benchmarks import Benchmark
+    from genius_kit.spaces import Architecture
 
 TRIAL_TABLES: dict[str, dict[float, str]] = {
     "nas-bench-macro": {0: "table8_nas_bench_macro_temperature0", 1: "table7_nas_bench_macro_temperature1"},
@@ -58,6 +59,14 @@ def paper_table(name: str) -> pd.DataFrame:
     if any(isinstance(value, list) for value in rows[0].values()):
         return _trials_as_rows(rows)
     return pd.json_normalize(rows, sep="_")
+
+
+def paper_architecture(name: str) -> Architecture:
+    """Return a network of the paper, "GENIUS-329" or "GENIUS-401"; raises UnknownName."""
+    architectures = _tables()["architectures"]
+    if name not in architectures:
+        raise UnknownName(f"the paper has no network {name!r} here; it has {', '.join(architectures)}")
+    return tuple(architectures[name])
 
 
 def _trials_as_rows(trials: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

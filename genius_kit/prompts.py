@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import string
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ HOLES = (
 )  # fmt: skip
 USER_MARK = re.compile(r"^<!-- user -->[ \t]*\n", re.MULTILINE)
 
-_DATASETS = {"mobilenet-imagenet": "ImageNet"}
+_DATASETS = {"mobilenet-imagenet": "ImageNet", "vision-transformer": "ImageNet"}
 _PARTS = ("problem", "operations", "skeleton")
 _SHARED = (
     "system", "constraint", "macs_table", "answer_format", "results", "dialogue_results", "dialogue_result", "refusal",
@@ -83,10 +84,14 @@ class TemplatePrompt(Prompt):
         return Message(role="user", content=self._part("refusal", detail=rejection.detail.rstrip(". ") + "."))
 
     def result_line(self, number: int, trial: Trial) -> str:
-        """Return one line such as "1. [2, 2, 2, 1, 2, 2, 2, 0] -> 92.31", with the MACs where there is a bound."""
-        feedback = trial.evaluation.feedback
+        """Return one line such as "1. [2, 2, 2, 1, 2, 2, 2, 0] -> 92.31", with the MACs where there is a bound.
+
+        An evaluation that failed reads "-> not measured (training diverged)".
+        """
+        feedback, failure = trial.evaluation.feedback, trial.evaluation.failure
         line = f"{number}. {format_design(self.space, trial.architecture)} -> "
         line += "not measured" if feedback is None else f"{feedback:.2f}"
+        line += f" ({failure.partition(': ')[0]})" if failure else ""
         return f"{line}, {trial_millions(self.space, trial)} million" if self.constraint else line
 
     def _opening(self, results: str) -> list[Message]:
@@ -113,12 +118,14 @@ def load_prompt(
     constraint: MacsBound | None = None,
     dataset: str | None = None,
     feedback_name: str = "accuracy",
+    image_size: int | None = None,
     conversation: str | Path | None = None,
 ) -> Prompt:
     """Return the prompt called `name_or_path`, or the one in that file.
 
-    `dataset` defaults to the space's own (CIFAR-10 or ImageNet); `feedback_name` is what the results are called;
-    `conversation` is the published file that "published" reads (default: the downloaded 329M.json).
+    `dataset` and `image_size` (pixels a side) default to the space's own (CIFAR-10 or ImageNet); `feedback_name` is
+    what the results are called; `conversation` is the published file that "published" reads (default: the downloaded
+    329M.json).
     Raises UnknownName, InvalidParameter for the history, PromptError for a template with wrong holes, DataMissing.
     """
     if history not in HISTORIES:
@@ -129,18 +136,21 @@ def load_prompt(
         return load_published(space, history=history, constraint=constraint, conversation=conversation)
     source = _variant_source(name_or_path, space)
     shared = {name: read_template("shared", name) for name in _SHARED}
-    parts = {name: read_template(space.name, name) for name in _PARTS}
+    if space.family == "transformer":
+        shared["macs_table"] = read_template(space.base, "macs_table")
+    parts = {name: read_template(space.base, name) for name in _PARTS}
     digest = hashlib.sha256("\0".join([source, *shared.values(), *parts.values()]).encode()).hexdigest()
     check_holes(source, str(name_or_path), history, constraint)
     values: dict[str, Any] = {
-        "dataset": dataset or _DATASETS.get(space.name, "CIFAR-10"),
+        "dataset": dataset or _DATASETS.get(space.base, "CIFAR-10"),
         "metric": feedback_name,
         "constraint": "",
         "macs_table": _macs_table(shared["macs_table"], space, constraint),
     }
     if constraint:
         values["constraint"] = fill(shared["constraint"], {"bound": bound_words(constraint)}, "constraint.md")
-    values |= {name: fill(text, values, f"{space.name}/{name}.md") for name, text in parts.items()}
+    network = _network_values(space, image_size)
+    values |= {name: fill(text, {**values, **network}, f"{space.base}/{name}.md") for name, text in parts.items()}
     numbers = ", ".join(str(number) for number in range(len(space.options)))
     form = {"space": space, "numbers": numbers, "placeholder": placeholder(space)}
     values["answer_format"] = fill(shared["answer_format"], form, "answer_format.md")
@@ -148,6 +158,20 @@ def load_prompt(
     prompt = TemplatePrompt(str(name_or_path), history, digest, space, constraint, source, shared, values)
     prompt.messages(())  # a template that cannot be filled fails here, before anything is paid
     return prompt
+
+
+def _network_values(space: SearchSpace, image_size: int | None) -> dict[str, Any]:
+    """Return what the skeleton's text depends on: `sides` are those of the image halved once, twice, ..."""
+    from genius_kit.skeletons import class_and_image_sizes
+
+    _, size = class_and_image_sizes(space, None, image_size)
+    sides = [(size + 2**halvings - 1) // 2**halvings for halvings in range(1, 6)]
+    values: dict[str, Any] = {"space": space, "image_size": size, "sides": sides}
+    if space.family == "transformer":
+        from genius_kit.transformer_costs import patch_size
+
+        values["patch"] = patch_size(size)
+    return values
 
 
 def read_template(folder: str, name: str) -> str:
@@ -235,7 +259,7 @@ def placeholder(space: SearchSpace) -> str:
     """Return the answer format's example: letters in place of numbers, so that an echo of it is no design."""
     if space.family == "stages":
         return "[[a, b, c, d, e, f], ..., [u, v, w, x, y, z]]"
-    return f"[a, b, ..., {'abcdefghijkl'[space.length - 1]}]"
+    return f"[a, b, ..., {string.ascii_lowercase[space.length - 1]}]"
 
 
 def bound_words(bound: MacsBound) -> str:
@@ -245,19 +269,26 @@ def bound_words(bound: MacsBound) -> str:
 
 
 def trial_millions(space: SearchSpace, trial: Trial) -> int:
-    """Return the MACs of a trial in whole millions: those of its evaluation, else counted as the paper does."""
+    """Return the MACs of a trial in whole millions as the bound judges them: at the image size of the space."""
     from genius_kit.costs import count_cost, whole_millions
 
-    cost = trial.evaluation.cost or count_cost(space, trial.architecture)
-    return whole_millions(cost.macs)
+    return whole_millions(count_cost(space, trial.architecture).macs)
 
 
 def _macs_table(template: str, space: SearchSpace, constraint: MacsBound | None) -> str:
-    """Return the MACs of every option at every position, equal neighbours on one line; "" where none are wanted."""
+    """Return the MACs of every option at every position, equal neighbours on one line; "" where none are wanted.
+
+    Those of the transformer space stand on a line for each embedding.
+    """
     if space.family == "channels" or (constraint is None and space.family != "stages"):
         return ""
-    from genius_kit.costs import macs_table
+    from genius_kit.costs import embedding_table, macs_table
 
+    if space.family == "transformer":
+        lines = [
+            (f"{own / 1e6:.2f}", [f"{count / 1e6:.2f}" for count in block]) for own, block in embedding_table(space)
+        ]
+        return fill(template, {"rows": lines}, f"{space.base}/macs_table.md")
     fixed, table = macs_table(space)
     rows: list[tuple[str, list[str]]] = []
     for position, entries in zip(space.positions, table.tolist(), strict=True):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.costs import whole_millions
 from genius_kit.errors import PromptError
 from genius_kit.prompts import Prompt, fill, read_template, trial_millions
 from genius_kit.records import Message, Rejection, Trial
@@ -63,9 +64,14 @@ class PublishedPrompt(Prompt):
     def _block(self, number: int, trial: Trial) -> str:
         lists = iter(str([trial.architecture[position] for position in stage]) for stage in self.space.stages)
         feedback = trial.evaluation.feedback
-        told = [str(trial_millions(self.space, trial)), "unknown" if feedback is None else f"{feedback:.2f}"]
+        told = [str(self._millions(trial)), "unknown" if feedback is None else f"{feedback:.2f}"]
         stages = _LIST.sub(lambda _: next(lists), self.stages)
         return f"- Experiment{number}\n{stages}{_with_numbers(self.outcome, told)}"
+
+    def _millions(self, trial: Trial) -> int:
+        """Return the total that the record states for a trial, else the count: the record has a slip of its own."""
+        cost = trial.evaluation.cost
+        return trial_millions(self.space, trial) if cost is None else whole_millions(cost.macs)
 
 
 def load_published(

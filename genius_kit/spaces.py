@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from genius_kit.errors import InvalidArchitecture, UnknownName
+from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,16 +19,21 @@ Architecture = tuple[int, ...]
 NAS_BENCH_201_OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NAS_BENCH_201_EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 
+TRANSFORMER_EMBEDDINGS = (144, 168, 192, 216, 240)
+TRANSFORMER_BLOCKS = ((3, 3.5), (3, 4.0), (4, 3.5), (4, 4.0))
+"""Heads and MLP ratio of the options 1 to 4 of a block; option 0 leaves the block out."""
+
 
 @dataclass(frozen=True)
 class SearchSpace:
     """A finite space of architectures: `choices[i]` are the options at position i, in the field's order.
 
     `family` is "layers" (one operation a layer), "channels" (one channel count a layer), "cell" (one
-    operation an edge) or "stages" (layers in stages of equal length). `positions` names each position;
-    `stages` groups consecutive positions; `options` describes each option index in words, where the same
-    options stand at every position. `largest` is the option index with the highest capacity at every
-    position; `key_offset` is added to an index to print the digit of `key`.
+    operation an edge), "stages" (layers in stages of equal length) or "transformer" (an embedding width, then
+    the blocks). `positions` names each position; `stages` groups consecutive positions; `options` describes each
+    option index in words; see `describe` for the positions that mean something else by it. `largest` is the option
+    index with the highest capacity at every position; `key_offset` is added to an index to print the digit of
+    `key`. `width` multiplies the channel counts of the skeleton; see `load_space`.
     """
 
     name: str
@@ -41,6 +46,16 @@ class SearchSpace:
     largest: int
     key_offset: int = 0
     canonical_form: Callable[[Architecture], Architecture] | None = None
+    width: float = 1.0
+
+    @property
+    def base(self) -> str:
+        """The name of the space at full width, under which templates, drawings and tables are looked up."""
+        return self.name.rpartition("-w")[0] if self.width != 1 else self.name
+
+    def scaled(self, channels: int) -> int:
+        """Return a channel count of the skeleton times `width`: the nearest whole number (halves go up), at least 1."""
+        return max(1, int(channels * self.width + 0.5))
 
     @property
     def length(self) -> int:
@@ -54,6 +69,12 @@ class SearchSpace:
         for options in self.choices:
             product *= len(options)
         return product
+
+    def describe(self, position: int, option: int) -> str:
+        """Return in words what an option index stands for at a position: "240 channels", "4 heads, MLP ratio 3.5"."""
+        if self.family == "transformer" and position == 0:
+            return f"{self.scaled(TRANSFORMER_EMBEDDINGS[option])} channels"
+        return self.options[option]
 
     def check(self, architecture: Sequence[int]) -> Architecture:
         """Return `architecture` as a tuple of plain ints, or raise InvalidArchitecture saying what is wrong."""
@@ -304,17 +325,60 @@ def _imagenet() -> SearchSpace:
     )
 
 
+def _transformer() -> SearchSpace:
+    """Return the choices of AutoFormer-tiny (Chen et al., ICCV 2021), with two narrower embeddings and any depth.
+
+    There the embedding is 192, 216 or 240 and the depth 12 to 14; here a block is left out by its option 0.
+    """
+    blocks = tuple(range(1, 15))
+    return SearchSpace(
+        name="vision-transformer",
+        title="Vision transformer space",
+        family="transformer",
+        choices=(tuple(range(5)),) * 15,
+        positions=("embedding", *(f"block {number}" for number in blocks)),
+        stages=((0,), blocks),
+        options=("skip", *(f"{heads} heads, MLP ratio {ratio:g}" for heads, ratio in TRANSFORMER_BLOCKS)),
+        largest=4,
+        canonical_form=_skips_last(((0, *blocks),)),  # any block may be a skip, so only the embedding stays in place
+    )
+
+
 SPACES: dict[str, Callable[[], SearchSpace]] = {
     "nas-bench-macro": _macro,
     "channel-bench-resnet": lambda: _channels("ResNet", (64, 64, 64, 128, 128, 128, 128)),
     "channel-bench-mobilenet": lambda: _channels("MobileNet", (32, 192, 192, 192, 64, 384, 256)),
     "nas-bench-201": _cell,
     "mobilenet-imagenet": _imagenet,
+    "vision-transformer": _transformer,
 }
 
 
 def load_space(name: str) -> SearchSpace:
-    """Return the search space called `name`; raises UnknownName, which lists the known ones."""
+    """Return the search space called `name`; "-w0.25" after a name is that space with narrower networks.
+
+    The width (0 < w <= 4) multiplies every channel count of the skeleton; the options, the keys and the sizes stay
+    as they are. "-w1" and trailing zeros are dropped from the name. The channel spaces have no width: it is what
+    they search. Raises UnknownName, which lists the known names, and InvalidParameter for a width that is refused.
+    """
+    base, _, digits = name.rpartition("-w")
+    if name not in SPACES and base in SPACES:
+        return _with_width(SPACES[base](), digits)
     if name not in SPACES:
         raise UnknownName(f"no search space is called {name!r}; the known ones are {', '.join(SPACES)}")
     return SPACES[name]()
+
+
+def _with_width(space: SearchSpace, digits: str) -> SearchSpace:
+    width = float(digits) if re.fullmatch(r"\d+(\.\d{1,4})?", digits) else 0.0
+    if not 0 < width <= 4:
+        raise InvalidParameter(
+            f"width {digits!r} of {space.name!r} came, expected a number over 0 and up to 4 with at most 4 "
+            f"decimals, as in {space.name}-w0.25"
+        )
+    if width == 1:
+        return space
+    if space.family == "channels":
+        raise InvalidParameter(f"{space.name} has no width: its channel counts are what is searched; drop -w{digits}")
+    printed = f"{width:.4f}".rstrip("0").rstrip(".")
+    return replace(space, name=f"{space.name}-w{printed}", title=f"{space.title}, width {printed}", width=width)

@@ -99,7 +99,7 @@ def test_layers_add_up(name):
             assert len({layer[0] for layer in layers}) == len(layers)
 
 
-@pytest.mark.parametrize("name", [name for name in SPACES if name != "mobilenet-imagenet"])
+@pytest.mark.parametrize("name", [name for name in SPACES if load_space(name).size < 1_000_000])
 def test_all_costs_agree_with_one_at_a_time(name):
     """The vectorised counts, shape (size,), equal `count_cost` row by row, other classes and image size included."""
     space = load_space(name)

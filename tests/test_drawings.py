@@ -33,6 +33,8 @@ CASES = [
     ("nas-bench-201", "012340"),
     ("mobilenet-imagenet", "012345601234560123456012345606"),
     ("mobilenet-imagenet", "666666666666666666666666666666"),
+    ("vision-transformer", "012340123401234"),
+    ("vision-transformer", "444444444444444"),
 ]
 
 

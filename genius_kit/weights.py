@@ -1,0 +1,110 @@
+"""Weights loaded into a network from a state dict or a checkpoint, or refused by naming what does not fit."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genius_kit.errors import InvalidParameter
+
+_WRAPPERS = ("state_dict", "model", "network", "weights")
+_PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
+_SHOWN = 3
+_DAMAGE: tuple[type[Exception], ...] = (
+    pickle.UnpicklingError,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
+"""What torch's reader of pickles raises on bytes that are none."""
+
+
+def load_weights(network: nn.Module, state: Mapping[str, Any] | str | Path, *, strict: bool = True) -> None:
+    """Load a state dict, or the file that holds one, into `network`; nothing is changed when it does not fit.
+
+    A file is read without running code from it. A state dict inside a checkpoint (under "state_dict", "model", ...)
+    is found, and the prefix of DistributedDataParallel or torch.compile is dropped. A features-only network takes
+    the weights of the whole network. `strict=False` allows missing and unexpected keys, but no other shape.
+    Raises InvalidParameter, naming the first keys that differ, and what to do.
+    """
+    source = "the state dict" if isinstance(state, Mapping) else str(state)
+    found = _state_dict(state if isinstance(state, Mapping) else _read(Path(state)), source)
+    if getattr(network, "features_only", False):
+        dropped = getattr(network, "head_parts", ("classifier",))
+        found = {key: value for key, value in found.items() if key.partition(".")[0] not in dropped}
+    differences = _differences(network.state_dict(), found, strict)
+    if differences:
+        raise InvalidParameter(
+            f"{source} does not fit {_words(network)}: {'; '.join(differences)}. This checkpoint is of another "
+            "architecture or class count: build the network it was saved from (its space, architecture and "
+            "num_classes), load it there, and replace the attribute `classifier` for other classes"
+        )
+    network.load_state_dict(found, strict=strict)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except OSError as error:
+        raise InvalidParameter(f"no weights can be read at {path} ({error}); give the path of a state dict") from error
+    except _DAMAGE as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise InvalidParameter(
+            f"{path} is damaged, or holds more than tensors and is not opened for safety ({reason}); save a state dict "
+            "with torch.save(network.state_dict(), path)"
+        ) from error
+
+
+def _state_dict(content: Any, source: str) -> dict[str, Tensor]:
+    """Return the state dict in `content`, unwrapped and without prefixes."""
+    while isinstance(content, Mapping) and not all(isinstance(value, Tensor) for value in content.values()):
+        inner = [content[name] for name in _WRAPPERS if isinstance(content.get(name), Mapping)]
+        content = inner[0] if inner else None
+    if not isinstance(content, Mapping) or not content or not all(isinstance(key, str) for key in content):
+        raise InvalidParameter(
+            f"{source} holds no state dict, neither by itself nor under {', '.join(_WRAPPERS)}; expected a mapping "
+            "from names to tensors, as network.state_dict() gives"
+        )
+    state = {key: value for key, value in content.items() if key != "n_averaged"}  # torch's AveragedModel counts there
+    while (prefix := next((p for p in _PREFIXES if all(key.startswith(p) for key in state)), None)) and state:
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _differences(own: Mapping[str, Tensor], found: Mapping[str, Tensor], strict: bool) -> list[str]:
+    """Return in words how `found` differs from what is expected: missing keys, unexpected ones, other shapes."""
+    shared = [key for key in own if key in found]
+    shapes = [
+        f"{key} {tuple(found[key].shape)} where {tuple(own[key].shape)} was expected"
+        for key in shared
+        if found[key].shape != own[key].shape
+    ]
+    differences = [f"shapes of {_first(shapes)}"] * bool(shapes)
+    if strict or not shared:
+        missing = [key for key in own if key not in found]
+        unexpected = [key for key in found if key not in own]
+        differences += [f"missing {_first(missing)}"] * bool(missing)
+        differences += [f"unexpected {_first(unexpected)}"] * bool(unexpected)
+    return differences
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _words(network: nn.Module) -> str:
+    if not hasattr(network, "space_name"):
+        return type(network).__name__
+    return f"{network.space_name} {network.key} with {network.num_classes} classes"
