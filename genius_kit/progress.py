@@ -45,7 +45,7 @@ class Progress:
         with self._lock:
             self._done += 1
             if event["feedback"] is not None:
-                self._best = max(self._best or 0.0, event["feedback"])
+                self._best = event["feedback"] if self._best is None else max(self._best, event["feedback"])
             best = "" if self._best is None else f"best {self._best:.2f} %"
             if self._bar is not None:
                 self._bar.set_postfix_str(best, refresh=False)

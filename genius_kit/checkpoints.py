@@ -1,0 +1,141 @@
+"""Files of a training that a crash cannot spoil: written beside their place, flushed, and moved there in one go.
+
+A checkpoint holds tensors, numbers and texts only, so it is read with `weights_only=True`; it carries the identity
+of its run and is refused by another. The one before is replaced only once the new one is whole on the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from genius_kit.errors import CheckpointError
+
+State = dict[str, Any]
+
+_ELSEWHERE = "Choose another folder, or the settings it began with."
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Let `write` fill a file that takes the place of `path` when it is whole on the disk, and not before."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the folder's own entries to the disk, where the system can (Windows cannot)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def save_checkpoint(path: Path, identity: Mapping[str, Any], state: State) -> None:
+    """Write `state` (nested dicts and lists of tensors, numbers and texts) for the run that `identity` describes."""
+    write_whole(path, lambda file: torch.save({"identity": _plain(identity), "state": state}, file))
+
+
+def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> State:
+    """Return the state at `path`, with its tensors on the CPU.
+
+    Raises CheckpointError when the file is damaged (every byte is checked) or was written by another run; the message
+    names each field that differs.
+    """
+    content = load_whole(path)
+    if not isinstance(content, dict) or not {"identity", "state"} <= content.keys():
+        raise _damaged(path, "it is not a training checkpoint")
+    check_identity(path, content["identity"], identity)
+    return content["state"]
+
+
+def load_whole(path: Path) -> Any:
+    """Return what `torch.save` wrote at `path`, tensors on the CPU; raises CheckpointError when a byte has changed."""
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch writes zip archives, and does not check their sums itself
+            spoilt = archive.testzip()
+        if spoilt is None:
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (zipfile.BadZipFile, OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+    raise _damaged(path, f"its part {spoilt} has another checksum")
+
+
+def _damaged(path: Path, detail: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} cannot be read ({detail:.200}). Restore it from a copy, or delete the folder to begin anew"
+    )
+
+
+def check_identity(path: Path, recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise CheckpointError naming each field in which the run recorded at `path` differs from the one `wanted`."""
+    before, now = _flat(recorded), _flat(_plain(wanted))
+    differing = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    if differing:
+        each = "; ".join(f"{name} {before.get(name)!r:.80}, here {now.get(name)!r:.80}" for name in differing[:5])
+        raise CheckpointError(f"{path} is another run's: {each}. {_ELSEWHERE}")
+
+
+def _plain(identity: Mapping[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(identity, allow_nan=False))
+
+
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        flat.update(_flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value})
+    return flat
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` as strict JSON, whole or not at all."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object at `path`; raises CheckpointError when it is damaged."""
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(content, dict):
+        raise _damaged(path, "it holds no object")
+    return content
+
+
+@contextmanager
+def folder_in_use(folder: Path, patience: float = 15.0) -> Iterator[None]:
+    """Hold a training folder for this process; raises CheckpointError when another has it.
+
+    `patience` is in seconds: the data workers of a process that was killed outlive it by a few.
+    """
+    import filelock
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=patience)
+    except filelock.Timeout:
+        raise CheckpointError(
+            f"{folder} is in use by another training; wait for it to end, stop it, or choose another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

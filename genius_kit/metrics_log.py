@@ -1,0 +1,100 @@
+"""What a training tells while it runs: metrics.csv, TensorBoard events where it is installed, and its progress."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from genius_kit.checkpoints import write_whole
+
+COLUMNS = ("epoch", "step", "train_loss", "learning_rate", "validation_accuracy", "images_per_second", "seconds")
+"""Loss: mean of the epoch. Learning rate: of its last step. Accuracy in percent. Seconds: of the epoch, all told."""
+
+Row = dict[str, Any]
+
+
+class MetricsLog:
+    """The folder's metrics.csv and TensorBoard events: one row an epoch, none twice after a resume.
+
+    The history in the checkpoint is the truth; the CSV is written anew from it, whole, each time.
+    """
+
+    def __init__(self, folder: Path, epochs_done: int) -> None:
+        self._path = folder / "metrics.csv"
+        self._board = _board(folder / "tensorboard", epochs_done)
+
+    def write(self, history: Sequence[Row]) -> None:
+        """Bring the CSV up to date with `history`."""
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+        table.writeheader()
+        table.writerows(history)
+        write_whole(self._path, lambda file: file.write(text.getvalue().encode()))
+
+    def add(self, row: Row) -> None:
+        """Send one epoch to TensorBoard."""
+        if self._board is not None:
+            for name in COLUMNS[2:]:
+                if row[name] is not None:
+                    self._board.add_scalar(name, row[name], row["epoch"])
+            self._board.flush()
+
+    def close(self) -> None:
+        """Close the event file."""
+        if self._board is not None:
+            self._board.close()
+
+
+def _board(folder: Path, epochs_done: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=epochs_done + 1)
+
+
+class StepProgress:
+    """Counts optimiser steps out of `total`, with the time that remains.
+
+    `GENIUS_KIT_PROGRESS` chooses "bar", "plain" (a line an epoch) or "none"; unset, a bar is drawn where one can be.
+    """
+
+    def __init__(self, total: int, done: int, shown: bool) -> None:
+        can_draw = sys.stderr.isatty() or "ipykernel" in sys.modules
+        form = os.environ.get("GENIUS_KIT_PROGRESS") or ("bar" if can_draw else "plain")
+        self._form = form if shown else "none"
+        self._total, self._first, self._done = total, done, done
+        self._begun = time.perf_counter()
+        self._bar: Any = None
+        if self._form == "bar":
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=total, initial=done, unit="step", leave=False)
+
+    def step(self) -> None:
+        """Take note of one optimiser step."""
+        self._done += 1
+        if self._bar is not None:
+            self._bar.update()
+
+    def epoch(self, row: Row, epochs: int) -> None:
+        """Take note of one epoch."""
+        accuracy = row["validation_accuracy"]
+        text = f"loss {row['train_loss']:.3f}" + ("" if accuracy is None else f", validation {accuracy:.2f} %")
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+        elif self._form == "plain":
+            pace = (time.perf_counter() - self._begun) / max(1, self._done - self._first)
+            remaining = round(pace * (self._total - self._done))
+            print(f"epoch {row['epoch']} of {epochs}: {text}, {remaining} s remain", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
