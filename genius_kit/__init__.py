@@ -13,28 +13,38 @@ from genius_kit.search import search  # now, so that the name means the function
 if TYPE_CHECKING:
     from genius_kit.benchmarks import list_benchmarks, load_benchmark
     from genius_kit.costs import count_cost
+    from genius_kit.datasets import load_dataset
     from genius_kit.journal import read_run
+    from genius_kit.networks import build_network, load_weights
     from genius_kit.prompts import list_prompts, load_prompt
     from genius_kit.proposers import make_proposer
+    from genius_kit.recipes import Recipe, load_recipe
     from genius_kit.records import Cost, Evaluation, NoImprovement, Proposal, RankRange, Rejection, Trial
     from genius_kit.replies import parse_reply
     from genius_kit.reports import report, run_notebook
     from genius_kit.search import replay_conversation, resume, search_many
     from genius_kit.spaces import load_space
+    from genius_kit.training import train
+    from genius_kit.transfer import fine_tune
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "benchmarks": ("list_benchmarks", "load_benchmark"),
     "costs": ("count_cost",),
+    "datasets": ("load_dataset",),
     "journal": ("read_run",),
+    "networks": ("build_network", "load_weights"),
     "prompts": ("list_prompts", "load_prompt"),
     "proposers": ("make_proposer",),
+    "recipes": ("Recipe", "load_recipe"),
     "records": ("Cost", "Evaluation", "NoImprovement", "Proposal", "RankRange", "Rejection", "Trial"),
     "replies": ("parse_reply",),
     "reports": ("report", "run_notebook"),
     "search": ("replay_conversation", "resume", "search_many"),
     "spaces": ("load_space",),
+    "training": ("train",),
+    "transfer": ("fine_tune",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -44,14 +54,20 @@ __all__ = [
     "NoImprovement",
     "Proposal",
     "RankRange",
+    "Recipe",
     "Rejection",
     "Trial",
+    "build_network",
     "count_cost",
+    "fine_tune",
     "list_benchmarks",
     "list_prompts",
     "load_benchmark",
+    "load_dataset",
     "load_prompt",
+    "load_recipe",
     "load_space",
+    "load_weights",
     "make_proposer",
     "parse_reply",
     "read_run",
@@ -61,6 +77,7 @@ __all__ = [
     "run_notebook",
     "search",
     "search_many",
+    "train",
 ]
 
 

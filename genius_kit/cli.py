@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genius_kit import errors
+from genius_kit import errors, training_commands
 
 if TYPE_CHECKING:
     from genius_kit.journal import Run
@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Get and check the published benchmark files.")
 app.add_typer(data_app, name="data")
+app.command()(training_commands.train)
+app.add_typer(training_commands.detect_app, name="detect")
 
 _USAGE_ERRORS = (errors.DataMissing, errors.UnknownName, errors.InvalidParameter, errors.InvalidArchitecture)
 
@@ -40,7 +42,9 @@ def main() -> None:
 
 @app.command()
 def run(
-    benchmark: Annotated[str, typer.Argument(help="Benchmark name; `genius-kit data status` lists them.")],
+    benchmark: Annotated[
+        str, typer.Argument(help="Benchmark name; `genius-kit data status` lists them; `train` trains each network.")
+    ],
     proposer: Annotated[str, typer.Option(help="llm, random, prior or coordinate-descent.")] = "llm",
     model: Annotated[str, typer.Option(help="Model name; `offline` is a rule-based stand-in, no model.")] = "offline",
     prompt: Annotated[
@@ -59,6 +63,13 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first run.")] = 0,
     output: Annotated[Path, typer.Option(help="Folder of the journals.")] = Path("runs"),
+    space: Annotated[str | None, typer.Option(help="With train and proxy: the search space.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="With train and proxy: the data set; digits by default.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="With train: the recipe; quick by default.")] = None,
+    changes: training_commands.Changes = None,
+    proxy: Annotated[str | None, typer.Option(help="With proxy: synflow, naswot, grad_norm, parameters, macs.")] = None,
+    time_limit: Annotated[float | None, typer.Option(help="With train: seconds a training.")] = None,
+    upper_millions: Annotated[int | None, typer.Option(help="With train: the most MACs, in millions.")] = None,
 ) -> None:
     """Search BENCHMARK and write one journal a run. The same command again resumes what is unfinished."""
     from genius_kit.benchmarks import load_benchmark
@@ -76,7 +87,17 @@ def run(
             "constrained_replies": constrained,
             "on_exhausted": on_exhausted,
         }
-    loaded = load_benchmark(benchmark, protocol=protocol, fed_run=fed_run)
+    measured: dict[str, Any] = {
+        "space": space,
+        "dataset": dataset,
+        "recipe": recipe,
+        "changes": training_commands.read_changes(changes) or None,
+        "proxy": proxy,
+        "time_limit": time_limit,
+        "constraint": {"upper_millions": upper_millions} if upper_millions else None,
+    }
+    given: dict[str, Any] = {name: value for name, value in measured.items() if value is not None}
+    loaded = load_benchmark(benchmark, protocol=protocol, fed_run=fed_run, **given)
     done = search_many(loaded, proposer, range(seed, seed + runs), budget, workers, output, **settings)
     _print_runs(done)
 

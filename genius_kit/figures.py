@@ -89,18 +89,25 @@ def run_table(runs: Runs) -> pd.DataFrame:
 
 
 def best_architecture(runs: Sequence[Any]) -> Architecture:
-    """Return the architecture with the best feedback of all `runs` (of one space), the earliest of equals."""
+    """Return the architecture with the best feedback of all `runs` (of one space), the earliest of equals.
+
+    Raises InvalidParameter where every evaluation failed.
+    """
     from genius_kit.spaces import load_space
 
     table = run_table({"all": runs})
-    best = int(table["feedback"].astype(float).argmax())
+    scores = table["feedback"].astype(float)
+    if scores.isna().all():
+        raise InvalidParameter(f"none of the {len(table)} evaluations came to a result; the column `failure` says why")
+    best = int(scores.argmax())
     return load_space(runs[0].settings["space"]).decode(str(table["key"].iloc[best]))
 
 
 def best_so_far(runs: Runs, feedback_name: str = "accuracy") -> Figure:
     """Draw the best accuracy so far by iteration: mean over runs, in a band that holds the middle 80 % of them.
 
-    A run that stopped keeps what it found: its line goes on without markers.
+    A run that stopped keeps what it found: its line goes on without markers. The line begins where every run has a
+    result; evaluations that failed have none.
     """
     import numpy as np
 
@@ -109,10 +116,13 @@ def best_so_far(runs: Runs, feedback_name: str = "accuracy") -> Figure:
     for name, some in frames.items():
         values = np.stack([_held(frame["best_so_far"], _budget(frames)) for frame in some])  # (runs, iterations)
         mean, style = values.mean(axis=0), styles(list(runs))[name]
+        known = mean[np.isfinite(mean)]
+        if not len(known):
+            raise InvalidParameter(f"a run of {name} measured nothing; leave it out, its column `failure` says why")
         draw_line(axes, mean, style, _longest(some), label=_count(name, some))
         draw_band(axes, values, style)
-        floor.append(float(mean[min(2, len(mean) - 1)]))  # the first draws of random search would flatten the rest
-        tops.append(float(values.max()))
+        floor.append(float(known[min(2, len(known) - 1)]))  # the first draws of random search would flatten the rest
+        tops.append(float(np.nanmax(values)))
     margin = 0.08 * (max(tops) - min(floor)) or 0.1
     axes.set_ylim(min(floor) - margin, max(tops) + margin)
     axes.set(xlabel="iteration", ylabel=f"best {feedback_name} so far (%)")
@@ -365,8 +375,9 @@ def _accuracy_limits(axes: Sequence[Axes], columns: Mapping[str, Sequence[pd.Dat
     import numpy as np
 
     values = np.concatenate([frame["feedback"].astype(float) for frames in columns.values() for frame in frames])
-    low = min(float(np.median([frame["feedback"].iloc[0] for frame in frames])) for frames in columns.values())
-    margin = 0.1 * (values.max() - low) or 0.1
-    axes[0].set_ylim(low - margin, values.max() + margin)
+    firsts = [[frame["feedback"].astype(float).iloc[0] for frame in frames] for frames in columns.values()]
+    low, high = float(np.nanmin([np.median(some) for some in firsts])), float(np.nanmax(values))
+    margin = 0.1 * (high - low) or 0.1
+    axes[0].set_ylim(low - margin, high + margin)
     hidden = int((values < low - margin).sum())
     return f"; {hidden} of {len(values)} accuracies lie below the axis" if hidden else ""

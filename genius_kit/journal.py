@@ -256,6 +256,7 @@ class Run:
                     "macs": event["macs"],
                     **_talk(same),
                     "source": event["source"],
+                    "failure": event.get("failure"),
                 }
             )
         return pd.DataFrame(rows, columns=None if rows else _COLUMNS)
@@ -264,7 +265,7 @@ class Run:
 _COLUMNS = [
     *("iteration", "architecture", "key", "origin", "feedback", "best_so_far", "validation_accuracy"),
     *("test_accuracy", "rank_best", "rank_worst", "rank_of", "parameters", "macs", "calls", "failed_calls"),
-    *("rejections", "input_tokens", "output_tokens", "cost", "seconds", "source"),
+    *("rejections", "input_tokens", "output_tokens", "cost", "seconds", "source", "failure"),
 ]
 
 

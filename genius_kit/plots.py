@@ -128,8 +128,9 @@ def draw_band(axes: Axes, values: Any, style: Style, alpha: float = 0.13) -> Non
     """Shade the middle 80 % of `values`, an array of shape (runs, iterations) in which nan means not evaluated."""
     import numpy as np
 
-    low, high = np.nanquantile(values, (0.1, 0.9), axis=0)
-    axes.fill_between(np.arange(1, values.shape[1] + 1), low, high, color=style.colour, alpha=alpha, linewidth=0)
+    known = ~np.isnan(values).all(axis=0)
+    low, high = np.nanquantile(values[:, known], (0.1, 0.9), axis=0)
+    axes.fill_between(np.flatnonzero(known) + 1, low, high, color=style.colour, alpha=alpha, linewidth=0)
 
 
 def marks(style: Style) -> dict[str, Any]:

@@ -222,6 +222,7 @@ class LanguageModelProposer:
             constraint=benchmark.constraint,
             dataset=benchmark.dataset,
             feedback_name=benchmark.feedback_name,
+            image_size=benchmark.image_size,
             conversation=self.settings["conversation"],
         )
         self.resolved["prompt_sha256"] = self._prompt.sha256

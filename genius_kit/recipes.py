@@ -195,12 +195,13 @@ RECIPES = {
         ),
         Recipe(
             name="quick",
-            source="this project: a minute on two CPU cores for the 8x8 digits",
-            epochs=8,
+            source="this project: seconds on two CPU cores for digits and a narrow network; the weight decay is the "
+            "one of 5e-4, 5e-3, 1e-2 and 2e-2 with the highest validation accuracy, since a thousand images are few",
+            epochs=12,
             batch_size=64,
-            learning_rate=0.1,
+            learning_rate=0.05,
             nesterov=True,
-            weight_decay=5e-4,
+            weight_decay=1e-2,
             warmup_epochs=1,
             label_smoothing=0.1,
             augmentation="shift",

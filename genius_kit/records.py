@@ -28,7 +28,8 @@ class Evaluation:
     """What is known of one architecture.
 
     Accuracies are in percent, None where the source has none; `feedback` is the one that the search is shown
-    (None when it was never measured); `source` names the file or package that answered.
+    (None when it was never measured); `source` names the file or package that answered. `failure` says why a
+    measurement came to nothing: a few words, then after ": " what is known of it; None where nothing failed.
     """
 
     validation_accuracy: float | None
@@ -36,6 +37,7 @@ class Evaluation:
     feedback: float | None
     cost: Cost | None
     source: str
+    failure: str | None = None
 
 
 @dataclass(frozen=True)

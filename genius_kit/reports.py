@@ -156,10 +156,10 @@ def report(
 
 def missing_data(needs: Sequence[str]) -> tuple[str, ...]:
     """Return which of `needs`, names of benchmarks or of data files, are not on this machine."""
-    from genius_kit import benchmarks, data
+    from genius_kit import catalogue, data
 
-    names = set(benchmarks.BENCHMARK_NAMES)
-    table = benchmarks.list_benchmarks()
+    names = set(catalogue.BENCHMARK_NAMES)
+    table = catalogue.list_tabular()
     available = set(table["name"][table["available"].astype(bool)]) if names & set(needs) else set()
     missing = []
     for need in needs:

@@ -92,13 +92,21 @@ def _evaluate(benchmark: Benchmark, step: Suggestion, iteration: int, record: Jo
             source=evaluation.source,
             rank=None if rank is None else {"best": rank.best, "worst": rank.worst, "of": rank.of},
             seconds=round(time.perf_counter() - begun, 6),
+            **({"failure": evaluation.failure} if evaluation.failure else {}),
         )
-    cost = None if event["parameters"] is None else Cost(event["parameters"], event["macs"])
-    return Evaluation(event["validation_accuracy"], event["test_accuracy"], event["feedback"], cost, event["source"])
+    return Evaluation(
+        event["validation_accuracy"],
+        event["test_accuracy"],
+        event["feedback"],
+        None if event["parameters"] is None else Cost(event["parameters"], event["macs"]),
+        event["source"],
+        event.get("failure"),
+    )
 
 
 def describe(benchmark: Benchmark, proposer: Proposer, budget: int, seed: int) -> dict[str, Any]:
     """Return what decides a run besides the replies: the `run` part of its first event."""
+    made_by = {"kind": benchmark.kind, **benchmark.settings} if benchmark.settings else {}
     return {
         "benchmark": benchmark.name,
         "space": benchmark.space.name,
@@ -110,6 +118,7 @@ def describe(benchmark: Benchmark, proposer: Proposer, budget: int, seed: int) -
         "seed": seed,
         "settings": proposer.settings,
         "resolved": proposer.resolved,
+        **({"benchmark_settings": made_by} if made_by else {}),
     }
 
 
@@ -177,9 +186,11 @@ def search_many(
         return [future.result() for future in futures]
 
 
-def resume(journal: str | Path, client: Any = None) -> Run:
-    """Continue the unfinished run at `journal` with the settings it began with; a finished one is returned as it is."""
-    from genius_kit.benchmarks import load_benchmark
+def resume(journal: str | Path, client: Any = None, **beside: Any) -> Run:
+    """Continue the unfinished run at `journal` with the settings it began with; a finished one is returned as it is.
+
+    `beside` gives a benchmark that trains what decides no result and is not on record: `executor`, `device`, `cache`.
+    """
     from genius_kit.errors import JournalError
 
     run = read_run(journal)
@@ -188,15 +199,26 @@ def resume(journal: str | Path, client: Any = None) -> Run:
     if not run.settings:
         raise JournalError(f"{journal} holds no run_started event; start the run again with `genius-kit run`")
     kept = run.settings
-    benchmark = load_benchmark(
+    benchmark = _recorded_benchmark(kept, beside)
+    settings = {**kept["settings"], **({"client": client} if client is not None else {})}
+    proposer = make_proposer(kept["proposer"], benchmark.space, **settings)
+    return search(benchmark, proposer, kept["budget"], kept["seed"], journal)
+
+
+def _recorded_benchmark(kept: dict[str, Any], beside: dict[str, Any]) -> Benchmark:
+    """Return the benchmark that a run's first event names."""
+    from genius_kit.benchmarks import load_benchmark
+
+    if made_by := kept.get("benchmark_settings"):
+        settings = {key: value for key, value in made_by.items() if key != "kind"}
+        return load_benchmark(made_by["kind"], **{**settings, **beside})
+    return load_benchmark(
         kept["benchmark"],
         protocol=kept["protocol"],
         fed_run=kept["fed_run"] or 0,
         source="published" if str(kept["source"]).endswith(".json") else "embedded",
+        **beside,
     )
-    settings = {**kept["settings"], **({"client": client} if client is not None else {})}
-    proposer = make_proposer(kept["proposer"], benchmark.space, **settings)
-    return search(benchmark, proposer, kept["budget"], kept["seed"], journal)
 
 
 def replay_conversation(path: str | Path, journal: str | Path | None = None, strict: bool = False) -> Run:

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genius_kit.benchmarks import BENCHMARK_NAMES, TabularBenchmark, list_benchmarks, load_benchmark, tied_ranks
+from genius_kit.benchmarks import list_benchmarks, load_benchmark
+from genius_kit.catalogue import BENCHMARK_NAMES
 from genius_kit.costs import count_cost
 from genius_kit.errors import DataMissing, InvalidArchitecture, InvalidParameter, UnknownName
+from genius_kit.tabular import TabularBenchmark, tied_ranks
 
 TABLE_FACTS = {
     # name: rows, optimum, its feedback, distinct scores, rows sharing a score, largest tie
@@ -116,7 +118,7 @@ def test_tied_ranks_of_a_small_table() -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_published_rank_inside_tie_range(data_home: Path, name: str) -> None:
     """The rank stored in the NAS-Bench-201 files, by test accuracy, lies in our range on every row."""
-    from genius_kit.benchmarks import _ENTRIES
+    from genius_kit.catalogue import _ENTRIES
     from genius_kit.tables import load_table
 
     stored = load_table(_ENTRIES[name].file)["published_rank"]
@@ -236,7 +238,7 @@ def test_embedded_agrees_with_published(data_home: Path, name: str) -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_embedded_held_out(no_data: Path, name: str) -> None:
     """Held-out on the embedded table feeds one seed and reports the mean of the others; each cell has an answer."""
-    from genius_kit.benchmarks import _ENTRIES
+    from genius_kit.catalogue import _ENTRIES
     from genius_kit.tables import load_embedded
 
     runs = load_embedded(str(_ENTRIES[name].embedded))["runs"]

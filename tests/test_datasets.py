@@ -20,7 +20,7 @@ from genius_kit.splits import DataSet, FolderSplit, Split, TensorSplit, divide, 
 
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")
 
-DIGITS_FINGERPRINT = "a1ca44f2201f91c83785ab985271b0fe20fda429d46de6afcf9598b9b04d03ec"
+DIGITS_FINGERPRINT = "fdfa9f365aaac9469e5bfa4a6936c6cef83f3f9be286d02093514545d12553af"
 
 
 @pytest.fixture

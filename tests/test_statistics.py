@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genius_kit.benchmarks import BENCHMARK_NAMES, load_benchmark
+from genius_kit.benchmarks import load_benchmark
+from genius_kit.catalogue import BENCHMARK_NAMES
 from genius_kit.errors import InvalidParameter
 from genius_kit.statistics import RandomSearch
 

