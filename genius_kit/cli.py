@@ -214,5 +214,6 @@ def _print_runs(runs: list[Run]) -> None:
         print(f"{done.path} ({done.reason})")
         print(shown.to_string(index=False, na_rep="-"))
         for _, best in frame.dropna(subset="feedback").nlargest(1, "feedback").iterrows():
-            rank = f"rank {best['rank_best']}-{best['rank_worst']}"
-            print(f"best: {best['architecture']} {best['feedback']:.2f} %, {rank}\n")
+            is_ranked = best["rank_best"] is not None and best["rank_best"] == best["rank_best"]
+            rank = f", rank {best['rank_best']:.0f}-{best['rank_worst']:.0f}" if is_ranked else ""
+            print(f"best: {best['architecture']} {best['feedback']:.2f} %{rank}\n")
