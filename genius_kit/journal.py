@@ -259,7 +259,8 @@ class Run:
                     "failure": event.get("failure"),
                 }
             )
-        return pd.DataFrame(rows, columns=None if rows else _COLUMNS)
+        numbers = {"feedback": float, "best_so_far": float}  # also where every evaluation failed
+        return pd.DataFrame(rows, columns=None if rows else _COLUMNS).astype(numbers)
 
 
 _COLUMNS = [

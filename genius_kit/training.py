@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from genius_kit.checkpoints import check_identity, folder_in_use, load_whole, read_json, write_json, write_whole
+from genius_kit.costs import count_cost
 from genius_kit.datasets import DataSet, load_dataset
 from genius_kit.devices import choose_device
 from genius_kit.distributed import Team, join_team
@@ -34,6 +35,9 @@ from genius_kit.training_failures import explained
 from genius_kit.training_loop import TrainingLoop
 
 __all__ = ["TrainingResult", "choose_device", "evaluate", "seeded_network", "train", "train_architecture"]
+
+SMALL_PASS = 500_000_000
+"""Multiply-accumulates of a batch below which one CPU thread is as fast as two (measured on NAS-Bench-Macro, 8 px)."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ def train(
     with ExitStack() as stack:
         stack.enter_context(explained(recipe))
         stack.enter_context(_torch_state(team.device))
+        stack.enter_context(_threads(network, dataset, recipe, team.device))
         if place is not None and team.leads:
             stack.enter_context(folder_in_use(place))
         finished = team.from_leader(_read_finished(place, facts) if team.leads else None)
@@ -149,6 +154,32 @@ def _torch_state(device: torch.device) -> Iterator[None]:
             yield
         finally:
             torch.backends.cudnn.benchmark = benchmark
+
+
+@contextmanager
+def _threads(network: nn.Module, dataset: DataSet, recipe: Recipe, device: torch.device) -> Iterator[None]:
+    """Train a small network on one CPU thread: more gain nothing there, and lose much when the machine is shared.
+
+    Torch's threads wait for one another actively after every operation, so that a neighbour on one of two cores made
+    such a training three to ten times slower. The rule depends on the network and the recipe alone.
+    """
+    before = torch.get_num_threads()
+    if device.type == "cpu" and _pass_macs(network, dataset, recipe) < SMALL_PASS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _pass_macs(network: nn.Module, dataset: DataSet, recipe: Recipe) -> float:
+    """Return the multiply-accumulates of one forward pass of a batch, infinity for a network of no space."""
+    name, key = getattr(network, "space_name", None), getattr(network, "key", None)
+    if not isinstance(name, str) or not isinstance(key, str):
+        return float("inf")
+    space, side = load_space(name), image_size(dataset, recipe)
+    cost = count_cost(space, space.decode(key), num_classes=dataset.num_classes, image_size=side)
+    return cost.macs * recipe.batch_size / recipe.accumulate
 
 
 def _read_finished(folder: Path | None, identity: Mapping[str, Any]) -> dict[str, Any] | None:

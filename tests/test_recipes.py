@@ -35,7 +35,7 @@ def test_paper_recipes():
         ({"compile": "yes"}, "compile is 'yes'"),
         ({"optimizer": "adam"}, "optimizer is 'adam', expected one of sgd, adamw"),
         ({"augmentation": None}, "augmentation is None"),
-        ({"warmup_epochs": 9}, "warmup_epochs is 9, expected at most the 8 epochs"),
+        ({"warmup_epochs": 13}, "warmup_epochs is 13, expected at most the 12 epochs"),
         ({"minimum_learning_rate": 0.2}, "minimum_learning_rate is 0.2, expected at most"),
         ({"momentum": 0.0}, "nesterov is True, expected False"),
     ],

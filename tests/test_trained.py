@@ -267,6 +267,7 @@ def test_figures_cope_with_failures(counted, make):
     assert sum(figures.best_architecture(runs)) == runs[0].frame()["feedback"].max() - 50
     figures.best_so_far({"descent": runs})
     nothing = gk.search_many(benchmark, "prior", [0], 3, progress=False)
+    assert nothing[0].frame().nlargest(1, "feedback")["feedback"].isna().all()
     with pytest.raises(InvalidParameter, match="none of the 1 evaluations"):
         figures.best_architecture(nothing)
     with pytest.raises(InvalidParameter, match="measured nothing"):

@@ -13,9 +13,11 @@ from genius_kit import training_loop
 from genius_kit.devices import choose_device, choose_precision
 from genius_kit.errors import InvalidParameter, TrainingFailed
 from genius_kit.loaders import evaluation_loader
+from genius_kit.networks import build_network
 from genius_kit.optimisers import Mixing, WeightAverage, make_optimizer
 from genius_kit.recipes import RECIPES
 from genius_kit.schedules import average_decay, learning_rate, step_seed
+from genius_kit.spaces import load_space
 from genius_kit.training import evaluate, train_architecture
 from tests.training_doubles import TinyNetwork, digits, recipe, train
 
@@ -349,3 +351,13 @@ def test_progress(capsys, monkeypatch, form):
 def test_default_recipes_need_no_gpu():
     """Every named recipe begins from the CPU's fast configuration: channels last, compiled only on request."""
     assert all(one.channels_last and not one.compile and one.precision == "auto" for one in RECIPES.values())
+
+
+def test_a_small_network_trains_on_one_thread_and_gives_the_others_back():
+    """The threads of torch wait actively for one another; a batch of few multiply-accumulates does not need them."""
+    space = load_space("nas-bench-macro-w0.25")
+    network, seen = build_network(space, space.all_largest, num_classes=10, image_size=8), []
+    torch.set_num_threads(2)
+    train(network, changes={"epochs": 1}, on_step=lambda _: seen.append(torch.get_num_threads()))
+    assert set(seen) == {1}
+    assert torch.get_num_threads() == 2
