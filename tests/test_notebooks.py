@@ -22,7 +22,7 @@ NAMES = [
     "05_training",
 ]
 SMALL = {"model_seeds": 1, "control_seeds": 2, "budget": 3}
-SMALLER = {"04_imagenet_search": None, "05_training": {"epochs": 1, "budget": 2, "proxy_networks": 4}}
+SMALLER = {"04_imagenet_search": None, "05_training": {"epochs": 1, "budget": 2}}
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
