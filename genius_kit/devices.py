@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -70,3 +71,26 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=FORMATS[precision])
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Let torch compute with `count` CPU threads, and give back what there were."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def torch_state(device: torch.device) -> Iterator[None]:
+    """Let cuDNN choose its algorithms by trial; give that setting and torch's random numbers back as they were."""
+    benchmark = torch.backends.cudnn.benchmark
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.backends.cudnn.benchmark = True  # the images of a training all have one size
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.benchmark = benchmark

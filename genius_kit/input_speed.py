@@ -6,7 +6,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from genius_kit.devices import cpu_threads
 from genius_kit.errors import InvalidParameter
 from genius_kit.image_folders import usable_cores
 from genius_kit.latency import device_name, spread
@@ -48,23 +48,13 @@ def measure_input(
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InvalidParameter(f"{name} {value!r} came, expected a whole number of at least {least}")
     chosen = load_recipe(recipe)
-    with _one_thread(), tempfile.TemporaryDirectory() as folder:
+    with cpu_threads(1), tempfile.TemporaryDirectory() as folder:
         rows = _memory_rows(repeats)
         files = jpeg_folder(Path(folder), images)
         for part, workers in (("files", 1), ("files, all workers", worker_count(chosen))):
             paces = _file_paces(files, chosen, workers, repeats)
             rows.append(_row(part, paces, workers=workers, training_rate=training_rate))
     return pd.DataFrame(rows).assign(device=f"{device_name(CPU)}, {usable_cores()} cores")
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _memory_rows(repeats: int, images: int = 1024) -> list[dict[str, Any]]:

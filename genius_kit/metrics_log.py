@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genius_kit.checkpoints import write_whole
+from genius_kit.progress import progress_form
 
 COLUMNS = ("epoch", "step", "train_loss", "learning_rate", "validation_accuracy", "images_per_second", "seconds")
 """Loss: mean of the epoch. Learning rate: of its last step. Accuracy in percent. Seconds: of the epoch, all told."""
@@ -66,9 +66,7 @@ class StepProgress:
     """
 
     def __init__(self, total: int, done: int, shown: bool) -> None:
-        can_draw = sys.stderr.isatty() or "ipykernel" in sys.modules
-        form = os.environ.get("GENIUS_KIT_PROGRESS") or ("bar" if can_draw else "plain")
-        self._form = form if shown else "none"
+        self._form = progress_form() if shown else "none"
         self._total, self._first, self._done = total, done, done
         self._begun = time.perf_counter()
         self._bar: Any = None

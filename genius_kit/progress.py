@@ -22,7 +22,7 @@ class Progress:
         self._done = 0
         self._best: float | None = None
         self._lock = threading.Lock()
-        self._form = os.environ.get("GENIUS_KIT_PROGRESS") or ("bar" if _can_draw() else "plain")
+        self._form = progress_form()
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
@@ -54,5 +54,7 @@ class Progress:
                 print(f"{self._done} of {self._total} evaluations, {best}", file=sys.stderr, flush=True)
 
 
-def _can_draw() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+def progress_form() -> str:
+    """Return "bar", "plain" or "none": what `GENIUS_KIT_PROGRESS` says; unset, a bar where one can be drawn."""
+    can_draw = sys.stderr.isatty() or "ipykernel" in sys.modules
+    return os.environ.get("GENIUS_KIT_PROGRESS") or ("bar" if can_draw else "plain")

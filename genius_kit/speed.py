@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +19,7 @@ import typer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genius_kit.devices import choose_device
+from genius_kit.devices import choose_device, torch_state
 from genius_kit.distributed import join_team
 from genius_kit.errors import InvalidParameter
 from genius_kit.latency import device_name, spread, time_call
@@ -98,7 +97,7 @@ def measure_training(
         "imagenet_search", batch_size=batch_size, image_size=image_size, learning_rate=0.01, epochs=1_000_000
     )
     dataset = _noise(batch_size, image_size)
-    with _settled(chosen):
+    with torch_state(chosen):
         steps = _forms(space, architecture, dataset, recipe, chosen, compiles)
         seconds, memory = _alternate(steps, chosen, warmup=warmup, repeats=repeats)
     rows = [_row(form, seconds, memory[form], batch_size) for form in steps]
@@ -150,7 +149,7 @@ def _default_step(network: nn.Module, dataset: DataSet, recipe: Recipe, device: 
     loop = TrainingLoop(network, dataset, recipe, 0, join_team(device), None, {}, False)
     network.train()
     batches: Iterator[tuple[Tensor, Tensor]] = itertools.repeat(_batch(dataset, device))
-    return lambda: loop._train_step(batches)
+    return lambda: loop.train_step(batches)
 
 
 def _noise(count: int, side: int) -> DataSet:
@@ -165,18 +164,6 @@ def _noise(count: int, side: int) -> DataSet:
 def _batch(dataset: DataSet, device: torch.device) -> tuple[Tensor, Tensor]:
     assert isinstance(dataset.train, TensorSplit)
     return (dataset.train.images.float() / 127.5 - 1).to(device), dataset.train.labels.to(device)
-
-
-@contextmanager
-def _settled(device: torch.device) -> Iterator[None]:
-    """Let cuDNN choose algorithms by trial, as in training, and give the random state back."""
-    before = torch.backends.cudnn.benchmark
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.backends.cudnn.benchmark = True
-        try:
-            yield
-        finally:
-            torch.backends.cudnn.benchmark = before
 
 
 def _alternate(

@@ -9,8 +9,8 @@ same bit for bit, whether or not the training was interrupted; on GPUs torch's d
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +22,7 @@ from torch import nn
 from genius_kit.checkpoints import check_identity, folder_in_use, load_whole, read_json, write_json, write_whole
 from genius_kit.costs import count_cost
 from genius_kit.datasets import DataSet, load_dataset
-from genius_kit.devices import choose_device
+from genius_kit.devices import choose_device, cpu_threads, torch_state
 from genius_kit.distributed import Team, join_team
 from genius_kit.errors import CheckpointError, InvalidParameter
 from genius_kit.evaluation import evaluate
@@ -97,7 +97,7 @@ def train(
     place = Path(folder) if folder is not None else None
     with ExitStack() as stack:
         stack.enter_context(explained(recipe))
-        stack.enter_context(_torch_state(team.device))
+        stack.enter_context(torch_state(team.device))
         stack.enter_context(_threads(network, dataset, recipe, team.device))
         if place is not None and team.leads:
             stack.enter_context(folder_in_use(place))
@@ -144,32 +144,16 @@ def _identity(
     }
 
 
-@contextmanager
-def _torch_state(device: torch.device) -> Iterator[None]:
-    """Give torch's global random numbers and cuDNN's choice of algorithms back as they were."""
-    benchmark = torch.backends.cudnn.benchmark
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.backends.cudnn.benchmark = True  # the images of a training all have one size
-        try:
-            yield
-        finally:
-            torch.backends.cudnn.benchmark = benchmark
-
-
-@contextmanager
-def _threads(network: nn.Module, dataset: DataSet, recipe: Recipe, device: torch.device) -> Iterator[None]:
-    """Train a small network on one CPU thread: more gain nothing there, and lose much when the machine is shared.
+def _threads(
+    network: nn.Module, dataset: DataSet, recipe: Recipe, device: torch.device
+) -> AbstractContextManager[None]:
+    """Return the context in which a small network trains on one CPU thread: more gain nothing there, and lose much.
 
     Torch's threads wait for one another actively after every operation, so that a neighbour on one of two cores made
     such a training three to ten times slower. The rule depends on the network and the recipe alone.
     """
-    before = torch.get_num_threads()
-    if device.type == "cpu" and _pass_macs(network, dataset, recipe) < SMALL_PASS:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    is_small = device.type == "cpu" and _pass_macs(network, dataset, recipe) < SMALL_PASS
+    return cpu_threads(1) if is_small else nullcontext()
 
 
 def _pass_macs(network: nn.Module, dataset: DataSet, recipe: Recipe) -> float:

@@ -101,11 +101,11 @@ class TrainingLoop:
             self._network.train()
             batches = self._batches.epoch(epoch, done * self._recipe.accumulate)
             for _ in range(done, self._epoch_steps):
-                self._train_step(batches)
+                self.train_step(batches)
                 self._look_after_step()
             self._end_epoch()
 
-    def _train_step(self, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
+    def train_step(self, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
         """Move the weights once, by the gradient of one batch, in `accumulate` passes."""
         recipe, passes = self._recipe, self._recipe.accumulate
         for group in self._optimizer.param_groups:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,12 @@ def no_data(embedded_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def paper_tables() -> dict[str, Any]:
     """The figures of the paper's tables, from the package's own copy."""
     return json.loads((Path(genius_kit.__file__).parent / "paper_tables.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch with one thread: faster for networks this small where the machine is busy, and the same on any number."""
+    from genius_kit.devices import cpu_threads
+
+    with cpu_threads(1):
+        yield

@@ -12,14 +12,7 @@ from genius_kit.errors import CheckpointError
 from tests import training_doubles
 from tests.training_doubles import TinyNetwork, train
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Train with one thread: these networks are too small for two."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.recipes import load_recipe
 from tests.training_doubles import UNMIXED, TinyNetwork, digits, torchrun_network, train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TOLERANCE = 1e-6
 """Largest difference of a weight after 16 steps, between two processes and one; rounding gives about 1e-7."""
 
@@ -27,15 +29,6 @@ def torchrun(folder, *words):
     words = [str(folder), *map(str, words)]
     done = subprocess.run([*command, *words], env=environment, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stderr
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Train with one thread, as the processes of torchrun do."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

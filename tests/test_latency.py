@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,14 +13,7 @@ from genius_kit.errors import InvalidArchitecture, InvalidParameter
 from genius_kit.latency import measure_latency, spread
 from genius_kit.spaces import load_space
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Compute with one thread: several are slower on networks as small as these where the machine is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Sleeper(nn.Module):

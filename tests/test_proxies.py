@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,17 +23,10 @@ from genius_kit.proxies import LOWEST_LOGARITHM, PROXIES, ProxyBenchmark, grad_n
 from genius_kit.search import resume, search
 from genius_kit.spaces import load_space
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 IMAGES, LABELS = torch.zeros(2, 3, 1, 1), torch.tensor([0, 1])
 TRAINED = ("synflow", "naswot", "grad_norm")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Compute with one thread: several are slower on networks as small as these where the machine is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def small(**changes: object) -> ProxyBenchmark:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from genius_kit import input_speed, speed
 from genius_kit.costs import count_cost
+from genius_kit.devices import cpu_threads
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName
 from genius_kit.networks import build_network
 from genius_kit.spaces import load_space
@@ -24,10 +25,8 @@ SMALL: dict[str, Any] = {"batch_size": 2, "image_size": 32, "repeats": 2, "warmu
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
     """Compute with one thread: where other work runs beside it, several wait for each other at every layer."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with cpu_threads(1):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
 import pytest
-import torch
 
 import genius_kit as gk
 from genius_kit import figures, training
@@ -56,15 +55,6 @@ def counted(monkeypatch):
 def make(tmp_path):
     """A function that makes the benchmark with its results in one folder."""
     return lambda **settings: gk.load_benchmark("train", **{"space": SPACE, "cache": tmp_path / "cache", **settings})
-
-
-@pytest.fixture
-def one_thread():
-    """The same weights on a machine of any number of cores, and no cores fought for."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def failed(cause):

@@ -21,17 +21,10 @@ from genius_kit.spaces import load_space
 from genius_kit.training import evaluate, train_architecture
 from tests.training_doubles import TinyNetwork, digits, recipe, train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PLAIN = {"mixup": 0.0, "cutmix": 0.0}
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Train with one thread: these networks are too small for two."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def weights(network):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,6 +22,8 @@ from genius_kit.spaces import load_space
 from genius_kit.transformer_costs import patch_size
 from tests.doubles import QueueClient, ToyBenchmark
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 torch = pytest.importorskip("torch")
 
 SPACE = load_space("vision-transformer")
@@ -33,15 +34,6 @@ KEY = "310020300400102"
 DESIGN = SPACE.decode(KEY)
 
 designs = st.tuples(*[st.integers(0, 4)] * 15)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small are slower with more threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @given(designs, designs)

@@ -122,7 +122,7 @@ def train_and_die(folder, steps=None, writing=None):
 
 def main(folder, killed_at=None):
     """Under torchrun: train a network with batch norm and dropout, and one without; the second process may die."""
-    train_step = TrainingLoop._train_step
+    train_step = TrainingLoop.train_step
 
     def train_step_or_die(loop, batches):
         if loop.step == killed_at and os.environ["RANK"] == "1":
@@ -130,7 +130,7 @@ def main(folder, killed_at=None):
             die()
         train_step(loop, batches)
 
-    TrainingLoop._train_step = train_step_or_die
+    TrainingLoop.train_step = train_step_or_die
     for batch_norm in (False, True):
         train(torchrun_network(batch_norm), Path(folder) / f"norm-{batch_norm}", checkpoint_every=3, changes=UNMIXED)
 
