@@ -205,6 +205,8 @@ def _print_here(names: list[str]) -> None:
 
 
 def _print_runs(runs: list[Run]) -> None:
+    import pandas as pd
+
     for done in runs:
         frame = done.frame()
         if frame.empty:
@@ -214,6 +216,5 @@ def _print_runs(runs: list[Run]) -> None:
         print(f"{done.path} ({done.reason})")
         print(shown.to_string(index=False, na_rep="-"))
         for _, best in frame.dropna(subset="feedback").nlargest(1, "feedback").iterrows():
-            is_ranked = best["rank_best"] is not None and best["rank_best"] == best["rank_best"]
-            rank = f", rank {best['rank_best']:.0f}-{best['rank_worst']:.0f}" if is_ranked else ""
+            rank = f", rank {best['rank_best']:.0f}-{best['rank_worst']:.0f}" if pd.notna(best["rank_best"]) else ""
             print(f"best: {best['architecture']} {best['feedback']:.2f} %{rank}\n")

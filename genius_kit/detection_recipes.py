@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from genius_kit.errors import InvalidParameter, UnknownName
+from genius_kit.errors import InvalidParameter
+from genius_kit.recipes import Changeable, find_recipe
 
 
 @dataclass(frozen=True)
-class DetectionRecipe:
+class DetectionRecipe(Changeable):
     """One way to train a detector; `source` says where its numbers come from.
 
     `image_size` bounds the shorter and longer side in pixels. The learning rate rises linearly over `warmup_steps`
@@ -18,6 +19,8 @@ class DetectionRecipe:
     probability of a horizontal flip. `channels` and `anchor_size` are those of `build_detector`. `precision` and
     `channels_last` are as in `genius_kit.recipes.Recipe`; `workers` decode images beside the training.
     """
+
+    kind: ClassVar[str] = "detection recipe"
 
     name: str
     source: str
@@ -46,14 +49,6 @@ class DetectionRecipe:
                 f"recipe {self.name}: expected learning_rate above 0, flip from 0 to 1, warmup_steps and workers at "
                 f"least 0; {self.learning_rate}, {self.flip}, {self.warmup_steps} and {self.workers} came"
             )
-
-    def changed(self, **changes: Any) -> DetectionRecipe:
-        """Return this recipe with some fields changed; raises InvalidParameter for a misspelt or impossible one."""
-        known = [field.name for field in dataclasses.fields(self)]
-        for name in changes:
-            if name not in known:
-                raise InvalidParameter(f"a detection recipe has no field {name!r}; it has {', '.join(known)}")
-        return dataclasses.replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
         """Return every field that decides the weights, fit for JSON: `source` and `workers` do not."""
@@ -104,9 +99,4 @@ def load_detection_recipe(recipe: str | DetectionRecipe, **changes: Any) -> Dete
 
     Raises UnknownName for the name, InvalidParameter for a misspelt or impossible field.
     """
-    if isinstance(recipe, str):
-        if recipe not in DETECTION_RECIPES:
-            known = ", ".join(DETECTION_RECIPES)
-            raise UnknownName(f"no detection recipe is called {recipe!r}; the known ones are {known}")
-        recipe = DETECTION_RECIPES[recipe]
-    return recipe.changed(**changes) if changes else recipe
+    return find_recipe(DetectionRecipe, DETECTION_RECIPES, recipe, changes)

@@ -7,10 +7,12 @@ initialisation in the ImageNet space, timm's for transformers.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from genius_kit.errors import InvalidParameter
@@ -18,7 +20,15 @@ from genius_kit.skeletons import class_and_image_sizes
 from genius_kit.spaces import SearchSpace
 from genius_kit.weights import load_weights
 
-__all__ = ["Network", "NetworkSettings", "build_network", "drop_path_rates", "load_weights", "stages_without_skips"]
+__all__ = [
+    "Network",
+    "NetworkSettings",
+    "build_network",
+    "build_seeded",
+    "drop_path_rates",
+    "load_weights",
+    "stages_without_skips",
+]
 
 
 @dataclass(frozen=True)
@@ -120,6 +130,17 @@ def build_network(
     return _family(space)(space, values, settings)
 
 
+_SEEDING = threading.Lock()
+"""Held while weights are drawn: searches run in threads, and torch's generator is one for them all."""
+
+
+def build_seeded(space: SearchSpace, architecture: Sequence[int], seed: int, **settings: Any) -> nn.Module:
+    """Return the network of `build_network(space, architecture, **settings)`, its weights drawn from `seed` alone."""
+    with _SEEDING, torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        return build_network(space, architecture, **settings)
+
+
 def stages_without_skips(
     space: SearchSpace, architecture: Sequence[int], drop_path: float
 ) -> list[list[tuple[int, float]]]:
@@ -140,7 +161,9 @@ def drop_path_rates(drop_path: float, blocks: int) -> list[float]:
 
 def _family(space: SearchSpace) -> Any:
     if space.family == "transformer":
-        return _transformer
+        from genius_kit.transformer_network import VisionTransformer
+
+        return VisionTransformer
     if space.family == "stages":
         from genius_kit.mobile_network import ImageNetNetwork
 
@@ -150,17 +173,3 @@ def _family(space: SearchSpace) -> Any:
     if space.family == "channels":
         return small_networks.ChannelResNet if "resnet" in space.base else small_networks.ChannelMobileNet
     return {"layers": small_networks.MacroNetwork, "cell": small_networks.CellNetwork}[space.family]
-
-
-def _transformer(space: SearchSpace, architecture: Sequence[int], settings: NetworkSettings) -> nn.Module:
-    from genius_kit import transformer_network
-
-    return transformer_network.build(
-        space,
-        architecture,
-        num_classes=settings.num_classes,
-        image_size=settings.image_size,
-        dropout=settings.dropout,
-        drop_path=settings.drop_path,
-        features_only=settings.features_only,
-    )

@@ -10,7 +10,6 @@ import copy
 import dataclasses
 import math
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -231,16 +230,11 @@ class ProxyBenchmark(Benchmark):
         return sum(self._score(architecture, seed) for seed in self.seeds) / len(self.seeds)
 
     def _score(self, architecture: Architecture, seed: int) -> float:
-        from genius_kit.networks import build_network  # late: it loads timm, and counting needs neither
+        from genius_kit.networks import build_seeded  # late: it loads timm, and counting needs neither
 
-        with _SEEDING, torch.random.fork_rng([]):
-            torch.manual_seed(seed)
-            network = build_network(self.space, architecture, num_classes=self.num_classes, image_size=self.image_size)
+        sizes = {"num_classes": self.num_classes, "image_size": self.image_size}
+        network = build_seeded(self.space, architecture, seed, **sizes)
         return PROXIES[self.proxy](network.to(self.images.device), self.images, self.labels)
-
-
-_SEEDING = threading.Lock()
-"""Held while weights are drawn: searches run in threads, and torch's generator is one for them all."""
 
 
 def _batch(space: SearchSpace, arguments: Mapping[str, Any], device: torch.device) -> tuple[str, Tensor, Tensor, int]:

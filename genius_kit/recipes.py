@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self, TypeVar
 
 from genius_kit.errors import InvalidParameter, UnknownName
 
@@ -75,7 +75,25 @@ def _is_a(value: Any, kinds: tuple[type, ...]) -> bool:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Changeable:
+    """What every kind of recipe can do; `kind` is its name in messages."""
+
+    kind: ClassVar[str] = "recipe"
+
+    def changed(self, **changes: Any) -> Self:
+        """Return this recipe with some fields changed; raises InvalidParameter for a misspelt or impossible one."""
+        known = [field.name for field in dataclasses.fields(self)]
+        unknown = [name for name in changes if name not in known]
+        if unknown:
+            raise InvalidParameter(f"a {self.kind} has no field {unknown[0]!r}; it has {', '.join(known)}")
+        return dataclasses.replace(self, **changes)
+
+
+Kind = TypeVar("Kind", bound=Changeable)
+
+
+@dataclass(frozen=True)
+class Recipe(Changeable):
     """One way to train; `source` says where its numbers come from.
 
     `batch_size` is the total over processes and accumulated steps, and `learning_rate` the peak for that batch.
@@ -136,14 +154,6 @@ class Recipe:
 
     def _refuse(self, field: str, expected: str) -> None:
         raise InvalidParameter(f"recipe {self.name}: {field} is {getattr(self, field)!r}, expected {expected}")
-
-    def changed(self, **changes: Any) -> Recipe:
-        """Return this recipe with some fields changed; raises InvalidParameter for a misspelt or impossible one."""
-        known = [field.name for field in dataclasses.fields(self)]
-        unknown = [name for name in changes if name not in known]
-        if unknown:
-            raise InvalidParameter(f"a recipe has no field {unknown[0]!r}; it has {', '.join(known)}")
-        return dataclasses.replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
         """Return every field that decides the weights, fit for JSON: `source` and `workers` do not.
@@ -215,8 +225,15 @@ def load_recipe(recipe: str | Recipe, **changes: Any) -> Recipe:
 
     Raises UnknownName for the name, InvalidParameter for a misspelt or impossible field.
     """
-    if isinstance(recipe, str):
-        if recipe not in RECIPES:
-            raise UnknownName(f"no recipe is called {recipe!r}; the known ones are {', '.join(RECIPES)}")
-        recipe = RECIPES[recipe]
-    return recipe.changed(**changes) if changes else recipe
+    return find_recipe(Recipe, RECIPES, recipe, changes)
+
+
+def find_recipe(kind: type[Kind], known: Mapping[str, Kind], recipe: str | Kind, changes: Mapping[str, Any]) -> Kind:
+    """Return one of the `known` recipes of a kind by its name, or `recipe` itself, with `changes`; raises as above."""
+    if not isinstance(recipe, str):
+        chosen = recipe
+    elif recipe in known:
+        chosen = known[recipe]
+    else:
+        raise UnknownName(f"no {kind.kind} is called {recipe!r}; the known ones are {', '.join(known)}")
+    return chosen.changed(**changes) if changes else chosen

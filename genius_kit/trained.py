@@ -64,6 +64,8 @@ class TrainedBenchmark(Benchmark):
         keep_weights: bool = False,
         progress: bool = False,
     ) -> None:
+        from genius_kit.loaders import image_size as image_size_of  # late: it loads torch
+
         space = load_space(space if isinstance(space, str) else space.name)
         _check_numbers(seed, time_limit)
         self.recipe = _recipe(recipe, {**(changes or {}), **({} if image_size is None else {"image_size": image_size})})
@@ -78,7 +80,7 @@ class TrainedBenchmark(Benchmark):
             space=space,
             constraint=MacsBound(**constraint) if isinstance(constraint, Mapping) else constraint,
         )
-        self.image_size = self.recipe.image_size or self.data.image_size
+        self.image_size = image_size_of(self.data, self.recipe)
         self.seed, self.time_limit = seed, time_limit
         self._cost(space.all_largest)  # an image size that does not fit fails here
         self.store = OutcomeStore(cache or data.data_folder() / "trained")

@@ -28,7 +28,7 @@ from genius_kit.errors import CheckpointError, InvalidParameter
 from genius_kit.evaluation import evaluate
 from genius_kit.loaders import image_size
 from genius_kit.metrics_log import Row
-from genius_kit.networks import build_network
+from genius_kit.networks import build_seeded
 from genius_kit.recipes import Recipe, load_recipe
 from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.training_failures import explained
@@ -212,16 +212,15 @@ def seeded_network(
     space: SearchSpace, architecture: tuple[int, ...], dataset: DataSet, recipe: Recipe, seed: int
 ) -> nn.Module:
     """Return the network for a data set and a recipe, its first weights a function of `seed` alone."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        return build_network(
-            space,
-            architecture,
-            num_classes=dataset.num_classes,
-            image_size=image_size(dataset, recipe),
-            dropout=recipe.dropout,
-            drop_path=recipe.drop_path,
-        )
+    return build_seeded(
+        space,
+        architecture,
+        seed,
+        num_classes=dataset.num_classes,
+        image_size=image_size(dataset, recipe),
+        dropout=recipe.dropout,
+        drop_path=recipe.drop_path,
+    )
 
 
 def train_architecture(

@@ -16,6 +16,9 @@ Changes = Annotated[
     list[str] | None, typer.Option("--set", help="A field of the recipe, e.g. --set epochs=2; may be repeated.")
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; a GPU where there is one by default.")]
+DetectorSpace = Annotated[str, typer.Option(help="mobilenet-imagenet, or a scaled width of it.")]
+DetectorArchitecture = Annotated[str, typer.Argument(help="30 digits of the ImageNet space.")]
+SkipCorrupt = Annotated[bool, typer.Option("--skip-corrupt", help="Leave out and count broken entries.")]
 
 detect_app = typer.Typer(no_args_is_help=True, help="RetinaNet on a network of the ImageNet space, COCO format.")
 
@@ -58,19 +61,19 @@ def train(
 
 @detect_app.command("train")
 def detect_train(
-    architecture: Annotated[str, typer.Argument(help="30 digits of the ImageNet space.")],
+    architecture: DetectorArchitecture,
     images: Annotated[Path, typer.Argument(help="Folder of the training images.")],
     annotations: Annotated[Path, typer.Argument(help="Their COCO annotation file (JSON).")],
     output: Annotated[Path, typer.Option(help="Folder of checkpoint and weights; an unfinished one resumes.")],
     weights: Annotated[Path | None, typer.Option(help="Classification weights of the same network.")] = None,
     validation_images: Annotated[Path | None, typer.Option(help="Images measured after each epoch.")] = None,
     validation_annotations: Annotated[Path | None, typer.Option(help="Their annotation file.")] = None,
-    space: Annotated[str, typer.Option(help="mobilenet-imagenet, or a scaled width of it.")] = "mobilenet-imagenet",
+    space: DetectorSpace = "mobilenet-imagenet",
     recipe: Annotated[str, typer.Option(help="retinanet_1x or tiny.")] = "retinanet_1x",
     changes: Changes = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = None,
-    skip_corrupt: Annotated[bool, typer.Option("--skip-corrupt", help="Leave out and count broken entries.")] = False,
+    skip_corrupt: SkipCorrupt = False,
 ) -> None:
     """Train a detector and print the COCO measures of its last epoch (percent)."""
     from genius_kit.detection import train_command
@@ -96,15 +99,15 @@ def detect_train(
 
 @detect_app.command("evaluate")
 def detect_evaluate(
-    architecture: Annotated[str, typer.Argument(help="30 digits of the ImageNet space.")],
+    architecture: DetectorArchitecture,
     weights: Annotated[Path, typer.Argument(help="The weights.pt of `detect train`.")],
     images: Annotated[Path, typer.Argument(help="Folder of the images.")],
     annotations: Annotated[Path, typer.Argument(help="Their COCO annotation file (JSON).")],
-    space: Annotated[str, typer.Option(help="mobilenet-imagenet, or a scaled width of it.")] = "mobilenet-imagenet",
+    space: DetectorSpace = "mobilenet-imagenet",
     recipe: Annotated[str, typer.Option(help="The recipe it was trained with.")] = "retinanet_1x",
     changes: Changes = None,
     device: Device = None,
-    skip_corrupt: Annotated[bool, typer.Option("--skip-corrupt", help="Leave out and count broken entries.")] = False,
+    skip_corrupt: SkipCorrupt = False,
 ) -> None:
     """Print the COCO measures of a trained detector (percent)."""
     from genius_kit.detection import evaluate_command

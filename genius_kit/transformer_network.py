@@ -12,8 +12,7 @@ import torch
 from timm.layers import Attention, DropPath, LayerNorm, Mlp, PatchEmbed, trunc_normal_
 from torch import Tensor, nn
 
-from genius_kit.networks import drop_path_rates
-from genius_kit.skeletons import class_and_image_sizes
+from genius_kit.networks import NetworkSettings, drop_path_rates
 from genius_kit.spaces import TRANSFORMER_BLOCKS, TRANSFORMER_EMBEDDINGS, SearchSpace
 from genius_kit.transformer_costs import HEAD_WIDTH, patch_size
 
@@ -48,25 +47,17 @@ class VisionTransformer(nn.Module):
     `drop_path`; `dropout` acts before the classifier only.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        architecture: Sequence[int],
-        num_classes: int,
-        image_size: int,
-        dropout: float = 0.0,
-        drop_path: float = 0.0,
-        features_only: bool = False,
-    ) -> None:
+    def __init__(self, space: SearchSpace, architecture: Sequence[int], settings: NetworkSettings) -> None:
         super().__init__()
+        image_size, num_classes = settings.image_size, settings.num_classes
         embedding, *options = space.check(architecture)
         patch, channels = patch_size(image_size), space.scaled(TRANSFORMER_EMBEDDINGS[embedding])
         chosen = [TRANSFORMER_BLOCKS[option - 1] for option in options if option]
-        rates = drop_path_rates(drop_path, len(chosen))
+        rates = drop_path_rates(settings.drop_path, len(chosen))
         head_width = space.scaled(HEAD_WIDTH)
         self.space_name, self.key, self.num_classes = space.name, space.key(architecture), num_classes
         self.image_size = image_size
-        self.features_only, self.channels, self.strides = features_only, (channels,), (patch,)
+        self.features_only, self.channels, self.strides = settings.features_only, (channels,), (patch,)
         self.patch_embed = PatchEmbed(image_size, patch, embed_dim=channels)
         self.pos_embed = nn.Parameter(torch.empty(1, self.patch_embed.num_patches, channels))
         self.blocks = nn.Sequential(
@@ -76,8 +67,8 @@ class VisionTransformer(nn.Module):
             )
         )
         self.norm = LayerNorm(channels)
-        self.dropout = nn.Dropout(dropout)
-        if not features_only:
+        self.dropout = nn.Dropout(settings.dropout)
+        if not settings.features_only:
             self.classifier = nn.Linear(channels, num_classes)
         self.apply(_initialise)
         trunc_normal_(self.pos_embed, std=INITIAL_DEVIATION)
@@ -92,24 +83,6 @@ class VisionTransformer(nn.Module):
         if self.features_only:
             return [tokens.transpose(1, 2).unflatten(2, self.patch_embed.grid_size)]
         return self.classifier(self.dropout(tokens.mean(dim=1)))
-
-
-def build(
-    space: SearchSpace,
-    architecture: Sequence[int],
-    *,
-    num_classes: int | None = None,
-    image_size: int | None = None,
-    dropout: float = 0.0,
-    drop_path: float = 0.0,
-    features_only: bool = False,
-) -> VisionTransformer:
-    """Return the network of one architecture of the transformer space, by default for ImageNet at 224 pixels.
-
-    Raises InvalidArchitecture, and InvalidParameter for a class count below 1 or an image that patches do not tile.
-    """
-    classes, size = class_and_image_sizes(space, num_classes, image_size)
-    return VisionTransformer(space, architecture, classes, size, dropout, drop_path, features_only)
 
 
 def _initialise(module: nn.Module) -> None:

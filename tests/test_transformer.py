@@ -116,7 +116,7 @@ def test_patch_sizes(size: int, patch: int) -> None:
 @pytest.mark.parametrize(("size", "words"), [(196, "192 or 208"), (111, "108 or 112"), (9, "8 or 10"), (1, "take 2")])
 def test_patches_must_tile_the_image(size: int, words: str) -> None:
     """An image that is no whole number of patches is refused by counts and network alike, with the nearest sizes."""
-    from genius_kit.transformer_network import build
+    from genius_kit.networks import build_network as build
 
     with pytest.raises(InvalidParameter, match=words):
         count_cost(SPACE, DESIGN, image_size=size)
@@ -138,7 +138,7 @@ def test_counts_equal_the_network(name: str, sizes: tuple[int, ...], designs: in
     from timm.layers import Attention
     from torch.utils.flop_counter import FlopCounterMode
 
-    from genius_kit.transformer_network import build
+    from genius_kit.networks import build_network as build
 
     space, rng = load_space(name), np.random.default_rng(0)
     for number in range(designs):
@@ -159,7 +159,7 @@ def test_counts_equal_the_network(name: str, sizes: tuple[int, ...], designs: in
 def test_network_forward() -> None:
     """Logits for every image; the classifier is a linear layer over the mean of the tokens; skips leave no module."""
     from genius_kit.networks import build_network, load_weights
-    from genius_kit.transformer_network import build
+    from genius_kit.networks import build_network as build
 
     torch.manual_seed(0)
     network = build(NARROW, DESIGN, num_classes=7, image_size=8).eval()
@@ -177,7 +177,7 @@ def test_network_forward() -> None:
 
 def test_positions_matter() -> None:
     """Turning the image over changes the logits: the tokens know their places."""
-    from genius_kit.transformer_network import build
+    from genius_kit.networks import build_network as build
 
     torch.manual_seed(0)
     network = build(NARROW, TINY, num_classes=7, image_size=8).eval()
@@ -191,7 +191,7 @@ def test_positions_matter() -> None:
 
 def test_network_without_blocks() -> None:
     """A design whose blocks are all skipped is patch embedding, norm and classifier."""
-    from genius_kit.transformer_network import build
+    from genius_kit.networks import build_network as build
 
     network = build(NARROW, (2, *(0,) * 14), image_size=8, num_classes=4, drop_path=0.1)
     assert network(torch.zeros(2, 3, 8, 8)).shape == (2, 4)
@@ -199,7 +199,7 @@ def test_network_without_blocks() -> None:
 
 def test_features_only() -> None:
     """The tokens come back as one map of the patches in their places, with its channels and stride."""
-    from genius_kit.transformer_network import build
+    from genius_kit.networks import build_network as build
 
     torch.manual_seed(0)
     network = build(NARROW, DESIGN, image_size=32, features_only=True).eval()
@@ -212,7 +212,7 @@ def test_features_only() -> None:
 
 def test_drop_path_rises_and_works_in_training_only() -> None:
     """The rates go from zero to the last block's; in training they change the outcome, in evaluation they do not."""
-    from genius_kit.transformer_network import build
+    from genius_kit.networks import build_network as build
 
     torch.manual_seed(0)
     network = build(NARROW, TINY, image_size=8, num_classes=5, drop_path=0.5)
@@ -226,7 +226,7 @@ def test_drop_path_rises_and_works_in_training_only() -> None:
 
 def test_a_few_steps_lower_the_loss() -> None:
     """Every parameter has a gradient, and gradient descent fits eight images."""
-    from genius_kit.transformer_network import build
+    from genius_kit.networks import build_network as build
 
     torch.manual_seed(0)
     network = build(NARROW, DESIGN, image_size=8, num_classes=4)
