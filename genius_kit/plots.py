@@ -107,7 +107,7 @@ def finish(figure: Figure, axes: Sequence[Axes], legend: bool = True, beside: bo
 
     for one in axes:
         one.set_axisbelow(True)
-        if one.get_xlabel() in ("iteration", "reply"):
+        if one.get_xlabel() in ("iteration", "reply", "epoch"):
             one.xaxis.set_major_locator(MaxNLocator(integer=True))
         if legend and (handles := one.get_legend_handles_labels()[0]):
             outside = (
