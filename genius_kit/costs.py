@@ -161,6 +161,22 @@ def latency(
     return measure_latency(network, image_size=side, **settings)
 
 
+def macs_range(space: SearchSpace, convention: str = "paper") -> tuple[int, int]:
+    """Return the fewest and the most MACs that a design of `space` can have."""
+    if space.size <= 1_000_000:
+        macs = all_costs(space, convention=convention)[1]
+        return int(macs.min()), int(macs.max())
+    if space.family == "transformer":
+        blocks = space.length - 1
+        rows = embedding_table(space, convention)
+        return min(own + blocks * min(block) for own, block in rows), max(
+            own + blocks * max(block) for own, block in rows
+        )
+    fixed, table = macs_table(space, convention)
+    base = sum(fixed.values())
+    return base + int(table.min(axis=1).sum()), base + int(table.max(axis=1).sum())
+
+
 def whole_millions(macs: int) -> int:
     """Return `macs` rounded to whole millions, as the paper states and judges them."""
     return (macs + 500_000) // 1_000_000
@@ -180,6 +196,31 @@ class MacsBound:
         if self.upper_millions <= 0 or not 0 <= (self.lower_millions or 0) <= self.upper_millions:
             raise InvalidParameter(
                 f"bounds [{self.lower_millions}, {self.upper_millions}] came, expected 0 <= lower <= upper in millions"
+            )
+
+    def __str__(self) -> str:
+        lower = f"at least {self.lower_millions} and " if self.lower_millions else ""
+        return f"{lower}at most {self.upper_millions} million multiply-accumulates"
+
+    def allows(self, macs: np.ndarray) -> np.ndarray:
+        """Return which of the counts `macs` are inside the bounds, an array of the same shape."""
+        millions = (macs + 500_000) // 1_000_000
+        return (millions <= self.upper_millions) & (millions >= (self.lower_millions or 0))
+
+    def check_satisfiable(self, space: SearchSpace) -> None:
+        """Raise InvalidParameter when the lightest design of `space` is over these bounds or the heaviest under them.
+
+        Of a space that is written out, every design is looked at.
+        """
+        from genius_kit.listing import is_listable, list_space
+
+        if is_listable(space):
+            list_space(space, self)
+            return
+        lightest, heaviest = (whole_millions(macs) for macs in macs_range(space))
+        if lightest > self.upper_millions or heaviest < (self.lower_millions or 0):
+            raise InvalidParameter(
+                f"no architecture of {space.name} has {self}: they need {lightest} to {heaviest} million"
             )
 
     def refusal(self, space: SearchSpace, architecture: Sequence[int]) -> Rejection | None:

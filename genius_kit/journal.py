@@ -34,7 +34,11 @@ class Journal:
     `<path>.torn`, with a warning.
     """
 
-    def __init__(self, path: str | Path | None, on_event: Callable[[Event], None] | None = None) -> None:
+    def __init__(
+        self, path: str | Path | None, on_event: Callable[[Event], None] | None = None, patience: float = 0.0
+    ) -> None:
+        """`patience` is how many seconds to wait for a journal that another process has open."""
+        self._patience = patience
         self.path = Path(path) if path is not None else None
         self.events: list[Event] = []
         self._on_event = on_event
@@ -46,7 +50,7 @@ class Journal:
         if self.path is None:
             return self
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _acquire(self.path)
+        self._lock = _acquire(self.path, self._patience)
         try:
             if self.path.exists():
                 self._pending.extend(_repair(self.path))
@@ -111,7 +115,7 @@ class Journal:
         return event
 
 
-_MAY_DIFFER = frozenset({"versions", "price"})  # what a resumed run need not share with its beginning
+_MAY_DIFFER = frozenset({"versions", "price", "study"})  # what a resumed run need not share with its beginning
 
 
 def _line(fields: dict[str, Any]) -> str:
@@ -128,12 +132,12 @@ def _refuse_difference(path: Path | None, name: str, key: str, recorded: Any, wa
     )
 
 
-def _acquire(path: Path) -> Any:
+def _acquire(path: Path, patience: float) -> Any:
     import filelock
 
     lock = filelock.FileLock(f"{path}.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
     except filelock.Timeout:
         raise JournalError(
             f"{path} is in use by another run; wait for it to end, stop it, or choose another journal"

@@ -6,13 +6,16 @@ knows comes from the trials and the journal.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genius_kit.errors import InvalidParameter, UnknownName
-from genius_kit.records import Message, NoImprovement, Outcome, Proposal, Rejection, Trial
+from genius_kit.listing import is_listable, list_space
+from genius_kit.records import Message, Rejection, Trial
 from genius_kit.spaces import Architecture, SearchSpace
 
 if TYPE_CHECKING:
@@ -20,9 +23,8 @@ if TYPE_CHECKING:
 
     from genius_kit.benchmarks import Benchmark
     from genius_kit.journal import Journal
-    from genius_kit.llm import ChatClient, Reply
 
-FALLBACK_DRAWS = 1_000  # random draws before a fallback gives up finding an untried architecture
+RANDOM_DRAWS = 1_000  # random draws before an untried architecture is looked for among all of them
 
 
 @dataclass(frozen=True)
@@ -41,24 +43,53 @@ class Situation:
 
         return np.random.default_rng([self.seed, self.iteration])
 
-    def refusal(self, architecture: Architecture) -> Rejection | None:
-        """Return why `architecture` may not be evaluated now (tried already, over a bound), or None."""
+    def refusal(
+        self, architecture: Architecture, shown: Callable[[Architecture], str] | None = None
+    ) -> Rejection | None:
+        """Return why `architecture` may not be evaluated now (tried already, over a bound), or None.
+
+        `shown` writes an architecture for the reader of the detail; by default `space.encode` does.
+        """
         space = self.benchmark.space
-        for trial in self.trials:
-            if space.same(trial.architecture, architecture):
-                return Rejection(
-                    "duplicate",
-                    f"{space.encode(architecture)} was already evaluated as experiment {trial.iteration}"
-                    f"{'' if trial.architecture == architecture else ' (an equivalent design)'}; "
-                    "propose a design that has not been evaluated.",
-                )
+        trial = self._tried.get(space.canonical(architecture))
+        if trial is not None:
+            return Rejection(
+                "duplicate",
+                f"{(shown or space.encode)(architecture)} was already evaluated as experiment {trial.iteration}"
+                f"{'' if trial.architecture == architecture else ' (an equivalent design)'}; "
+                "propose a design that has not been evaluated.",
+            )
         constraint = self.benchmark.constraint
         return constraint.refusal(space, architecture) if constraint is not None else None
+
+    def was_tried(self, architecture: Architecture) -> bool:
+        """Return whether `architecture`, or an isomorphic one, was evaluated before."""
+        return self.benchmark.space.canonical(architecture) in self._tried
+
+    def open_rows(self) -> np.ndarray:
+        """Return the rows of a listable space that may still be evaluated, int of shape (n,), in rising order."""
+        import numpy as np
+
+        space = self.benchmark.space
+        listing = list_space(space, self.benchmark.constraint)
+        tried = [space.index(architecture) for architecture in self._tried]
+        return np.flatnonzero(listing.allowed & ~np.isin(listing.classes, tried))
+
+    @cached_property
+    def _tried(self) -> dict[Architecture, Trial]:
+        """The first trial of each isomorphism class, under its representative."""
+        tried: dict[Architecture, Trial] = {}
+        for trial in self.trials:
+            tried.setdefault(self.benchmark.space.canonical(trial.architecture), trial)
+        return tried
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """The next architecture; `origin` is "model", "optimiser" or "fallback", `exchange` the talk that led to it."""
+    """The next architecture; `exchange` is the talk that led to it.
+
+    `origin` is "model", "optimiser", "given" (the first one of a search that was told it) or "fallback".
+    """
 
     architecture: Architecture
     origin: str = "optimiser"
@@ -84,230 +115,62 @@ class Proposer(Protocol):
         ...
 
 
-def _random_untried(situation: Situation) -> Architecture | None:
-    """Return a uniform draw among what may still be evaluated, None when `FALLBACK_DRAWS` draws found nothing."""
-    rng = situation.rng()
-    draws = (situation.benchmark.space.sample(rng) for _ in range(FALLBACK_DRAWS))
-    return next((draw for draw in draws if situation.refusal(draw) is None), None)
+def random_untried(situation: Situation) -> Architecture | Stop:
+    """Return a uniform draw among what may still be evaluated, or Stop("exhausted") where nothing is left or found."""
+    space, rng = situation.benchmark.space, situation.rng()
+    draws = (space.sample(rng) for _ in range(RANDOM_DRAWS))
+    found = next((draw for draw in draws if situation.refusal(draw) is None), None)
+    if found is not None:
+        return found
+    rows = situation.open_rows() if is_listable(space) else ()
+    return space.at(int(rng.choice(rows))) if len(rows) else Stop("exhausted")
 
 
-@dataclass
-class RandomProposer:
-    """Uniform random search without repetition: the baseline whose distribution `statistics` knows exactly."""
-
-    space: SearchSpace
-    name: str = "random"
-    settings: dict[str, Any] = field(default_factory=dict)
-    resolved: dict[str, Any] = field(default_factory=dict)
-
-    def propose(self, situation: Situation) -> Suggestion | Stop:
-        """Return an untried architecture drawn at random."""
-        draw = _random_untried(situation)
-        return Suggestion(draw) if draw is not None else Stop("exhausted")
+def scored_trials(situation: Situation) -> list[tuple[Trial, float]]:
+    """Return the trials that came to a result, in order, each with its feedback."""
+    return [(trial, trial.evaluation.feedback) for trial in situation.trials if trial.evaluation.feedback is not None]
 
 
-@dataclass
-class PriorProposer:
-    """The largest option everywhere, evaluated once: what a designer knows before any search."""
-
-    space: SearchSpace
-    name: str = "prior"
-    settings: dict[str, Any] = field(default_factory=dict)
-    resolved: dict[str, Any] = field(default_factory=dict)
-
-    def propose(self, situation: Situation) -> Suggestion | Stop:
-        """Return the all-largest architecture the first time, then stop."""
-        if situation.trials:
-            return Stop("prior spent")
-        refusal = situation.refusal(self.space.all_largest)
-        return Suggestion(self.space.all_largest) if refusal is None else Stop(refusal.reason)
+def best_trial(situation: Situation) -> Trial | None:
+    """Return the trial with the best feedback, the earliest of equals; None before any result."""
+    scored = scored_trials(situation)
+    return max(scored, key=lambda pair: pair[1])[0] if scored else None
 
 
-@dataclass
-class CoordinateDescentProposer:
-    """Start at the all-largest architecture and change one position at a time, keeping what is better.
-
-    Each run tries the one-step changes in its own random order; after an improvement it goes on from the better
-    architecture, and it never evaluates one twice. Stops at a local optimum.
-    """
-
-    space: SearchSpace
-    name: str = "coordinate-descent"
-    settings: dict[str, Any] = field(default_factory=dict)
-    resolved: dict[str, Any] = field(default_factory=dict)
-
-    def propose(self, situation: Situation) -> Suggestion | Stop:
-        """Return the next untried change of the best architecture so far."""
-        import numpy as np
-
-        if not situation.trials and situation.refusal(self.space.all_largest) is None:
-            return Suggestion(self.space.all_largest)
-        scored = [trial for trial in situation.trials if trial.evaluation.feedback is not None]
-        if not scored:
-            draw = _random_untried(situation)
-            return Suggestion(draw) if draw is not None else Stop("exhausted")
-        best = max(scored, key=lambda trial: trial.evaluation.feedback or 0.0).architecture
-        neighbours = list(self.space.neighbours(best))
-        order = np.random.default_rng(situation.seed).permutation(len(neighbours))
-        untried = (neighbours[i] for i in order if situation.refusal(neighbours[i]) is None)
-        step = next(untried, None)
-        return Suggestion(step) if step is not None else Stop("local optimum")
-
-
-class LanguageModelProposer:
-    """A language model proposes; refused and repeated proposals are answered with the reason and asked again."""
-
-    name = "llm"
-
-    def __init__(
-        self,
-        space: SearchSpace,
-        *,
-        model: str | None = None,
-        prompt: str = "standard",
-        history: str = "table",
-        base_url: str | None = None,
-        temperature: float | None = None,
-        max_tokens: int | None = None,
-        constrained_replies: bool = False,
-        rejections_limit: int = 5,
-        on_exhausted: str = "fallback",
-        client: ChatClient | None = None,
-        conversation: str | None = None,
-    ) -> None:
-        """`client` replaces the one that `model` and `base_url` name; "offline", the default, is the stand-in.
-
-        After `rejections_limit` refused replies in one iteration a random untried architecture is evaluated and
-        marked as such (`on_exhausted="fallback"`), or the run ends ("stop").
-        """
-        if on_exhausted not in ("fallback", "stop"):
-            raise InvalidParameter(f"on_exhausted is {on_exhausted!r}; it is 'fallback' or 'stop'")
-        if history not in ("table", "dialogue"):
-            raise InvalidParameter(f"history is {history!r}; it is 'table' or 'dialogue'")
-        self.space = space
-        self.settings: dict[str, Any] = {
-            "model": model or (client.model if client is not None else "offline"),
-            "prompt": str(prompt),
-            "history": history,
-            "base_url": base_url,
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-            "constrained_replies": constrained_replies,
-            "rejections_limit": rejections_limit,
-            "on_exhausted": on_exhausted,
-            "conversation": str(conversation) if conversation else None,
-        }
-        self.client = client or _client(space, self.settings)
-        self._prompt: Any = None
-        self._caller: Any = None
-        self._limit = rejections_limit
-        self._on_exhausted = on_exhausted
-        self.resolved: dict[str, Any] = {"client": self.client.kind, **self.client.settings()}
-
-    def prepare(self, benchmark: Benchmark, journal: Journal) -> None:
-        """Load the prompt for `benchmark` and start this run's record of calls."""
-        from genius_kit.calls import Caller
-
-        self.load_prompt(benchmark)
-        self._caller = Caller(self.client, journal)
-
-    def load_prompt(self, benchmark: Benchmark) -> None:
-        """Load the prompt for `benchmark`; the hash of its text is then among what decides the run."""
-        from genius_kit.prompts import load_prompt
-
-        self._prompt = load_prompt(
-            self.settings["prompt"],
-            self.space,
-            history=self.settings["history"],
-            constraint=benchmark.constraint,
-            dataset=benchmark.dataset,
-            feedback_name=benchmark.feedback_name,
-            image_size=benchmark.image_size,
-            conversation=self.settings["conversation"],
-        )
-        self.resolved["prompt_sha256"] = self._prompt.sha256
-
-    def propose(self, situation: Situation) -> Suggestion | Stop:
-        """Ask until a reply can be used, at most `rejections_limit` times more than once."""
-        opening = self._prompt.messages(situation.trials)
-        exchange: list[Message] = []
-        for _ in range(self._limit + 1):
-            reply = self._caller.ask([*opening, *exchange], situation.iteration)
-            exchange.append({"role": "assistant", "content": reply.text or "(empty reply)"})
-            outcome = self._judge(reply, situation)
-            if isinstance(outcome, Proposal):
-                return Suggestion(outcome.architecture, "model", tuple(exchange))
-            if isinstance(outcome, NoImprovement):
-                situation.journal.record("declined", iteration=situation.iteration)
-                return Stop("declined")
-            exchange.append(self._prompt.refusal(outcome))
-        return self._give_up(situation, exchange)
-
-    def _judge(self, reply: Reply, situation: Situation) -> Outcome:
-        outcome = _read(reply, self.space)
-        refused: Architecture | None = None
-        if isinstance(outcome, Proposal):
-            refusal = situation.refusal(outcome.architecture)
-            if refusal is None:
-                return outcome
-            refused, outcome = outcome.architecture, refusal
-        elif isinstance(outcome, NoImprovement):
-            if situation.trials:
-                return outcome
-            outcome = Rejection("declined too early", "Nothing has been evaluated yet; propose a first design.")
-        situation.journal.record(
-            "rejected",
-            iteration=situation.iteration,
-            reason=outcome.reason,
-            detail=outcome.detail,
-            architecture=None if refused is None else list(refused),
-        )
-        return outcome
-
-    def _give_up(self, situation: Situation, exchange: list[Message]) -> Suggestion | Stop:
-        draw = _random_untried(situation) if self._on_exhausted == "fallback" else None
-        return Stop("rejections") if draw is None else Suggestion(draw, "fallback", tuple(exchange))
-
-
-def _read(reply: Reply, space: SearchSpace) -> Outcome:
-    """Return what a reply says; a reply that was cut, filtered or empty is refused whatever it holds."""
-    from genius_kit.replies import parse_reply
-
-    if reply.refusal:
-        return Rejection("model refused", "You declined to answer; please propose one design in the format asked for.")
-    if reply.finish_reason == "length":
-        return Rejection(
-            "cut", "Your reply was cut off at the output limit; answer more briefly, with the design last."
-        )
-    if reply.finish_reason == "content_filter":
-        return Rejection("content filter", "Your reply was withheld by a filter; please propose one design again.")
-    if not reply.text or not reply.text.strip():
-        return Rejection("empty", "Your reply was empty; please propose one design in the format asked for.")
-    return parse_reply(reply.text, space)
-
-
-def _client(space: SearchSpace, settings: dict[str, Any]) -> ChatClient:
-    if settings["model"] == "offline":
-        from genius_kit.offline import OfflineClient
-
-        return OfflineClient()
-    from genius_kit.llm import OpenAIClient, schema_for
-
-    return OpenAIClient(
-        settings["model"],
-        base_url=settings["base_url"],
-        temperature=settings["temperature"],
-        max_tokens=settings["max_tokens"],
-        response_schema=schema_for(space) if settings["constrained_replies"] else None,
-    )
-
-
-PROPOSERS: dict[str, Callable[..., Proposer]] = {
-    "llm": LanguageModelProposer,
-    "random": RandomProposer,
-    "prior": PriorProposer,
-    "coordinate-descent": CoordinateDescentProposer,
+_HOMES = {
+    "llm": "language.LanguageModelProposer",
+    "random": "baselines.RandomProposer",
+    "prior": "baselines.PriorProposer",
+    "coordinate-descent": "baselines.CoordinateDescentProposer",
+    "evolution": "evolution.EvolutionProposer",
+    "local-search": "evolution.LocalSearchProposer",
+    "gp": "bayesian.GaussianProcessProposer",
+    "gp-hamming": "bayesian.HammingProcessProposer",
+    "linear": "bayesian.LinearProposer",
+    "tpe": "tpe.TPEProposer",
+    "llm+gp": "hybrids.ModelThenSurrogateProposer",
+    "llm-mutation": "hybrids.ModelMutationProposer",
+    "gp-filtered-llm": "hybrids.FilteredModelProposer",
 }
+PROPOSERS = tuple(_HOMES)
+"""The names that `make_proposer` knows."""
+
+TALKING = ("llm", "llm+gp", "llm-mutation", "gp-filtered-llm")
+"""Those of them that ask a language model."""
+
+
+def proposer_class(name: str) -> Callable[..., Proposer]:
+    """Return the class of the search method called `name`; raises UnknownName, which lists the known ones."""
+    if name not in _HOMES:
+        raise UnknownName(f"no proposer is called {name!r}; the known ones are {', '.join(PROPOSERS)}")
+    module, _, attribute = _HOMES[name].partition(".")
+    made: Callable[..., Proposer] = getattr(importlib.import_module(f"genius_kit.{module}"), attribute)
+    return made
+
+
+def proposer_settings(name: str) -> list[str]:
+    """Return the names of the settings that `make_proposer(name, space, ...)` takes."""
+    return sorted(set(inspect.signature(proposer_class(name)).parameters) - {"space", "name", "settings", "resolved"})
 
 
 def make_proposer(name: str, space: SearchSpace, **settings: Any) -> Proposer:
@@ -316,12 +179,10 @@ def make_proposer(name: str, space: SearchSpace, **settings: Any) -> Proposer:
     Raises UnknownName for an unknown method and InvalidParameter for a setting it does not have; both list the
     known ones.
     """
-    if name not in PROPOSERS:
-        raise UnknownName(f"no proposer is called {name!r}; the known ones are {', '.join(PROPOSERS)}")
-    known = set(inspect.signature(PROPOSERS[name]).parameters) - {"space", "name", "settings", "resolved"}
-    unknown = sorted(set(settings) - known)
+    known = proposer_settings(name)
+    unknown = sorted(set(settings) - set(known))
     if unknown:
         raise InvalidParameter(
-            f"{name} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known)) or 'no settings'}"
+            f"{name} has no setting {', '.join(unknown)}; it has {', '.join(known) or 'no settings'}"
         )
-    return PROPOSERS[name](space, **settings)
+    return proposer_class(name)(space, **settings)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Event, Journal, Run, read_run
 from genius_kit.progress import Progress
-from genius_kit.proposers import LanguageModelProposer, Proposer, Situation, Stop, Suggestion, make_proposer
+from genius_kit.proposers import Proposer, Situation, Stop, Suggestion, make_proposer
 from genius_kit.records import Cost, Evaluation, Trial
+from genius_kit.spaces import Architecture
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
@@ -28,33 +29,61 @@ def search(
     journal: str | Path | None = None,
     on_event: Callable[[Event], None] | None = None,
     progress: bool = True,
+    *,
+    first: Architecture | None = None,
+    study: dict[str, Any] | None = None,
+    patience: float = 0.0,
 ) -> Run:
     """Run one search of `budget` evaluations and return its record.
 
     `journal` is the file to write; an unfinished one is resumed, a finished one is read back, and one of other
     settings is refused (JournalError). With `journal=None` the record stays in memory. `on_event` is called with
-    each event. Raises ModelError when the model cannot be reached; the journal then resumes from there.
+    each event. `first` is evaluated before the proposer is asked, so that searches can begin alike. `study` says in
+    the record what the run is a part of; `patience` is how many seconds to wait for a journal that is in use.
+    Raises ModelError when the model cannot be reached; the journal then resumes from there.
     """
-    if budget < 1:
-        raise InvalidParameter(f"budget is {budget}; a search needs at least one evaluation")
+    _check_start(benchmark, budget, first)
     with (
         Progress(budget) if progress and on_event is None else nullcontext(on_event) as watch,
-        Journal(journal, watch) as record,
+        Journal(journal, watch, patience) as record,
     ):
         if hasattr(proposer, "prepare"):
             proposer.prepare(benchmark, record)
         record.record(
-            "run_started", run=describe(benchmark, proposer, budget, seed), versions=_versions(), price=_price(proposer)
+            "run_started",
+            run=describe(benchmark, proposer, budget, seed, first),
+            versions=_versions(),
+            price=_price(proposer),
+            **({"study": study} if study else {}),
         )
-        reason = _loop(benchmark, proposer, budget, seed, record)
+        reason = _loop(benchmark, proposer, budget, seed, record, first)
         record.record("run_finished", reason=reason)
         return Run(record.path, record.events)
 
 
-def _loop(benchmark: Benchmark, proposer: Proposer, budget: int, seed: int, record: Journal) -> str:
+def _check_start(benchmark: Benchmark, budget: int, first: Architecture | None) -> None:
+    """Raise InvalidParameter for a budget that cannot be spent, a bound that nothing satisfies, or a bad `first`."""
+    space = benchmark.space
+    if budget < 1:
+        raise InvalidParameter(f"budget is {budget}; a search needs at least one evaluation")
+    if budget > space.size:
+        raise InvalidParameter(f"budget is {budget:,}, but {space.name} has only {space.size:,} architectures")
+    if benchmark.constraint is not None:
+        benchmark.constraint.check_satisfiable(space)
+        refusal = benchmark.constraint.refusal(space, first) if first is not None else None
+        if refusal is not None:
+            raise InvalidParameter(f"the first architecture, {space.encode(first or ())}: {refusal.detail}")
+
+
+def _loop(
+    benchmark: Benchmark, proposer: Proposer, budget: int, seed: int, record: Journal, first: Architecture | None
+) -> str:
     trials: list[Trial] = []
     for iteration in range(1, budget + 1):
-        step = proposer.propose(Situation(benchmark, trials, iteration, seed, record))
+        if first is not None and iteration == 1:
+            step: Suggestion | Stop = Suggestion(benchmark.space.check(first), "given")
+        else:
+            step = proposer.propose(Situation(benchmark, trials, iteration, seed, record))
         if isinstance(step, Stop):
             return step.reason
         _record_proposal(benchmark, step, iteration, record)
@@ -104,7 +133,9 @@ def _evaluate(benchmark: Benchmark, step: Suggestion, iteration: int, record: Jo
     )
 
 
-def describe(benchmark: Benchmark, proposer: Proposer, budget: int, seed: int) -> dict[str, Any]:
+def describe(
+    benchmark: Benchmark, proposer: Proposer, budget: int, seed: int, first: Architecture | None = None
+) -> dict[str, Any]:
     """Return what decides a run besides the replies: the `run` part of its first event."""
     made_by = {"kind": benchmark.kind, **benchmark.settings} if benchmark.settings else {}
     return {
@@ -119,6 +150,7 @@ def describe(benchmark: Benchmark, proposer: Proposer, budget: int, seed: int) -
         "settings": proposer.settings,
         "resolved": proposer.resolved,
         **({"benchmark_settings": made_by} if made_by else {}),
+        **({"first": benchmark.space.key(first)} if first is not None else {}),
     }
 
 
@@ -166,14 +198,15 @@ def search_many(
     raised at the end.
     """
     first = make_proposer(proposer, benchmark.space, **settings)
-    if isinstance(first, LanguageModelProposer):
-        settings = {**first.settings, "client": first.client}  # one client, so one pool of connections
+    client = getattr(first, "client", None)
+    if client is not None:
+        settings = {**first.settings, "client": client}  # one client, so one pool of connections
     with Progress(budget * len(seeds)) if progress else nullcontext(None) as watch:
 
         def one(seed: int) -> Run:
             made = make_proposer(proposer, benchmark.space, **settings)
             path = None
-            if isinstance(made, LanguageModelProposer):
+            if hasattr(made, "load_prompt"):
                 made.load_prompt(benchmark)  # an edited prompt is another run, with another file
             if output is not None:
                 path = Path(output) / journal_name(describe(benchmark, made, budget, seed))
@@ -202,7 +235,8 @@ def resume(journal: str | Path, client: Any = None, **beside: Any) -> Run:
     benchmark = _recorded_benchmark(kept, beside)
     settings = {**kept["settings"], **({"client": client} if client is not None else {})}
     proposer = make_proposer(kept["proposer"], benchmark.space, **settings)
-    return search(benchmark, proposer, kept["budget"], kept["seed"], journal)
+    first = benchmark.space.decode(kept["first"]) if "first" in kept else None
+    return search(benchmark, proposer, kept["budget"], kept["seed"], journal, first=first)
 
 
 def _recorded_benchmark(kept: dict[str, Any], beside: dict[str, Any]) -> Benchmark:

@@ -1,0 +1,67 @@
+"""A search space written out in full: every architecture, its isomorphism class, and whether a bound allows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.spaces import SearchSpace
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from genius_kit.costs import MacsBound
+
+LISTABLE = 100_000
+"""The largest space that is written out; optimisers look at candidates instead of all architectures beyond it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """Every architecture of one space, in the order of `space.index`.
+
+    `designs` holds option indices, int8 of shape (size, length); `classes` the row of each architecture's
+    representative (see `SearchSpace.canonical`), int of shape (size,); `allowed` what the bound lets through.
+    """
+
+    designs: np.ndarray
+    classes: np.ndarray
+    allowed: np.ndarray
+
+
+def is_listable(space: SearchSpace) -> bool:
+    """Return whether `space` is small enough to be written out."""
+    return space.size <= LISTABLE
+
+
+@lru_cache(maxsize=8)
+def list_space(space: SearchSpace, constraint: MacsBound | None = None) -> Listing:
+    """Return every architecture of a listable space; raises InvalidParameter where the bound allows none of them."""
+    import numpy as np
+
+    designs, classes = _classes(space)
+    allowed = np.ones(space.size, dtype=bool)
+    if constraint is not None:
+        from genius_kit.costs import all_costs, macs_range, whole_millions
+
+        allowed = constraint.allows(all_costs(space)[1])
+        if not allowed.any():
+            low, high = (whole_millions(macs) for macs in macs_range(space))
+            raise InvalidParameter(
+                f"no architecture of {space.name} has {constraint}: they need {low} to {high} million"
+            )
+    return Listing(designs, classes, allowed)
+
+
+@lru_cache(maxsize=8)
+def _classes(space: SearchSpace) -> tuple[np.ndarray, np.ndarray]:
+    import numpy as np
+
+    if not is_listable(space):
+        raise InvalidParameter(f"{space.name} has {space.size:,} architectures; up to {LISTABLE:,} are written out")
+    designs = space.all_architectures()
+    if space.canonical_form is None:
+        return designs, np.arange(space.size)
+    return designs, np.array([space.index(space.canonical(design)) for design in designs.tolist()])
