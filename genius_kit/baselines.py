@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from genius_kit.evolution import fitness
 from genius_kit.proposers import Situation, Stop, Suggestion, best_trial, random_untried
-from genius_kit.spaces import SearchSpace
+from genius_kit.spaces import Architecture, SearchSpace
 
 
 @dataclass
@@ -45,8 +46,9 @@ class PriorProposer:
 class CoordinateDescentProposer:
     """Start at the all-largest architecture and change one position at a time, keeping what is better.
 
-    Each run tries the one-step changes in its own random order; after an improvement it goes on from the better
-    architecture, and it never evaluates one twice. Stops at a local optimum.
+    Each run tries the one-position changes in its own random order, each on the best architecture so far, and begins
+    again with the first when it has been through them all. It never evaluates an architecture twice, and stops at a
+    local optimum: after a pass that found nothing new.
     """
 
     space: SearchSpace
@@ -56,16 +58,41 @@ class CoordinateDescentProposer:
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Return the next untried change of the best architecture so far."""
-        import numpy as np
-
         if situation.refusal(self.space.all_largest) is None:
             return Suggestion(self.space.all_largest)
-        best = best_trial(situation)
-        if best is None:
+        if best_trial(situation) is None:
             draw = random_untried(situation)
             return draw if isinstance(draw, Stop) else Suggestion(draw)
-        neighbours = list(self.space.neighbours(best.architecture))
-        order = np.random.default_rng(situation.seed).permutation(len(neighbours))
-        untried = (neighbours[i] for i in order if situation.refusal(neighbours[i]) is None)
-        step = next(untried, None)
+        step = self._next_change(situation)
         return Suggestion(step) if step is not None else Stop("local optimum")
+
+    def _next_change(self, situation: Situation) -> Architecture | None:
+        """Go through the passes again with what is known, up to the first change that is not; None at their end.
+
+        What was evaluated before the descent (a given first architecture) is where it may start.
+        """
+        import numpy as np
+
+        changes = [
+            (position, option) for position, options in enumerate(self.space.choices) for option in range(len(options))
+        ]
+        order = np.random.default_rng(situation.seed).permutation(len(changes))
+        known = {trial.architecture: fitness(trial) for trial in situation.trials}
+        best = self._start(situation)
+        while True:
+            begun = best
+            for place in order:
+                position, option = changes[place]
+                changed = (*best[:position], option, *best[position + 1 :])
+                if changed in known:
+                    best = max(best, changed, key=known.__getitem__)
+                elif situation.refusal(changed) is None:
+                    return changed
+            if best == begun:
+                return None
+
+    def _start(self, situation: Situation) -> Architecture:
+        """Return where the descent began: the better of the all-largest and what was evaluated before it."""
+        trials = list(situation.trials)
+        own = next((place for place, trial in enumerate(trials) if trial.architecture == self.space.all_largest), 0)
+        return max(trials[: own + 1], key=fitness).architecture

@@ -10,7 +10,7 @@ Checked against every row of the published tables; see tests/test_costs.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,22 +76,50 @@ def all_costs(
 
     Raises InvalidParameter for a space too large to list.
     """
-    import numpy as np
-
     if space.size > 1_000_000:
         raise InvalidParameter(f"{space.name} has {space.size} architectures, too many to list: use count_cost on each")
-    columns = space.all_architectures().T
-    widths = [np.array(options)[column] for options, column in zip(space.choices, columns, strict=True)]
+    sizes = {"num_classes": num_classes, "image_size": image_size}
+    return count_costs(space, space.all_architectures(), **sizes, convention=convention)
+
+
+def count_costs(
+    space: SearchSpace,
+    designs: np.ndarray,
+    *,
+    num_classes: int | None = None,
+    image_size: int | None = None,
+    convention: str = "paper",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (parameters, MACs) of many architectures at once, int64 of shape (n,); `designs` is (n, positions)."""
+    import numpy as np
+
+    if space.family == "transformer":  # a block costs what its embedding asks for: one embedding at a time
+        parameters, macs = np.zeros((2, len(designs)), dtype=np.int64)
+        for option in np.unique(designs[:, 0]):
+            rows = designs[:, 0] == option
+            layers = slots(space, (int(option), *space.all_largest[1:]), num_classes, image_size)
+            total = _total(layers, designs[rows].T)
+            parameters[rows], macs[rows] = total.parameters, _macs(space, total, convention)
+        return parameters, macs
+    widths = [np.array(options)[column] for options, column in zip(space.choices, designs.T, strict=True)]
+    total = _total(slots(space, widths, num_classes, image_size, are_widths=True), designs.T)
+    shape = np.zeros(len(designs), dtype=np.int64)
+    return total.parameters + shape, _macs(space, total, convention) + shape
+
+
+def _total(layers: Iterable[tuple[str, Sequence[Count]]], columns: np.ndarray) -> Count:
+    """Return the sum over `layers` for many designs at once, each field an array; `columns` is (positions, n)."""
+    import numpy as np
+
     position, total = 0, Count()
-    for _, counts in slots(space, widths, num_classes, image_size, are_widths=True):
+    for _, counts in layers:
         if len(counts) == 1:
             total += counts[0]
             continue
         chosen = columns[position]
         total += Count(*(np.array(field)[chosen] for field in zip(*(_fields(count) for count in counts), strict=True)))
         position += 1
-    shape = np.zeros(space.size, dtype=np.int64)
-    return total.parameters + shape, _macs(space, total, convention) + shape
+    return total
 
 
 def _fields(count: Count) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""A search space written out in full: every architecture, its isomorphism class, and whether a bound allows it."""
+"""What a search may choose from: a small space written out in full, a large one sampled inside a bound."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LISTABLE = 100_000
 """The largest space that is written out; optimisers look at candidates instead of all architectures beyond it."""
+WALK = 1_000
+"""Random changes by which a design is brought inside a bound before it is given up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,3 +67,41 @@ def _classes(space: SearchSpace) -> tuple[np.ndarray, np.ndarray]:
     if space.canonical_form is None:
         return designs, np.arange(space.size)
     return designs, np.array([space.index(space.canonical(design)) for design in designs.tolist()])
+
+
+def sample_designs(
+    space: SearchSpace, constraint: MacsBound | None, rng: np.random.Generator, count: int
+) -> np.ndarray:
+    """Return random designs inside the bound, int of shape (n, positions) with n <= count.
+
+    Without a bound they are uniform. With one they are uniform draws walked to it, by random changes of one position
+    that bring the MACs nearer; those that have not come inside after `WALK` changes are left out.
+    """
+    import numpy as np
+
+    sizes = np.array([len(options) for options in space.choices])
+    designs = rng.integers(sizes, size=(count, space.length))
+    if constraint is None:
+        return designs
+    gaps = _gaps(space, constraint, designs)
+    for _ in range(WALK):
+        outside = np.flatnonzero(gaps > 0)
+        if not len(outside):
+            break
+        changed = designs[outside]
+        positions = rng.integers(space.length, size=len(outside))
+        changed[np.arange(len(outside)), positions] = rng.integers(sizes[positions])
+        nearer = (after := _gaps(space, constraint, changed)) < gaps[outside]
+        designs[outside[nearer]], gaps[outside[nearer]] = changed[nearer], after[nearer]
+    return designs[gaps == 0]
+
+
+def _gaps(space: SearchSpace, constraint: MacsBound, designs: np.ndarray) -> np.ndarray:
+    """Return by how many million MACs each design is outside the bound, 0 inside, shape (n,)."""
+    import numpy as np
+
+    from genius_kit.costs import count_costs
+
+    macs = count_costs(space, designs)[1]
+    over = np.maximum(macs / 1e6 - constraint.upper_millions, (constraint.lower_millions or 0) - macs / 1e6)
+    return np.where(constraint.allows(macs), 0.0, np.maximum(over, 1e-9))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genius_kit.errors import InvalidParameter, UnknownName
-from genius_kit.listing import is_listable, list_space
+from genius_kit.listing import is_listable, list_space, sample_designs
 from genius_kit.records import Message, Rejection, Trial
 from genius_kit.spaces import Architecture, SearchSpace
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from genius_kit.journal import Journal
 
 RANDOM_DRAWS = 1_000  # random draws before an untried architecture is looked for among all of them
+BOUNDED_DRAWS = 50  # random draws under a bound in a space too large to list
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,15 @@ class Proposer(Protocol):
 
 
 def random_untried(situation: Situation) -> Architecture | Stop:
-    """Return a uniform draw among what may still be evaluated, or Stop("exhausted") where nothing is left or found."""
-    space, rng = situation.benchmark.space, situation.rng()
-    draws = (space.sample(rng) for _ in range(RANDOM_DRAWS))
+    """Return a random architecture that may be evaluated, or Stop("exhausted") where nothing is left or found.
+
+    It is uniform among those that are left, except under a bound in a space too large to list; see `sample_designs`.
+    """
+    space, rng, constraint = situation.benchmark.space, situation.rng(), situation.benchmark.constraint
+    if constraint is not None and not is_listable(space):
+        draws: Iterable[Architecture] = map(tuple, sample_designs(space, constraint, rng, BOUNDED_DRAWS).tolist())
+    else:
+        draws = (space.sample(rng) for _ in range(RANDOM_DRAWS))
     found = next((draw for draw in draws if situation.refusal(draw) is None), None)
     if found is not None:
         return found
