@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.controls import View, check_benchmark, check_control, view_of
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers import Situation, Stop, Suggestion, random_untried
 from genius_kit.records import Message, NoImprovement, Outcome, Proposal, Rejection
@@ -13,6 +16,15 @@ if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
     from genius_kit.journal import Journal
     from genius_kit.llm import ChatClient, Reply
+    from genius_kit.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class Talk:
+    """What one conversation came to; `outcome` is None where every reply was refused."""
+
+    outcome: Proposal | NoImprovement | None
+    exchange: tuple[Message, ...]
 
 
 class LanguageModelProposer:
@@ -35,17 +47,21 @@ class LanguageModelProposer:
         on_exhausted: str = "fallback",
         client: ChatClient | None = None,
         conversation: str | None = None,
+        control: str | None = None,
     ) -> None:
         """`client` replaces the one that `model` and `base_url` name; "offline", the default, is the stand-in.
 
-        After `rejections_limit` refused replies in one iteration a random untried architecture is evaluated and
-        marked as such (`on_exhausted="fallback"`), or the run ends ("stop").
+        `control`, one of `controls.CONTROLS`, changes one thing about what the model sees. After `rejections_limit`
+        refused replies in one iteration a random untried architecture is evaluated and marked as such
+        (`on_exhausted="fallback"`), or the run ends ("stop").
         """
         if on_exhausted not in ("fallback", "stop"):
             raise InvalidParameter(f"on_exhausted is {on_exhausted!r}; it is 'fallback' or 'stop'")
         if history not in ("table", "dialogue"):
             raise InvalidParameter(f"history is {history!r}; it is 'table' or 'dialogue'")
+        check_control(control, str(prompt), history)
         self.space = space
+        self.control = control
         self.settings: dict[str, Any] = {
             "model": model or (client.model if client is not None else "offline"),
             "prompt": str(prompt),
@@ -57,8 +73,9 @@ class LanguageModelProposer:
             "rejections_limit": rejections_limit,
             "on_exhausted": on_exhausted,
             "conversation": str(conversation) if conversation else None,
+            **({"control": control} if control else {}),
         }
-        self.client = client or _client(space, self.settings)
+        self.client = client or _client(view_of(control, space).space, self.settings)
         self._prompt: Any = None
         self._caller: Any = None
         self._limit = rejections_limit
@@ -76,6 +93,7 @@ class LanguageModelProposer:
         """Load the prompt for `benchmark`; the hash of its text is then among what decides the run."""
         from genius_kit.prompts import load_prompt
 
+        check_benchmark(self.control, benchmark)
         self._prompt = load_prompt(
             self.settings["prompt"],
             self.space,
@@ -85,57 +103,110 @@ class LanguageModelProposer:
             feedback_name=benchmark.feedback_name,
             image_size=benchmark.image_size,
             conversation=self.settings["conversation"],
+            control=self.control,
+            title=benchmark.title,
         )
         self.resolved["prompt_sha256"] = self._prompt.sha256
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Ask until a reply can be used, at most `rejections_limit` times more than once."""
-        opening = self._prompt.messages(situation.trials)
-        exchange: list[Message] = []
-        for _ in range(self._limit + 1):
-            reply = self._caller.ask([*opening, *exchange], situation.iteration)
-            exchange.append({"role": "assistant", "content": reply.text or "(empty reply)"})
-            outcome = self._judge(reply, situation)
-            if isinstance(outcome, Proposal):
-                return Suggestion(outcome.architecture, "model", tuple(exchange))
-            if isinstance(outcome, NoImprovement):
-                situation.journal.record("declined", iteration=situation.iteration)
-                return Stop("declined")
-            exchange.append(self._prompt.refusal(outcome))
-        return self._give_up(situation, exchange)
+        return self.ask_for(situation)
 
-    def _judge(self, reply: Reply, situation: Situation) -> Outcome:
-        outcome = _read(reply, self.space)
-        refused: Architecture | None = None
-        if isinstance(outcome, Proposal):
-            refusal = situation.refusal(outcome.architecture)
-            if refusal is None:
-                return outcome
-            refused, outcome = outcome.architecture, refusal
-        elif isinstance(outcome, NoImprovement):
-            if situation.trials:
-                return outcome
-            outcome = Rejection("declined too early", "Nothing has been evaluated yet; propose a first design.")
-        situation.journal.record(
-            "rejected",
-            iteration=situation.iteration,
-            reason=outcome.reason,
-            detail=outcome.detail,
-            architecture=None if refused is None else list(refused),
-        )
-        return outcome
+    def ask_for(self, situation: Situation, instruction: str | None = None) -> Suggestion | Stop:
+        """Ask until a reply can be used; after too many refusals fall back or stop, as the settings say.
 
-    def _give_up(self, situation: Situation, exchange: list[Message]) -> Suggestion | Stop:
+        `instruction` is added to the last message of the opening.
+        """
+        talk = self.converse(situation, instruction)
+        if isinstance(talk.outcome, Proposal):
+            return Suggestion(talk.outcome.architecture, "model", talk.exchange)
+        if isinstance(talk.outcome, NoImprovement):
+            situation.journal.record("declined", iteration=situation.iteration)
+            return Stop("declined")
         if self._on_exhausted == "stop":
             return Stop("rejections")
         draw = random_untried(situation)
-        return draw if isinstance(draw, Stop) else Suggestion(draw, "fallback", tuple(exchange))
+        return draw if isinstance(draw, Stop) else Suggestion(draw, "fallback", talk.exchange)
+
+    def converse(
+        self,
+        situation: Situation,
+        instruction: str | None = None,
+        exclude: Sequence[Architecture] = (),
+        exchange: Sequence[Message] = (),
+    ) -> Talk:
+        """Ask until a reply can be used, at most `rejections_limit` times more than once, and return the talk.
+
+        `instruction` is added to the last message of the opening, `exclude` are refused as duplicates, `exchange` is
+        what was said in this iteration before, which goes on.
+        """
+        view, prompt = self.view(situation), self.prompt(situation)
+        opening = _with_instruction(prompt.messages(situation.trials), instruction)
+        said = list(exchange)
+        for _ in range(self._limit + 1):
+            reply = self._caller.ask([*opening, *said], situation.iteration)
+            said.append({"role": "assistant", "content": reply.text or "(empty reply)"})
+            outcome = _judge(reply, situation, view, exclude)
+            if not isinstance(outcome, Rejection):
+                return Talk(outcome, tuple(said))
+            said.append(prompt.refusal(outcome))
+        return Talk(None, tuple(said))
+
+    def view(self, situation: Situation) -> View:
+        """Return what the control lets the model see in this run."""
+        return view_of(self.control, self.space, situation.seed)
+
+    def prompt(self, situation: Situation) -> Prompt:
+        """Return the prompt of this run, as the control lets it be seen."""
+        seen: Prompt = self._prompt.seen(self.view(situation))
+        return seen
 
 
-def _read(reply: Reply, space: SearchSpace) -> Outcome:
+def _with_instruction(messages: Sequence[Message], instruction: str | None) -> list[Message]:
+    """Return the messages with `instruction` at the end of the last one."""
+    if instruction is None:
+        return list(messages)
+    last = messages[-1]
+    return [*messages[:-1], Message(role=last["role"], content=f"{last['content']}\n\n{instruction}")]
+
+
+def _judge(reply: Reply, situation: Situation, view: View, exclude: Sequence[Architecture]) -> Outcome:
+    """Return what a reply comes to, an architecture that may not be evaluated being a Rejection; those are recorded."""
+    outcome = _read(reply, view)
+    refused: Architecture | None = None
+    if isinstance(outcome, Proposal):
+        refusal = _refusal(outcome.architecture, situation, view, exclude)
+        if refusal is None:
+            return outcome
+        refused, outcome = outcome.architecture, refusal
+    elif isinstance(outcome, NoImprovement):
+        if situation.trials:
+            return outcome
+        outcome = Rejection("declined too early", "Nothing has been evaluated yet; propose a first design.")
+    situation.journal.record(
+        "rejected",
+        iteration=situation.iteration,
+        reason=outcome.reason,
+        detail=outcome.detail,
+        architecture=None if refused is None else list(refused),
+    )
+    return outcome
+
+
+def _refusal(
+    architecture: Architecture, situation: Situation, view: View, exclude: Sequence[Architecture]
+) -> Rejection | None:
+    """Return why `architecture` is not taken, in the words of `view`, or None."""
+    if any(situation.benchmark.space.same(architecture, other) for other in exclude):
+        return Rejection(
+            "duplicate",
+            f"{view.name(architecture)} was already named in this conversation; propose a different design.",
+        )
+    return situation.refusal(architecture, view.name)
+
+
+def _read(reply: Reply, view: View) -> Outcome:
     """Return what a reply says; a reply that was cut, filtered or empty is refused whatever it holds."""
-    from genius_kit.replies import parse_reply
-
     if reply.refusal:
         return Rejection("model refused", "You declined to answer; please propose one design in the format asked for.")
     if reply.finish_reason == "length":
@@ -146,7 +217,7 @@ def _read(reply: Reply, space: SearchSpace) -> Outcome:
         return Rejection("content filter", "Your reply was withheld by a filter; please propose one design again.")
     if not reply.text or not reply.text.strip():
         return Rejection("empty", "Your reply was empty; please propose one design in the format asked for.")
-    return parse_reply(reply.text, space)
+    return view.parse(reply.text)
 
 
 def _client(space: SearchSpace, settings: dict[str, Any]) -> ChatClient:

@@ -21,18 +21,22 @@ if TYPE_CHECKING:
 NAME = "offline stand-in, not a language model"
 
 NOTHING = float("-inf")
-"""Score of a design that was not measured: below every other."""
+"""Score of a design without a result beside it: below every other."""
 
 Design = tuple[int, ...]
 """Numbers as the prompt prints them: operation numbers or channel counts, stages joined."""
 
 _ANSWER = re.compile(r"^Architecture: (\[[\[\], \d]*\])\s*$", re.MULTILINE)
-_RESULT = re.compile(r"^\d+\. (\[[\[\], \d]*\]) -> (-?\d+(?:\.\d+)?|not measured)", re.MULTILINE)
+_RESULT = re.compile(
+    r"^\d+\. (\[[\[\], \d]*\])(?: -> (-?\d+(?:\.\d+)?|not measured|not shown)|$|, \d+ million$)", re.MULTILINE
+)
 _MACS_ROW = re.compile(r"^- (.+?): \[(\d+\.\d\d(?:, \d+\.\d\d)*)\]$", re.MULTILINE)
 _EMBEDDING_ROW = re.compile(
-    r"^- embedding (\d+): fixed (\d+\.\d\d), block \[(\d+\.\d\d(?:, \d+\.\d\d)*)\]$", re.MULTILINE
+    r"^- (?:embedding|first number) (\d+): fixed (\d+\.\d\d), (?:block|later place) \[(\d+\.\d\d(?:, \d+\.\d\d)*)\]$",
+    re.MULTILINE,
 )
 _EXPERIMENT = re.compile(r"^- Experiment\d+\n((?:Stage.*\n)+).*?accuracy of ([\d.]+)%", re.MULTILINE)
+_WITHOUT = ("", "not measured", "not shown")
 _EXCESS = re.compile(r"\b(\d+) (?:million|FLOPS) (above|higher|below)\b")
 
 
@@ -121,7 +125,7 @@ def propose(reading: _Reading) -> tuple[Design | None, str]:
         best, score = max(reading.results, key=lambda pair: pair[1])
         reason = f"The best design listed scores {score:.2f}, and I change one position of it."
         if score == NOTHING:
-            reason = "No design listed could be measured, so I change one position of the first."
+            reason = "No result is listed, so I change one position of the first design."
     else:
         best = _start(reading)
         reason = "Nothing is measured yet, so I take the last option but one, lowered where a bound asks for it."
@@ -195,7 +199,7 @@ def read_messages(messages: Sequence[Message]) -> _Reading:
 
 def _read_problem(text: str, reading: _Reading) -> None:
     """Read the menus, the bound and the MACs table of a prompt of ours or of the published form."""
-    length = re.search(r"list of (\d+) (?:operation|channel)", text)
+    length = re.search(r"list of (\d+) (?:operation|channel|option)", text)
     if not length:
         return
     uniform = re.search(r"Each number is one of: ([\d, ]+)\.", text)
@@ -224,7 +228,7 @@ def _read_bound(text: str, reading: _Reading) -> None:
 
 
 def _read_table(text: str, positions: Sequence[str], reading: _Reading) -> None:
-    fixed = re.search(r"fixed layers together take ([\d.]+):", text)
+    fixed = re.search(r"fixed (?:layers together take|part takes) ([\d.]+):", text)
     reading.fixed = float(fixed[1]) if fixed else 0.0
     if _EMBEDDING_ROW.search(text) and reading.options:
         _read_embeddings(text, reading)
@@ -263,7 +267,7 @@ def _results(text: str) -> list[tuple[Design, float]]:
     for stages, score in _EXPERIMENT.findall(text):
         design = tuple(value for numbers in re.findall(r"\[([\d, ]+)\]", stages) for value in _integers(numbers))
         listed.append((design, score))
-    return [(design, NOTHING if score == "not measured" else float(score)) for design, score in listed]
+    return [(design, NOTHING if score in _WITHOUT else float(score)) for design, score in listed]
 
 
 def _last_answer(text: str) -> Design | None:

@@ -1,4 +1,4 @@
-"""The text that a language model is shown: template files with named holes, filled strictly.
+"""The text that a language model is shown: template files with named holes, filled for one space and one view of it.
 
 A variant is a Markdown file under `templates/variants` or any file of the user's. Its holes are HOLES; a line
 `<!-- user -->` ends the system message, and without that line there is none. Fixed text comes first and the
@@ -10,28 +10,48 @@ from __future__ import annotations
 
 import hashlib
 import re
-import string
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.controls import View, check_control, needed_holes, replaced_texts, view_of
 from genius_kit.errors import InvalidParameter, PromptError, UnknownName
+from genius_kit.holes import HOLES, check_holes, fill, read_template
 from genius_kit.records import Message, Rejection, Trial
-from genius_kit.spaces import Architecture, SearchSpace
+from genius_kit.spaces import SearchSpace
+from genius_kit.wording import (
+    bound_words,
+    format_design,
+    macs_text,
+    option_number,
+    option_numbers,
+    placeholder,
+    renumbered,
+    trial_millions,
+)
 
 if TYPE_CHECKING:
     from genius_kit.costs import MacsBound
 
+__all__ = [
+    "HISTORIES",
+    "HOLES",
+    "VARIANTS",
+    "Prompt",
+    "TemplatePrompt",
+    "fill",
+    "format_design",
+    "list_prompts",
+    "load_prompt",
+    "placeholder",
+    "read_template",
+    "trial_millions",
+]
+
 VARIANTS = ("minimal", "standard", "reasoned")
 HISTORIES = ("table", "dialogue")
-HOLES = (
-    "system", "problem", "operations", "skeleton", "dataset", "metric",
-    "constraint", "macs_table", "answer_format", "results",
-)  # fmt: skip
 USER_MARK = re.compile(r"^<!-- user -->[ \t]*\n", re.MULTILINE)
 
 _DATASETS = {"mobilenet-imagenet": "ImageNet", "vision-transformer": "ImageNet"}
@@ -49,6 +69,10 @@ class Prompt(ABC):
     history: str
     sha256: str
 
+    def seen(self, view: View) -> Prompt:
+        """Return the prompt under `view`, which is that of one run; a prompt of fixed text stays as it is."""
+        return self
+
     @abstractmethod
     def messages(self, trials: Sequence[Trial]) -> list[Message]:
         """Return the whole opening for the proposal that follows `trials`."""
@@ -59,18 +83,38 @@ class Prompt(ABC):
 
 
 @dataclass(frozen=True)
-class TemplatePrompt(Prompt):
-    """A prompt made from template files: `source` is the variant's text, `shared` the parts filled a second time."""
+class Texts:
+    """Template sources: the variant, the `shared` parts that are filled a second time, the parts of one space."""
 
-    space: SearchSpace
-    constraint: MacsBound | None
     source: str
     shared: dict[str, str]
+    parts: dict[str, str]
+
+    def sha256(self, control: str | None) -> str:
+        """Return the sum of all sources, and of the control's name where there is one."""
+        texts = [self.source, *self.shared.values(), *self.parts.values(), *([control] if control else [])]
+        return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class TemplatePrompt(Prompt):
+    """A prompt made from template files; `facts` are what fills them besides the space as `view` shows it."""
+
+    view: View
+    constraint: MacsBound | None
+    texts: Texts
+    facts: dict[str, Any]
     holes: dict[str, str]
+
+    def seen(self, view: View) -> TemplatePrompt:
+        """Return the prompt under `view`, its holes filled anew."""
+        if view == self.view:
+            return self
+        return replace(self, view=view, holes=_holes(self.texts, view, self.constraint, self.facts))
 
     def messages(self, trials: Sequence[Trial]) -> list[Message]:
         """Return the opening: `table` lists the results in its last message, `dialogue` replays the conversation."""
-        lines = [self.result_line(number, trial) for number, trial in enumerate(trials, start=1)]
+        lines = self.lines(trials)
         if self.history == "table":
             return self._opening(self._part("results", lines=lines))
         messages = self._opening(self._part("dialogue_results"))
@@ -83,26 +127,27 @@ class TemplatePrompt(Prompt):
         """Return the user message that sends the rejection's detail back and asks again."""
         return Message(role="user", content=self._part("refusal", detail=rejection.detail.rstrip(". ") + "."))
 
-    def result_line(self, number: int, trial: Trial) -> str:
-        """Return one line such as "1. [2, 2, 2, 1, 2, 2, 2, 0] -> 92.31", with the MACs where there is a bound.
+    def lines(self, trials: Sequence[Trial]) -> list[str]:
+        """Return one line a trial such as "1. [2, 2, 2, 1, 2, 2, 2, 0] -> 92.31", with the MACs where there is a bound.
 
         An evaluation that failed reads "-> not measured (training diverged)".
         """
-        feedback, failure = trial.evaluation.feedback, trial.evaluation.failure
-        line = f"{number}. {format_design(self.space, trial.architecture)} -> "
-        line += "not measured" if feedback is None else f"{feedback:.2f}"
-        line += f" ({failure.partition(': ')[0]})" if failure else ""
-        return f"{line}, {trial_millions(self.space, trial)} million" if self.constraint else line
+        lines = []
+        for number, (trial, result) in enumerate(zip(trials, self.view.results(trials), strict=True), start=1):
+            line = f"{number}. {self.view.design(trial.architecture)}{f' -> {result}' if result else ''}"
+            cost = f", {trial_millions(self.view.true_space, trial)} million" if self.constraint else ""
+            lines.append(line + cost)
+        return lines
 
     def _opening(self, results: str) -> list[Message]:
-        *system, user = USER_MARK.split(self.source, maxsplit=1)
+        *system, user = USER_MARK.split(self.texts.source, maxsplit=1)
         texts = [("system", text) for text in system] + [("user", user)]
         filled = [(role, fill(text, {**self.holes, "results": results}, self.name)) for role, text in texts]
         return [Message(role=role, content=text) for role, text in filled if text]
 
     def _part(self, part: str, **values: Any) -> str:
-        values = {**self.holes, "placeholder": placeholder(self.space), **values}
-        return fill(self.shared[part], values, f"{part}.md")
+        values = {**self.holes, "placeholder": placeholder(self.view.space), **values}
+        return fill(self.texts.shared[part], values, f"{part}.md")
 
 
 def list_prompts(space: SearchSpace) -> list[str]:
@@ -120,44 +165,79 @@ def load_prompt(
     feedback_name: str = "accuracy",
     image_size: int | None = None,
     conversation: str | Path | None = None,
+    control: str | None = None,
+    title: str | None = None,
 ) -> Prompt:
     """Return the prompt called `name_or_path`, or the one in that file.
 
     `dataset` and `image_size` (pixels a side) default to the space's own (CIFAR-10 or ImageNet); `feedback_name` is
     what the results are called; `conversation` is the published file that "published" reads (default: the downloaded
-    329M.json).
-    Raises UnknownName, InvalidParameter for the history, PromptError for a template with wrong holes, DataMissing.
+    329M.json). `control` is one of CONTROLS (`Prompt.seen` then gives the prompt of one run), `title` what the
+    benchmark is called.
+    Raises UnknownName, InvalidParameter for the history or the control, PromptError for a template with wrong holes,
+    DataMissing.
     """
     if history not in HISTORIES:
         raise InvalidParameter(f"history {history!r} is not one of {', '.join(HISTORIES)}")
+    check_control(control, str(name_or_path), history)
     if name_or_path == "published" and "published" in list_prompts(space):
         from genius_kit.published import load_published
 
         return load_published(space, history=history, constraint=constraint, conversation=conversation)
-    source = _variant_source(name_or_path, space)
-    shared = {name: read_template("shared", name) for name in _SHARED}
-    if space.family == "transformer":
-        shared["macs_table"] = read_template(space.base, "macs_table")
-    parts = {name: read_template(space.base, name) for name in _PARTS}
-    digest = hashlib.sha256("\0".join([source, *shared.values(), *parts.values()]).encode()).hexdigest()
-    check_holes(source, str(name_or_path), history, constraint)
-    values: dict[str, Any] = {
-        "dataset": dataset or _DATASETS.get(space.base, "CIFAR-10"),
-        "metric": feedback_name,
-        "constraint": "",
-        "macs_table": _macs_table(shared["macs_table"], space, constraint),
+    texts = _read_texts(_variant_source(name_or_path, space), space, control)
+    needed = (["results"] if history == "table" else []) + (["constraint"] if constraint else [])
+    check_holes(texts.source, str(name_or_path), needed + needed_holes(control, space))
+    view = view_of(control, space)
+    facts = {
+        **view.facts(dataset or _DATASETS.get(space.base, "CIFAR-10"), feedback_name),
+        "title": title or space.title,
+        **_network_values(space, image_size),
     }
-    if constraint:
-        values["constraint"] = fill(shared["constraint"], {"bound": bound_words(constraint)}, "constraint.md")
-    network = _network_values(space, image_size)
-    values |= {name: fill(text, {**values, **network}, f"{space.base}/{name}.md") for name, text in parts.items()}
-    numbers = ", ".join(str(number) for number in range(len(space.options)))
-    form = {"space": space, "numbers": numbers, "placeholder": placeholder(space)}
-    values["answer_format"] = fill(shared["answer_format"], form, "answer_format.md")
-    values["system"] = fill(shared["system"], {}, "system.md")
-    prompt = TemplatePrompt(str(name_or_path), history, digest, space, constraint, source, shared, values)
+    holes = _holes(texts, view, constraint, facts)
+    prompt = TemplatePrompt(str(name_or_path), history, texts.sha256(control), view, constraint, texts, facts, holes)
     prompt.messages(())  # a template that cannot be filled fails here, before anything is paid
     return prompt
+
+
+def _read_texts(source: str, space: SearchSpace, control: str | None) -> Texts:
+    """Return the templates of `space`, with those that a control replaces in their place."""
+    replaced = replaced_texts(control, space)
+
+    def read(folder: str, name: str) -> str:
+        return read_template("controls", replaced[name]) if name in replaced else read_template(folder, name)
+
+    shared = {name: read("shared", name) for name in _SHARED}
+    if space.family == "transformer":
+        shared["macs_table"] = read(space.base, "macs_table")
+    parts = {name: read(space.base, name) for name in _PARTS}
+    return Texts(read("variants", "variant") if "variant" in replaced else source, shared, parts)
+
+
+def _holes(texts: Texts, view: View, constraint: MacsBound | None, facts: dict[str, Any]) -> dict[str, str]:
+    """Return what fills the variant's holes, all but the results."""
+    space, shared = view.true_space, texts.shared
+    values: dict[str, Any] = {name: facts[name] for name in ("dataset", "metric", "unit")}
+    values |= {"constraint": "", "macs_table": macs_text(shared["macs_table"], view, constraint)}
+    if constraint:
+        values["constraint"] = fill(shared["constraint"], {"bound": bound_words(constraint)}, "constraint.md")
+    numbers = option_numbers(view.space)
+    inside = {**facts, **values, "numbers": numbers, "shown": view.space}
+    values |= {name: fill(text, inside, f"{space.base}/{name}.md") for name, text in texts.parts.items()}
+    if view.is_renumbered and space.family != "channels":
+        values["operations"] = renumbered(values["operations"], view.labels, f"{space.base}/operations.md")
+    form = {"space": view.space, "numbers": numbers, "placeholder": placeholder(view.space), "widths": _widths(view)}
+    values["answer_format"] = fill(shared["answer_format"], form, "answer_format.md")
+    values["system"] = fill(shared["system"], {}, "system.md")
+    return values
+
+
+def _widths(view: View) -> list[tuple[str, list[int]]]:
+    """Return the channel counts of each position in the order of the shown numbers, where these stand for counts."""
+    space = view.true_space
+    if space.family != "channels" or not view.is_renumbered:
+        return []
+    counts = [[option_number(space, place, i) for i in range(len(menu))] for place, menu in enumerate(space.choices)]
+    return [(name, view.reordered(row)) for name, row in zip(view.space.positions, counts, strict=True)]
 
 
 def _network_values(space: SearchSpace, image_size: int | None) -> dict[str, Any]:
@@ -174,11 +254,6 @@ def _network_values(space: SearchSpace, image_size: int | None) -> dict[str, Any
     return values
 
 
-def read_template(folder: str, name: str) -> str:
-    """Return the text of one of the package's own template files."""
-    return (files("genius_kit") / "templates" / folder / f"{name}.md").read_text(encoding="utf-8")
-
-
 def _variant_source(name_or_path: str | Path, space: SearchSpace) -> str:
     if name_or_path in VARIANTS:
         return read_template("variants", str(name_or_path))
@@ -192,114 +267,6 @@ def _variant_source(name_or_path: str | Path, space: SearchSpace) -> str:
             f"no prompt for {space.name} is called {str(name_or_path)[:200]!r} and no file can be read there; the "
             f"variants are {', '.join(list_prompts(space))}, or give the path of a template file"
         ) from error
-
-
-def check_holes(source: str, name: str, history: str, constraint: MacsBound | None) -> None:
-    """Raise PromptError naming every hole of `source` that is not one of HOLES, and every needed one it lacks.
-
-    Needed are `results` in the table history, without which the model would be blind, and `constraint` where
-    there is one. Other holes may be left out.
-    """
-    import jinja2.meta
-
-    try:
-        found = jinja2.meta.find_undeclared_variables(_environment().parse(source))
-    except jinja2.TemplateError as error:
-        raise PromptError(f"the prompt template {name} cannot be read: {error}") from error
-    unknown = sorted(found - set(HOLES))
-    needed = (["results"] if history == "table" else []) + (["constraint"] if constraint else [])
-    missing = [hole for hole in needed if hole not in found]
-    wrong = [f"unknown holes: {', '.join(unknown)}"] * bool(unknown)
-    wrong += [f"missing holes: {', '.join(missing)}"] * bool(missing)
-    if wrong:
-        raise PromptError(f"the prompt template {name} has {'; '.join(wrong)}. The known holes are {', '.join(HOLES)}")
-
-
-def fill(source: str, values: dict[str, Any], name: str) -> str:
-    """Return `source` with its holes filled, in jinja2's sandbox: a user's template is data, not code.
-
-    Raises PromptError, which names the template.
-    """
-    import jinja2
-
-    try:
-        return _compiled(source).render(values).strip()
-    except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise PromptError(
-            f"the prompt template {name} cannot be filled: {error}. The known holes are {', '.join(HOLES)}"
-        ) from error
-
-
-@lru_cache(maxsize=64)
-def _compiled(source: str) -> Any:
-    return _environment().from_string(source)
-
-
-def _environment() -> Any:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import SandboxedEnvironment
-
-    environment = SandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.globals.clear()
-    return environment
-
-
-def format_design(space: SearchSpace, architecture: Architecture) -> str:
-    """Return the design as prompts print it: option numbers or channel counts, stages in lists of their own."""
-    if space.family == "channels":
-        architecture = tuple(int(space.choices[i][value]) for i, value in enumerate(architecture))
-    if space.family != "stages":
-        return str(list(architecture))
-    return str([[architecture[position] for position in stage] for stage in space.stages])
-
-
-def placeholder(space: SearchSpace) -> str:
-    """Return the answer format's example: letters in place of numbers, so that an echo of it is no design."""
-    if space.family == "stages":
-        return "[[a, b, c, d, e, f], ..., [u, v, w, x, y, z]]"
-    return f"[a, b, ..., {string.ascii_lowercase[space.length - 1]}]"
-
-
-def bound_words(bound: MacsBound) -> str:
-    """Return the bound in words: "at least 270 million and at most 330 million"."""
-    lower = f"at least {bound.lower_millions} million and " if bound.lower_millions else ""
-    return f"{lower}at most {bound.upper_millions} million"
-
-
-def trial_millions(space: SearchSpace, trial: Trial) -> int:
-    """Return the MACs of a trial in whole millions as the bound judges them: at the image size of the space."""
-    from genius_kit.costs import count_cost, whole_millions
-
-    return whole_millions(count_cost(space, trial.architecture).macs)
-
-
-def _macs_table(template: str, space: SearchSpace, constraint: MacsBound | None) -> str:
-    """Return the MACs of every option at every position, equal neighbours on one line; "" where none are wanted.
-
-    Those of the transformer space stand on a line for each embedding.
-    """
-    if space.family == "channels" or (constraint is None and space.family != "stages"):
-        return ""
-    from genius_kit.costs import embedding_table, macs_table
-
-    if space.family == "transformer":
-        lines = [
-            (f"{own / 1e6:.2f}", [f"{count / 1e6:.2f}" for count in block]) for own, block in embedding_table(space)
-        ]
-        return fill(template, {"rows": lines}, f"{space.base}/macs_table.md")
-    fixed, table = macs_table(space)
-    rows: list[tuple[str, list[str]]] = []
-    for position, entries in zip(space.positions, table.tolist(), strict=True):
-        printed = [f"{count / 1e6:.2f}" for count in entries]
-        if rows and rows[-1][1] == printed:
-            rows[-1] = (f"{rows[-1][0].split(' to ')[0]} to {position}", printed)
-        else:
-            rows.append((position, printed))
-    numbers = ", ".join(str(number) for number in range(len(space.options)))
-    values = {"rows": rows, "numbers": numbers, "fixed": f"{sum(fixed.values()) / 1e6:.2f}"}
-    return fill(template, values, "macs_table.md")
 
 
 def _joined(messages: Sequence[Message]) -> list[Message]:

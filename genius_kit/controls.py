@@ -1,0 +1,238 @@
+"""Control arms: runs of a language model in which one thing about what the model sees is changed.
+
+Budget, first evaluation, refusals and limits are those of the plain arm. See `CONTROLS` for what each one changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.records import Outcome, Proposal, Trial
+from genius_kit.spaces import Architecture, SearchSpace
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from genius_kit.benchmarks import Benchmark
+
+Item = TypeVar("Item")
+
+CONTROLS = (
+    "no-feedback", "shuffled-feedback", "permuted-labels", "anonymous", "relabelled-scores", "knowledge-probe",
+)  # fmt: skip
+"""No results are shown; the results are dealt out among the designs anew at each step; the options' numbers are
+renumbered so that none keeps its meaning; no names of operations, positions or data; scores on another scale; the
+name of the benchmark in place of the problem."""
+
+SCORE_FACTOR, SCORE_OFFSET = 7, 150
+"""A score of relabelled-scores in points: factor times the accuracy as it would be printed, plus the offset."""
+
+_PLACE = "place"
+_ANONYMOUS_DATA = "data that are not named"
+_LABELS_TAG, _SHUFFLE_TAG = 2_201, 2_202  # keep these draws apart from the searches' own, see Situation.rng
+
+_TEXTS: dict[str, dict[str, str]] = {
+    "no-feedback": {
+        "results": "withheld_results",
+        "dialogue_results": "withheld_dialogue_results",
+        "dialogue_result": "withheld_dialogue_result",
+    },
+    "relabelled-scores": {"results": "points_results", "dialogue_results": "points_dialogue_results"},
+    "anonymous": {
+        "problem": "anonymous_problem",
+        "operations": "anonymous_operations",
+        "skeleton": "anonymous_skeleton",
+        "macs_table": "anonymous_macs_table",
+        "answer_format": "numbers_answer_format",
+    },
+    "knowledge-probe": {
+        "variant": "probe_variant",
+        "problem": "probe_problem",
+        "answer_format": "probe_answer_format",
+        "results": "probe_results",
+        "dialogue_results": "probe_dialogue_results",
+        "dialogue_result": "probe_dialogue_result",
+        "refusal": "probe_refusal",
+    },
+}
+_NEEDED = {"permuted-labels": ["operations", "answer_format"], "anonymous": ["answer_format"]}
+
+
+def check_control(control: str | None, prompt: str, history: str) -> None:
+    """Raise InvalidParameter for an unknown control, or one that goes with neither this prompt nor this history."""
+    if control is None:
+        return
+    if control not in CONTROLS:
+        raise InvalidParameter(f"control is {control!r}; it is one of {', '.join(CONTROLS)}")
+    if prompt == "published":
+        raise InvalidParameter(f"{control} cannot change the published prompt: its text is fixed. Take another variant")
+    if control == "shuffled-feedback" and history != "table":
+        raise InvalidParameter(
+            f'shuffled-feedback needs history="table", not {history!r}: in a dialogue a result that was told once '
+            "cannot change"
+        )
+
+
+def check_benchmark(control: str | None, benchmark: Benchmark) -> None:
+    """Raise InvalidParameter where the control makes no sense on a benchmark: nobody can know one without a table."""
+    from genius_kit.benchmarks import MEASURED
+
+    if control == "knowledge-probe" and benchmark.kind in MEASURED:
+        raise InvalidParameter(
+            f"knowledge-probe asks about a published table and {benchmark.name} has none; choose a tabular benchmark"
+        )
+
+
+def replaced_texts(control: str | None, space: SearchSpace) -> dict[str, str]:
+    """Return which parts of the prompt a control replaces, and the file under templates/controls of each."""
+    if control == "permuted-labels" and space.family == "channels":
+        return {"answer_format": "numbers_answer_format"}
+    return _TEXTS.get(control or "", {})
+
+
+def needed_holes(control: str | None, space: SearchSpace) -> list[str]:
+    """Return the holes that a variant needs for a control: text that it holds by itself could not be changed."""
+    needed = _NEEDED.get(control or "", [])
+    return [hole for hole in needed if hole != "operations" or space.family != "channels"]
+
+
+@dataclass(frozen=True)
+class View:
+    """What the model sees of a search: `space` stands for `true_space` in all that is sent to it and read from it.
+
+    `labels` holds the shown option index of each true one, the same at every position; `seed` is the run's where
+    the control draws at random, else 0.
+    """
+
+    control: str | None
+    true_space: SearchSpace
+    space: SearchSpace
+    labels: tuple[int, ...]
+    seed: int = 0
+
+    @property
+    def is_renumbered(self) -> bool:
+        """Whether an option's number is not what it is in the plain arm."""
+        return self.labels != tuple(range(len(self.labels)))
+
+    def show(self, architecture: Architecture) -> Architecture:
+        """Return the architecture of `space` that stands for a true one."""
+        return tuple(self.labels[option] for option in architecture)
+
+    def read(self, shown: Architecture) -> Architecture:
+        """Return the true architecture that a shown one stands for; the inverse of `show`."""
+        return tuple(self.labels.index(option) for option in shown)
+
+    def reordered(self, entries: Sequence[Item]) -> list[Item]:
+        """Return one entry an option in the order of the shown numbers."""
+        return [entries[option] for option in self.read(tuple(range(len(self.labels))))]
+
+    def design(self, architecture: Architecture) -> str:
+        """Return a true architecture as prompts print it under this view."""
+        from genius_kit.wording import format_design
+
+        return format_design(self.space, self.show(architecture))
+
+    def name(self, architecture: Architecture) -> str:
+        """Return a true architecture as refusals name it: the field's own string where nothing is hidden by it."""
+        is_plain = self.space is self.true_space
+        return self.space.encode(architecture) if is_plain else self.design(architecture)
+
+    def parse(self, text: str) -> Outcome:
+        """Return what a reply says, as a true architecture; a refusal speaks of the shown space only.
+
+        The knowledge probe takes the field's own strings too: who knows a benchmark may answer in them.
+        """
+        from genius_kit.replies import parse_reply
+
+        outcome = parse_reply(text, self.space)
+        if isinstance(outcome, Proposal):
+            return Proposal(self.read(outcome.architecture))
+        if self.control == "knowledge-probe":
+            recalled = parse_reply(text, self.true_space)
+            return recalled if isinstance(recalled, Proposal) else outcome
+        return outcome
+
+    def results(self, trials: Sequence[Trial]) -> list[str | None]:
+        """Return the result of each trial as it is shown; None where nothing at all stands beside the design."""
+        from genius_kit.wording import result_text
+
+        if self.control == "knowledge-probe":
+            return [None] * len(trials)
+        if self.control == "no-feedback":
+            return ["not shown"] * len(trials)
+        scores = [self._score(trial.evaluation.feedback) for trial in trials]
+        told = [result_text(score, trial.evaluation.failure) for score, trial in zip(scores, trials, strict=True)]
+        if self.control != "shuffled-feedback":
+            return [*told]
+        dealt = _generator(self.seed, len(trials) + 1, _SHUFFLE_TAG).permutation(len(told))
+        return [told[int(index)] for index in dealt]
+
+    def _score(self, feedback: float | None) -> float | None:
+        if feedback is None or self.control != "relabelled-scores":
+            return feedback
+        return SCORE_FACTOR * round(feedback, 2) + SCORE_OFFSET  # rounded first: the same scores tie as in percent
+
+    def facts(self, dataset: str, metric: str) -> dict[str, str]:
+        """Return what the holes `dataset`, `metric` and `unit` are filled with."""
+        is_score = self.control == "relabelled-scores"
+        return {
+            "dataset": _ANONYMOUS_DATA if self.control == "anonymous" else dataset,
+            "metric": "score" if is_score else metric,
+            "unit": "points" if is_score else "percent",
+        }
+
+
+def view_of(control: str | None, space: SearchSpace, seed: int = 0) -> View:
+    """Return what a control lets the model see of `space` in the run with this seed; the plain view for None."""
+    same = tuple(range(len(space.options)))
+    if control == "permuted-labels":
+        return View(control, space, _numbered(space), _derangement(len(same), seed), seed)
+    if control == "anonymous":
+        return View(control, space, _nameless(space), same)
+    if control == "knowledge-probe":
+        return View(control, space, _numbered(space, space.key_offset), same)
+    return View(control, space, space, same, seed if control == "shuffled-feedback" else 0)
+
+
+def _numbered(space: SearchSpace, first: int = 0) -> SearchSpace:
+    """Return `space` with plain numbers from `first` on for options: no operation name or channel count is read."""
+    numbers = tuple(range(first, first + len(space.options)))
+    return replace(
+        space,
+        family="stages" if space.family == "stages" else "layers",
+        choices=(numbers,) * space.length,
+        options=tuple(str(number) for number in numbers),
+        key_offset=0,
+        canonical_form=None,
+    )
+
+
+def _nameless(space: SearchSpace) -> SearchSpace:
+    """Return `space` with plain numbers, numbered places and no title; the groups that a design is written in stay."""
+    return replace(
+        _numbered(space),
+        name="anonymous",
+        title="this task",
+        positions=tuple(f"{_PLACE} {number}" for number in range(1, space.length + 1)),
+        stages=space.stages if space.family == "stages" else (tuple(range(space.length)),),
+        width=1.0,
+    )
+
+
+def _derangement(count: int, seed: int) -> tuple[int, ...]:
+    """Return a permutation of `count` numbers without a fixed point, uniform among them."""
+    draws = _generator(seed, 0, _LABELS_TAG)
+    while True:
+        labels = tuple(int(label) for label in draws.permutation(count))
+        if all(label != option for option, label in enumerate(labels)):
+            return labels
+
+
+def _generator(seed: int, iteration: int, tag: int) -> np.random.Generator:
+    import numpy as np
+
+    return np.random.default_rng([seed, iteration, tag])

@@ -1,0 +1,70 @@
+"""Template files with named holes, filled strictly: a hole that is unknown or left open is an error that names it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from genius_kit.errors import PromptError
+
+HOLES = (
+    "system", "problem", "operations", "skeleton", "dataset", "metric",
+    "constraint", "macs_table", "answer_format", "results",
+)  # fmt: skip
+"""What a variant of the prompt may use."""
+
+
+def read_template(folder: str, name: str) -> str:
+    """Return the text of one of the package's own template files."""
+    return (files("genius_kit") / "templates" / folder / f"{name}.md").read_text(encoding="utf-8")
+
+
+def check_holes(source: str, name: str, needed: list[str]) -> None:
+    """Raise PromptError naming every hole of `source` that is not one of HOLES, and every `needed` one it lacks.
+
+    Other holes may be left out.
+    """
+    import jinja2.meta
+
+    try:
+        found = jinja2.meta.find_undeclared_variables(_environment().parse(source))
+    except jinja2.TemplateError as error:
+        raise PromptError(f"the prompt template {name} cannot be read: {error}") from error
+    unknown = sorted(found - set(HOLES))
+    missing = [hole for hole in needed if hole not in found]
+    wrong = [f"unknown holes: {', '.join(unknown)}"] * bool(unknown)
+    wrong += [f"missing holes: {', '.join(missing)}"] * bool(missing)
+    if wrong:
+        raise PromptError(f"the prompt template {name} has {'; '.join(wrong)}. The known holes are {', '.join(HOLES)}")
+
+
+def fill(source: str, values: dict[str, Any], name: str) -> str:
+    """Return `source` with its holes filled, in jinja2's sandbox: a user's template is data, not code.
+
+    Raises PromptError, which names the template.
+    """
+    import jinja2
+
+    try:
+        return _compiled(source).render(values).strip()
+    except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise PromptError(
+            f"the prompt template {name} cannot be filled: {error}. The known holes are {', '.join(HOLES)}"
+        ) from error
+
+
+@lru_cache(maxsize=64)
+def _compiled(source: str) -> Any:
+    return _environment().from_string(source)
+
+
+def _environment() -> Any:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
+    environment = SandboxedEnvironment(
+        undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.clear()
+    return environment
