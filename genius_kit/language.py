@@ -49,7 +49,8 @@ class LanguageModelProposer:
         conversation: str | None = None,
         control: str | None = None,
     ) -> None:
-        """`client` replaces the one that `model` and `base_url` name; "offline", the default, is the stand-in.
+        """`client` replaces the one that `model` and `base_url` name; "offline", the default, is the stand-in and
+        "reciter:KEY" names the design KEY always.
 
         `control`, one of `controls.CONTROLS`, changes one thing about what the model sees. After `rejections_limit`
         refused replies in one iteration a random untried architecture is evaluated and marked as such
@@ -221,10 +222,12 @@ def _read(reply: Reply, view: View) -> Outcome:
 
 
 def _client(space: SearchSpace, settings: dict[str, Any]) -> ChatClient:
-    if settings["model"] == "offline":
-        from genius_kit.offline import OfflineClient
+    from genius_kit.offline import RECITER, OfflineClient, ReciterClient
 
+    if settings["model"] == "offline":
         return OfflineClient()
+    if settings["model"].startswith(RECITER):
+        return ReciterClient(settings["model"].removeprefix(RECITER))
     from genius_kit.llm import OpenAIClient, schema_for
 
     return OpenAIClient(

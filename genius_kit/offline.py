@@ -13,12 +13,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.errors import InvalidParameter
 from genius_kit.records import Message
 
 if TYPE_CHECKING:
     from genius_kit.llm import Reply
 
 NAME = "offline stand-in, not a language model"
+
+RECITER = "reciter:"
+"""Begins the model name of a client that always gives the design named after it."""
 
 NOTHING = float("-inf")
 """Score of a design without a result beside it: below every other."""
@@ -95,12 +99,43 @@ class OfflineClient:
 
     def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
         """Return one reply; token counts are None, since nothing was tokenised."""
-        from genius_kit.llm import Reply, Usage
-
         begun = time.perf_counter()
-        text = answer(messages)
-        usage = Usage(input_tokens=None, cached_input_tokens=None, output_tokens=None, reasoning_tokens=None)
-        return Reply(text=text, model=NAME, finish_reason="stop", usage=usage, seconds=time.perf_counter() - begun)
+        return _reply(answer(messages), NAME, begun)
+
+
+class ReciterClient:
+    """A chat client that always names one design, whatever it is asked: the cheat that controls have to expose.
+
+    `key` is the design in digits, such as "12222222"; the model name "reciter:12222222" stands for it.
+    """
+
+    kind = "reciter, not a language model"
+
+    def __init__(self, key: str) -> None:
+        if not key.isdecimal():
+            raise InvalidParameter(f"the reciter has the design {key!r}; expected digits, such as reciter:12222222")
+        self.model = f"{RECITER}{key}"
+        self._text = f"Architecture: [{', '.join(key)}]"
+
+    def settings(self) -> dict[str, Any]:
+        """Return what changes the reply: the design."""
+        return {"kind": self.kind, "reply": self._text}
+
+    def without(self, parameter: str) -> ReciterClient:
+        """Return the same client; it has no request parameters to drop."""
+        return self
+
+    def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
+        """Return the one reply."""
+        return _reply(self._text, self.model, time.perf_counter())
+
+
+def _reply(text: str, model: str, begun: float) -> Reply:
+    """Return a reply of a client that is no model: nothing was tokenised, so that the counts are None."""
+    from genius_kit.llm import Reply, Usage
+
+    usage = Usage(input_tokens=None, cached_input_tokens=None, output_tokens=None, reasoning_tokens=None)
+    return Reply(text=text, model=model, finish_reason="stop", usage=usage, seconds=time.perf_counter() - begun)
 
 
 def answer(messages: Sequence[Message]) -> str:
