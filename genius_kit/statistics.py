@@ -1,14 +1,21 @@
-"""Random search, exactly: the distribution of the best of N architectures drawn without repetition."""
+"""Random search, exactly: the distribution of the best of N architectures drawn without repetition.
+
+Also what a result is worth beside it: regret, the rank among isomorphism classes, evaluations for the same rank.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.records import RankRange
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from genius_kit.benchmarks import Benchmark
 
 TIES = ("mean", "best", "worst")
 
@@ -43,6 +50,45 @@ class RandomSearch:
 
         Rows of equal score share a range of ranks: `ties` counts its "mean", its "best" or its "worst" end.
         """
+        return float(self._ranks(ties) @ self.distribution(budget)[1])
+
+    def expected_regret(self, budget: int) -> float:
+        """Return how far the best of `budget` draws lies below the optimum on average, in percentage points."""
+        return float(self.scores.max()) - self.expected_best(budget)
+
+    def evaluations_for_rank(self, mean_rank: float, ties: str = "mean") -> float:
+        """Return how many random evaluations have the expected best rank `mean_rank`.
+
+        A real number, by linear interpolation between whole budgets; 1.0 where one draw does as well. `ties` says
+        how `mean_rank` counts rows of equal score, as in `expected_best_rank`. Raises InvalidParameter for a rank
+        better than the optimum's.
+        """
+        size, optimum = self.scores.size, float(self._ranks(ties)[-1])
+        if not mean_rank >= optimum:
+            raise InvalidParameter(
+                f'mean rank {mean_rank} is better than {optimum}, the optimum\'s with ties="{ties}"; '
+                "count the ties of both alike"
+            )
+        if self.expected_best_rank(1, ties) <= mean_rank:
+            return 1.0
+        few, enough = 1, min(2, size)  # the answer lies between them; doubling keeps the cost that of the answer
+        while self.expected_best_rank(enough, ties) > mean_rank:
+            few, enough = enough, min(2 * enough, size)
+        while enough - few > 1:
+            middle = (few + enough) // 2
+            if self.expected_best_rank(middle, ties) > mean_rank:
+                few = middle
+            else:
+                enough = middle
+        return _between(few, self.expected_best_rank(few, ties), self.expected_best_rank(enough, ties), mean_rank)
+
+    def p_value(self, score: float, budget: int) -> float:
+        """Return the probability that the best of `budget` draws scores at least `score`."""
+        below = (self.scores < score).sum(keepdims=True)
+        return float(1 - self._probability_all_among(below, budget)[0])
+
+    def _ranks(self, ties: str) -> np.ndarray:
+        """Return the rank of each distinct score, in rising order of scores."""
         import numpy as np
 
         if ties not in TIES:
@@ -50,13 +96,7 @@ class RandomSearch:
         _, counts = np.unique(self.scores, return_counts=True)
         worst = np.cumsum(counts[::-1])[::-1]
         best = worst - counts + 1
-        ranks = {"mean": (best + worst) / 2, "best": best, "worst": worst}[ties]
-        return float(ranks @ self.distribution(budget)[1])
-
-    def p_value(self, score: float, budget: int) -> float:
-        """Return the probability that the best of `budget` draws scores at least `score`."""
-        below = (self.scores < score).sum(keepdims=True)
-        return float(1 - self._probability_all_among(below, budget)[0])
+        return {"mean": (best + worst) / 2, "best": best, "worst": worst}[ties]
 
     def _probability_all_among(self, rows: np.ndarray, budget: int) -> np.ndarray:
         """Return C(rows, budget) / C(size, budget): all draws fall among `rows` given rows, an int array."""
@@ -69,3 +109,68 @@ class RandomSearch:
         for drawn in range(budget):
             probability *= np.maximum(rows - drawn, 0) / (size - drawn)
         return probability
+
+
+def worth(curve: Sequence[float], mean_rank: float) -> float | None:
+    """Return after how many evaluations a measured curve reaches `mean_rank`, None where it never does.
+
+    `curve[i]` is the mean best rank after i + 1 evaluations, 1 being best. A real number, by linear interpolation
+    before the first evaluation that is as good; 1.0 where the first one is. Raises InvalidParameter for an empty
+    curve or a NaN.
+    """
+    import math
+
+    if not len(curve):
+        raise InvalidParameter("the curve is empty; give the mean best rank after each evaluation")
+    if any(math.isnan(rank) for rank in [*curve, mean_rank]):
+        raise InvalidParameter("a rank is NaN; leave out searches without a result before taking means")
+    reached = next((i for i, rank in enumerate(curve) if rank <= mean_rank), None)
+    if reached is None:
+        return None
+    return 1.0 if reached == 0 else _between(reached, curve[reached - 1], curve[reached], mean_rank)
+
+
+def _between(few: int, before: float, after: float, wanted: float) -> float:
+    """Return where the line from `before` at `few` evaluations to `after` at one more passes `wanted`."""
+    return few + float((before - wanted) / (before - after))
+
+
+def regret(benchmark: Benchmark, architecture: Sequence[int], by: str = "feedback") -> float | None:
+    """Return how far `architecture` scores below the optimum, in percentage points; None where not all were scored.
+
+    `by` is "feedback", "validation" or "test"; the optimum is that of the same score.
+    """
+    scores = _scores(benchmark, by)
+    return None if scores is None else float(scores.max() - scores[benchmark.space.index(architecture)])
+
+
+def class_rank(benchmark: Benchmark, architecture: Sequence[int], by: str = "feedback") -> RankRange | None:
+    """Return the rank of `architecture` with each isomorphism class counted once; None where not all were scored.
+
+    A class scores the mean of its members: where they share one record (NAS-Bench-Macro, 3,969 classes) that is
+    the record, where they were trained separately (NAS-Bench-201, 6,466) it is a mean over all those trainings. So
+    members of one class always share a rank. Classes of equal score share a range.
+    """
+    import numpy as np
+
+    from genius_kit.listing import list_space
+    from genius_kit.tabular import tied_ranks
+
+    scores = _scores(benchmark, by)
+    if scores is None:
+        return None
+    classes = list_space(benchmark.space).classes
+    representatives, class_of, members = np.unique(classes, return_inverse=True, return_counts=True)
+    above = np.bincount(class_of, weights=scores - scores[classes])  # exactly 0 where all share one record
+    best, worst = tied_ranks(scores[representatives] + above / members)
+    own = class_of[benchmark.space.index(architecture)]
+    return RankRange(best=int(best[own]), worst=int(worst[own]), of=representatives.size)
+
+
+def _scores(benchmark: Benchmark, by: str) -> np.ndarray | None:
+    """Return the score of every architecture; None without a table or where the table does not hold this score."""
+    from genius_kit.tabular import TabularBenchmark
+
+    if not isinstance(benchmark, TabularBenchmark) or benchmark.rank(benchmark.space.at(0), by) is None:
+        return None
+    return benchmark.scores(by)

@@ -1,0 +1,208 @@
+"""The plain arm of a study beside its controls: searches paired by benchmark and seed, each pair of arms a contrast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.comparisons import LEAST_PAIRS, compare, holm, interval, sign_flip_p
+from genius_kit.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEEDBACK = ("shuffled-feedback", "no-feedback")
+"""The controls that take the results away; the first one present is compared."""
+
+LABELS = ("permuted-labels", "anonymous")
+"""The controls that change what the options are called; each one present is compared."""
+
+CHEAP = ("coordinate-descent", "prior")
+"""The rules that cost no model; each one present is compared."""
+
+MARGIN = 2.0
+"""A factor in rank below which a difference counts as none: what twice as many random evaluations are worth."""
+
+LEVEL = 0.05
+
+Key = tuple[str, int]
+"""A benchmark and a seed: what makes two searches a pair."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One arm beside the plain one: `ratio` is its rank over the plain arm's, above 1 where the plain arm is better.
+
+    It is a geometric mean over `n` pairs, with the 95 % interval `low` to `high`. For "random search", where exact
+    probabilities are known, it is how many times the evaluations random search needs to do as well, and there is no
+    `mean_rank_arm`. `kind` is the control or proposer of `arm`, which may have a name of its own. `left_out` counts
+    searches without a rank or a partner; `always_the_same` says whether the plain arm ended at one rank every time.
+    `p_corrected` is Holm's, NaN outside the verdict; NaN also stands for what fewer than two pairs cannot give.
+    """
+
+    question: str
+    kind: str
+    arm: str
+    n: int
+    left_out: int
+    mean_rank: float
+    always_the_same: bool
+    mean_rank_arm: float
+    ratio: float
+    low: float
+    high: float
+    p_value: float
+    p_corrected: float = float("nan")
+
+    @property
+    def answer(self) -> str:
+        """ "yes": the plain arm is better, and significantly; "no": not by MARGIN, at 95 %; else "unclear"."""
+        if self.p_corrected < LEVEL and self.ratio > 1:
+            return "yes"
+        return "no" if self.is_small else "unclear"
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the interval rules out that the plain arm is better by MARGIN."""
+        return self.high < MARGIN
+
+
+def contrasts(results: pd.DataFrame, plain: str) -> tuple[list[Contrast], list[Contrast]]:
+    """Return the contrasts that decide, their p-values corrected together, and those with the cheap rules.
+
+    `results` is the frame of `studies.results` for one model and one prompt: one row a search, with benchmark, arm,
+    seed, rank and, where there are, control, proposer, p_random; a search without a
+    `reason` is unfinished. Raises InvalidParameter for a missing arm or column, several models, prompts or budgets, and
+    two searches of one arm with the same benchmark and seed.
+    """
+    _check(results, plain)
+    own = _ranks(results, plain)
+    arms = {kind: _arm(results, kind, plain) for kind in (*FEEDBACK, *LABELS, *CHEAP)}
+    feedback = [kind for kind in FEEDBACK if arms[kind]][:1]
+    labels = [kind for kind in LABELS if arms[kind]]
+    deciding = [
+        _contrast(question, kind, arms[kind] or "", own, _ranks(results, arms[kind] or ""))
+        for question, kinds in (("feedback", feedback), ("labels", labels))
+        for kind in kinds
+    ]
+    deciding += _random(results, plain, own)
+    corrected = iter(holm([one.p_value for one in deciding if one.n >= LEAST_PAIRS]))
+    deciding = [replace(one, p_corrected=next(corrected)) if one.n >= LEAST_PAIRS else one for one in deciding]
+    rules = [(kind, arm) for kind in CHEAP if (arm := arms[kind])]
+    return deciding, [
+        _contrast("cheap rule", kind, arm, own, _spread(_ranks(results, arm), own)) for kind, arm in rules
+    ]
+
+
+def own_share(results: pd.DataFrame, plain: str) -> float:
+    """Return which part of the plain arm's evaluations the model proposed itself, 0 to 1; NaN where nothing says."""
+    if not {"model_proposals", "evaluations"} <= set(results.columns):
+        return float("nan")
+    sums = results.loc[results["arm"] == plain, ["model_proposals", "evaluations"]].astype(float).sum()
+    return float(sums["model_proposals"] / sums["evaluations"]) if sums["evaluations"] else float("nan")
+
+
+def _check(results: pd.DataFrame, plain: str) -> None:
+    missing = [column for column in ("benchmark", "arm", "seed", "rank") if column not in results]
+    if missing:
+        raise InvalidParameter(f"the results have no column {', '.join(missing)}; give the frame of studies.results")
+    arms = list(dict.fromkeys(results["arm"]))
+    if plain not in arms:
+        raise InvalidParameter(f"no arm is called {plain!r}; the results have {', '.join(map(str, arms)) or 'none'}")
+    controls = [_arm(results, control, plain) for control in (*FEEDBACK, *LABELS)]
+    rows = results[results["arm"].isin([plain, *(arm for arm in controls if arm)])]
+    for column in ("model", "prompt", "budget"):
+        values = list(rows[column].dropna().unique()) if column in rows else []
+        if len(values) > 1:
+            raise InvalidParameter(
+                f"the results are of several: {column} is {', '.join(map(str, values))}; keep one of them"
+            )
+
+
+def _arm(results: pd.DataFrame, kind: str, plain: str) -> str | None:
+    """Return the name of the arm of one control or proposer, None where there is none; several are refused."""
+    columns = [column for column in ("control", "proposer") if column in results]
+    is_kind = results["arm"] == kind
+    for column in columns:
+        is_kind |= results[column] == kind
+    arms = [str(arm) for arm in results[is_kind]["arm"].unique() if arm != plain]
+    if len(arms) > 1:
+        raise InvalidParameter(f"the arms {', '.join(arms)} are all {kind}; keep one of them")
+    return arms[0] if arms else None
+
+
+def _ranks(results: pd.DataFrame, arm: str, column: str = "rank") -> dict[Key, float]:
+    """Return the rank of each search of one arm, by benchmark and seed; NaN where it has none or is unfinished."""
+    rows = results[results["arm"] == arm]
+    values = rows[column].astype(float)
+    if "reason" in rows:
+        values = values.where(rows["reason"].notna())
+    found: dict[Key, float] = {}
+    for benchmark, seed, value in zip(rows["benchmark"], rows["seed"], values, strict=True):
+        if (benchmark, seed) in found:
+            raise InvalidParameter(f"arm {arm} has seed {seed} on {benchmark} more than once; keep one of them")
+        found[benchmark, seed] = float(value)
+    return found
+
+
+def _spread(rule: dict[Key, float], own: dict[Key, float]) -> dict[Key, float]:
+    """Return the ranks of a rule for every search of the plain arm, where it was run once a benchmark only."""
+    once = {benchmark: rank for (benchmark, _), rank in rule.items()}
+    return {key: once[key[0]] for key in own if key[0] in once} if len(once) == len(rule) else rule
+
+
+def _contrast(question: str, kind: str, arm: str, own: dict[Key, float], other: dict[Key, float]) -> Contrast:
+    pairs = [(own[key], other[key]) for key in own if key in other and own[key] > 0 and other[key] > 0]
+    measured: dict[str, Any] = dict.fromkeys(("ratio", "low", "high", "p_value"), float("nan"))
+    if len(pairs) >= LEAST_PAIRS:
+        found = compare([rank for _, rank in pairs], [rank for rank, _ in pairs])
+        measured = {"ratio": found.ratio, "low": found.ratio_low, "high": found.ratio_high, "p_value": found.p_value}
+    return Contrast(
+        question,
+        kind,
+        arm,
+        n=len(pairs),
+        left_out=len(own.keys() | other.keys()) - len(pairs),
+        mean_rank=_mean([rank for rank, _ in pairs]),
+        always_the_same=len({rank for rank, _ in pairs}) == 1,
+        mean_rank_arm=_mean([rank for _, rank in pairs]),
+        **measured,
+    )
+
+
+def _random(results: pd.DataFrame, plain: str, own: dict[Key, float]) -> list[Contrast]:
+    """Return the contrast with random search: by its exact probabilities where they are known, else by its arm.
+
+    Under random search the probability that it does as well is uniform, symmetric about 1/2, so that signs flip; with
+    k times the evaluations its mean is 1 / (1 + k).
+    """
+    exact = _ranks(results, plain, "p_random") if "p_random" in results else {}
+    known = {key: value for key, value in exact.items() if value >= 0}
+    arm = _arm(results, "random", plain)
+    if len(known) < LEAST_PAIRS:
+        return [] if arm is None else [_contrast("random search", "random", arm, own, _ranks(results, arm))]
+    mean, low, high = interval(list(known.values()))
+    return [
+        Contrast(
+            "random search",
+            "random",
+            "random (exact)",
+            n=len(known),
+            left_out=len(own) - len(known),
+            mean_rank=_mean([own[key] for key in known]),
+            always_the_same=len({own[key] for key in known}) == 1,
+            mean_rank_arm=float("nan"),
+            ratio=_times_the_evaluations(mean),
+            low=_times_the_evaluations(high),
+            high=_times_the_evaluations(low),
+            p_value=sign_flip_p([value - 0.5 for value in known.values()]),
+        )
+    ]
+
+
+def _times_the_evaluations(probability: float) -> float:
+    return 1 / max(probability, 1e-9) - 1
+
+
+def _mean(ranks: list[float]) -> float:
+    return sum(ranks) / len(ranks) if ranks else float("nan")
