@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from genius_kit.reports import report, run_notebook
     from genius_kit.search import replay_conversation, resume, search_many
     from genius_kit.spaces import load_space
+    from genius_kit.studies import load_study, run_study, study_names
+    from genius_kit.study_results import read_results
     from genius_kit.training import train
     from genius_kit.transfer import fine_tune
 
@@ -43,6 +45,8 @@ _HOMES = {
     "reports": ("report", "run_notebook"),
     "search": ("replay_conversation", "resume", "search_many"),
     "spaces": ("load_space",),
+    "studies": ("load_study", "run_study", "study_names"),
+    "study_results": ("read_results",),
     "training": ("train",),
     "transfer": ("fine_tune",),
 }
@@ -67,16 +71,20 @@ __all__ = [
     "load_prompt",
     "load_recipe",
     "load_space",
+    "load_study",
     "load_weights",
     "make_proposer",
     "parse_reply",
+    "read_results",
     "read_run",
     "replay_conversation",
     "report",
     "resume",
     "run_notebook",
+    "run_study",
     "search",
     "search_many",
+    "study_names",
     "train",
 ]
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genius_kit import errors, training_commands
+from genius_kit import errors, study_commands, training_commands
+from genius_kit.controls import CONTROLS
+from genius_kit.proposers import PROPOSERS, TALKING
 
 if TYPE_CHECKING:
     from genius_kit.journal import Run
@@ -26,6 +28,8 @@ data_app = typer.Typer(no_args_is_help=True, help="Get and check the published b
 app.add_typer(data_app, name="data")
 app.command()(training_commands.train)
 app.add_typer(training_commands.detect_app, name="detect")
+app.command()(study_commands.study)
+app.command()(study_commands.slurm)
 
 _USAGE_ERRORS = (errors.DataMissing, errors.UnknownName, errors.InvalidParameter, errors.InvalidArchitecture)
 
@@ -45,7 +49,8 @@ def run(
     benchmark: Annotated[
         str, typer.Argument(help="Benchmark name; `genius-kit data status` lists them; `train` trains each network.")
     ],
-    proposer: Annotated[str, typer.Option(help="llm, random, prior or coordinate-descent.")] = "llm",
+    proposer: Annotated[str, typer.Option(help=f"What searches: {', '.join(PROPOSERS)}.")] = "llm",
+    control: Annotated[str | None, typer.Option(help=f"What the model does not see: {', '.join(CONTROLS)}.")] = None,
     model: Annotated[str, typer.Option(help="Model name; `offline` is a rule-based stand-in, no model.")] = "offline",
     prompt: Annotated[
         str, typer.Option(help="minimal, standard, reasoned, published, or a template file.")
@@ -75,8 +80,10 @@ def run(
     from genius_kit.benchmarks import load_benchmark
     from genius_kit.search import search_many
 
+    if control is not None and proposer not in TALKING:
+        raise errors.InvalidParameter(f"--control goes with a proposer that asks a model: {', '.join(TALKING)}")
     settings: dict[str, Any] = {}
-    if proposer == "llm":
+    if proposer in TALKING:
         settings = {
             "model": model,
             "prompt": prompt,
@@ -86,6 +93,7 @@ def run(
             "max_tokens": max_tokens,
             "constrained_replies": constrained,
             "on_exhausted": on_exhausted,
+            "control": control,
         }
     measured: dict[str, Any] = {
         "space": space,

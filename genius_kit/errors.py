@@ -89,3 +89,25 @@ def _training_failed(message: str, cause: str) -> TrainingFailed:
 
 class CheckpointError(GeniusKitError):
     """A checkpoint or training folder that is damaged, in use, or belongs to another run."""
+
+
+class VersionMismatch(GeniusKitError):
+    """A run was planned by another version of the kit than the one that is to run it."""
+
+
+class StudyFailed(GeniusKitError):
+    """Some runs of a study failed while the others went on; the message says which, and why.
+
+    `only_model` is true where every failure is a model that could not be reached.
+    """
+
+    def __init__(self, message: str, *, only_model: bool = False) -> None:
+        super().__init__(message)
+        self.only_model = only_model
+
+    def __reduce__(self) -> tuple[Callable[..., StudyFailed], tuple[str, bool]]:
+        return _study_failed, (str(self), self.only_model)
+
+
+def _study_failed(message: str, only_model: bool) -> StudyFailed:
+    return StudyFailed(message, only_model=only_model)

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from genius_kit.tabular import TabularBenchmark
 
-SEARCHES, RECITES, RECITED_START = "searches", "recites", "searches from a recited start"
+SEARCHES, RECITES, LEANING = "searches", "recites", "searches and leans on the labels"
 NEITHER, NOT_ENOUGH, CANNOT_TELL = "does neither", "not enough runs", "cannot tell"
-KINDS = (SEARCHES, RECITES, RECITED_START, NEITHER, NOT_ENOUGH, CANNOT_TELL)
+KINDS = (SEARCHES, RECITES, LEANING, NEITHER, NOT_ENOUGH, CANNOT_TELL)
 
 _CLAIMS = {
     SEARCHES: "it uses its results and does not need the labels",
     RECITES: "it does not use its results and needs the labels",
-    RECITED_START: "it uses its results and needs the labels too",
+    LEANING: "it uses its results and needs the labels too",
     NEITHER: "it does no better than random search, and neither its results nor the labels visibly matter",
 }
 _QUESTIONS = {
@@ -65,7 +65,7 @@ def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenc
 
     Feedback is used where shuffled results (else none) make ranks worse, labels matter where permuted or missing ones
     do, both with p < 0.05; either is absent only where the 95 % interval of the ratio stays below 2 (MARGIN).
-    "searches": feedback, and labels that cost less than that. "searches from a recited start": feedback, and labels
+    "searches": feedback, and labels that cost less than that. "searches and leans on the labels": feedback, and labels
     that cost more. "recites": labels without feedback. "does neither": no gain over random search of 2 times the
     evaluations, and neither feedback nor labels show. "not enough runs": what intervals leave open, or so few pairs
     that no result could be significant. "cannot tell": a missing arm, or anything else. p-values are two-sided sign
@@ -106,7 +106,7 @@ def _judge(deciding: list[Contrast]) -> tuple[str, str]:
         )
     kind = _kind(feedback[0], labels, random)
     if kind in _CLAIMS:
-        small = kind in (SEARCHES, RECITED_START) and feedback[0].is_small
+        small = kind in (SEARCHES, LEANING) and feedback[0].is_small
         return kind, _CLAIMS[kind] + (f" (the gain from its results is below a factor of {MARGIN:g})" if small else "")
     if kind == NOT_ENOUGH:
         open_ones = [one for one in (*feedback, *labels, *random) if one.answer == "unclear"]
@@ -135,7 +135,7 @@ def _kind(feedback: Contrast, labels: list[Contrast], random: list[Contrast]) ->
     if feedback.answer == "yes" and all(one.is_small for one in labels):
         return SEARCHES
     if feedback.answer == "yes" and matters:
-        return RECITED_START
+        return LEANING
     if feedback.answer == "no" and matters:
         return RECITES
     if no_better_than_random and not matters:
@@ -213,7 +213,8 @@ def _rule(contrast: Contrast) -> str:
     else:
         how = "cannot be told from it"
     rule = _RULES.get(contrast.kind, contrast.arm)
-    return f"{rule} {how} (rank {_rank(contrast.mean_rank_arm)} against {_rank(contrast.mean_rank)})"
+    ranks = f"rank {_rank(contrast.mean_rank_arm)} against {_rank(contrast.mean_rank)}"
+    return f"{rule} {how} ({ranks}, p = {contrast.p_value:.2g})"
 
 
 def _subject(results: pd.DataFrame, plain: str) -> str:

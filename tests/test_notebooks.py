@@ -20,9 +20,12 @@ NAMES = [
     "03_nas_bench_201",
     "04_imagenet_search",
     "05_training",
+    "06_optimisers",
+    "07_does_it_search",
 ]
 SMALL = {"model_seeds": 1, "control_seeds": 2, "budget": 3}
-SMALLER = {"04_imagenet_search": None, "05_training": {"epochs": 1, "budget": 2}}
+STUDIES = {"06_optimisers": {"seeds": 1, "budget": 6}, "07_does_it_search": {"seeds": 2, "budget": 3}}
+SMALLER = {"04_imagenet_search": None, "05_training": {"epochs": 1, "budget": 2}, **STUDIES}
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 

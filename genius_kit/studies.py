@@ -1,0 +1,138 @@
+"""Studies: many runs - arms x models x prompts x benchmarks x seeds - on any executor, and what came of them.
+
+Every run is a journal of its own, so a study is resumed by the call that began it, on any number of machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genius_kit.errors import InvalidParameter, StudyFailed
+from genius_kit.executors import Flights, foreign_lane, process_lane, thread_lane
+from genius_kit.journal import read_run
+from genius_kit.study_files import load_study, study_names
+from genius_kit.study_plans import Arm, Study, Task, shard_of
+from genius_kit.study_progress import StudyProgress
+from genius_kit.study_results import curves, read_results, results_of, summary
+from genius_kit.study_tasks import Job, Outcome, locate, outcome_of, pinned
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Arm", "Study", "Task", "curves", "load_study", "places", "results", "run_study", "study_names", "summary"]
+
+results = read_results
+FAILURES_SHOWN = 10
+
+
+def run_study(
+    study: Study | str | Path,
+    output: str | Path = "studies",
+    *,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    shard: str | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Run what is unfinished of a study, one journal a run under `output`/name, and return `results` of its runs.
+
+    Runs that ask a model go to threads, the others to processes of this machine, `workers` of each; `executor`, any of
+    `concurrent.futures`, takes all of them instead and has to see `output`. `shard` "I/N" takes every N-th run.
+    One that fails does not stop the others: StudyFailed, which names each, is raised at the end. The same call again
+    runs what is unfinished and leaves alone what is finished, also after an interruption or a kill.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    if workers is not None and workers < 1:
+        raise InvalidParameter(f"workers is {workers}; expected at least 1")
+    tasks, paths = places(study, output, shard)
+    jobs = [Job(task, str(path)) for task, path in zip(tasks, paths, strict=True)]
+    known = _finished(jobs)
+    rest = [job for job in jobs if job.task.order not in known]
+    with StudyProgress(tasks, shown=progress) as watch:
+        watch.update(list(known.values()), ())
+        failures = _fly(rest, executor, workers, watch)
+    if failures:
+        raise _failed(study, {task.order: task for task in tasks}, failures)
+    return results_of(tasks, paths)
+
+
+def places(study: Study, output: str | Path, shard: str | None = None) -> tuple[tuple[Task, ...], list[Path]]:
+    """Return the runs of a study, each with its journal; reads the tables, raises DataMissing without them.
+
+    Raises InvalidParameter where two arms come to the same run.
+    """
+    plan = tuple(pinned(task) for task in study.plan())
+    tasks = shard_of(plan, shard)
+    paths = locate(tasks, Path(output).resolve())
+    seen: dict[Path, Task] = {}
+    for task, path in zip(tasks, paths, strict=True):
+        if path in seen:
+            raise InvalidParameter(
+                f"{task.title} and {seen[path].title} are one and the same run: leave out one of the arms"
+            )
+        seen[path] = task
+    return tasks, paths
+
+
+def _finished(jobs: Sequence[Job]) -> dict[int, Outcome]:
+    """Return the outcomes of the runs whose journal says that they are finished."""
+    runs = ((job.task, read_run(job.path)) for job in jobs if Path(job.path).exists())
+    return {task.order: outcome_of(task, run) for task, run in runs if run.finished}
+
+
+def _fly(jobs: Sequence[Job], executor: Executor | None, workers: int | None, watch: StudyProgress) -> list[Outcome]:
+    """Run the jobs and return what failed."""
+    flights, failures, done = Flights(), [], 0
+    try:
+        if executor is not None and jobs:
+            flights.start(foreign_lane(executor, workers), jobs)
+        elif jobs:
+            for make, talks in ((thread_lane, True), (process_lane, False)):
+                ours = [job for job in jobs if job.task.talks == talks]
+                if ours:
+                    flights.start(make(workers, len(ours)), ours)
+        paths = {job.task.order: Path(job.path) for job in jobs}
+        for outcomes in flights.land():
+            outcomes = [_seen(outcome, paths[outcome.order]) for outcome in outcomes]
+            failures += [outcome for outcome in outcomes if outcome.failure is not None]
+            done += sum(outcome.failure is None for outcome in outcomes)
+            watch.update(outcomes, [job.task.order for job in flights.running()])
+    except KeyboardInterrupt:
+        flights.halt()
+        raise KeyboardInterrupt(
+            f"{len(jobs) - done} of {len(jobs)} runs are unfinished; the same command again resumes them"
+        ) from None
+    return failures
+
+
+def _seen(outcome: Outcome, path: Path) -> Outcome:
+    """Return the outcome, or that its journal is nowhere to be seen: a worker may have written to a disk of its own."""
+    if outcome.failure is None and not path.exists():
+        missing = f"its worker wrote no {path}: give as output a folder that all machines share"
+        return Outcome(outcome.order, failure=missing)
+    return outcome
+
+
+def _failed(study: Study, tasks: dict[int, Task], failures: Sequence[Outcome]) -> StudyFailed:
+    """Return the error that says which runs failed, and why, equal reasons told once."""
+    reasons: dict[str, list[str]] = {}
+    for outcome in sorted(failures, key=lambda outcome: outcome.order):
+        reasons.setdefault(str(outcome.failure), []).append(tasks[outcome.order].title)
+    told = [
+        f"- {reason}\n  {len(titles)}: {'; '.join(titles[:FAILURES_SHOWN])}{'; ...' if titles[FAILURES_SHOWN:] else ''}"
+        for reason, titles in list(reasons.items())[:FAILURES_SHOWN]
+    ]
+    rest = len(reasons) - len(told)
+    return StudyFailed(
+        "\n".join(
+            [
+                f"{len(failures)} of the {len(tasks)} runs of {study.name} failed; the same command again resumes them",
+                *told,
+                *([f"- and {rest} other reasons"] if rest else []),
+            ]
+        ),
+        only_model=all(outcome.is_model for outcome in failures),
+    )

@@ -1,0 +1,154 @@
+"""The commands of studies: `genius-kit study` runs one, `genius-kit slurm` writes the script for a cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genius_kit.errors import InvalidParameter, StudyFailed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genius_kit.study_plans import Study
+
+StudyFile = Annotated[str, typer.Argument(help="A study file (YAML), or a shipped one: optimisers, does-it-search.")]
+Output = Annotated[Path, typer.Option(help="Folder of the studies; each has a folder of its name there.")]
+
+SHOWN = ("benchmark", "arm", "model", "prompt", "budget", "n", "mean_rank", "low", "high", "top_percent", "random_rank")
+COMPARED = ("worth_random", "worth_gp", "ratio", "p_value", "own_share")
+
+
+def study(
+    file: StudyFile,
+    output: Output = Path("studies"),
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs side by side; by default one a core.")] = None,
+    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers run it.")] = None,
+    shard: Annotated[str | None, typer.Option(help="I/N: only every N-th run, from run I (counted from 0).")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="That many seeds in place of the file's.")] = None,
+    from_seed: Annotated[int | None, typer.Option(min=0, help="With --seeds: the first of them; 0 by default.")] = None,
+    budget: Annotated[int | None, typer.Option(min=1, help="Evaluations a run, of arms without their own.")] = None,
+    benchmarks: Annotated[str | None, typer.Option(help="Names, with commas between, in place of the file's.")] = None,
+    models: Annotated[str | None, typer.Option(help="Models, with commas between, in place of the file's.")] = None,
+    prompts: Annotated[str | None, typer.Option(help="Prompts, with commas between, in place of the file's.")] = None,
+) -> None:
+    """Run a study and print its summary. The same command again resumes what is unfinished."""
+    from genius_kit.study_files import load_study
+
+    if from_seed is not None and seeds is None:
+        raise InvalidParameter("--from-seed came without --seeds: say how many, such as --from-seed 100 --seeds 40")
+    loaded = load_study(
+        file,
+        seeds=seeds if not from_seed else {"from": from_seed, "count": seeds},
+        budget=budget,
+        benchmarks=_listed(benchmarks),
+        models=_listed(models),
+        prompts=_listed(prompts),
+    )
+    error: StudyFailed | None = None
+    try:
+        _run(loaded, output, workers, dask, shard)
+    except StudyFailed as failed:
+        error = failed
+    except KeyboardInterrupt as interrupt:
+        print(f"genius-kit: {interrupt}", file=sys.stderr, flush=True)
+        os._exit(130)  # a call that is still under way is not waited for: a journal bears an end at any point
+    _report(loaded, output)
+    if error is not None:
+        print(f"genius-kit: {error}", file=sys.stderr)
+        raise typer.Exit(3 if error.only_model else 1)
+
+
+def _run(loaded: Study, output: Path, workers: int | None, dask: str | None, shard: str | None) -> None:
+    from genius_kit.executors import dask_executor
+    from genius_kit.studies import run_study
+
+    with dask_executor(dask) if dask else nullcontext((None, workers)) as (executor, side_by_side):
+        run_study(loaded, output, executor=executor, workers=side_by_side, shard=shard)
+
+
+def _listed(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def _report(loaded: Study, output: Path) -> None:
+    """Write results.csv and summary.csv of all runs there are by now, other shards' included, and print the summary."""
+    import filelock
+
+    from genius_kit.studies import places
+    from genius_kit.study_results import results_of, summary
+
+    folder = Path(output) / loaded.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / "results.lock"):  # the last shard to write has seen the runs of all
+        found = results_of(*places(loaded, output))
+        arms = set(found["arm"])
+        told = summary(found, loaded.reference if loaded.reference in arms else None)
+        for name, frame in (("results", found), ("summary", told)):
+            scratch = folder / f".{name}.csv"
+            frame.to_csv(scratch, index=False)
+            scratch.replace(folder / f"{name}.csv")
+    _print_summary(told)
+    print(f"{len(found)} runs, {folder / 'results.csv'}; {folder / 'summary.csv'}")
+
+
+def _print_summary(told: pd.DataFrame) -> None:
+    columns = [name for name in (*SHOWN, *COMPARED) if told[name].notna().any()]
+    print(told[columns].to_string(index=False, na_rep="-", float_format=_short))
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def slurm(
+    file: StudyFile,
+    shards: Annotated[int, typer.Option(min=1, help="Jobs of the array; each runs its part of the study.")],
+    output: Output = Path("studies"),
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs a job; none by default.")] = 0,
+    cpus: Annotated[int, typer.Option(min=1, help="Cores a job.")] = 1,
+    memory: Annotated[str, typer.Option(help="Memory a job, as Slurm writes it.")] = "4G",
+    hours: Annotated[float, typer.Option(min=0.02, help="Time limit of a job.")] = 12,
+) -> None:
+    """Print the script that runs a study as a Slurm job array: `genius-kit slurm FILE --shards 8 | sbatch`."""
+    print(slurm_script(file, shards, output, gpus=gpus, cpus=cpus, memory=memory, hours=hours), end="")
+
+
+def slurm_script(
+    file: str | Path, shards: int, output: str | Path = "studies", *, gpus: int = 0, cpus: int = 1, memory: str = "4G",
+    hours: float = 12,
+) -> str:  # fmt: skip
+    """Return the sbatch script of a study that is split among `shards` jobs; the study is checked first.
+
+    `memory` is written as Slurm does (4G, 800M), a job that is stopped after `hours` goes on when it is sent again.
+    """
+    import re
+    import shlex
+
+    import jinja2
+
+    from genius_kit.study_files import load_study
+
+    if not re.fullmatch(r"[1-9]\d*[KMGT]?", memory):
+        raise InvalidParameter(f"memory {memory!r} came; expected a number with K, M, G or T, such as 4G")
+    loaded = load_study(file)
+    named: Any = Path(file).resolve() if Path(file).is_file() else file
+    template = (Path(__file__).parent / "templates" / "study.sbatch.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
+    return environment.from_string(template).render(
+        study=loaded.name,
+        last=shards - 1,
+        shards=shards,
+        gpus=gpus,
+        cpus=cpus,
+        memory=memory,
+        minutes=max(1, round(hours * 60)),
+        programs=shlex.quote(str(Path(sys.executable).parent)),
+        file=shlex.quote(str(named)),
+        output=shlex.quote(str(Path(output).resolve())),
+    )

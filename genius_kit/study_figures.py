@@ -1,0 +1,128 @@
+"""Figures of a study: how each arm's best rank falls with the evaluations, and how the arms compare run by run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genius_kit.plots import BLUE, PRIOR, VERMILION, Style, finish, new_figure, rank_axis, styles
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["arm_ranks", "rank_curves"]
+
+COLUMNS = 3
+"""Panels beside one another."""
+
+
+def shown_name(arm: str) -> str:
+    """Return the name that figures give an arm, the same as in figures of runs."""
+    return PRIOR if arm == "prior" else arm.replace("-", " ")
+
+
+def rank_curves(curves: pd.DataFrame) -> Figure:
+    """Draw the mean rank of the best so far by evaluation, one panel a benchmark, one line an arm.
+
+    `curves` is what `studies.curves` returns. Bands are 95 % intervals of the mean over searches; 1 is the best rank.
+    """
+    from genius_kit.catalogue import title_of
+
+    benchmarks = list(dict.fromkeys(curves["benchmark"]))
+    columns = min(COLUMNS, len(benchmarks))
+    figure, axes = new_figure(-(-len(benchmarks) // columns), columns, sharex=True)
+    looks = styles([shown_name(arm) for arm in curves["arm"].unique()])
+    for panel, benchmark in zip(axes, benchmarks, strict=False):
+        here = curves[curves["benchmark"] == benchmark]
+        for arm, line in here.groupby("arm", sort=False):
+            _draw_curve(panel, line, looks[shown_name(str(arm))], shown_name(str(arm)))
+        panel.set_title(title_of(str(benchmark)), fontsize=9)
+        rank_axis(panel)
+    for empty in axes[len(benchmarks) :]:
+        empty.set_axis_off()
+    for panel in axes[::columns]:
+        panel.set_ylabel("rank (1 is best)")
+    _legend_below(figure, axes[0])
+    searches = sorted(set(curves["n"].astype(int)))
+    n = str(searches[0]) if len(searches) == 1 else f"{searches[0]} to {searches[-1]}"
+    figure.supxlabel(f"evaluations; line: mean of n={n} searches, band: 95 % interval of the mean", fontsize=8)
+    return finish(figure, axes, legend=False)
+
+
+def arm_ranks(
+    results: pd.DataFrame, expected_random: float | None = None, reference: str | None = None, title: str = ""
+) -> Figure:
+    """Draw every run's final rank as a dot, one row an arm, with the mean and its 95 % interval (1 is best, right).
+
+    `results` is what `studies.results` returns, of one benchmark. `expected_random` is drawn as a line: the exact
+    mean of random search; `reference` names the arm whose mean is drawn through all rows; `title` says which model.
+    """
+    from matplotlib.ticker import FuncFormatter
+
+    from genius_kit.comparisons import interval
+
+    arms = list(dict.fromkeys(results["arm"]))
+    figure, (axes,) = new_figure(1, 1)
+    figure.set_size_inches(7.2, 1.2 + 0.34 * len(arms))
+    for row, arm in enumerate(arms):
+        runs = results[results["arm"] == arm]
+        ranks = runs["rank"].dropna().astype(float)
+        style = _role(runs, arm == reference)
+        axes.scatter(ranks, [row] * len(ranks), s=9, color=style.colour, alpha=0.35, linewidths=0)
+        if len(ranks) > 1:
+            mean, low, high = interval(ranks.to_numpy())
+            axes.plot([max(low, 1), high], [row, row], color=style.colour, linewidth=1.8)
+            axes.plot([mean], [row], marker=style.marker, color=style.colour, markersize=6)
+    if expected_random is not None:
+        axes.axvline(expected_random, color="#777777", linestyle=":", linewidth=1)
+        at = (expected_random, 1.01)
+        axes.annotate("random, exact mean", at, xycoords=("data", "axes fraction"), fontsize=7, ha="center")
+    if reference in arms:
+        axes.axvline(results.loc[results["arm"] == reference, "rank"].mean(), color="#bbbbbb", linewidth=0.8, zorder=0)
+    axes.set_title(title, fontsize=9, loc="left", pad=14)
+    axes.set_xscale("log")
+    axes.set_xlim(axes.get_xlim()[1], 0.9)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.set_yticks(range(len(arms)), [_counted(results, arm) for arm in arms])
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("rank of the best found (1 is best); dot: a search, mark: mean with its 95 % interval")
+    return finish(figure, [axes], legend=False)
+
+
+def _role(runs: pd.DataFrame, is_reference: bool) -> Style:
+    """Return how an arm is drawn: the plain arm, a control, or by its own style where it asks no model."""
+    if is_reference:
+        return Style(VERMILION, "D", "-")
+    if isinstance(runs["control"].iloc[0], str):
+        return Style(BLUE, "o", "-")
+    name = shown_name(runs["arm"].iloc[0])
+    return styles([name])[name]
+
+
+def _draw_curve(axes: Axes, line: pd.DataFrame, style: Style, label: str) -> None:
+    steps = line["evaluation"].to_numpy()
+    shown = [step - 1 for step in (1, 5, 10, 20, 50, 100) if step <= len(steps)]
+    axes.plot(
+        steps,
+        line["mean_rank"],
+        color=style.colour,
+        linestyle=style.line,
+        marker=style.marker,
+        markevery=shown,
+        markersize=3.5,
+        label=label,
+    )
+    axes.fill_between(
+        steps, line["low"].clip(lower=1), line["high"].clip(lower=1), color=style.colour, alpha=0.13, linewidth=0
+    )
+
+
+def _counted(results: pd.DataFrame, arm: str) -> str:
+    return f"{shown_name(arm)} (n={int((results['arm'] == arm).sum())})"
+
+
+def _legend_below(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncol=min(4, len(labels)), fontsize=8, frameon=False)

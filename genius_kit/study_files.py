@@ -1,0 +1,211 @@
+"""Study files: YAML that says what a study compares. Checked whole before anything runs, never evaluated."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from genius_kit.catalogue import BENCHMARK_NAMES, PROTOCOLS, SOURCES, _entry
+from genius_kit.controls import CONTROLS
+from genius_kit.errors import InvalidParameter, UnknownName
+from genius_kit.prompts import load_prompt
+from genius_kit.proposers import PROPOSERS, make_proposer, proposer_settings
+from genius_kit.spaces import SearchSpace, load_space
+from genius_kit.study_plans import Arm, Study, first_architecture
+from genius_kit.study_text import Located, read_yaml
+
+LANGUAGE_SETTINGS = (
+    *("history", "temperature", "base_url", "max_tokens", "constrained_replies", "rejections_limit", "on_exhausted"),
+)
+"""Settings of the language model that a study file gives once for all arms that ask one."""
+
+_NOT_IN_FILES = ("client", "conversation")  # objects, and what only a replay has
+_COUNT = {"type": "integer", "minimum": 1}
+_TEXT = {"type": "string", "minLength": 1}
+_SEED = {"type": "integer", "minimum": 0}
+
+
+def load_study(name_or_path: str | Path, **overrides: Any) -> Study:
+    """Return the study of a file, or the shipped one of that name (`study_names`).
+
+    `overrides` replace what the file says, key by key: `load_study("optimisers", seeds=5, budget=20)`.
+    Raises UnknownName for no such study, InvalidParameter for what a study cannot be; the message names the line.
+    """
+    path = _find(name_or_path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidParameter(f"{path}: not UTF-8 text ({error.reason}); save the file as UTF-8") from None
+    located = read_yaml(text, str(name_or_path))
+    located.override({key: value for key, value in overrides.items() if value is not None})
+    located.check(_schema())
+    return _study(located)
+
+
+def study_names() -> list[str]:
+    """Return the names of the studies that are shipped."""
+    return sorted(path.stem for path in _folder().glob("*.yaml"))
+
+
+def _folder() -> Path:
+    return Path(__file__).parent / "templates" / "studies"
+
+
+def _find(name_or_path: str | Path) -> Path:
+    path, name = Path(name_or_path), str(name_or_path)
+    if path.is_file():
+        return path
+    if name in study_names():
+        return _folder() / f"{name}.yaml"
+    raise UnknownName(f"no study file lies at {name}, and none of that name is shipped: {', '.join(study_names())}")
+
+
+@lru_cache(maxsize=1)
+def _schema() -> dict[str, Any]:
+    """Return the JSON schema of a study file, with the names that exist now."""
+    seeds = {"type": "array", "items": _SEED, "minItems": 1, "uniqueItems": True}
+    counted = {
+        "type": "object",
+        "properties": {"from": _SEED, "count": _COUNT},
+        "required": ["from", "count"],
+        "additionalProperties": False,
+    }
+    named = {"enum": [*PROPOSERS, *CONTROLS]}
+    language = {
+        "history": {"enum": ["table", "dialogue"]},
+        "temperature": {"type": "number", "minimum": 0},
+        "base_url": {"type": "string", "pattern": r"^https?://[^@\s]+$"},
+        "max_tokens": _COUNT,
+        "constrained_replies": {"type": "boolean"},
+        "rejections_limit": {"type": "integer", "minimum": 0},
+        "on_exhausted": {"enum": ["fallback", "stop"]},
+    }
+    arm = {
+        "type": "object",
+        "properties": {
+            "proposer": {"enum": list(PROPOSERS)},
+            "control": {"enum": list(CONTROLS)},
+            "name": _TEXT,
+            "budget": _COUNT,
+            "model": _TEXT,
+            "prompt": _TEXT,
+            **language,
+        },
+        "anyOf": [{"required": ["proposer"]}, {"required": ["control"]}],
+    }
+    properties = {
+        "name": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]*$"},
+        "benchmarks": _several({"enum": list(BENCHMARK_NAMES)}),
+        "arms": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": ["string", "object"], "if": {"type": "string"}, "then": named, "else": arm},
+        },
+        "budget": _COUNT,
+        "seeds": {
+            "type": ["integer", "array", "object"],
+            "if": {"type": "integer"},
+            "then": _COUNT,
+            "else": {"if": {"type": "array"}, "then": seeds, "else": counted},
+        },
+        "first": _TEXT,
+        "models": _several(_TEXT),
+        "prompts": _several(_TEXT),
+        "protocol": {"enum": list(PROTOCOLS)},
+        "fed_run": _SEED,
+        "source": {"enum": list(SOURCES)},
+        "reference": _TEXT,
+        **language,
+    }
+    required = ["name", "benchmarks", "arms", "budget", "seeds"]
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _several(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": 1, "uniqueItems": True}
+
+
+def _study(located: Located) -> Study:
+    data = located.data
+    lists = {key: tuple(data[key]) for key in ("models", "prompts") if key in data}
+    plain = {key: data[key] for key in ("first", "protocol", "fed_run", "source", "reference") if key in data}
+    given: dict[str, Any] = {**lists, **plain}
+    study = Study(
+        name=data["name"],
+        benchmarks=tuple(data["benchmarks"]),
+        arms=tuple(_arm(located, place) for place in range(len(data["arms"]))),
+        budget=data["budget"],
+        seeds=_seeds(data["seeds"]),
+        language={key: data[key] for key in LANGUAGE_SETTINGS if key in data},
+        **given,
+    )
+    _check_names(located, study)
+    _check_spaces(located, study)
+    return study
+
+
+def _seeds(given: Any) -> tuple[int, ...]:
+    if isinstance(given, dict):
+        return tuple(range(given["from"], given["from"] + given["count"]))
+    return tuple(range(given) if isinstance(given, int) else given)
+
+
+def _arm(located: Located, place: int) -> Arm:
+    """Return one arm: a name of a proposer or a control, or a mapping with the settings of its proposer."""
+    given = located.data["arms"][place]
+    given = {"control" if given in CONTROLS else "proposer": given} if isinstance(given, str) else dict(given)
+    proposer, own, budget = given.pop("proposer", "llm"), given.pop("name", None), given.pop("budget", None)
+    known = [name for name in proposer_settings(proposer) if name not in _NOT_IN_FILES]
+    for name in given:
+        if name not in known:
+            raise located.error(
+                ("arms", place, name),
+                f"{proposer} has no setting {name!r}; it has {', '.join(known) or 'none'} (beside name and budget)",
+            )
+    shown = own or " ".join([*([proposer] if proposer != "llm" else []), *filter(None, [given.get("control")])])
+    return Arm(shown or proposer, proposer, given, budget)
+
+
+def _check_names(located: Located, study: Study) -> None:
+    names = [arm.name for arm in study.arms]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            line = located.line(("arms", names.index(name)))
+            raise located.error(
+                ("arms", place), f"an arm called {name!r} stands on line {line} already; give one of them another name"
+            )
+    if study.reference is not None and study.reference not in names:
+        raise located.error(("reference",), f"no arm is called {study.reference!r}; the arms are {', '.join(names)}")
+
+
+def _check_spaces(located: Located, study: Study) -> None:
+    """Refuse what some benchmark of the study cannot do: a first design, a budget, a setting of an arm, a prompt."""
+    for benchmark in study.benchmarks:
+        space = load_space(_entry(benchmark).space)
+        _check_budgets(located, study, benchmark, space.size)
+        with located.at("first"):
+            first_architecture(study.first, space, 0)
+        for place, prompt in enumerate(study.prompts if any(arm.talks for arm in study.arms) else ()):
+            with located.at("prompts", place):
+                load_prompt(prompt, space)
+        for place, arm in enumerate(study.arms):
+            with located.at("arms", place):
+                for settings in study.variants(arm):
+                    _check_arm(arm, settings, space)
+
+
+def _check_arm(arm: Arm, settings: dict[str, Any], space: SearchSpace) -> None:
+    """Make what the arm would run; raises an error of this package where that cannot be."""
+    made = make_proposer(arm.proposer, space, **settings)
+    if arm.talks:
+        load_prompt(
+            made.settings["prompt"], space, history=made.settings["history"], control=made.settings.get("control")
+        )
+
+
+def _check_budgets(located: Located, study: Study, benchmark: str, size: int) -> None:
+    budgets = [(("budget",), study.budget), *((("arms", i), arm.budget) for i, arm in enumerate(study.arms))]
+    for path, budget in budgets:
+        if budget is not None and budget > size:
+            raise located.error(path, f"budget is {budget:,}, but {benchmark} has only {size:,} architectures")

@@ -1,0 +1,154 @@
+"""A study as plain values: what is compared, on what, and the runs that it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.proposers import TALKING
+
+if TYPE_CHECKING:
+    from genius_kit.spaces import Architecture, SearchSpace
+
+NO_FIRST, RANDOM_FIRST, LARGEST_FIRST = "none", "random", "largest"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to search, under the name that is shown: a proposer with its own settings, perhaps a smaller budget."""
+
+    name: str
+    proposer: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    budget: int | None = None
+
+    @property
+    def talks(self) -> bool:
+        """Whether the arm asks a language model."""
+        return self.proposer in TALKING
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run of a study as plain values that any process can take; `order` is its place in the plan.
+
+    `version` is the kit's version where it was planned: a worker with another one refuses it.
+    """
+
+    study: str
+    order: int
+    arm: str
+    benchmark: str
+    protocol: str
+    fed_run: int
+    source: str | None
+    proposer: str
+    settings: dict[str, Any]
+    budget: int
+    seed: int
+    first: str
+    version: str
+
+    @property
+    def talks(self) -> bool:
+        """Whether the run asks a language model."""
+        return self.proposer in TALKING
+
+    @property
+    def title(self) -> str:
+        """Say in words which run it is."""
+        told = [str(self.settings[key]) for key in ("model", "prompt") if key in self.settings]
+        return f"{self.arm} on {self.benchmark}, {', '.join([*told, f'seed {self.seed}'])}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study file says; `study_files.load_study` makes it, checked.
+
+    `models` and `prompts` multiply the arms that ask a model, `language` holds the settings that these share.
+    `first` is "none", "random", "largest" or a key; `reference` names the arm that the others are compared with.
+    """
+
+    name: str
+    benchmarks: tuple[str, ...]
+    arms: tuple[Arm, ...]
+    budget: int
+    seeds: tuple[int, ...]
+    first: str = NO_FIRST
+    models: tuple[str, ...] = ("offline",)
+    prompts: tuple[str, ...] = ("standard",)
+    protocol: str = "paper"
+    fed_run: int = 0
+    source: str | None = None
+    reference: str | None = None
+    language: dict[str, Any] = field(default_factory=dict)
+
+    def plan(self) -> tuple[Task, ...]:
+        """Return every run, always in the same order: seed by seed, so that a study cut short has its arms level."""
+        return tuple(self._tasks())
+
+    def variants(self, arm: Arm) -> list[dict[str, Any]]:
+        """Return the settings that an arm runs with: one set, or one a model and prompt where it asks a model."""
+        if not arm.talks:
+            return [arm.settings]
+        asked = product(self.models, self.prompts)
+        told = [{**self.language, "model": model, "prompt": prompt, **arm.settings} for model, prompt in asked]
+        return [settings for place, settings in enumerate(told) if settings not in told[:place]]
+
+    def _tasks(self) -> Iterator[Task]:
+        from genius_kit import __version__
+
+        runs = [
+            (benchmark, arm, settings)
+            for benchmark in self.benchmarks
+            for arm in self.arms
+            for settings in self.variants(arm)
+        ]
+        for order, (seed, (benchmark, arm, settings)) in enumerate(product(self.seeds, runs)):
+            yield Task(
+                study=self.name,
+                order=order,
+                arm=arm.name,
+                benchmark=benchmark,
+                protocol=self.protocol,
+                fed_run=self.fed_run,
+                source=self.source,
+                proposer=arm.proposer,
+                settings=dict(settings),
+                budget=min(arm.budget or self.budget, self.budget),
+                seed=seed,
+                first=self.first,
+                version=__version__,
+            )
+
+
+def first_architecture(first: str, space: SearchSpace, seed: int) -> Architecture | None:
+    """Return the architecture that a run with this seed begins at, the same one whatever searches; None for "none".
+
+    Raises InvalidArchitecture for a key that is not of the space.
+    """
+    if first == NO_FIRST:
+        return None
+    if first == LARGEST_FIRST:
+        return space.all_largest
+    if first == RANDOM_FIRST:
+        import numpy as np
+
+        return space.sample(np.random.default_rng([seed, 0]))  # searches draw from (seed, 1) on
+    return space.decode(first)
+
+
+def shard_of(plan: tuple[Task, ...], shard: str | None) -> tuple[Task, ...]:
+    """Return the part of a plan that "I/N" names: every N-th run from run I, counted from 0; all of it for None.
+
+    Raises InvalidParameter unless 0 <= I < N.
+    """
+    if shard is None:
+        return plan
+    index, slash, count = shard.partition("/")
+    if not slash or not (index.isdecimal() and count.isdecimal()) or int(index) >= int(count):
+        raise InvalidParameter(f"shard {shard!r} came; expected I/N with 0 <= I < N, such as 0/4 for the first of four")
+    return plan[int(index) :: int(count)]

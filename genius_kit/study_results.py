@@ -1,0 +1,243 @@
+"""What came of a study: one row a run, one row an arm, and the rank of the best so far by evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.catalogue import BENCHMARK_NAMES
+from genius_kit.errors import InvalidParameter
+from genius_kit.journal import Run, read_run
+from genius_kit.spaces import load_space
+from genius_kit.study_plans import Task
+from genius_kit.study_tasks import table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from genius_kit.statistics import RandomSearch
+    from genius_kit.tabular import TabularBenchmark
+
+GROUP = ["study", "benchmark", "arm", "model", "prompt"]
+RESULT_COLUMNS = (
+    *GROUP[:3], "proposer", "control", *GROUP[3:], "seed", "budget", "evaluations", "best_key", "best_feedback",
+    "rank_best", "rank_worst", "rank", "top_percent", "regret", "p_random", "model_proposals", "fallbacks",
+    "rejections", "calls", "input_tokens", "output_tokens", "cost", "seconds", "reason", "failure", "journal",
+)  # fmt: skip
+
+Source = str | Path | Iterable[Run | str | Path]
+
+
+def read_results(source: Source) -> pd.DataFrame:
+    """Return one row a run of a folder of journals (and its folders), of journals, or of runs in memory.
+
+    Ranks are by the feedback, judged on the benchmark's table: `rank` is the middle of `rank_best` to `rank_worst`,
+    `top_percent` is it in percent of the table, `regret` the percentage points below the optimum, `p_random` the exact
+    probability that random search with this budget does as well. `reason` is None for an unfinished run, and `failure`
+    then the last call's that failed. Sums are None where a part is unknown. Raises DataMissing without the table.
+    """
+    return _frame([_row(run) for run in _runs(source)])
+
+
+def results_of(tasks: Sequence[Task], paths: Sequence[Path]) -> pd.DataFrame:
+    """Return `read_results` of the runs that were begun, under the study and arm names that the tasks have now."""
+    return _frame(
+        [
+            {**_row(read_run(path)), "study": task.study, "arm": task.arm}
+            for task, path in zip(tasks, paths, strict=True)
+            if path.exists()
+        ]
+    )
+
+
+def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
+
+
+def _runs(source: Source) -> Iterable[Run]:
+    if isinstance(source, str | Path):
+        folder = Path(source)
+        if not folder.is_dir():
+            raise InvalidParameter(f"{source} is no folder; `genius-kit study` writes its journals to studies/NAME")
+        runs = [read_run(path) for path in sorted(folder.rglob("*.jsonl"))]
+        return sorted((run for run in runs if run.settings), key=_order)
+    return (run if isinstance(run, Run) else read_run(run) for run in source)
+
+
+def _order(run: Run) -> int:
+    return int(run.events[0].get("study", {}).get("order", 0))
+
+
+def _row(run: Run) -> dict[str, Any]:
+    kept, study = run.settings, run.events[0].get("study", {}) if run.events else {}
+    settings = kept.get("settings", {})
+    failed = run.of("call_failed")
+    return {
+        "study": study.get("name"),
+        "benchmark": kept.get("benchmark"),
+        "arm": study.get("arm", kept.get("proposer")),
+        "proposer": kept.get("proposer"),
+        **{key: settings.get(key) for key in ("control", "model", "prompt")},
+        "seed": kept.get("seed"),
+        "budget": kept.get("budget"),
+        **_best(run),
+        **_talk(run),
+        "reason": run.reason,
+        "failure": failed[-1]["message"] if failed and not run.finished else None,
+        "journal": None if run.path is None else str(run.path),
+    }
+
+
+def _best(run: Run) -> dict[str, Any]:
+    """Return the best design of a run, judged on the table; empty where nothing came to a result."""
+    evaluations = run.of("evaluation")
+    scored = [event for event in evaluations if event["feedback"] is not None]
+    if not scored:
+        return {"evaluations": len(evaluations)}
+    best = max(scored, key=lambda event: event["feedback"])
+    if run.settings["benchmark"] not in BENCHMARK_NAMES:  # nothing to be judged on
+        key = load_space(run.settings["space"]).key(best["architecture"])
+        return {"evaluations": len(evaluations), "best_key": key, "best_feedback": best["feedback"]}
+    benchmark = benchmark_of(run)
+    row = benchmark.space.index(best["architecture"])
+    ranks = [int(ends[row]) for ends in benchmark.ranks()]
+    rank, score = sum(ranks) / 2, float(benchmark.scores()[row])
+    return {
+        "evaluations": len(evaluations),
+        "best_key": benchmark.space.key(best["architecture"]),
+        "best_feedback": best["feedback"],
+        "rank_best": ranks[0],
+        "rank_worst": ranks[1],
+        "rank": rank,
+        "top_percent": 100 * rank / benchmark.space.size,
+        "regret": float(benchmark.scores().max()) - score,
+        "p_random": random_search(benchmark).p_value(score, run.settings["budget"]),
+    }
+
+
+def _talk(run: Run) -> dict[str, Any]:
+    origins = [event["origin"] for event in run.of("proposal")]
+    calls = run.of("call")
+    return {
+        "model_proposals": origins.count("model"),
+        "fallbacks": origins.count("fallback"),
+        "rejections": len(run.of("rejected")),
+        "calls": len(calls),
+        "input_tokens": _total([call["usage"]["input_tokens"] for call in calls]),
+        "output_tokens": _total([call["usage"]["output_tokens"] for call in calls]),
+        "cost": _total([call["cost"] for call in calls]),
+        "seconds": _total([event["seconds"] for event in [*calls, *run.of("evaluation")]]),
+    }
+
+
+def _total(values: Sequence[Any]) -> Any:
+    """Return the sum, None where any part is unknown."""
+    return None if not values or any(value is None for value in values) else sum(values)
+
+
+def benchmark_of(run: Run) -> TabularBenchmark:
+    """Return the table that a run searched, read once a process."""
+    kept = run.settings
+    source = "published" if str(kept["source"]).endswith(".json") else "embedded"
+    return table(kept["benchmark"], kept["protocol"], kept["fed_run"] or 0, source)
+
+
+def random_search(benchmark: TabularBenchmark) -> RandomSearch:
+    """Return random search on a table."""
+    from genius_kit.statistics import RandomSearch
+
+    return RandomSearch(benchmark.scores())
+
+
+def best_ranks(run: Run, ties: str = "mean") -> np.ndarray:
+    """Return the rank of the best design after each evaluation, shape (budget,), NaN before a result.
+
+    `ties` counts the "mean", the "best" or the "worst" end of the ranks of equal scores. A run that ended early keeps
+    its best.
+    """
+    import numpy as np
+
+    ranks = np.full(run.settings["budget"], np.nan)
+    evaluations = run.of("evaluation")
+    if not evaluations:
+        return ranks
+    benchmark = benchmark_of(run)
+    rows = [benchmark.space.index(event["architecture"]) for event in evaluations]
+    first, last = (ends[rows] for ends in benchmark.ranks())
+    ranked = {"mean": (first + last) / 2, "best": first, "worst": last}[ties]
+    scored = np.where([event["feedback"] is None for event in evaluations], np.inf, ranked)
+    best = np.minimum.accumulate(scored)
+    ranks[: len(best)] = best
+    ranks[len(best) :] = best[-1]
+    return np.where(np.isinf(ranks), np.nan, ranks)
+
+
+def curves(source: Source | pd.DataFrame, ties: str = "mean") -> pd.DataFrame:
+    """Return the mean rank of the best so far by evaluation, one row an evaluation of each group of finished runs.
+
+    Columns: those of `GROUP`, budget, n, evaluations (from 1), mean_rank, standard_error, low, high (95 % bootstrap
+    over runs, by percentiles). `source` is what `read_results` takes, or its frame, whose journals are then read again.
+    `ties` counts the "mean", the "best" or the "worst" end of the ranks of equal scores.
+    """
+    import numpy as np
+    import pandas as pd
+
+    frame = source if isinstance(source, pd.DataFrame) else read_results(source)
+    rows = []
+    for keys, group in groups(frame):
+        ranks = np.array([best_ranks(read_run(path), ties) for path in group["journal"]])
+        count, evaluations = ranks.shape
+        errors = ranks.std(axis=0, ddof=1) / count**0.5 if count > 1 else np.full(evaluations, np.nan)
+        band = zip(ranks.mean(axis=0), errors, *_band(ranks), strict=True)
+        for place, values in enumerate(band, start=1):
+            measures = dict(zip(("mean_rank", "standard_error", "low", "high"), values, strict=True))
+            rows.append({**keys, "n": count, "evaluations": place, **measures})
+    measured = ("n", "evaluations", "mean_rank", "standard_error", "low", "high")
+    return pd.DataFrame(rows, columns=[*GROUP, "budget", *measured])
+
+
+def _band(ranks: np.ndarray) -> np.ndarray:
+    """Return the low and high end of the mean of each column of `ranks` (runs, evaluations), resampling whole runs."""
+    import numpy as np
+
+    count = len(ranks)
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=2_000) / count
+    band: np.ndarray = np.quantile(drawn @ ranks, [0.025, 0.975], axis=0)
+    return band
+
+
+def groups(frame: pd.DataFrame) -> Iterable[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield the finished runs of each (study, benchmark, arm, model, prompt, budget), in the order they come.
+
+    Raises InvalidParameter where a seed is there twice: then the group is not one arm.
+    """
+    finished = frame[frame["reason"].notna() & frame["rank"].notna()]
+    for keys, group in finished.groupby([*GROUP, "budget"], sort=False, dropna=False):
+        named = {name: None if key != key else key for name, key in zip([*GROUP, "budget"], keys, strict=True)}
+        twice = group["seed"][group["seed"].duplicated()]
+        if len(twice):
+            same = group[group["seed"] == twice.iloc[0]]["journal"].tolist()
+            raise InvalidParameter(
+                f"{named['arm']} on {named['benchmark']} has seed {twice.iloc[0]} more than once, with other settings: "
+                f"{', '.join(map(str, same))}; move the runs of one of the settings to another folder"
+            )
+        yield named, group
+
+
+def summary(results: pd.DataFrame, reference: str | None = None) -> pd.DataFrame:
+    """Return one row an arm (study, benchmark, arm, model, prompt, budget) of what `read_results` gives.
+
+    Over the `n` finished runs: mean_rank with sd, standard_error and its 95 % interval low to high, mean top_percent
+    and regret; random_rank, what random search is expected to reach with the budget; worth_random and worth_gp, how
+    many evaluations random search and the study's gp arm need for the mean rank (None: more than they had).
+    `ratio` to `p_value` compare the ranks with those of the `reference` arm, seed by seed (the first plain llm arm
+    unless named; below 1 is better than it; only at the same budget). own_share is the share of evaluations that the
+    model itself proposed.
+    """
+    from genius_kit.study_summary import rows
+
+    return rows(list(groups(results)), reference)

@@ -1,0 +1,204 @@
+"""One run of a study, in any process: where its journal lies, how it is run, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from genius_kit.data import data_folder
+from genius_kit.errors import GeniusKitError, ModelError, VersionMismatch
+from genius_kit.journal import Event, Run, read_run
+from genius_kit.proposers import Proposer, make_proposer
+from genius_kit.search import describe, journal_name, search
+from genius_kit.spaces import load_space
+from genius_kit.study_plans import Task, first_architecture
+
+if TYPE_CHECKING:
+    from genius_kit.llm import ChatClient
+    from genius_kit.tabular import TabularBenchmark
+
+PATIENCE_SECONDS = 60.0
+"""How long a run waits for its journal: a worker that was killed frees it, one that is being stopped needs a moment."""
+
+
+class Flag(Protocol):
+    """What tells runs to stop: an Event of threading or of multiprocessing."""
+
+    def is_set(self) -> bool:
+        """Return whether to stop."""
+        ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """A task with the file of its journal; `batch` is how many runs go side by side."""
+
+    task: Task
+    path: str
+    batch: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run, as plain values: the middle of its best design's ranks among `rank_of`, or why it failed.
+
+    `failure` is None for a run that is finished, and "stopped" for one that was told to stop.
+    """
+
+    order: int
+    rank: float | None = None
+    rank_of: int | None = None
+    failure: str | None = None
+    is_model: bool = False
+
+
+class Stopped(Exception):
+    """Raised inside a run between two lines of its journal: the study is being stopped."""
+
+
+_inherited: list[Flag] = []  # the flag of this process, put here when it starts
+
+
+def inherit(flag: Flag) -> None:
+    """Let every run of this process stop at `flag`."""
+    _inherited.append(flag)
+
+
+def locate(tasks: Sequence[Task], output: str | Path) -> list[Path]:
+    """Return the journal of each task under `output`/study, named as `search_many` names it."""
+    known: dict[str, dict[str, Any]] = {}
+    paths = []
+    for task in tasks:
+        group = json.dumps([task.benchmark, task.source, task.proposer, task.settings, task.budget], sort_keys=True)
+        benchmark = benchmark_of(task)
+        if group not in known:
+            made = make_proposer(task.proposer, benchmark.space, **task.settings)
+            _load_prompt(made, benchmark)
+            known[group] = describe(benchmark, made, task.budget, 0)
+        first = first_architecture(task.first, benchmark.space, task.seed)
+        named = {**known[group], "seed": task.seed}
+        named |= {"first": benchmark.space.key(first)} if first is not None else {}
+        paths.append(Path(output) / task.study / journal_name(named))
+    return paths
+
+
+def pinned(task: Task) -> Task:
+    """Return the task with the source of its table named, so that every worker reads the same one."""
+    return replace(task, source="published" if benchmark_of(task).source.endswith(".json") else "embedded")
+
+
+def run_jobs(jobs: Sequence[Job], stop: Flag | None = None) -> list[Outcome]:
+    """Run some jobs one after the other; each has its outcome, whatever happens to the others."""
+    flag = stop or (_inherited[-1] if _inherited else threading.Event())
+    return [_run(job, flag) for job in jobs]
+
+
+def _run(job: Job, stop: Flag) -> Outcome:
+    try:
+        return outcome_of(job.task, _search(job, stop))
+    except Stopped:
+        return Outcome(job.task.order, failure="stopped")
+    except GeniusKitError as error:
+        return Outcome(job.task.order, failure=str(error), is_model=isinstance(error, ModelError))
+    except Exception as error:  # the others go on; what it was is told at the end
+        return Outcome(job.task.order, failure=f"{type(error).__name__}: {error}")
+
+
+def _search(job: Job, stop: Flag) -> Run:
+    from genius_kit import __version__
+
+    task, path = job.task, Path(job.path)
+    if task.version != __version__:
+        raise VersionMismatch(
+            f"planned by genius-kit {task.version}, but this worker has genius-kit {__version__}: "
+            "install the same version on every machine"
+        )
+    if path.exists() and (known := read_run(path)).finished:
+        return known
+
+    def watch(event: Event) -> None:
+        if stop.is_set():
+            raise Stopped
+
+    if stop.is_set():
+        raise Stopped
+    benchmark = benchmark_of(task)
+    return search(
+        benchmark,
+        _proposer(task, benchmark),
+        task.budget,
+        task.seed,
+        path,
+        on_event=watch,
+        progress=False,
+        first=first_architecture(task.first, benchmark.space, task.seed),
+        study={"name": task.study, "arm": task.arm, "order": task.order, "batch": job.batch},
+        patience=PATIENCE_SECONDS,
+    )
+
+
+def outcome_of(task: Task, run: Run) -> Outcome:
+    """Return the outcome of a finished run."""
+    scored = [event for event in run.of("evaluation") if event["feedback"] is not None]
+    rank = max(scored, key=lambda event: event["feedback"])["rank"] if scored else None
+    if rank is None:
+        return Outcome(task.order)
+    return Outcome(task.order, (rank["best"] + rank["worst"]) / 2, rank["of"])
+
+
+def benchmark_of(task: Task) -> TabularBenchmark:
+    """Return the benchmark of a task, read once a process."""
+    return table(task.benchmark, task.protocol, task.fed_run, task.source)
+
+
+def table(name: str, protocol: str, fed_run: int, source: str | None) -> TabularBenchmark:
+    """Return a tabular benchmark, read once a process and data folder."""
+    return _table(name, protocol, fed_run, source, data_folder())
+
+
+@lru_cache(maxsize=32)
+def _table(name: str, protocol: str, fed_run: int, source: str | None, folder: Path) -> TabularBenchmark:
+    from genius_kit.catalogue import load_tabular
+
+    return load_tabular(name, protocol, fed_run, source=source)
+
+
+def _proposer(task: Task, benchmark: TabularBenchmark) -> Proposer:
+    """Return the proposer of a task; the runs of one process that ask one model share a client, so its connections."""
+    if not task.talks:
+        return make_proposer(task.proposer, benchmark.space, **task.settings)
+    made = make_proposer(
+        task.proposer,
+        benchmark.space,
+        **task.settings,
+        client=_client(task.proposer, benchmark.space.name, json.dumps(task.settings, sort_keys=True)),
+    )
+    _load_prompt(made, benchmark)
+    return made
+
+
+def _load_prompt(proposer: Proposer, benchmark: TabularBenchmark) -> None:
+    if hasattr(proposer, "load_prompt"):
+        proposer.load_prompt(benchmark)  # an edited prompt is another run, with another file
+
+
+_MAKING = threading.Lock()
+
+
+def _client(proposer: str, space: str, settings: str) -> ChatClient:
+    reached = tuple(os.environ.get(name) for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"))
+    with _MAKING:
+        return _made_client(proposer, space, settings, reached)
+
+
+@lru_cache(maxsize=64)
+def _made_client(proposer: str, space: str, settings: str, reached: tuple[str | None, ...]) -> ChatClient:
+    made: Any = make_proposer(proposer, load_space(space), **json.loads(settings))
+    client: ChatClient = made.client
+    return client

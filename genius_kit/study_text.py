@@ -1,0 +1,199 @@
+"""YAML with line numbers: plain values, and the line that each of them stands on, for messages that point at it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import GeniusKitError, InvalidParameter
+
+if TYPE_CHECKING:
+    import jsonschema
+    import yaml
+
+Path = Sequence[str | int]
+
+_SECRET = re.compile(
+    r"(?i)(^|[_-])((api_?-?)?keys?|secrets?|passwords?|passwd|token|credentials?|bearer|authorization)$"
+)
+_KINDS = {
+    "object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number", "number": "a number",
+    "boolean": "true or false",
+}  # fmt: skip
+
+
+@dataclass
+class Located:
+    """The values of a YAML text; `error` makes the error that names the line of a value.
+
+    A path is the keys and indices that lead to a value: ("arms", 2, "budget").
+    """
+
+    data: Any
+    source: str
+    _node: yaml.Node | None
+    _overridden: tuple[str, ...] = ()
+
+    def override(self, values: Mapping[str, Any]) -> None:
+        """Put `values` in the place of what the text says under these keys."""
+        if isinstance(self.data, dict):
+            self.data.update(values)
+            self._overridden = tuple(values)
+
+    def line(self, path: Path) -> int:
+        """Return the line, from 1, of the value at `path`, or of the nearest one around it."""
+        return _mark_line(_find(self._node, list(path)))
+
+    def error(self, path: Path, message: str) -> InvalidParameter:
+        """Return the error that says where the value at `path` stands, and what is wrong with it."""
+        if path and path[0] in self._overridden:
+            return InvalidParameter(f"{self.source}, {path[0]} as given beside the file: {message}")
+        return InvalidParameter(f"{self.source}, line {self.line(path)}: {message}")
+
+    @contextmanager
+    def at(self, *path: str | int) -> Iterator[None]:
+        """Add the line of the value at `path` to the error that a wrong value raises inside."""
+        try:
+            yield
+        except (GeniusKitError, TypeError, ValueError) as error:
+            raise self.error(path, str(error)) from None
+
+    def check(self, schema: Mapping[str, Any]) -> None:
+        """Raise InvalidParameter for the first value, from the top, that is not what a JSON schema says."""
+        from jsonschema import Draft202012Validator
+
+        found = sorted(
+            Draft202012Validator(schema).iter_errors(self.data),
+            key=lambda error: (error.validator == "required", self.line(_place(error))),  # a misspelt key first
+        )
+        if found:
+            raise self.error(_place(found[0]), _in_words(found[0]))
+
+
+def read_yaml(text: str, source: str) -> Located:
+    """Return the values of a YAML text; `source` is what errors call it.
+
+    Raises InvalidParameter, with the line, for text that is not YAML or holds tags, a key that stands twice or is no
+    text, an alias, or a key that looks like a secret.
+    """
+    import yaml
+
+    loader = yaml.SafeLoader(text)  # plain values only: no tag makes it build an object
+    try:
+        node = loader.get_single_node()
+        located = Located(None, source, node)
+        if node is not None:
+            _check_keys(located, node, set())
+            located.data = loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InvalidParameter(f"{source}{line}: not plain YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InvalidParameter(f"{source}: not plain YAML: {' '.join(str(error).split())}") from None
+    finally:
+        loader.dispose()
+    return located
+
+
+def _check_keys(located: Located, node: yaml.Node, seen: set[int]) -> None:
+    import yaml
+
+    if id(node) in seen:
+        raise InvalidParameter(
+            f"{located.source}, line {_mark_line(node)}: anchors and aliases (&, *) are not read; write it out"
+        )
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _check_keys(located, item, seen)
+    elif isinstance(node, yaml.MappingNode):
+        first: dict[str, int] = {}
+        for key, value in node.value:
+            _check_key(located, key, first)
+            _check_keys(located, value, seen)
+
+
+def _check_key(located: Located, key: yaml.Node, first: dict[str, int]) -> None:
+    here = f"{located.source}, line {_mark_line(key)}"
+    if key.tag != "tag:yaml.org,2002:str":
+        raise InvalidParameter(
+            f"{here}: a key has to be plain text, {key.value!r} came; put it in quotes if it is text"
+        )
+    if key.value in first:
+        raise InvalidParameter(f"{here}: {key.value!r} stands on line {first[key.value]} already; each key comes once")
+    if _SECRET.search(key.value):
+        raise InvalidParameter(
+            f"{here}: {key.value!r} looks like a secret, and what a study says is saved with its runs: set the key in "
+            "the environment instead (OPENAI_API_KEY)"
+        )
+    first[key.value] = _mark_line(key)
+
+
+def _find(node: yaml.Node | None, path: list[str | int]) -> yaml.Node | None:
+    """Return the node at `path`: of a key of a mapping the key itself, so that its line is the one that shows it."""
+    import yaml
+
+    if not path or node is None:
+        return node
+    step, rest = path[0], path[1:]
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == step:
+                return _find(value, rest) if rest else key
+    elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return _find(node.value[step], rest)
+    return node
+
+
+def _mark_line(node: yaml.Node | None) -> int:
+    return 1 if node is None or node.start_mark is None else int(node.start_mark.line) + 1
+
+
+def _place(error: jsonschema.ValidationError) -> list[str | int]:
+    """Return the path of what is wrong: for a key that should not be there, the key."""
+    path = list(error.absolute_path)
+    if error.validator == "additionalProperties":
+        return [*path, _unknown(error)]
+    return path
+
+
+def _unknown(error: jsonschema.ValidationError) -> str:
+    return next(key for key in error.instance if key not in error.schema["properties"])
+
+
+def _in_words(error: jsonschema.ValidationError) -> str:
+    """Return what came and what was expected."""
+    name = ".".join(str(step) for step in error.absolute_path if isinstance(step, str)) or "the file"
+    value, wanted = error.instance, error.validator_value
+    came = f"{name} is {value!r:.100}"
+    if error.validator == "additionalProperties":
+        return f"unknown key {_unknown(error)!r}; the known ones are {', '.join(error.schema['properties'])}"
+    if error.validator == "required":
+        missing = [key for key in wanted if key not in value]
+        return f"{name} lacks {', '.join(missing)}; it needs {', '.join(wanted)}"
+    if error.validator == "anyOf":
+        needed = " or ".join(str(key) for one in wanted for key in one["required"])
+        return f"{came}; it needs {needed}"
+    if error.validator == "type":
+        kinds = [wanted] if isinstance(wanted, str) else wanted
+        hint = "; put a number in quotes to make it text" if "string" in kinds and _is_number(value) else ""
+        return f"{came}; expected {' or '.join(_KINDS[kind] for kind in kinds)}{hint}"
+    if error.validator == "enum":
+        return f"{came}; expected one of {', '.join(map(str, wanted))}"
+    if error.validator == "minimum":
+        return f"{came}; expected at least {wanted}"
+    if error.validator in ("minItems", "minLength"):
+        return f"{came}; expected at least one"
+    if error.validator == "uniqueItems":
+        return f"{came}; each entry comes once"
+    if error.validator == "pattern":
+        return f"{came}; expected text that matches {wanted}"
+    return f"{came}: {error.message}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,78 @@
+"""Figures of a study: what stands in them, drawn from frames."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from genius_kit.plots import BLUE, VERMILION
+from genius_kit.study_figures import arm_ranks, rank_curves
+
+
+def curves(benchmarks=("nas-bench-macro", "nas-bench-201-cifar10"), arms=("random", "gp")):
+    """A frame as `studies.curves` gives it: ranks that fall from 100 a step."""
+    rows = [
+        {
+            "benchmark": benchmark,
+            "arm": arm,
+            "n": 4,
+            "evaluation": i + 1,
+            "mean_rank": 100 - i,
+            "low": 90 - i,
+            "high": 110,
+        }
+        for benchmark in benchmarks
+        for arm in arms
+        for i in range(12)
+    ]
+    return pd.DataFrame(rows)
+
+
+def results():
+    """Three arms, five searches each."""
+    rows = [
+        {"arm": arm, "control": control, "rank": rank + shift}
+        for arm, control, shift in (("llm", None, 0), ("anonymous", "anonymous", 100), ("random", None, 500))
+        for rank in (1.5, 4.0, 9.0, 16.0, 30.0)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_each_benchmark_has_a_panel_and_each_arm_a_line():
+    """Titles are those of papers, ranks rise downwards on a log scale, n is said."""
+    figure = rank_curves(curves())
+    first, second = figure.axes[:2]
+    assert (first.get_title(), second.get_title()) == ("NAS-Bench-Macro", "NAS-Bench-201 CIFAR-10")
+    assert [line.get_label() for line in first.get_lines()] == ["random", "gp"]
+    assert list(first.get_lines()[0].get_ydata()) == [100 - i for i in range(12)]
+    assert first.yaxis_inverted()
+    assert first.get_yscale() == "log"
+    assert "n=4 searches" in figure.get_supxlabel()
+
+
+def test_panels_that_are_not_needed_stay_empty():
+    """Four benchmarks take two rows of three."""
+    names = ["nas-bench-macro", "channel-bench-resnet", "channel-bench-mobilenet", "nas-bench-201-cifar10"]
+    figure = rank_curves(curves(names))
+    assert [axes.axison for axes in figure.axes] == [True] * 4 + [False] * 2
+
+
+def test_every_search_is_a_dot_and_every_arm_a_mean():
+    """One row an arm, named with its n; the plain arm and the controls have colours of their own; 1 is at the right."""
+    figure = arm_ranks(results(), expected_random=595.0, reference="llm", title="a model")
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["llm (n=5)", "anonymous (n=5)", "random (n=5)"]
+    dots = [np.asarray(found.get_offsets()) for found in axes.collections]
+    assert [len(found) for found in dots] == [5, 5, 5]
+    means = [line for line in axes.get_lines() if line.get_marker() not in ("None", None, "")]
+    assert [line.get_xdata()[0] for line in means] == pytest.approx([12.1, 112.1, 512.1])
+    assert [line.get_color() for line in means[:2]] == [VERMILION, BLUE]
+    assert axes.get_xlim()[0] > axes.get_xlim()[1]
+    assert "a model" in axes.get_title(loc="left")
+
+
+def test_an_arm_without_a_rank_is_drawn_without_a_mean():
+    """A search that came to nothing leaves its row empty."""
+    frame = results()
+    frame.loc[frame["arm"] == "anonymous", "rank"] = np.nan
+    axes = arm_ranks(frame).axes[0]
+    assert [len(np.asarray(found.get_offsets())) for found in axes.collections] == [5, 0, 5]
