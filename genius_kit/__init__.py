@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from genius_kit.benchmarks import list_benchmarks, load_benchmark
     from genius_kit.costs import count_cost
     from genius_kit.datasets import load_dataset
+    from genius_kit.exports import to_optuna
     from genius_kit.journal import read_run
     from genius_kit.networks import build_network, load_weights
     from genius_kit.prompts import list_prompts, load_prompt
@@ -35,6 +36,7 @@ _HOMES = {
     "benchmarks": ("list_benchmarks", "load_benchmark"),
     "costs": ("count_cost",),
     "datasets": ("load_dataset",),
+    "exports": ("to_optuna",),
     "journal": ("read_run",),
     "networks": ("build_network", "load_weights"),
     "prompts": ("list_prompts", "load_prompt"),
@@ -85,6 +87,7 @@ __all__ = [
     "search",
     "search_many",
     "study_names",
+    "to_optuna",
     "train",
 ]
 

@@ -28,7 +28,7 @@ def small(**changes):
     study = Study(
         name="small",
         benchmarks=(TABLE,),
-        arms=(Arm("llm", "llm"), Arm("random", "random"), Arm("evolution", "evolution", {}, 12)),
+        arms=(Arm("llm", "llm"), Arm("random", "random"), Arm("evolution", "evolution", {}, 4)),
         budget=6,
         seeds=(0, 1, 2),
         source="embedded",
@@ -51,7 +51,7 @@ def test_the_plan_has_every_run_once_and_keeps_its_order():
 
 def test_an_arm_has_its_own_budget():
     """The budget of the study is for the arms that name none."""
-    assert {task.arm: task.budget for task in small().plan()} == {"llm": 6, "random": 6, "evolution": 12}
+    assert {task.arm: task.budget for task in small().plan()} == {"llm": 6, "random": 6, "evolution": 4}
 
 
 def test_an_arm_with_its_own_model_is_not_multiplied():
@@ -359,7 +359,8 @@ def test_results_judge_the_best_design_on_the_table(no_data, tmp_path):
 
 def test_the_summary_is_of_the_runs(no_data, tmp_path):
     """Mean, spread and interval of the ranks; the model's own share; each arm paired with the plain model arm."""
-    study = small(arms=(*small().arms, Arm("gp", "gp", {}, 20)), seeds=tuple(range(6)))
+    arms = (Arm("llm", "llm", {}, 6), Arm("random", "random", {}, 6), Arm("evolution", "evolution"), Arm("gp", "gp"))
+    study = small(arms=arms, budget=20, seeds=tuple(range(6)))
     frame = studies.run_study(study, tmp_path, workers=2, progress=False)
     table = studies.summary(frame).set_index("arm")
     ranks = frame[frame["arm"] == "random"]["rank"].to_numpy(dtype=float)
@@ -401,7 +402,7 @@ def test_curves_follow_the_best_so_far(no_data, tmp_path):
     frame = studies.run_study(small(), tmp_path, workers=2, progress=False)
     curves = studies.curves(tmp_path)
     evolution = curves[curves["arm"] == "evolution"]
-    assert evolution["evaluations"].tolist() == list(range(1, 13))
+    assert evolution["evaluations"].tolist() == list(range(1, 5))
     assert (evolution["mean_rank"].diff().dropna() <= 0).all()
     assert evolution["mean_rank"].iloc[-1] == pytest.approx(frame[frame["arm"] == "evolution"]["rank"].mean())
     assert (evolution["low"] <= evolution["mean_rank"]).all()
