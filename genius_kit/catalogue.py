@@ -118,6 +118,11 @@ def list_tabular() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def space_name(name: str) -> str:
+    """Return the name of the space that a table lists; raises UnknownName."""
+    return _entry(name).space
+
+
 def title_of(name: str) -> str:
     """Return a table's name as papers write it, the name itself for any other benchmark."""
     return _ENTRIES[name].title if name in _ENTRIES else name

@@ -225,8 +225,8 @@ def _connect(address: str) -> Client:
         raise InvalidParameter("dask is not installed: pip install 'genius-kit[dask]'") from None
     try:
         _knock(address)
-        return Client(address, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError, OverflowError) as error:
+        return _within(2 * CONNECT_SECONDS, lambda: Client(address, timeout=CONNECT_SECONDS))
+    except (OSError, TimeoutError, ValueError, OverflowError) as error:
         raise InvalidParameter(
             f"no Dask scheduler answers at {address!r} ({type(error).__name__}); start one with `dask scheduler`, "
             "workers with `dask worker ADDRESS`, and give the address that it prints, such as tcp://10.0.0.1:8786"
@@ -239,6 +239,20 @@ def _knock(address: str) -> None:
 
     with socket.create_connection(get_address_host_port(address), CONNECT_SECONDS):
         pass
+
+
+def _within(seconds: float, make: Callable[[], Client]) -> Client:
+    """Return what `make` returns; raises TimeoutError when it takes longer, as where a port is open but silent."""
+    made: Future[Client] = Future()
+
+    def call() -> None:
+        try:
+            made.set_result(make())
+        except Exception as error:
+            made.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return made.result(timeout=seconds)
 
 
 def _check_workers(client: Client, address: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from genius_kit.catalogue import BENCHMARK_NAMES, PROTOCOLS, SOURCES, _entry
+from genius_kit.catalogue import BENCHMARK_NAMES, PROTOCOLS, SOURCES, space_name
 from genius_kit.controls import CONTROLS
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.prompts import load_prompt
@@ -29,7 +30,8 @@ _SEED = {"type": "integer", "minimum": 0}
 def load_study(name_or_path: str | Path, **overrides: Any) -> Study:
     """Return the study of a file, or the shipped one of that name (`study_names`).
 
-    `overrides` replace what the file says, key by key: `load_study("optimisers", seeds=5, budget=20)`.
+    `overrides` replace what the file says, key by key: `load_study("optimisers", seeds=5, budget=20)`; a budget is
+    then the most that any arm has, those with a budget of their own included.
     Raises UnknownName for no such study, InvalidParameter for what a study cannot be; the message names the line.
     """
     path = _find(name_or_path)
@@ -40,7 +42,8 @@ def load_study(name_or_path: str | Path, **overrides: Any) -> Study:
     located = read_yaml(text, str(name_or_path))
     located.override({key: value for key, value in overrides.items() if value is not None})
     located.check(_schema())
-    return _study(located)
+    study = _study(located)
+    return study if overrides.get("budget") is None else _capped(study)
 
 
 def study_names() -> list[str]:
@@ -145,6 +148,12 @@ def _study(located: Located) -> Study:
     return study
 
 
+def _capped(study: Study) -> Study:
+    """Return the study with no arm's own budget above that of the study."""
+    arms = (replace(arm, budget=None if (arm.budget or 0) > study.budget else arm.budget) for arm in study.arms)
+    return replace(study, arms=tuple(arms))
+
+
 def _seeds(given: Any) -> tuple[int, ...]:
     if isinstance(given, dict):
         return tuple(range(given["from"], given["from"] + given["count"]))
@@ -182,7 +191,7 @@ def _check_names(located: Located, study: Study) -> None:
 def _check_spaces(located: Located, study: Study) -> None:
     """Refuse what some benchmark of the study cannot do: a first design, a budget, a setting of an arm, a prompt."""
     for benchmark in study.benchmarks:
-        space = load_space(_entry(benchmark).space)
+        space = load_space(space_name(benchmark))
         _check_budgets(located, study, benchmark, space.size)
         with located.at("first"):
             first_architecture(study.first, space, 0)

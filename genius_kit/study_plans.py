@@ -18,7 +18,7 @@ NO_FIRST, RANDOM_FIRST, LARGEST_FIRST = "none", "random", "largest"
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to search, under the name that is shown: a proposer with its own settings, perhaps a smaller budget."""
+    """One way to search, under the name that is shown: a proposer with its own settings, perhaps its own budget."""
 
     name: str
     proposer: str
@@ -118,7 +118,7 @@ class Study:
                 source=self.source,
                 proposer=arm.proposer,
                 settings=dict(settings),
-                budget=min(arm.budget or self.budget, self.budget),
+                budget=arm.budget or self.budget,
                 seed=seed,
                 first=self.first,
                 version=__version__,

@@ -1,5 +1,6 @@
 """Studies on a Dask cluster: a real scheduler and real workers, each a process of its own."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -128,6 +129,15 @@ def test_an_address_that_does_not_answer_is_told(address, monkeypatch):
     monkeypatch.setattr("genius_kit.executors.CONNECT_SECONDS", 1)
     with pytest.raises(InvalidParameter, match=f"'{address}'.*dask scheduler"), dask_executor(address):
         pass
+
+
+def test_a_port_that_is_open_and_silent_is_told(monkeypatch):
+    """What accepts the connection and never answers is no scheduler."""
+    monkeypatch.setattr("genius_kit.executors.CONNECT_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        address = f"tcp://127.0.0.1:{deaf.getsockname()[1]}"
+        with pytest.raises(InvalidParameter, match="no Dask scheduler answers"), dask_executor(address):
+            pass
 
 
 def test_dask_is_an_extra(monkeypatch):

@@ -191,3 +191,14 @@ def test_no_regret_by_a_score_that_was_not_recorded(no_data: Path) -> None:
     assert regret(benchmark, (3,) * 6) > 0
     with pytest.raises(InvalidParameter, match="speed"):
         regret(benchmark, (3,) * 6, "speed")
+
+
+def test_large_budgets_agree_with_the_product() -> None:
+    """The two ways to a probability agree to nine digits where both can be taken."""
+    scores = np.random.default_rng(0).integers(0, 400, size=3000).astype(float)
+    search, rows = RandomSearch(scores), np.array([0, 5, 100, 199, 200, 201, 1500, 2999, 3000])
+    product = np.ones(rows.shape)
+    for drawn in range(200):
+        product *= np.maximum(rows - drawn, 0) / (scores.size - drawn)
+    np.testing.assert_allclose(search._by_gamma(rows, 200), product, rtol=1e-9, atol=1e-300)
+    assert search.expected_best_rank(scores.size) == search.expected_best_rank(scores.size, "mean") >= 1

@@ -173,3 +173,18 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 def test_no_key_is_a_secret_only_for_counting_tokens(write):
     """max_tokens is a setting, not a secret."""
     assert load_study(write(replaced("seeds: 3", "seeds: 3\nmax_tokens: 300"))).language == {"max_tokens": 300}
+
+
+def test_a_budget_given_beside_the_file_caps_every_arm(write):
+    """An arm with a larger budget of its own gets that of the study, one with a smaller keeps it."""
+    study = load_study(
+        write(
+            GOOD.replace("  - llm\n", "  - llm\n  - {proposer: gp, budget: 50}\n  - {proposer: linear, budget: 3}\n")
+        ),
+        budget=8,
+    )
+    assert {task.arm: task.budget for task in study.plan() if task.arm in ("llm", "gp", "linear")} == {
+        "llm": 8,
+        "gp": 8,
+        "linear": 3,
+    }
