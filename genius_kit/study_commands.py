@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genius_kit.errors import InvalidParameter, StudyFailed
+from genius_kit.journal import read_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,12 +95,27 @@ def _report(loaded: Study, output: Path) -> None:
             frame.to_csv(scratch, index=False)
             scratch.replace(folder / f"{name}.csv")
     _print_summary(told)
+    _print_limits(found)
     print(f"{len(found)} runs, {folder / 'results.csv'}; {folder / 'summary.csv'}")
 
 
 def _print_summary(told: pd.DataFrame) -> None:
     columns = [name for name in (*SHOWN, *COMPARED) if told[name].notna().any()]
     print(told[columns].to_string(index=False, na_rep="-", float_format=_short))
+
+
+def _print_limits(found: pd.DataFrame) -> None:
+    """Print what each table's noise leaves undecided, and the verdict on each model that ran beside its controls."""
+    from genius_kit.noise import describe
+    from genius_kit.study_results import benchmark_of
+    from genius_kit.verdicts import each_verdict
+
+    print()
+    for journal in found.drop_duplicates("benchmark")["journal"]:
+        print(describe(benchmark_of(read_run(journal))))
+    for one in each_verdict(found):
+        print(f"\n{one.sentence}")
+    print()
 
 
 def _short(value: float) -> str:

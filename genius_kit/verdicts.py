@@ -244,3 +244,16 @@ def _rank(value: float) -> str:
 
 def _ratio(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def each_verdict(results: pd.DataFrame) -> list[Verdict]:
+    """Return one verdict for each benchmark, model and prompt of a study that has the plain arm and a control of it."""
+    plain = results[(results["proposer"] == "llm") & results["control"].isna()]
+    found = []
+    for (benchmark, model, prompt), own in plain.groupby(["benchmark", "model", "prompt"], sort=False):
+        others = results["model"].isna() | ((results["model"] == model) & (results["prompt"] == prompt))
+        rows = results[(results["benchmark"] == benchmark) & others]
+        arm = own["arm"].iloc[0]
+        if rows["control"].notna().any():
+            found.append(verdict(rows[(rows["budget"] == own["budget"].iloc[0])], plain=arm))
+    return found

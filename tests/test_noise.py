@@ -10,7 +10,7 @@ import pytest
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.catalogue import BENCHMARK_NAMES, load_runs
 from genius_kit.errors import DataMissing, InvalidParameter, UnknownName
-from genius_kit.noise import measure_noise, noise_floor, resolutions
+from genius_kit.noise import describe, measure_noise, noise_floor, resolutions
 from genius_kit.tabular import TabularBenchmark
 
 CORRELATIONS = {  # Spearman of two runs: over all designs, and in the top 1 %
@@ -153,3 +153,11 @@ def test_the_ranks_that_noise_leaves_undecided_are_counted(data_home, name):
     assert not floor.tell_apart(scores[0], scores[row["undecided"] - 1])
     assert floor.tell_apart(scores[0], scores[row["undecided"]])
     assert row["threshold"] == floor.threshold
+
+
+def test_the_noise_is_told_in_one_line(data_home):
+    """It says the threshold, what a score is the mean of, and the last undecided rank."""
+    (row,) = resolutions([load_benchmark("nas-bench-macro")]).to_dict("records")
+    line = describe(load_benchmark("nas-bench-macro"))
+    assert f"less than {row['threshold']:.2f} points" in line
+    assert f"3 trainings a score), ranks 1 to {row['undecided']}" in line
