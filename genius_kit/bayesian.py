@@ -24,6 +24,9 @@ INITIAL = 5
 """Random architectures evaluated before the first model is fitted."""
 CANDIDATES = 2_000
 """Candidates where the space is too large to list: half of them changes of the best, half random draws."""
+BOLDNESS = 2.0
+WIDE_CLIP = 3.0
+"""Interquartile ranges beyond which the baselines' targets are clipped."""
 PARENTS = 10
 """Best architectures that are changed for candidates."""
 
@@ -104,7 +107,11 @@ class SurrogateProposer(ABC):
 
 
 class GaussianProcessProposer(SurrogateProposer):
-    """Gaussian process with the fixed `CountsKernel`, expected improvement; nothing is fitted."""
+    """Gaussian process with the fixed `CountsKernel`, expected improvement, every second step a bold one.
+
+    A bold step takes the deviation `BOLDNESS` times: without it some searches stay with the operations that their
+    first designs favoured. Nothing is fitted.
+    """
 
     name = "gp"
 
@@ -112,12 +119,13 @@ class GaussianProcessProposer(SurrogateProposer):
         self, designs: np.ndarray, feedback: np.ndarray, candidates: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
         """Return the expected improvement of each candidate over the best of the clipped, standardised feedback."""
-        from genius_kit.surrogates import CountsKernel, expected_improvement, gaussian_process, standardise
+        from genius_kit.surrogates import CLIP_IQR, CountsKernel, expected_improvement, gaussian_process, standardise
 
-        targets = standardise(feedback)
+        targets = standardise(feedback, CLIP_IQR)
         kernel = CountsKernel(len(self.space.options))
         mean, deviation = gaussian_process(kernel, designs, targets, candidates)
-        return expected_improvement(mean, deviation, float(targets.max()))
+        boldness = BOLDNESS if len(designs) % 2 == 0 else 1.0
+        return expected_improvement(mean, boldness * deviation, float(targets.max()))
 
 
 class HammingProcessProposer(SurrogateProposer):
@@ -140,7 +148,7 @@ class HammingProcessProposer(SurrogateProposer):
 
         from genius_kit.surrogates import expected_improvement, one_hot, standardise
 
-        targets, options = standardise(feedback), len(self.space.options)
+        targets, options = standardise(feedback, WIDE_CLIP), len(self.space.options)
         kernel = ConstantKernel(1.0, (0.1, 10.0)) * RBF(2.0, (0.5, 10.0)) + WhiteKernel(0.02, (1e-3, 0.5))
         process = GaussianProcessRegressor(kernel)
         with warnings.catch_warnings():
@@ -161,7 +169,7 @@ class LinearProposer(SurrogateProposer):
         """Return one draw of the linear model at each candidate."""
         from genius_kit.surrogates import standardise, thompson_linear
 
-        return thompson_linear(designs, standardise(feedback), candidates, len(self.space.options), rng)
+        return thompson_linear(designs, standardise(feedback, WIDE_CLIP), candidates, len(self.space.options), rng)
 
 
 def candidate_designs(situation: Situation) -> np.ndarray:

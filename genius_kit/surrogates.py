@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-NOISE = 0.02
+NOISE = 0.1
 """Variance of the noise on standardised targets."""
-CLIP_IQR = 3.0
+CLIP_IQR = 1.5
 """Targets farther than this many interquartile ranges from their median are brought back to there."""
 
 
@@ -31,33 +31,34 @@ def option_counts(designs: np.ndarray, options: int) -> np.ndarray:
     return np.eye(options)[designs].sum(axis=1)
 
 
-def standardise(feedback: np.ndarray, clip: bool = True) -> np.ndarray:
+def standardise(feedback: np.ndarray, clip: float) -> np.ndarray:
     """Return targets of mean 0 and standard deviation 1, outliers clipped first; zeros where all are equal.
 
-    A network that did not train scores far below the rest: unclipped it would flatten every other difference.
+    Outliers are what is more than `clip` interquartile ranges from the median, brought back to there: a network
+    that did not train scores far below the rest, and would flatten every other difference.
     """
     import numpy as np
 
-    if clip:
-        low, median, high = np.percentile(feedback, (25, 50, 75))
-        feedback = np.clip(feedback, median - CLIP_IQR * (high - low), median + CLIP_IQR * (high - low))
+    low, median, high = np.percentile(feedback, (25, 50, 75))
+    feedback = np.clip(feedback, median - clip * (high - low), median + clip * (high - low))
     spread = feedback.std()
     return (feedback - feedback.mean()) / spread if spread > 1e-12 else np.zeros(len(feedback))
 
 
 @dataclass(frozen=True)
 class CountsKernel:
-    """A fixed kernel that adds three views of a design: what it is made of, position by position, and how near.
+    """A fixed kernel that adds four views of a design; nothing is fitted.
 
-    counts x (option counts . option counts) / positions^2 + linear x matching positions / positions
-    + hamming x exp(-rate x differing positions). Nothing is fitted.
+    What it is made of, counts x (option counts . option counts) / positions^2; how alike two such lists are,
+    composition x exp(-squared distance of the option counts / 8); position by position, linear x matching positions /
+    positions; and how near, hamming x exp(-0.4 x differing positions).
     """
 
     options: int
     counts: float = 2.0
+    composition: float = 0.4
     linear: float = 0.5
     hamming: float = 0.5
-    rate: float = 0.4
 
     def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return the covariances of two sets of designs, (n, positions) and (m, positions), as (n, m)."""
@@ -65,14 +66,22 @@ class CountsKernel:
 
         positions = first.shape[1]
         matching = one_hot(first, self.options) @ one_hot(second, self.options).T
-        composition = option_counts(first, self.options) @ option_counts(second, self.options).T
-        near = np.exp(-self.rate * (positions - np.arange(positions + 1)))[matching.astype(np.intp)]
-        return self.counts * composition / positions**2 + self.linear * matching / positions + self.hamming * near
+        ours, theirs = option_counts(first, self.options), option_counts(second, self.options)
+        products = ours @ theirs.T
+        apart = (ours**2).sum(axis=1)[:, None] + (theirs**2).sum(axis=1) - 2 * products
+        near = np.exp(-0.4 * (positions - np.arange(positions + 1)))[matching.astype(np.intp)]
+        return (
+            self.counts * products / positions**2
+            + self.composition * np.exp(-apart / 8)
+            + self.linear * matching / positions
+            + self.hamming * near
+        )
 
     def variances(self, designs: np.ndarray) -> np.ndarray:
         """Return the prior variance of each design, shape (n,)."""
-        composition = (option_counts(designs, self.options) ** 2).sum(axis=1)
-        variances: np.ndarray = self.counts * composition / designs.shape[1] ** 2 + self.linear + self.hamming
+        products = (option_counts(designs, self.options) ** 2).sum(axis=1)
+        fixed = self.composition + self.linear + self.hamming
+        variances: np.ndarray = self.counts * products / designs.shape[1] ** 2 + fixed
         return variances
 
 

@@ -49,32 +49,33 @@ class FailingToy(ToyBenchmark):
 @given(st.lists(st.tuples(*[st.integers(0, 4)] * 6), min_size=2, max_size=12))
 @settings(deadline=None, max_examples=50)
 def test_the_kernel_is_what_its_docstring_says(designs):
-    """Each entry is the sum of the three views, it is symmetric, positive, and its diagonal is `variances`."""
+    """Each entry is the sum of the four views, it is symmetric, positive, and its diagonal is `variances`."""
     array = np.array(designs)
     kernel = CountsKernel(5)
     covariances = kernel(array, array)
     for i, j in itertools.product(range(len(designs)), repeat=2):
         counts = sum(designs[i].count(option) * designs[j].count(option) for option in range(5))
         matching = sum(a == b for a, b in zip(designs[i], designs[j], strict=True))
-        expected = 2 * counts / 36 + 0.5 * matching / 6 + 0.5 * np.exp(-0.4 * (6 - matching))
+        apart = sum((designs[i].count(option) - designs[j].count(option)) ** 2 for option in range(5))
+        expected = 2 * counts / 36 + 0.4 * np.exp(-apart / 8) + 0.5 * matching / 6 + 0.5 * np.exp(-0.4 * (6 - matching))
         assert covariances[i, j] == pytest.approx(expected)
     np.testing.assert_allclose(np.diag(covariances), kernel.variances(array))
     assert np.linalg.eigvalsh(covariances).min() > -1e-9
 
 
 def test_the_process_interpolates_and_falls_back_to_its_prior():
-    """With little noise the mean at a measured design is its target and the deviation small; far away, the prior's."""
+    """With little noise the mean at a measured design is its target; far away it is the prior's but for the kernel."""
     rng = np.random.default_rng(0)
     designs = rng.integers(0, 5, size=(8, 6))
     targets = rng.normal(size=8)
-    kernel = CountsKernel(5, counts=0, linear=0, hamming=1, rate=5.0)
+    kernel = CountsKernel(5, counts=0, composition=0, linear=0, hamming=1)
     mean, deviation = gaussian_process(kernel, designs, targets, designs, noise=1e-8)
     np.testing.assert_allclose(mean, targets, atol=1e-5)
     assert deviation.max() < 1e-3
     far = (designs[:1] + 1) % 5
     mean, deviation = gaussian_process(kernel, designs[:1], targets[:1], far, noise=1e-8)
-    assert abs(mean[0]) < 1e-6
-    assert deviation[0] == pytest.approx(1)
+    assert mean[0] == pytest.approx(np.exp(-2.4) * targets[0])  # six positions apart
+    assert deviation[0] == pytest.approx((1 - np.exp(-4.8)) ** 0.5)
 
 
 def test_expected_improvement_is_the_mean_of_what_exceeds_the_best():
@@ -85,11 +86,13 @@ def test_expected_improvement_is_the_mean_of_what_exceeds_the_best():
 
 
 def test_a_network_that_did_not_train_does_not_flatten_the_rest():
-    """An outlier is brought to three interquartile ranges; equal targets become zeros."""
-    targets = standardise(np.array([10.0, 90.0, 90.5, 91.0, 91.5]))
+    """An outlier is brought to `clip` interquartile ranges; equal targets become zeros."""
+    targets = standardise(np.array([10.0, 90.0, 90.5, 91.0, 91.5]), clip=3.0)
     assert np.ptp(targets[1:]) > 1
-    assert list(standardise(np.array([3.0, 3.0]))) == [0, 0]
-    assert standardise(np.array([90.0, 91.0, 93.0])).std() == pytest.approx(1)
+    clipped = standardise(np.array([10.0, 90.0, 90.5, 91.0, 91.5]), clip=1.5)
+    assert (clipped[2] - clipped[0]) / (clipped[3] - clipped[1]) == pytest.approx(1.5)  # from the median, in ranges
+    assert list(standardise(np.array([3.0, 3.0]), clip=3.0)) == [0, 0]
+    assert standardise(np.array([90.0, 91.0, 93.0]), clip=3.0).std() == pytest.approx(1)
 
 
 def test_the_linear_draws_have_the_posterior_s_mean_and_spread():
