@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from genius_kit.comparisons import LEAST_PAIRS, pairs_needed
 from genius_kit.contrasts import LEVEL, MARGIN, Contrast, contrasts, own_share
 from genius_kit.errors import InvalidParameter
+from genius_kit.noise import QUANTILE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 SEARCHES, RECITES, LEANING = "searches", "recites", "searches and leans on the labels"
 NEITHER, NOT_ENOUGH, CANNOT_TELL = "does neither", "not enough runs", "cannot tell"
 KINDS = (SEARCHES, RECITES, LEANING, NEITHER, NOT_ENOUGH, CANNOT_TELL)
+
+DECISIVE = 2.5
+"""Standard errors that are significant in two to four tests corrected by Holm's rule (p = 0.0125)."""
 
 _CLAIMS = {
     SEARCHES: "it uses its results and does not need the labels",
@@ -144,17 +148,25 @@ def _kind(feedback: Contrast, labels: list[Contrast], random: list[Contrast]) ->
 
 
 def _open(contrast: Contrast) -> str:
-    """Return in words that the contrast decides nothing, and about how many pairs would.
-
-    An interval narrower than a factor of MARGIN cannot hold both 1 and MARGIN; its width shrinks with the root of n.
-    """
-    width = math.log(contrast.high / max(contrast.low, 1e-9)) / math.log(MARGIN)
-    pairs = max(contrast.n + 1, math.ceil(contrast.n * width**2))
+    """Return in words that the contrast decides nothing, and about how many pairs would."""
     return (
         f"whether {_QUESTIONS[contrast.question]} is open, as p = {contrast.p_corrected:.2g} and a ratio of "
-        f"{_interval(contrast)} show neither a difference nor that it is below {MARGIN:g} (about {pairs:,} pairs may "
-        "settle it)"
+        f"{_interval(contrast)} show neither a difference nor that it is below {MARGIN:g} (about "
+        f"{_pairs_to_settle(contrast):,} pairs may settle it)"
     )
+
+
+def _pairs_to_settle(contrast: Contrast) -> int:
+    """Return about how many pairs would decide, if the ratio stayed what it is and its interval shrank with root n.
+
+    Either the ratio is then significant (`DECISIVE` standard errors above 1), or the interval is too narrow to hold
+    both 1 and MARGIN; the fewer of the two.
+    """
+    width = math.log(contrast.high / max(contrast.low, 1e-9))
+    narrow = contrast.n * (width / math.log(MARGIN)) ** 2
+    effect, error = math.log(contrast.ratio), width / (2 * QUANTILE)
+    clear = contrast.n * (DECISIVE * error / effect) ** 2 if effect > 0 else math.inf
+    return max(contrast.n + 1, math.ceil(min(narrow, clear)))
 
 
 def _numbers(deciding: list[Contrast], expected: str) -> str:

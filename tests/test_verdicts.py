@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from genius_kit.benchmarks import load_benchmark
-from genius_kit.contrasts import MARGIN, contrasts
+from genius_kit.contrasts import MARGIN, Contrast, contrasts
 from genius_kit.errors import InvalidParameter
-from genius_kit.verdicts import KINDS, verdict
+from genius_kit.verdicts import KINDS, _pairs_to_settle, verdict
 
 SIZE = 6561
 SEEDS = 40
@@ -317,3 +317,16 @@ def test_nothing_is_nan_in_a_sentence_with_only_failed_searches() -> None:
     assert found.kind == "not enough runs"
     assert "0 pairs" in found.sentence
     assert "nan" not in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "pairs"), [(6.0, 2.2, 16.4, 9), (1.1, 0.5, 2.4, 41), (0.9, 0.5, 2.4, 41)]
+)
+def test_the_pairs_that_may_settle_it_are_the_fewer_of_two_counts(
+    ratio: float, low: float, high: float, pairs: int
+) -> None:
+    """A large effect needs only to become significant, a small one an interval narrower than the margin."""
+    contrast = Contrast(
+        "feedback", "shuffled-feedback", "shuffled-feedback", 8, 0, 9.0, False, 9.0, ratio, low, high, 0.1
+    )
+    assert _pairs_to_settle(contrast) == pairs
