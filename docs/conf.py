@@ -1,0 +1,33 @@
+"""Sphinx: pages from docs/, docstrings and notebooks; warnings are errors in .ci/run."""
+
+import shutil
+from pathlib import Path
+
+import genius_kit
+
+project = "genius_kit"
+author = "the genius_kit authors"
+release = genius_kit.__version__
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+html_theme = "furo"
+html_title = "genius_kit"
+exclude_patterns = ["_build"]
+nb_execution_mode = "off"
+myst_heading_anchors = 3
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+suppress_warnings = ["myst.header"]  # notebooks use a heading level for each benchmark
+
+
+def copy_notebooks(app):
+    """Put the notebooks beside the pages: executed ones where a report has made them, else as they are committed."""
+    root, target = Path(app.srcdir).parent, Path(app.srcdir) / "notebooks"
+    target.mkdir(exist_ok=True)
+    for source in sorted((root / "notebooks").glob("*.ipynb")):
+        executed = root / "reports" / "notebooks" / source.name
+        shutil.copyfile(executed if executed.is_file() else source, target / source.name)
+
+
+def setup(app):
+    """Copy the notebooks before anything is read."""
+    app.connect("builder-inited", copy_notebooks)
