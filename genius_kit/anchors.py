@@ -21,14 +21,14 @@ so that it is taken as anchor / sqrt(ANCHOR_SEEDS)."""
 
 
 def read_anchors() -> pd.DataFrame:
-    """Return the anchors, one row each: arm, benchmark, evaluation, anchor (mean best end of the rank's tie range)."""
+    """Return the anchors, one row each: arm, benchmark, evaluations, anchor (mean best end of the rank's tie range)."""
     import pandas as pd
 
     kept = json.loads((files("genius_kit") / "anchors.json").read_text(encoding="utf-8"))
     rows = [
-        {"arm": arm, "benchmark": benchmark, "evaluation": int(evaluation), "anchor": rank}
+        {"arm": arm, "benchmark": benchmark, "evaluations": int(evaluations), "anchor": rank}
         for arm, budgets in kept["mean_rank"].items()
-        for evaluation, ranks in budgets.items()
+        for evaluations, ranks in budgets.items()
         for benchmark, rank in zip(kept["benchmarks"], ranks, strict=True)
     ]
     return pd.DataFrame(rows)
@@ -38,14 +38,14 @@ def compare_with_anchors(curves: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each arm, benchmark and number of evaluations that an anchor is known for.
 
     `curves` is what `studies.curves` returns with ties counted at their best end. Columns: arm, benchmark,
-    evaluation, n, mean_rank, standard_error, anchor, excess: how far ours is above the anchor, in standard errors of
+    evaluations, n, mean_rank, standard_error, anchor, excess: how far ours is above the anchor, in standard errors of
     the difference (below 2: at least as good, as far as can be told) and within, whether it is.
     """
-    merged = read_anchors().merge(curves, on=["arm", "benchmark", "evaluation"], how="inner")
+    merged = read_anchors().merge(curves, on=["arm", "benchmark", "evaluations"], how="inner")
     both = (merged["standard_error"] ** 2 + (merged["anchor"] / ANCHOR_SEEDS**0.5) ** 2) ** 0.5
     merged["excess"] = (merged["mean_rank"] - merged["anchor"]) / both
     merged["within"] = merged["excess"] <= 2
-    return merged[["arm", "benchmark", "evaluation", "n", "mean_rank", "standard_error", "anchor", "excess", "within"]]
+    return merged[["arm", "benchmark", "evaluations", "n", "mean_rank", "standard_error", "anchor", "excess", "within"]]
 
 
 def main() -> None:

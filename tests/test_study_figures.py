@@ -15,7 +15,7 @@ def curves(benchmarks=("nas-bench-macro", "nas-bench-201-cifar10"), arms=("rando
             "benchmark": benchmark,
             "arm": arm,
             "n": 4,
-            "evaluation": i + 1,
+            "evaluations": i + 1,
             "mean_rank": 100 - i,
             "low": 90 - i,
             "high": 110,
