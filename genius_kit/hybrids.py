@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.evolution import POPULATION, choose_parent
+from genius_kit.evolution import choose_parent
 from genius_kit.holes import fill, read_template
 from genius_kit.language import LanguageModelProposer
 from genius_kit.prompts import TemplatePrompt
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MODEL_PROPOSALS = 5
 PROPOSALS = 3
+MUTATION_POPULATION = 4
+"""Smaller than that of evolution: its first designs are random, and the model is not asked for them."""
 
 Class = TypeVar("Class", bound=type)
 
@@ -82,7 +84,7 @@ class ModelMutationProposer(LanguageModelProposer):
     name = "llm-mutation"
 
     def __init__(
-        self, space: SearchSpace, *, population: int = POPULATION, sample: int | None = None, **settings: Any
+        self, space: SearchSpace, *, population: int = MUTATION_POPULATION, sample: int | None = None, **settings: Any
     ) -> None:
         super().__init__(space, **settings)
         if self.settings["prompt"] == "published":
