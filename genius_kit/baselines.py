@@ -54,7 +54,7 @@ class CoordinateDescentProposer:
     space: SearchSpace
     name: str = "coordinate-descent"
     settings: dict[str, Any] = field(default_factory=dict)
-    resolved: dict[str, Any] = field(default_factory=dict)
+    resolved: dict[str, Any] = field(default_factory=lambda: {"order": "each change once a pass"})
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Return the next untried change of the best architecture so far."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
@@ -29,6 +30,8 @@ BOLDNESS = 2.0
 LENGTH_SCALE = 10**0.5
 """Of the plain RBF: designs that differ at h positions have the covariance exp(-h / 10)."""
 HAMMING_NOISE = 0.02
+LINEAR_NOISE, LINEAR_PRIOR = 0.3, 0.3
+"""Variances on standardised targets: of the noise, and of each weight beforehand."""
 WIDE_CLIP = 3.0
 """Interquartile ranges beyond which the baselines' targets are clipped."""
 PARENTS = 10
@@ -52,7 +55,11 @@ class SurrogateProposer(ABC):
             raise InvalidParameter(f"initial is {initial}; a model needs at least one evaluation")
         self.space = space
         self.settings: dict[str, Any] = {"start": start, "initial": initial}
-        self.resolved: dict[str, Any] = {}
+        self.resolved: dict[str, Any] = self.constants()
+
+    @abstractmethod
+    def constants(self) -> dict[str, Any]:
+        """Return the constants of the model, for the record: a run made with others is another run."""
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Return the next design of the start, then the candidate that the model scores highest."""
@@ -119,6 +126,13 @@ class GaussianProcessProposer(SurrogateProposer):
 
     name = "gp"
 
+    def constants(self) -> dict[str, Any]:
+        """Return the weights of the kernel, the noise, the clipping and the boldness."""
+        from genius_kit.surrogates import CLIP_IQR, NOISE, CountsKernel
+
+        kernel = asdict(CountsKernel(len(self.space.options)))
+        return {"kernel": kernel, "noise": NOISE, "clip": CLIP_IQR, "boldness": BOLDNESS}
+
     def score(
         self, designs: np.ndarray, feedback: np.ndarray, candidates: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
@@ -139,6 +153,10 @@ class HammingProcessProposer(SurrogateProposer):
     """
 
     name = "gp-hamming"
+
+    def constants(self) -> dict[str, Any]:
+        """Return the length scale, the noise and the clipping."""
+        return {"length_scale": LENGTH_SCALE, "noise": HAMMING_NOISE, "clip": WIDE_CLIP}
 
     def score(
         self, designs: np.ndarray, feedback: np.ndarray, candidates: np.ndarray, rng: np.random.Generator
@@ -161,13 +179,18 @@ class LinearProposer(SurrogateProposer):
 
     name = "linear"
 
+    def constants(self) -> dict[str, Any]:
+        """Return the variances of noise and weights, and the clipping."""
+        return {"noise": LINEAR_NOISE, "prior": LINEAR_PRIOR, "clip": WIDE_CLIP}
+
     def score(
         self, designs: np.ndarray, feedback: np.ndarray, candidates: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
         """Return one draw of the linear model at each candidate."""
         from genius_kit.surrogates import standardise, thompson_linear
 
-        return thompson_linear(designs, standardise(feedback, WIDE_CLIP), candidates, len(self.space.options), rng)
+        targets, options = standardise(feedback, WIDE_CLIP), len(self.space.options)
+        return thompson_linear(designs, targets, candidates, options, rng, noise=LINEAR_NOISE, prior=LINEAR_PRIOR)
 
 
 def candidate_designs(situation: Situation) -> np.ndarray:

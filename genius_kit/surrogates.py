@@ -120,8 +120,8 @@ def thompson_linear(
     options: int,
     rng: np.random.Generator,
     *,
-    noise: float = 0.3,
-    prior: float = 0.3,
+    noise: float,
+    prior: float,
 ) -> np.ndarray:
     """Return one draw from the posterior of a linear model of one-hot designs, at `candidates`, shape (m,).
 

@@ -11,7 +11,7 @@ from scipy import stats
 import genius_kit as gk
 from genius_kit.bayesian import candidate_designs
 from genius_kit.costs import MacsBound, count_cost, whole_millions
-from genius_kit.errors import InvalidParameter
+from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.records import Evaluation
 from genius_kit.surrogates import (
     CountsKernel,
@@ -188,3 +188,16 @@ def test_the_best_of_given_candidates_is_chosen():
     assert run.finished
     chosen = gk.make_proposer("gp", benchmark.space).choose(now, [(0,) * 8, (2,) * 8, (1,) * 8])
     assert chosen == (2,) * 8
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_constants_of_a_model_are_on_record(name, monkeypatch, tmp_path):
+    """A run that was made with other constants is not continued."""
+    path = tmp_path / "a.jsonl"
+    space = ToyBenchmark().space
+    run = gk.search(ToyBenchmark(), gk.make_proposer(name, space), 3, journal=path, progress=False)
+    assert run.settings["resolved"]["clip"] > 0
+    for constant in ("BOLDNESS", "LENGTH_SCALE", "LINEAR_PRIOR"):
+        monkeypatch.setattr(f"genius_kit.bayesian.{constant}", 7.0)
+    with pytest.raises(JournalError, match="resolved"):
+        gk.search(ToyBenchmark(), gk.make_proposer(name, space), 3, journal=path, progress=False)
