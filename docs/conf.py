@@ -24,7 +24,7 @@ def copy_notebooks(app):
     root, target = Path(app.srcdir).parent, Path(app.srcdir) / "notebooks"
     target.mkdir(exist_ok=True)
     for source in sorted((root / "notebooks").glob("*.ipynb")):
-        executed = root / "reports" / "notebooks" / source.name
+        executed = root / "reports" / source.name
         shutil.copyfile(executed if executed.is_file() else source, target / source.name)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -37,12 +36,12 @@ class Caller:
         journal: Journal,
         *,
         attempts_limit: int = ATTEMPTS_LIMIT,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self.client = client
         self._journal = journal
         self._attempts_limit = attempts_limit
-        self._sleep = sleep
+        self._sleep = sleep or journal.steering.sleep
         self._prices = load_prices()  # now, so that a broken price file costs no paid reply
 
     def ask(self, messages: Sequence[Message], iteration: int, seed: int | None = None) -> Reply:
@@ -76,9 +75,10 @@ class Caller:
         recorded = self._recorded(request)
         if recorded is not None:
             return _restore(recorded)
+        self._journal.steering.check(self._journal, iteration, between_steps=False)
         self._journal.record("intent", iteration=iteration, request=request)
         try:
-            reply = self.client.send(messages, seed)
+            reply = self._journal.steering.ask(self.client, messages, seed)
         except ModelError as error:
             self._journal.record(
                 "call_failed",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genius_kit import errors, study_commands, training_commands
+from genius_kit import errors, report_commands, study_commands, training_commands
 from genius_kit.controls import CONTROLS
 from genius_kit.proposers import PROPOSERS, TALKING
 
@@ -30,6 +30,8 @@ app.command()(training_commands.train)
 app.add_typer(training_commands.detect_app, name="detect")
 app.command()(study_commands.study)
 app.command()(study_commands.slurm)
+app.command()(report_commands.report)
+app.command(context_settings=report_commands.PASSED_ON)(report_commands.lab)
 
 _USAGE_ERRORS = (errors.DataMissing, errors.UnknownName, errors.InvalidParameter, errors.InvalidArchitecture)
 
@@ -140,25 +142,6 @@ def replay(
         columns={"macs": "macs_millions", "feedback": "accuracy"}
     )
     print(shown.to_string(index=False, na_rep="-"))
-
-
-@app.command()
-def report(
-    all_notebooks: Annotated[bool, typer.Option("--all", help="Fail when a notebook's data is not there.")] = False,
-    output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports"),
-    notebooks: Annotated[Path | None, typer.Option(help="Folder of the notebooks.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Notebooks side by side.")] = 2,
-) -> None:
-    """Execute every notebook whose data is there and write HTML pages with an index. Needs no key and no network."""
-    from genius_kit import reports
-
-    results = reports.report(notebooks or reports.notebook_folder(), output, workers=workers)
-    for result in results:
-        print(f"{result.name:28s} {result.status:8s} {result.detail}")
-    print(f"open {Path(output) / 'index.html'}")
-    statuses = {result.status for result in results}
-    if "failed" in statuses or (all_notebooks and "missing" in statuses):
-        raise typer.Exit(1 if "failed" in statuses else 2)
 
 
 @app.command()

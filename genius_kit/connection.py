@@ -17,6 +17,7 @@ from genius_kit.records import Message
 
 if TYPE_CHECKING:
     import asyncio
+    from concurrent.futures import Future
 
     import openai
 
@@ -43,6 +44,7 @@ class Connection:
         self._process: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: openai.AsyncOpenAI | None = None
+        self._under_way: dict[int, Future[Any]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self.url, "timeout": self.timeout, "shown_url": self.shown_url, "is_local": self.is_local}
@@ -90,11 +92,20 @@ class Connection:
         import asyncio
 
         future = asyncio.run_coroutine_threadsafe(work, self._running_loop())
+        self._under_way[threading.get_ident()] = future
         try:
             return future.result()
         except BaseException:  # Ctrl-C: the request is given up too
             future.cancel()
             raise
+        finally:
+            self._under_way.pop(threading.get_ident(), None)
+
+    def give_up(self, thread: int) -> None:
+        """Close the connection of the attempt that the thread of this number waits for; the others go on."""
+        future = self._under_way.get(thread)
+        if future is not None:
+            future.cancel()
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         import asyncio

@@ -11,7 +11,7 @@ import json
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import JournalError
+from genius_kit.steering import STEERING_EVENTS, Steering
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,14 +36,25 @@ class Journal:
     """
 
     def __init__(
-        self, path: str | Path | None, on_event: Callable[[Event], None] | None = None, patience: float = 0.0
+        self,
+        path: str | Path | None,
+        on_event: Callable[[Event], None] | None = None,
+        patience: float = 0.0,
+        *,
+        steering: Steering | None = None,
+        recorded: Iterable[Event] = (),
     ) -> None:
-        """`patience` is how many seconds to wait for a journal that another process has open."""
+        """`patience` is how many seconds to wait for a journal that another process has open.
+
+        `steering` is asked by the steps of the run; `recorded` are the events of before, where no file holds them.
+        """
         self._patience = patience
         self.path = Path(path) if path is not None else None
+        self.steering = steering or Steering()
         self.events: list[Event] = []
         self._on_event = on_event
-        self._pending: deque[Event] = deque()
+        self._pending: deque[Event] = deque(recorded)
+        self._budget: int | None = None
         self._file: Any = None
         self._lock: Any = None
 
@@ -70,14 +82,27 @@ class Journal:
 
     @property
     def replaying(self) -> bool:
-        """Whether events from before are still to be handed back."""
-        return bool(self._pending)
+        """Whether events from before are still to be handed back, those of a person's steering apart."""
+        return any(event["event"] not in STEERING_EVENTS for event in self._pending)
+
+    def next_is(self, *names: str) -> bool:
+        """Return whether the next recorded event is one of `names`; those of steering are passed over."""
+        self._pass_over()
+        return bool(self._pending) and self._pending[0]["event"] in names
 
     def take(self, *names: str) -> Event | None:
         """Hand back the next recorded event if it is one of `names`, else None."""
-        if self._pending and self._pending[0]["event"] in names:
-            return self._see(self._pending.popleft())
-        return None
+        return self._see(self._pending.popleft()) if self.next_is(*names) else None
+
+    def budget(self, initial: int) -> int:
+        """Return the budget at this point: `initial`, or what a person made of it."""
+        self._pass_over()
+        return initial if self._budget is None else self._budget
+
+    def _pass_over(self) -> None:
+        """Hand back the recorded events that no step waits for: a person's, written whenever they came."""
+        while self._pending and self._pending[0]["event"] in STEERING_EVENTS:
+            self._see(self._pending.popleft())
 
     def record(self, name: str, **fields: Any) -> Event:
         """Write one event, or hand back the recorded one in its place.
@@ -85,6 +110,7 @@ class Journal:
         Raises JournalError when the recorded event is of another kind or differs in a field: then the journal
         belongs to another run (other settings, other code, other replies).
         """
+        self._pass_over()
         if not self._pending:
             return self._append(name, fields)
         recorded = self._pending.popleft()
@@ -110,6 +136,8 @@ class Journal:
 
     def _see(self, event: Event) -> Event:
         self.events.append(event)
+        if event["event"] == "budget_raised":
+            self._budget = event["budget"]
         if self._on_event is not None:
             self._on_event(event)
         return event
@@ -205,8 +233,17 @@ class Run:
         return dict(self.events[0].get("run", {})) if self.events else {}
 
     @property
+    def budget(self) -> int | None:
+        """The number of evaluations that the run may make, as a person raised it last; None if not begun."""
+        raised = self.of("budget_raised")
+        return raised[-1]["budget"] if raised else self.settings.get("budget")
+
+    @property
     def finished(self) -> bool:
-        """Whether the run came to its end (its budget, or a declared or forced stop)."""
+        """Whether the run came to its end (its budget, or a declared or forced stop).
+
+        One that a person stopped has not, and a larger budget opens one that had; both resume.
+        """
         return bool(self.events) and self.events[-1]["event"] == "run_finished"
 
     @property
@@ -236,8 +273,11 @@ class Run:
         space = load_space(self.settings["space"]) if self.settings else None
         rows: list[dict[str, Any]] = []
         best: float | None = None
+        steps: dict[Any, list[Event]] = {}
+        for event in self.events:
+            steps.setdefault(event.get("iteration"), []).append(event)
         for event in self.of("evaluation"):
-            same = [other for other in self.events if other.get("iteration") == event["iteration"]]
+            same = steps[event["iteration"]]
             feedback = event["feedback"]
             if feedback is not None:
                 best = feedback if best is None else max(best, feedback)

@@ -143,7 +143,7 @@ class LanguageModelProposer:
         """
         view, prompt = self.view(situation), self.prompt(situation)
         opening = _with_instruction(prompt.messages(situation.trials), instruction)
-        said = list(exchange)
+        said = list(exchange) or _turned_down(situation, prompt)
         for _ in range(self._limit + 1):
             reply = self._caller.ask([*opening, *said], situation.iteration)
             said.append({"role": "assistant", "content": reply.text or "(empty reply)"})
@@ -169,6 +169,18 @@ def _with_instruction(messages: Sequence[Message], instruction: str | None) -> l
         return list(messages)
     last = messages[-1]
     return [*messages[:-1], Message(role=last["role"], content=f"{last['content']}\n\n{instruction}")]
+
+
+def _turned_down(situation: Situation, prompt: Prompt) -> list[Message]:
+    """Return what was said in this iteration up to a person's rejection; nothing where no model had spoken."""
+    last = situation.last_turned_down
+    if last is None or not last.suggestion.exchange:
+        return []
+    *before, end = last.suggestion.exchange
+    refusal = prompt.refusal(last.rejection)
+    if end["role"] == "user":  # the model had been refused already: a strict chat template wants one user message
+        return [*before, Message(role="user", content=f"{end['content']}\n\n{refusal['content']}")]
+    return [*before, end, refusal]
 
 
 def _judge(reply: Reply, situation: Situation, view: View, exclude: Sequence[Architecture]) -> Outcome:

@@ -130,6 +130,10 @@ class OpenAIClient:
         answer, seconds = self._connection.post(self.model, messages, request)
         return _read_reply(answer, seconds, self._connection, self.model, request)
 
+    def give_up(self, thread: int) -> None:
+        """Hang up on the server in the `send` of the thread of this number, which then raises ModelError."""
+        self._connection.give_up(thread)
+
     def close(self) -> None:
         """Close the connections; the next `send` opens new ones."""
         self._connection.close()

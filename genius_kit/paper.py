@@ -25,6 +25,28 @@ TRIAL_TABLES: dict[str, dict[float, str]] = {
 }
 """Which table of the paper prints the trials on a benchmark, by sampling temperature."""
 
+TITLES = {
+    "table1": "NAS-Bench-201, accuracy (%) of the architecture that each method picks",
+    "table2": "ImageNet, 224 pixels: accuracy, FLOPs (multiply-accumulates) and search cost",
+    "table3": "Ablation: training epochs during the search, at 224 pixels",
+    "table4": "Ablation: input size during the search, at 20 epochs",
+    "table5": "Transfer to CIFAR-10 and CIFAR-100",
+    "table6": "RetinaNet on COCO, by backbone",
+    "table7": "NAS-Bench-Macro, trials at temperature 1",
+    "table8": "NAS-Bench-Macro, trials at temperature 0",
+    "table9": "Channel-Bench-Macro ResNet, trials at temperature 0",
+    "table10": "Channel-Bench-Macro MobileNet, trials at temperature 0",
+    "table11": "NAS-Bench-201 CIFAR-10, trials",
+    "table12": "NAS-Bench-201 CIFAR-100, trials",
+    "table13": "NAS-Bench-201 ImageNet16-120, trials",
+}
+"""What each table of the paper shows, in our words."""
+
+NOT_MEASURED = "as printed, not re-measured"
+SOURCE = "Zheng et al., arXiv:2304.10970v4"
+PAPER_TABLES = "paper_tables.json"
+"""The file of the printed figures, as provenance names it."""
+
 _COLUMNS = {
     "accuracy_percent": "feedback",
     "validation_accuracy_percent": "feedback",
@@ -37,7 +59,7 @@ _COLUMNS = {
 def _tables() -> dict[str, Any]:
     from importlib.resources import files
 
-    text = files("genius_kit").joinpath("paper_tables.json").read_text(encoding="utf-8")
+    text = files("genius_kit").joinpath(PAPER_TABLES).read_text(encoding="utf-8")
     return dict(json.loads(text))
 
 
@@ -99,6 +121,7 @@ def paper_runs(benchmark: Benchmark, temperature: float = 0) -> list[pd.DataFram
         else:
             frame = _with_ranks(frame, benchmark)
         frame["rank_of"] = benchmark.space.size
+        frame["source"] = PAPER_TABLES
         frame["best_so_far"] = frame["feedback"].cummax()
         frames.append(frame)
     return frames
@@ -118,13 +141,14 @@ def ours_beside_paper(benchmark: Benchmark, runs: Mapping[str, Sequence[Any]]) -
 
     Columns: `method`, `runs` (n), `iterations` (the longest), `best_accuracy` (the feedback) and `rank` of the best
     found with their sample standard deviations over runs, `top_percent`, and the `test_accuracy` of the best
-    found where any is known. The rank is the mean over runs of the middle of the tie range, not the rank of the mean.
+    found, with its standard deviation, where any is known. The rank is the mean over runs of the middle of the tie
+    range, not the rank of the mean.
     """
     import pandas as pd
 
     table = pd.DataFrame([summary(name, found) for name, found in {**paper_methods(benchmark), **runs}.items()])
     if benchmark.feedback_name == "test accuracy":  # the same figure twice
-        table = table.drop(columns="test_accuracy")
+        table = table.drop(columns=["test_accuracy", "test_accuracy_std"])
     return table.dropna(axis="columns", how="all")
 
 
@@ -158,5 +182,6 @@ def summary(method: str, runs: Sequence[Any]) -> dict[str, Any]:
         "rank": ranks.mean(),
         "rank_std": ranks.std(ddof=spread),
         "test_accuracy": tested.mean() if len(tested) else None,
+        "test_accuracy_std": tested.std(ddof=1 if len(tested) > 1 else 0) if len(tested) else None,
         "top_percent": 100 * ranks.mean() / rows[0]["rank_of"],
     }

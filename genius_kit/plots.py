@@ -1,84 +1,52 @@
-"""How every figure looks and is saved: one style a method, outside pyplot, the same input giving the same bytes."""
+"""What every figure is made of: axes outside pyplot, lines, bands, legends, rank axes."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from genius_kit.errors import InvalidParameter
-from genius_kit.paper import paper_label
+from genius_kit.figure_files import save_figure
+from genius_kit.styles import (
+    BLACK,
+    BLUE,
+    GREY,
+    PRIOR,
+    REPLAYED,
+    SETTINGS,
+    STAND_IN,
+    STYLES,
+    VERMILION,
+    Style,
+    marks,
+    styles,
+)
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-
-class Style(NamedTuple):
-    """How one method is drawn."""
-
-    colour: str
-    marker: str
-    line: Any
-
-
-# Okabe and Ito, "Color Universal Design" (2008): told apart with every kind of colour vision
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
-    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
-)  # fmt: skip
-STAND_IN = "offline stand-in, not a language model"
-REPLAYED = "GPT-4, replayed from the record"
-PRIOR = "prior (largest everywhere)"
-STYLES = {
-    paper_label(0): Style(BLACK, "o", "-"),
-    paper_label(1): Style(PURPLE, "P", (0, (5, 1))),
-    STAND_IN: Style(VERMILION, "D", "-"),
-    REPLAYED: Style(BLUE, "X", "-"),
-    "random": Style(SKY, "^", ":"),
-    PRIOR: Style(ORANGE, "v", "-."),
-    "coordinate descent": Style(GREEN, "s", "--"),
-    "evolution": Style(ORANGE, "<", (0, (3, 1, 1, 1))),
-    "local search": Style("#8a6d00", "d", ":"),
-    "tpe": Style(PURPLE, "p", "--"),
-    "linear": Style(BLUE, "*", "-."),
-    "gp hamming": Style("#777777", "h", "--"),
-    "gp": Style(BLACK, "o", "-"),
-    "GENIUS": Style(BLACK, "o", "-"),
-    "other methods of table 2": Style("#999999", "s", ":"),
-    "search of GENIUS-329": Style(BLUE, "o", "-"),
-    "search of GENIUS-401": Style(PURPLE, "D", "--"),
-}
-_SPARE = (
-    Style(BLUE, "*", "-"),
-    Style(PURPLE, "d", "--"),
-    Style(YELLOW, "h", "-."),
-    Style(ORANGE, "<", ":"),
-    Style(GREEN, ">", "-."),
-    Style(SKY, "p", "--"),
-)
-SETTINGS: dict[Any, Any] = {
-    "font.size": 9.0,
-    "axes.titlesize": 10.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e3e3e3",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "lines.linewidth": 1.4,
-    "lines.markersize": 4.5,
-    "pdf.fonttype": 42,  # text stays text
-    "savefig.dpi": 200,
-}
-
-
-def styles(methods: Sequence[str]) -> dict[str, Style]:
-    """Return the style of each method: the known ones always the same, the others in the order of their names."""
-    unknown = sorted(set(methods) - set(STYLES))
-    return {**STYLES, **{name: _SPARE[i % len(_SPARE)] for i, name in enumerate(unknown)}}
+__all__ = [
+    "BLACK",
+    "BLUE",
+    "GREY",
+    "PRIOR",
+    "REPLAYED",
+    "SETTINGS",
+    "STAND_IN",
+    "STYLES",
+    "VERMILION",
+    "Style",
+    "draw_band",
+    "draw_interval",
+    "draw_line",
+    "finish",
+    "legend_below",
+    "marks",
+    "new_figure",
+    "rank_axis",
+    "save_figure",
+    "styles",
+]
 
 
 def new_figure(rows: int, columns: int, **shared: Any) -> tuple[Figure, list[Axes]]:
@@ -139,9 +107,20 @@ def draw_band(axes: Axes, values: Any, style: Style, alpha: float = 0.13) -> Non
     axes.fill_between(np.flatnonzero(known) + 1, low, high, color=style.colour, alpha=alpha, linewidth=0)
 
 
-def marks(style: Style) -> dict[str, Any]:
-    """Return the line arguments of matplotlib for one style."""
-    return {"color": style.colour, "marker": style.marker, "linestyle": style.line}
+def draw_interval(axes: Axes, values: Any, style: Style, alpha: float = 0.13) -> None:
+    """Shade the 95 % interval of the mean of `values`, shape (runs, iterations), where every run has a value.
+
+    A bootstrap over whole runs, by percentiles; one run has none.
+    """
+    import numpy as np
+
+    known = ~np.isnan(values).any(axis=0)
+    count = len(values)
+    if count < 2 or not known.any():
+        return
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=2_000) / count
+    low, high = np.quantile(drawn @ values[:, known], (0.025, 0.975), axis=0)
+    axes.fill_between(np.flatnonzero(known) + 1, low, high, color=style.colour, alpha=alpha, linewidth=0)
 
 
 def rank_axis(axes: Axes) -> None:
@@ -153,25 +132,10 @@ def rank_axis(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def save_figure(figure: Figure, folder: str | os.PathLike[str], name: str, data: pd.DataFrame | None = None) -> Figure:
-    """Write `NAME.pdf`, `NAME.png` and, with `data`, `NAME.csv` into `folder`, and return the figure.
-
-    The same figure and data give the same bytes: no date is written. Raises InvalidParameter for a name with signs
-    other than letters, digits, "-" and "_".
-    """
-    import matplotlib as mpl
-
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise InvalidParameter(f"{name!r} is no figure name; use letters, digits, - and _")
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(SETTINGS):
-        for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
-            part = target / f".{name}{suffix}.part"
-            figure.savefig(part, format=suffix[1:], metadata=metadata)
-            os.replace(part, target / f"{name}{suffix}")
-    if data is not None:
-        part = target / f".{name}.csv.part"
-        data.to_csv(part, index=False, lineterminator="\n")
-        os.replace(part, target / f"{name}.csv")
-    return figure
+def legend_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
+    """Put one legend of `axes` below the whole figure."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(
+            handles, labels, loc="outside lower center", ncol=min(columns, len(labels)), fontsize=8, frameon=False
+        )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,13 +30,19 @@ BOUNDED_DRAWS = 50  # random draws under a bound in a space too large to list
 
 @dataclass(frozen=True)
 class Situation:
-    """What a proposer may know at one iteration (numbered from 1)."""
+    """What a proposer may know at one iteration (numbered from 1).
+
+    `turned_down` holds the designs that a person rejected in this run, by their representatives, each with the reason
+    given; `last_turned_down` is the proposal of this iteration that was, and has to be replaced.
+    """
 
     benchmark: Benchmark
     trials: Sequence[Trial]
     iteration: int
     seed: int
     journal: Journal
+    turned_down: Mapping[Architecture, str] = field(default_factory=dict)
+    last_turned_down: TurnedDown | None = None
 
     def rng(self) -> np.random.Generator:
         """Return the generator of this (seed, iteration)."""
@@ -47,12 +53,13 @@ class Situation:
     def refusal(
         self, architecture: Architecture, shown: Callable[[Architecture], str] | None = None
     ) -> Rejection | None:
-        """Return why `architecture` may not be evaluated now (tried already, over a bound), or None.
+        """Return why `architecture` may not be evaluated now (tried already, rejected, over a bound), or None.
 
         `shown` writes an architecture for the reader of the detail; by default `space.encode` does.
         """
         space = self.benchmark.space
-        trial = self._tried.get(space.canonical(architecture))
+        canonical = space.canonical(architecture)
+        trial = self._tried.get(canonical)
         if trial is not None:
             return Rejection(
                 "duplicate",
@@ -60,12 +67,20 @@ class Situation:
                 f"{'' if trial.architecture == architecture else ' (an equivalent design)'}; "
                 "propose a design that has not been evaluated.",
             )
+        if canonical in self.turned_down:
+            reason = self.turned_down[canonical]
+            return Rejection(
+                "rejected by a person",
+                f"{(shown or space.encode)(architecture)} was not accepted by the person who watches this search"
+                f"{f' ({reason})' if reason else ''}; propose a different design.",
+            )
         constraint = self.benchmark.constraint
         return constraint.refusal(space, architecture) if constraint is not None else None
 
     def was_tried(self, architecture: Architecture) -> bool:
-        """Return whether `architecture`, or an isomorphic one, was evaluated before."""
-        return self.benchmark.space.canonical(architecture) in self._tried
+        """Return whether `architecture`, or an isomorphic one, was evaluated or rejected by a person before."""
+        canonical = self.benchmark.space.canonical(architecture)
+        return canonical in self._tried or canonical in self.turned_down
 
     def open_rows(self) -> np.ndarray:
         """Return the rows of a listable space that may still be evaluated, int of shape (n,), in rising order."""
@@ -73,7 +88,7 @@ class Situation:
 
         space = self.benchmark.space
         listing = list_space(space, self.benchmark.constraint)
-        tried = [space.index(architecture) for architecture in self._tried]
+        tried = [space.index(architecture) for architecture in (*self._tried, *self.turned_down)]
         return np.flatnonzero(listing.allowed & ~np.isin(listing.classes, tried))
 
     @cached_property
@@ -89,12 +104,21 @@ class Situation:
 class Suggestion:
     """The next architecture; `exchange` is the talk that led to it.
 
-    `origin` is "model", "optimiser", "given" (the first one of a search that was told it) or "fallback".
+    `origin` is "model", "optimiser", "given" (the first one of a search that was told it), "fallback", or
+    "edited" (put by a person in the place of a proposal).
     """
 
     architecture: Architecture
     origin: str = "optimiser"
     exchange: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True)
+class TurnedDown:
+    """A proposal that a person rejected, and the words in which the proposer is told."""
+
+    suggestion: Suggestion
+    rejection: Rejection
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.approvals import approved
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Event, Journal, Run, read_run
 from genius_kit.progress import Progress
 from genius_kit.proposers import Proposer, Situation, Stop, Suggestion, make_proposer
 from genius_kit.records import Cost, Evaluation, Trial
 from genius_kit.spaces import Architecture
+from genius_kit.steering import Stopped
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
@@ -47,18 +49,47 @@ def search(
         Progress(budget) if progress and on_event is None else nullcontext(on_event) as watch,
         Journal(journal, watch, patience) as record,
     ):
-        if hasattr(proposer, "prepare"):
-            proposer.prepare(benchmark, record)
-        record.record(
-            "run_started",
-            run=describe(benchmark, proposer, budget, seed, first),
-            versions=_versions(),
-            price=_price(proposer),
-            **({"study": study} if study else {}),
-        )
-        reason = _loop(benchmark, proposer, budget, seed, record, first)
-        record.record("run_finished", reason=reason)
-        return Run(record.path, record.events)
+        return conduct(benchmark, proposer, budget, seed, record, first=first, study=study)
+
+
+def conduct(
+    benchmark: Benchmark,
+    proposer: Proposer,
+    budget: int,
+    seed: int,
+    record: Journal,
+    *,
+    first: Architecture | None = None,
+    study: dict[str, Any] | None = None,
+) -> Run:
+    """Run one search in an open journal, whose `steering` may pause it, stop it, or raise its budget.
+
+    A search that was stopped has no "run_finished" and resumes. One that spent its budget may be given a larger one
+    ("budget_raised" after "run_finished") and goes on as if it had had it from the start: no proposer knows the budget.
+    """
+    _check_start(benchmark, budget, first)
+    if hasattr(proposer, "prepare"):
+        proposer.prepare(benchmark, record)
+    record.record(
+        "run_started",
+        run=describe(benchmark, proposer, budget, seed, first),
+        versions=_versions(),
+        price=_price(proposer),
+        **({"study": study} if study else {}),
+    )
+    trials: list[Trial] = []
+    turned_down: dict[Architecture, str] = {}
+    try:
+        while True:
+            reason = _loop(benchmark, proposer, budget, seed, record, first, trials, turned_down)
+            record.record("run_finished", reason=reason)
+            if reason == "budget":
+                record.steering.extend(record, len(trials) + 1)
+            if reason != "budget" or record.budget(budget) <= len(trials):
+                break
+    except Stopped:
+        record.steering.note(record, len(trials) + 1)
+    return Run(record.path, record.events)
 
 
 def _check_start(benchmark: Benchmark, budget: int, first: Architecture | None) -> None:
@@ -76,20 +107,31 @@ def _check_start(benchmark: Benchmark, budget: int, first: Architecture | None) 
 
 
 def _loop(
-    benchmark: Benchmark, proposer: Proposer, budget: int, seed: int, record: Journal, first: Architecture | None
+    benchmark: Benchmark,
+    proposer: Proposer,
+    budget: int,
+    seed: int,
+    record: Journal,
+    first: Architecture | None,
+    trials: list[Trial],
+    turned_down: dict[Architecture, str],
 ) -> str:
-    trials: list[Trial] = []
-    for iteration in range(1, budget + 1):
+    """Add to `trials` until the budget is spent or the proposer stops, and return the reason."""
+    while True:
+        iteration = len(trials) + 1
+        record.steering.note(record, iteration)
+        if record.budget(budget) < iteration:
+            return "budget"
+        record.steering.check(record, iteration, between_steps=True)
         if first is not None and iteration == 1:
             step: Suggestion | Stop = Suggestion(benchmark.space.check(first), "given")
         else:
-            step = proposer.propose(Situation(benchmark, trials, iteration, seed, record))
+            step = approved(proposer, Situation(benchmark, trials, iteration, seed, record), turned_down)
         if isinstance(step, Stop):
             return step.reason
         _record_proposal(benchmark, step, iteration, record)
         evaluation = _evaluate(benchmark, step, iteration, record)
         trials.append(Trial(iteration, step.architecture, evaluation, step.exchange))
-    return "budget"
 
 
 def _record_proposal(benchmark: Benchmark, step: Suggestion, iteration: int, record: Journal) -> None:

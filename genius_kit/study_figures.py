@@ -4,22 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genius_kit.plots import BLUE, PRIOR, VERMILION, Style, finish, new_figure, rank_axis, styles
+from genius_kit.errors import InvalidParameter
+from genius_kit.plots import BLUE, VERMILION, Style, finish, new_figure, rank_axis, styles
+from genius_kit.styles import shown_name
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["arm_ranks", "rank_curves"]
+    from genius_kit.journal import Run
+
+__all__ = ["arm_ranks", "rank_curves", "shown_name", "study_runs"]
 
 COLUMNS = 3
 """Panels beside one another."""
 
 
-def shown_name(arm: str) -> str:
-    """Return the name that figures give an arm, the same as in figures of runs."""
-    return PRIOR if arm == "prior" else arm.replace("-", " ")
+def study_runs(results: pd.DataFrame, benchmark: str | None = None) -> dict[str, list[Run]]:
+    """Return the runs of a study by arm, read from their journals, for every figure that takes runs.
+
+    `results` is what `studies.results` returns; with several benchmarks `benchmark` says which. Arms of several models
+    or prompts are told apart. Raises InvalidParameter for several benchmarks without a choice, and for none.
+    """
+    from genius_kit.journal import read_run
+
+    here = results if benchmark is None else results[results["benchmark"] == benchmark]
+    known = list(dict.fromkeys(results["benchmark"]))
+    if here["benchmark"].nunique() != 1:
+        raise InvalidParameter(f"the runs are of {', '.join(map(str, known))}; name one of them, {benchmark!r} came")
+    told = [name for name in ("model", "prompt") if here[name].nunique() > 1]
+    groups: dict[str, list[Run]] = {}
+    for row in here.dropna(subset=["journal"]).to_dict("records"):
+        more = [str(row[name]) for name in told if isinstance(row[name], str)]
+        groups.setdefault(", ".join([shown_name(row["arm"]), *more]), []).append(read_run(row["journal"]))
+    return groups
 
 
 def rank_curves(curves: pd.DataFrame) -> Figure:
@@ -43,7 +62,8 @@ def rank_curves(curves: pd.DataFrame) -> Figure:
         empty.set_axis_off()
     for panel in axes[::columns]:
         panel.set_ylabel("rank (1 is best)")
-    _legend_below(figure, axes[0])
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncol=min(4, len(labels)), fontsize=8, frameon=False)
     searches = sorted(set(curves["n"].astype(int)))
     n = str(searches[0]) if len(searches) == 1 else f"{searches[0]} to {searches[-1]}"
     figure.supxlabel(f"evaluations; line: mean of n={n} searches, band: 95 % interval of the mean", fontsize=8)
@@ -121,8 +141,3 @@ def _draw_curve(axes: Axes, line: pd.DataFrame, style: Style, label: str) -> Non
 
 def _counted(results: pd.DataFrame, arm: str) -> str:
     return f"{shown_name(arm)} (n={int((results['arm'] == arm).sum())})"
-
-
-def _legend_below(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=min(4, len(labels)), fontsize=8, frameon=False)

@@ -36,24 +36,6 @@ def toy_runs():
     return gk.search_many(ToyBenchmark(), "random", [0, 1], 3, progress=False)
 
 
-def test_saved_figures_are_the_same_bytes_for_the_same_input(tmp_path):
-    """Drawing twice gives the same PDF, PNG and CSV."""
-    for folder in ("first", "second"):
-        figures.save_figure(figures.best_so_far(RUNS), tmp_path / folder, "best", figures.run_table(RUNS))
-    for suffix in (".pdf", ".png", ".csv"):
-        first, second = (tmp_path / folder / f"best{suffix}" for folder in ("first", "second"))
-        assert first.read_bytes() == second.read_bytes()
-    assert b"/CreationDate" not in (tmp_path / "first" / "best.pdf").read_bytes()
-    assert sorted(path.name for path in (tmp_path / "first").iterdir()) == ["best.csv", "best.pdf", "best.png"]
-
-
-@pytest.mark.parametrize("name", ["../best", "a b", ""])
-def test_a_figure_name_that_is_no_file_name_is_refused(tmp_path, name):
-    """A name cannot leave its folder."""
-    with pytest.raises(InvalidParameter, match="no figure name"):
-        figures.save_figure(figures.best_so_far(RUNS), tmp_path, name)
-
-
 def test_the_legend_says_how_many_runs():
     """n stands beside each method."""
     (axes,) = figures.best_so_far(RUNS).axes
@@ -66,24 +48,37 @@ def test_the_best_so_far_is_the_mean_and_a_short_run_keeps_what_it_found():
     assert list(axes.get_lines()[0].get_ydata()) == [79.5, 82.5, 82.5]
 
 
+def test_the_interval_of_the_mean_is_drawn_where_every_run_has_a_value():
+    """With `interval` the band is narrower than the runs are apart, and one run has none."""
+    (axes,) = figures.best_so_far(
+        {"random": [frame(80.0, 82.0), frame(79.0, 84.0), frame(81.0, 83.0)]}, interval=True
+    ).axes
+    heights = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert 79.0 <= heights.min() < heights.max() <= 84.0
+    assert "95 % interval" in axes.get_title(loc="left")
+    assert not figures.best_so_far({"random": [frame(80.0, 82.0)]}, interval=True).axes[0].collections
+
+
+def test_a_model_at_two_temperatures_is_two_methods():
+    """The name carries the temperature; the stand-in has none."""
+    from genius_kit.journal import Run
+
+    runs = [
+        Run(
+            None, [{"event": "run_started", "run": {"proposer": "llm", "settings": {"model": model, "temperature": t}}}]
+        )
+        for model, t in (("gpt-4.1", 0.0), ("gpt-4.1", 1.0), ("gpt-4.1", None), ("offline", 1.0))
+    ]
+    assert list(figures.by_method(runs)) == [
+        "gpt-4.1, temperature 0", "gpt-4.1, temperature 1", "gpt-4.1", plots.STAND_IN,
+    ]  # fmt: skip
+
+
 def test_the_rank_line_is_the_mean_of_the_middles_of_the_tie_ranges():
     """Ranks are ranges: the line runs through their middles, and the axis has the best on top."""
     (axes,) = figures.rank_by_iteration(RUNS).axes
     assert list(axes.get_lines()[0].get_ydata()) == [51.0, 50.0, 49.5]
     assert axes.yaxis_inverted()
-
-
-def test_a_method_has_one_style_whatever_it_is_drawn_with():
-    """Known methods keep colour, marker and line; two unknown ones differ."""
-    alone, together = plots.styles(["random"]), plots.styles(["gpt-4.1", "random", "qwen"])
-    assert alone["random"] == together["random"]
-    assert together["gpt-4.1"] != together["qwen"]
-
-
-def test_known_methods_differ_in_grey():
-    """Marker and line style alone tell the search methods apart."""
-    names = [paper_label(0), paper_label(1), plots.STAND_IN, "random", plots.PRIOR, "coordinate descent"]
-    assert len({(plots.STYLES[name].marker, plots.STYLES[name].line) for name in names}) == len(names)
 
 
 def test_the_stand_in_is_named_as_what_it_is(toy_runs):

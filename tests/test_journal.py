@@ -116,3 +116,40 @@ def test_a_line_is_plain_json(tmp_path):
     event = json.loads((tmp_path / "a.jsonl").read_text())
     assert event["event"] == "one"
     assert event["time"].endswith("+00:00")
+
+
+def test_a_persons_events_are_passed_over_wherever_they_stand(tmp_path):
+    """A resumed run takes its own steps; pauses between them are kept in place, the last budget counts from there."""
+    path = tmp_path / "a.jsonl"
+    steps = [("one", {}), ("paused", {}), ("budget_raised", {"budget": 7}), ("two", {}), ("resumed", {})]
+    write(path, *steps)
+    with Journal(path) as journal:
+        assert journal.budget(5) == 5
+        assert journal.next_is("one")
+        journal.record("one")
+        assert journal.budget(5) == 7
+        assert journal.replaying
+        assert journal.take("two")
+        assert not journal.replaying
+        assert journal.take("three") is None
+        journal.record("three")
+    assert names(read_run(path).events) == ["one", "paused", "budget_raised", "two", "resumed", "three"]
+
+
+def test_a_journal_in_memory_goes_on_from_what_it_is_given():
+    """Events of before are handed back as those of a file are."""
+    with Journal(None, recorded=[{"event": "one", "time": "t", "x": 1}]) as journal:
+        assert journal.record("one", x=1)["time"] == "t"
+        journal.record("two")
+    assert names(journal.events) == ["one", "two"]
+
+
+def test_a_larger_budget_opens_a_finished_run(tmp_path):
+    """The budget is the last one named; what was finished is not, until it has finished again."""
+    end = [("run_started", {"run": {"budget": 5}}), ("run_finished", {"reason": "budget"})]
+    write(tmp_path / "a.jsonl", *end)
+    run = read_run(tmp_path / "a.jsonl")
+    assert (run.finished, run.budget) == (True, 5)
+    write(tmp_path / "a.jsonl", *end, ("budget_raised", {"budget": 9}))
+    run = read_run(tmp_path / "a.jsonl")
+    assert (run.finished, run.reason, run.budget) == (False, None, 9)

@@ -13,19 +13,11 @@ from genius_kit import reports
 
 FOLDER = Path(genius_kit.__file__).resolve().parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-NAMES = [
-    "00_quickstart",
-    "01_nas_bench_macro",
-    "02_channel_bench_macro",
-    "03_nas_bench_201",
-    "04_imagenet_search",
-    "05_training",
-    "06_optimisers",
-    "07_does_it_search",
-]
+NAMES = [path.stem for path in NOTEBOOKS]
 SMALL = {"model_seeds": 1, "control_seeds": 2, "budget": 3}
 STUDIES = {"06_optimisers": {"seeds": 1, "budget": 6}, "07_does_it_search": {"seeds": 2, "budget": 3}}
-SMALLER = {"04_imagenet_search": None, "05_training": {"epochs": 1, "budget": 2}, **STUDIES}
+LAB = {"08_prompt_lab": {"budget": 3, "pairs": 1}}
+SMALLER = {"04_imagenet_search": None, "05_training": {"epochs": 1, "budget": 2}, **STUDIES, **LAB}
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -40,9 +32,19 @@ def run(name, out, parameters=None):
     return nbformat.read(result.notebook, 4)
 
 
-def test_the_notebooks_are_those_of_the_plan():
-    """Named by order and subject."""
-    assert [path.stem for path in NOTEBOOKS] == NAMES
+def test_the_notebooks_are_named_by_order_and_subject():
+    """Two digits that stand once, then what it is about."""
+    assert NAMES
+    assert all(re.fullmatch(r"\d\d(_[a-z0-9]+)+", name) for name in NAMES)
+    assert len({name[:2] for name in NAMES}) == len(NAMES)
+
+
+def test_the_contents_page_lists_each_notebook_and_no_other():
+    """One row a notebook, in order, that links to it and leaves no column empty."""
+    lines = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| [")]
+    assert [row[0] for row in rows] == [f"[{name}]({name}.ipynb)" for name in NAMES]
+    assert all(len(row) == 6 and all(row) for row in rows)
 
 
 @each

@@ -5,41 +5,17 @@ import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from genius_kit import reports
 from genius_kit.errors import InvalidParameter, NotebookFailed, UnknownName
-
-PARAMETERS = "iterations: int = 2  # steps\nname: str = 'a'\nrate: float = 0.5\nfast: bool = True"
-SECRET = "sk-test-0123456789abcdef"
+from tests.notebook_files import SECRET, outputs, write
 
 
 @pytest.fixture(autouse=True)
 def own_data_folder(tmp_path, monkeypatch):
     """No published data, whatever this machine has."""
     monkeypatch.setenv("GENIUS_KIT_DATA", str(tmp_path / "data"))
-
-
-def write(folder, name, *cells, parameters=PARAMETERS, needs=()):
-    """Write a small notebook and return its path."""
-    notebook = new_notebook(metadata={"genius_kit": {"needs": list(needs)}, "language_info": {"name": "python"}})
-    notebook.metadata["kernelspec"] = {"name": "no-such-kernel", "display_name": "none", "language": "python"}
-    notebook.cells.append(new_markdown_cell(f"# Title of {name}"))
-    if parameters:
-        notebook.cells.append(new_code_cell(parameters, metadata={"tags": ["parameters"]}))
-    notebook.cells += [new_code_cell(cell) for cell in cells]
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{name}.ipynb"
-    nbformat.write(notebook, path)
-    return path
-
-
-def outputs(path):
-    """Return all text that an executed notebook printed."""
-    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-    return "".join(output.get("text", "") for cell in cells for output in cell.outputs)
 
 
 @pytest.mark.parametrize(
@@ -95,17 +71,18 @@ def test_a_damaged_notebook_is_named(tmp_path):
         reports.run_notebook(tmp_path / "a.ipynb", tmp_path / "out")
 
 
-def test_a_notebook_runs_with_this_interpreter_in_its_own_folder(tmp_path):
+def test_a_notebook_runs_with_this_interpreter_in_its_own_folder(tmp_path, monkeypatch):
     """The kernel is sys.executable whatever kernelspec is named; outputs carry parameters, no widgets, no paths."""
+    monkeypatch.setenv("HERE", sys.executable)
     path = write(
         tmp_path / "notebooks",
         "a",
-        "import sys, os\nprint(sys.executable, os.path.basename(os.getcwd()), iterations)",
+        "import sys, os\nprint(sys.executable == os.environ['HERE'], os.path.basename(os.getcwd()), iterations)",
         "from tqdm.auto import tqdm\nfor _ in tqdm(range(3)): pass",
         "import ipywidgets\nipywidgets.IntSlider()",
     )
     result = reports.run_notebook(path, tmp_path / "out", {"iterations": 7})
-    assert f"{sys.executable} notebooks 7" in outputs(result.notebook)
+    assert "True notebooks 7" in outputs(result.notebook)
     assert (result.status, result.title) == ("done", "Title of a")
     text = result.notebook.read_text(encoding="utf-8")
     assert "3/3" in text  # the bar is text
@@ -219,8 +196,10 @@ def test_a_report_runs_what_it_can_and_lists_the_rest(tmp_path):
     assert "&lt;b&gt;broken" in index
     assert "genius-kit data fetch" in index
     assert "://" not in index
-    for link in re.findall(r'(?:href|src)="([^"]+)"', index):
+    for link in re.findall(r'(?:href|src)="([^"#]+)"', index):
         assert (out / link).is_file()
+    for place in re.findall(r'href="#([^"]+)"', index):
+        assert f'id="{place}"' in index
 
 
 def test_a_report_hands_parameters_to_the_notebooks_that_declare_them(tmp_path):

@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from genius_kit import figures, studies
+from genius_kit.errors import InvalidParameter
 from genius_kit.plots import BLUE, VERMILION
-from genius_kit.study_figures import arm_ranks, rank_curves
+from genius_kit.study_figures import arm_ranks, rank_curves, study_runs
+from genius_kit.study_plans import Arm, Study
 
 
 def curves(benchmarks=("nas-bench-macro", "nas-bench-201-cifar10"), arms=("random", "gp")):
@@ -76,3 +79,28 @@ def test_an_arm_without_a_rank_is_drawn_without_a_mean():
     frame.loc[frame["arm"] == "anonymous", "rank"] = np.nan
     axes = arm_ranks(frame).axes[0]
     assert [len(np.asarray(found.get_offsets())) for found in axes.collections] == [5, 0, 5]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A finished study of two arms on one embedded table."""
+    folder = tmp_path_factory.mktemp("study")
+    arms = (Arm("random", "random"), Arm("coordinate-descent", "coordinate-descent"))
+    made = Study("small", ("nas-bench-201-cifar10",), arms, budget=3, seeds=(0, 1))
+    return studies.run_study(made, folder, workers=1, progress=False)
+
+
+def test_the_curves_of_a_real_study_are_drawn(study):
+    """What `studies.curves` returns is what `rank_curves` reads."""
+    (axes,) = rank_curves(studies.curves(study)).axes
+    assert [line.get_label() for line in axes.get_lines()] == ["random", "coordinate descent"]
+    assert list(axes.get_lines()[0].get_xdata()) == [1, 2, 3]
+
+
+def test_the_runs_of_a_study_feed_the_figures_of_runs(study):
+    """By arm, under the names that figures use."""
+    runs = study_runs(study)
+    assert {name: len(some) for name, some in runs.items()} == {"random": 2, "coordinate descent": 2}
+    assert figures.best_so_far(runs, interval=True).axes[0].get_xlabel() == "iteration"
+    with pytest.raises(InvalidParameter, match="name one of them"):
+        study_runs(study, "nas-bench-macro")

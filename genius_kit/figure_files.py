@@ -1,0 +1,116 @@
+"""Figures and tables as files: the same input gives the same bytes, with the data and the provenance beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.provenance import provenance, without_places
+from genius_kit.styles import SETTINGS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from genius_kit.printed_tables import PrintedTable
+
+FORMATS: dict[str, dict[str, Any]] = {
+    ".pdf": {"CreationDate": None},
+    ".svg": {"Date": None},
+    ".png": {"Software": None},
+}
+"""File formats, and the metadata that would tell one run from the next."""
+
+
+def save_figure(
+    figure: Figure,
+    folder: str | os.PathLike[str],
+    name: str,
+    data: pd.DataFrame | None = None,
+    *,
+    venue: str | None = None,
+    span: str | None = None,
+    sources: Iterable[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+) -> Figure:
+    """Write `NAME.pdf`, `.svg`, `.png`, with `data` `NAME.csv`, and `NAME.json` into `folder`; return the figure.
+
+    The JSON names versions, sums of the data and `parameters`; see `provenance.provenance`. `venue` and `span` resize
+    the figure first, see `venues.fit`. The same figure and data give the same bytes: no date is written, and of `data`
+    no measured time and no path. Raises InvalidParameter for a name with signs other than letters, digits, "-", "_".
+    """
+    import matplotlib as mpl
+
+    _check_name(name)
+    told = {**(parameters or {}), **({"venue": venue} if venue else {}), **({"span": span} if span else {})}
+    origin = provenance(data, sources, told)
+    with mpl.rc_context(SETTINGS):
+        if venue:
+            from genius_kit.venues import fit
+
+            fit(figure, venue, span)
+        target = _folder(folder)
+        for suffix, metadata in FORMATS.items():
+            save = partial(figure.savefig, format=suffix[1:], metadata=metadata)
+            _write(target / f"{name}{suffix}", save)
+    _save_beside(target, name, data, origin)
+    return figure
+
+
+def save_table(
+    table: PrintedTable,
+    folder: str | os.PathLike[str],
+    name: str,
+    *,
+    sources: Iterable[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+) -> PrintedTable:
+    """Write `NAME.tex` (booktabs), `NAME.md`, `NAME.csv` and `NAME.json` into `folder`, and return the table."""
+    _check_name(name)
+    origin = provenance(table.data, [*table.sources, *sources], parameters)
+    target = _folder(folder)
+    for suffix, text in ((".tex", table.latex()), (".md", table.markdown())):
+        _write_text(target / f"{name}{suffix}", text)
+    _save_beside(target, name, table.data, origin)
+    return table
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise InvalidParameter(f"{name!r} is no figure name; use letters, digits, - and _")
+
+
+def _folder(folder: str | os.PathLike[str]) -> Path:
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def _save_beside(target: Path, name: str, data: pd.DataFrame | None, origin: Mapping[str, Any]) -> None:
+    record = {"name": name, **origin}
+    if data is not None:
+        text = without_places(data).to_csv(index=False, lineterminator="\n")
+        _write_text(target / f"{name}.csv", text)
+        record["csv_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    _write_text(target / f"{name}.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    _write(path, lambda part: part.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def _write(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file beside its place, then put it there: nobody sees half of it."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        write(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,185 @@
+"""A template under edit: the prompt that it makes, what is wrong with it and in which line, what was changed."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genius_kit.errors import InvalidParameter, PromptError
+from genius_kit.holes import HOLES, _environment, check_holes
+from genius_kit.prompts import USER_MARK, TemplatePrompt, load_prompt
+from genius_kit.records import Message, Trial
+
+if TYPE_CHECKING:
+    from genius_kit.benchmarks import Benchmark
+
+Piece = tuple[str, str]
+"""Text, and what it is: "" for the text itself, "unknown" for a hole that does not exist."""
+
+_NAME = "in the editor"
+_OPEN, _CLOSE = "\ue000", "\ue001"  # around the name of an unknown hole, from the private part of Unicode
+_VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What a template comes to: messages in pieces; `problem` says in a sentence what is wrong, None where nothing is.
+
+    `messages` is empty where the template cannot be read at all.
+    """
+
+    messages: tuple[tuple[str, tuple[Piece, ...]], ...]
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The text of a template beside the prompt that it came from: `origin.name` is a variant or the path of a file."""
+
+    source: str
+    origin: TemplatePrompt
+
+    @property
+    def changed(self) -> bool:
+        """Whether the text is not that of its origin."""
+        return self.source != self.origin.texts.source
+
+    def edited(self, source: str) -> Draft:
+        """Return the draft with another text."""
+        return replace(self, source=source)
+
+    def prompt(self) -> TemplatePrompt:
+        """Return the prompt of this text; raises PromptError, naming the line where it can."""
+        return self._prompt
+
+    @cached_property
+    def _prompt(self) -> TemplatePrompt:
+        origin = self.origin
+        needed = (["results"] if origin.history == "table" else []) + (["constraint"] if origin.constraint else [])
+        try:
+            check_holes(self.source, _NAME, needed)
+            texts = replace(origin.texts, source=self.source)
+            made = replace(origin, name=_NAME, texts=texts, sha256=texts.sha256(origin.view.control))
+            made.messages(())
+        except PromptError as error:
+            line = _line_of(error, self.source)
+            raise PromptError(f"Line {line}: {error}" if line else str(error)) from error
+        return made
+
+    def render(self, trials: Sequence[Trial] = ()) -> Rendering:
+        """Return what the model would be shown after `trials`; unknown holes are marked in place."""
+        try:
+            messages = self.prompt().messages(trials)
+        except PromptError as error:
+            return Rendering(self._marked(trials), str(error))
+        return Rendering(tuple((message["role"], ((message["content"], ""),)) for message in messages), None)
+
+    def difference(self) -> list[str]:
+        """Return the lines of a unified diff from the origin to this text, without its heading; empty for no change."""
+        before, after = self.origin.texts.source.splitlines(), self.source.splitlines()
+        return list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
+
+    def save(self, folder: str | Path, name: str | None = None) -> Path:
+        """Write the text to `NAME.md` in `folder` and return the path, which is a variant wherever one is named.
+
+        Without a name it is called after its content. Raises PromptError for a template that cannot be used, and
+        InvalidParameter for a name that is none or is taken by another text.
+        """
+        self.prompt()
+        stem = (name or f"draft-{hashlib.sha256(self.source.encode()).hexdigest()[:8]}").removesuffix(".md")
+        if not _VARIANT_NAME.fullmatch(stem):
+            raise InvalidParameter(f"{stem!r} is no name of a variant; use letters, digits, dots, - and _")
+        path = Path(folder) / f"{stem}.md"
+        if path.exists():
+            if path.read_text(encoding="utf-8") != self.source:
+                raise InvalidParameter(f"{path} holds another text already; choose another name, or delete that file")
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.source, encoding="utf-8", newline="\n")
+        return path
+
+    def _marked(self, trials: Sequence[Trial]) -> tuple[tuple[str, tuple[Piece, ...]], ...]:
+        """Return the opening with its unknown holes marked, empty where it cannot be rendered."""
+        import jinja2
+
+        origin = self.origin
+        results = "\n".join(origin.lines(trials)) or "(no results yet)"
+        *system, user = USER_MARK.split(self.source, maxsplit=1)
+        try:
+            environment = _environment().overlay(undefined=_marking())
+            texts = [(role, environment.from_string(text)) for role, text in _roles(system, user)]
+            filled = [(role, text.render({**origin.holes, "results": results}).strip()) for role, text in texts]
+        except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            return ()
+        return tuple((role, _pieces(text)) for role, text in filled if text)
+
+
+def open_draft(name_or_path: str, benchmark: Benchmark, history: str = "table") -> Draft:
+    """Return the draft that begins with the text of a variant or a file; raises as `load_prompt` does."""
+    prompt = load_prompt(
+        name_or_path,
+        benchmark.space,
+        history=history,
+        constraint=benchmark.constraint,
+        dataset=benchmark.dataset,
+        feedback_name=benchmark.feedback_name,
+        image_size=benchmark.image_size,
+        title=benchmark.title,
+    )
+    if not isinstance(prompt, TemplatePrompt):
+        raise InvalidParameter(f"the prompt {name_or_path} is fixed text and cannot be edited; choose another variant")
+    return Draft(prompt.texts.source, prompt)
+
+
+def plain(messages: Sequence[Message]) -> str:
+    """Return messages as one text, for counting."""
+    return "\n".join(message["content"] for message in messages)
+
+
+def _roles(system: Sequence[str], user: str) -> list[tuple[str, str]]:
+    return [("system", text) for text in system] + [("user", user)]
+
+
+def _marking() -> type:
+    """Return the kind of undefined value that writes its name between marks."""
+    import jinja2
+
+    class Marked(jinja2.Undefined):
+        def __str__(self) -> str:
+            return f"{_OPEN}{self._undefined_name}{_CLOSE}"
+
+    return Marked
+
+
+def _pieces(text: str) -> tuple[Piece, ...]:
+    """Return a text cut at its marks."""
+    found: list[Piece] = []
+    for piece in re.split(f"({_OPEN}[^{_CLOSE}]*{_CLOSE})", text):
+        if piece.startswith(_OPEN):
+            found.append(("{{ " + piece[1:-1] + " }}", "unknown"))
+        elif piece:
+            found.append((piece, ""))
+    return tuple(found)
+
+
+def _line_of(error: PromptError, source: str) -> int | None:
+    """Return the line that an error is about: that of the syntax error, or of the first unknown hole."""
+    line = getattr(error.__cause__, "lineno", None)
+    if line is not None:
+        return int(line)
+    for number, text in enumerate(source.splitlines(), start=1):
+        for hole in re.findall(r"\{[{%](.*?)[}%]\}", text):
+            words = set(re.findall(r"[A-Za-z_]\w*", re.sub(r"'[^']*'|\"[^\"]*\"", "", hole)))
+            unknown = words - set(HOLES) - _KEYWORDS
+            if unknown and any(re.search(rf"\b{re.escape(word)}\b", str(error)) for word in unknown):
+                return number
+    return None
+
+
+_KEYWORDS = {"if", "else", "elif", "endif", "for", "endfor", "in", "not", "and", "or", "is", "set"}

@@ -1,0 +1,102 @@
+"""Runs as frames, grouped by method: what every figure of runs is drawn from.
+
+A *run* is anything with `.frame()`, or the frame itself (columns as `Run.frame` gives them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.styles import PRIOR, REPLAYED, STAND_IN
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genius_kit.spaces import Architecture
+
+Runs = Mapping[str, Sequence[Any]]
+"""Name of a method -> its runs."""
+
+
+def by_method(runs: Sequence[Any]) -> dict[str, list[Any]]:
+    """Group runs under the name that figures give their method: the proposer, or a language model and its temperature.
+
+    The stand-in is named as what it is; it has no temperature.
+    """
+    groups: dict[str, list[Any]] = {}
+    for run in runs:
+        settings = run.settings
+        name = PRIOR if settings["proposer"] == "prior" else settings["proposer"].replace("-", " ")
+        if settings["proposer"] == "llm":
+            model = settings["settings"].get("model") or "language model"
+            name = {"offline": STAND_IN, "as recorded": REPLAYED}.get(model, _with_temperature(model, run))
+        groups.setdefault(name, []).append(run)
+    return groups
+
+
+def _with_temperature(model: str, run: Any) -> str:
+    temperature = run.settings["settings"].get("temperature")
+    return model if temperature is None else f"{model}, temperature {temperature:g}"
+
+
+def run_table(runs: Runs) -> pd.DataFrame:
+    """Return the data behind a figure: the frames of all runs, with the columns `method` and `run` (from 1) first."""
+    import pandas as pd
+
+    parts = []
+    for name, frames in frames_of(runs).items():
+        for number, frame in enumerate(frames, 1):
+            kept = frame.drop(columns=["method", "run"], errors="ignore")
+            kept.insert(0, "run", number)
+            kept.insert(0, "method", name)
+            parts.append(kept)
+    return pd.concat(parts, ignore_index=True)
+
+
+def best_architecture(runs: Sequence[Any]) -> Architecture:
+    """Return the architecture with the best feedback of all `runs` (of one space), the earliest of equals.
+
+    Raises InvalidParameter where every evaluation failed.
+    """
+    from genius_kit.spaces import load_space
+
+    table = run_table({"all": runs})
+    scores = table["feedback"].astype(float)
+    if scores.isna().all():
+        raise InvalidParameter(f"none of the {len(table)} evaluations came to a result; the column `failure` says why")
+    best = int(scores.argmax())
+    return load_space(runs[0].settings["space"]).decode(str(table["key"].iloc[best]))
+
+
+def frames_of(runs: Runs) -> dict[str, list[pd.DataFrame]]:
+    found = {name: [run if hasattr(run, "columns") else run.frame() for run in some] for name, some in runs.items()}
+    empty = [name for name, frames in found.items() if not frames or any(frame.empty for frame in frames)]
+    if empty or not found:
+        raise InvalidParameter(f"there is no evaluation to draw for {', '.join(empty) or 'any method'}")
+    return found
+
+
+def longest(frames: Sequence[pd.DataFrame]) -> int:
+    return max(len(frame) for frame in frames)
+
+
+def longest_of_all(frames: Mapping[str, Sequence[pd.DataFrame]]) -> int:
+    return max(longest(some) for some in frames.values())
+
+
+def held(values: pd.Series, length: int) -> Any:
+    """Return `values` as an array of `length`, its last value held: a run that stopped keeps what it found."""
+    import numpy as np
+
+    array = np.asarray(values, dtype=float)
+    return np.pad(array, (0, length - len(array)), mode="edge")
+
+
+def middle_rank(frame: pd.DataFrame) -> pd.Series:
+    return (frame["rank_best"].astype(float) + frame["rank_worst"].astype(float)) / 2
+
+
+def counted(name: str, frames: Sequence[Any]) -> str:
+    return f"{name} (n = {len(frames)})"

@@ -1,0 +1,198 @@
+"""Tables of runs: ours beside the paper, and the summary of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.paper import SOURCE, ours_beside_paper, paper_label, paper_methods
+from genius_kit.printed_tables import PrintedTable, best_of, is_known, number, span, spread
+from genius_kit.run_frames import Runs, frames_of, run_table
+from genius_kit.styles import STAND_IN, shown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OFFLINE_NOTE = "The model “offline” is a fixed rule, not a language model."
+
+
+def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
+    """Return `ours_beside_paper` as a printed table: n, best accuracy, rank, top %, and a test against the paper.
+
+    The test, where both have two searches or more: permutations of the logarithms of the final ranks between a method
+    and the paper's trials at temperature 0, two-sided, corrected by Holm.
+    """
+    frame = ours_beside_paper(benchmark, runs)
+    reference = paper_label(0)
+    data = frame.assign(p_holm=_column(_against(reference, {**paper_methods(benchmark), **runs})))
+    tested = "test_accuracy" in frame
+    told = run_table({**paper_methods(benchmark), **runs})
+    sources = told["source"].dropna().unique() if "source" in told else ()
+    header = ["method", "n", "evaluations", f"best {benchmark.feedback_name} (%)", "rank", "top %"]
+    measures = [("best_accuracy", False, 3), ("rank", True, 4), ("top_percent", True, 5)]
+    if tested:
+        header, measures = [*header, "test accuracy (%)"], [*measures, ("test_accuracy", False, 6)]
+    has_tests = data["p_holm"].notna().any()
+    rows = []
+    for row in data.to_dict("records"):
+        several = row["runs"] > 1
+        cells = [
+            row["method"], str(row["runs"]), str(row["iterations"]),
+            spread(row["best_accuracy"], row["best_accuracy_std"] if several else None),
+            spread(row["rank"], row["rank_std"] if several else None, 1), number(row["top_percent"]),
+        ]  # fmt: skip
+        cells += [spread(row["test_accuracy"], row["test_accuracy_std"] if several else None)] if tested else []
+        rows.append((*cells, *([_p(row["p_holm"])] if has_tests else [])))
+    digits = {"rank": 1}
+    bold = {
+        (place, column)
+        for name, lowest, column in measures
+        for place in best_of(data[name].tolist(), lowest, digits.get(name, 2))
+    }
+    test = (
+        f" p: two-sided permutation test of the logarithms of final ranks against “{reference}”, Holm-corrected."
+        if has_tests
+        else " No test: that takes two searches of a method and of the paper at temperature 0."
+    )
+    note = (
+        f"Mean ± sample standard deviation over n searches; rank 1 is best of {benchmark.space.size:,}, ties count "
+        f"with the middle of their range. Bold: the best mean.{test}{_stand_in(data['method'])}"
+    )
+    return PrintedTable(
+        caption=f"{benchmark.title}: ours beside the paper ({SOURCE})",
+        header=(*header, *(["p"] if has_tests else [])),
+        rows=tuple(rows),
+        note=note,
+        data=data,
+        bold=frozenset(bold),
+        sources=tuple(map(str, sources)),
+    )
+
+
+def _against(reference: str, runs: Runs) -> list[float | None]:
+    """Return the corrected p-value of each method's final ranks against the reference's, None where it has none.
+
+    The stand-in has none: its runs are one and the same for every seed.
+    """
+    from genius_kit.comparisons import LEAST_PAIRS, holm
+
+    if reference not in runs:
+        return [None] * len(runs)
+    ranks = {name: _final_ranks(frames) for name, frames in frames_of(runs).items()}
+    found = {
+        name: _unpaired_p(some, ranks[reference])
+        for name, some in ranks.items()
+        if name not in (reference, STAND_IN) and min(len(some), len(ranks[reference])) >= LEAST_PAIRS
+    }
+    corrected = dict(zip(found, holm(list(found.values())), strict=True))
+    return [corrected.get(name) for name in runs]
+
+
+def _final_ranks(frames: Sequence[pd.DataFrame]) -> list[float]:
+    rows = [frame.iloc[int(frame["feedback"].astype(float).argmax())] for frame in frames]
+    return [float(row["rank_best"] + row["rank_worst"]) / 2 for row in rows]
+
+
+def _unpaired_p(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the two-sided p-value of equal mean logarithms of two samples: exact, or of 9,999 permutations."""
+    import numpy as np
+    from scipy import stats
+
+    def difference(ours: Any, theirs: Any, axis: int) -> Any:
+        return np.mean(ours, axis=axis) - np.mean(theirs, axis=axis)
+
+    samples = (np.log(first), np.log(second))
+    result = stats.permutation_test(
+        samples, difference, vectorized=True, n_resamples=9_999, rng=np.random.default_rng(0)
+    )
+    return float(min(1.0, result.pvalue))
+
+
+def study_table(summary: pd.DataFrame) -> PrintedTable:
+    """Return what `studies.summary` gives as a printed table, a block a benchmark and budget; raises InvalidParameter.
+
+    The p-values are corrected by Holm over the arms of a block.
+    """
+    if summary.empty:
+        raise InvalidParameter("the summary has no row: no run of the study is finished; run it again to resume it")
+    told = [name for name in ("model", "prompt") if summary[name].nunique() > 1]
+    data = summary.reset_index(drop=True)
+    blocks = [list(group.index) for _, group in data.groupby(["benchmark", "budget"], sort=False)]
+    data = data.take([int(str(row)) for block in blocks for row in block]).reset_index(drop=True)
+    starts = [sum(map(len, blocks[:place])) for place in range(len(blocks) + 1)]
+    corrected: list[float | None] = []
+    bold: set[tuple[int, int]] = set()
+    column = 3 + len(told)
+    for first, last in pairwise(starts):
+        corrected += _corrected(data["p_value"].tolist()[first:last])
+        bold |= {(first + place, column) for place in best_of(data["mean_rank"].tolist()[first:last], True, 1)}
+    data = data.assign(p_holm=_column(corrected))
+    rows = [_study_cells(row, told, place in starts) for place, row in enumerate(data.to_dict("records"))]
+    return PrintedTable(
+        caption=f"{'; '.join(dict.fromkeys(data['study'].dropna().astype(str))) or 'Study'}: rank of the best found",
+        header=("benchmark", "arm", *told, "n", "mean rank (95 %)", "top %", "ratio (95 %)", "p"),
+        rows=tuple(rows),
+        note=_study_note(data),
+        data=data,
+        bold=frozenset(bold),
+        words=2 + len(told),
+        breaks=frozenset(starts[1:-1]),
+    )
+
+
+def _column(values: Sequence[float | None]) -> Any:
+    """Return values as a column of numbers, NaN where there is none."""
+    import numpy as np
+
+    return np.array(values, dtype=float)
+
+
+def _corrected(values: Sequence[Any]) -> list[float | None]:
+    from genius_kit.comparisons import holm
+
+    known = [place for place, value in enumerate(values) if is_known(value)]
+    found = dict(zip(known, holm([float(values[place]) for place in known]), strict=True))
+    return [found.get(place) for place in range(len(values))]
+
+
+def _study_cells(row: dict[Any, Any], told: Sequence[str], is_first: bool) -> tuple[str, ...]:
+    from genius_kit.catalogue import BENCHMARK_NAMES, title_of
+
+    name = title_of(row["benchmark"]) if row["benchmark"] in BENCHMARK_NAMES else str(row["benchmark"])
+    return (
+        f"{name}, {row['budget']} evaluations" if is_first else "",
+        shown_name(row["arm"]),
+        *(str(row[key]) if isinstance(row[key], str) else "" for key in told),
+        str(row["n"]),
+        span(row["mean_rank"], row["low"], row["high"], 1),
+        number(row["top_percent"]),
+        span(row["ratio"], row["ratio_low"], row["ratio_high"]),
+        _p(row["p_holm"]),
+    )
+
+
+def _study_note(data: pd.DataFrame) -> str:
+    n = sorted(set(data["n"].astype(int)))
+    count = str(n[0]) if len(n) == 1 else f"{n[0]} to {n[-1]}"
+    references = [str(name) for name in data["reference"].dropna().unique()]
+    test = (
+        f" ratio: geometric mean of rank over the rank of “{shown_name(references[0])}”, seed by seed; p: two-sided "
+        "sign-flip test of the paired logarithms of ranks, Holm-corrected over the arms of a block."
+        if references and data["p_holm"].notna().any()
+        else " No test: no arm shares two seeds with the reference."
+    )
+    return (
+        f"n = {count} searches an arm; rank 1 is best, ties count with the middle of their range; 95 % intervals: "
+        f"bootstrap over searches. Bold: the lowest mean rank of a block.{test}{_stand_in(data['model'])}"
+    )
+
+
+def _p(value: Any) -> str:
+    return number(None) if not is_known(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _stand_in(names: pd.Series) -> str:
+    found = {str(name) for name in names.dropna()}
+    return f" {OFFLINE_NOTE}" if found & {"offline"} else ""

@@ -1,0 +1,391 @@
+// The two views of the prompt lab: the curve of a search, and a template beside the prompt that it makes.
+// Plain SVG and DOM. Every text from outside is set as text, never as markup, but for the drawings of the package.
+
+const SVG = "http://www.w3.org/2000/svg";
+const SIZE = { width: 560, height: 240, left: 56, right: 12, top: 12, bottom: 34 };
+const CHUNK = 100; // points in one path, so that a new point redraws few
+
+function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+function shape(name, attributes = {}, text = "") {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text) made.textContent = text;
+  return made;
+}
+
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+function ticks(low, high, count) {
+  const raw = (high - low) / count;
+  const magnitude = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((factor) => factor * magnitude).find((size) => size >= raw);
+  const found = [];
+  for (let index = Math.ceil(low / step); index * step <= high; index += 1) found.push(Number((index * step).toPrecision(10)));
+  return found;
+}
+
+// JupyterLab takes arrow keys, and letters, from whatever is no text field; within the lab they belong to its controls.
+function keepKeys(event) {
+  if (!event.target.matches(":read-write")) event.target.setAttribute("data-lm-suppress-shortcuts", "true");
+}
+
+// The points lie in one group in their own units, (iteration, percent); a change of scale changes its transform only.
+class Curve {
+  constructor(onStep) {
+    this.onStep = onStep;
+    this.svg = shape("svg", { viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, role: "img", class: "genius-curve" });
+    this.axes = this.svg.appendChild(shape("g", { class: "genius-axes" }));
+    this.data = this.svg.appendChild(shape("g"));
+    this.best = this.data.appendChild(shape("path", { class: "genius-best" }));
+    this.dots = this.data.appendChild(shape("g"));
+    this.ring = this.svg.appendChild(shape("circle", { r: 7, class: "genius-ring", visibility: "hidden" }));
+    this.svg.addEventListener("click", (event) => this.clicked(event));
+    this.name = "accuracy";
+    this.reset([], 0, null);
+  }
+
+  reset(points, budget, selected) {
+    this.points = [];
+    this.budget = budget;
+    this.selected = selected;
+    this.low = Infinity;
+    this.high = -Infinity;
+    this.top = null;
+    this.path = "";
+    this.tails = {};
+    this.dots.replaceChildren();
+    this.drawn = "";
+    this.add(points);
+  }
+
+  add(points) {
+    for (const point of points) this.append(point);
+    if (this.path) this.best.setAttribute("d", `${this.path}H${this.last() + 0.45}`);
+    else this.best.removeAttribute("d");
+    this.scale();
+  }
+
+  append([iteration, value, name, origin]) {
+    this.points.push({ iteration, value, name, origin });
+    if (value === null) return;
+    this.low = Math.min(this.low, value);
+    this.high = Math.max(this.high, value);
+    if (this.top === null) this.path = `M${iteration} ${value}`;
+    else if (value > this.top) this.path += `H${iteration}V${value}`;
+    this.top = this.top === null ? value : Math.max(this.top, value);
+    const kind = origin === "model" ? "genius-model" : "genius-other";
+    let tail = this.tails[kind];
+    if (!tail || tail.count === CHUNK) {
+      tail = { path: this.dots.appendChild(shape("path", { class: `genius-dots ${kind}` })), d: "", count: 0 };
+      this.tails[kind] = tail;
+    }
+    tail.d += `M${iteration} ${value}h0`;
+    tail.count += 1;
+    tail.path.setAttribute("d", tail.d);
+  }
+
+  last() {
+    return this.points.length ? this.points[this.points.length - 1].iteration : 0;
+  }
+
+  // Room is made ahead, so that most points need no new axes.
+  scale() {
+    const known = this.low <= this.high;
+    const room = known ? Math.max(0.06 * (this.high - this.low), this.high > this.low ? 0 : 0.5) : 0;
+    const low = known ? this.low - room : 0;
+    const high = known ? this.high + room : 100;
+    const reached = Math.max(this.last(), 1);
+    const end = Math.max(this.budget, reached <= 10 ? 10 : Math.ceil(reached / 50) * 50);
+    const key = `${low} ${high} ${end} ${this.name}`;
+    if (key !== this.drawn) {
+      this.drawn = key;
+      const wide = (SIZE.width - SIZE.left - SIZE.right) / end;
+      const tall = (SIZE.height - SIZE.top - SIZE.bottom) / (high - low);
+      this.across = (iteration) => SIZE.left + wide * (iteration - 0.5);
+      this.down = (value) => SIZE.top + tall * (high - value);
+      this.data.setAttribute("transform", `matrix(${wide} 0 0 ${-tall} ${this.across(0)} ${this.down(0)})`);
+      this.drawAxes(low, high, end, known);
+    }
+    this.mark();
+  }
+
+  drawAxes(low, high, end, known) {
+    const base = SIZE.height - SIZE.bottom;
+    const right = SIZE.width - SIZE.right;
+    const made = [shape("path", { d: `M${SIZE.left} ${SIZE.top}V${base}H${right}`, class: "genius-axis" })];
+    for (const value of known ? ticks(low, high, 5) : []) {
+      const y = this.down(value);
+      made.push(shape("path", { d: `M${SIZE.left} ${y}H${right}`, class: "genius-grid" }));
+      made.push(shape("text", { x: SIZE.left - 5, y: y + 4, "text-anchor": "end" }, String(value)));
+    }
+    const numbers = new Set(ticks(1, Math.max(2, end), 6).map((value) => Math.max(1, Math.round(value))));
+    for (const value of numbers) {
+      made.push(shape("text", { x: this.across(value), y: base + 14, "text-anchor": "middle" }, String(value)));
+    }
+    const middle = (SIZE.top + base) / 2;
+    made.push(shape("text", { x: (SIZE.left + SIZE.width) / 2, y: SIZE.height - 5, "text-anchor": "middle" }, "iteration"));
+    const turned = `translate(13 ${middle}) rotate(-90)`;
+    made.push(shape("text", { transform: turned, "text-anchor": "middle" }, `${this.name} (%)`));
+    this.axes.replaceChildren(...made);
+  }
+
+  select(index) {
+    this.selected = index;
+    this.mark();
+  }
+
+  mark() {
+    const point = this.selected === null ? null : this.points[this.selected];
+    const shown = point && point.value !== null;
+    this.ring.setAttribute("visibility", shown ? "visible" : "hidden");
+    if (!shown) return;
+    this.ring.setAttribute("cx", this.across(point.iteration));
+    this.ring.setAttribute("cy", this.down(point.value));
+  }
+
+  clicked(event) {
+    const box = this.svg.getBoundingClientRect();
+    const x = ((event.clientX - box.left) * SIZE.width) / box.width;
+    let nearest = null;
+    this.points.forEach((point, index) => {
+      const away = Math.abs(this.across(point.iteration) - x);
+      if (away <= 14 && (nearest === null || away < nearest.away)) nearest = { index, away };
+    });
+    if (nearest) this.onStep(nearest.index);
+  }
+}
+
+function renderCurve({ model, el }) {
+  const send = (content) => model.send(content);
+  const curve = new Curve((index) => step(index));
+  const summary = element("p", { class: "genius-summary" });
+  const drawing = element("div", { class: "genius-drawing" });
+  const state = element("span", { role: "status" });
+  const age = element("span", { class: "genius-age", "aria-hidden": "true" });
+  const money = element("span", { class: "genius-money" });
+  const slider = element("input", { type: "range", min: 1, max: 1, value: 1, disabled: "" });
+  const shown = element("output", { class: "genius-step" });
+  const label = element("label", { class: "genius-slider" }, "Step ", slider, " ", shown);
+  const code = element("code", { tabindex: "0", "aria-label": "The last action as Python", role: "textbox", "aria-readonly": "true" });
+  const copy = element("button", { type: "button" }, "Copy as Python");
+  const line = element("div", { class: "genius-line", hidden: "" }, code, copy);
+  const root = element(
+    "section",
+    { class: "genius-lab", "aria-label": "Curve of the search" },
+    element("div", { class: "genius-state" }, state, " ", age, " ", money),
+    element("div", { class: "genius-pictures" }, element("div", {}, curve.svg, label), drawing),
+    summary,
+    line,
+  );
+  el.append(root);
+
+  function step(index) {
+    curve.select(index);
+    follow();
+    send({ kind: "step", step: index });
+  }
+
+  function follow() {
+    const count = curve.points.length;
+    slider.disabled = count === 0;
+    slider.max = Math.max(1, count);
+    const index = curve.selected === null ? count - 1 : curve.selected;
+    slider.value = index + 1;
+    const point = curve.points[index];
+    const value = point && point.value !== null ? `${point.value.toFixed(2)} %` : "not measured";
+    const words = point ? `${point.iteration}: ${value}` : "";
+    setText(shown, words);
+    slider.setAttribute("aria-valuetext", point ? `iteration ${point.iteration}, ${point.name}, ${value}` : "no step");
+  }
+  slider.addEventListener("input", () => step(Number(slider.value) - 1));
+
+  copy.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      setText(copy, "Copied");
+    } catch {
+      window.getSelection().selectAllChildren(code);
+      setText(copy, "Selected: press Ctrl+C");
+    }
+    setTimeout(() => setText(copy, "Copy as Python"), 1500);
+  });
+
+  let asking = null;
+  let retry = null;
+  let area = null;
+  function tick() {
+    if (area === null && el.isConnected) {
+      area = el.closest(".jp-OutputArea-output") ?? el;
+      area.addEventListener("focusin", keepKeys);
+    }
+    const now = performance.now() / 1000;
+    if (retry !== null) setText(age, `retrying in ${clock(retry - now)}`);
+    else if (asking !== null) setText(age, `generating ${clock(now - asking)}`);
+    else setText(age, "");
+  }
+  const timer = setInterval(tick, 250);
+
+  function showStatus(status) {
+    const now = performance.now() / 1000;
+    asking = status.asking === null ? null : now - status.asking;
+    retry = status.retry === null ? null : now + status.retry;
+    setText(state, status.text);
+    setText(money, status.money);
+    tick();
+  }
+
+  function showSummary(text) {
+    setText(summary, text);
+    curve.svg.setAttribute("aria-label", text);
+  }
+
+  function showDrawing(content) {
+    drawing.innerHTML = content.svg; // of the package, its texts escaped
+  }
+
+  function showLine(text) {
+    setText(code, text);
+    line.hidden = !text;
+  }
+
+  const answers = {
+    all(content) {
+      curve.name = content.name;
+      curve.reset(content.points, content.budget, content.selected);
+      follow();
+      showSummary(content.summary);
+      showDrawing(content.drawing);
+      showStatus(content.status);
+      showLine(content.line);
+    },
+    add(content) {
+      curve.add(content.points);
+      follow();
+      showSummary(content.summary);
+    },
+    budget(content) {
+      curve.budget = content.budget;
+      curve.scale();
+    },
+    select(content) {
+      curve.select(content.selected);
+      follow();
+    },
+    drawing: (content) => showDrawing(content.drawing),
+    status: (content) => showStatus(content.status),
+    line: (content) => showLine(content.line),
+  };
+  const receive = (content) => answers[content.kind]?.(content);
+  model.on("msg:custom", receive);
+  send({ kind: "ready" });
+  return () => {
+    clearInterval(timer);
+    area?.removeEventListener("focusin", keepKeys);
+    model.off("msg:custom", receive);
+  };
+}
+
+function renderTemplate({ model, el }) {
+  const name = element("span", { class: "genius-name" });
+  const field = element("textarea", { spellcheck: "false", "aria-label": "Prompt template", rows: 18 });
+  const problem = element("p", { role: "alert", class: "genius-problem" });
+  const prompt = element("div", { class: "genius-prompt", tabindex: "0", role: "region", "aria-label": "Rendered prompt" });
+  const facts = element("p", { class: "genius-facts", role: "status" });
+  const difference = element("pre", { class: "genius-difference", tabindex: "0", "aria-label": "Difference to the variant" });
+  const heading = element("summary");
+  const details = element("details", {}, heading, difference);
+  const root = element(
+    "section",
+    { class: "genius-lab genius-template", "aria-label": "Template and prompt" },
+    element("div", { class: "genius-columns" },
+      element("div", {}, element("h4", {}, "Template ", name), field),
+      element("div", {}, element("h4", {}, "Prompt"), prompt)),
+    problem, facts, details,
+  );
+  el.append(root);
+
+  // One edit is under way at a time; what is typed meanwhile goes with the next, when the answer came or half a second passed.
+  let number = 0;
+  let answered = 0;
+  let sent = 0;
+  let waiting = null;
+  function edited() {
+    if (waiting !== null) clearTimeout(waiting);
+    waiting = null;
+    number += 1;
+    sent = performance.now();
+    model.send({ kind: "edit", source: field.value, number });
+  }
+  field.addEventListener("input", () => {
+    const left = sent + 500 - performance.now();
+    if (answered === number || left <= 0) edited();
+    else if (waiting === null) waiting = setTimeout(edited, left);
+  });
+  root.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    edited();
+    model.send({ kind: "ask" });
+  });
+
+  function showPrompt(messages) {
+    const parts = [];
+    for (const { role, parts: pieces } of messages) {
+      const text = element("pre");
+      for (const [piece, kind] of pieces) text.append(kind ? element("mark", { class: `genius-${kind}` }, piece) : piece);
+      parts.push(element("h5", {}, role), text);
+    }
+    prompt.replaceChildren(...parts);
+  }
+
+  function showDifference(lines) {
+    heading.textContent = lines.length ? "Difference to the variant it came from" : "No difference to the variant it came from";
+    difference.replaceChildren(
+      ...lines.map((text) => element("span", { class: { "+": "genius-added", "-": "genius-removed" }[text[0]] ?? "" }, `${text}\n`)),
+    );
+  }
+
+  const answers = {
+    template(content) {
+      field.value = content.source;
+      field.readOnly = content.locked;
+      setText(name, content.name);
+    },
+    rendered(content) {
+      if (content.number) {
+        answered = Math.max(answered, content.number);
+        if (waiting !== null) edited();
+        if (content.number < number) return;
+      }
+      if (content.messages) showPrompt(content.messages);
+      setText(problem, content.problem ?? "");
+      field.setAttribute("aria-invalid", content.problem ? "true" : "false");
+      setText(facts, content.facts ?? "");
+      showDifference(content.difference ?? []);
+    },
+  };
+  const receive = (content) => answers[content.kind]?.(content);
+  model.on("msg:custom", receive);
+  model.send({ kind: "ready" });
+  return () => model.off("msg:custom", receive);
+}
+
+export default {
+  render(context) {
+    return (context.model.get("part") === "template" ? renderTemplate : renderCurve)(context);
+  },
+};

@@ -1,0 +1,206 @@
+"""The lab without a browser: what a template comes to, what is asked, searched, compared, and said when it is wrong."""
+
+import re
+import xml.dom.minidom
+
+import pytest
+from doubles import QueueClient, ToyBenchmark
+
+from genius_kit.benchmarks import load_benchmark
+from genius_kit.errors import InvalidParameter, PromptError
+from genius_kit.lab_answer import ask_once, read_answer
+from genius_kit.lab_code import ask_line, search_line, step_line
+from genius_kit.lab_compare import Paired, compare_prompts, paired_svg
+from genius_kit.lab_curve import Point, best_so_far, curve_svg, curve_text
+from genius_kit.lab_draft import open_draft
+from genius_kit.lab_drawing import drawing_svg
+from genius_kit.lab_money import TokenCounter, cost_words, dollars, estimate
+from genius_kit.lab_session import Choices, LabSession
+from genius_kit.spaces import SPACES, load_space
+
+
+@pytest.fixture
+def benchmark(no_data):
+    """The table that comes with the package."""
+    return load_benchmark("nas-bench-201-cifar10")
+
+
+@pytest.fixture
+def session(no_data, tmp_path):
+    """A lab with the stand-in."""
+    return LabSession(Choices("nas-bench-201-cifar10", budget=3), tmp_path)
+
+
+def test_every_space_is_drawn_as_sound_svg_with_a_name():
+    """Well-formed, small, and described in words."""
+    for name in SPACES:
+        space = load_space(name)
+        for architecture in (space.all_largest, (0,) * space.length):
+            svg = drawing_svg(space, architecture)
+            xml.dom.minidom.parseString(svg)
+            assert 'role="img"' in svg
+            assert len(svg) < 20_000
+
+
+def test_the_curve_says_in_words_what_it_shows():
+    """The best, where it came, and the last; failures leave a gap."""
+    points = [Point(1, 90.0, "a"), Point(2, None, "b"), Point(3, 91.5, "c", "fallback")]
+    assert best_so_far(points) == [90.0, 90.0, 91.5]
+    assert curve_text(points).startswith("3 evaluations; the best is 91.50 percent at iteration 3 (c)")
+    xml.dom.minidom.parseString(curve_svg(points))
+    assert "no evaluation yet" in curve_svg([])
+
+
+def test_a_still_curve_of_1000_points_is_small():
+    """Some 12 bytes a point, so that an exported page stays far below 1 MB."""
+    assert len(curve_svg([Point(i, 90 + i % 7, "x") for i in range(1, 1001)])) < 60_000
+
+
+def test_a_draft_renders_what_a_variant_renders(benchmark):
+    """Unchanged it is the variant itself, with the same sum of its text."""
+    draft = open_draft("standard", benchmark)
+    assert draft.prompt().messages(()) == draft.origin.messages(())
+    assert draft.prompt().sha256 == draft.origin.sha256
+    assert not draft.changed
+    assert draft.difference() == []
+
+
+@pytest.mark.parametrize(
+    ("source", "said", "marked"),
+    [
+        ("a\n{{ surprise }}\n{{ results }}", "Line 2: .*unknown holes: surprise.*known holes are system", "surprise"),
+        ("a\n{% if x %}\n{{ results }}", "Line 3: .*cannot be read", None),
+        ("a\nb {{ results", "Line 2: ", None),
+        ("nothing", "missing holes: results", None),
+    ],
+)
+def test_a_wrong_template_is_a_sentence_with_its_line(benchmark, source, said, marked):
+    """Unknown holes are named with the known ones and marked in place."""
+    found = open_draft("standard", benchmark).edited(source).render()
+    assert re.search(said, found.problem)
+    pieces = [piece for _, parts in found.messages for piece in parts]
+    assert (("{{ " + str(marked) + " }}", "unknown") in pieces) == bool(marked)
+
+
+def test_a_draft_is_saved_under_a_name_that_the_package_accepts(session, benchmark):
+    """The path is a variant; another text under the same name is refused."""
+    session.edit(session.draft.source.replace("# Task", "# The task"))
+    path = session.save_variant("mine")
+    assert session.choices.variant == path.as_posix()
+    assert "# The task" in open_draft(path.as_posix(), benchmark).prompt().messages(())[-1]["content"]
+    session.edit(session.draft.source + "\nmore")
+    with pytest.raises(InvalidParameter, match="another text"):
+        session.save_variant("mine")
+    with pytest.raises(InvalidParameter, match="no name"):
+        session.save_variant("../mine")
+    session.edit("{{ nonsense }}")
+    with pytest.raises(PromptError):
+        session.save_variant("wrong")
+
+
+@pytest.mark.parametrize(
+    ("reply", "passed", "kind"),
+    [
+        ("Architecture: [2, 2, 2, 2, 2, 2, 2, 1]", [True, True, True, True], "design"),
+        ("Architecture: [2, 2, 2]", [True, False, None, None], "refused"),
+        ("Architecture: [2, 2, 2, 2, 2, 2, 2, 9]", [True, True, False, None], "refused"),
+        ("I would rather not.", [False, None, None, None], None),
+    ],
+)
+def test_each_rule_passes_or_fails_and_the_design_is_marked(reply, passed, kind):
+    """In the order in which a reply is judged; the marked text is the reply itself."""
+    answer = read_answer(reply, ToyBenchmark())
+    assert [rule.passed for rule in answer.rules] == passed
+    assert "".join(text for text, _ in answer.pieces) == reply
+    assert {mark for _, mark in answer.pieces if mark} == ({kind} if kind else set())
+
+
+def test_asking_once_records_the_call(tmp_path):
+    """The journal holds the question, its reply and what was refused."""
+    client = QueueClient("Architecture: [2, 2, 2, 2, 2, 2, 2, 1]")
+    path = tmp_path / "asked.jsonl"
+    answer = ask_once(ToyBenchmark(), client=client, journal=path)
+    assert answer.evaluation.feedback == 65.0
+    assert answer.accepted
+    assert '"event":"call"' in path.read_text()
+    assert len(client.sent) == 1
+
+
+def test_costs_are_told_as_estimates(benchmark):
+    """A priced model has a price a call and a search; an unknown one none; the stand-in costs nothing."""
+    prompt = open_draft("standard", benchmark).prompt()
+    found = estimate(prompt, (), "gpt-4.1", 10, TokenCounter("gpt-4.1"), 500)
+    assert 0 < found.call < found.search < 20 * found.call
+    assert "about" in cost_words(found, "gpt-4.1", 10, 500)
+    assert estimate(prompt, (), "nobody", 10, TokenCounter("nobody")).search is None
+    assert estimate(prompt, (), "offline", 10, TokenCounter("offline")).search == 0
+    assert (dollars(None), dollars(1234.5), dollars(0.0042)) == ("unknown", "$1,234.50", "$0.0042")
+
+
+def test_a_token_count_learns_from_the_server():
+    """What the server counted replaces the four characters a token."""
+    counter = TokenCounter("nobody")
+    assert counter.words(counter.count("x" * 400)).startswith("about 100 tokens (4 characters a token")
+    counter.learn("x" * 400, 200)
+    assert counter.count("x" * 400) == 200
+
+
+def test_the_session_asks_searches_and_replays(session):
+    """The whole path with the stand-in: ask, search, open the record, bring a step back with its results."""
+    assert session.ask().accepted
+    live = session.search()
+    live.start()
+    run = live.wait(60)
+    assert run.finished
+    recording = session.open(run.path)
+    assert [point.iteration for point in recording.points] == [1, 2, 3]
+    session.edit_step(2)
+    assert len(session.trials) == 2
+    assert "2 results in it" in session.facts()
+    assert session.draft.prompt().messages(session.trials) == list(recording.steps[2].messages)
+
+
+def test_changing_the_model_keeps_the_text_and_another_benchmark_forgets_results(session):
+    """What one has typed is not lost to a choice that does not touch it."""
+    session.edit(session.draft.source + "\nMind the width.")
+    session.choose(model="gpt-4.1", temperature=0.5)
+    assert session.draft.changed
+    session.choose(history="dialogue")
+    assert session.draft.source.endswith("Mind the width.")
+    session.choose(benchmark="nas-bench-201-cifar100")
+    assert session.trials == ()
+    assert session.draft.source.endswith("Mind the width.")
+
+
+def test_pairs_settle_or_say_how_many_more(benchmark, tmp_path):
+    """Better, worse and open, in a sentence; the same settings are refused."""
+    settings = ({"prompt": "minimal"}, {"prompt": "reasoned"})
+    better = Paired(*settings, tuple((seed, 400.0 + seed, 20.0 + 3 * seed) for seed in range(8)), 0.8)
+    assert better.verdict().startswith("The variant is better")
+    worse = Paired(*settings, tuple((seed, 20.0 + 3 * seed, 400.0) for seed in range(8)))
+    assert worse.verdict().startswith("The variant is worse")
+    unclear = Paired(*settings, ((0, 100.0, 40.0), (1, 60.0, 90.0), (2, 50.0, 55.0)), 0.3)
+    assert re.match(r"Cannot tell, about \d+ more pairs of runs needed \(about \$", unclear.verdict())
+    xml.dom.minidom.parseString(paired_svg(unclear))
+    assert better.differing == {"prompt": ("minimal", "reasoned")}
+    with pytest.raises(InvalidParameter, match="baseline itself"):
+        compare_prompts(benchmark, settings[0], settings[0], [0], 2, tmp_path)
+
+
+def test_a_comparison_runs_both_over_seeds(benchmark, tmp_path):
+    """The stand-in does the same with both prompts: every pair is equal."""
+    paired = compare_prompts(benchmark, {"prompt": "minimal"}, {"prompt": "reasoned"}, [0, 1], 3, tmp_path)
+    assert len(paired.pairs) == 2
+    assert all(rank == own for _, rank, own in paired.pairs)
+    assert paired.spent == 0
+    assert len(list(tmp_path.glob("*.jsonl"))) == 4
+
+
+def test_actions_are_lines_of_python_without_a_client():
+    """Each compiles, and an object of the session is left out."""
+    settings = {"model": "offline", "prompt": "standard", "client": object()}
+    lines = [ask_line("b", settings, 0, 2), search_line("b", settings, 5, 0, "a.jsonl"), step_line("a.jsonl", 3)]
+    for line in lines:
+        compile(line, "lab", "exec")
+        assert "client" not in line
+        assert "\n" not in line

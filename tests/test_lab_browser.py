@@ -1,0 +1,170 @@
+"""The lab in a real browser: what a person does in it, on a real JupyterLab server."""
+
+import re
+import shutil
+
+import pytest
+from browser_lab import NOTEBOOK, LabPage, chromium, lab_server
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory, embedded_cache):
+    """The notebook of the lab, run once in Chromium."""
+    path = chromium()
+    sync = pytest.importorskip("playwright.sync_api")
+    folder = tmp_path_factory.mktemp("jupyter")
+    (folder / "notebooks").mkdir()
+    shutil.copy(NOTEBOOK, folder / "notebooks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENIUS_KIT_DATA", str(embedded_cache))
+        with lab_server(folder, folder / "server.log") as address, sync.sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1400, "height": 1500})
+            page.set_default_timeout(20_000)
+            opened = LabPage(page, address, f"notebooks/{NOTEBOOK.name}")
+            opened.run_all()
+            opened.folder = folder
+            yield opened
+            browser.close()
+
+
+def expect(*arguments):
+    """Return playwright's assertion, which waits."""
+    from playwright.sync_api import expect
+
+    return expect(*arguments)
+
+
+def test_the_lab_shows_curve_and_drawing_of_the_recorded_run(lab):
+    """The search that the notebook ran is open when the lab appears."""
+    expect(lab.page.locator(".genius-curve")).to_have_attribute("aria-label", re.compile("10 evaluations"))
+    expect(lab.page.locator(".genius-drawing svg")).to_have_attribute("aria-label", re.compile("NAS-Bench-201"))
+
+
+def test_an_edit_shows_in_the_prompt_and_a_wrong_hole_in_a_sentence(lab):
+    """The prompt follows the keys; an unknown hole is marked and named with its line."""
+    lab.tab("Prompt")
+    field = lab.field("Prompt template")
+    text = field.input_value()
+    field.fill(text.replace("<!-- user -->\n", "<!-- user -->\nMind the width.\n"))
+    expect(lab.page.locator(".genius-prompt")).to_contain_text("Mind the width.")
+    expect(lab.page.locator(".genius-difference .genius-added")).to_have_text("+Mind the width.\n")
+    field.fill(text + "\n{{ surprise }}")
+    expect(lab.page.locator(".genius-problem")).to_contain_text("unknown holes: surprise")
+    expect(lab.page.locator(".genius-prompt mark")).to_have_text("{{ surprise }}")
+    field.fill(text)
+    expect(lab.page.locator(".genius-problem")).to_have_text("")
+
+
+def test_control_and_enter_ask_the_stand_in(lab):
+    """The reply comes with its design marked, and each rule."""
+    lab.tab("Prompt")
+    lab.field("Prompt template").press("Control+Enter")
+    reply = lab.page.locator(".genius-reply[aria-label=Reply]")
+    expect(reply.locator("mark")).to_have_text("[3, 3, 3, 3, 3, 3]")
+    expect(reply).to_contain_text("passed: not tried before")
+    expect(lab.page.locator(".genius-line code")).to_contain_text("lab.ask_once(")
+
+
+def test_a_search_runs_to_its_end_and_another_is_stopped(lab):
+    """The curve grows to the budget; a stopped search can go on."""
+    lab.tab("Search")
+    lab.button("Run a search").click()
+    expect(lab.status).to_have_text(re.compile("^Finished: 10 of 10"))
+    expect(lab.page.locator(".genius-curve")).to_have_attribute("aria-label", re.compile("^10 evaluations"))
+    lab.field("Approve each proposal").check()
+    lab.button("Run a search").click()
+    expect(lab.status).to_contain_text("Waiting for your decision")
+    lab.button("Stop now").click()
+    expect(lab.status).to_contain_text("Stopped")
+    lab.field("Approve each proposal").uncheck()
+
+
+def test_proposals_are_approved_edited_and_rejected(lab):
+    """Each decision waits for its button; the reason goes into the journal."""
+    lab.tab("Search")
+    lab.field("Approve each proposal").check()
+    lab.button("Run a search").click()
+    expect(lab.status).to_contain_text("Waiting for your decision: 0 of 10")
+    lab.button("Approve").click()
+    expect(lab.status).to_contain_text("decision: 1 of 10")
+    lab.field("Reason").fill("too wide")
+    lab.button("Reject").click()
+    expect(lab.page.locator(".genius-line code")).to_contain_text("decide('reject', reason='too wide')")
+    expect(lab.status).to_contain_text("decision: 1 of 10")
+    lab.field("Evaluate instead").fill("012340")
+    lab.field("Evaluate instead").press("Tab")
+    lab.button("Use the edited one").click()
+    expect(lab.status).to_contain_text("decision: 2 of 10")
+    lab.button("Stop now").click()
+    expect(lab.status).to_contain_text("Stopped")
+    lab.field("Approve each proposal").uncheck()
+    journals = sorted(lab.folder.glob("reports/runs/08_prompt_lab/lab/*.jsonl"))
+    assert "too wide" in journals[-1].read_text()
+
+
+def test_a_recorded_run_is_stepped_with_arrow_keys_and_clicks(lab):
+    """The slider under the curve steps; a step opens in the editor with the results before it."""
+    lab.tab("Replay")
+    lab.button("Open").click()
+    expect(lab.status).to_contain_text("Recorded run")
+    slider = lab.page.locator(".genius-slider input")
+    expect(slider).to_have_value("10")
+    slider.focus()
+    slider.press("ArrowLeft")
+    step = lab.page.locator(".genius-reply[aria-label=Step]")
+    expect(step).to_contain_text("Iteration 9:")
+    box = lab.page.locator(".genius-curve").bounding_box()
+    lab.page.mouse.click(box["x"] + box["width"] * (56 + 492 * 0.25) / 560, box["y"] + box["height"] / 2)
+    expect(step).to_contain_text("Iteration 3:")
+    expect(step).to_contain_text("Difference to iteration")
+    lab.button("Open this step in the editor").click()
+    expect(lab.page.locator(".genius-facts")).to_contain_text("2 results in it")
+    lab.button("Forget results").click()
+
+
+def test_a_wrong_path_is_a_sentence(lab):
+    """No traceback, and the lab goes on."""
+    lab.tab("Replay")
+    path = lab.field("Journal")
+    before = path.input_value()
+    path.fill("nowhere.jsonl")
+    path.press("Tab")
+    lab.button("Open").click()
+    expect(lab.alert).to_contain_text("there is no journal at nowhere.jsonl")
+    path.fill(before)
+    path.press("Tab")
+    lab.button("Open").click()
+    expect(lab.alert).to_have_count(0)
+
+
+def test_variants_are_compared_over_seeds(lab):
+    """The stand-in does the same with both: the verdict says so and shows each pair."""
+    lab.tab("Compare")
+    lab.button("Pin as baseline").click()
+    lab.field("Variant or file").fill("reasoned")
+    lab.field("Variant or file").press("Tab")
+    lab.field("Seeds").fill("2")
+    lab.field("Seeds").press("Tab")
+    lab.button("Run beside the baseline").click()
+    result = lab.page.locator("section[aria-label=Comparison]").first
+    expect(result).to_contain_text("Cannot tell")
+    expect(result.locator("svg circle")).to_have_count(3)
+    expect(lab.status).to_contain_text("Cannot tell")
+
+
+def test_axe_finds_nothing_serious_in_the_lab(lab):
+    """No serious or critical finding in our part of the page, in any of its tabs."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    for tab in ("Prompt", "Search", "Replay", "Compare"):
+        lab.tab(tab)
+        found = axe.run(lab.page, context={"include": [[".genius-lab"], [".jp-OutputArea-output .widget-tab"]]})
+        serious = [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")]
+        assert not serious, [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in serious]
+
+
+def test_the_console_holds_no_error_of_ours(lab):
+    """Runs last: everything above went by without one."""
+    assert lab.errors == []

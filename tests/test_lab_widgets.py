@@ -1,0 +1,83 @@
+"""The widgets of the lab without a browser: their still picture, their messages, errors as sentences."""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from genius_kit.lab import PromptLab
+from genius_kit.lab_curve import Point
+from genius_kit.lab_searching import telling
+from genius_kit.lab_view import Board
+
+
+@pytest.fixture
+def lab(no_data, tmp_path):
+    """A lab with the stand-in, with no event loop: callbacks come in the thread that has them."""
+    return PromptLab("nas-bench-201-cifar10", budget=3, folder=tmp_path)
+
+
+def wait_for(condition):
+    """Wait until `condition` holds."""
+    end = time.monotonic() + 20
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert condition()
+
+
+def test_the_lab_carries_a_picture_for_pages_without_scripts(lab):
+    """After a search the cell's HTML holds its curve and drawing, and nothing from elsewhere."""
+    lab.searching.run()
+    lab.session.live.wait(60)
+    wait_for(lambda: len(lab.view.board.points) == 3)
+    data, _ = lab._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert data["text/html"].count("<svg") == 2
+    assert "3 evaluations" in data["text/html"]
+    assert "<script" not in data["text/html"]
+    assert "src=" not in data["text/html"]
+    assert len(data["text/html"]) < 100_000
+
+
+def test_an_error_is_a_sentence_until_the_next_action(lab):
+    """A wrong temperature and a missing journal; the lab goes on."""
+    lab.editor.temperature.value = "warm"
+    assert "temperature &#x27;warm&#x27; is no number" in lab._error.value
+    lab.editor.temperature.value = ""
+    assert lab._error.value == ""
+    lab.replaying.path.value = "nowhere.jsonl"
+    lab.replaying.open_button.click()
+    assert "there is no journal at nowhere.jsonl" in lab._error.value
+    assert "Traceback" not in lab._error.value
+
+
+def test_a_reply_that_is_given_up_is_not_shown(lab, monkeypatch):
+    """A model that never answers does not hold the lab."""
+    monkeypatch.setattr(type(lab.session), "ask", lambda self: time.sleep(60))
+    lab.editor.ask()
+    assert lab.editor.ask_button.disabled
+    lab.editor.abandon()
+    assert not lab.editor.ask_button.disabled
+    assert "not waited for" in lab.view.board.status["text"]
+
+
+def test_a_point_is_one_small_message():
+    """A thousand points before it do not make it larger."""
+    board = Board()
+    board.put([Point(i, 90.0, "x") for i in range(1, 1001)])
+    assert len(str(board.add([Point(1001, 91.0, "y")]))) < 300
+
+
+def test_the_state_of_a_search_tells_age_money_and_errors():
+    """Seconds since the call began, until the next attempt, and what is left."""
+    now = time.monotonic()
+    run = SimpleNamespace(of=lambda name: [1, 2])
+    state = SimpleNamespace(
+        status="running", budget=8, asking_since=now - 41, retry_at=now + 45, spent=0.5, error=None, run=run
+    )
+    found = telling(state, 2.0, None)
+    assert found.text == "Running: 2 of 8 evaluated"
+    assert found.money == "spent $0.5, left $1.50 of $2.00"
+    assert 41 <= found.asking < 43
+    assert 43 < found.retry <= 45
+    assert telling(state, None, 4.0).money == "spent $0.5, left about $3.00"

@@ -1,0 +1,114 @@
+"""Grids of parameters: what a file says, what is refused with its line, and where the runs go."""
+
+from pathlib import Path
+
+import pytest
+
+from genius_kit import reports
+from genius_kit.errors import InvalidParameter
+from genius_kit.report_grids import label_of, read_grid
+from tests.notebook_files import outputs, write
+
+
+@pytest.fixture(autouse=True)
+def own_data_folder(tmp_path, monkeypatch):
+    """No published data, whatever this machine has; the package's own files stand still."""
+    monkeypatch.setenv("GENIUS_KIT_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr("genius_kit.report_records.code_sum", lambda: "sum of the code")
+
+
+@pytest.fixture
+def known(tmp_path):
+    """Two notebooks, one of them without parameters, by name."""
+    settings = "iterations: int = 2  # steps\nname: str = 'a'\nrate: float = 0.5\noutput_folder: str = '..'"
+    first = write(tmp_path / "notebooks", "a", "print(iterations, name)", parameters=settings)
+    return {"a": first, "b": write(tmp_path / "notebooks", "b", "1", parameters=None)}
+
+
+def read(tmp_path, known, text):
+    """Return what a grid of this text says, notebooks by name."""
+    path = tmp_path / "grid.yml"
+    path.write_text(text)
+    return [(source.stem, parameters) for source, parameters in read_grid(path, known)]
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [
+        ("a: {iterations: 3}", [{"iterations": 3}]),
+        ("a.ipynb: {iterations: [3, 4]}", [{"iterations": 3}, {"iterations": 4}]),
+        (
+            "a:\n  iterations: [3, 4]\n  name: [x, y]",
+            [{"iterations": i, "name": n} for i in (3, 4) for n in ("x", "y")],
+        ),
+        ("a:\n  - iterations: 3\n  - {rate: [1, 0.5]}", [{"iterations": 3}, {"rate": 1}, {"rate": 0.5}]),
+        ('a: {name: ["01201201"]}', [{"name": "01201201"}]),
+        ("a:", [{}]),
+    ],
+)
+def test_a_grid_is_every_combination(tmp_path, known, text, points):
+    """Values and lists of values multiply, a list of blocks adds up."""
+    assert read(tmp_path, known, text) == [("a", point) for point in points]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: {iterations: 3}\nc: {iterations: 3}", r"grid.yml, line 2: no notebook is called 'c'; .* are a, b"),
+        ("a:\n  iterations: 3\n  iteration: 4", r"line 3: a.ipynb has no parameter 'iteration'; .* iterations, name"),
+        ("a:\n  iterations:\n  - 3\n  - x", r"line 4: parameter 'iterations' of a.ipynb is declared int, 'x' \(str\)"),
+        ("a:\n  name: 1201201", r"line 2: .* is declared str, 1201201 \(int\) came"),
+        ("a:\n  api_key: x", r"line 2: 'api_key' looks like a secret"),
+        ("a:\n  keyToken: x", r"line 2: parameter 'keyToken' looks like a secret"),
+        ("b:\n  iterations: 3", r"line 2: b.ipynb has no parameter .* it has no cell tagged 'parameters'"),
+        ("a:\n  output_folder: x", r"line 2: output_folder is the report's own"),
+        ("a:\n  iterations: []", r"line 2: iterations has no value"),
+        ("a:\n- iterations: 3\n- iterations: 3", r"line 3: a with \{'iterations': 3\} stands twice"),
+        ("a: 3", r"line 1: 3 came; expected parameters"),
+        ("- a", r"line 1: expected notebooks, each with its parameters"),
+        ("", r"expected notebooks"),
+        ("a: [", r"not plain YAML"),
+        ("a: !!python/object:os.system {}", r"not plain YAML"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_line(tmp_path, known, text, message):
+    """The sentence names the file and the line, and what is known."""
+    with pytest.raises(InvalidParameter, match=message):
+        read(tmp_path, known, text)
+
+
+def test_a_grid_that_is_not_there_is_refused(tmp_path, known):
+    """The message names the file."""
+    with pytest.raises(InvalidParameter, match=r"nothing\.yml cannot be read"):
+        read_grid(tmp_path / "nothing.yml", known)
+
+
+def test_each_set_of_parameters_has_its_own_folder_name():
+    """Readable where it can be, short, and never the same for two sets."""
+    assert label_of({"budget": 5, "protocol": "held-out"}) == "budget-5_protocol-held-out"
+    assert label_of({}) == "defaults"
+    sets = [{"name": "a/b"}, {"name": "a:b"}, {"name": "../x"}, {"name": "x" * 200}, {"name": "x" * 199}]
+    labels = [label_of(one) for one in sets]
+    assert len(set(labels)) == len(labels)
+    assert all(Path(label).name == label and len(label) <= 80 and not label.startswith(".") for label in labels)
+
+
+def test_a_grid_runs_each_set_into_its_folder(tmp_path, known):
+    """The index lists each with its parameters, a second call keeps all of it, another value runs alone."""
+    folder, out, grid = tmp_path / "notebooks", tmp_path / "out", tmp_path / "grid.yml"
+    grid.write_text("a: {iterations: [3, 4]}\nb:")
+    results = reports.report(folder, out, grid=grid)
+    assert [(result.name, result.label, result.status) for result in results] == [
+        ("a", "iterations-3", "done"),
+        ("a", "iterations-4", "done"),
+        ("b", "defaults", "done"),
+    ]
+    assert outputs(out / "grid" / "a" / "iterations-4" / "a.ipynb") == "4 a\n"
+    grid.write_text("a: {iterations: [3, 5]}")
+    assert [result.kept for result in reports.report(folder, out, grid=grid)] == [True, False]
+    index = (out / "index.html").read_text()
+    for value in (3, 4, 5):
+        assert f'href="grid/a/iterations-{value}/a.html"' in index
+        assert f"<code>iterations = {value}</code>" in index
+    with pytest.raises(InvalidParameter, match="a grid names its notebooks"):
+        reports.report(folder, out, grid=grid, parameters={"iterations": 1})
