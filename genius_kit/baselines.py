@@ -92,7 +92,8 @@ class CoordinateDescentProposer:
                 return None
 
     def _start(self, situation: Situation) -> Architecture:
-        """Return where the descent began: the better of the all-largest and what was evaluated before it."""
+        """Return where the descent began: the best up to the all-largest, or up to the first that has a result."""
         trials = list(situation.trials)
         own = next((place for place, trial in enumerate(trials) if trial.architecture == self.space.all_largest), 0)
-        return max(trials[: own + 1], key=fitness).architecture
+        scored = next(place for place, trial in enumerate(trials) if trial.evaluation.feedback is not None)
+        return max(trials[: max(own, scored) + 1], key=fitness).architecture

@@ -104,6 +104,8 @@ class Flights:
         self._pending: dict[Future[list[Outcome]], tuple[Lane, Chunk]] = {}
         self._landed: queue.SimpleQueue[Future[list[Outcome]]] = queue.SimpleQueue()
         self._lanes: list[Lane] = []
+        self._suspects: list[tuple[Lane, Job]] = []
+        self._suspected: Chunk | None = None
 
     def start(self, lane: Lane, jobs: Sequence[Job]) -> None:
         """Send the jobs off in parcels."""
@@ -117,7 +119,9 @@ class Flights:
 
     def land(self) -> Iterator[list[Outcome]]:
         """Yield outcomes until all are here, an empty list now and then while nothing lands."""
-        while self._pending:
+        while self._pending or self._suspects:
+            if not self._pending:
+                self._try_suspect()
             try:
                 future = self._landed.get(timeout=REFRESH_SECONDS)
             except queue.Empty:
@@ -164,25 +168,34 @@ class Flights:
         return outcomes
 
     def _mend(self, lane: Lane, chunk: Chunk, error: BaseException) -> list[Outcome]:
-        """Put new processes in the place of a pool that a worker's death broke, and send off what it had not done.
+        """Put new processes in the place of a pool that a worker's death broke, and send off what it had not begun.
 
-        What was under way goes last and alone, so that a run that kills its worker stands in nobody's way.
+        What was under way goes last, one run at a time: the one that kills its worker alone is the one to blame.
         """
         broken = [(future, jobs) for future, (other, jobs) in self._pending.items() if other is lane]
         for future, _ in broken:
             del self._pending[future]
         chunks = [chunk, *(jobs for _, jobs in broken)]
-        if lane.remake is None or lane.breaks + 1 >= BREAKS_LIMIT:
+        is_to_blame, self._suspected = chunk is self._suspected, None
+        if lane.remake is None or (not is_to_blame and lane.breaks + 1 >= BREAKS_LIMIT):
             return _lost([job for jobs in chunks for job in jobs], error)
         lane.executor.shutdown(wait=False, cancel_futures=True)
         made = lane.remake()
-        lane.executor, lane.stop, lane.breaks = made.executor, made.stop, lane.breaks + 1
+        lane.executor, lane.stop = made.executor, made.stop
+        if is_to_blame:
+            return _lost(chunk, error)
+        lane.breaks += 1
         begun = [jobs for jobs in chunks if any(_exists(job) for job in jobs)]
+        self._suspects += [(lane, job) for jobs in begun for job in jobs]
         for jobs in [jobs for jobs in chunks if jobs not in begun]:
             self._submit(lane, jobs)
-        for job in [job for jobs in begun for job in jobs]:
-            self._submit(lane, [job])
         return []
+
+    def _try_suspect(self) -> None:
+        """Send off one run that was under way when a worker died, alone."""
+        lane, job = self._suspects.pop(0)
+        self._suspected = [job]
+        self._submit(lane, self._suspected)
 
     def _close(self, wait: bool) -> None:
         for lane in self._lanes:

@@ -238,9 +238,15 @@ def _begin(tmp_path, folder):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_heed_ctrl_c,
     )
     _wait(lambda: _evaluations(folder) > 150 or process.poll() is not None)
     return process
+
+
+def _heed_ctrl_c():
+    """Undo what a shell does to jobs in the background, which ignore the signal."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.slow
