@@ -28,7 +28,7 @@ def check_holes(source: str, name: str, needed: list[str]) -> None:
     import jinja2.meta
 
     try:
-        found = jinja2.meta.find_undeclared_variables(_environment().parse(source))
+        found = jinja2.meta.find_undeclared_variables(sandbox().parse(source))
     except jinja2.TemplateError as error:
         raise PromptError(f"the prompt template {name} cannot be read: {error}") from error
     unknown = sorted(found - set(HOLES))
@@ -56,10 +56,10 @@ def fill(source: str, values: dict[str, Any], name: str) -> str:
 
 @lru_cache(maxsize=64)
 def _compiled(source: str) -> Any:
-    return _environment().from_string(source)
+    return sandbox().from_string(source)
 
 
-def _environment() -> Any:
+def sandbox() -> Any:
     from jinja2 import StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 

@@ -17,7 +17,7 @@ from genius_kit.journal import Run
 from genius_kit.lab_money import costs_nothing, dollars
 from genius_kit.proposers import make_proposer
 from genius_kit.search import describe, journal_name
-from genius_kit.verdicts import _pairs_to_settle
+from genius_kit.verdicts import pairs_to_settle
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
@@ -65,7 +65,7 @@ class Paired:
             low, high, ratio = 1 / high, 1 / low, 1 / ratio
         ranks = (0.0, False, 0.0)
         open_one = Contrast("prompt", "prompt", "baseline", n, 0, *ranks, ratio, low, high, found.p_value)
-        return max(_pairs_to_settle(open_one), pairs_needed()) - n
+        return max(pairs_to_settle(open_one), pairs_needed()) - n
 
     def verdict(self) -> str:
         """Return what the pairs say in a sentence: better, worse, no difference that matters, or cannot tell."""

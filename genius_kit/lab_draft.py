@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genius_kit.errors import InvalidParameter, PromptError
-from genius_kit.holes import HOLES, _environment, check_holes
+from genius_kit.holes import HOLES, check_holes, sandbox
 from genius_kit.prompts import USER_MARK, TemplatePrompt, load_prompt
 from genius_kit.records import Message, Trial
 
@@ -112,7 +112,7 @@ class Draft:
         results = "\n".join(origin.lines(trials)) or "(no results yet)"
         *system, user = USER_MARK.split(self.source, maxsplit=1)
         try:
-            environment = _environment().overlay(undefined=_marking())
+            environment = sandbox().overlay(undefined=_marking())
             texts = [(role, environment.from_string(text)) for role, text in _roles(system, user)]
             filled = [(role, text.render({**origin.holes, "results": results}).strip()) for role, text in texts]
         except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):

@@ -183,14 +183,14 @@ class EditorPanel:
         self.show()
 
     def save(self) -> None:
-        """Save the template as a file, whose path is a variant everywhere."""
+        """Save the template under a name that is a variant everywhere."""
         if not self.name.value.strip():
             raise InvalidParameter("no name was given; type one beside Save")
         path = self.lab.session.save_variant(self.name.value.strip())
         self.show()
-        self.lab.tell(f"Saved as {path.as_posix()}; this path is a variant wherever one is named")
+        self.lab.tell(f"Saved: {path.stem} is a variant now, {path.parent.name}/{path.name} in the data folder")
         chosen = self.lab.session.choices
-        self.lab.code(prompt_line(chosen.benchmark, path.as_posix(), chosen.history))
+        self.lab.code(prompt_line(chosen.benchmark, path.stem, chosen.history))
 
 
 def _benchmarks(chosen: str) -> list[str]:

@@ -14,6 +14,7 @@ from genius_kit.lab_compare import Paired, compare_prompts
 from genius_kit.lab_draft import open_draft, plain
 from genius_kit.lab_money import USUAL_OUTPUT_TOKENS, Estimate, TokenCounter, cost_words, estimate
 from genius_kit.lab_replay import Recording
+from genius_kit.prompts import variants_folder
 from genius_kit.proposers import make_proposer
 from genius_kit.records import Trial
 
@@ -182,10 +183,10 @@ class LabSession:
         )
 
     def save_variant(self, name: str) -> Path:
-        """Write the template to the folder under a name, and go on from it; its path is a variant everywhere."""
-        path = self.draft.save(self.folder / "prompts", name)
-        self.draft = open_draft(path.as_posix(), self.benchmark, self.choices.history)
-        self.choices = replace(self.choices, variant=path.as_posix())
+        """Save the template under a name that is a variant everywhere from now on, and go on from it."""
+        path = self.draft.save(variants_folder(), name)
+        self.draft = open_draft(path.stem, self.benchmark, self.choices.history)
+        self.choices = replace(self.choices, variant=path.stem)
         return path
 
     def _opened(self) -> Recording:

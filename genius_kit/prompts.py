@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.controls import View, check_control, needed_holes, replaced_texts, view_of
+from genius_kit.data import data_folder
 from genius_kit.errors import InvalidParameter, PromptError, UnknownName
 from genius_kit.holes import HOLES, check_holes, fill, read_template
 from genius_kit.records import Message, Rejection, Trial
@@ -151,8 +152,15 @@ class TemplatePrompt(Prompt):
 
 
 def list_prompts(space: SearchSpace) -> list[str]:
-    """Return the names of the variants for `space`; any path of a template file is a variant too."""
-    return [*VARIANTS, *(["published"] if space.family == "stages" else [])]
+    """Return the names of the variants for `space`, saved ones last; any path of a template file is a variant too."""
+    saved = sorted(path.stem for path in variants_folder().glob("*.md"))
+    own = [name for name in saved if name not in VARIANTS]
+    return [*VARIANTS, *(["published"] if space.family == "stages" else []), *own]
+
+
+def variants_folder() -> Path:
+    """Return where variants are saved that are then known by name: `prompts` in the data folder."""
+    return data_folder() / "prompts"
 
 
 def load_prompt(
@@ -258,6 +266,9 @@ def _variant_source(name_or_path: str | Path, space: SearchSpace) -> str:
     if name_or_path in VARIANTS:
         return read_template("variants", str(name_or_path))
     path = Path(name_or_path)
+    if re.fullmatch(r"[\w.-]+", str(name_or_path)) and not path.is_file():
+        saved = variants_folder() / f"{name_or_path}.md"
+        path = saved if saved.is_file() else path
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

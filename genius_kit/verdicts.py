@@ -152,11 +152,11 @@ def _open(contrast: Contrast) -> str:
     return (
         f"whether {_QUESTIONS[contrast.question]} is open, as p = {contrast.p_corrected:.2g} and a ratio of "
         f"{_interval(contrast)} show neither a difference nor that it is below {MARGIN:g} (about "
-        f"{_pairs_to_settle(contrast):,} pairs may settle it)"
+        f"{pairs_to_settle(contrast):,} pairs may settle it)"
     )
 
 
-def _pairs_to_settle(contrast: Contrast) -> int:
+def pairs_to_settle(contrast: Contrast) -> int:
     """Return about how many pairs would decide, if the ratio stayed what it is and its interval shrank with root n.
 
     Either the ratio is then significant (`DECISIVE` standard errors above 1), or the interval is too narrow to hold

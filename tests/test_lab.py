@@ -6,6 +6,7 @@ import xml.dom.minidom
 import pytest
 from doubles import QueueClient, ToyBenchmark
 
+import genius_kit as gk
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.errors import InvalidParameter, PromptError
 from genius_kit.lab_answer import ask_once, read_answer
@@ -82,12 +83,15 @@ def test_a_wrong_template_is_a_sentence_with_its_line(benchmark, source, said, m
     assert (("{{ " + str(marked) + " }}", "unknown") in pieces) == bool(marked)
 
 
-def test_a_draft_is_saved_under_a_name_that_the_package_accepts(session, benchmark):
-    """The path is a variant; another text under the same name is refused."""
+def test_a_draft_is_saved_under_a_name_that_the_package_accepts(session, benchmark, tmp_path, monkeypatch):
+    """The name is a variant everywhere; another text under the same name is refused."""
+    monkeypatch.setenv("GENIUS_KIT_DATA", str(tmp_path))
     session.edit(session.draft.source.replace("# Task", "# The task"))
     path = session.save_variant("mine")
-    assert session.choices.variant == path.as_posix()
-    assert "# The task" in open_draft(path.as_posix(), benchmark).prompt().messages(())[-1]["content"]
+    assert session.choices.variant == path.stem == "mine"
+    assert "mine" in gk.list_prompts(benchmark.space)
+    assert "# The task" in open_draft("mine", benchmark).prompt().messages(())[-1]["content"]
+    assert "# The task" in gk.load_prompt("mine", benchmark.space).messages(())[-1]["content"]
     session.edit(session.draft.source + "\nmore")
     with pytest.raises(InvalidParameter, match="another text"):
         session.save_variant("mine")

@@ -13,7 +13,7 @@ import pytest
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.contrasts import MARGIN, Contrast, contrasts
 from genius_kit.errors import InvalidParameter
-from genius_kit.verdicts import KINDS, _pairs_to_settle, verdict
+from genius_kit.verdicts import KINDS, pairs_to_settle, verdict
 
 SIZE = 6561
 SEEDS = 40
@@ -329,4 +329,4 @@ def test_the_pairs_that_may_settle_it_are_the_fewer_of_two_counts(
     contrast = Contrast(
         "feedback", "shuffled-feedback", "shuffled-feedback", 8, 0, 9.0, False, 9.0, ratio, low, high, 0.1
     )
-    assert _pairs_to_settle(contrast) == pairs
+    assert pairs_to_settle(contrast) == pairs
