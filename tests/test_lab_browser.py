@@ -6,6 +6,10 @@ import shutil
 import pytest
 from browser_lab import NOTEBOOK, LabPage, chromium, lab_server
 
+from genius_kit.offline import answer
+from genius_kit.prompts import variants_folder
+from tests.chat_server import ChatServer
+
 pytestmark = pytest.mark.slow
 
 
@@ -17,15 +21,17 @@ def lab(tmp_path_factory, embedded_cache):
     folder = tmp_path_factory.mktemp("jupyter")
     (folder / "notebooks").mkdir()
     shutil.copy(NOTEBOOK, folder / "notebooks")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, ChatServer(lambda body, number: answer(body["messages"])) as model:
         patch.setenv("GENIUS_KIT_DATA", str(embedded_cache))
+        patch.setenv("OPENAI_BASE_URL", model.url)
+        patch.setenv("OPENAI_API_KEY", "any")
         with lab_server(folder, folder / "server.log") as address, sync.sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1400, "height": 1500})
             page.set_default_timeout(20_000)
             opened = LabPage(page, address, f"notebooks/{NOTEBOOK.name}")
             opened.run_all()
-            opened.folder = folder
+            opened.folder, opened.model = folder, model
             yield opened
             browser.close()
 
@@ -103,6 +109,58 @@ def test_proposals_are_approved_edited_and_rejected(lab):
     lab.field("Approve each proposal").uncheck()
     journals = sorted(lab.folder.glob("reports/runs/08_prompt_lab/lab/*.jsonl"))
     assert "too wide" in journals[-1].read_text()
+
+
+def start(lab, delay):
+    """Begin a search that asks the server, which takes `delay` seconds a reply."""
+    lab.model.delay = delay
+    lab.field("Model").fill("scripted-1")
+    lab.field("Model").press("Tab")
+    lab.tab("Search")
+    lab.button("Run a search").click()
+
+
+def test_a_search_is_paused_resumed_given_more_and_ended_after_this_one(lab):
+    """While paused no request goes out; a raised budget shows; the last evaluation is finished."""
+    start(lab, 0.8)
+    expect(lab.status).to_have_text(re.compile("^Running: [1-9]"))
+    lab.button("Pause").click()
+    expect(lab.status).to_contain_text("Paused")
+    asked = len(lab.model.requests)
+    lab.page.wait_for_timeout(2_500)
+    assert len(lab.model.requests) <= asked + 1  # the one that was under way
+    lab.field("New budget").fill("12")
+    lab.field("New budget").press("Tab")
+    lab.button("Raise the budget").click()
+    lab.button("Resume").click()
+    expect(lab.status).to_contain_text("of 12 evaluated")
+    lab.button("Stop after this one").click()
+    expect(lab.status).to_contain_text("Stopped")
+    journal = sorted(lab.folder.glob("reports/runs/08_prompt_lab/lab/*.jsonl"))[-1].read_text()
+    for event in ("paused", "resumed", "budget_raised", "stop_requested"):
+        assert f'"event":"{event}"' in journal
+
+
+def test_a_model_that_never_answers_is_stopped(lab):
+    """The age of the call is shown, and the stop button works at once."""
+    start(lab, 60)
+    expect(lab.page.locator(".genius-state")).to_contain_text("generating 0:01")
+    lab.button("Stop now").click()
+    expect(lab.status).to_contain_text("Stopped", timeout=2_000)
+    assert not lab.errors
+
+
+def test_a_prompt_is_saved_under_a_name(lab):
+    """The name is a variant from then on."""
+    lab.field("Model").fill("offline")
+    lab.field("Model").press("Tab")
+    lab.tab("Prompt")
+    lab.field("Save as").fill("of_the_browser")
+    lab.field("Save as").press("Tab")
+    lab.button("Save").click()
+    expect(lab.page.locator(".genius-line code")).to_contain_text("of_the_browser")
+    expect(lab.field("Variant or file")).to_have_value("of_the_browser")
+    (variants_folder() / "of_the_browser.md").unlink()
 
 
 def test_a_recorded_run_is_stepped_with_arrow_keys_and_clicks(lab):
