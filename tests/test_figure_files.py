@@ -60,7 +60,7 @@ def test_no_date_is_written_and_fonts_are_embedded_as_truetype(tmp_path):
 
 def test_the_csv_holds_no_measured_time_and_no_path(tmp_path):
     """What another run or another machine would give otherwise stays out."""
-    table = TABLE.assign(journal="/home/someone/runs/a.jsonl", seconds=[0.1, 0.2])
+    table = TABLE.assign(journal="/home/someone/runs/a.jsonl", seconds=[0.1, 0.2], images_per_second=[9.5, 8.5])
     figures.save_figure(figures.best_so_far(runs()), tmp_path, "best", table)
     kept = pd.read_csv(tmp_path / "best.csv")
     assert list(kept.columns) == ["method", "iteration", "feedback", "journal"]
