@@ -218,7 +218,15 @@ def test_axe_finds_nothing_serious_in_the_lab(lab):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     for tab in ("Prompt", "Search", "Replay", "Compare"):
         lab.tab(tab)
-        found = axe.run(lab.page, context={"include": [[".genius-lab"], [".jp-OutputArea-output .widget-tab"]]})
+        found = axe.run(
+            lab.page,
+            context={
+                "include": [
+                    [".genius-lab"],
+                    [".jp-OutputArea-output .jp-RenderedWidget, .jp-OutputArea-output .widget-vbox"],
+                ]
+            },
+        )
         serious = [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")]
         assert not serious, [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in serious]
 
