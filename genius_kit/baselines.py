@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genius_kit.evolution import fitness
-from genius_kit.proposers import Situation, Stop, Suggestion, best_trial, random_untried
+from genius_kit.proposers import Situation, Stop, Suggestion, best_trial, random_suggestion
 from genius_kit.spaces import Architecture, SearchSpace
 
 
@@ -21,8 +21,7 @@ class RandomProposer:
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Return an untried architecture drawn at random."""
-        draw = random_untried(situation)
-        return draw if isinstance(draw, Stop) else Suggestion(draw)
+        return random_suggestion(situation)
 
 
 @dataclass
@@ -61,8 +60,7 @@ class CoordinateDescentProposer:
         if situation.refusal(self.space.all_largest) is None:
             return Suggestion(self.space.all_largest)
         if best_trial(situation) is None:
-            draw = random_untried(situation)
-            return draw if isinstance(draw, Stop) else Suggestion(draw)
+            return random_suggestion(situation)
         step = self._next_change(situation)
         return Suggestion(step) if step is not None else Stop("local optimum")
 

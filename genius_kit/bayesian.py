@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.errors import InvalidParameter
 from genius_kit.evolution import fitness, one_change
 from genius_kit.listing import is_listable, list_space, sample_designs
-from genius_kit.proposers import Situation, Stop, Suggestion, random_untried, scored_trials
+from genius_kit.proposers import Situation, Stop, Suggestion, random_suggestion, scored_trials
 from genius_kit.spaces import Architecture, SearchSpace
 
 if TYPE_CHECKING:
@@ -66,11 +66,9 @@ class SurrogateProposer(ABC):
         opening = self._opening(situation)
         if opening is not None:
             return Suggestion(opening)
-        if (self.settings["start"] == "random" and len(situation.trials) < self.settings["initial"]) or not any(
-            trial.evaluation.feedback is not None for trial in situation.trials
-        ):
-            draw = random_untried(situation)
-            return draw if isinstance(draw, Stop) else Suggestion(draw)
+        is_beginning = self.settings["start"] == "random" and len(situation.trials) < self.settings["initial"]
+        if is_beginning or not scored_trials(situation):
+            return random_suggestion(situation)
         candidates = candidate_designs(situation)
         if not len(candidates):
             return Stop("exhausted")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.records import Cost, Rejection
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from genius_kit.latency import Latency
+
+Macs = TypeVar("Macs", int, "np.ndarray")
 
 CONVENTIONS = ("paper", "convolutions")
 
@@ -205,8 +207,8 @@ def macs_range(space: SearchSpace, convention: str = "paper") -> tuple[int, int]
     return base + int(table.min(axis=1).sum()), base + int(table.max(axis=1).sum())
 
 
-def whole_millions(macs: int) -> int:
-    """Return `macs` rounded to whole millions, as the paper states and judges them."""
+def whole_millions(macs: Macs) -> Macs:
+    """Return `macs`, one count or an array of them, rounded to whole millions, as the paper states and judges them."""
     return (macs + 500_000) // 1_000_000
 
 
@@ -232,7 +234,7 @@ class MacsBound:
 
     def allows(self, macs: np.ndarray) -> np.ndarray:
         """Return which of the counts `macs` are inside the bounds, an array of the same shape."""
-        millions = (macs + 500_000) // 1_000_000
+        millions = whole_millions(macs)
         return (millions <= self.upper_millions) & (millions >= (self.lower_millions or 0))
 
     def check_satisfiable(self, space: SearchSpace) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.proposers import Situation, Stop, Suggestion, random_untried
+from genius_kit.proposers import Situation, Stop, Suggestion, random_suggestion
 from genius_kit.records import Trial
 from genius_kit.spaces import Architecture, SearchSpace
 
@@ -41,8 +41,7 @@ class EvolutionProposer:
         child = mutate(situation, parent.architecture) if parent is not None else None
         if child is not None:
             return Suggestion(child)
-        draw = random_untried(situation)
-        return draw if isinstance(draw, Stop) else Suggestion(draw)
+        return random_suggestion(situation)
 
 
 class LocalSearchProposer:
@@ -62,8 +61,7 @@ class LocalSearchProposer:
             neighbours = [other for other in self.space.neighbours(here.architecture) if not situation.refusal(other)]
             if neighbours:
                 return Suggestion(neighbours[int(situation.rng().integers(len(neighbours)))])
-        draw = random_untried(situation)
-        return draw if isinstance(draw, Stop) else Suggestion(draw)
+        return random_suggestion(situation)
 
 
 def choose_parent(situation: Situation, population: int = POPULATION, sample: int = SAMPLE) -> Trial | None:

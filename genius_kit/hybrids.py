@@ -12,7 +12,7 @@ from genius_kit.evolution import choose_parent
 from genius_kit.holes import fill, read_template
 from genius_kit.language import LanguageModelProposer
 from genius_kit.prompts import TemplatePrompt
-from genius_kit.proposers import Situation, Stop, Suggestion, random_untried, scored_trials
+from genius_kit.proposers import Situation, Stop, Suggestion, random_suggestion, scored_trials
 from genius_kit.records import Message, Proposal
 from genius_kit.spaces import Architecture, SearchSpace
 
@@ -104,8 +104,7 @@ class ModelMutationProposer(LanguageModelProposer):
         """Return a random design at first, then what the model makes of the parent."""
         parent = choose_parent(situation, population=self.settings["population"], sample=self.settings["sample"])
         if parent is None:
-            draw = random_untried(situation)
-            return draw if isinstance(draw, Stop) else Suggestion(draw)
+            return random_suggestion(situation)
         prompt = self.prompt(situation)
         assert isinstance(prompt, TemplatePrompt)  # the published one was refused
         line = prompt.lines(situation.trials)[situation.trials.index(parent)]

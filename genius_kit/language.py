@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.controls import View, check_benchmark, check_control, view_of
 from genius_kit.errors import InvalidParameter
-from genius_kit.proposers import Situation, Stop, Suggestion, random_untried
+from genius_kit.proposers import Situation, Stop, Suggestion, random_suggestion
 from genius_kit.records import Message, NoImprovement, Outcome, Proposal, Rejection
 from genius_kit.spaces import Architecture, SearchSpace
 
@@ -126,8 +126,7 @@ class LanguageModelProposer:
             return Stop("declined")
         if self._on_exhausted == "stop":
             return Stop("rejections")
-        draw = random_untried(situation)
-        return draw if isinstance(draw, Stop) else Suggestion(draw, "fallback", talk.exchange)
+        return random_suggestion(situation, "fallback", talk.exchange)
 
     def converse(
         self,

@@ -157,6 +157,14 @@ def random_untried(situation: Situation) -> Architecture | Stop:
     return space.at(int(rng.choice(rows))) if len(rows) else Stop("exhausted")
 
 
+def random_suggestion(
+    situation: Situation, origin: str = "optimiser", exchange: tuple[Message, ...] = ()
+) -> Suggestion | Stop:
+    """Return `random_untried` as a suggestion, or its Stop."""
+    draw = random_untried(situation)
+    return draw if isinstance(draw, Stop) else Suggestion(draw, origin, exchange)
+
+
 def scored_trials(situation: Situation) -> list[tuple[Trial, float]]:
     """Return the trials that came to a result, in order, each with its feedback."""
     return [(trial, trial.evaluation.feedback) for trial in situation.trials if trial.evaluation.feedback is not None]

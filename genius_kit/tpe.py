@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.proposers import Situation, Stop, Suggestion, random_untried, scored_trials
+from genius_kit.proposers import Situation, Stop, Suggestion, random_suggestion, scored_trials
 from genius_kit.spaces import Architecture, SearchSpace
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ class TPEProposer:
             design = architecture_of(self.space, asked.params)
             if situation.refusal(design) is None:
                 return Suggestion(design)
-        draw = random_untried(situation)
-        return draw if isinstance(draw, Stop) else Suggestion(draw)
+        return random_suggestion(situation)
 
     def _study(self, situation: Situation) -> optuna.Study:
         """Return a study in memory that holds the trials with a result."""

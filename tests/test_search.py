@@ -7,6 +7,7 @@ from genius_kit.errors import InvalidParameter, JournalError, ModelError, Unknow
 from genius_kit.journal import read_run
 from genius_kit.search import journal_name, search_many
 from tests.doubles import QueueClient, ToyBenchmark, reply
+from tests.resuming import assert_resumes_alike
 
 
 def design(key):
@@ -132,23 +133,12 @@ def test_a_run_cut_after_any_event_resumes_to_the_same_run(tmp_path, proposer):
     """However many events had reached the disk, the resumed run has the events of the uninterrupted one."""
     answers = [design("22222222"), "?", design("22222222"), design("22222221"), design("22222212")]
 
-    def start(path, skip=0):
+    def start(path, skip):
         settings = {"client": QueueClient(*answers[skip:])} if proposer == "llm" else {}
         made = gk.make_proposer(proposer, ToyBenchmark().space, **settings)
         return gk.search(ToyBenchmark(), made, 3, seed=4, journal=path, progress=False)
 
-    def plain(run):
-        kept = [{k: v for k, v in e.items() if k not in ("time", "seconds")} for e in run.events]
-        dropped = [id(e) for e in run.unanswered_intents]
-        return [k for k, e in zip(kept, run.events, strict=True) if id(e) not in dropped]
-
-    whole = start(tmp_path / "whole.jsonl")
-    lines = (tmp_path / "whole.jsonl").read_text().splitlines(keepends=True)
-    for kept in range(len(lines) + 1):
-        path = tmp_path / f"{kept}.jsonl"
-        path.write_text("".join(lines[:kept]))
-        answered = sum('"event":"call"' in line for line in lines[:kept])
-        assert plain(start(path, answered)) == plain(whole), kept
+    assert_resumes_alike(tmp_path, start)
 
 
 def test_a_changed_prompt_is_refused_on_resume(tmp_path):
