@@ -2,14 +2,14 @@
 
 A resumed run executes the same code from its first step. While the journal still holds events from before,
 `Journal.record` hands those back instead of writing (after checking that they agree), so no call is paid and
-no network trained twice; then it goes on live. Each line is flushed and fsynced before the next step.
+no network trained twice; then it goes on live. Each line is on the disk before the next step, holds no secret of the
+environment, and ends with a hash that vouches for all lines before it (`chain`). The file is private (0600).
 """
 
 from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,21 +18,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from genius_kit import chain, durable
+from genius_kit.chain import Event
 from genius_kit.errors import JournalError
-from genius_kit.steering import STEERING_EVENTS, Steering
+from genius_kit.journal_lines import mend, read_lines
+from genius_kit.redaction import masked
+from genius_kit.steering import ASIDES, Steering
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Event = dict[str, Any]
+__all__ = ["Event", "Journal", "Run", "read_run"]
 
 
 class Journal:
     """One run's record, open for appending; use as a context manager. `path=None` keeps it in memory.
 
-    Raises JournalError when another process has the journal open, or when a line other than the last is
-    damaged (the message names it). A torn last line, which is what a crash leaves, is moved to
-    `<path>.torn`, with a warning.
+    Raises JournalError when another process has the journal open, when a line other than the last is damaged or not
+    the one that was written (the message names it), and when the disk refuses: all lines before are then safe. A torn
+    last line, which is what a crash leaves, is moved to `<path>.torn`, with a warning.
     """
 
     def __init__(
@@ -55,38 +59,52 @@ class Journal:
         self._on_event = on_event
         self._pending: deque[Event] = deque(recorded)
         self._budget: int | None = None
-        self._file: Any = None
+        self._descriptor: int | None = None
+        self._broken = False
+        self._head: str | None = None
         self._lock: Any = None
 
     def __enter__(self) -> Journal:
         if self.path is None:
             return self
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _acquire(self.path, self._patience)
         try:
-            if self.path.exists():
-                self._pending.extend(_repair(self.path))
-            self._file = self.path.open("a", encoding="utf-8", newline="\n")
-        except BaseException:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _acquire(self.path, self._patience)
+        except OSError as error:
+            raise _refused(self.path, error) from error
+        try:
+            self._open(self.path)
+        except BaseException as error:
             self._lock.release()
+            if isinstance(error, OSError):
+                raise _refused(self.path, error) from error
             raise
         return self
+
+    def _open(self, path: Path) -> None:
+        known = mend(path) if path.exists() else None
+        self._descriptor = durable.open_for_append(path, private=True)
+        if known is None:
+            durable.settle_folder(path.parent)
+        self._pending.extend(known.events if known else ())
+        self._head = known.head if known and known.head else chain.start(path.read_bytes())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
         if self._lock is not None:
             self._lock.release()
 
     @property
     def replaying(self) -> bool:
-        """Whether events from before are still to be handed back, those of a person's steering apart."""
-        return any(event["event"] not in STEERING_EVENTS for event in self._pending)
+        """Whether events from before are still to be handed back, those beside the steps apart."""
+        return any(event["event"] not in ASIDES for event in self._pending)
 
     def next_is(self, *names: str) -> bool:
-        """Return whether the next recorded event is one of `names`; those of steering are passed over."""
+        """Return whether the next recorded event is one of `names`; those beside the steps are passed over."""
         self._pass_over()
         return bool(self._pending) and self._pending[0]["event"] in names
 
@@ -100,8 +118,8 @@ class Journal:
         return initial if self._budget is None else self._budget
 
     def _pass_over(self) -> None:
-        """Hand back the recorded events that no step waits for: a person's, written whenever they came."""
-        while self._pending and self._pending[0]["event"] in STEERING_EVENTS:
+        """Hand back the recorded events that no step waits for: they were written whenever they came."""
+        while self._pending and self._pending[0]["event"] in ASIDES:
             self._see(self._pending.popleft())
 
     def record(self, name: str, **fields: Any) -> Event:
@@ -119,20 +137,38 @@ class Journal:
                 f"{self.path}: the record says {recorded['event']!r} where this run comes to {name!r}; it was written "
                 "with other settings or another version. Choose another journal, or the settings it began with."
             )
-        expected = json.loads(_line(fields))
+        expected = _plain(fields)
         for key, value in expected.items():
             if recorded.get(key) != value and key not in _MAY_DIFFER:
                 _refuse_difference(self.path, name, key, recorded.get(key), value)
         return self._see(recorded)
 
+    def aside(self, name: str, **fields: Any) -> None:
+        """Write an event that no step waits for, one of `steering.ASIDES`; nothing while a run is read back."""
+        if name not in ASIDES:
+            raise ValueError(f"{name!r} is none of {', '.join(sorted(ASIDES))}")
+        if not self.replaying:
+            self._pass_over()
+            self._append(name, fields)
+
     def _append(self, name: str, fields: dict[str, Any]) -> Event:
-        event = {"event": name, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **fields}
-        line = _line(event)
-        if self._file is not None:
-            self._file.write(line + "\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        return self._see(json.loads(line))
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        event = _plain({"event": name, "time": now, **fields})
+        if self._descriptor is not None:
+            self._write(event, self._descriptor)
+        return self._see(event)
+
+    def _write(self, event: Event, descriptor: int) -> None:
+        assert self._head is not None  # an open file has one
+        if self._broken:
+            raise JournalError(f"{self.path} could not be written before; open it again, which mends its last line")
+        line, head = chain.seal(event, self._head)
+        self._broken = True
+        try:
+            durable.append(descriptor, line + b"\n")
+        except OSError as error:
+            raise _refused(self.path, error) from error
+        self._broken, self._head = False, head
 
     def _see(self, event: Event) -> Event:
         self.events.append(event)
@@ -143,11 +179,22 @@ class Journal:
         return event
 
 
-_MAY_DIFFER = frozenset({"versions", "price", "study"})  # what a resumed run need not share with its beginning
+_MAY_DIFFER = frozenset(
+    {"format", "versions", "price", "study"}
+)  # what a resumed run need not share with its beginning
 
 
-def _line(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what a file would hold of some fields: plain JSON, without the secrets of the environment."""
+    plain: dict[str, Any] = masked(json.loads(chain.line(fields)))
+    return plain
+
+
+def _refused(path: Path | None, error: OSError) -> JournalError:
+    return JournalError(
+        f"{path} cannot be written ({error.strerror or error}). Every line that is in it is whole and safe; make "
+        f"room or correct the folder's rights, then go on with `genius-kit resume {path}` or the same command again"
+    )
 
 
 def _refuse_difference(path: Path | None, name: str, key: str, recorded: Any, wanted: Any) -> None:
@@ -171,53 +218,6 @@ def _acquire(path: Path, patience: float) -> Any:
             f"{path} is in use by another run; wait for it to end, stop it, or choose another journal"
         ) from None
     return lock
-
-
-def _parse(path: Path, content: bytes) -> tuple[list[Event], int]:
-    """Return the events and the length in bytes of the sound part, which excludes a torn last line."""
-    events: list[Event] = []
-    sound = 0
-    lines = content.split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        last = all(not rest for rest in lines[number:])
-        if not line:
-            if last:
-                break
-            raise JournalError(f"{path}: line {number} is empty; the file was altered, restore it from a copy")
-        try:
-            event = json.loads(line.decode("utf-8"))
-            if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-                raise ValueError("not an event")
-        except ValueError as error:
-            if last:
-                break
-            raise JournalError(
-                f"{path}: line {number} is damaged ({error}); the file was altered, restore it from a copy"
-            ) from None
-        events.append(event)
-        sound += len(line) + 1
-    return events, sound
-
-
-def _repair(path: Path) -> list[Event]:
-    content = path.read_bytes()
-    events, sound = _parse(path, content)
-    torn = content[sound:].strip(b"\n")
-    if torn:
-        with Path(f"{path}.torn").open("ab") as sidecar:
-            sidecar.write(torn + b"\n")
-        warnings.warn(
-            f"{path}: the last line was torn by a crash; its {len(torn)} bytes were moved to {path}.torn", stacklevel=4
-        )
-    if torn or sound != len(content):
-        with path.open("r+b") as file:
-            file.truncate(min(sound, len(content)))
-            if sound > len(content):
-                file.seek(0, os.SEEK_END)
-                file.write(b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-    return events
 
 
 @dataclass(frozen=True)
@@ -340,4 +340,4 @@ def read_run(path: str | Path) -> Run:
     path = Path(path)
     if not path.is_file():
         raise JournalError(f"there is no journal at {path}; `genius-kit run` writes them to runs/ by default")
-    return Run(path, _parse(path, path.read_bytes())[0])
+    return Run(path, read_lines(path, path.read_bytes()).events)

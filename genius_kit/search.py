@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit import chain
 from genius_kit.approvals import approved
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Event, Journal, Run, read_run
@@ -72,6 +73,7 @@ def conduct(
         proposer.prepare(benchmark, record)
     record.record(
         "run_started",
+        format=chain.FORMAT,
         run=describe(benchmark, proposer, budget, seed, first),
         versions=_versions(),
         price=_price(proposer),

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from genius_kit.journal import Journal
     from genius_kit.proposers import Situation, Suggestion
 
-STEERING_EVENTS = frozenset({"paused", "resumed", "stop_requested", "budget_raised"})
-"""Events of a person beside the steps of the search. A resumed run passes over them wherever they stand: only the
-budget that the last of them names changes what comes after."""
+ASIDES = frozenset({"paused", "resumed", "stop_requested", "budget_raised", "pace_changed", "budget_spent"})
+"""Events beside the steps of the search: what a person asked for, how requests were paced, where a limit ended it. A
+resumed run passes over them wherever they stand: only the last "budget_raised" changes what comes after."""
 
 DECISIONS = ("approve", "edit", "reject")
 

@@ -17,9 +17,10 @@ from typing import Any, overload
 from genius_kit.errors import JournalError
 from genius_kit.evolution import differing
 from genius_kit.journal import Event
+from genius_kit.journal_lines import bare, read_event
 from genius_kit.records import Message
 from genius_kit.spaces import Architecture, SearchSpace, load_space
-from genius_kit.steering import STEERING_EVENTS
+from genius_kit.steering import ASIDES
 
 _CALL = re.compile(rb'\{"event":"call","time":"[^"]*","iteration":(\d+),')
 """How the journal begins the line of a reply: enough to file it without reading the prompt in it."""
@@ -179,19 +180,16 @@ def open_run(path: str | Path) -> RecordedSteps:
                 break  # torn by a crash
             last = _event(line, f"{path}: line {number}")
             head = head or last
-            if "iteration" in last and last["event"] not in STEERING_EVENTS:
+            if "iteration" in last and last["event"] not in ASIDES:
                 entries.setdefault(last["iteration"], _Entries()).events.append(last)
     return RecordedSteps(path, head, entries, last.get("reason") if last.get("event") == "run_finished" else None)
 
 
 def _event(line: bytes, place: str) -> Event:
     try:
-        event = json.loads(line)
+        return bare(read_event(line))
     except ValueError as error:
         raise JournalError(f"{place} is damaged ({error}); the file was altered, restore it from a copy") from None
-    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-        raise JournalError(f"{place} is no event; the file was altered, restore it from a copy")
-    return event
 
 
 def _is_whole(line: bytes) -> bool:

@@ -1,0 +1,102 @@
+"""The hash chain of a journal: each line vouches for all before it, also after the words in it were withheld.
+
+A line ends with `chain`, the SHA-256 of the chain before it and of the line as it may be published: without `chain`
+and `salt`, and with each field that holds words of a model or a person replaced by its own salted SHA-256. So a journal
+whose words were withheld has the chain that it had with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from typing import Any
+
+Event = dict[str, Any]
+
+FORMAT = 2
+WORDS = {
+    "call": {"messages": "prompt", "text": "reply", "refusal": "reply"},
+    "call_failed": {"message": "reply"},
+    "rejected": {"detail": "reply"},
+    "approval": {"reason": "person"},
+}
+"""Which fields of which events hold words, and whose: what `withhold` can take out."""
+
+_SALT_BYTES = 8
+_SHAPE = {"redacted"}
+
+
+def start(before: bytes = b"") -> str:
+    """Return the chain that the first chained line builds on: the SHA-256 of what the file held before it."""
+    return hashlib.sha256(before).hexdigest()
+
+
+def line(fields: Event) -> bytes:
+    """Return the one way in which an event is written, without the end of the line."""
+    text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace")  # half a surrogate pair becomes the JSON escape that it came from
+
+
+def seal(event: Event, previous: str) -> tuple[bytes, str]:
+    """Return the line of an event, and the chain with it, which ends the line."""
+    words = {whose for field, whose in _words(event).items() if event.get(field) is not None}
+    salted = {**event, "salt": {whose: secrets.token_hex(_SALT_BYTES) for whose in sorted(words)}} if words else event
+    chain = link(salted, previous)
+    return line({**salted, "chain": chain}), chain
+
+
+def link(event: Event, previous: str) -> str:
+    """Return the chain after an event as read from its line; raises ValueError where its salts are not as written."""
+    published = line(_without(event, _salts(event)))
+    return hashlib.sha256(previous.encode() + b"\n" + published).hexdigest()
+
+
+def withhold(event: Event, *whose: str) -> Event:
+    """Return an event as read from its line, fit to be its line, with the words of some taken out of it.
+
+    `whose` is "prompt", "reply" or "person". Their words are replaced by the salted SHA-256 of them, and the salt is
+    dropped, so that nobody can try what they may have been.
+    """
+    salts = _salts(event)
+    left = {kind: salt for kind, salt in salts.items() if kind not in whose}
+    shown = _without(event, {kind: salt for kind, salt in salts.items() if kind in whose})
+    return {
+        **shown,
+        **({"salt": left} if left else {}),
+        **({"chain": event["chain"]} if "chain" in event else {}),
+    }
+
+
+def _without(event: Event, salts: dict[str, str]) -> Event:
+    """Return an event without chain and salt, the words that have one of `salts` replaced by their digest."""
+    kinds = _words(event)
+    return {
+        field: _digest(salts[kinds[field]], field, value)
+        if kinds.get(field) in salts and value is not None and not is_withheld(value)
+        else value
+        for field, value in event.items()
+        if field not in ("chain", "salt")
+    }
+
+
+def is_withheld(value: object) -> bool:
+    """Return whether a field of an event holds no words but what stands in their place."""
+    return isinstance(value, dict) and set(value) == _SHAPE
+
+
+def _words(event: Event) -> dict[str, str]:
+    return WORDS.get(str(event.get("event")), {})
+
+
+def _salts(event: Event) -> dict[str, str]:
+    salts = event.get("salt", {})
+    kinds = set(_words(event).values())
+    if not isinstance(salts, dict) or not salts.keys() <= kinds or not all(isinstance(s, str) for s in salts.values()):
+        raise ValueError(f"salt is {salts!r:.100}")
+    return salts
+
+
+def _digest(salt: str, field: str, value: object) -> dict[str, str]:
+    content = b"\n".join((salt.encode(), field.encode(), line({"": value})))
+    return {"redacted": hashlib.sha256(content).hexdigest()}
