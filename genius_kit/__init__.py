@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.search import search  # now, so that the name means the function and not its module
 
 if TYPE_CHECKING:
+    from genius_kit.amounts import Limits
     from genius_kit.benchmarks import list_benchmarks, load_benchmark
     from genius_kit.costs import count_cost
     from genius_kit.datasets import load_dataset
+    from genius_kit.estimates import estimate_run, estimate_study
     from genius_kit.exports import to_optuna
     from genius_kit.journal import read_run
     from genius_kit.networks import build_network, load_weights
@@ -29,13 +31,16 @@ if TYPE_CHECKING:
     from genius_kit.study_results import read_results
     from genius_kit.training import train
     from genius_kit.transfer import fine_tune
+    from genius_kit.verify import verify_run
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "amounts": ("Limits",),
     "benchmarks": ("list_benchmarks", "load_benchmark"),
     "costs": ("count_cost",),
     "datasets": ("load_dataset",),
+    "estimates": ("estimate_run", "estimate_study"),
     "exports": ("to_optuna",),
     "journal": ("read_run",),
     "networks": ("build_network", "load_weights"),
@@ -50,6 +55,7 @@ _HOMES = {
     "studies": ("load_study", "run_study", "study_names"),
     "study_results": ("read_results",),
     "training": ("train",),
+    "verify": ("verify_run",),
     "transfer": ("fine_tune",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -57,6 +63,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "Cost",
     "Evaluation",
+    "Limits",
     "NoImprovement",
     "Proposal",
     "RankRange",
@@ -65,6 +72,8 @@ __all__ = [
     "Trial",
     "build_network",
     "count_cost",
+    "estimate_run",
+    "estimate_study",
     "fine_tune",
     "list_benchmarks",
     "list_prompts",
@@ -89,6 +98,7 @@ __all__ = [
     "study_names",
     "to_optuna",
     "train",
+    "verify_run",
 ]
 
 

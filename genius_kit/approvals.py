@@ -8,7 +8,6 @@ from dataclasses import replace
 from genius_kit.proposers import Proposer, Situation, Stop, Suggestion, TurnedDown
 from genius_kit.records import Message, Rejection
 from genius_kit.spaces import Architecture
-from genius_kit.steering import Decision
 
 
 def approved(proposer: Proposer, situation: Situation, turned_down: dict[Architecture, str]) -> Suggestion | Stop:
@@ -20,18 +19,22 @@ def approved(proposer: Proposer, situation: Situation, turned_down: dict[Archite
     while True:
         step = proposer.propose(situation)
         decided = None if isinstance(step, Stop) else _decision(situation, step)
-        if isinstance(step, Stop) or decided is None or decided.decision == "approve":
+        if isinstance(step, Stop) or decided is None or decided[0] == "approve":
             return step
         name = _naming(proposer, situation)
-        if decided.decision == "edit":
-            return _edited(step, decided.architecture, name)
-        turned_down[situation.benchmark.space.canonical(step.architecture)] = decided.reason
+        decision, architecture, reason = decided
+        if decision == "edit":
+            return _edited(step, architecture, name)
+        turned_down[situation.benchmark.space.canonical(step.architecture)] = reason
         refusal = _record_rejection(situation, step, name)
         situation = replace(situation, last_turned_down=TurnedDown(step, refusal))
 
 
-def _decision(situation: Situation, step: Suggestion) -> Decision | None:
-    """Return the recorded decision where there is one; while others are on record nobody was asked about this one."""
+def _decision(situation: Situation, step: Suggestion) -> tuple[str, Architecture, str] | None:
+    """Return decision, design and reason, from the record where they are there, else from a person; None for neither.
+
+    While other events are on record nobody was asked about this one.
+    """
     journal, proposed = situation.journal, list(step.architecture)
     if journal.next_is("approval"):
         event = journal.record("approval", iteration=situation.iteration, proposed=proposed)
@@ -42,11 +45,13 @@ def _decision(situation: Situation, step: Suggestion) -> Decision | None:
             "approval",
             iteration=situation.iteration,
             decision=decided.decision,
-            architecture=list(decided.architecture),
+            architecture=list(decided.architecture or ()),
             proposed=proposed,
             reason=decided.reason,
+            by=decided.by,
+            via=decided.via,
         )
-    return Decision(event["decision"], situation.benchmark.space.check(event["architecture"]), event["reason"])
+    return event["decision"], situation.benchmark.space.check(event["architecture"]), event["reason"]
 
 
 def _naming(proposer: Proposer, situation: Situation) -> Callable[[Architecture], str]:

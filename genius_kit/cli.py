@@ -1,6 +1,7 @@
 """The `genius-kit` command: each function reads its arguments, calls the package and prints.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or data missing, 3 the model could not be reached (the run resumes).
+Exit codes: 0 done, 1 failed, 2 wrong usage or data missing, 3 the model could not be reached (the run resumes), 4 a run
+was ended before its end by a person or a limit (it resumes), 130 Ctrl-C, 143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genius_kit import errors, report_commands, study_commands, training_commands
+from genius_kit import (
+    control_commands,
+    errors,
+    estimate_commands,
+    record_commands,
+    report_commands,
+    study_commands,
+    training_commands,
+)
 from genius_kit.controls import CONTROLS
 from genius_kit.proposers import PROPOSERS, TALKING
 
@@ -30,7 +39,12 @@ app.command()(training_commands.train)
 app.add_typer(training_commands.detect_app, name="detect")
 app.command()(study_commands.study)
 app.command()(study_commands.slurm)
+app.command()(control_commands.ctl)
+app.add_typer(estimate_commands.estimate_app, name="estimate")
 app.command()(report_commands.report)
+app.command()(record_commands.verify)
+app.command()(record_commands.redact)
+app.command()(record_commands.bundle)
 app.command(context_settings=report_commands.PASSED_ON)(report_commands.lab)
 
 _USAGE_ERRORS = (errors.DataMissing, errors.UnknownName, errors.InvalidParameter, errors.InvalidArchitecture)
@@ -43,7 +57,19 @@ def main() -> None:
     except errors.GeniusKitError as error:
         print(f"genius-kit: {error}", file=sys.stderr)
         usage, model = isinstance(error, _USAGE_ERRORS), isinstance(error, errors.ModelError)
-        sys.exit(2 if usage else 3 if model else 1)
+        sys.exit(2 if usage else 3 if model else 4 if isinstance(error, errors.BudgetSpent) else 1)
+    except OSError as error:
+        print(f"genius-kit: {_refusal(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _refusal(error: OSError) -> str:
+    """Return what to tell of something that the system refused: a disk that is full, a folder without rights."""
+    place = f"{error.filename}: " if error.filename else ""
+    return (
+        f"{place}{error.strerror or error}. What is in journals, checkpoints and finished files is safe; make room or "
+        "correct the rights, then give the same command again: it goes on from there"
+    )
 
 
 @app.command()
@@ -77,6 +103,17 @@ def run(
     proxy: Annotated[str | None, typer.Option(help="With proxy: synflow, naswot, grad_norm, parameters, macs.")] = None,
     time_limit: Annotated[float | None, typer.Option(help="With train: seconds a training.")] = None,
     upper_millions: Annotated[int | None, typer.Option(help="With train: the most MACs, in millions.")] = None,
+    approve: control_commands.Approve = False,
+    by: control_commands.By = None,
+    max_calls: estimate_commands.MaxCalls = None,
+    max_total_tokens: estimate_commands.MaxTotalTokens = None,
+    max_dollars: estimate_commands.MaxDollars = None,
+    max_gpu_hours: estimate_commands.MaxGpuHours = None,
+    max_seconds: estimate_commands.MaxSeconds = None,
+    allow_unpriced: estimate_commands.AllowUnpriced = False,
+    reuse: estimate_commands.Reuse = False,
+    ask_above: estimate_commands.AskAbove = None,
+    yes: estimate_commands.Yes = False,
 ) -> None:
     """Search BENCHMARK and write one journal a run. The same command again resumes what is unfinished."""
     from genius_kit.benchmarks import load_benchmark
@@ -108,31 +145,61 @@ def run(
     }
     given: dict[str, Any] = {name: value for name, value in measured.items() if value is not None}
     loaded = load_benchmark(benchmark, protocol=protocol, fed_run=fed_run, **given)
-    done = search_many(loaded, proposer, range(seed, seed + runs), budget, workers, output, **settings)
+    seeds = range(seed, seed + runs)
+    limits = estimate_commands.limits_of(max_calls, max_total_tokens, max_dollars, max_gpu_hours, max_seconds)
+    estimate_commands.ask_before_run(loaded, proposer, settings, budget, seeds, output, limits, ask_above, yes)
+    settings |= {"limits": limits, "allow_unpriced": allow_unpriced, "reuse": output if reuse else None}
+    asked = control_commands.terminal_approver(approve, by)
+    with control_commands.ends_at_once("the same command again goes on with what is unfinished"):
+        done = search_many(loaded, proposer, seeds, budget, workers, output, not approve, asked, **settings)
     _print_runs(done)
 
 
 @app.command()
-def resume(journal: Annotated[Path, typer.Argument(help="A journal that `genius-kit run` wrote.")]) -> None:
+def resume(
+    journal: Annotated[Path, typer.Argument(help="A journal that `genius-kit run` wrote.")],
+    approve: control_commands.Approve = False,
+    by: control_commands.By = None,
+    max_calls: estimate_commands.MaxCalls = None,
+    max_total_tokens: estimate_commands.MaxTotalTokens = None,
+    max_dollars: estimate_commands.MaxDollars = None,
+    max_gpu_hours: estimate_commands.MaxGpuHours = None,
+    max_seconds: estimate_commands.MaxSeconds = None,
+    allow_unpriced: estimate_commands.AllowUnpriced = False,
+    reuse: estimate_commands.Reuse = False,
+) -> None:
     """Continue an unfinished run with the settings it began with."""
     from genius_kit.search import resume as continue_run
 
-    _print_runs([continue_run(journal)])
+    asked = control_commands.terminal_approver(approve, by)
+    limits = estimate_commands.limits_of(max_calls, max_total_tokens, max_dollars, max_gpu_hours, max_seconds)
+    money: dict[str, Any] = {"limits": limits, "allow_unpriced": allow_unpriced}
+    with control_commands.ends_at_once(f"`genius-kit resume {journal}` goes on"):
+        done = continue_run(journal, approve=asked, reuse=journal.parent if reuse else None, **money)
+    _print_runs([done])
 
 
 @app.command()
 def replay(
-    conversation: Annotated[str, typer.Argument(help="A published conversation: its file, or 329M or 401M.")],
+    conversation: Annotated[
+        str, typer.Argument(help="A published conversation (its file, or 329M or 401M), or the bundle of a study.")
+    ],
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a prompt that differs from the recorded one.")
     ] = False,
-    output: Annotated[Path | None, typer.Option(help="Journal to write; none by default.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Journal to write; none by default. Of a bundle: the folder to write.")
+    ] = None,
 ) -> None:
-    """Run the search that a published conversation recorded, from its own replies: no key, no network."""
+    """Run the search that a published conversation recorded, or draw a bundle again: no key, no network."""
     from genius_kit import data
+    from genius_kit.bundles import is_bundle
     from genius_kit.search import replay_conversation
 
     path = Path(conversation)
+    if path.is_file() and is_bundle(path):
+        record_commands.replay_bundle(path, output or Path(path.name.split(".")[0]))
+        return
     if not path.is_file() and conversation.removesuffix(".json") in ("329M", "401M"):
         path = data.find(f"chat_history/{conversation.removesuffix('.json')}.json")
     done = replay_conversation(path, output, strict=strict)
@@ -201,11 +268,16 @@ def _print_runs(runs: list[Run]) -> None:
     for done in runs:
         frame = done.frame()
         if frame.empty:
-            print(f"{done.path}: nothing evaluated ({done.reason})")
+            print(f"{done.path}: nothing evaluated{_ending(done)}")
             continue
         shown = frame[["iteration", "architecture", "origin", "feedback", "rank_best", "rank_worst", "rejections"]]
-        print(f"{done.path} ({done.reason})")
+        print(f"{done.path}{_ending(done)}")
         print(shown.to_string(index=False, na_rep="-"))
         for _, best in frame.dropna(subset="feedback").nlargest(1, "feedback").iterrows():
             rank = f", rank {best['rank_best']:.0f}-{best['rank_worst']:.0f}" if pd.notna(best["rank_best"]) else ""
             print(f"best: {best['architecture']} {best['feedback']:.2f} %{rank}\n")
+    control_commands.tell_ended_early(runs)
+
+
+def _ending(done: Run) -> str:
+    return f" ({done.reason})" if done.finished else ""

@@ -21,6 +21,7 @@ from torchvision.transforms.v2 import functional
 
 from genius_kit.errors import DataCorrupt, DataMissing
 from genius_kit.image_folders import read_image
+from genius_kit.inside import is_inside
 
 COCO_MEASURES = ("AP", "AP50", "AP75", "APS", "APM", "APL")
 """Average precision over IoU 0.5 to 0.95, at 0.5, at 0.75, and of small, medium and large objects."""
@@ -149,6 +150,12 @@ def _check_keys(path: Path, content: Any) -> None:
 
 def _check_images(path: Path, images: list[Any], folder: Path, skip: bool) -> tuple[dict[int, Any], int]:
     """Return the images that are in the folder by their ids, and how many are not."""
+    for entry in images:
+        if not is_inside(folder, entry["file_name"]):
+            raise DataCorrupt(
+                f"{path}: image {entry['id']} has file_name {entry['file_name']!r:.120}, which leads out of {folder}; "
+                "expected the name of a file in it"
+            )
     kept = {entry["id"]: entry for entry in images if (folder / entry["file_name"]).is_file()}
     missing = [entry for entry in images if entry["id"] not in kept]
     for entry in images:

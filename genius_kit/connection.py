@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from genius_kit import redaction
 from genius_kit.errors import InvalidParameter, ModelError
 from genius_kit.failures import quote, status_failure
 from genius_kit.records import Message
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PLACEHOLDER_KEY = "none"  # a server on this machine takes any key, the openai package wants one
 CONNECT_SECONDS = 10.0
+_TALKATIVE = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")  # they log addresses and headers as they are
 _Result = TypeVar("_Result")
 
 
@@ -36,6 +38,7 @@ class Connection:
     def __init__(self, url: str, timeout: float) -> None:
         self.url = url
         self.timeout = timeout
+        redaction.learn(redaction.secrets_of_address(url))
         self.shown_url, self.is_local = _checked_url(url)
         self._reset()
 
@@ -51,19 +54,8 @@ class Connection:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        redaction.learn(redaction.secrets_of_address(self.url))
         self._reset()
-
-    def secrets(self) -> set[str]:
-        """Return what no message and no setting may hold: the key, and what the address and the headers hide."""
-        parts = urlsplit(self.url)
-        headers = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
-        hidden = {os.environ.get("OPENAI_API_KEY", "").strip(), self._client.api_key if self._client else ""}
-        hidden |= {
-            parts.username or "",
-            parts.password or "",
-            *(pair.partition("=")[2] for pair in parts.query.split("&")),
-        }
-        return hidden | {word for line in headers for word in line.partition(":")[2].split()} - {"Bearer", "Basic"}
 
     def post(self, model: str, messages: Sequence[Message], request: Mapping[str, Any]) -> tuple[Any, float]:
         """Return the answer (an httpx2 response of a good status, its body read) and the seconds it took.
@@ -130,6 +122,8 @@ class Connection:
                 timeout=openai.Timeout(self.timeout, connect=min(CONNECT_SECONDS, self.timeout)),
                 http_client=openai.DefaultAsyncHttpxClient(trust_env=not self.is_local, follow_redirects=False),
             )
+            redaction.learn({self._client.api_key} - {PLACEHOLDER_KEY})  # the environment may forget it, a server not
+            redaction.guard_logs(*_TALKATIVE)
         return self._client
 
     def _key(self) -> str:
@@ -150,8 +144,9 @@ class Connection:
     def _failure(self, error: Exception, model: str, request: Mapping[str, Any]) -> ModelError:
         import openai
 
-        reason = quote(str(error.__cause__ or error), self.secrets()) or type(error.__cause__ or error).__name__
+        reason = quote(str(error.__cause__ or error)) or type(error.__cause__ or error).__name__
         unreached = type(error.__cause__).__name__ == "ConnectTimeout"
+        unsent = unreached or type(error.__cause__).__name__ == "ConnectError"
         if isinstance(error, openai.APITimeoutError | TimeoutError) and not unreached:
             return ModelError(
                 f"no complete reply from {self.shown_url} within {self.timeout:g} s: raise the timeout or try later",
@@ -163,18 +158,19 @@ class Connection:
                 f"the connection to {self.shown_url} failed ({reason}): check the address and that the server runs",
                 cause="connection",
                 retryable=True,
+                may_be_billed=not unsent,
             )
         if isinstance(error, openai.APIStatusError):
             return self.status_failure(error.status_code, error.body, error.response.headers, model, request)
-        return ModelError(f"the request could not be made ({type(error).__name__}: {reason})", cause="bad-request")
+        return ModelError(
+            f"the request could not be made ({type(error).__name__}: {reason})", cause="bad-request", may_be_billed=True
+        )
 
     def status_failure(
         self, status: int, body: object, headers: Mapping[str, str], model: str, request: Mapping[str, Any]
     ) -> ModelError:
         """Return the error for an answer that says that it is one."""
-        return status_failure(
-            status, body, headers, server=self.shown_url, model=model, sent=tuple(request), secrets=self.secrets()
-        )
+        return status_failure(status, body, headers, server=self.shown_url, model=model, sent=tuple(request))
 
     def close(self) -> None:
         """Close the connections and end the thread."""

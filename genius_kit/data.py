@@ -1,20 +1,20 @@
 """The published files: where each is downloaded, its SHA-256, and where it lies on this machine.
 
 Nothing is downloaded on import or behind the user's back: `fetch` and `import_folder` are the only two ways in.
-A file enters the data folder only under its published sum, by an atomic rename, so an old file is never lost.
+A file enters the data folder only under its published sum, whole or not at all, so an old file is never lost.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from genius_kit import durable
 from genius_kit.errors import DataCorrupt, DataMissing, UnknownName
 
 if TYPE_CHECKING:
@@ -255,44 +255,51 @@ def _candidates(folder: Path) -> dict[str, list[Path]]:
 
 
 def _copy(source: Path, file: DataFile) -> None:
-    with _staging() as folder:
-        staged = Path(folder) / "copy"
-        shutil.copyfile(source, staged)
-        _install(staged, file, str(source))
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise DataCorrupt(f"{source} cannot be read ({error.strerror or error}); the old file stays") from error
+    _install(content, file, str(source))
 
 
 def _download(file: DataFile) -> None:
     import pooch
     import requests
 
-    pooch.get_logger().setLevel("WARNING")
-    with _staging() as folder:
-        try:
-            staged = pooch.retrieve(file.url, known_hash=f"sha256:{file.sha256}", fname="download", path=folder)
-        except requests.exceptions.ChunkedEncodingError as error:
-            raise DataCorrupt(f"the download of {file.name} from {file.url} was cut: {error}; try again") from error
-        except requests.exceptions.RequestException as error:
-            raise DataMissing(
-                f"{file.name} could not be downloaded from {file.url}: {error}; try again, or run "
-                "`genius-kit data import DIR` if a folder has it"
-            ) from error
-        except ValueError as error:
-            raise DataCorrupt(f"the download of {file.name} from {file.url} is cut or altered: {error}") from error
-        _install(Path(staged), file, file.url)
+    received = _Received(file)
+    try:
+        pooch.HTTPDownloader()(file.url, received, None)
+    except requests.exceptions.ChunkedEncodingError as error:
+        raise DataCorrupt(f"the download of {file.name} from {file.url} was cut: {error}; try again") from error
+    except requests.exceptions.RequestException as error:
+        raise DataMissing(
+            f"{file.name} could not be downloaded from {file.url}: {error}; try again, or run "
+            "`genius-kit data import DIR` if a folder has it"
+        ) from error
+    _install(received.getvalue(), file, file.url)
 
 
-def _staging() -> tempfile.TemporaryDirectory[str]:
-    """Return a temporary folder inside the data folder, so that a rename out of it is atomic."""
-    data_folder().mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(prefix=".incoming-", dir=data_folder())
+class _Received(io.BytesIO):
+    """What came of a download, in memory; the published files are small, and what is larger is not one of them."""
+
+    def __init__(self, file: DataFile) -> None:
+        super().__init__()
+        self._file = file
+
+    def write(self, content: Any) -> int:
+        if self.tell() + len(content) > self._file.bytes:
+            raise DataCorrupt(
+                f"the download of {self._file.name} from {self._file.url} is altered: it has more than the published "
+                f"{self._file.bytes} bytes; the old file stays"
+            )
+        return super().write(content)
 
 
-def _install(staged: Path, file: DataFile, source: str) -> None:
-    """Move a staged file to its place under its published sum only."""
-    found = sha256_of(staged)
+def _install(content: bytes, file: DataFile, source: str) -> None:
+    """Put a file in its place under its published sum only."""
+    found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
-        raise DataCorrupt(_wrong_sum(source, found, file))
+        raise DataCorrupt(f"{_wrong_sum(source, found, file)}; the old file stays")
     target = data_folder() / file.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staged.chmod(0o644)  # temporary files start out private
-    os.replace(staged, target)
+    durable.make_folder(target.parent)
+    durable.write_whole(target, content)

@@ -107,13 +107,14 @@ def find_fragments(text: str, space: SearchSpace) -> list[Fragment]:
     sizes = {
         size for stage in space.stages for size in range(max(2, len(stage) // 2), len(stage) + len(stage) // 2 + 1)
     }
-    runs = [run for run in runs if _is_near(run, space) or len(run.items) in sizes]
+    runs = [run for run in runs if is_near(run, space) or len(run.items) in sizes]
     lists = [found for found in lists if len(found.items) > 1 or found.problem or found.form == "json"]
     return sorted(lists + strings + runs, key=lambda fragment: fragment.start)
 
 
-def _is_near(run: Fragment, space: SearchSpace) -> bool:
-    count = len(run.items) if len(run.items) > 1 else len(run.items[0])
+def is_near(fragment: Fragment, space: SearchSpace) -> bool:
+    """Return whether a list, or one run of digits, is about as long as a design of `space`."""
+    count = len(fragment.items) if len(fragment.items) > 1 else len(fragment.items[0])
     return abs(count - space.length) <= max(1, space.length // 3)
 
 

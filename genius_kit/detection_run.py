@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from genius_kit import durable
 from genius_kit.checkpoints import (
     check_identity,
     load_checkpoint,
     read_json,
     save_checkpoint,
+    save_whole,
     write_json,
-    write_whole,
 )
 from genius_kit.coco import COCO_MEASURES, CocoImages
 from genius_kit.detection_batches import Flipped, batches_by_orientation, detection_batches, placed
@@ -201,13 +202,12 @@ class Store:
     def save(self, run: Run, history: list[Row]) -> None:
         """Write the checkpoint and the table of epochs."""
         save_checkpoint(self.folder / "checkpoint.pt", self.identity, {**run.state(), "history": history})
-        table = pd.DataFrame(history).to_csv(index=False)
-        write_whole(self.folder / "metrics.csv", lambda file: file.write(table.encode()))
+        durable.write_whole(self.folder / "metrics.csv", pd.DataFrame(history).to_csv(index=False))
 
     def finish(self, run: Run, result: DetectionResult) -> DetectionResult:
         """Write the weights and the result, and remove the checkpoint."""
         path = self.folder / "weights.pt"
-        write_whole(path, lambda file: torch.save(run.detector.state_dict(), file))
+        save_whole(path, run.detector.state_dict())
         result = dataclasses.replace(result, weights=str(path))
         write_json(self.folder / "result.json", {**dataclasses.asdict(result), "identity": self.identity})
         (self.folder / "checkpoint.pt").unlink(missing_ok=True)

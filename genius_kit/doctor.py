@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
+from genius_kit.redaction import mask
+
 PACKAGES = ("genius-kit", "torch", "torchvision", "timm", "openai", "jupyterlab", "ipywidgets", "papermill")
 
 
@@ -47,5 +49,10 @@ def _server(url: str) -> str:
         )
         models = [model.id for model in client.models.list()]
     except Exception as error:  # whatever the server does, this command only reports it
-        return f"no usable answer from {url.split('@')[-1]} ({type(error).__name__})"
-    return f"answers at {url.split('@')[-1]}; models: {', '.join(models[:5]) or 'none listed'}"
+        return f"no usable answer from {_shown(url)} ({type(error).__name__})"
+    return mask(f"answers at {_shown(url)}; models: {', '.join(models[:5]) or 'none listed'}")
+
+
+def _shown(url: str) -> str:
+    """Return an address without its user, password and query."""
+    return url.partition("?")[0].split("@")[-1]

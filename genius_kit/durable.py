@@ -1,13 +1,34 @@
-"""Writing files so that a crash, a full disk or a failing one leaves the old content or the new, never a mix."""
+"""Writing files so that a crash, a full disk or a failing one leaves the old content or the new, never a mix.
+
+A file is written beside its place, as `.NAME.XXXXXXXX.part`, and moved there when it is whole on the disk. No reader
+looks at such a scratch file; what a killed process left is removed when the same file is next written. Scratch files
+of processes that live are told by the lock they hold, so several may write the same file.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
+import io
 import os
-import tempfile
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
-PRIVATE, SHARED = 0o600, 0o644
+from genius_kit.errors import WriteFailed
+
+try:
+    import fcntl
+except ImportError:  # Windows: what a killed process left there stays
+    fcntl = None  # type: ignore[assignment]
+
+PRIVATE, SHARED = 0o600, 0o666  # the umask takes its part away
+SUFFIX = ".part"
+BUFFER_BYTES = 1 << 20
+REFUSALS = frozenset({errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EFBIG})
+"""Numbers of the errors with which a disk refuses, as against a file that is not there or a port that is taken."""
 
 
 def open_for_append(path: Path, private: bool = False) -> int:
@@ -46,24 +67,63 @@ def cut(path: Path, length: int, ending: bytes = b"") -> None:
 def write_whole(path: str | Path, content: bytes | str, private: bool = False) -> None:
     """Put a file with `content` at `path` in one step; a file that was there is replaced. Text is UTF-8.
 
-    Raises OSError where the disk refuses; what was there before then still is, and nothing is left beside it.
+    Raises WriteFailed where the disk refuses; what was there before then still is, and nothing is left beside it.
+    """
+    with whole_file(path, private) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def whole_file(path: str | Path, private: bool = False) -> Iterator[IO[bytes]]:
+    """Give a binary file to fill, which takes the place of `path` when the block ends, and not where it raises.
+
+    Raises WriteFailed where the disk refuses, whatever a library in the block makes of it.
     """
     path = Path(path)
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    with explained(path):
+        descriptor, scratch = _open_scratch(path, private)
+        with _Scratch(descriptor) as raw:
+            try:
+                file = io.BufferedWriter(raw, BUFFER_BYTES)
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+                if fcntl is None:
+                    raw.close()  # Windows moves no open file; elsewhere it is held until it is in its place
+                os.replace(scratch, path)
+            except BaseException as error:
+                raw.close()
+                with contextlib.suppress(OSError):
+                    os.unlink(scratch)
+                if raw.refusal is not None and isinstance(error, Exception):
+                    raise raw.refusal from None
+                raise
+        settle_folder(path.parent)
+
+
+def make_folder(folder: str | os.PathLike[str]) -> Path:
+    """Make a folder and those above it where they are not there, and return it; raises WriteFailed."""
+    with explained(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    return Path(folder)
+
+
+@contextlib.contextmanager
+def explained(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn a refusal of the system on the way into WriteFailed, which says what is safe and what to do.
+
+    OSErrors without a number are those of libraries (a lock that is taken, say), and pass.
+    """
     try:
-        try:
-            os.fchmod(descriptor, _mode(private) & ~_umask())
-            _write(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(scratch, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(scratch)
-        raise
-    settle_folder(path.parent)
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise WriteFailed(
+            f"{path} cannot be written ({error.strerror or error}). What was there before is untouched, and all that "
+            "was finished before is safe; make room or correct the folder's rights, then give the same command again: "
+            "it goes on from there"
+        ) from error
 
 
 def settle_folder(folder: Path) -> None:
@@ -76,6 +136,58 @@ def settle_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+class _Scratch(io.FileIO):
+    """A file that keeps the refusal of the disk, which some libraries replace by words of their own."""
+
+    refusal: OSError | None = None
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "wb")
+
+    def write(self, content: Any) -> int:
+        try:
+            return os.write(self.fileno(), content)
+        except OSError as error:
+            self.refusal = error
+            raise
+
+
+def _open_scratch(path: Path, private: bool) -> tuple[int, Path]:
+    """Return a new scratch file for `path`, held by this process, after those of dead ones are gone."""
+    _sweep(path)
+    while True:
+        scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}{SUFFIX}")
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(scratch, flags, _mode(private))
+        _hold(descriptor)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, scratch
+        os.close(descriptor)  # another process swept it away before it was held
+
+
+def _sweep(path: Path) -> None:
+    """Remove the scratch files for `path` that no living process holds."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}{SUFFIX}"):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(left, os.O_RDWR)
+            try:
+                if _hold(descriptor, wait=False):
+                    os.unlink(left)
+            finally:
+                os.close(descriptor)
+
+
+def _hold(descriptor: int, wait: bool = True) -> bool:
+    """Lock a file until its descriptor is closed; return whether that was done."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:  # held by another, or a file system without locks, where nothing is swept away
+        return False
+    return True
+
+
 def _write(descriptor: int, content: bytes) -> None:
     left = memoryview(content)
     while left:
@@ -84,10 +196,3 @@ def _write(descriptor: int, content: bytes) -> None:
 
 def _mode(private: bool) -> int:
     return PRIVATE if private else SHARED
-
-
-def _umask() -> int:
-    """Return the umask of this process; reading it means setting it, which `umask(2)` knows no other way to do."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

@@ -50,7 +50,8 @@ class ModelError(GeniusKitError):
 
     `cause` is a short stable word for the journal, `retryable` says whether the same request may succeed
     later, `retry_after` is the wait in seconds that the server asked for, if it did, and `parameter` is the
-    request parameter that the server refused, if that was the cause.
+    request parameter that the server refused, if that was the cause. `may_be_billed` says whether the server may
+    charge for the attempt, None where the cause alone says it.
     """
 
     def __init__(
@@ -61,12 +62,33 @@ class ModelError(GeniusKitError):
         retryable: bool = False,
         retry_after: float | None = None,
         parameter: str | None = None,
+        may_be_billed: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.cause = cause
         self.retryable = retryable
         self.retry_after = retry_after
         self.parameter = parameter
+        self.may_be_billed = may_be_billed
+
+
+class BudgetSpent(GeniusKitError):
+    """A request or an evaluation that does not fit a limit; it was not made, and the run resumes from there.
+
+    `limit` names the limit ("dollars", "seconds" ...), `whose` says whether it is that of the "run" or the "study".
+    """
+
+    def __init__(self, message: str, *, limit: str, whose: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.whose = whose
+
+    def __reduce__(self) -> tuple[Callable[..., BudgetSpent], tuple[str, str, str]]:
+        return _budget_spent, (str(self), self.limit, self.whose)
+
+
+def _budget_spent(message: str, limit: str, whose: str) -> BudgetSpent:
+    return BudgetSpent(message, limit=limit, whose=whose)
 
 
 class TrainingFailed(GeniusKitError):
@@ -91,6 +113,10 @@ class CheckpointError(GeniusKitError):
     """A checkpoint or training folder that is damaged, in use, or belongs to another run."""
 
 
+class WriteFailed(GeniusKitError):
+    """A file that the disk refused: full, read-only, failing; what was there before still is."""
+
+
 class VersionMismatch(GeniusKitError):
     """A run was planned by another version of the kit than the one that is to run it."""
 
@@ -98,16 +124,18 @@ class VersionMismatch(GeniusKitError):
 class StudyFailed(GeniusKitError):
     """Some runs of a study failed while the others went on; the message says which, and why.
 
-    `only_model` is true where every failure is a model that could not be reached.
+    `only_model` is true where every failure is a model that could not be reached, `only_limits` where each of the
+    runs came to a limit of what it may spend.
     """
 
-    def __init__(self, message: str, *, only_model: bool = False) -> None:
+    def __init__(self, message: str, *, only_model: bool = False, only_limits: bool = False) -> None:
         super().__init__(message)
         self.only_model = only_model
+        self.only_limits = only_limits
 
-    def __reduce__(self) -> tuple[Callable[..., StudyFailed], tuple[str, bool]]:
-        return _study_failed, (str(self), self.only_model)
+    def __reduce__(self) -> tuple[Callable[..., StudyFailed], tuple[str, bool, bool]]:
+        return _study_failed, (str(self), self.only_model, self.only_limits)
 
 
-def _study_failed(message: str, only_model: bool) -> StudyFailed:
-    return StudyFailed(message, only_model=only_model)
+def _study_failed(message: str, only_model: bool, only_limits: bool) -> StudyFailed:
+    return StudyFailed(message, only_model=only_model, only_limits=only_limits)

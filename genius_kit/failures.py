@@ -11,12 +11,10 @@ from typing import Any
 
 from genius_kit.chat import mapping_or_empty
 from genius_kit.errors import ModelError
+from genius_kit.redaction import mask
 
 LONGEST_DETAIL = 400
 """Characters of the server's own words that an error message quotes."""
-
-SHORTEST_SECRET = 6
-"""Shorter keys are placeholders ("x", "EMPTY") for servers that want none; hiding them would garble every message."""
 
 _OVERFLOW = re.compile(
     r"context[_ ](length|window|size)|maximum context|prompt is too long|reduce the length of the messages", re.I
@@ -29,17 +27,9 @@ _UNSUPPORTED = re.compile(
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 
 
-def hide(text: str, secrets: Collection[str]) -> str:
-    """Return `text` with every occurrence of a secret replaced by "[key]"."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= SHORTEST_SECRET:
-            text = text.replace(secret, "[key]")
-    return text
-
-
-def quote(text: str, secrets: Collection[str]) -> str:
-    """Return the start of the server's words on one line, without secrets: hidden first, cut afterwards."""
-    line = " ".join(hide(text, secrets).split())
+def quote(text: str) -> str:
+    """Return the start of the server's words on one line, without secrets: masked first, cut afterwards."""
+    line = " ".join(mask(text).split())
     return line if len(line) <= LONGEST_DETAIL else line[:LONGEST_DETAIL] + "..."
 
 
@@ -71,16 +61,15 @@ def status_failure(
     server: str,
     model: str,
     sent: Collection[str],
-    secrets: Collection[str],
 ) -> ModelError:
     """Return the error for an answer with an error status.
 
     `body` is the decoded JSON or the text, `server` the address fit to print, `sent` the names of the optional
-    parameters of the request, `secrets` what no message may hold.
+    parameters of the request. No message holds a secret of this process.
     """
     error = mapping_or_empty(mapping_or_empty(body).get("error", body))
     said = error.get("message")
-    detail = quote(said if isinstance(said, str) and said else _as_text(body), secrets) or "no explanation"
+    detail = quote(said if isinstance(said, str) and said else _as_text(body)) or "no explanation"
     answer = f"{server} answered {status}: {detail}"
     if status in (400, 413, 422):
         return _refused_request(answer, _as_text(body), error, sent)

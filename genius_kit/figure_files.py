@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit import durable
 from genius_kit.errors import InvalidParameter
 from genius_kit.provenance import provenance, without_places
 from genius_kit.styles import SETTINGS
@@ -56,10 +57,11 @@ def save_figure(
             from genius_kit.venues import fit
 
             fit(figure, venue, span)
-        target = _folder(folder)
+        target = durable.make_folder(folder)
         for suffix, metadata in FORMATS.items():
-            save = partial(figure.savefig, format=suffix[1:], metadata=metadata)
-            _write(target / f"{name}{suffix}", save)
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=suffix[1:], metadata=metadata)
+            durable.write_whole(target / f"{name}{suffix}", drawn.getvalue())
     _save_beside(target, name, data, origin)
     return figure
 
@@ -75,9 +77,9 @@ def save_table(
     """Write `NAME.tex` (booktabs), `NAME.md`, `NAME.csv` and `NAME.json` into `folder`, and return the table."""
     _check_name(name)
     origin = provenance(table.data, [*table.sources, *sources], parameters)
-    target = _folder(folder)
+    target = durable.make_folder(folder)
     for suffix, text in ((".tex", table.latex()), (".md", table.markdown())):
-        _write_text(target / f"{name}{suffix}", text)
+        durable.write_whole(target / f"{name}{suffix}", text)
     _save_beside(target, name, table.data, origin)
     return table
 
@@ -87,30 +89,10 @@ def _check_name(name: str) -> None:
         raise InvalidParameter(f"{name!r} is no figure name; use letters, digits, - and _")
 
 
-def _folder(folder: str | os.PathLike[str]) -> Path:
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    return target
-
-
 def _save_beside(target: Path, name: str, data: pd.DataFrame | None, origin: Mapping[str, Any]) -> None:
     record = {"name": name, **origin}
     if data is not None:
         text = without_places(data).to_csv(index=False, lineterminator="\n")
-        _write_text(target / f"{name}.csv", text)
+        durable.write_whole(target / f"{name}.csv", text)
         record["csv_sha256"] = hashlib.sha256(text.encode()).hexdigest()
-    _write_text(target / f"{name}.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    _write(path, lambda part: part.write_text(text, encoding="utf-8", newline="\n"))
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file beside its place, then put it there: nobody sees half of it."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        write(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    durable.write_whole(target / f"{name}.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")

@@ -59,12 +59,15 @@ def _compiled(source: str) -> Any:
     return sandbox().from_string(source)
 
 
-def sandbox() -> Any:
+def sandbox(**settings: Any) -> Any:
+    """Return the environment in which every template of the kit is rendered; `settings` are jinja2's.
+
+    A template in it reaches what it is given and nothing else: no attribute of Python's own, no global name.
+    """
     from jinja2 import StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 
-    environment = SandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
-    )
+    chosen = {"autoescape": False, "trim_blocks": True, "lstrip_blocks": True, **settings}
+    environment = SandboxedEnvironment(undefined=StrictUndefined, **chosen)
     environment.globals.clear()
     return environment

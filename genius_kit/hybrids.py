@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MODEL_PROPOSALS = 5
 PROPOSALS = 3
+LINE_CHARACTERS = 200  # of the line that shows a parent, at most
 MUTATION_POPULATION = 4
 """Smaller than that of evolution: its first designs are random, and the model is not asked for them."""
 
@@ -52,6 +53,10 @@ class ModelThenSurrogateProposer(LanguageModelProposer):
         super().__init__(space, **settings)
         _check_positive("model_proposals", model_proposals)
         self.settings["model_proposals"] = model_proposals
+
+    def talks(self, budget: int) -> tuple[slice, int]:
+        """Return the iterations of the model's proposals."""
+        return slice(0, min(budget, self.settings["model_proposals"])), 1
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Return the model's proposal while it has one to make, then the Gaussian process's."""
@@ -100,12 +105,21 @@ class ModelMutationProposer(LanguageModelProposer):
         super().load_prompt(benchmark)
         self._text = _load_text(self, "mutation")
 
+    def talks(self, budget: int) -> tuple[slice, int]:
+        """Return the iterations after the random ones."""
+        return slice(min(budget, self.settings["population"]), budget), 1
+
+    @property
+    def instruction_length(self) -> int:
+        """Characters of the text that names the parent, and of its line."""
+        return len(self._text) + LINE_CHARACTERS
+
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Return a random design at first, then what the model makes of the parent."""
         parent = choose_parent(situation, population=self.settings["population"], sample=self.settings["sample"])
         if parent is None:
             return random_suggestion(situation)
-        prompt = self.prompt(situation)
+        prompt = self.prompt(situation.seed)
         assert isinstance(prompt, TemplatePrompt)  # the published one was refused
         line = prompt.lines(situation.trials)[situation.trials.index(parent)]
         return self.ask_for(situation, fill(self._text, {"parent": line}, "mutation.md"))
@@ -129,6 +143,15 @@ class FilteredModelProposer(LanguageModelProposer):
         """Load the prompt for `benchmark`, and the text that asks for another design."""
         super().load_prompt(benchmark)
         self._text = _load_text(self, "another")
+
+    def talks(self, budget: int) -> tuple[slice, int]:
+        """Return all iterations, with as many conversations as designs are asked for."""
+        return slice(0, budget), self.settings["proposals"]
+
+    @property
+    def instruction_length(self) -> int:
+        """Characters of the texts that ask for another design."""
+        return len(self._text) * self.settings["proposals"]
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Return the design of highest expected improvement among those that the model names.

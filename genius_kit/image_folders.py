@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from genius_kit.errors import DataCorrupt, DataMissing
+from genius_kit.inside import is_inside
 from genius_kit.splits import FolderSplit
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -32,7 +33,11 @@ def class_names(root: Path, part: str) -> tuple[str, ...]:
     if not folder.is_dir():
         raise DataMissing(f"{folder} is not a folder: expected {LAYOUT}")
     with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        shown = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        for entry in shown:
+            if entry.is_symlink():
+                _check_link(entry.path, folder)
+    names = sorted(entry.name for entry in shown)
     if len(names) < 2:
         raise DataCorrupt(f"{folder} holds {len(names)} class folders, expected at least 2: {LAYOUT}")
     return tuple(names)
@@ -97,13 +102,34 @@ def usable_cores() -> int:
 
 
 def _images(root: Path, folder: Path) -> list[str]:
-    """Return the image files under a folder, relative to `root`, sorted."""
-    paths = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    """Return the image files under a class folder, relative to `root`, sorted; each folder is read once.
+
+    Links are followed inside the part (train, val, test). Raises DataCorrupt for one that leads out of it.
+    """
+    paths, waiting, seen = [], [os.fspath(folder)], set[tuple[int, int]]()
+    while waiting:
+        parent = waiting.pop()
+        found = os.stat(parent)
+        if (found.st_dev, found.st_ino) in seen:  # a link that leads in a circle
+            continue
+        seen.add((found.st_dev, found.st_ino))
         place = os.path.relpath(parent, root)
-        paths += [os.path.join(place, name) for name in names if _is_image_name(name)]
+        with os.scandir(parent) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_symlink():
+                    _check_link(entry.path, folder.parent)
+                if entry.is_dir():
+                    waiting.append(entry.path)
+                elif _is_image_name(entry.name):
+                    paths.append(os.path.join(place, entry.name))
     return sorted(paths)
+
+
+def _check_link(path: str, part: Path) -> None:
+    if not is_inside(part, os.path.relpath(path, part)):
+        raise DataCorrupt(f"{path} is a link that leads out of {part}: put the files themselves there, or remove it")
 
 
 def _is_image_name(name: str) -> bool:

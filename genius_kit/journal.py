@@ -14,21 +14,28 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from genius_kit import chain, durable
+from genius_kit.budgets import Purse
 from genius_kit.chain import Event
 from genius_kit.errors import JournalError
-from genius_kit.journal_lines import mend, read_lines
+from genius_kit.journal_lines import mend, read_lines, words_withheld
 from genius_kit.redaction import masked
-from genius_kit.steering import ASIDES, Steering
+from genius_kit.steering import ASIDES, Steering, touch
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from genius_kit.reuse import Answers
+
 __all__ = ["Event", "Journal", "Run", "read_run"]
+
+
+PROBE_SECONDS = 0.1  # a look at whether the run has an owner takes its lock, for far less than that
 
 
 class Journal:
@@ -55,6 +62,8 @@ class Journal:
         self._patience = patience
         self.path = Path(path) if path is not None else None
         self.steering = steering or Steering()
+        self.purse = Purse()  # what the run may spend; without limits unless another is put here
+        self.answers: Answers | None = None  # of other runs, where identical requests are answered from the record
         self.events: list[Event] = []
         self._on_event = on_event
         self._pending: deque[Event] = deque(recorded)
@@ -83,6 +92,8 @@ class Journal:
 
     def _open(self, path: Path) -> None:
         known = mend(path) if path.exists() else None
+        if known and known.withheld:
+            raise words_withheld(path, known.withheld, "resumed")
         self._descriptor = durable.open_for_append(path, private=True)
         if known is None:
             durable.settle_folder(path.parent)
@@ -180,7 +191,7 @@ class Journal:
 
 
 _MAY_DIFFER = frozenset(
-    {"format", "versions", "price", "study"}
+    {"format", "versions", "price", "study", "data", "code", "limits", "approval"}
 )  # what a resumed run need not share with its beginning
 
 
@@ -212,7 +223,7 @@ def _acquire(path: Path, patience: float) -> Any:
 
     lock = filelock.FileLock(f"{path}.lock")
     try:
-        lock.acquire(timeout=patience)
+        lock.acquire(timeout=max(patience, PROBE_SECONDS), poll_interval=0.02)
     except filelock.Timeout:
         raise JournalError(
             f"{path} is in use by another run; wait for it to end, stop it, or choose another journal"
@@ -258,16 +269,31 @@ class Run:
     @property
     def unanswered_intents(self) -> list[Event]:
         """Calls that were sent and whose reply never reached the disk: the only ones that may be paid twice."""
+        steps = [event for event in self.events if event["event"] not in ASIDES]
         return [
             event
-            for event, following in zip(self.events, [*self.events[1:], {"event": None}], strict=True)
+            for event, following in pairwise([*steps, {"event": None}])
             if event["event"] == "intent" and following["event"] not in ("call", "call_failed")
         ]
 
     def frame(self) -> pd.DataFrame:
-        """Return one row an evaluation, in order. Accuracies in percent, seconds and cost summed over the iteration."""
-        import pandas as pd
+        """Return one row an evaluation, in order. Accuracies in percent, seconds and cost summed over the iteration.
 
+        Raises JournalError where the events of an evaluation are not all there, which no search leaves.
+        """
+        return frame_of(self.rows())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of `frame` as plain values."""
+        try:
+            return self._rows()
+        except (KeyError, StopIteration) as error:
+            raise JournalError(
+                f"{self.path}: an evaluation lacks its {error.args[0] if error.args else 'proposal'}; the file was "
+                f"altered, restore it from a copy (`genius-kit verify {self.path}` says what can still be trusted)"
+            ) from None
+
+    def _rows(self) -> list[dict[str, Any]]:
         from genius_kit.spaces import load_space
 
         space = load_space(self.settings["space"]) if self.settings else None
@@ -289,6 +315,7 @@ class Run:
                     "architecture": proposal["text"],
                     "key": space.key(event["architecture"]) if space else None,
                     "origin": proposal["origin"],
+                    "person": touch(same),
                     "feedback": feedback,
                     "best_so_far": best,
                     "validation_accuracy": event["validation_accuracy"],
@@ -303,14 +330,22 @@ class Run:
                     "failure": event.get("failure"),
                 }
             )
-        numbers = {"feedback": float, "best_so_far": float}  # also where every evaluation failed
-        return pd.DataFrame(rows, columns=None if rows else _COLUMNS).astype(numbers)
+        return rows
+
+
+def frame_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return the frame of rows that `Run.rows` gives, of one run or of many."""
+    import pandas as pd
+
+    numbers = {"feedback": float, "best_so_far": float}  # also where every evaluation failed
+    people = pd.Series([row["person"] for row in rows], dtype=object)  # None stays None
+    return pd.DataFrame(rows, columns=None if rows else _COLUMNS).astype(numbers).assign(person=people)
 
 
 _COLUMNS = [
-    *("iteration", "architecture", "key", "origin", "feedback", "best_so_far", "validation_accuracy"),
-    *("test_accuracy", "rank_best", "rank_worst", "rank_of", "parameters", "macs", "calls", "failed_calls"),
-    *("rejections", "input_tokens", "output_tokens", "cost", "seconds", "source", "failure"),
+    *("iteration", "architecture", "key", "origin", "person", "feedback", "best_so_far", "validation_accuracy"),
+    *("test_accuracy", "rank_best", "rank_worst", "rank_of", "parameters", "macs", "calls", "reused"),
+    *("failed_calls", "rejections", "input_tokens", "output_tokens", "cost", "seconds", "source", "failure"),
 ]
 
 
@@ -323,6 +358,7 @@ def _talk(events: list[Event]) -> dict[str, Any]:
 
     return {
         "calls": len(calls),
+        "reused": sum("reused" in call for call in calls),
         "failed_calls": sum(event["event"] == "call_failed" for event in events),
         "rejections": sum(event["event"] == "rejected" for event in events),
         "input_tokens": total([call["usage"]["input_tokens"] for call in calls]),
@@ -335,9 +371,11 @@ def _talk(events: list[Event]) -> dict[str, Any]:
 def read_run(path: str | Path) -> Run:
     """Return the run recorded at `path`, finished or not, without locking or repairing it.
 
-    A torn last line is left out. Raises JournalError when there is no such file or its middle is damaged.
+    A torn last line is left out, and "[withheld]" stands in place of words that were taken out for publication.
+    Raises JournalError when there is no such file or its middle is damaged.
     """
     path = Path(path)
     if not path.is_file():
         raise JournalError(f"there is no journal at {path}; `genius-kit run` writes them to runs/ by default")
-    return Run(path, read_lines(path, path.read_bytes()).events)
+    lines = read_lines(path, path.read_bytes())
+    return Run(path, [chain.shown(event) for event in lines.events] if lines.withheld else lines.events)

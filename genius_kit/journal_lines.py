@@ -5,21 +5,64 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from genius_kit import chain, durable
 from genius_kit.chain import Event
 from genius_kit.errors import JournalError
+from genius_kit.event_shapes import check_shape
 
 
 @dataclass(frozen=True)
 class Lines:
-    """The sound part of a journal: its events, its length in bytes, and the chain at its end (None if it has none)."""
+    """The sound part of a journal: its events, its length in bytes, and the chain at its end (None if it has none).
+
+    `withheld` says whose words were taken out of it, see `chain.withhold`.
+    """
 
     events: list[Event]
     length: int
     head: str | None
+    withheld: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a journal as it stands in the file, counted from 1, without its end, and what was read in it."""
+
+    number: int
+    start: int
+    content: bytes
+    event: Event
+
+
+def split(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the start of each line of a journal, in bytes, and the line without its end."""
+    start = 0
+    while start < len(content):
+        end = content.find(b"\n", start)
+        end = len(content) if end < 0 else end
+        yield start, content[start:end]
+        start = end + 1
+
+
+def scan(path: Path, content: bytes, skim: Callable[[bytes], Event] | None = None) -> Iterator[Line]:
+    """Yield the lines of a journal's content one by one, without a torn last line, which is what a crash leaves.
+
+    `skim` may look at less of a line than `read_event` does, which reads them by default; a line without an end is
+    read whole all the same. Raises JournalError at a damaged line that is not the last; the message names it.
+    """
+    for number, (start, line) in enumerate(split(content), start=1):
+        has_end = start + len(line) < len(content)
+        try:
+            event = skim(line) if skim and has_end else read_event(line)
+        except ValueError as error:
+            if not content[start + len(line) :].strip(b"\n"):
+                return
+            raise damaged(path, number, str(error)) from None
+        yield Line(number, start, line, event)
 
 
 def read_lines(path: Path, content: bytes, checked: bool = False) -> Lines:
@@ -29,33 +72,52 @@ def read_lines(path: Path, content: bytes, checked: bool = False) -> Lines:
     chain vouches for. The message names the line.
     """
     events: list[Event] = []
+    withheld: set[str] = set()
     head: str | None = None
     length = 0
-    lines = content.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    for number, line in enumerate(lines, start=1):
+    for line in scan(path, content):
         try:
-            event = read_event(line)
+            check_shape(line.event, resumed=checked)
+            if checked:
+                check(line, head, content)
         except ValueError as error:
-            if not any(lines[number:]):
-                break
-            raise _damaged(path, number, str(error)) from None
-        if checked:
-            try:
-                _check(event, line, head, content, length)
-            except ValueError as error:
-                raise _damaged(path, number, str(error)) from None
-        head = event.get("chain")
-        events.append(bare(event))
-        length += len(line) + 1
-    return Lines(events, length, head)
+            raise damaged(path, line.number, str(error)) from None
+        head = line.event.get("chain")
+        if line.event["event"] in chain.WORDS:
+            withheld |= chain.withheld(line.event)
+        events.append(bare(line.event))
+        length = line.start + len(line.content) + 1
+    return Lines(events, length, head, frozenset(withheld))
 
 
-def _damaged(path: Path, number: int, why: str) -> JournalError:
+def check(line: Line, head: str | None, content: bytes) -> None:
+    """Raise ValueError where a line is not the one that follows on the chain `head` of the lines before it."""
+    if "chain" not in line.event:
+        if head is not None:
+            raise ValueError("it has no chain, the lines before it have")
+        if line.event["event"] == "run_started" and line.event.get("format", 1) != 1:
+            raise ValueError("it has no chain, which its format has")
+        return
+    chain.check_form(line.event, line.content)
+    if line.event["chain"] != chain.link(line.event, chain.start(content[: line.start]) if head is None else head):
+        raise ValueError("its chain does not follow from the lines before it")
+
+
+def damaged(path: Path, number: int, why: str) -> JournalError:
+    """Return the error that says which line of a journal is damaged, and why."""
     return JournalError(
         f"{path}: line {number} is damaged ({why}); the file was altered, restore it from a copy "
         f"(`genius-kit verify {path}` says what can still be trusted)"
+    )
+
+
+def words_withheld(path: Path, whose: Iterable[str], wanted: str) -> JournalError:
+    """Return the error for a copy whose words were withheld, where they are needed: it cannot be `wanted`."""
+    told = {"prompt": "prompts", "reply": "replies", "person": "a person's words"}
+    taken = " and ".join(told[word] for word in sorted(whose, key=list(told).index))
+    return JournalError(
+        f"{path} cannot be {wanted}: it is a copy for publication, {taken} were withheld from it. Its figures and "
+        "`genius-kit verify` work; ask whoever holds the original"
     )
 
 
@@ -75,18 +137,6 @@ def read_event(line: bytes) -> Event:
 def bare(event: Event) -> Event:
     """Return an event without what only vouches for it: chain and salts."""
     return {field: value for field, value in event.items() if field not in ("chain", "salt")}
-
-
-def _check(event: Event, line: bytes, head: str | None, content: bytes, length: int) -> None:
-    """Raise ValueError where a line is not the one that follows on the chain `head` of those before it."""
-    if "chain" not in event:
-        if head is not None:
-            raise ValueError("it has no chain, the lines before it have")
-        return
-    if chain.line(event) != line:
-        raise ValueError("it is not written as the kit writes")
-    if event["chain"] != chain.link(event, chain.start(content[:length]) if head is None else head):
-        raise ValueError("its chain does not follow from the lines before it")
 
 
 def mend(path: Path) -> Lines:

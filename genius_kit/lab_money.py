@@ -6,16 +6,17 @@ import importlib.util
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from genius_kit.chat import Usage
+from genius_kit.amounts import dollars
+from genius_kit.estimates import Assumptions, expected_talk, opening_sizes
 from genius_kit.lab_draft import plain
 from genius_kit.offline import RECITER
 from genius_kit.prices import load_prices
 
 if TYPE_CHECKING:
     from genius_kit.prompts import TemplatePrompt
-    from genius_kit.records import Trial
+    from genius_kit.records import Message, Trial
 
 CHARACTERS_A_TOKEN = 4.0
 """Of English text, where no tokenizer is at hand: an estimate, and shown as one."""
@@ -91,20 +92,20 @@ def estimate(
 
     The prompt of a search grows by a line a result, in a dialogue by the reply too.
     """
+
+    def measure(messages: Sequence[Message]) -> float:
+        return counter.count(plain(messages))
+
     tokens = counter.count(plain(prompt.messages(trials)))
     if costs_nothing(model):
         return Estimate(tokens, 0.0, 0.0)
     price = load_prices().find(model)
     if price is None:
         return Estimate(tokens, None, None)
-    first = counter.count(plain(prompt.messages(())))
-    line = counter.count(f"{budget}. {prompt.view.design(prompt.view.true_space.all_largest)} -> 90.00\n")
-    growth = line + (output_tokens if prompt.history == "dialogue" else 0)
-
-    def cost(count: float) -> float:
-        return price.cost(Usage(round(count), 0, output_tokens, 0)) or 0.0
-
-    return Estimate(tokens, cost(tokens), sum(cost(first + growth * step) for step in range(budget)))
+    given = Assumptions(reply_tokens=output_tokens, refusal_rate=0.0, attempts=1.0)
+    sizes = opening_sizes(prompt, prompt.view.true_space, budget, measure, output_tokens)
+    whole = expected_talk(sizes, price, given, rejections=0, refusal=0.0)
+    return Estimate(tokens, expected_talk([tokens], price, given, rejections=0, refusal=0.0).dollars, whole.dollars)
 
 
 def cost_words(found: Estimate, model: str, budget: int, output_tokens: int) -> str:
@@ -117,12 +118,3 @@ def cost_words(found: Estimate, model: str, budget: int, output_tokens: int) -> 
         f"this call about {dollars(found.call)}, a search of {budget} about {dollars(found.search)} (replies of "
         f"{output_tokens} tokens, none refused)"
     )
-
-
-def dollars(amount: Any) -> str:
-    """Return an amount of money: "$1.25", "$0.0042", "unknown" for None."""
-    if amount is None:
-        return "unknown"
-    if amount == 0:
-        return "$0"
-    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.2g}" if amount >= 0.0001 else "below $0.0001"

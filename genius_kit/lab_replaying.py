@@ -10,6 +10,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.lab_code import step_line
 from genius_kit.lab_replay import step_html
 from genius_kit.lab_widgets import button, labelled, row
+from genius_kit.run_state import run_state
 
 if TYPE_CHECKING:
     from genius_kit.lab import PromptLab
@@ -35,7 +36,9 @@ class ReplayPanel:
             raise InvalidParameter("no journal was named; type the path of a .jsonl file")
         recording = self.lab.session.open(path)
         self.lab.show_curve(recording.points, len(recording.points))
-        self.lab.tell(f"Recorded run {path}: {len(recording.points)} evaluations")
+        state = run_state(path)
+        told = "" if state == "finished" else f"; {state}"
+        self.lab.tell(f"Recorded run {path}: {len(recording.points)} evaluations{told}")
         self.edit_button.disabled = not recording.points
         if recording.points:
             self.show(len(recording.points) - 1)

@@ -14,6 +14,7 @@ from genius_kit.lab_code import live_line, search_line
 from genius_kit.lab_curve import points_of
 from genius_kit.lab_money import dollars
 from genius_kit.lab_widgets import button, labelled, row
+from genius_kit.steering import user_name
 
 if TYPE_CHECKING:
     from genius_kit.lab import PromptLab
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 RUNNING = ("running", "paused", "awaiting approval", "stopping")
 _WORDS = {
     "ready": "Ready",
+    "interrupted": "Interrupted; resume goes on from here",
     "running": "Running",
     "paused": "Paused",
     "awaiting approval": "Waiting for your decision",
@@ -68,7 +70,7 @@ def _money(state: LiveState, limit: float | None, left: float | None) -> str:
 
 
 class SearchPanel:
-    """Run, pause, resume, stop, raise the budget; approve, edit or reject."""
+    """Run, pause, resume, stop, raise the budget; approve, edit, reject, or end with a reason."""
 
     def __init__(self, lab: PromptLab) -> None:
         self.lab = lab
@@ -89,14 +91,16 @@ class SearchPanel:
         self.proposal = widgets.HTML()
         self.edited = labelled(widgets.Text, "Evaluate instead", "420px", placeholder="an architecture")
         self.reason = labelled(widgets.Text, "Reason", "320px", placeholder="kept in the journal")
+        self.by = labelled(widgets.Text, "Decided by", "220px", value=user_name())
         self.approve_button = button("Approve", lambda: self.decide("approve"), say, style="success")
         self.edit_button = button("Use the edited one", lambda: self.decide("edit"), say)
         self.reject_button = button("Reject", lambda: self.decide("reject"), say, style="danger")
+        self.end_button = button("End the search", lambda: self.decide("end"), say, "Resume asks the same again")
         self.decision = widgets.VBox(
             [
                 self.proposal,
-                row(self.edited, self.reason),
-                row(self.approve_button, self.edit_button, self.reject_button),
+                row(self.edited, self.reason, self.by),
+                row(self.approve_button, self.edit_button, self.reject_button, self.end_button),
             ],
             layout={"display": "none", "border": "1px solid #999", "padding": "6px"},
         )
@@ -150,13 +154,14 @@ class SearchPanel:
 
     def decide(self, decision: str) -> None:
         """Decide on the proposal that waits."""
-        live, given = self._live(), {"reason": self.reason.value}
+        live, by = self._live(), self.by.value.strip()
+        given = {"reason": self.reason.value, **({"by": by} if by != user_name() else {})}
         text = self.edited.value.strip()
         if decision == "edit":
             given["architecture"] = text
-            live.decide("edit", self.lab.session.benchmark.space.decode(text), self.reason.value)
+            live.decide("edit", self.lab.session.benchmark.space.decode(text), self.reason.value, by)
         else:
-            live.decide(decision, reason=self.reason.value)
+            live.decide(decision, reason=self.reason.value, by=by)
         said = "".join(f", {name}={value!r}" for name, value in given.items() if value)
         self.lab.code(live_line(f"decide({decision!r}{said})"))
         self.reason.value = ""
@@ -196,7 +201,7 @@ class SearchPanel:
         running = status in RUNNING
         self.run_button.disabled = running
         self.pause_button.disabled = status != "running"
-        self.resume_button.disabled = status not in ("paused", "stopped", "failed")
+        self.resume_button.disabled = status not in ("paused", "stopped", "failed", "interrupted")
         self.stop_button.disabled = status not in ("running", "paused", "awaiting approval")
         self.now_button.disabled = not running
         self.raise_button.disabled = state is None or status == "failed"

@@ -126,15 +126,15 @@ class LabSession:
 
     def search(self, approve: bool = False, on_change: Callable[[LiveState], None] | None = None) -> LiveSearch:
         """Return a new search with the present choices, not yet started; one that runs has to end before."""
-        from genius_kit.live import LiveSearch
+        from genius_kit.live import RESTARTABLE, LiveSearch
 
-        if self.live is not None and self.live.state.status not in ("ready", "stopped", "finished", "failed"):
+        if self.live is not None and self.live.state.status not in (*RESTARTABLE, "finished"):
             raise InvalidParameter("a search is under way; stop it, or wait for its end, before another begins")
         chosen = self.choices
         proposer = make_proposer("llm", self.benchmark.space, **self.settings())
         path = self.folder / f"{_stamp()}_{chosen.benchmark}_seed{chosen.seed}.jsonl"
         self.live = LiveSearch(
-            self.benchmark, proposer, chosen.budget, chosen.seed, path, approve=approve, on_change=on_change
+            self.benchmark, proposer, chosen.budget, chosen.seed, path, approve=approve, on_change=on_change, via="lab"
         )
         return self.live
 

@@ -109,6 +109,15 @@ class LanguageModelProposer:
         )
         self.resolved["prompt_sha256"] = self._prompt.sha256
 
+    def talks(self, budget: int) -> tuple[slice, int]:
+        """Return in which of `budget` iterations, from 0, the model is asked, and in how many conversations each."""
+        return slice(0, budget), 1
+
+    @property
+    def instruction_length(self) -> int:
+        """Characters that a prompt holds beside its own text, at most; known once the prompt is loaded."""
+        return 0
+
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Ask until a reply can be used, at most `rejections_limit` times more than once."""
         return self.ask_for(situation)
@@ -140,7 +149,7 @@ class LanguageModelProposer:
         `instruction` is added to the last message of the opening, `exclude` are refused as duplicates, `exchange` is
         what was said in this iteration before, which goes on.
         """
-        view, prompt = self.view(situation), self.prompt(situation)
+        view, prompt = self.view(situation), self.prompt(situation.seed)
         opening = _with_instruction(prompt.messages(situation.trials), instruction)
         said = list(exchange) or _turned_down(situation, prompt)
         for _ in range(self._limit + 1):
@@ -156,9 +165,9 @@ class LanguageModelProposer:
         """Return what the control lets the model see in this run."""
         return view_of(self.control, self.space, situation.seed)
 
-    def prompt(self, situation: Situation) -> Prompt:
-        """Return the prompt of this run, as the control lets it be seen."""
-        seen: Prompt = self._prompt.seen(self.view(situation))
+    def prompt(self, seed: int) -> Prompt:
+        """Return the prompt of the run with this seed, as the control lets it be seen."""
+        seen: Prompt = self._prompt.seen(view_of(self.control, self.space, seed))
         return seen
 
 

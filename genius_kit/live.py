@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,8 +15,10 @@ from genius_kit.failures import quote
 from genius_kit.journal import Event, Journal, Run, read_run
 from genius_kit.live_control import Control
 from genius_kit.proposers import Proposer
+from genius_kit.run_state import is_owned, state_of
 from genius_kit.search import conduct
 from genius_kit.spaces import Architecture
+from genius_kit.steering import Decision, here
 from genius_kit.steps import Change, Step, open_run
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "LiveSearch", "LiveState", "Step", "open_run"]
 
+RESTARTABLE = ("ready", "interrupted", "stopped", "failed")
 PATIENCE_SECONDS = 5.0  # for a journal that a call given up or a search that ends still holds
 
 
@@ -32,10 +34,11 @@ PATIENCE_SECONDS = 5.0  # for a journal that a call given up or a search that en
 class LiveState:
     """What a search is doing at one moment.
 
-    `status` is "ready", "running", "paused", "awaiting approval", "stopping", "stopped", "finished" or "failed". A
-    paused search may still have one call under way (`asking_since`), no other one begins. Times are of
-    `time.monotonic()`. `spent` is None where the price of a call is unknown. `pending` is the proposal that waits for
-    `decide`. `error` is a sentence, when the search has failed; a failed or stopped one can be started again.
+    `status` is "ready", "running", "paused", "awaiting approval", "stopping", "stopped", "finished", "failed", or
+    "interrupted" (the record of before was cut off, and no living process goes on with it). A paused search may still
+    have one call under way (`asking_since`), no other one begins. Times are of `time.monotonic()`. `spent` is None
+    where the price of a call is unknown. `pending` is the proposal that waits for `decide`. `error` is a sentence, when
+    the search has failed; a failed or stopped one can be started again.
     """
 
     status: str
@@ -62,40 +65,50 @@ class LiveSearch:
         *,
         approve: bool = False,
         on_change: Callable[[LiveState], None] | None = None,
+        via: str = "api",
     ) -> None:
         """With `approve` every proposal waits for `decide`. `on_change` is called from the worker thread after every
-        new event and change of status; what it raises does not end the search.
+        new event and change of status; what it raises does not end the search. `via` is what the journal says of
+        where requests come from; `genius-kit ctl` is heard too.
 
         A journal that is finished gives the status "finished" at once, an unfinished one is continued by `start`.
         """
         self._benchmark, self._proposer, self._budget, self._seed = benchmark, proposer, budget, seed
         self._path = Path(journal) if journal is not None else None
         self._on_change = on_change
+        self._asker = here(via)
         self._control = Control(approve, self._announce)
         self._record: Journal | None = None
         self._thread: threading.Thread | None = None
         self._error: str | None = None
         self._known: list[Event] = read_run(self._path).events if self._path and self._path.exists() else []
-        self._ended: str | None = "finished" if Run(self._path, self._known).finished else "ready"
+        self._ended: str | None = self._state_before()
+
+    def _state_before(self) -> str:
+        """Return what the record of before says: finished, stopped, interrupted, or ready to begin."""
+        if self._path is None or not self._known:
+            return "ready"
+        found = state_of(Run(self._path, self._known), is_owned(self._path))
+        return found if found in ("finished", "stopped", "interrupted") else "ready"
 
     def start(self) -> None:
         """Begin, or go on where the search was stopped or failed; nothing happens to one that runs or has finished."""
         with self._control.changed:
-            if self._ended in ("ready", "stopped", "failed"):
+            if self._ended in RESTARTABLE:
                 self._launch()
 
-    def pause(self) -> None:
-        """Let no new request begin; a call under way is waited for."""
+    def pause(self, now: bool = False) -> None:
+        """Let no new request begin; a call under way is waited for, or given up `now` and sent anew later."""
         with self._control.changed:
             if self._ended is None:
-                self._control.pause()
+                self._control.pause(now, self._asker)
 
     def resume(self) -> None:
         """Go on after a pause; a stopped or failed search is started again."""
         with self._control.changed:
             if self._ended is None:
-                self._control.resume()
-            elif self._ended in ("stopped", "failed"):
+                self._control.resume(self._asker)
+            elif self._ended in RESTARTABLE and self._ended != "ready":
                 self._launch()
 
     def stop(self, now: bool = False) -> None:
@@ -105,7 +118,7 @@ class LiveSearch:
         """
         with self._control.changed:
             if self._ended is None:
-                self._control.stop(now)
+                self._control.stop(now, self._asker)
 
     def raise_budget(self, budget: int) -> None:
         """Set another budget, above what has been evaluated; a search whose budget was spent goes on.
@@ -126,18 +139,26 @@ class LiveSearch:
                     f"the search ended because of {run.reason!r}, not of its budget: a larger one changes nothing"
                 )
             if budget != self._wanted_budget(run):
-                self._control.raise_budget(budget)
+                self._control.raise_budget(budget, self._asker)
                 if self._ended == "finished":
                     self._launch()
 
-    def decide(self, decision: str, architecture: Sequence[int] | str | None = None, reason: str = "") -> None:
-        """Decide on the pending proposal: "approve" it, "edit" it (evaluate `architecture` in its place), or "reject".
+    def decide(
+        self,
+        decision: str,
+        architecture: Sequence[int] | str | None = None,
+        reason: str = "",
+        by: str | None = None,
+    ) -> None:
+        """Decide on the pending proposal: "approve", "edit" (evaluate `architecture` in its place), "reject", or "end".
 
-        A rejected design is not proposed again in this run; a model is told the reason and asked for another. Raises
-        InvalidParameter or InvalidArchitecture, and the proposal goes on waiting, when nothing is pending, when the
-        decision is none of the three, or when `architecture` is not of the space, was tried, or is over the bound.
+        `by` is who decides, the user of this process by default. "end" ends the search, which goes on with the same
+        question. A rejected design is not proposed again in this run; a model is told the reason and asked for another.
+        Raises InvalidParameter or InvalidArchitecture, and the proposal goes on waiting, when nothing is pending, when
+        the decision is none of the four, or when `architecture` is not of the space, was tried, or is over the bound.
         """
-        self._control.decide(decision, architecture, reason)
+        asker = self._asker
+        self._control.decide(Decision(decision, architecture, reason, by or asker.by, asker.via))
 
     def wait(self, timeout: float | None = None) -> Run:
         """Wait until the search has ended in any way, at most `timeout` seconds, and return the events so far."""
@@ -153,7 +174,7 @@ class LiveSearch:
         """What the search is doing now."""
         with self._control.changed:
             run, control = self._run(), self._control
-            status = self._ended or _status(control)
+            status = self._ended or control.state
             done = sum(event["event"] == "evaluation" for event in run.events)
             return LiveState(
                 status=status,
@@ -194,7 +215,7 @@ class LiveSearch:
         except GeniusKitError as failure:
             error = str(failure)
         except Exception as failure:  # whatever it is, the person reads a sentence
-            error = f"the search failed ({type(failure).__name__}): {quote(str(failure), _secrets()) or 'no details'}"
+            error = f"the search failed ({type(failure).__name__}): {quote(str(failure)) or 'no details'}"
         with self._control.changed:
             run = self._run()
             self._error = error
@@ -226,16 +247,6 @@ class LiveSearch:
             logging.getLogger(__name__).warning("on_change failed (%s): %s", type(failure).__name__, failure)
 
 
-def _status(control: Control) -> str:
-    if control.pending is not None and control.stopping != "now":
-        return "awaiting approval"
-    return "stopping" if control.stopping else "paused" if control.paused else "running"
-
-
 def _spent(run: Run) -> float | None:
     costs = [event["cost"] for event in run.events if event["event"] == "call"]
     return None if any(cost is None for cost in costs) else float(sum(costs))
-
-
-def _secrets() -> set[str]:
-    return {os.environ.get("OPENAI_API_KEY", "").strip()}

@@ -1,160 +1,106 @@
-"""The steering of a search in a thread: what a person asks for from outside, and how the search waits for it."""
+"""The steering of a search: what is asked of it from a thread or another process, and how it waits for that."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.errors import InvalidParameter
+from genius_kit.gate import ALWAYS, Gate, Request, request, signed
 from genius_kit.records import Message
-from genius_kit.spaces import Architecture
-from genius_kit.steering import DECISIONS, Decision, Steering, Stopped
+from genius_kit.remote_control import Command, Desk
+from genius_kit.steering import Asker, Decision, HungUp, Steering, Stopped
+from genius_kit.waiting import Errand
+from genius_kit.wishes import Wishes
 
 if TYPE_CHECKING:
     from genius_kit.chat import ChatClient, Reply
     from genius_kit.journal import Journal
     from genius_kit.proposers import Situation, Suggestion
 
-
-@dataclass(frozen=True)
-class Pending:
-    """A proposal that waits for a person."""
-
-    situation: Situation
-    architecture: Architecture
-
-    def decided(self, decision: str, architecture: Sequence[int] | str | None, reason: str) -> Decision:
-        """Return the decision; raises InvalidParameter or InvalidArchitecture where it cannot be taken."""
-        if decision not in DECISIONS:
-            raise InvalidParameter(f"the decision is {decision!r}; it is one of {', '.join(DECISIONS)}")
-        if decision != "edit":
-            if architecture is not None:
-                raise InvalidParameter(f"{decision} takes no architecture; to evaluate another one, use 'edit'")
-            return Decision(decision, self.architecture, reason)
-        if architecture is None:
-            raise InvalidParameter("edit needs the architecture that is to be evaluated in place of the proposal")
-        space = self.situation.benchmark.space
-        edited = space.decode(architecture) if isinstance(architecture, str) else space.check(architecture)
-        refusal = replace(self.situation, turned_down={}).refusal(edited)
-        if refusal is not None:
-            raise InvalidParameter(f"the edited design cannot be evaluated: {refusal.detail}")
-        return Decision(decision, edited, reason)
+LOOK_SECONDS = 0.1  # how often a wait looks for commands from outside
 
 
-class Call:
-    """One request in a thread of its own, so that nobody has to wait for its reply."""
-
-    def __init__(self, send: Callable[[], Reply], changed: threading.Condition) -> None:
-        self.done = False
-        self._send, self._changed = send, changed
-        self._reply: Reply | None = None
-        self._error: BaseException | None = None
-        self.thread = threading.Thread(target=self._run, name="genius-kit-call", daemon=True)
-
-    def start(self) -> None:
-        """Send the request."""
-        self.thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._reply = self._send()
-        except BaseException as error:  # raised again where the reply is waited for
-            self._error = error
-        with self._changed:
-            self.done = True
-            self._changed.notify_all()
-
-    def result(self) -> Reply:
-        """Return the reply, or raise what the request raised."""
-        if self._error is not None:
-            raise self._error
-        assert self._reply is not None
-        return self._reply
-
-
-class Control(Steering):
+class Control(Wishes, Steering):
     """What a person asks of one search, from any thread; `announce` is called in the search's thread on a change.
 
-    `changed` guards every attribute. Requests that are events wait in `_notes` until the search may write them:
-    before a step, before a request, in a pause, and while a proposal waits; never between a request and its reply.
+    Requests that are events are written before a step, before a request, in a pause, and while a proposal waits; never
+    between a request and its reply. Commands from other processes are read by the search's own thread, before each step
+    and in every wait.
     """
 
-    def __init__(self, approve: bool, announce: Callable[[], None]) -> None:
-        self.changed = threading.Condition()
+    def __init__(
+        self,
+        approve: bool = False,
+        announce: Callable[[], None] | None = None,
+        *,
+        gate: Gate | None = None,
+        folder_from: int | None = None,
+    ) -> None:
+        """With `approve` every proposal waits for `decide`; `gate` asks or denies where it says so.
+
+        `folder_from` is where commands to all runs of the folder begin, in bytes of their file; by default with those
+        that come from now on.
+        """
+        super().__init__()
         self.approve = approve
-        self.paused = False
-        self.stopping: str | None = None  # "after" the present iteration, or "now"
-        self.asking_since: float | None = None
-        self.retry_at: float | None = None
-        self._announce = announce
-        self._notes: deque[tuple[str, dict[str, Any]]] = deque()
-        self._pending: Pending | None = None
-        self._decision: Decision | None = None
-        self._news = False
+        self._announce = announce or (lambda: None)
+        self._gate = gate or Gate()
+        self._folder_from = folder_from
+        self._desk: Desk | None = None
+        self._evaluated: Callable[[], int] = lambda: 0
+        self._budget_now: Callable[[], int] = lambda: 0
+        self._largest_budget: int | None = None
 
-    # what a person does, from any thread
+    # what other processes ask
 
-    def begin(self) -> None:
-        """Forget the pauses and stops of before; a budget that was asked for and not written yet stays."""
+    def attach(self, journal: Journal, largest_budget: int) -> None:
+        """Look for commands to this run from now on."""
+        self._largest_budget = largest_budget
+        self._evaluated = lambda: sum(event["event"] == "evaluation" for event in journal.events)
+        self._budget_now = lambda: journal.budget(journal.events[0]["run"]["budget"])
+        if journal.path is not None:
+            self._desk = Desk(journal.path, self._folder_from)
+
+    def detach(self) -> None:
+        """Look for commands no more."""
+        if self._desk is not None:
+            self._desk.close()
+            self._desk = None
+
+    def _look(self) -> None:
+        """Heed the commands that came, and tell of what has changed; in the search's thread."""
+        if self._desk is None:
+            return
+        asked = self._desk.asked()
+        answers = {command.id: self._heed(command) for command in asked}
         with self.changed:
-            self.paused, self.stopping = False, None
-            self._notes = deque(note for note in self._notes if note[0] == "budget_raised")
+            waits = self._pending.text if self.pending is not None and self._pending is not None else None
+            state = self.state
+        self._desk.say(state, waits, answers)
 
-    def pause(self) -> None:
-        """Let no further request begin."""
+    def _heed(self, command: Command) -> str:
+        who, why = command.asker, command.reason
+        if command.command in ("pause", "pause-now"):
+            return self.pause(command.command == "pause-now", who, why)
+        if command.command == "resume":
+            return self.resume(who, why)
+        if command.command in ("stop", "stop-now"):
+            return self.stop(command.command == "stop-now", who, why)
+        return self._heed_budget(command.budget or 0, who, why)
+
+    def _heed_budget(self, budget: int, asker: Asker, reason: str) -> str:
+        done = self._evaluated()
+        if budget < max(1, done):
+            return f"refused: the budget {budget} is too small, {done} designs have been evaluated already"
+        if self._largest_budget is not None and budget > self._largest_budget:
+            return f"refused: the budget is {budget:,}, but the space has {self._largest_budget:,} architectures"
         with self.changed:
-            if not self.paused and self.stopping is None:
-                self.paused = True
-                self._tell("paused")
-
-    def resume(self) -> None:
-        """End a pause."""
-        with self.changed:
-            if self.paused:
-                self.paused = False
-                self._tell("resumed")
-
-    def stop(self, now: bool) -> None:
-        """End the search; `now` does not wait for the present iteration."""
-        with self.changed:
-            if self.stopping != "now" and (now or self.stopping is None):
-                self.stopping = "now" if now else "after"
-                self._tell("stop_requested", now=now)
-
-    def raise_budget(self, budget: int) -> None:
-        """Let the search make `budget` evaluations in all."""
-        with self.changed:
-            self._tell("budget_raised", budget=budget)
-
-    def decide(self, decision: str, architecture: Sequence[int] | str | None, reason: str) -> None:
-        """Decide on the pending proposal."""
-        with self.changed:
-            if self._pending is None or self._decision is not None:
-                raise InvalidParameter("no proposal waits for a decision")
-            self._decision = self._pending.decided(decision, architecture, reason)
-            self._tell()
-
-    @property
-    def pending(self) -> Architecture | None:
-        """The proposal that waits for a decision."""
-        waits = self._pending is not None and self._decision is None
-        return self._pending.architecture if waits and self._pending is not None else None
-
-    @property
-    def budget(self) -> int | None:
-        """The budget that was asked for and is not on record yet."""
-        asked = [fields["budget"] for name, fields in self._notes if name == "budget_raised"]
-        return asked[-1] if asked else None
-
-    def _tell(self, note: str | None = None, **fields: Any) -> None:
-        if note is not None:
-            self._notes.append((note, fields))
-        self._news = True
-        self.changed.notify_all()
+            if budget == (self.budget or self._budget_now()):
+                return f"the budget is {budget} already"
+            self.raise_budget(budget, asker, reason)
+        return f"the budget is {budget} now"
 
     # what the search does, in its own thread
 
@@ -174,6 +120,7 @@ class Control(Steering):
         While events of before are handed back nothing is asked or waited for, so that all of it comes after them.
         """
         while not journal.replaying:
+            self._look()
             with self.changed:
                 paused, stopping = self.paused, self.stopping
             if stopping == "now" or (stopping and (between_steps or paused)):
@@ -184,21 +131,25 @@ class Control(Steering):
             self._wait(lambda: not self.paused or self.stopping is not None or bool(self._notes))
 
     def ask(self, client: ChatClient, messages: Sequence[Message], seed: int | None) -> Reply:
-        """Return the client's reply; one that is given up is unheard, and a client that can hang up does."""
-        call = Call(lambda: client.send(messages, seed), self.changed)
+        """Return the client's reply; one that is given up is unheard, and a client that can hang up does.
+
+        That is so for Ctrl-C too.
+        """
+        call = Errand(lambda: client.send(messages, seed), self.changed, "genius-kit-call")
         with self.changed:
             self.asking_since = time.monotonic()
         call.start()
         self._announce()
         try:
-            self._wait(lambda: call.done or self.stopping == "now")
+            self._wait(lambda: call.done or self.stopping == "now" or self._hanging_up)
         finally:
             with self.changed:
-                self.asking_since = None
-        if not call.done:
-            if hasattr(client, "give_up"):
+                self.asking_since, hung_up, self._hanging_up = None, self._hanging_up, False
+                is_heard = call.done
+            if not is_heard and hasattr(client, "give_up"):
                 client.give_up(call.thread.ident)
-            raise Stopped
+        if not is_heard:
+            raise HungUp if hung_up and self.stopping != "now" else Stopped
         return call.result()
 
     def sleep(self, seconds: float) -> None:
@@ -218,38 +169,79 @@ class Control(Steering):
         return self.stopping == "now" or (self.stopping is not None and self.paused)
 
     def review(self, situation: Situation, suggestion: Suggestion) -> Decision | None:
-        """Wait for a person's decision about a proposal, where the search was asked to."""
-        if not self.approve:
+        """Return a person's decision about a proposal, None where nobody need be asked.
+
+        Raises Stopped where the person ends the search, and where one is needed and none is there.
+        """
+        why = ALWAYS if self.approve else self._gate.why(situation, suggestion.architecture)
+        if why is None:
             return None
+        if not self.approve and self._gate.approve is None:
+            raise self._denied(f"{why}, and nobody is there to be asked")
         with self.changed:
-            self._pending, self._decision = Pending(situation, suggestion.architecture), None
+            self._pending, self._decision = request(situation, suggestion.architecture, why), None
         self._announce()
         try:
-            while self._decision is None:
-                self._wait(lambda: self._decision is not None or self.stopping == "now" or bool(self._notes))
-                if self.stopping == "now" and self._decision is None:
-                    raise Stopped
-                self.note(situation.journal, situation.iteration)
-            return self._decision
+            decided = self._decided(situation, self._pending)
         finally:
             with self.changed:
                 self._pending = self._decision = None
+        if decided is None:
+            raise self._denied(f"{why}, and no answer came")
+        if decided.decision == "end":
+            self.stop(True, Asker(decided.by, decided.via or "api"), decided.reason)
+            raise Stopped
+        return decided
+
+    def _decided(self, situation: Situation, asked: Request) -> Decision | None:
+        """Wait for the decision, or for the approver's answer; commands are heeded meanwhile."""
+        errand = None
+        if not self.approve and (approve := self._gate.approve) is not None:
+            errand = Errand(lambda: approve(asked), self.changed, "genius-kit-approver")
+            errand.start()
+        while True:
+            self._wait(
+                lambda: (
+                    self._decision is not None
+                    or (errand is not None and errand.done)
+                    or self.stopping == "now"
+                    or bool(self._notes)
+                )
+            )
+            if self._decision is not None:
+                return self._decision
+            if self.stopping == "now":
+                raise Stopped
+            if errand is not None and errand.done:
+                told = errand.result()
+                return None if told is None else asked.check(signed(told))
+            self.note(situation.journal, situation.iteration)
+
+    def _denied(self, reason: str) -> Stopped:
+        with self.changed:
+            self.stopping = "now"
+            self._notes.append(("stop_requested", {"now": True, "by": None, "via": "approval", "reason": reason}))
+        return Stopped(reason)
 
     def extend(self, journal: Journal, iteration: int) -> None:
         """Write a larger budget that was asked for while the search was ending; other requests came too late."""
+        self._look()
         with self.changed:
-            asked, self._notes = self.budget, deque()
-        if asked is not None and asked >= iteration and not journal.replaying:
-            journal.record("budget_raised", iteration=iteration, budget=asked)
+            asked = [fields for name, fields in self._notes if name == "budget_raised"]
+            self._notes = deque()
+        if asked and asked[-1]["budget"] >= iteration and not journal.replaying:
+            journal.record("budget_raised", iteration=iteration, **asked[-1])
 
     def _wait(self, ready: Callable[[], bool], deadline: float | None = None) -> None:
-        """Wait until `ready()` or the deadline; news from outside are announced meanwhile."""
+        """Wait until `ready()` or the deadline; commands and news from outside are taken meanwhile."""
         while True:
+            self._look()
             with self.changed:
                 left = None if deadline is None else deadline - time.monotonic()
                 over = ready() or (left is not None and left <= 0)
                 if not over and not self._news:
-                    self.changed.wait(left)
+                    looks = [seconds for seconds in (left, LOOK_SECONDS if self._desk else None) if seconds is not None]
+                    self.changed.wait(min(looks, default=None))
                 news, self._news = self._news, False
             if news:
                 self._announce()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.chat import ChatClient, Reply, Usage, mapping_or_empty, usage_of_response
 from genius_kit.connection import Connection
 from genius_kit.errors import InvalidParameter, ModelError
-from genius_kit.failures import hide, quote
+from genius_kit.failures import quote
+from genius_kit.pace import shared_pace
 from genius_kit.prices import Prices, load_prices, price_of
 from genius_kit.records import Message
+from genius_kit.redaction import looks_secret, mask, masked
 from genius_kit.replay import ReplayClient
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ __all__ = [
 ]
 
 OPENAI_URL = "https://api.openai.com/v1"
+LONGEST_INTEGER = 100  # digits
 _RESERVED = {"model", "messages", "stream", "n", "seed", "temperature", "max_tokens", "response_format"}
 
 
@@ -73,7 +77,8 @@ class OpenAIClient:
     `base_url` (else OPENAI_BASE_URL, else OpenAI's own) is the address up to and with /v1; the key comes from
     OPENAI_API_KEY on first use and is kept nowhere else. `temperature`, `max_tokens`, `response_schema` (see
     `schema_for`) and `extra` (further fields of the request) are sent only when set. `timeout` bounds one whole
-    attempt, in seconds. One client serves any number of threads.
+    attempt, in seconds. One client serves any number of threads. `pace` is shared by all clients of one model of one
+    server; whoever calls `send` takes a slot of it.
     """
 
     kind = "openai"
@@ -97,20 +102,26 @@ class OpenAIClient:
         self._parameters = _set_parameters(temperature, max_tokens, response_schema, extra)
         self._dropped: frozenset[str] = frozenset()
         self._connection = Connection(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, timeout)
+        self.pace = shared_pace(self._connection.shown_url, model)
 
     def __repr__(self) -> str:
         return f"OpenAIClient({self.settings()})"
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is on this machine."""
+        return self._connection.is_local
+
     def settings(self) -> dict[str, Any]:
         """Return model, address and every parameter that is sent; the address without user, password and query."""
-        settings = {
+        settings: dict[str, Any] = {
             "client": self.kind,
             "model": self.model,
             "base_url": self._connection.shown_url,
             "parameters": self._parameters,
             "dropped": sorted(self._dropped),
         }
-        return json.loads(hide(json.dumps(settings), self._connection.secrets()))
+        return json.loads(json.dumps(masked(settings)))
 
     def without(self, parameter: str) -> OpenAIClient:
         """Return a client over the same connection whose requests lack `parameter` ("temperature", "seed", ...)."""
@@ -148,7 +159,8 @@ def _set_parameters(
     for name in extra or {}:
         if name in _RESERVED:
             raise InvalidParameter(f"extra field {name!r} has a place of its own; expected others, e.g. 'top_p'")
-        if re.search(r"api_?key|secret|password|authorization", name, re.I):
+    for name in _names_in(extra):
+        if looks_secret(name):
             raise InvalidParameter(f"extra field {name!r} looks like a secret: export OPENAI_API_KEY=... instead")
     named = {"name": "architecture", "strict": True, "schema": dict(response_schema or {})}
     chosen = {
@@ -157,6 +169,16 @@ def _set_parameters(
         "response_format": {"type": "json_schema", "json_schema": named} if response_schema else None,
     }
     return {name: value for name, value in chosen.items() if value is not None} | dict(extra or {})
+
+
+def _names_in(value: object) -> Iterator[str]:
+    """Yield the names of a nested value's fields."""
+    if isinstance(value, Mapping):
+        yield from (str(name) for name in value)
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _names_in(item)
 
 
 def _read_reply(answer: Any, seconds: float, connection: Connection, model: str, request: Mapping[str, Any]) -> Reply:
@@ -190,14 +212,19 @@ def _read_reply(answer: Any, seconds: float, connection: Connection, model: str,
 
 
 def _decoded(text: str) -> Any:
+    """Return what the JSON says, None where it is none; of a number too long to be read, infinity."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_integer)
     except (ValueError, RecursionError):
         return None
 
 
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= LONGEST_INTEGER else math.inf  # int() refuses 4,301 digits: the reply is paid
+
+
 def _unusable(cause: str, what: str, text: str, connection: Connection) -> ModelError:
-    start = quote(text, connection.secrets()) or "an empty body"
+    start = quote(text) or "an empty body"
     return ModelError(
         f"{connection.shown_url} answered {what}, expected a chat completion: {start}. "
         "Check that the base URL ends in /v1 and belongs to an OpenAI-compatible server",
@@ -207,8 +234,11 @@ def _unusable(cause: str, what: str, text: str, connection: Connection) -> Model
 
 
 def _text(value: object) -> str | None:
-    """Return a string that can be written as UTF-8, from a string or a list of text parts; else None."""
+    """Return a string that can be written as UTF-8, from a string or a list of text parts; else None.
+
+    A secret that the server sent back is masked here, so that what is used is what is recorded.
+    """
     if isinstance(value, list):
         parts = [mapping_or_empty(part).get("text") for part in value]
         value = "".join(part for part in parts if isinstance(part, str)) or None
-    return re.sub("[\ud800-\udfff]", "\ufffd", value) if isinstance(value, str) else None
+    return mask(re.sub("[\ud800-\udfff]", "\ufffd", value)) if isinstance(value, str) else None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from genius_kit.checkpoints import write_whole
+from genius_kit import durable
 from genius_kit.progress import progress_form
 
 COLUMNS = ("epoch", "step", "train_loss", "learning_rate", "validation_accuracy", "images_per_second", "seconds")
@@ -27,7 +27,8 @@ class MetricsLog:
 
     def __init__(self, folder: Path, epochs_done: int) -> None:
         self._path = folder / "metrics.csv"
-        self._board = _board(folder / "tensorboard", epochs_done)
+        self._events, self._epochs_done = folder / "tensorboard", epochs_done
+        self._board: Any = None
 
     def write(self, history: Sequence[Row]) -> None:
         """Bring the CSV up to date with `history`."""
@@ -35,20 +36,23 @@ class MetricsLog:
         table = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
         table.writeheader()
         table.writerows(history)
-        write_whole(self._path, lambda file: file.write(text.getvalue().encode()))
+        durable.write_whole(self._path, text.getvalue())
 
     def add(self, row: Row) -> None:
-        """Send one epoch to TensorBoard."""
-        if self._board is not None:
-            for name in COLUMNS[2:]:
-                if row[name] is not None:
-                    self._board.add_scalar(name, row[name], row["epoch"])
-            self._board.flush()
+        """Send one epoch to TensorBoard, whose file is begun with the first: a full disk is told of by the CSV."""
+        with durable.explained(self._events):
+            self._board = self._board or _board(self._events, self._epochs_done)
+            if self._board is not None:
+                for name in COLUMNS[2:]:
+                    if row[name] is not None:
+                        self._board.add_scalar(name, row[name], row["epoch"])
+                self._board.flush()
 
     def close(self) -> None:
         """Close the event file."""
         if self._board is not None:
-            self._board.close()
+            with durable.explained(self._events):
+                self._board.close()
 
 
 def _board(folder: Path, epochs_done: int) -> Any:

@@ -88,6 +88,7 @@ class OfflineClient:
 
     kind = NAME
     model = NAME
+    is_free = True
 
     def settings(self) -> dict[str, Any]:
         """Return what changes the reply: nothing but the kind of client."""
@@ -110,6 +111,7 @@ class ReciterClient:
     """
 
     kind = "reciter, not a language model"
+    is_free = True
 
     def __init__(self, key: str) -> None:
         if not key.isdecimal():

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit import durable
 from genius_kit.errors import DataCorrupt
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class OutcomeStore:
         """Return the lock that one training of `key` holds; the system frees it when its process dies."""
         import filelock
 
-        self.folder.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(self.folder)
         return filelock.FileLock(self.folder / f"{key}.lock")
 
     def read(self, content: dict[str, Any]) -> Outcome | None:
@@ -95,19 +94,12 @@ class OutcomeStore:
             ) from error
 
     def write(self, content: dict[str, Any], outcome: Outcome) -> None:
-        """Record `outcome`: written beside its place, flushed, then renamed."""
+        """Record `outcome`, whole or not at all; raises WriteFailed."""
         key = key_of(content)
         record = {"format": FORMAT, "key": key, "content": content, **outcome}
         record["sha256"] = hashlib.sha256(_canonical(record)).hexdigest()
-        staged = self.folder / f".{key}.{os.getpid()}-{threading.get_ident()}"
-        try:
-            with staged.open("w", encoding="utf-8") as stream:
-                json.dump(record, stream, allow_nan=False, indent=1)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(staged, self.path(key))
-        finally:
-            staged.unlink(missing_ok=True)
+        durable.make_folder(self.folder)
+        durable.write_whole(self.path(key), json.dumps(record, allow_nan=False, indent=1))
 
     def clear_training(self, key: str, keep_weights: bool = False) -> None:
         """Delete what the training of `key` left: all of it, or its checkpoint only."""

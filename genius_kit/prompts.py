@@ -192,7 +192,7 @@ def load_prompt(
         from genius_kit.published import load_published
 
         return load_published(space, history=history, constraint=constraint, conversation=conversation)
-    texts = _read_texts(_variant_source(name_or_path, space), space, control)
+    texts = _read_texts(prompt_source(name_or_path, space), space, control)
     needed = (["results"] if history == "table" else []) + (["constraint"] if constraint else [])
     check_holes(texts.source, str(name_or_path), needed + needed_holes(control, space))
     view = view_of(control, space)
@@ -262,7 +262,8 @@ def _network_values(space: SearchSpace, image_size: int | None) -> dict[str, Any
     return values
 
 
-def _variant_source(name_or_path: str | Path, space: SearchSpace) -> str:
+def prompt_source(name_or_path: str | Path, space: SearchSpace) -> str:
+    """Return the text of a variant or of a template file, its holes unfilled; raises UnknownName, PromptError."""
     if name_or_path in VARIANTS:
         return read_template("variants", str(name_or_path))
     path = Path(name_or_path)

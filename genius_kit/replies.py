@@ -13,6 +13,7 @@ from genius_kit.designs import (
     STAGE_WORDS,
     Fragment,
     find_fragments,
+    is_near,
     read_items,
 )
 from genius_kit.records import NoImprovement, Outcome, Proposal, Rejection
@@ -110,9 +111,10 @@ class Design:
     """A design, or an attempt at one, at `text[start:end]`: `outcome` is an architecture or the reason why not.
 
     `role` says what the text makes of it: "final" (marked as the answer), "new", "plain", "history" (probably an
-    earlier one), "previous" (surely one) or "part" (some of the stages only). `block` is true where it stands on
-    lines of its own, `alternative` where the text offers it beside another, `stages` maps the stage numbers of a
-    design written stage by stage to their option indices.
+    earlier one), "previous" (surely one), "part" (some of the stages only), "attempt" (proposed, of the wrong length)
+    or "aside" (a list of other things). `block` is true where it stands on lines of its own, `alternative` where the
+    text offers it beside another, `joined` where only "and", a comma or an enumeration's number stands between it and
+    the one before; `stages` maps the stage numbers of a design written stage by stage to their option indices.
     """
 
     start: int
@@ -123,6 +125,7 @@ class Design:
     alternative: bool = False
     stages: tuple[tuple[int, Architecture | Rejection], ...] = ()
     earlier: bool = False
+    joined: bool = False
 
 
 def parse_reply(text: str, space: SearchSpace) -> Outcome:
@@ -144,7 +147,7 @@ def parse_reply(text: str, space: SearchSpace) -> Outcome:
     if len(fragments) > MOST_LISTS:
         return Rejection("ambiguous", f"The reply holds {len(fragments):,} lists of values. {_request(space)}")
     designs = _weigh(fragments, answer, space)
-    fresh = [design for design in designs if design.role not in ("previous", "history", "aside")]
+    fresh = [design for design in designs if design.role not in ("previous", "history", "aside", "attempt")]
     if not fresh and _declares_no_improvement(answer):
         return NoImprovement()
     return _choose(designs, space)
@@ -178,7 +181,7 @@ def find_designs(text: str, space: SearchSpace) -> list[Design]:
 def _weigh(fragments: list[Fragment], answer: str, space: SearchSpace) -> list[Design]:
     found: list[Design] = []
     for fragment in _join_rows(fragments, answer, space):
-        before = next((design for design in reversed(found) if design.role != "aside"), None)
+        before = next((design for design in reversed(found) if design.role not in ("aside", "attempt")), None)
         floor = before.end if before else 0
         context = _Context(answer, fragment, floor)
         linked = before is not None and bool(_LINK.fullmatch(answer[floor : min(fragment.start, floor + CONTEXT)]))
@@ -186,16 +189,23 @@ def _weigh(fragments: list[Fragment], answer: str, space: SearchSpace) -> list[D
         kind = _kind(fragment, context, stage, space)
         if not kind:
             continue
-        role = context.role() if kind != "aside" else "aside"
-        if linked and before and kind != "aside":
+        role = context.role()
+        near = kind != "aside" or is_near(fragment, space)
+        if linked and before and near:
             found[found.index(before)] = replace(before, role="previous")
             role = "new"
+        if kind == "aside":
+            meant = role in ("new", "final") or (role == "plain" and _NAMED.search(context.window))
+            role = "attempt" if near and meant else "aside"
         positions = space.stages[stage] if kind == "part" and stage is not None else None
         outcome = fragment.problem or read_items(fragment.items, space, positions)
         gap = answer[floor : min(fragment.start, floor + CONTEXT)]
-        alternative = bool(_ALTERNATIVE.search(context.window)) or (before is not None and bool(_JOINED.fullmatch(gap)))
+        joined = before is not None and bool(_JOINED.fullmatch(gap))
+        alternative = joined or bool(_ALTERNATIVE.search(context.window))
         stages = ((stage, outcome),) if kind == "part" and stage is not None else ()
-        found.append(Design(fragment.start, fragment.end, outcome, role, context.block, alternative, stages))
+        found.append(
+            Design(fragment.start, fragment.end, outcome, role, context.block, alternative, stages, joined=joined)
+        )
     return _join_stages(found, space)
 
 
@@ -220,18 +230,29 @@ def _join_rows(fragments: list[Fragment], text: str, space: SearchSpace) -> list
 
 
 def _join_stages(found: list[Design], space: SearchSpace) -> list[Design]:
-    """Replace the stages that follow one another by the design that they make up."""
+    """Replace the stages that follow one another by the design that they make up; after an earlier one, they are so."""
+    told: list[Design] = []
+    for design in found:
+        before = next((part for part in reversed(told) if part.stages), None)
+        if design.stages and before and before.role == "previous" and _follows(design, before):
+            design = replace(design, role="previous")
+        told.append(design)
     groups: list[list[Design]] = []
-    rest = [design for design in found if not design.stages or design.role == "previous"]
-    for part in found:
+    rest = [design for design in told if not design.stages or design.role == "previous"]
+    for part in told:
         if part.stages and part.role != "previous":
-            if groups and part.stages[0][0] == groups[-1][-1].stages[0][0] + 1:
+            if groups and _follows(part, groups[-1][-1]):
                 groups[-1].append(part)
             else:
                 groups.append([part])
     joined = [_group(group, space) for group in groups]
     rest = [replace(design, role="part", earlier=True) if design.stages else design for design in rest]
     return sorted([*rest, *joined], key=lambda design: design.start)
+
+
+def _follows(part: Design, before: Design) -> bool:
+    """Return whether one stage is the next one after another."""
+    return part.stages[0][0] == before.stages[0][0] + 1
 
 
 def _group(group: list[Design], space: SearchSpace) -> Design:
@@ -254,11 +275,14 @@ def _group(group: list[Design], space: SearchSpace) -> Design:
 
 
 def _choose(designs: Sequence[Design], space: SearchSpace) -> Outcome:
-    whole = [design for design in designs if design.role not in ("part", "aside")]
+    whole = [design for design in designs if design.role not in ("part", "aside", "attempt")]
     live = [design for design in whole if design.role != "previous"]
+    fresh = [design for design in live if design.role != "history"]
+    if not fresh and (attempt := _attempt(designs)):
+        return attempt
     if not live:
         return _nothing(designs, whole, space)
-    pool = [design for design in live if design.role != "history"] or live
+    pool = fresh or live
     pool = [design for design in pool if not _is_noise(design)] or pool
     finals = [design for design in pool if design.role == "final"]
     chosen = (finals or pool)[-1]
@@ -274,6 +298,13 @@ def _choose(designs: Sequence[Design], space: SearchSpace) -> Outcome:
             "A stage came again with other values after the complete design. Write out the whole design you mean.",
         )
     return Proposal(chosen.outcome)
+
+
+def _attempt(designs: Sequence[Design]) -> Rejection | None:
+    """Return why the last design that was proposed, but not whole, is refused: no earlier design stands in for it."""
+    tried = [one.outcome for one in designs if one.role == "attempt" or (one.role == "part" and not one.earlier)]
+    refused = [outcome for outcome in tried if isinstance(outcome, Rejection)]
+    return refused[-1] if refused else None
 
 
 def _nothing(designs: Sequence[Design], whole: Sequence[Design], space: SearchSpace) -> Rejection:
@@ -300,7 +331,9 @@ def _competes(other: Design, chosen: Design, pool: Sequence[Design]) -> bool:
     """Return whether a different design may be meant just as well as the chosen one."""
     if other.start > chosen.start:
         after = min(design.start for design in pool if design.start > chosen.start)
-        return (other.alternative and other.start == after and not other.block) or (other.role == "new" and other.block)
+        equal = other.joined or chosen.alternative or not other.block
+        beside = other.start == after and other.alternative and equal
+        return beside or (other.role == "new" and other.block)
     if chosen.role == "final":
         return chosen.alternative and other.role == "final"
     return chosen.alternative or (not chosen.block and chosen.role == "plain")
@@ -391,15 +424,15 @@ def _kind(fragment: Fragment, context: _Context, stage: int | None, space: Searc
         if abs(count - size) <= max(1, size // 2) and (is_list or count > 1):
             return "part"
     announced = bool(_FINAL.search(context.window))
+    on_menu = exact and not isinstance(read_items(fragment.items, space), Rejection)
     if is_list:
         meant = (
             (exact and context.bracket in "[|") or ((near or announced) and context.block) or (exact and context.block)
         )
-        return "design" if meant else "aside"
-    on_menu = exact and not isinstance(read_items(fragment.items, space), Rejection)
+        return "design" if meant or (on_menu and context.role() in ("new", "final")) else "aside"
     named = bool(_NAMED.search(context.window))
     if on_menu and (len(fragment.items) > 1 or named):
         return "design"
     if near and (announced or (context.bare_line and context.block) or (exact and named and context.block)):
         return "design"
-    return ""
+    return "aside" if near and named and context.role() in ("new", "plain") else ""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from genius_kit import durable
 from genius_kit.errors import InvalidParameter
 
 GRID = "grid"
@@ -26,7 +27,8 @@ def ready_folder(folder: Path) -> Path:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InvalidParameter(
-            f"the output folder {folder} cannot be written ({reason}); choose another with `--output FOLDER`"
+            f"the output folder {folder} cannot be written ({reason}). Nothing was run, and what is in it is safe; "
+            "make room or correct its rights and give the same command again, or choose another with `--output FOLDER`"
         ) from None
 
 
@@ -55,9 +57,10 @@ def scratch_folder(folder: Path) -> Iterator[Path]:
     """Give a folder for a run under way, locked as long as this process lives."""
     import filelock
 
-    held = tempfile.TemporaryDirectory(prefix=_RUNNING, dir=folder, ignore_cleanup_errors=True)
-    with held as scratch, filelock.FileLock(Path(scratch) / _LOCK):
-        yield Path(scratch)
+    with durable.explained(folder):
+        held = tempfile.TemporaryDirectory(prefix=_RUNNING, dir=folder, ignore_cleanup_errors=True)
+        with held as scratch, filelock.FileLock(Path(scratch) / _LOCK):
+            yield Path(scratch)
 
 
 def _clear_interrupted(folder: Path) -> None:

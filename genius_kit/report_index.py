@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
+from genius_kit import durable
+from genius_kit.holes import sandbox
 from genius_kit.report_records import record_of
 from genius_kit.report_runs import GET_DATA, NotebookResult, result_of
 
@@ -42,10 +42,8 @@ def write_index(results: Sequence[NotebookResult], folder: Path) -> Path:
     """Write `index.html` of these results and of what earlier reports left in `folder`; return its path."""
     from importlib.resources import files
 
-    import jinja2
-
     template = files("genius_kit").joinpath("templates", "report_index.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = sandbox(autoescape=True, lstrip_blocks=False)
     rows = [_row(result, folder) for result in [*results, *_earlier(results, folder)]]
     text = environment.from_string(template).render(
         rows=sorted(rows, key=lambda row: (row.result.name, row.result.label)),
@@ -54,7 +52,8 @@ def write_index(results: Sequence[NotebookResult], folder: Path) -> Path:
         done=sum(row.result.status == "done" for row in rows),
         missing=any(row.result.missing for row in rows),
     )
-    return _replace(folder / "index.html", text)
+    durable.write_whole(folder / "index.html", text)
+    return folder / "index.html"
 
 
 def _earlier(results: Sequence[NotebookResult], folder: Path) -> Iterator[NotebookResult]:
@@ -113,12 +112,3 @@ def _duration(seconds: float) -> str:
     if not seconds:
         return ""
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"
-
-
-def _replace(target: Path, text: str) -> Path:
-    options: dict[str, Any] = {"encoding": "utf-8", "dir": target.parent, "prefix": ".index-", "delete": False}
-    with tempfile.NamedTemporaryFile("w", **options) as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, target)
-    return target

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from genius_kit import durable
+
 _START_ATTEMPTS = 3  # two kernels that start at once can draw the same port
 _PLAIN_BARS = "import tqdm, tqdm.auto; tqdm.auto.tqdm = tqdm.tqdm; tqdm.auto.trange = tqdm.trange"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -57,6 +59,8 @@ def execute(
         except DeadKernelError as error:
             return _mark(executed, name, "KernelDied", f"the kernel died while this cell ran ({error})")
         except (RuntimeError, OSError) as error:  # the kernel did not start: most often a port clash
+            if isinstance(error, OSError) and error.errno in durable.REFUSALS:
+                raise  # it did, and what it has to tell cannot be written
             if attempt == _START_ATTEMPTS:
                 return f"{name}: no kernel started in {_START_ATTEMPTS} attempts ({error})"
     return None

@@ -7,19 +7,26 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genius_kit import durable
 from genius_kit.errors import InvalidParameter, NotebookFailed
+from genius_kit.report_folders import scratch_folder
 from genius_kit.report_notebooks import read_notebook, title_of
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 # nbconvert's own page loads RequireJS, MathJax and Mermaid from the network: those blocks are left out
+# what a page may load is said to the browser too: nothing, and no script runs, whatever stands in an output
 _PAGE = """{%- extends 'lab/index.html.j2' -%}
+{%- block html_head -%}
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; font-src data:; \
+style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
+{{ super() }}
+{%- endblock html_head -%}
 {%- block html_head_js -%}{%- endblock html_head_js -%}
 {%- block html_head_js_requirejs -%}{%- endblock html_head_js_requirejs -%}
 {%- block html_head_js_mathjax -%}{%- endblock html_head_js_mathjax -%}
@@ -78,14 +85,13 @@ def write_pdf(page: Path, notebook: Path, target: Path) -> None:
     The file holds no date. Raises InvalidParameter where neither is there, NotebookFailed where it did not work.
     """
     check_pdf()
-    with tempfile.TemporaryDirectory(prefix=".printing-", dir=target.parent) as scratch:
-        part = Path(scratch) / "page.pdf"
+    with scratch_folder(target.parent) as scratch:
+        part = scratch / "page.pdf"
         if (program := browser()) is not None:
             _print(program, page, part)
         else:
             _typeset(notebook, part)
-        part.write_bytes(_DATE.sub(_no_date, part.read_bytes()))
-        os.replace(part, target)
+        durable.write_whole(target, _DATE.sub(_no_date, part.read_bytes()))
 
 
 def browser() -> str | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.redaction import looks_secret, variables_in
 from genius_kit.report_notebooks import read_notebook
-from genius_kit.report_privacy import looks_secret, secrets_in
 
 OUTPUT = "output_folder"
 """The parameter that a report sets itself: where the notebook writes its figures, relative to the notebook."""
@@ -51,7 +51,7 @@ def check_parameter(notebook: str, name: str, value: Any, declared: Declared) ->
     if name not in declared:
         raise InvalidParameter(f"{notebook} has no parameter {name!r}; the known ones are {', '.join(declared)}")
     _check_type(notebook, name, value, declared[name]["inferred_type_name"])
-    for variable in secrets_in(repr(value)):
+    for variable in variables_in(repr(value)):
         raise InvalidParameter(f"parameter {name!r} holds the value of {variable}, and parameters are saved")
 
 
@@ -100,7 +100,7 @@ def _typed(name: str, value: str, kind: str) -> Any:
             return {"true": True, "false": False}[value.lower()]
         return {"int": int, "float": float}.get(kind, str)(value)
     except (KeyError, ValueError):
-        shown = "a secret" if secrets_in(value) else repr(value)
+        shown = "a secret" if variables_in(value) else repr(value)
         raise InvalidParameter(f"parameter {name!r} is declared {kind}, {shown} came") from None
 
 

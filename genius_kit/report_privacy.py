@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import sys
 import tempfile
@@ -12,43 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import NotebookFailed
+from genius_kit.redaction import variables_in
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-_SECRET_WORDS = r"api_?keys?|keys?|token|secrets?|passwords?|passwd|passphrase|credentials?|bearer"
-# a word of the name, in snake_case or camelCase; "max_tokens" counts tokens and is no secret
-_SECRET_NAME = re.compile(rf"(?:^|_)(?i:{_SECRET_WORDS})(?:_|$|(?=[A-Z]))|(?<=[a-z])(?:Key|Token|Secret|Password)s?$")
-_SHORTEST_SECRET = 8  # characters; a shorter value ("none", "local") is a placeholder that ordinary text contains
 _BINARY = ("image/png", "image/jpeg", "application/pdf")  # base64: no text in it
 _READABLE = (".csv", ".json", ".jsonl", ".md", ".tex", ".svg", ".txt", ".html")
-
-
-def looks_secret(name: str) -> bool:
-    """Return whether a parameter or variable of this name is likely to hold a secret."""
-    return bool(_SECRET_NAME.search(name))
-
-
-def secrets_in(text: str) -> list[str]:
-    """Return the names of environment variables that look like secrets and whose values stand in `text`."""
-    found = []
-    for name, value in os.environ.items():
-        if looks_secret(name) and len(value) >= _SHORTEST_SECRET:
-            forms = {value, json.dumps(value)[1:-1], repr(value)[1:-1]}
-            if any(form in text for form in forms):
-                found.append(name)
-    return found
 
 
 def refuse_secrets(notebook: NotebookNode, name: str) -> None:
     """Raise NotebookFailed when a secret of the environment stands anywhere in an executed notebook."""
     for number, cell in enumerate(notebook.cells, 1):
-        for variable in secrets_in("\n".join(_strings(cell))):
+        for variable in variables_in("\n".join(_strings(cell))):
             raise NotebookFailed(
                 f"{name}: cell {number} of the executed notebook holds the value of {variable}; nothing was kept on "
                 "disk. Remove what prints it and run again."
             )
-    for variable in secrets_in("\n".join(_strings(notebook.metadata))):
+    for variable in variables_in("\n".join(_strings(notebook.metadata))):
         raise NotebookFailed(f"{name}: the metadata holds the value of {variable}; nothing was kept on disk")
 
 
@@ -56,7 +35,7 @@ def refuse_secret_files(folder: Path, name: str) -> None:
     """Raise NotebookFailed, and delete the file, when a readable file below `folder` holds a secret."""
     for path in sorted(folder.rglob("*")):
         if path.suffix in _READABLE and path.is_file():
-            for variable in secrets_in(path.read_text(encoding="utf-8", errors="replace")):
+            for variable in variables_in(path.read_text(encoding="utf-8", errors="replace")):
                 path.unlink()
                 raise NotebookFailed(
                     f"{name} wrote the value of {variable} into {path.name}; that file was deleted. Remove what "

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,9 +110,17 @@ def record_of(path: Path) -> Record | None:
 def unchanged(record: Record | None, wanted: Record, folder: Path) -> bool:
     """Return whether a finished run with this record need not be run again.
 
-    What it wrote below `folder` has to be there still.
+    What it wrote below `folder` has to be there still as it was: a run that was killed may have replaced a part.
     """
     if record is None or record.get("status") != "done":
         return False
-    same = all(record.get(name) == wanted[name] for name in _DECIDING)
-    return same and all((folder / name).is_file() for name in record.get("files", []))
+    if any(record.get(name) != wanted[name] for name in _DECIDING):
+        return False
+    files = record.get("files")
+    return isinstance(files, dict) and files == sums_of([folder / name for name in files], folder)
+
+
+def sums_of(paths: Iterable[Path], folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file among `paths` by its name below `folder`; hidden ones are no results."""
+    found = sorted(path for path in paths if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit import report_kernels, report_pages, report_records
+from genius_kit import durable, report_kernels, report_pages, report_records
 from genius_kit.errors import GeniusKitError, NotebookFailed
 from genius_kit.report_folders import scratch_folder
 from genius_kit.report_notebooks import missing_data, needs_of, read_notebook, title_of
@@ -186,9 +186,9 @@ def _injected(job: Job) -> dict[str, Any]:
 
 
 def _publish(job: Job, executed: Path, record: report_records.Record) -> None:
-    """Move the executed notebook and its page to their final names, and drop what they replace.
+    """Write the page and the executed notebook under their final names, and drop what they replace.
 
-    The notebook comes last: it holds the record that says the run is finished.
+    The notebook comes last: it holds the record that says the run is finished, and the sums of all it left.
     """
     import nbformat
 
@@ -196,21 +196,20 @@ def _publish(job: Job, executed: Path, record: report_records.Record) -> None:
     refuse_secrets(notebook, job.source.name)
     figures = job.folder / "figures" / job.source.stem
     refuse_secret_files(figures, job.source.name)
-    record["files"] = sorted(path.relative_to(job.folder).as_posix() for path in figures.rglob("*") if path.is_file())
     report_pages.drop_widgets(notebook)
     # where the files lie is of no use to a reader elsewhere
     notebook.metadata.get("papermill", {}).update(input_path=executed.name, output_path=executed.name)
     report_records.attach(notebook, record)
     notebook = shorten_paths(notebook, job.source, job.folder, _aliases(job))
-    nbformat.write(notebook, executed)
-    page = executed.with_suffix(".html")
-    page.write_text(report_pages.to_html(notebook, executed.stem), encoding="utf-8")
     failed = record["status"] == "failed"
     stem = f"{executed.stem}.failed" if failed else executed.stem
     if not failed:
-        (job.folder / f"{stem}.pdf").unlink(missing_ok=True)  # of an earlier run
-    for path in (page, executed):
-        os.replace(path, job.folder / f"{stem}{path.suffix}")
+        with durable.explained(job.folder):
+            (job.folder / f"{stem}.pdf").unlink(missing_ok=True)  # of an earlier run
+    page = job.folder / f"{stem}.html"
+    durable.write_whole(page, report_pages.to_html(notebook, executed.stem))
+    notebook.metadata["genius_kit"]["run"]["files"] = report_records.sums_of([page, *figures.rglob("*")], job.folder)
+    durable.write_whole(job.folder / f"{stem}.ipynb", nbformat.writes(notebook) + "\n")
     if not failed:
         _drop_failed(job)
 

@@ -5,7 +5,8 @@ A *run* is anything with `.frame()`, or the frame itself (columns as `Run.frame`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
@@ -53,6 +54,28 @@ def run_table(runs: Runs) -> pd.DataFrame:
             kept.insert(0, "method", name)
             parts.append(kept)
     return pd.concat(parts, ignore_index=True)
+
+
+def read_frames(source: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+    """Return one row an evaluation of every journal in a folder (and its folders), or of some journals, in one frame.
+
+    The columns are those of `Run.frame`, with the path of the `journal` first. The journals are read one by one: ten
+    thousand take no more memory than their rows. Raises JournalError, InvalidParameter for a folder that is none.
+    """
+    from genius_kit.journal import frame_of, read_run
+
+    rows: list[dict[str, Any]] = []
+    for path in _journals(source):
+        rows += [{"journal": str(path), **row} for row in read_run(path).rows()]
+    return frame_of(rows)
+
+
+def _journals(source: str | Path | Iterable[str | Path]) -> list[Path]:
+    if not isinstance(source, str | Path):
+        return [Path(path) for path in source]
+    if not Path(source).is_dir():
+        raise InvalidParameter(f"{source} is no folder of journals; `genius-kit run` writes them to runs/")
+    return sorted(Path(source).rglob("*.jsonl"))
 
 
 def best_architecture(runs: Sequence[Any]) -> Architecture:

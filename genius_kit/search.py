@@ -5,23 +5,34 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit import chain
+from genius_kit.amounts import Limits
 from genius_kit.approvals import approved
+from genius_kit.budgets import Purse
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Event, Journal, Run, read_run
 from genius_kit.progress import Progress
 from genius_kit.proposers import Proposer, Situation, Stop, Suggestion, make_proposer
 from genius_kit.records import Cost, Evaluation, Trial
+from genius_kit.run_origins import code_state, data_sums
 from genius_kit.spaces import Architecture
-from genius_kit.steering import Stopped
+from genius_kit.spending import recorded_terms
+from genius_kit.steering import Steering, Stopped, here
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
+    from genius_kit.gate import Approver
+    from genius_kit.ledger import Share
+    from genius_kit.live_control import Control
+    from genius_kit.reuse import Answers
+
+
+INTERRUPT_SECONDS = 2.0  # how long searches are waited for after Ctrl-C: calls end at once, an evaluation may not
 
 
 def search(
@@ -36,6 +47,13 @@ def search(
     first: Architecture | None = None,
     study: dict[str, Any] | None = None,
     patience: float = 0.0,
+    approve: Approver | None = None,
+    approval: dict[str, Any] | None = None,
+    control: Control | None = None,
+    limits: Limits | None = None,
+    allow_unpriced: bool = False,
+    reuse: str | Path | None = None,
+    share: Share | None = None,
 ) -> Run:
     """Run one search of `budget` evaluations and return its record.
 
@@ -43,14 +61,39 @@ def search(
     settings is refused (JournalError). With `journal=None` the record stays in memory. `on_event` is called with
     each event. `first` is evaluated before the proposer is asked, so that searches can begin alike. `study` says in
     the record what the run is a part of; `patience` is how many seconds to wait for a journal that is in use.
-    Raises ModelError when the model cannot be reached; the journal then resumes from there.
+    `approve` is asked about each proposal (`Request`) and returns a `Decision`, None where nobody is there; `approval`
+    is a rule from which on one is needed (`above_dollars`, `above_macs`), without an approver the run then ends and
+    resumes. A run with a journal can be paused and stopped by `genius-kit ctl`, and by a `control` of yours.
+    `limits` is what the run may take, `share` its part in the limits of a study; `allow_unpriced` consents to a model
+    whose price is unknown. With `reuse`, a folder, identical requests are answered from the journals in it.
+    Raises ModelError when the model cannot be reached, BudgetSpent when a request does not fit a limit; the journal
+    then resumes from there.
     """
     _check_start(benchmark, budget, first)
+    steering = control or _steering(journal, approve, approval)
     with (
         Progress(budget) if progress and on_event is None else nullcontext(on_event) as watch,
-        Journal(journal, watch, patience) as record,
+        Journal(journal, watch, patience, steering=steering) as record,
     ):
-        return conduct(benchmark, proposer, budget, seed, record, first=first, study=study)
+        record.purse = Purse(limits, allow_unpriced=allow_unpriced, share=share)
+        record.answers = _answers(reuse)
+        return conduct(benchmark, proposer, budget, seed, record, first=first, study=study, approval=approval)
+
+
+def _answers(reuse: str | Path | None) -> Answers | None:
+    from genius_kit.reuse import Answers
+
+    return None if reuse is None else Answers(reuse)
+
+
+def _steering(journal: str | Path | None, approve: Approver | None, approval: dict[str, Any] | None) -> Steering | None:
+    """Return who may steer a search; nobody can reach one in memory that asks nobody."""
+    if journal is None and approve is None and not approval:
+        return None
+    from genius_kit.gate import Gate
+    from genius_kit.live_control import Control
+
+    return Control(gate=Gate(approve, approval))
 
 
 def conduct(
@@ -62,6 +105,7 @@ def conduct(
     *,
     first: Architecture | None = None,
     study: dict[str, Any] | None = None,
+    approval: dict[str, Any] | None = None,
 ) -> Run:
     """Run one search in an open journal, whose `steering` may pause it, stop it, or raise its budget.
 
@@ -69,6 +113,24 @@ def conduct(
     ("budget_raised" after "run_finished") and goes on as if it had had it from the start: no proposer knows the budget.
     """
     _check_start(benchmark, budget, first)
+    record.steering.attach(record, benchmark.space.size)
+    try:
+        return _conduct(benchmark, proposer, budget, seed, record, first, study, approval)
+    finally:
+        record.steering.detach()
+        record.purse.let_go()
+
+
+def _conduct(
+    benchmark: Benchmark,
+    proposer: Proposer,
+    budget: int,
+    seed: int,
+    record: Journal,
+    first: Architecture | None,
+    study: dict[str, Any] | None,
+    approval: dict[str, Any] | None,
+) -> Run:
     if hasattr(proposer, "prepare"):
         proposer.prepare(benchmark, record)
     record.record(
@@ -76,8 +138,12 @@ def conduct(
         format=chain.FORMAT,
         run=describe(benchmark, proposer, budget, seed, first),
         versions=_versions(),
+        data=data_sums(benchmark),
+        code=code_state(),
         price=_price(proposer),
+        **({"limits": limits} if (limits := record.purse.record()) else {}),
         **({"study": study} if study else {}),
+        **({"approval": approval} if approval else {}),
     )
     trials: list[Trial] = []
     turned_down: dict[Architecture, str] = {}
@@ -125,6 +191,7 @@ def _loop(
         if record.budget(budget) < iteration:
             return "budget"
         record.steering.check(record, iteration, between_steps=True)
+        record.purse.check_time(record, iteration)
         if first is not None and iteration == 1:
             step: Suggestion | Stop = Suggestion(benchmark.space.check(first), "given")
         else:
@@ -151,7 +218,8 @@ def _evaluate(benchmark: Benchmark, step: Suggestion, iteration: int, record: Jo
     event = record.take("evaluation")
     if event is None:
         begun = time.perf_counter()
-        evaluation = benchmark.evaluate(step.architecture)
+        with record.purse.evaluation(benchmark, record, iteration) as taken:
+            evaluation = benchmark.evaluate(step.architecture)
         rank = benchmark.rank(step.architecture)
         event = record.record(
             "evaluation",
@@ -166,6 +234,7 @@ def _evaluate(benchmark: Benchmark, step: Suggestion, iteration: int, record: Jo
             rank=None if rank is None else {"best": rank.best, "worst": rank.worst, "of": rank.of},
             seconds=round(time.perf_counter() - begun, 6),
             **({"failure": evaluation.failure} if evaluation.failure else {}),
+            **taken,
         )
     return Evaluation(
         event["validation_accuracy"],
@@ -225,6 +294,16 @@ def journal_name(run: dict[str, Any]) -> str:
     return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", word) for word in words) + ".jsonl"
 
 
+def finished_seeds(
+    benchmark: Benchmark, proposer: Proposer, budget: int, seeds: Sequence[int], output: str | Path
+) -> list[int]:
+    """Return the seeds whose run `search_many` has finished in the folder `output`."""
+    if hasattr(proposer, "load_prompt"):
+        proposer.load_prompt(benchmark)
+    paths = {seed: Path(output) / journal_name(describe(benchmark, proposer, budget, seed)) for seed in seeds}
+    return [seed for seed, path in paths.items() if path.exists() and read_run(path).finished]
+
+
 def search_many(
     benchmark: Benchmark,
     proposer: str,
@@ -233,18 +312,29 @@ def search_many(
     workers: int | None = None,
     output: str | Path | None = None,
     progress: bool = True,
+    approve: Approver | None = None,
+    limits: Limits | None = None,
+    allow_unpriced: bool = False,
+    reuse: str | Path | None = None,
     **settings: Any,
 ) -> list[Run]:
     """Run one search a seed, side by side in `workers` threads (all at once by default), in the order of `seeds`.
 
     With `output`, each run writes a journal there, named by its settings and seed: the same call again resumes
     what is unfinished and leaves alone what is finished. When one fails the others go on; the first error is
-    raised at the end.
+    raised at the end. Ctrl-C ends all of them, with the calls under way. `approve`, `limits` (each
+    run's own), `allow_unpriced` and `reuse` are as `search` takes them.
     """
+    from genius_kit.gate import Gate
+    from genius_kit.live_control import Control
+    from genius_kit.remote_control import size_of
+
     first = make_proposer(proposer, benchmark.space, **settings)
     client = getattr(first, "client", None)
     if client is not None:
         settings = {**first.settings, "client": client}  # one client, so one pool of connections
+    controls: list[Control] = []
+    heard = size_of(output) if output is not None else None
     with Progress(budget * len(seeds)) if progress else nullcontext(None) as watch:
 
         def one(seed: int) -> Run:
@@ -256,16 +346,50 @@ def search_many(
                 path = Path(output) / journal_name(describe(benchmark, made, budget, seed))
                 if path.exists() and read_run(path).finished:
                     return read_run(path)
-            return search(benchmark, made, budget, seed, path, on_event=watch, progress=False)
+            control = Control(gate=Gate(approve), folder_from=heard)
+            controls.append(control)
+            return search(
+                benchmark,
+                made,
+                budget,
+                seed,
+                path,
+                on_event=watch,
+                progress=False,
+                control=control,
+                limits=limits,
+                allow_unpriced=allow_unpriced,
+                reuse=reuse,
+            )
 
-        with ThreadPoolExecutor(workers or max(1, len(seeds))) as pool:
-            futures = [pool.submit(one, seed) for seed in seeds]
+        pool = ThreadPoolExecutor(workers or max(1, len(seeds)))
+        futures = [pool.submit(one, seed) for seed in seeds]
+        try:
+            wait(futures)
+        except KeyboardInterrupt as interrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for control in controls:
+                control.stop(True, here(str(interrupt) or "Ctrl-C"))
+            wait(futures, timeout=INTERRUPT_SECONDS)
+            raise
+        pool.shutdown()
         return [future.result() for future in futures]
 
 
-def resume(journal: str | Path, client: Any = None, **beside: Any) -> Run:
+def resume(
+    journal: str | Path,
+    client: Any = None,
+    *,
+    approve: Approver | None = None,
+    limits: Limits | None = None,
+    allow_unpriced: bool = False,
+    reuse: str | Path | None = None,
+    **beside: Any,
+) -> Run:
     """Continue the unfinished run at `journal` with the settings it began with; a finished one is returned as it is.
 
+    `approve` is as `search` takes it; where the run requires approval, it goes on requiring it. The limits on record
+    go on too, those of its study included; `limits` replaces those of the run that it names.
     `beside` gives a benchmark that trains what decides no result and is not on record: `executor`, `device`, `cache`.
     """
     from genius_kit.errors import JournalError
@@ -280,7 +404,21 @@ def resume(journal: str | Path, client: Any = None, **beside: Any) -> Run:
     settings = {**kept["settings"], **({"client": client} if client is not None else {})}
     proposer = make_proposer(kept["proposer"], benchmark.space, **settings)
     first = benchmark.space.decode(kept["first"]) if "first" in kept else None
-    return search(benchmark, proposer, kept["budget"], kept["seed"], journal, first=first)
+    terms = recorded_terms(run.events, Path(journal).parent)
+    return search(
+        benchmark,
+        proposer,
+        kept["budget"],
+        kept["seed"],
+        journal,
+        first=first,
+        approve=approve,
+        approval=run.events[0].get("approval"),
+        limits=(limits or Limits()).over(terms.limits),
+        allow_unpriced=allow_unpriced or terms.allow_unpriced,
+        share=terms.share,
+        reuse=reuse,
+    )
 
 
 def _recorded_benchmark(kept: dict[str, Any], beside: dict[str, Any]) -> Benchmark:

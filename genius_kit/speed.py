@@ -19,6 +19,7 @@ import typer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genius_kit import durable
 from genius_kit.devices import choose_device, torch_state
 from genius_kit.distributed import join_team
 from genius_kit.errors import InvalidParameter
@@ -247,7 +248,7 @@ def input_pipeline(
 def _show(table: pd.DataFrame, output: Path | None) -> None:
     print(table.round(3).to_string(index=False))
     if output is not None:
-        table.to_csv(output, index=False)
+        durable.write_whole(output, table.to_csv(index=False))
 
 
 if __name__ == "__main__":

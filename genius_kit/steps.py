@@ -6,7 +6,6 @@ long run opens as quickly as its few figures allow.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
+from genius_kit.chain import shown
 from genius_kit.errors import JournalError
+from genius_kit.event_shapes import check_shape
 from genius_kit.evolution import differing
 from genius_kit.journal import Event
-from genius_kit.journal_lines import bare, read_event
+from genius_kit.journal_lines import bare, damaged, read_event, scan
 from genius_kit.records import Message
 from genius_kit.spaces import Architecture, SearchSpace, load_space
 from genius_kit.steering import ASIDES
@@ -97,7 +98,9 @@ class RecordedSteps(Sequence[Step]):
 
     @cached_property
     def space(self) -> SearchSpace:
-        """The space of the run."""
+        """The space of the run; raises JournalError where the record does not name it."""
+        if "space" not in self.settings:
+            raise JournalError(f"{self.path} does not begin with the settings of a run; restore it from a copy")
         return load_space(self.settings["space"])
 
     @cached_property
@@ -109,6 +112,8 @@ class RecordedSteps(Sequence[Step]):
         entries = self._entries[iteration]
         calls = tuple(self._read(entries.calls))
         proposal = next(iter(entries.of("proposal")), None)
+        for event in entries.of("proposal") + entries.of("evaluation"):
+            self.space.check(event["architecture"])
         parent = None if proposal is None else self._parent(iteration, tuple(proposal["architecture"]))
         return Step(
             iteration=iteration,
@@ -158,8 +163,8 @@ class RecordedSteps(Sequence[Step]):
 def open_run(path: str | Path) -> RecordedSteps:
     """Return the steps of the run recorded at `path`, finished or not; a torn last line is left out.
 
-    Raises JournalError when there is no such file or a line other than the last is damaged; the line of a reply is
-    looked at only when its step is asked for.
+    "[withheld]" stands in place of words that were taken out. Raises JournalError when there is no such file or a line
+    other than the last is damaged; the line of a reply is looked at only when its step is asked for.
     """
     path = Path(path)
     if not path.is_file():
@@ -167,33 +172,39 @@ def open_run(path: str | Path) -> RecordedSteps:
     entries: dict[int, _Entries] = {}
     head: Event | None = None
     last: Event = {}
-    start = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            begin, start = start, start + len(line)
-            call = _CALL.match(line) if line.endswith(b"}\n") else None
-            if call:
-                entries.setdefault(int(call[1]), _Entries()).calls.append((begin, len(line)))
-                last = {"event": "call"}
-                continue
-            if not line.endswith(b"\n") and not _is_whole(line):
-                break  # torn by a crash
-            last = _event(line, f"{path}: line {number}")
-            head = head or last
-            if "iteration" in last and last["event"] not in ASIDES:
-                entries.setdefault(last["iteration"], _Entries()).events.append(last)
+    for line in scan(path, path.read_bytes(), _skim):
+        last = line.event
+        head = head or last
+        _check(last, path, line.number)
+        if "iteration" not in last or last["event"] in ASIDES:
+            continue
+        entry = entries.setdefault(last["iteration"], _Entries())
+        if last["event"] == "call":
+            entry.calls.append((line.start, len(line.content)))
+        else:
+            entry.events.append(last)
     return RecordedSteps(path, head, entries, last.get("reason") if last.get("event") == "run_finished" else None)
+
+
+def _check(event: Event, path: Path, number: int) -> None:
+    try:
+        check_shape(event)
+    except ValueError as error:
+        raise damaged(path, number, str(error)) from None
+
+
+def _skim(line: bytes) -> Event:
+    """Return what a line says, of the line of a reply no more than that it is one, and of which iteration."""
+    call = _CALL.match(line) if line.endswith(b"}") else None  # a torn one never comes here
+    if call:
+        return {"event": "call", "iteration": int(call[1]), "messages": [], "text": None}
+    return shown(bare(read_event(line)))
 
 
 def _event(line: bytes, place: str) -> Event:
     try:
-        return bare(read_event(line))
+        event = read_event(line)
+        check_shape(event)
+        return shown(bare(event))
     except ValueError as error:
         raise JournalError(f"{place} is damaged ({error}); the file was altered, restore it from a copy") from None
-
-
-def _is_whole(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False

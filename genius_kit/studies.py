@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.executors import Flights, foreign_lane, process_lane, thread_lane
 from genius_kit.journal import read_run
+from genius_kit.ledger import adopt
+from genius_kit.remote_control import size_of
 from genius_kit.study_files import load_study, study_names
 from genius_kit.study_plans import Arm, Study, Task, shard_of
 from genius_kit.study_progress import StudyProgress
@@ -48,15 +50,24 @@ def run_study(
     if workers is not None and workers < 1:
         raise InvalidParameter(f"workers is {workers}; expected at least 1")
     tasks, paths = places(study, output, shard)
-    jobs = [Job(task, str(path)) for task, path in zip(tasks, paths, strict=True)]
+    heard = size_of(Path(output).resolve() / study.name)
+    jobs = [Job(task, str(path), heard=heard) for task, path in zip(tasks, paths, strict=True)]
     known = _finished(jobs)
     rest = [job for job in jobs if job.task.order not in known]
+    if study.money.limits is not None:
+        adopt(Path(output).resolve() / study.name)
     with StudyProgress(tasks, shown=progress) as watch:
         watch.update(list(known.values()), ())
         failures = _fly(rest, executor, workers, watch)
     if failures:
         raise _failed(study, {task.order: task for task in tasks}, failures)
     return results_of(tasks, paths)
+
+
+def unfinished(study: Study, output: str | Path = "studies") -> tuple[Task, ...]:
+    """Return the runs of a study that are not finished under `output`."""
+    pairs = zip(*places(study, output), strict=True)
+    return tuple(task for task, path in pairs if not (path.exists() and read_run(path).finished))
 
 
 def places(study: Study, output: str | Path, shard: str | None = None) -> tuple[tuple[Task, ...], list[Path]]:
@@ -135,4 +146,5 @@ def _failed(study: Study, tasks: dict[int, Task], failures: Sequence[Outcome]) -
             ]
         ),
         only_model=all(outcome.is_model for outcome in failures),
+        only_limits=all(outcome.is_limit for outcome in failures),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genius_kit import control_commands, durable, estimate_commands
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.journal import read_run
 
@@ -37,32 +37,49 @@ def study(
     benchmarks: Annotated[str | None, typer.Option(help="Names, with commas between, in place of the file's.")] = None,
     models: Annotated[str | None, typer.Option(help="Models, with commas between, in place of the file's.")] = None,
     prompts: Annotated[str | None, typer.Option(help="Prompts, with commas between, in place of the file's.")] = None,
+    max_calls: estimate_commands.MaxCalls = None,
+    max_total_tokens: estimate_commands.MaxTotalTokens = None,
+    max_dollars: estimate_commands.MaxDollars = None,
+    max_gpu_hours: estimate_commands.MaxGpuHours = None,
+    max_seconds: estimate_commands.MaxSeconds = None,
+    allow_unpriced: estimate_commands.AllowUnpriced = False,
+    reuse: estimate_commands.Reuse = False,
+    ask_above: estimate_commands.AskAbove = None,
+    yes: estimate_commands.Yes = False,
 ) -> None:
     """Run a study and print its summary. The same command again resumes what is unfinished."""
+    from genius_kit.bundles import keep_study_file
+    from genius_kit.estimates import estimate_study
     from genius_kit.study_files import load_study
 
     if from_seed is not None and seeds is None:
         raise InvalidParameter("--from-seed came without --seeds: say how many, such as --from-seed 100 --seeds 40")
-    loaded = load_study(
-        file,
-        seeds=seeds if not from_seed else {"from": from_seed, "count": seeds},
-        budget=budget,
-        benchmarks=_listed(benchmarks),
-        models=_listed(models),
-        prompts=_listed(prompts),
-    )
+    said = {
+        "seeds": seeds if not from_seed else {"from": from_seed, "count": seeds},
+        "budget": budget,
+        "benchmarks": _listed(benchmarks),
+        "models": _listed(models),
+        "prompts": _listed(prompts),
+    }
+    loaded = load_study(file, **said)
+    limits = estimate_commands.limits_of(max_calls, max_total_tokens, max_dollars, max_gpu_hours, max_seconds)
+    loaded = loaded.with_money(limits, allow_unpriced, reuse)
+    if any(arm.talks for arm in loaded.arms):
+        estimate_commands.ask_first(estimate_study(loaded, output), ask_above, yes)
     error: StudyFailed | None = None
     try:
-        _run(loaded, output, workers, dask, shard)
+        with control_commands.ends_at_once("the same command again resumes what is unfinished"):
+            _run(loaded, output, workers, dask, shard)
     except StudyFailed as failed:
         error = failed
-    except KeyboardInterrupt as interrupt:
-        print(f"genius-kit: {interrupt}", file=sys.stderr, flush=True)
-        os._exit(130)  # a call that is still under way is not waited for: a journal bears an end at any point
-    _report(loaded, output)
+    try:
+        _report(loaded, output)
+        keep_study_file(file, Path(output) / loaded.name, said)
+    finally:
+        if error is not None:
+            print(f"genius-kit: {error}", file=sys.stderr)
     if error is not None:
-        print(f"genius-kit: {error}", file=sys.stderr)
-        raise typer.Exit(3 if error.only_model else 1)
+        raise typer.Exit(3 if error.only_model else 4 if error.only_limits else 1)
 
 
 def _run(loaded: Study, output: Path, workers: int | None, dask: str | None, shard: str | None) -> None:
@@ -83,17 +100,17 @@ def _report(loaded: Study, output: Path) -> None:
 
     from genius_kit.studies import places
     from genius_kit.study_results import results_of, summary
+    from genius_kit.verify import write_heads
 
-    folder = Path(output) / loaded.name
-    folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / "results.lock"):  # the last shard to write has seen the runs of all
+    folder = durable.make_folder(Path(output) / loaded.name)
+    with durable.explained(folder / "results.csv"), filelock.FileLock(folder / "results.lock"):
+        # the last shard to write has seen the runs of all
         found = results_of(*places(loaded, output))
         arms = set(found["arm"])
         told = summary(found, loaded.reference if loaded.reference in arms else None)
         for name, frame in (("results", found), ("summary", told)):
-            scratch = folder / f".{name}.csv"
-            frame.to_csv(scratch, index=False)
-            scratch.replace(folder / f"{name}.csv")
+            durable.write_whole(folder / f"{name}.csv", frame.to_csv(index=False))
+        write_heads(folder)
     _print_summary(told)
     _print_limits(found)
     print(f"{len(found)} runs, {folder / 'results.csv'}; {folder / 'summary.csv'}")
@@ -130,24 +147,26 @@ def slurm(
     cpus: Annotated[int, typer.Option(min=1, help="Cores a job.")] = 1,
     memory: Annotated[str, typer.Option(help="Memory a job, as Slurm writes it.")] = "4G",
     hours: Annotated[float, typer.Option(min=0.02, help="Time limit of a job.")] = 12,
+    yes: estimate_commands.Yes = False,
 ) -> None:
     """Print the script that runs a study as a Slurm job array: `genius-kit slurm FILE --shards 8 | sbatch`."""
-    print(slurm_script(file, shards, output, gpus=gpus, cpus=cpus, memory=memory, hours=hours), end="")
+    script = slurm_script(file, shards, output, gpus=gpus, cpus=cpus, memory=memory, hours=hours, yes=yes)
+    print(script, end="")
 
 
 def slurm_script(
     file: str | Path, shards: int, output: str | Path = "studies", *, gpus: int = 0, cpus: int = 1, memory: str = "4G",
-    hours: float = 12,
+    hours: float = 12, yes: bool = False,
 ) -> str:  # fmt: skip
     """Return the sbatch script of a study that is split among `shards` jobs; the study is checked first.
 
     `memory` is written as Slurm does (4G, 800M), a job that is stopped after `hours` goes on when it is sent again.
+    `yes` consents to what the study may cost: a job has no terminal on which to ask.
     """
     import re
     import shlex
 
-    import jinja2
-
+    from genius_kit.holes import sandbox
     from genius_kit.study_files import load_study
 
     if not re.fullmatch(r"[1-9]\d*[KMGT]?", memory):
@@ -155,16 +174,20 @@ def slurm_script(
     loaded = load_study(file)
     named: Any = Path(file).resolve() if Path(file).is_file() else file
     template = (Path(__file__).parent / "templates" / "study.sbatch.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
-    return environment.from_string(template).render(
-        study=loaded.name,
-        last=shards - 1,
-        shards=shards,
-        gpus=gpus,
-        cpus=cpus,
-        memory=memory,
-        minutes=max(1, round(hours * 60)),
-        programs=shlex.quote(str(Path(sys.executable).parent)),
-        file=shlex.quote(str(named)),
-        output=shlex.quote(str(Path(output).resolve())),
+    return (
+        sandbox(keep_trailing_newline=True, lstrip_blocks=False)
+        .from_string(template)
+        .render(
+            study=loaded.name,
+            last=shards - 1,
+            shards=shards,
+            gpus=gpus,
+            cpus=cpus,
+            memory=memory,
+            minutes=max(1, round(hours * 60)),
+            programs=shlex.quote(str(Path(sys.executable).parent)),
+            file=shlex.quote(str(named)),
+            output=shlex.quote(str(Path(output).resolve())),
+            yes=yes,
+        )
     )

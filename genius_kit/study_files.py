@@ -7,13 +7,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from genius_kit.amounts import Limits
 from genius_kit.catalogue import BENCHMARK_NAMES, PROTOCOLS, SOURCES, space_name
 from genius_kit.controls import CONTROLS
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.prompts import load_prompt
 from genius_kit.proposers import PROPOSERS, make_proposer, proposer_settings
 from genius_kit.spaces import SearchSpace, load_space
-from genius_kit.study_plans import Arm, Study, first_architecture
+from genius_kit.study_plans import Arm, Money, Study, first_architecture
 from genius_kit.study_text import Located, read_yaml
 
 LANGUAGE_SETTINGS = (
@@ -25,6 +26,25 @@ _NOT_IN_FILES = ("client", "conversation")  # objects, and what only a replay ha
 _COUNT = {"type": "integer", "minimum": 1}
 _TEXT = {"type": "string", "minLength": 1}
 _SEED = {"type": "integer", "minimum": 0}
+_APPROVAL = {
+    "type": "object",
+    "properties": {"above_dollars": {"type": "number", "minimum": 0}, "above_macs": _SEED},
+    "minProperties": 1,
+    "additionalProperties": False,
+}
+_AMOUNT = {"type": "number", "minimum": 0}
+_LIMITS = {
+    "type": "object",
+    "properties": {
+        "calls": _SEED,
+        "tokens": _SEED,
+        "dollars": _AMOUNT,
+        "gpu_hours": _AMOUNT,
+        "seconds": _AMOUNT,
+    },
+    "minProperties": 1,
+    "additionalProperties": False,
+}
 
 
 def load_study(name_or_path: str | Path, **overrides: Any) -> Study:
@@ -44,6 +64,11 @@ def load_study(name_or_path: str | Path, **overrides: Any) -> Study:
     located.check(_schema())
     study = _study(located)
     return study if overrides.get("budget") is None else _capped(study)
+
+
+def study_text(name_or_path: str | Path) -> str:
+    """Return the text of a study's file; raises UnknownName for no such study."""
+    return _find(name_or_path).read_text(encoding="utf-8")
 
 
 def study_names() -> list[str]:
@@ -119,6 +144,11 @@ def _schema() -> dict[str, Any]:
         "fed_run": _SEED,
         "source": {"enum": list(SOURCES)},
         "reference": _TEXT,
+        "limits": _LIMITS,
+        "run_limits": _LIMITS,
+        "approval": _APPROVAL,
+        "allow_unpriced": {"type": "boolean"},
+        "reuse": {"type": "boolean"},
         **language,
     }
     required = ["name", "benchmarks", "arms", "budget", "seeds"]
@@ -141,11 +171,18 @@ def _study(located: Located) -> Study:
         budget=data["budget"],
         seeds=_seeds(data["seeds"]),
         language={key: data[key] for key in LANGUAGE_SETTINGS if key in data},
+        money=_money(data),
+        approval=dict(data.get("approval", {})),
         **given,
     )
     _check_names(located, study)
     _check_spaces(located, study)
     return study
+
+
+def _money(data: dict[str, Any]) -> Money:
+    limits, run_limits = (Limits(**data[key]) if key in data else None for key in ("limits", "run_limits"))
+    return Money(limits, run_limits, bool(data.get("allow_unpriced")), bool(data.get("reuse")))
 
 
 def _capped(study: Study) -> Study:

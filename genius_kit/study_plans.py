@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.amounts import Limits
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers import TALKING
 
@@ -32,6 +33,20 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Money:
+    """What a study may take: all its runs together (`limits`) and each of them (`run_limits`).
+
+    `allow_unpriced` consents to models whose price is unknown; with `reuse`, identical requests are answered from the
+    journals of the study. None of it decides a result that an independent run would have.
+    """
+
+    limits: Limits | None = None
+    run_limits: Limits | None = None
+    allow_unpriced: bool = False
+    reuse: bool = False
+
+
+@dataclass(frozen=True)
 class Task:
     """One run of a study as plain values that any process can take; `order` is its place in the plan.
 
@@ -51,6 +66,8 @@ class Task:
     seed: int
     first: str
     version: str
+    money: Money = Money()
+    approval: dict[str, Any] = field(default_factory=dict)
 
     @property
     def talks(self) -> bool:
@@ -69,7 +86,9 @@ class Study:
     """What a study file says; `study_files.load_study` makes it, checked.
 
     `models` and `prompts` multiply the arms that ask a model, `language` holds the settings that these share.
-    `first` is "none", "random", "largest" or a key; `reference` names the arm that the others are compared with.
+    `approval` is a rule from which on each proposal needs a person: `above_dollars` that a run has spent, or a network
+    `above_macs`. `first` is "none", "random", "largest" or a key; `reference` names the arm that the others are
+    compared with.
     """
 
     name: str
@@ -85,10 +104,19 @@ class Study:
     source: str | None = None
     reference: str | None = None
     language: dict[str, Any] = field(default_factory=dict)
+    money: Money = Money()
+    approval: dict[str, Any] = field(default_factory=dict)
 
     def plan(self) -> tuple[Task, ...]:
         """Return every run, always in the same order: seed by seed, so that a study cut short has its arms level."""
         return tuple(self._tasks())
+
+    def with_money(self, limits: Limits | None, allow_unpriced: bool = False, reuse: bool = False) -> Study:
+        """Return the study with `limits` over its own for all runs together, and with what is consented to added."""
+        own = self.money
+        both = own.limits if limits is None else limits.over(own.limits or Limits())
+        money = Money(both, own.run_limits, allow_unpriced or own.allow_unpriced, reuse or own.reuse)
+        return replace(self, money=money)
 
     def variants(self, arm: Arm) -> list[dict[str, Any]]:
         """Return the settings that an arm runs with: one set, or one a model and prompt where it asks a model."""
@@ -122,6 +150,8 @@ class Study:
                 seed=seed,
                 first=self.first,
                 version=__version__,
+                money=self.money,
+                approval=dict(self.approval),
             )
 
 

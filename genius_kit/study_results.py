@@ -24,8 +24,12 @@ GROUP = ["study", "benchmark", "arm", "model", "prompt"]
 RESULT_COLUMNS = (
     *GROUP[:3], "proposer", "control", *GROUP[3:], "seed", "budget", "evaluations", "best_key", "best_feedback",
     "rank_best", "rank_worst", "rank", "top_percent", "regret", "p_random", "model_proposals", "fallbacks",
-    "rejections", "calls", "input_tokens", "output_tokens", "cost", "seconds", "reason", "failure", "journal",
+    "rejections", "calls", "reused", "input_tokens", "output_tokens", "cost", "seconds", "reason", "failure", "journal",
+    "touched",
 )  # fmt: skip
+
+WITH_A_PERSON = ", with a person"
+KEYS = [*GROUP, "touched", "budget"]
 
 Source = str | Path | Iterable[Run | str | Path]
 
@@ -36,9 +40,12 @@ def read_results(source: Source) -> pd.DataFrame:
     Ranks are by the feedback, judged on the benchmark's table: `rank` is the middle of `rank_best` to `rank_worst`,
     `top_percent` is it in percent of the table, `regret` the percentage points below the optimum, `p_random` the exact
     probability that random search with this budget does as well. `reason` is None for an unfinished run, and `failure`
-    then the last call's that failed. Sums are None where a part is unknown. Raises DataMissing without the table.
+    then that of the last call that failed, or the limit that ended it; `reused` of the `calls` were answered from the
+    record of another run. `touched` says whether a person approved, edited or rejected a proposal; where an arm has
+    both kinds of runs, those are an arm of their own, "ARM, with a person", so that no mean mixes them. Sums are None
+    where a part is unknown. Raises DataMissing without the table.
     """
-    return _frame([_row(run) for run in _runs(source)])
+    return _frame(_rows(source))
 
 
 def results_of(tasks: Sequence[Task], paths: Sequence[Path]) -> pd.DataFrame:
@@ -55,17 +62,26 @@ def results_of(tasks: Sequence[Task], paths: Sequence[Path]) -> pd.DataFrame:
 def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
+    return _parted(pd.DataFrame(rows, columns=list(RESULT_COLUMNS)).astype({"touched": bool}))
 
 
-def _runs(source: Source) -> Iterable[Run]:
+def _parted(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with the runs that a person touched under an arm of their own where an arm has both kinds."""
+    arms = frame.groupby(GROUP, dropna=False)["touched"]
+    mixed = frame["touched"] & (arms.transform("nunique") > 1)
+    return frame.assign(arm=frame["arm"].where(~mixed, frame["arm"] + WITH_A_PERSON))
+
+
+def _rows(source: Source) -> list[dict[str, Any]]:
+    """Return the rows of the runs of `source`, each forgotten when its row is known; those of a folder as planned."""
     if isinstance(source, str | Path):
         folder = Path(source)
         if not folder.is_dir():
             raise InvalidParameter(f"{source} is no folder; `genius-kit study` writes its journals to studies/NAME")
-        runs = [read_run(path) for path in sorted(folder.rglob("*.jsonl"))]
-        return sorted((run for run in runs if run.settings), key=_order)
-    return (run if isinstance(run, Run) else read_run(run) for run in source)
+        runs = (read_run(path) for path in sorted(folder.rglob("*.jsonl")))
+        placed = [(_order(run), _row(run)) for run in runs if run.settings]
+        return [row for _, row in sorted(placed, key=lambda pair: pair[0])]
+    return [_row(run if isinstance(run, Run) else read_run(run)) for run in source]
 
 
 def _order(run: Run) -> int:
@@ -75,7 +91,7 @@ def _order(run: Run) -> int:
 def _row(run: Run) -> dict[str, Any]:
     kept, study = run.settings, run.events[0].get("study", {}) if run.events else {}
     settings = kept.get("settings", {})
-    failed = run.of("call_failed")
+    failed = run.of("call_failed", "budget_spent")
     return {
         "study": study.get("name"),
         "benchmark": kept.get("benchmark"),
@@ -89,6 +105,7 @@ def _row(run: Run) -> dict[str, Any]:
         "reason": run.reason,
         "failure": failed[-1]["message"] if failed and not run.finished else None,
         "journal": None if run.path is None else str(run.path),
+        "touched": bool(run.of("approval")),
     }
 
 
@@ -127,6 +144,7 @@ def _talk(run: Run) -> dict[str, Any]:
         "fallbacks": origins.count("fallback"),
         "rejections": len(run.of("rejected")),
         "calls": len(calls),
+        "reused": sum("reused" in call for call in calls),
         "input_tokens": _total([call["usage"]["input_tokens"] for call in calls]),
         "output_tokens": _total([call["usage"]["output_tokens"] for call in calls]),
         "cost": _total([call["cost"] for call in calls]),
@@ -179,8 +197,8 @@ def best_ranks(run: Run, ties: str = "mean") -> np.ndarray:
 def curves(source: Source | pd.DataFrame, ties: str = "mean") -> pd.DataFrame:
     """Return the mean rank of the best so far by evaluation, one row an evaluation of each group of finished runs.
 
-    Columns: those of `GROUP`, budget, n, evaluations (from 1), mean_rank, standard_error, low, high (95 % bootstrap
-    over runs, by percentiles). `source` is what `read_results` takes, or its frame, whose journals are then read again.
+    Columns: those of `KEYS`, n, evaluations (from 1), mean_rank, standard_error, low, high (95 % bootstrap over runs,
+    by percentiles). `source` is what `read_results` takes, or its frame, whose journals are then read again.
     `ties` counts the "mean", the "best" or the "worst" end of the ranks of equal scores.
     """
     import numpy as np
@@ -197,7 +215,7 @@ def curves(source: Source | pd.DataFrame, ties: str = "mean") -> pd.DataFrame:
             measures = dict(zip(("mean_rank", "standard_error", "low", "high"), values, strict=True))
             rows.append({**keys, "n": count, "evaluations": place, **measures})
     measured = ("n", "evaluations", "mean_rank", "standard_error", "low", "high")
-    return pd.DataFrame(rows, columns=[*GROUP, "budget", *measured])
+    return pd.DataFrame(rows, columns=[*KEYS, *measured])
 
 
 def _band(ranks: np.ndarray) -> np.ndarray:
@@ -211,13 +229,14 @@ def _band(ranks: np.ndarray) -> np.ndarray:
 
 
 def groups(frame: pd.DataFrame) -> Iterable[tuple[dict[str, Any], pd.DataFrame]]:
-    """Yield the finished runs of each (study, benchmark, arm, model, prompt, budget), in the order they come.
+    """Yield the finished runs of each (study, benchmark, arm, model, prompt, touched, budget), in the order they come.
 
     Raises InvalidParameter where a seed is there twice: then the group is not one arm.
     """
     finished = frame[frame["reason"].notna() & frame["rank"].notna()]
-    for keys, group in finished.groupby([*GROUP, "budget"], sort=False, dropna=False):
-        named = {name: None if key != key else key for name, key in zip([*GROUP, "budget"], keys, strict=True)}
+    finished = finished if "touched" in finished else finished.assign(touched=False)
+    for keys, group in finished.groupby(KEYS, sort=False, dropna=False):
+        named = {name: None if key != key else key for name, key in zip(KEYS, keys, strict=True)}
         twice = group["seed"][group["seed"].duplicated()]
         if len(twice):
             same = group[group["seed"] == twice.iloc[0]]["journal"].tolist()
@@ -229,7 +248,7 @@ def groups(frame: pd.DataFrame) -> Iterable[tuple[dict[str, Any], pd.DataFrame]]
 
 
 def summary(results: pd.DataFrame, reference: str | None = None) -> pd.DataFrame:
-    """Return one row an arm (study, benchmark, arm, model, prompt, budget) of what `read_results` gives.
+    """Return one row an arm (study, benchmark, arm, model, prompt, touched, budget) of what `read_results` gives.
 
     Over the `n` finished runs: mean_rank with sd, standard_error and its 95 % interval low to high, mean top_percent
     and regret; random_rank, what random search is expected to reach with the budget; worth_random and worth_gp, how

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import read_run
-from genius_kit.study_results import GROUP, benchmark_of, best_ranks, random_search
+from genius_kit.study_results import KEYS, benchmark_of, best_ranks, random_search
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from genius_kit.tabular import TabularBenchmark
 
 SUMMARY_COLUMNS = (
-    *GROUP, "budget", "proposer", "control", "n", "mean_rank", "sd", "standard_error", "low", "high", "top_percent",
+    *KEYS, "proposer", "control", "n", "mean_rank", "sd", "standard_error", "low", "high", "top_percent",
     "regret", "random_rank", "worth_random", "worth_gp", "reference", "pairs", "ratio", "ratio_low", "ratio_high",
     "p_value", "smallest_p", "own_share",
 )  # fmt: skip

@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genius_kit.data import data_folder
-from genius_kit.errors import GeniusKitError, ModelError, VersionMismatch
+from genius_kit.errors import BudgetSpent, GeniusKitError, ModelError, VersionMismatch
+from genius_kit.gate import Gate
 from genius_kit.journal import Event, Run, read_run
+from genius_kit.ledger import Share, study_ledger
+from genius_kit.live_control import Control
 from genius_kit.proposers import Proposer, make_proposer
+from genius_kit.remote_control import stops_study
+from genius_kit.run_state import how_to_go_on, why_stopped
 from genius_kit.search import describe, journal_name, search
 from genius_kit.spaces import load_space
 from genius_kit.study_plans import Task, first_architecture
@@ -37,18 +42,23 @@ class Flag(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """A task with the file of its journal; `batch` is how many runs go side by side."""
+    """A task with the file of its journal; `batch` is how many runs go side by side.
+
+    `heard` is how much of the study's file of commands was there when it began, in bytes: that was meant for others.
+    """
 
     task: Task
     path: str
     batch: int | None = None
+    heard: int = 0
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of a run, as plain values: the middle of its best design's ranks among `rank_of`, or why it failed.
 
-    `failure` is None for a run that is finished, and "stopped" for one that was told to stop.
+    `failure` is None for a run that is finished, and "stopped" for one that was told to stop; `is_model` and
+    `is_limit` say that a model could not be reached, or that a limit of what may be spent ended it.
     """
 
     order: int
@@ -56,6 +66,7 @@ class Outcome:
     rank_of: int | None = None
     failure: str | None = None
     is_model: bool = False
+    is_limit: bool = False
 
 
 class Stopped(Exception):
@@ -101,11 +112,15 @@ def run_jobs(jobs: Sequence[Job], stop: Flag | None = None) -> list[Outcome]:
 
 def _run(job: Job, stop: Flag) -> Outcome:
     try:
-        return outcome_of(job.task, _search(job, stop))
+        run = _search(job, stop)
+        if not run.finished:
+            return Outcome(job.task.order, failure=_ended_early(run))
+        return outcome_of(job.task, run)
     except Stopped:
         return Outcome(job.task.order, failure="stopped")
     except GeniusKitError as error:
-        return Outcome(job.task.order, failure=str(error), is_model=isinstance(error, ModelError))
+        kinds = {"is_model": isinstance(error, ModelError), "is_limit": isinstance(error, BudgetSpent)}
+        return Outcome(job.task.order, failure=str(error), **kinds)
     except Exception as error:  # the others go on; what it was is told at the end
         return Outcome(job.task.order, failure=f"{type(error).__name__}: {error}")
 
@@ -126,7 +141,7 @@ def _search(job: Job, stop: Flag) -> Run:
         if stop.is_set():
             raise Stopped
 
-    if stop.is_set():
+    if stop.is_set() or stops_study(path.parent, job.heard):
         raise Stopped
     benchmark = benchmark_of(task)
     return search(
@@ -140,7 +155,17 @@ def _search(job: Job, stop: Flag) -> Run:
         first=first_architecture(task.first, benchmark.space, task.seed),
         study={"name": task.study, "arm": task.arm, "order": task.order, "batch": job.batch},
         patience=PATIENCE_SECONDS,
+        approval=task.approval,
+        control=Control(gate=Gate(rule=task.approval), folder_from=job.heard),
+        limits=task.money.run_limits,
+        allow_unpriced=task.money.allow_unpriced,
+        reuse=path.parent if task.money.reuse else None,
+        share=Share(study_ledger(path.parent), task.money.limits) if task.money.limits else None,
     )
+
+
+def _ended_early(run: Run) -> str:
+    return f"{why_stopped(run) or 'ended before its end'}; to go on: {how_to_go_on(run)}"
 
 
 def outcome_of(task: Task, run: Run) -> Outcome:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import GeniusKitError, InvalidParameter
+from genius_kit.redaction import looks_secret
 
 if TYPE_CHECKING:
     import jsonschema
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 Path = Sequence[str | int]
 
-_SECRET = re.compile(
-    r"(?i)(^|[_-])((api_?-?)?keys?|secrets?|passwords?|passwd|token|credentials?|bearer|authorization)$"
-)
 _KINDS = {
     "object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number", "number": "a number",
     "boolean": "true or false",
@@ -125,7 +122,7 @@ def _check_key(located: Located, key: yaml.Node, first: dict[str, int]) -> None:
         )
     if key.value in first:
         raise InvalidParameter(f"{here}: {key.value!r} stands on line {first[key.value]} already; each key comes once")
-    if _SECRET.search(key.value):
+    if looks_secret(key.value):
         raise InvalidParameter(
             f"{here}: {key.value!r} looks like a secret, and what a study says is saved with its runs: set the key in "
             "the environment instead (OPENAI_API_KEY)"

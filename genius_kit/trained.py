@@ -89,6 +89,7 @@ class TrainedBenchmark(Benchmark):
         self.source = f"trained: {words} ({shared[:12]})"
         self._device, self._keep_weights, self._progress = device, keep_weights, progress
         self._workers = Workers(executor)
+        self._is_elsewhere = executor is not None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -106,6 +107,13 @@ class TrainedBenchmark(Benchmark):
             "time_limit": self.time_limit,
             "constraint": None if self.constraint is None else dataclasses.asdict(self.constraint),
         }
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether trainings may be on a GPU: also where a worker decides that."""
+        from genius_kit.devices import choose_device
+
+        return (self._is_elsewhere and self._device is None) or choose_device(self._device).type != "cpu"
 
     def evaluate(self, architecture: Sequence[int]) -> Evaluation:
         """Train the network of `architecture` unless its result is recorded; raises InvalidArchitecture.

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from genius_kit.checkpoints import check_identity, folder_in_use, load_whole, read_json, write_json, write_whole
+from genius_kit.checkpoints import check_identity, folder_in_use, load_whole, read_json, save_whole, write_json
 from genius_kit.costs import count_cost
 from genius_kit.datasets import DataSet, load_dataset
 from genius_kit.devices import choose_device, cpu_threads, torch_state
@@ -202,7 +202,7 @@ def _finish(loop: TrainingLoop, team: Team, folder: Path | None, identity: Mappi
     )
     if folder is not None and team.leads:
         weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-        write_whole(folder / "weights.pt", lambda file: torch.save(weights, file))
+        save_whole(folder / "weights.pt", weights)
         written = {name: value for name, value in dataclasses.asdict(result).items() if name != "weights"}
         write_json(folder / "result.json", {"identity": identity, "result": written})
     return result

@@ -26,6 +26,28 @@ def _published_folder() -> Path | None:
     return None
 
 
+@pytest.fixture(autouse=True, scope="session")
+def within_the_worst_case() -> Iterator[None]:
+    """Fail whatever test makes a call that is recorded above what was reserved for it."""
+    from genius_kit.amounts import Amount, exact
+    from genius_kit.calls import Caller
+
+    fields_of = Caller._reply_fields
+
+    def checked(self: Caller, reply: Any, worst: Any) -> dict[str, Any]:
+        fields, most = fields_of(self, reply, worst), worst.amount
+        spent = Amount.read(fields["spent"])
+        assert "tokens" in worst.unbounded or spent.tokens <= most.tokens
+        assert "dollars" in worst.unbounded or spent.dollars <= most.dollars
+        if not worst.is_free and "dollars" not in worst.unbounded and fields["cost"] is not None:
+            assert exact(fields["cost"]) <= most.dollars or worst.output is None
+        return fields
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Caller, "_reply_fields", checked)
+        yield
+
+
 @pytest.fixture(scope="session")
 def published() -> Path:
     """Folder of the published files; skips without them, fails under GENIUS_KIT_DEMAND_DATA=1."""
@@ -81,3 +103,16 @@ def one_thread() -> Iterator[None]:
 
     with cpu_threads(1):
         yield
+
+
+@pytest.fixture
+def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a network: a socket that is opened fails the test."""
+    import socket
+
+    def refuse(*_arguments: Any, **_more: Any) -> None:
+        raise AssertionError("a socket was opened")
+
+    for name in ("connect", "connect_ex", "bind", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)

@@ -4,7 +4,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 PARAMETERS = "iterations: int = 2  # steps\nname: str = 'a'\nrate: float = 0.5\nfast: bool = True"
-SECRET = "sk-test-0123456789abcdef"
+SECRET = "sk-test-0123456789abcdef"  # pragma: allowlist secret
 
 
 def write(folder, name, *cells, parameters=PARAMETERS, needs=()):

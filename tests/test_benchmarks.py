@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from genius_kit.benchmarks import list_benchmarks, load_benchmark
+from genius_kit.benchmarks import Benchmark, check_settings, list_benchmarks, load_benchmark
 from genius_kit.catalogue import BENCHMARK_NAMES
-from genius_kit.costs import count_cost
+from genius_kit.costs import MacsBound, count_cost
 from genius_kit.errors import DataMissing, InvalidArchitecture, InvalidParameter, UnknownName
+from genius_kit.records import Evaluation
+from genius_kit.spaces import load_space
 from genius_kit.tabular import TabularBenchmark, tied_ranks
 
 TABLE_FACTS = {
@@ -300,3 +304,80 @@ def test_list_with_data(data_home: Path) -> None:
     assert table["available"].all()
     assert table["source"].str.endswith(".json").all()
     assert (table["how_to_get"] == "").all()
+
+
+class Plain(Benchmark):
+    """A benchmark that says nothing but what it must."""
+
+    def evaluate(self, architecture: Sequence[int]) -> Evaluation:
+        """Return nothing known."""
+        return Evaluation(None, None, None, None, self.name)
+
+
+def test_a_benchmark_of_ones_own_needs_little() -> None:
+    """A name, a title, a data set and a space make a benchmark; the rest is what most of them have."""
+    space = load_space("nas-bench-macro")
+    plain = Plain(name="mine", title="Mine", dataset="CIFAR-10", space=space)
+    assert (plain.name, plain.title, plain.dataset, plain.space) == ("mine", "Mine", "CIFAR-10", space)
+    assert (plain.protocol, plain.feedback_name, plain.constraint) == ("paper", "validation accuracy", None)
+    assert (plain.kind, plain.image_size, plain.settings, plain.rank((0,) * 8)) == ("", None, {}, None)
+    bound = MacsBound(2, 1)
+    other = Plain(
+        name="m", title="t", dataset="d", space=space, protocol="held-out", feedback_name="luck", constraint=bound
+    )
+    assert (other.protocol, other.feedback_name, other.constraint) == ("held-out", "luck", bound)
+
+
+REFUSED = {
+    ("train", "protocol", "held-out"): "'train' has no setting protocol: nothing is recorded beforehand",
+    ("proxy", "fed_run", 1): "'proxy' has no setting fed_run: nothing is recorded beforehand",
+    ("proxy", "source", "embedded"): "'proxy' has no setting source: nothing is recorded beforehand",
+    ("proxy", "zeal", 1): "the benchmark 'proxy' has no setting zeal; its settings are space, proxy, dataset, ",
+    ("train", "zeal", 1): "the benchmark 'train' has no setting zeal; its settings are space, dataset, recipe, ",
+    ("proxy", "seed", 1): "the benchmark 'proxy' needs space; its settings are space, proxy, dataset, ",
+    ("nas-bench-macro", "zeal", 1): "nas-bench-macro has no setting zeal; a table has protocol, fed_run and source",
+}
+
+
+@pytest.mark.parametrize(("name", "key", "value"), REFUSED)
+def test_a_setting_of_another_kind_of_benchmark_is_refused(name: str, key: str, value: Any) -> None:
+    """What a benchmark does not have, or lacks, is refused by name, with what it has."""
+    with pytest.raises(InvalidParameter) as caught:
+        load_benchmark(name, **{key: value})
+    assert str(caught.value).startswith(REFUSED[name, key, value])
+
+
+def test_every_refused_setting_is_named() -> None:
+    """Several settings are refused in one message, in order."""
+    with pytest.raises(InvalidParameter, match="no setting protocol, fed_run, source: "):
+        load_benchmark("train", "held-out", 1, source="embedded")
+    for name in ("nas-bench-macro", "proxy"):
+        with pytest.raises(InvalidParameter, match="has no setting speed, zeal; "):
+            load_benchmark(name, zeal=1, speed=2)
+    with pytest.raises(UnknownName, match="'nowhere'"):
+        load_benchmark("nowhere", zeal=1)
+
+
+def test_settings_are_held_against_the_constructor() -> None:
+    """Each missing and each unknown setting is named, the unknown ones first; with what is needed nothing is raised."""
+
+    class Two(Plain):
+        def __init__(self, first: int, second: int, third: int = 3) -> None: ...
+
+    with pytest.raises(InvalidParameter) as caught:
+        check_settings("two", Two, {})
+    assert str(caught.value) == "the benchmark 'two' needs first, second; its settings are first, second, third"
+    with pytest.raises(InvalidParameter) as caught:
+        check_settings("two", Two, {"first": 1, "other": 1, "more": 2})
+    assert str(caught.value) == "the benchmark 'two' has no setting more, other; its settings are first, second, third"
+    check_settings("two", Two, {"first": 1, "second": 2})
+    check_settings("two", Two, {"first": 1, "second": 2, "third": 3})
+
+
+def test_train_and_proxy_are_benchmarks_too() -> None:
+    """Both are made by their name with their own settings, and say which kind they are."""
+    trained = load_benchmark("train", space="nas-bench-macro", dataset="digits")
+    scored = load_benchmark("proxy", space="nas-bench-macro", dataset="noise", batch_size=2)
+    assert (trained.kind, scored.kind) == ("train", "proxy")
+    assert (type(trained).__name__, type(scored).__name__) == ("TrainedBenchmark", "ProxyBenchmark")
+    assert scored.settings["batch_size"] == 2

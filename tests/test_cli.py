@@ -51,7 +51,7 @@ def test_missing_data_names_both_ways_to_get_it(empty):
 
 def test_no_key_says_how_to_set_one(empty, tmp_path):
     """Without a key the run stops with exit code 3 and leaves a journal that resumes."""
-    done = call("run", "nas-bench-201-cifar10", "--model", "gpt-4.1", "--output", tmp_path / "runs", **empty)
+    done = call("run", "nas-bench-201-cifar10", "--model", "gpt-4.1", "--yes", "--output", tmp_path / "runs", **empty)
     assert done.returncode == 3
     assert "OPENAI_API_KEY" in done.stderr
     assert "Traceback" not in done.stderr
@@ -106,6 +106,7 @@ def test_data_import_and_verify(published, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_help_takes_at_most_half_the_time_of_importing_torch():
     """Start-up loads nothing heavy: best of three, alternating."""
 

@@ -199,12 +199,12 @@ def test_cifar_is_read_and_divided(name: str, count: int, tmp_path: Path, monkey
 
 def test_a_failed_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is fetched unless asked, and when torchvision cannot, its error becomes ours."""
-    from torchvision import datasets
+    from torchvision.datasets import utils
 
-    def fail(self: object) -> None:
+    def fail(*arguments: object) -> None:
         raise RuntimeError("no route to host")
 
-    monkeypatch.setattr(datasets.CIFAR10, "download", fail)
+    monkeypatch.setattr(utils, "download_url", fail)
     with pytest.raises(DataMissing, match=r"no route to host.*cs\.toronto\.edu"):
         load_dataset("cifar10", folder=tmp_path, download=True)
     with pytest.raises(DataMissing, match="data_batch_1 is not there"):

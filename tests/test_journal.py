@@ -1,11 +1,15 @@
 """The journal: torn and damaged files, locking, and handing recorded events back."""
 
 import json
+import os
+import warnings
 
 import pytest
 
 from genius_kit.errors import JournalError
 from genius_kit.journal import Journal, read_run
+from genius_kit.steering import ASIDES
+from genius_kit.verify import verify_run
 
 
 def write(path, *events):
@@ -58,6 +62,79 @@ def test_a_cut_at_every_byte_of_the_last_record_is_repaired(tmp_path, newline):
             write(path, ("one", {"x": 1}), ("two", {"text": "prüfung"}))
         assert names(read_run(path).events) == ["one", "two"]
         assert path.read_bytes().count(b"\n") == 2
+
+
+MEASURED = {"validation_accuracy": None, "test_accuracy": 1e-7, "parameters": 3, "macs": 4, "source": "toy"}
+KINDS = [
+    ("run_started", {"run": {"budget": 3, "settings": {"prompt": "ü"}}}),
+    ("intent", {"iteration": 1, "request": "0123456789abcdef"}),
+    ("call_failed", {"iteration": 1, "cause": "server", "message": "gestört", "retryable": True}),
+    (
+        "call",
+        {
+            "iteration": 1,
+            "messages": [{"role": "user", "content": "ä 中 \U0001f600 \n"}],
+            "text": "\ud83d",
+            "usage": {},
+        },
+    ),
+    ("rejected", {"iteration": 1, "reason": "length", "detail": "7 “values”", "architecture": None}),
+    ("candidates", {"iteration": 1, "architectures": [[1, 2], [2, 1]], "chosen": 0}),
+    ("declined", {"iteration": 1}),
+    (
+        "approval",
+        {"iteration": 1, "decision": "edit", "architecture": [1], "proposed": [2], "reason": "weil", "by": "ö"},
+    ),
+    ("proposal", {"iteration": 1, "architecture": [1], "text": "1", "origin": "model"}),
+    ("evaluation", {"iteration": 1, "architecture": [1], "feedback": 1e-7, "rank": None, **MEASURED}),
+    *((name, {"iteration": 1, "budget": 4}) for name in sorted(ASIDES)),
+    ("run_finished", {"reason": "budget"}),
+]
+
+
+@pytest.mark.parametrize(("name", "fields"), KINDS, ids=[name for name, _ in KINDS])
+def test_every_kind_of_record_may_be_torn_at_every_byte(tmp_path, monkeypatch, name, fields):
+    """Cut anywhere in its last record, a journal opens, takes the record again, and opens again, sound."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    path, kept = tmp_path / "a.jsonl", tmp_path / "kept.jsonl"
+    write(path, ("one", {"x": 1}))
+    begin = path.stat().st_size
+    put(path, name, fields)
+    content = path.read_bytes()
+    for cut in range(begin, len(content) + 1):
+        kept.write_bytes(content[:cut])
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            put(kept, name, fields)
+        assert any("torn" in str(one.message) for one in told) == (begin < cut < len(content) - 1)
+        assert names(read_run(kept).events) == ["one", name]
+        put(kept, name, fields)
+        assert names(read_run(kept).events) == ["one", name]
+        assert verify_run(kept).is_sound
+
+
+def put(path, name, fields):
+    """Go through the first record, then write one of `name`, unless it is there."""
+    with Journal(path) as journal:
+        journal.record("one", x=1)
+        if name not in ASIDES:
+            journal.record(name, **fields)
+        elif name not in names(read_run(path).events):
+            journal.aside(name, **fields)
+
+
+def test_damage_in_the_middle_is_refused_wherever_it_is(tmp_path):
+    """A byte in any line but the last is another: the line, or the one after it, is named; the file stays as it is."""
+    path = tmp_path / "a.jsonl"
+    write(path, *[kind for kind in KINDS if kind[0] not in ASIDES])
+    content = path.read_bytes()
+    ends = [at for at, sign in enumerate(content) if sign == 10]
+    for at in range(0, ends[-2], 7):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+        line = sum(end < at for end in ends) + 1
+        with pytest.raises(JournalError, match=f"line ({line}|{line + 1}) is damaged"):
+            write(path, KINDS[0])
+        assert path.read_bytes()[at] == content[at] ^ 4
 
 
 def test_a_torn_line_is_kept_beside_the_journal(tmp_path):

@@ -231,6 +231,23 @@ def test_axe_finds_nothing_serious_in_the_lab(lab):
         assert not serious, [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in serious]
 
 
+def test_a_script_in_a_reply_does_not_run(lab):
+    """Scripts and handlers in a reply stand in the answer as text."""
+    attack = "<script>window.ran = 1</script><img src=x onerror='window.ran = 2'><svg onload='window.ran = 3'></svg>"
+    script, lab.model.script = lab.model.script, lambda body, number: f"{attack}\n\n{answer(body['messages'])}"
+    try:
+        lab.field("Model").fill("scripted-1")
+        lab.field("Model").press("Tab")
+        lab.tab("Prompt")
+        lab.field("Prompt template").press("Control+Enter")
+        reply = lab.page.locator(".genius-reply[aria-label=Reply]")
+        expect(reply).to_contain_text("<script>window.ran = 1</script>")
+        lab.page.wait_for_timeout(500)
+        assert lab.page.evaluate("window.ran") is None
+    finally:
+        lab.model.script = script
+
+
 def test_the_console_holds_no_error_of_ours(lab):
     """Runs last: everything above went by without one."""
     assert lab.errors == []

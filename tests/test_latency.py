@@ -33,6 +33,7 @@ class Sleeper(nn.Module):
         return output
 
 
+@pytest.mark.alone
 def test_the_passes_are_timed() -> None:
     """A pass that sleeps 5 ms takes at least that and, in its best tenth, less than ten times as long."""
     latency = measure_latency(Sleeper(0.005), image_size=4, device="cpu", warmup=1, repeats=9)
@@ -86,6 +87,7 @@ def test_bad_settings_are_refused(settings: dict, words: str) -> None:
         measure_latency(Sleeper(), **{"image_size": 4, "device": "cpu", **settings})
 
 
+@pytest.mark.alone
 def test_latency_of_an_architecture() -> None:
     """`costs.latency` builds the network: 400 times the pixels take longer, and a wrong architecture is refused."""
     space = load_space("nas-bench-macro-w0.25")

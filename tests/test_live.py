@@ -254,6 +254,7 @@ def test_stop_now_takes_effect_within_200_ms():
     assert late == 0
 
 
+@pytest.mark.alone
 def test_a_pause_lets_no_request_begin_after_200_ms():
     """The 95th percentile over 40 pauses of a search that asks all the time."""
     lateness = []

@@ -367,7 +367,7 @@ def test_the_address_may_come_from_the_environment(monkeypatch):
 
 def test_no_setting_holds_a_secret(monkeypatch):
     """The key, and a user, password or query in the address, are in no setting, repr or pickle."""
-    url = f"http://someone:hunter22@127.0.0.1:9/v1?token={KEY}"
+    url = f"http://someone:hunter22@127.0.0.1:9/v1?token={KEY}"  # pragma: allowlist secret
     client = OpenAIClient("m", url, extra={"metadata": {"note": f"made with {KEY}"}})
     shown = json.dumps(client.settings()) + repr(client)
     assert client.settings()["base_url"] == "http://127.0.0.1:9/v1"
@@ -408,6 +408,7 @@ def test_settings_that_cannot_be_are_refused(settings):
 # Threads, processes, start-up
 
 
+@pytest.mark.alone
 def test_threads_share_one_client():
     """Sixteen threads that wait at once take about one delay, over at most sixteen connections kept alive."""
     with ChatServer(lambda body, number: body["messages"][0]["content"], delay=0.3) as server:

@@ -415,6 +415,7 @@ def pillow_batches(dataset: DataSet, size: int, count: int) -> Iterator[tuple[Te
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_augmentation_on_tensors_is_five_times_as_fast_as_pillow() -> None:
     """Crop, flip and normalise of 32-pixel images, in turns on one thread, the best of three."""
     threads = torch.get_num_threads()

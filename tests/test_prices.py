@@ -1,9 +1,13 @@
 """Prices: what a reply costs, what stays unpriced, and which price files are refused."""
 
+import hashlib
+import tomllib
+
 import pytest
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.llm import Usage, load_prices, price_of
+from genius_kit.prices import PACKAGED_PRICES
 
 USAGE = Usage(input_tokens=1_000_000, cached_input_tokens=400_000, output_tokens=500_000, reasoning_tokens=200_000)
 
@@ -72,16 +76,20 @@ def test_every_packaged_entry_is_dated_and_complete():
     for price in models.values():
         assert price.as_of
         assert 0 < price.cached_input <= price.input < price.output == price.reasoning
+        assert price.max_output >= 4096
 
 
 def test_own_file_is_put_over_the_packaged_prices(own_prices):
     """The user's entry replaces the whole entry of its model and leaves the others alone."""
-    own_prices('as_of = "2026-01-01"\n[models."gpt-4.1"]\ninput = 1\noutput = 3\nreasoning = 4\n[models.local]\n'
+    path = own_prices('as_of = "2026-01-01"\n[models."gpt-4.1"]\ninput = 1\noutput = 3\nreasoning = 4\n[models.local]\n'
                "input = 0\noutput = 0\n")  # fmt: skip
     assert price_of(USAGE, "gpt-4.1") == pytest.approx(1.0 + 0.3 * 3 + 0.2 * 4)
-    assert load_prices().record("gpt-4.1") == {
-        "input": 1.0, "cached_input": 1.0, "output": 3.0, "reasoning": 4.0, "as_of": "2026-01-01"
+    recorded = load_prices().record("gpt-4.1")
+    assert recorded == {
+        "input": 1.0, "cached_input": 1.0, "output": 3.0, "reasoning": 4.0, "as_of": "2026-01-01", "max_output": None,
+        "file": "prices.toml", "version": "", "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }  # fmt: skip
+    assert load_prices().record("gpt-4o")["version"] == str(tomllib.loads(PACKAGED_PRICES.read_text())["version"])
     assert price_of(USAGE, "local") == 0
     assert price_of(USAGE, "gpt-4") is not None
 
@@ -93,6 +101,7 @@ def test_own_file_is_put_over_the_packaged_prices(own_prices):
         ('[models."a"]\ninput = 1\n', "output"),
         ('[models."a"]\ninput = "1"\noutput = 2\n', "input"),
         ('[models."a"]\ninput = -1\noutput = 2\n', "-1"),
+        ('[models."a"]\ninput = 1\noutput = 2\nmax_output = 0\n', "max_output"),
         ('[models."a"]\ninput = nan\noutput = 2\n', "nan"),
         ('[models."a"]\ninput = 1\noutput = 2\ncahced_input = 1\n', "cahced_input"),
         ('["gpt-4.1"]\ninput = 1\n', "gpt-4.1"),
@@ -115,3 +124,10 @@ def test_a_missing_price_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("GENIUS_KIT_PRICES", str(tmp_path / "none.toml"))
     with pytest.raises(InvalidParameter, match=r"none\.toml.*GENIUS_KIT_PRICES"):
         price_of(USAGE, "gpt-4.1")
+
+
+def test_input_cached_output_and_reasoning_tokens_are_priced_apart(own_prices):
+    """Each of the four has its own price, and the most that a reply can cost takes the dearer of each pair."""
+    own_prices("[models.four]\ninput = 1\ncached_input = 10\noutput = 100\nreasoning = 1000\n")
+    assert price_of(USAGE, "four") == pytest.approx(0.6 * 1 + 0.4 * 10 + 0.3 * 100 + 0.2 * 1000)
+    assert load_prices().find("four").most(1_000_000, 500_000) == pytest.approx(10 + 500)

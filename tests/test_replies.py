@@ -162,6 +162,45 @@ MACRO_CASES = {
     f"[{list(A)}, {list(B)}]": "ambiguous",
     f"Final answer: {list(A)} or {list(B)}": "ambiguous",
     f"Good: {list(A)}\n\nAlternatively: {list(B)}": "ambiguous",
+    f"The best so far is {list(B)}.\n\nLet us go with {list(A[:7])} now.": "wrong length",
+    f"Let us go with {list(A[:7])} now. The best so far is {list(B)}.": "wrong length",
+    f"Experiment 3: {list(B)} accuracy 92.1\n\nLet us go with 22292220 now.": "off-menu",
+    f"The best so far is {list(B)}.\n\nDesign: `2221222`\n\nThis keeps the cost low.": "wrong length",
+    f"The best so far is {list(B)}.\n\nMy final design is:\n\n# Stage 1\n[2, 2]\n# Stage 2\n[2, 1, 2]": "incomplete",
+    f"The best so far is {list(B)}. So {list(A)} it is.": A,
+    f"The best so far is {list(B)}. So ({str(list(A))[1:-1]}) it is.": A,
+    f"{list(B)} -> {list(A[:7])}": "wrong length",
+    f"Final answer:\n1. {list(A)}\n2. {list(B)}": "ambiguous",
+    f"Final answer: Option A: {list(A)}\nOption B: {list(B)}": "ambiguous",
+    f"Final answer: {list(A)}\n\nAlternative:\n{list(B)}": A,
+    f"Final answer: {list(A)}\n\nNew design:\n{list(B)}": "ambiguous",
+    f"Final answer: {list(A)}\n\nDesign:\n{list(B)}": A,
+    f"Final answer: {list(A)}\n\nI would next try {list(B)} then.": A,
+    f"Final answer: {list(A)}\n\nOr rather {list(A)} then, or {list(B)}.": A,
+    f"Final answer: {list(B)}\nFinal answer: {list(A)}": A,
+    f"Final answer: {list(B)}\nOption 2, the final answer: {list(A)}": "ambiguous",
+    f"{list(B)}\nOption 2, the final answer: {list(A)}": A,
+    f"{list(B)}\nOption 2:\n{list(A)}": "ambiguous",
+    f"{list(B)}\nso {list(A)} it is": A,
+    f"{list(B)}\nhere {list(A)} is": "ambiguous",
+    f"{list(A)}\n\nValues like [9, 9, 9, 9, 9, 9, 9, 9] are not on the menu.": A,
+    f"{list(A)}\n\n[9, 9, 9, 9, 9, 9, 9, 9]": "off-menu",
+    f"{list(A)}\n\nso [9, 9, 9, 9, 9, 9, 9, 9] it is": "off-menu",
+    f"{list(A)}\nThe format is:\n[1, 2, 1, ..., 0, 1, 2, 1]": A,
+    f"{list(A)}\nFinal answer: [1, 2, 1, ..., 0, 1, 2, 1]": "placeholder",
+    f"Final answer: {list(A[:7])}\nFinal answer: {list(A[:7])}": "wrong length",
+    "Here [9, 9, 9, 9, 9, 9, 9, 9] is one.": "off-menu",
+    "I see. No improvement is possible.": "no improvement",
+    "I see! No improvement is possible.": "no improvement",
+    "Do I see? No improvement is possible.": "no improvement",
+    "If you wish\nNo improvement is possible.": "no improvement",
+    "If you wish. No improvement is possible.": "no improvement",
+    "If you wish! No improvement is possible.": "no improvement",
+    "If you wish? No improvement is possible.": "no improvement",
+    "If you wish, no improvement is possible. Now no improvement is possible.": "no improvement",
+    "If " + "x" * 300 + " no improvement is possible.": "no improvement",
+    "If " + "x" * 200 + " no improvement is possible.": "no design",
+    "Accuracies [270, 330] and no improvement is possible.": "no improvement",
     "[2, 2, 2, 1] + [2, 2, 2, 0]": "malformed",
     "[2] * 8": "malformed",
 }
@@ -260,6 +299,13 @@ IMAGENET_CASES = {
     stage_lines(FIVE).replace("[6, 0, 6, 6, 6, 6]", "[6, 0, 6, 6, 6]"): "wrong length",
     stage_lines(FIVE).replace("[6, 0, 6, 6, 6, 6]", "[6, 0, 6, 6.0, 6, 6]"): "off-menu",
     "Option A:\n" + stage_lines(FIVE) + "\n\nOption B:\n" + stage_lines(OTHER): "ambiguous",
+    "The previous Stage 3 (Layer 14 to Layer 19): [4, 0, 4, 4, 0, 0]": "incomplete",
+    "Previous design:\n" + stage_lines(OTHER): "incomplete",
+    stage_lines(FIVE) + "\n\nPrevious design:\n" + stage_lines((*FIVE[:-1], 0)): FIVE,
+    stage_lines(FIVE) + "\n\nStage 3: [4, 0, 4, 4, 0, 0]": FIVE,
+    stage_lines(FIVE) + "\n\nExperiment 4 had Stage 3: [4, 0, 2, 2, 0, 0]": FIVE,
+    stage_lines(FIVE) + "\nStage 3: [4, 0, 2, 2, 0]": FIVE,
+    "Stage 3: [4, 0, 2, 2, 0, 0]\n\n" + stage_lines(FIVE): FIVE,
     json.dumps({"stage1": STAGES[0]}): "incomplete",
     str(list(FIVE[:29])): "wrong length",
     "The bounds are [270, 330].": "wrong length",
@@ -295,6 +341,43 @@ def test_detail_of_a_wrong_length_names_both_lengths() -> None:
     assert outcome.detail.startswith("7 values came for the 8 positions")
 
 
+def test_detail_of_an_incomplete_design_names_the_stages_that_came() -> None:
+    """The sentence sent back says which stages came and how many there are; where none can be named, what is wanted."""
+    outcome = parse_reply(stage_lines(FIVE).rsplit("\n", 3)[0], IMAGENET)
+    assert outcome == Rejection("incomplete", "Only stage 1, 2 of 5 came as a list. Write out all 5 stages.")
+    wanted = "Answer with one design of GENIUS ImageNet space: a list of 30 values in square brackets."
+    assert parse_reply("The previous Stage 3: [4, 0, 4, 4, 0, 0]", IMAGENET) == Rejection(
+        "incomplete", f"Only a part of a design came. {wanted}"
+    )
+    assert parse_reply("", IMAGENET) == Rejection("empty", f"The reply holds no answer. {wanted}")
+    assert parse_reply("Well.", IMAGENET) == Rejection("no design", f"The reply holds no design. {wanted}")
+    assert parse_reply(f"Unlike the previous {list(FIVE)} it is.", IMAGENET) == Rejection(
+        "no design", f"The reply names only an earlier design. {wanted}"
+    )
+    assert parse_reply(f"{list(FIVE)} or {list(OTHER)}", IMAGENET) == Rejection(
+        "ambiguous", f"The reply holds different designs and does not say which is meant. {wanted}"
+    )
+    assert parse_reply("x" * (LONGEST_REPLY + 1), IMAGENET) == Rejection(
+        "too long", f"The answer has 200,001 characters. {wanted}"
+    )
+
+
+@pytest.mark.parametrize("brackets", ["[", "(", "{"])
+def test_too_many_brackets_or_lists_are_refused(brackets: str) -> None:
+    """Ten thousand brackets, or two thousand lists, are read; one more of either names no design."""
+    few, many = (parse_reply(brackets * count, MACRO) for count in (10_000, 10_001))
+    assert (plain(few), plain(many)) == ("no design", "ambiguous")
+    assert isinstance(many, Rejection)
+    assert many.detail.startswith(
+        "The reply holds more than 10,000 brackets. Answer with one design of NAS-Bench-Macro:"
+    )
+    few, many = (parse_reply("[1, 2]\n" * (count - 1) + str(list(A)), MACRO) for count in (2_000, 2_001))
+    assert (plain(few), plain(many)) == (A, "ambiguous")
+    assert isinstance(many, Rejection)
+    assert many.detail.startswith("The reply holds 2,001 lists of values. Answer with one design of NAS-Bench-Macro:")
+    assert len(find_designs("[1, 2]\n" * 2_001, MACRO)) == 2_000
+
+
 def test_spans_of_designs() -> None:
     """Each design found carries the place where it stands and its role."""
     text = f"Instead of {list(B)}, I propose {list(A)}."
@@ -303,6 +386,140 @@ def test_spans_of_designs() -> None:
         (str(list(B)), "previous"),
         (str(list(A)), "new"),
     ]
+
+
+def told(text: str, space: SearchSpace = MACRO) -> list[str]:
+    """Return what the text makes of each design in it: the role, then what else is true of it."""
+    flags = ("block", "alternative", "joined", "earlier")
+    return [
+        " ".join(
+            [one.role, *(flag for flag in flags if getattr(one, flag)), *(str(stage + 1) for stage, _ in one.stages)]
+        )
+        for one in find_designs(text, space)
+    ]
+
+
+ROLES = {
+    "{A}": "plain block",
+    "`22212220`": "plain block",
+    "Final answer: 22212220": "final block",
+    "**Final answer:** `{A}`": "final block",
+    "I propose 22212220 because larger kernels help.": "new",
+    "I think 2, 2, 2, 1, 2, 2, 2, 0 is best.": "plain",
+    '{"architecture": {A}}': "final block",
+    "First try:\n{B}\n\nOn reflection the middle is too small, so:\n{A}": "new block; new block",
+    "Instead of {B}, I propose {A}.": "previous; new",
+    "I propose {A} instead of {B}.": "new; previous",
+    "Changed from {B} to {A}.": "previous; new",
+    "{B} -> {A}": "previous; new",
+    "{B} -> [2, 2, 2, 1, 2, 2, 2]": "previous; attempt",
+    "{B} -> [270, 330]": "plain; aside",
+    "Previous design: {B}\nNew design: {A}": "previous block; new block",
+    "Previous design: {B} gives way to {A}": "previous; plain",
+    "Improving on the previous design: {A}": "history block",
+    "The previous one: {A}": "previous block",
+    "Unlike the last one:\n{A}": "history block",
+    "My initial design:\n{A}": "history block",
+    "Experiment 1: {B} accuracy 92.1\nNext: {A}": "history; new block",
+    "The design {B} reached 92.3 %. I would now try {A}.": "history; new",
+    "{A}, which was evaluated": "history",
+    "{A} (accuracy 92)": "history",
+    "{A} (expected accuracy 92)": "plain",
+    "{A} had 92": "history",
+    "{A}\nhad 92": "plain block",
+    "{A} " + "x " * 125 + "accuracy 92": "plain",
+    "{A} " + "x " * 100 + "accuracy 92": "history",
+    "Trial 11: {A}": "history block",
+    "Answer in the format [1, 2, ..., 0].\n{A}": "aside; plain block",
+    "Layers per stage are [2, 3, 3].\nDesign: {A}\nThe bound is [270, 330].": "aside; plain block; aside",
+    "Design 1: {A}\nDesign 2: {B}": "plain block alternative; plain block alternative",
+    "either {A} or {B}": "plain alternative; plain alternative joined",
+    "1. {A}\n2. {B}": "plain block; plain block alternative joined",
+    "{A} and {B}": "plain; plain alternative joined",
+    "{A}, then {B}": "plain; plain",
+    "Good: {A}\n\nAlternatively: {B}": "plain block; plain block alternative",
+    "I propose [2, 2, 2, 1, 2, 2, 2] now.": "attempt",
+    "I propose [2, 2, 2, 1, 2, 2] now.": "attempt",
+    "I propose [2, 2, 2, 1, 2] now.": "aside",
+    "I propose [2, 2, 2, 1, 2, 2, 2, 0, 0, 0] now.": "attempt",
+    "I propose [2, 2, 2, 1, 2, 2, 2, 0, 0, 0, 0] now.": "aside",
+    "I propose 2221222 now.": "attempt",
+    "Design: 2221222, as said": "attempt",
+    "Its list [2, 2, 2, 1, 2, 2, 2] is short.": "attempt",
+    "Counts like [2, 2, 2, 1, 2, 2, 2] occur.": "aside",
+    "2221222": "plain block",
+    "222122": "plain block",
+    "22212": "",
+    "[2, 2, 2, 1, 2, 2]": "plain block",
+    "[2, 2, 2, 1, 2]": "aside block",
+    "Answer: [2, 2]": "final block",
+    "Answer: [2, 2] (short)": "aside",
+    "(2, 2, 2, 1, 2, 2, 2, 0)": "plain block",
+    "so (2, 2, 2, 1, 2, 2, 2, 0) it is": "new",
+    "here (2, 2, 2, 1, 2, 2, 2, 0) is": "aside",
+    "so [2, 2, 2, 1, 2, 2, 2, 0] it is": "new",
+    "It has 22212220 parameters.": "",
+    "It has the key 22212220 now.": "plain",
+    "Weighed another one. It is {A} then": "plain",
+    "Weighed another one! It is {A} then": "plain",
+    "Weighed another one? It is {A} then": "plain",
+    "Weighed another one.\nIt is {A} then": "plain",
+    "Weighed another one\n\nIt is {A} then": "plain",
+    "Weighed another one\n- It is {A} then": "plain",
+    "Weighed another one\n* It is {A} then": "plain",
+    "Weighed another one, it is {A} then": "plain alternative",
+    "Weighed another one,\nit is {A} then": "plain alternative",
+    "Another\nIt is:\n{A}": "plain block",
+    "Another\n{A}": "plain block alternative",
+    "Another\n```\n{A}\n```": "plain block alternative",
+    "Another\n~~~ python\n{A}\n~~~": "plain block alternative",
+    "Another\n\n\n  {A}": "plain block alternative",
+    "Another" + " " * 250 + "{A}": "plain block",
+    "> 1) {A}": "plain block",
+    "> 1) **{A}**": "plain block",
+    "- **Mine:** `{A}`  # as said": "plain block",
+    "x = {A}  // as said": "plain block",
+    "x = {A}  as said": "plain",
+    "x is {A}": "plain",
+}
+STAGE_ROLES = {
+    stage_lines(FIVE): "plain block 1 2 3 4 5",
+    "Previous design:\n" + stage_lines(OTHER): "; ".join(f"part block earlier {number}" for number in range(1, 6)),
+    "Final answer:\n" + stage_lines(FIVE): "final block 1 2 3 4 5",
+    "Option B:\n" + stage_lines(FIVE): "plain block alternative 1 2 3 4 5",
+    "Stage 3 was changed from [4, 4, 4, 0, 0, 0] to [4, 0, 4, 4, 0, 0].": "part earlier 3; part 3",
+    "Stage three: [4, 0, 4, 4, 0, 0]": "part block 3",
+    "STAGE THREE: [4, 0, 4, 4, 0, 0]": "part block 3",
+    "Stage 6: [4, 0, 4, 4, 0, 0]": "aside block",
+    "Stage 0: [4, 0, 4, 4, 0, 0]": "aside block",
+    "Layers 14 to 19: [4, 0, 4, 4, 0, 0]": "part block 3",
+    "Layers 15 to 19: [4, 0, 4, 4, 0, 0]": "aside block",
+    "Stage 3: [4, 0, 4]": "part block 3",
+    "Stage 3: [4, 0]": "aside block",
+    "Stage 3: [4, 0, 4, 4, 0, 0, 1, 1, 1]": "part block 3",
+    "Stage 3: [4, 0, 4, 4, 0, 0, 1, 1, 1, 1]": "aside block",
+    "Stage 3: 4, 0, 4, 4, 0, 0": "part block 3",
+    "In Stage 3, [4, 0, 4, 4, 0, 0] is used": "part 3",
+    "In Stage 3, (4, 0, 4, 4, 0, 0) is used": "aside",
+    "In Stage 3, 4, 0, 4, 4, 0, 0 is used": "",
+    "Experiment 1 had Stage 1: [1, 1, 0, 0, 1, 0]": "part block earlier 1",
+    stage_lines(FIVE).rsplit("\n", 1)[0]: "part block 1 2 3 4",
+}
+
+
+@pytest.mark.parametrize(
+    ("space", "text", "expected"),
+    [
+        *(
+            (MACRO, text.replace("{A}", str(list(A))).replace("{B}", str(list(B))), roles)
+            for text, roles in ROLES.items()
+        ),
+        *((IMAGENET, text, roles) for text, roles in STAGE_ROLES.items()),
+    ],
+)
+def test_what_a_text_makes_of_its_designs(space: SearchSpace, text: str, expected: str) -> None:
+    """The words and lines around a list say whether it is an answer, an earlier one, an attempt or something else."""
+    assert "; ".join(told(text, space)) == expected
 
 
 @pytest.mark.parametrize(("name", "replies"), [("329M", 26), ("401M", 17)])

@@ -115,6 +115,7 @@ def test_lab_opens_jupyterlab_on_the_notebooks(tmp_path, call, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_two_workers_are_faster_than_one(tmp_path):
     """At least 1.5 times, on notebooks that wait."""
     from genius_kit import reports

@@ -59,7 +59,7 @@ def test_a_grid_is_every_combination(tmp_path, known, text, points):
         ("a:\n  iterations:\n  - 3\n  - x", r"line 4: parameter 'iterations' of a.ipynb is declared int, 'x' \(str\)"),
         ("a:\n  name: 1201201", r"line 2: .* is declared str, 1201201 \(int\) came"),
         ("a:\n  api_key: x", r"line 2: 'api_key' looks like a secret"),
-        ("a:\n  keyToken: x", r"line 2: parameter 'keyToken' looks like a secret"),
+        ("a:\n  keyToken: x", r"line 2: 'keyToken' looks like a secret"),
         ("b:\n  iterations: 3", r"line 2: b.ipynb has no parameter .* it has no cell tagged 'parameters'"),
         ("a:\n  output_folder: x", r"line 2: output_folder is the report's own"),
         ("a:\n  iterations: []", r"line 2: iterations has no value"),

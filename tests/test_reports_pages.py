@@ -178,7 +178,8 @@ def test_the_index_shows_what_it_should(tmp_path, monkeypatch):
     assert '<img src="figures/a/curve.png" alt="curve"' in index
     for link in ("a.html", "a.ipynb", "figures/a/curve.svg", "figures/a/best.tex", "figures/a/best.md"):
         assert f'href="{link}"' in index
-    assert json.loads((out / "a.ipynb").read_text())["metadata"]["genius_kit"]["run"]["files"][0].startswith("figures")
+    record = json.loads((out / "a.ipynb").read_text())["metadata"]["genius_kit"]["run"]
+    assert record["files"].keys() > {"a.html", "figures/a/curve.png"}
 
 
 def test_numerical_libraries_share_the_cores(tmp_path):

@@ -52,6 +52,22 @@ def test_what_is_done_is_not_run_again(tmp_path):
     assert runs(folder) == {"a": 2, "b": 2}
 
 
+def test_what_another_run_has_left_is_not_kept(tmp_path):
+    """A page or a figure that is not the one the record is of, as a killed run leaves it, runs the notebook again."""
+    folder, out = tmp_path / "notebooks", tmp_path / "out"
+    drawing = "import pathlib; p = pathlib.Path('../out/figures/a'); p.mkdir(parents=True, exist_ok=True);"
+    counted(folder, "a", cell=f"{drawing} (p / 'best.csv').write_text('1')")
+    reports.report(folder, out)
+    (out / "figures" / "a" / ".best.csv.01234567.part").touch()
+    assert reports.report(folder, out)[0].kept
+    for count, path in enumerate((out / "a.html", out / "figures" / "a" / "best.csv"), 2):
+        wanted = path.read_bytes()
+        path.write_text("of a run with other parameters that was killed")
+        reports.report(folder, out)
+        assert runs(folder) == {"a": count}
+        assert path.read_bytes() == wanted
+
+
 def test_a_change_of_what_it_depends_on_runs_a_notebook_again(tmp_path, monkeypatch):
     """A parameter, a cell, the code, a data file, the file that a parameter names, a lost page or figure."""
     folder, out = tmp_path / "notebooks", tmp_path / "out"
@@ -212,7 +228,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, where):
     folder = tmp_path / "notebooks"
     counted(folder, "a")
     (tmp_path / "file").touch()
-    with pytest.raises(InvalidParameter, match=r"cannot be written \(.*\); choose another with `--output FOLDER`"):
+    with pytest.raises(InvalidParameter, match=r"cannot be written \(.*\)\. Nothing was run.*--output FOLDER`"):
         reports.report(folder, tmp_path / where)
     assert runs(folder) == {}
 

@@ -151,6 +151,7 @@ def long_journal(path, iterations, prompt):
                 file.write(json.dumps(event, separators=(",", ":")) + "\n")
 
 
+@pytest.mark.alone
 def test_ten_thousand_records_open_within_a_second_and_a_step_within_50_ms(tmp_path):
     """Measured on a journal of 10,001 records with prompts of 20,000 characters; the bounds here are twice as wide."""
     path = tmp_path / "long.jsonl"

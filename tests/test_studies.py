@@ -444,7 +444,7 @@ def test_a_failing_model_is_exit_code_three(no_data, tmp_path):
     path.write_text(text_of(small(seeds=(0,))), encoding="utf-8")
     clean = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI_")}
     done = subprocess.run(
-        [*COMMAND, str(path), "--output", str(tmp_path), "--models", "gpt-4.1"],
+        [*COMMAND, str(path), "--output", str(tmp_path), "--models", "gpt-4.1", "--yes"],
         capture_output=True,
         text=True,
         check=False,

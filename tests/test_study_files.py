@@ -117,7 +117,11 @@ BAD = {
     "missing key": (replaced("budget: 10\n", ""), 1, ["lacks budget"]),
     "secret": (replaced("budget: 10", "budget: 10\napi_key: sk-123"), 4, ["'api_key'", "OPENAI_API_KEY"]),
     "secret in an arm": (replaced("start: symmetric", "token: abc"), 7, ["'token'", "OPENAI_API_KEY"]),
-    "secret in an address": (replaced("budget: 10", "budget: 10\nbase_url: http://me:pw@host/v1"), 4, ["base_url"]),
+    "secret in an address": (
+        replaced("budget: 10", "budget: 10\nbase_url: http://me:pw@host/v1"),  # pragma: allowlist secret
+        4,
+        ["base_url"],
+    ),  # pragma: allowlist secret
     "object tag": (replaced("seeds: 3", "seeds: !!python/object/apply:os.getpid []"), 4, ["not plain YAML"]),
     "alias": (replaced("seeds: 3", "seeds: &a [1]\nprompts: *a"), 4, ["anchors and aliases"]),
     "no YAML": (replaced("seeds: 3", "seeds: [3"), 5, ["not plain YAML"]),

@@ -153,6 +153,7 @@ def test_embedded_table_is_cached(no_data: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_cache_is_twenty_times_faster_than_json(data_home: Path) -> None:
     """Loading all six tables from the cache is at least 20 times faster than json.load of the six files."""
 

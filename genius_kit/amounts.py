@@ -1,0 +1,105 @@
+"""What limits are about: the limits themselves, and amounts of what counts against them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+from genius_kit.errors import InvalidParameter
+
+COUNTED = ("calls", "tokens", "dollars", "gpu_hours")
+"""What is reserved before it is spent; seconds pass by themselves."""
+
+_SMALLEST = Decimal("1e-9")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that a run, or all runs of a study, may take; None is no limit. Raises InvalidParameter.
+
+    `calls` counts requests that may have been billed, `tokens` those of prompts and replies, `dollars` are US dollars
+    at list price, `gpu_hours` the time of evaluations on a GPU, `seconds` wall time while the run is under way.
+    """
+
+    calls: int | None = None
+    tokens: int | None = None
+    dollars: float | None = None
+    gpu_hours: float | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in self.given().items():
+            whole = name in ("calls", "tokens")
+            kind: Any = int if whole else int | float
+            if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value) or value < 0:
+                expected = "a whole number" if whole else "a number"
+                raise InvalidParameter(f"the limit of {name} is {value!r}; expected {expected} not below 0")
+
+    def given(self) -> dict[str, float]:
+        """Return the limits that are set, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def over(self, others: Limits) -> Limits:
+        """Return these limits, and the `others` where these say nothing."""
+        return Limits(**{**others.given(), **self.given()})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Amount:
+    """What was spent, or is reserved; dollars and GPU-hours are exact to 1e-9, rounded up when they are made."""
+
+    calls: int = 0
+    tokens: int = 0
+    dollars: Decimal = Decimal(0)
+    gpu_hours: Decimal = Decimal(0)
+
+    @classmethod
+    def of(cls, calls: int = 0, tokens: int = 0, dollars: float = 0.0, gpu_hours: float = 0.0) -> Amount:
+        """Return the amount of some plain numbers."""
+        return cls(calls, tokens, exact(dollars), exact(gpu_hours))
+
+    @classmethod
+    def read(cls, recorded: Mapping[str, Any]) -> Amount:
+        """Return the amount that `record` wrote."""
+        return cls.of(**{name: recorded[name] for name in COUNTED if name in recorded})
+
+    def record(self) -> dict[str, Any]:
+        """Return the amount as plain values for a file, without what is zero."""
+        told = {"calls": self.calls, "tokens": self.tokens}
+        parts = {"dollars": float(self.dollars), "gpu_hours": float(self.gpu_hours)}
+        return {name: value for name, value in {**told, **parts}.items() if value}
+
+    def times(self, count: int) -> Amount:
+        """Return this amount `count` times."""
+        return Amount(*(getattr(self, field.name) * count for field in fields(self)))
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(*(getattr(self, field.name) - getattr(other, field.name) for field in fields(self)))
+
+
+def exact(value: float) -> Decimal:
+    """Return a number as it is written, rounded up to a billionth."""
+    return Decimal(str(value)).quantize(_SMALLEST, ROUND_CEILING)
+
+
+def dollars(amount: Any) -> str:
+    """Return an amount of money: "$1.25", "$0.0042", "unknown" for None."""
+    if amount is None:
+        return "unknown"
+    if amount == 0:
+        return "$0"
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.2g}" if amount >= 0.0001 else "below $0.0001"
+
+
+def words(name: str, value: float | Decimal) -> str:
+    """Return an amount of one kind in words: "$0.25", "1,200 tokens", "0.5 GPU-hours"."""
+    if name == "dollars":
+        return dollars(value)
+    unit = {"gpu_hours": "GPU-hours"}.get(name, name)
+    return f"{float(value):,.6g} {unit}" if name in ("gpu_hours", "seconds") else f"{int(value):,} {unit}"

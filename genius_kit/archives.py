@@ -1,0 +1,136 @@
+"""Archives that are the same bytes for the same content, and that cannot write where they should not when unpacked."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from genius_kit import durable
+from genius_kit.errors import DataCorrupt, InvalidParameter
+
+MEMBERS_LIMIT = 200_000
+MEMBER_LIMIT = 1 << 30
+TOTAL_LIMIT = 4 << 30
+"""The most members, bytes a member and bytes in all that are unpacked: a small file may claim to hold any number."""
+
+_PART = re.compile(r"[A-Za-z0-9_+=,@~][A-Za-z0-9._+=,@~ -]*")
+_DEVICES = re.compile(r"(?i)(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)")  # names that Windows gives to devices
+_CHUNK = 1 << 20
+
+
+def pack(contents: Mapping[str, bytes | Path], target: Path) -> None:
+    """Write a .tar.gz of files by name, sorted, without times, owners and rights: the same content, the same bytes."""
+    out = io.BytesIO()
+    with (
+        gzip.GzipFile(filename="", mode="wb", fileobj=out, mtime=0, compresslevel=9) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for name in sorted(contents):
+            if not _is_plain(name):
+                raise InvalidParameter(f"{name!r} is packed under no such name: letters, digits and . _ - are, and /")
+            given = contents[name]
+            content = given.read_bytes() if isinstance(given, Path) else given
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o644
+            archive.addfile(member, io.BytesIO(content))
+    durable.write_whole(target, out.getvalue())
+
+
+def sums(source: Path) -> dict[str, str]:
+    """Return the SHA-256 of each member; raises DataCorrupt where the archive is damaged or not safe to unpack."""
+    found = {}
+    with _told(source):
+        for name, stream in _members(source):
+            digest = hashlib.sha256()
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+            found[name] = digest.hexdigest()
+    return found
+
+
+def read(source: Path, wanted: str) -> bytes | None:
+    """Return the content of one member, None where there is none of that name; raises DataCorrupt."""
+    with _told(source):
+        return next((stream.read() for name, stream in _members(source) if name == wanted), None)
+
+
+def unpack(source: Path, folder: Path) -> None:
+    """Write the members of an archive, one that `sums` had nothing against, into a folder; raises DataCorrupt."""
+    with _told(source):
+        for name, stream in _members(source):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            durable.write_whole(target, stream.read())
+
+
+def _members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    with gzip.open(source) as zipped, _reader(_Bounded(zipped, source)) as archive:
+        yield from _safe(archive, source)
+
+
+@contextmanager
+def _told(source: Path) -> Iterator[None]:
+    """Turn what a damaged archive raises while it is read into DataCorrupt."""
+    try:
+        yield
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        raise DataCorrupt(f"{source} is cut or no .tar.gz ({error}); get it again") from error
+
+
+def _reader(stream: Any) -> tarfile.TarFile:
+    return tarfile.open(fileobj=stream, mode="r|")  # one pass, for which `read` is enough
+
+
+def _safe(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    seen: set[str] = set()
+    for member in archive:
+        problem = _problem(member, seen)
+        if problem:
+            raise DataCorrupt(f"{source} is not unpacked: its member {member.name!r:.200} {problem}")
+        seen.add(member.name.casefold())
+        stream = archive.extractfile(member)
+        assert stream is not None  # a regular file has one
+        yield member.name, stream
+
+
+def _problem(member: tarfile.TarInfo, seen: set[str]) -> str | None:
+    """Return why a member is not taken, None where it is a plain file with a plain name."""
+    if not member.isreg() or member.issparse():
+        return "is no plain file: links, devices and folders are not taken"
+    if not _is_plain(member.name):
+        return "has a name that could lead out of the folder"
+    if member.name.casefold() in seen:
+        return "is there twice"
+    if member.size > MEMBER_LIMIT:
+        return f"has {member.size:,} bytes, the most is {MEMBER_LIMIT:,}"
+    if len(seen) >= MEMBERS_LIMIT:
+        return f"is one too many, the most is {MEMBERS_LIMIT:,}"
+    return None
+
+
+def _is_plain(name: str) -> bool:
+    parts = name.split("/")
+    return all(_PART.fullmatch(part) and not _DEVICES.match(part) for part in parts)
+
+
+class _Bounded:
+    """A stream that gives at most TOTAL_LIMIT bytes, whatever the archive claims to hold."""
+
+    def __init__(self, stream: gzip.GzipFile, source: Path) -> None:
+        self._stream, self._source, self._left = stream, source, TOTAL_LIMIT
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes; raises DataCorrupt where the archive holds more than it may."""
+        content = self._stream.read(min(size, _CHUNK) if size >= 0 else _CHUNK)
+        self._left -= len(content)
+        if self._left < 0:
+            raise DataCorrupt(f"{self._source} is not unpacked: it holds more than {TOTAL_LIMIT:,} bytes")
+        return content

@@ -1,0 +1,306 @@
+"""What a run or a study will take, before anything is sent: expected, and in the worst case that limits reserve."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.amounts import Limits, dollars
+from genius_kit.calls import ATTEMPTS_LIMIT, LONGEST_WAIT_SECONDS
+from genius_kit.chat import Usage
+from genius_kit.errors import InvalidParameter
+from genius_kit.prices import Price, load_prices
+from genius_kit.records import Evaluation, Message, Rejection, Trial
+from genius_kit.worst_cases import TOKENS_A_MESSAGE, worst_case
+
+if TYPE_CHECKING:
+    from genius_kit.benchmarks import Benchmark
+    from genius_kit.language import LanguageModelProposer
+    from genius_kit.prompts import Prompt
+    from genius_kit.proposers import Proposer
+    from genius_kit.spaces import SearchSpace
+    from genius_kit.study_plans import Study
+
+DETAIL_CHARACTERS = 400
+"""Assumed length of the reason that a refused reply is answered with."""
+
+LINE_BYTES = 64
+"""What the line of a result may have more than the one that is measured: a failure in words, say."""
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What an estimate takes for granted: `refusal_rate` of replies is refused, `attempts` are made for each reply.
+
+    `reply_tokens` and `characters_a_token` make the expected size. In the worst case every reply is as long as it may
+    be, all are refused as often as may be, and each comes back in the prompt at `bytes_a_token` in the worst case.
+    """
+
+    reply_tokens: int = 500
+    refusal_rate: float = 0.1
+    characters_a_token: float = 4.0
+    attempts: float = 1.05
+    reply_seconds: float = 10.0
+    bytes_a_token: int = 8
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.refusal_rate < 1:
+            raise InvalidParameter(f"the refusal rate is {self.refusal_rate!r}; expected a share from 0 up to below 1")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "refusal_rate" and not (math.isfinite(value) and value > 0):
+                raise InvalidParameter(f"{field.name} is {value!r}; expected a number above 0")
+
+    @property
+    def text(self) -> str:
+        """The assumptions in words."""
+        return (
+            f"expected: {self.refusal_rate:.0%} of replies refused, replies of {self.reply_tokens:,} tokens, "
+            f"{self.characters_a_token:g} characters a token, {self.attempts:g} attempts and {self.reply_seconds:g} s "
+            "a reply;\nworst case: replies refused as often as may be, each as long as it may be, "
+            f"{ATTEMPTS_LIMIT} attempts a request, a token for each byte of a prompt, {self.bytes_a_token} bytes for "
+            "each token of a reply that comes back in one"
+        )
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Calls, tokens, US dollars and seconds; None where nothing bounds them, or no price is known."""
+
+    calls: float = 0.0
+    tokens: float | None = 0.0
+    dollars: float | None = 0.0
+    seconds: float | None = 0.0
+
+    def __add__(self, other: Sum) -> Sum:
+        values: list[Any] = []
+        for field in fields(self):
+            one, two = getattr(self, field.name), getattr(other, field.name)
+            values.append(None if one is None or two is None else one + two)
+        return Sum(*values)
+
+    def times(self, count: float) -> Sum:
+        """Return this `count` times."""
+        values: list[Any] = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            values.append(None if value is None else value * count)
+        return Sum(*values)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What `runs` runs take. `limit` is the most dollars that their limits allow, None without such a limit.
+
+    `is_free` says that nobody bills them, `unpriced` that those that somebody may bill have no known price.
+    """
+
+    runs: int
+    expected: Sum
+    worst: Sum
+    assumptions: Assumptions
+    is_free: bool = False
+    unpriced: bool = False
+    limit: float | None = None
+
+    @property
+    def at_stake(self) -> float | None:
+        """The most dollars that may be spent: the worst case, or the limit where that is lower; None if unknown."""
+        known = [value for value in (self.worst.dollars, self.limit) if value is not None]
+        return min(known) if known else None
+
+    def table(self) -> str:
+        """Return the figures as a table in text."""
+        rows = [("", *(field.name for field in fields(Sum)))]
+        for name, found in (("expected", self.expected), ("worst case", self.worst)):
+            rows.append(
+                (name, _count(found.calls), _count(found.tokens), dollars(found.dollars), _count(found.seconds))
+            )
+        return "\n".join("  ".join(f"{cell:>14}" for cell in row).rstrip() for row in rows)
+
+
+def estimate_run(
+    benchmark: Benchmark,
+    proposer: Proposer,
+    budget: int = 10,
+    *,
+    runs: int = 1,
+    limits: Limits | None = None,
+    assumptions: Assumptions | None = None,
+) -> Forecast:
+    """Return what `runs` searches of `budget` evaluations will take, from the real prompt of the benchmark.
+
+    `limits` are those of each run. A person who rejects proposals makes a model be asked more often than this says.
+    """
+    given = assumptions or Assumptions()
+    measuring = _measuring(benchmark, budget)
+    if not hasattr(proposer, "load_prompt"):
+        return Forecast(runs, measuring.times(runs), measuring.times(runs), given, is_free=True)
+    talking: Any = proposer
+    talking.load_prompt(benchmark)
+    found = _talk(talking, benchmark, budget, given)
+    return Forecast(
+        runs,
+        (found.expected + measuring).times(runs),
+        (found.worst + measuring).times(runs),
+        given,
+        found.is_free,
+        found.unpriced,
+        None if limits is None or limits.dollars is None else limits.dollars * runs,
+    )
+
+
+def estimate_study(
+    study: Study | str | Path, output: str | Path | None = None, *, assumptions: Assumptions | None = None
+) -> Forecast:
+    """Return what a study will take; with `output`, only its runs that are not finished there."""
+    from genius_kit.proposers import make_proposer
+    from genius_kit.studies import load_study, unfinished
+    from genius_kit.study_plans import Study
+    from genius_kit.study_tasks import benchmark_of
+
+    study = study if isinstance(study, Study) else load_study(study)
+    given = assumptions or Assumptions()
+    tasks = study.plan() if output is None else unfinished(study, output)
+    known: dict[str, Forecast] = {}
+    found = []
+    for task in tasks:
+        key = json.dumps([task.benchmark, task.proposer, task.settings, task.budget], sort_keys=True)
+        if key not in known:
+            benchmark = benchmark_of(task)
+            made = make_proposer(task.proposer, benchmark.space, **task.settings)
+            known[key] = estimate_run(
+                benchmark, made, task.budget, limits=study.money.run_limits, assumptions=assumptions
+            )
+        found.append(known[key])
+    limit = study.money.limits.dollars if study.money.limits else None
+    at_stake = [forecast.at_stake for forecast in found if not forecast.unpriced]
+    of_runs = None if None in at_stake else sum(value for value in at_stake if value is not None)
+    limits = [value for value in (limit, of_runs) if value is not None]
+    return Forecast(
+        len(found),
+        sum((forecast.expected for forecast in found), Sum()),
+        sum((forecast.worst for forecast in found), Sum()),
+        given,
+        all(forecast.is_free for forecast in found),
+        all(forecast.is_free or forecast.unpriced for forecast in found) and any(one.unpriced for one in found),
+        min(limits) if limits else None,
+    )
+
+
+def opening_sizes(
+    prompt: Prompt,
+    space: SearchSpace,
+    budget: int,
+    measure: Callable[[Sequence[Message]], float],
+    said: float = 0.0,
+) -> list[float]:
+    """Return the size of the first prompt of each of `budget` iterations, as `measure` says.
+
+    Each has one result more than the one before; in a dialogue also `said`, what was said about that result.
+    """
+
+    def size(results: int) -> float:
+        trials = [Trial(number, space.all_largest, _RESULT) for number in range(1, results + 1)]
+        return measure(prompt.messages(trials)) + (said * results if prompt.history == "dialogue" else 0.0)
+
+    first, last = size(min(1, budget - 1)), size(budget - 1)
+    step = (last - first) / max(1, budget - 2)  # the numbers of the lines grow: between the ends it is less than this
+    return [size(0), *(first + step * place for place in range(budget - 1))]
+
+
+def expected_talk(
+    sizes: Sequence[float], price: Price | None, given: Assumptions, rejections: int, refusal: float, talks: int = 1
+) -> Sum:
+    """Return what conversations that begin with prompts of these sizes, in tokens, are expected to take.
+
+    Each has at most `rejections` replies refused, answered by `refusal` tokens; an iteration holds `talks` of them.
+    """
+    total = Sum()
+    for size in sizes:
+        for talk in range(talks):
+            for refused in range(rejections + 1):
+                chance = given.refusal_rate**refused * given.attempts
+                received = size + (talk + refused) * (given.reply_tokens + refusal)
+                cost = None if price is None else price.cost(Usage(round(received), 0, given.reply_tokens, 0))
+                one = Sum(1.0, received + given.reply_tokens, cost, given.reply_seconds)
+                total += one.times(chance)
+    return total
+
+
+_RESULT = Evaluation(100.0, 100.0, 100.0, None, "estimate")
+
+
+@dataclass(frozen=True)
+class _Talk:
+    """What the conversations of one run take, whether nobody bills them, and whether their price is unknown."""
+
+    expected: Sum
+    worst: Sum
+    is_free: bool = False
+    unpriced: bool = False
+
+
+def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, given: Assumptions) -> _Talk:
+    """Return what the conversations of one run take."""
+    prompt, client = proposer.prompt(0), proposer.client
+    asked, talks = proposer.talks(budget)
+    iterations = len(range(budget)[asked])
+    if not iterations:
+        return _Talk(Sum(), Sum(), is_free=True)
+    bound = worst_case(client, (), load_prices())
+    rejections = int(proposer.settings["rejections_limit"])
+    refusal = prompt.refusal(Rejection("estimate", "x" * DETAIL_CHARACTERS))["content"]
+    instruction = proposer.instruction_length
+
+    def tokens(messages: Sequence[Message]) -> float:
+        return (sum(len(message["content"]) for message in messages) + instruction) / given.characters_a_token
+
+    price = bound.price
+    if bound.is_free:
+        price = Price(0.0, 0.0, 0.0, 0.0, "")
+    plain = opening_sizes(prompt, benchmark.space, budget, tokens, given.reply_tokens)[asked]
+    back = len(refusal) / given.characters_a_token
+    expected = expected_talk(plain, price, given, rejections, back, talks)
+    requests = talks * (rejections + 1)
+    calls = iterations * requests * ATTEMPTS_LIMIT
+    waiting = calls * (float(getattr(client, "timeout", 0.0)) + LONGEST_WAIT_SECONDS)
+    if bound.is_free:
+        return _Talk(replace(expected, seconds=0.0), Sum(calls, 0.0, 0.0, 0.0), is_free=True)
+    if bound.output is None:
+        cost = 0.0 if price is not None and price.is_free else None
+        return _Talk(expected, Sum(calls, None, cost, waiting), unpriced=price is None)
+    turn = bound.output * given.bytes_a_token + _bytes(refusal) + 2 * TOKENS_A_MESSAGE
+
+    def most(messages: Sequence[Message]) -> float:
+        filled = worst_case(client, messages, load_prices()).input
+        return filled + instruction * 4 + LINE_BYTES * budget
+
+    dearest = opening_sizes(prompt, benchmark.space, budget, most, requests * turn)[asked]
+    received = math.ceil(sum(requests * size + turn * (requests - 1) * requests / 2 for size in dearest))
+    written = iterations * requests * bound.output
+    cost = None if price is None else price.most(received, written) * ATTEMPTS_LIMIT
+    tokens_in_all = float((received + written) * ATTEMPTS_LIMIT)
+    return _Talk(expected, Sum(calls, tokens_in_all, cost, waiting), unpriced=price is None)
+
+
+def _measuring(benchmark: Benchmark, budget: int) -> Sum:
+    """Return the most that evaluations take: nothing in a table, else what the time limit says."""
+    from genius_kit.benchmarks import MEASURED
+
+    if benchmark.kind not in MEASURED:
+        return Sum()
+    limit = getattr(benchmark, "time_limit", None)
+    return Sum(seconds=None if limit is None else float(limit) * budget)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _count(value: float | None) -> str:
+    return "not bounded" if value is None else f"{value:,.0f}"

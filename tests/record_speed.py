@@ -1,0 +1,65 @@
+"""Reading many or long journals in a process of its own that prints what it took: `python -m tests.record_speed`."""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+from genius_kit import chain
+
+
+def make_many(folder, content, count):
+    """Write `count` journals that differ in their seed."""
+    folder.mkdir()
+    first, *rest = content.splitlines(keepends=True)
+    begun = json.loads(first)
+    for seed in range(count):
+        begun["run"]["seed"] = seed
+        (folder / f"{seed:05d}.jsonl").write_bytes(chain.line(begun) + b"\n" + b"".join(rest))
+
+
+def make_long(path, content, count):
+    """Write one journal of about `count` events: the iterations of a real one, again and again, chained."""
+    begun, *body, _ = [json.loads(line) for line in content.splitlines()]
+    steps = max(event.get("iteration", 0) for event in body)
+    head, number, before = chain.start(), 0, 0
+    with path.open("wb") as file:
+        while number < count:
+            for event in [begun, *body] if not number else body:
+                plain = {key: value for key, value in event.items() if key not in ("chain", "salt")}
+                shift = {"iteration": plain["iteration"] + before} if "iteration" in plain else {}
+                line, head = chain.seal({**plain, **shift}, head)
+                file.write(line + b"\n")
+                number += 1
+            before += steps
+
+
+def read(what, place):
+    """Read as `what` says and return how many rows or events there were."""
+    from genius_kit.journal import Journal, read_run
+    from genius_kit.run_frames import read_frames
+    from genius_kit.steps import open_run
+    from genius_kit.study_results import read_results
+    from genius_kit.verify import verify_run
+
+    if what == "resume":
+        with Journal(place) as journal:
+            return sum(1 for _ in iter(lambda: journal.take(*KINDS), None))
+    return {
+        "results": lambda: len(read_results(place)),
+        "frames": lambda: len(read_frames(place)),
+        "run": lambda: len(read_run(place).events),
+        "steps": lambda: len(open_run(place)),
+        "verify": lambda: verify_run(place).lines,
+    }[what]()
+
+
+KINDS = ("run_started", "intent", "call", "proposal", "evaluation", "rejected", "run_finished")
+
+if __name__ == "__main__":
+    begun = time.perf_counter()
+    count = read(sys.argv[1], Path(sys.argv[2]))
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    taken = {"wall": time.perf_counter() - begun, "cpu": usage.ru_utime + usage.ru_stime, "mib": usage.ru_maxrss / 1024}
+    print(json.dumps({"what": sys.argv[1], "count": count, **{name: round(value, 2) for name, value in taken.items()}}))

@@ -1,0 +1,225 @@
+"""Estimates: the worst case bounds every record, the expected one is near, and the command asks first."""
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from genius_kit.amounts import Limits
+from genius_kit.budgets import spent_of
+from genius_kit.errors import InvalidParameter
+from genius_kit.estimate_commands import ask_first
+from genius_kit.estimates import Assumptions, Forecast, Sum, estimate_run, estimate_study
+from genius_kit.llm import Reply, Usage
+from genius_kit.proposers import make_proposer
+from genius_kit.search import search
+from genius_kit.studies import load_study, run_study
+from tests.doubles import QueueClient, ToyBenchmark
+
+COMMAND = [sys.executable, "-c", "from genius_kit.cli import main; main()"]
+
+
+@pytest.fixture(autouse=True)
+def prices(tmp_path, monkeypatch):
+    """One dollar for a million tokens of input, ten for output, replies of at most a hundred tokens."""
+    path = tmp_path / "own.toml"
+    path.write_text('[models."queue-1"]\ninput = 1\noutput = 10\nmax_output = 100\n', encoding="utf-8")
+    monkeypatch.setenv("GENIUS_KIT_PRICES", str(path))
+    return path
+
+
+class Verbose(QueueClient):
+    """Answers as badly as can be: as long as allowed, never with a design, until the last of each iteration."""
+
+    def __init__(self, refusals):
+        super().__init__()
+        self.refusals, self.count = refusals, 0
+
+    def send(self, messages, seed=None):
+        self.count += 1
+        usage = Usage(sum(len(message["content"]) for message in messages), 0, 100, 0)
+        text = "word " * 100
+        if self.count % (self.refusals + 1) == 0:
+            digits = "".join(str(self.count // 3**place % 3) for place in range(6))
+            text = f"{text}22{digits}"
+        return Reply(text, "queue-1", "stop", usage)
+
+
+@pytest.mark.parametrize("history", ["table", "dialogue"])
+@pytest.mark.parametrize("name", ["llm", "llm+gp", "llm-mutation", "gp-filtered-llm"])
+def test_the_worst_case_bounds_a_run_that_goes_as_badly_as_can_be(name, history):
+    """A model that is as long as it may be, and refused as often as it may be, stays below the estimate."""
+    benchmark = ToyBenchmark()
+    made = make_proposer(name, benchmark.space, client=Verbose(2), rejections_limit=2, history=history)
+    forecast = estimate_run(benchmark, made, 6)
+    done = search(benchmark, made, 6, progress=False)
+    spent = spent_of(done.events)
+    assert spent.calls > 0
+    assert spent.calls <= forecast.worst.calls
+    assert spent.tokens <= forecast.worst.tokens
+    assert float(spent.dollars) <= forecast.worst.dollars
+    reserved = [intent["reserved"] for intent in done.of("intent")]
+    assert sum(one["tokens"] for one in reserved) <= forecast.worst.tokens
+    assert sum(one["dollars"] for one in reserved) <= forecast.worst.dollars
+    assert forecast.expected.dollars < forecast.worst.dollars
+
+
+def test_the_expected_size_is_that_of_the_prompts_that_are_sent():
+    """With the lengths and rates that a run turns out to have, the estimate is within a twentieth of its tokens."""
+
+    class Even(QueueClient):
+        def send(self, messages, seed=None):
+            received = round(sum(len(message["content"]) for message in messages) / 4)
+            text = f"{len(self.sent) % 3}{'2' * 7}"
+            self.sent.append(messages)
+            return Reply(text, "queue-1", "stop", Usage(received, 0, 50, 0))
+
+    benchmark = ToyBenchmark()
+    made = make_proposer("llm", benchmark.space, client=Even(), rejections_limit=0)
+    given = Assumptions(reply_tokens=50, refusal_rate=0.0, attempts=1.0)
+    forecast = estimate_run(benchmark, made, 3, assumptions=given)
+    spent = spent_of(search(benchmark, made, 3, progress=False).events)
+    assert forecast.expected.calls == spent.calls == 3
+    assert forecast.expected.tokens == pytest.approx(spent.tokens, rel=0.05)
+    assert forecast.expected.dollars == pytest.approx(float(spent.dollars), rel=0.05)
+
+
+def test_more_refusals_and_attempts_cost_more():
+    """Each assumption moves the expected figures and none the worst case; all of them are printed."""
+    benchmark = ToyBenchmark()
+    made = make_proposer("llm", benchmark.space, client=QueueClient())
+    plain, refused, tried = (
+        estimate_run(benchmark, made, 5, assumptions=given)
+        for given in (Assumptions(), Assumptions(refusal_rate=0.5), Assumptions(attempts=2.0))
+    )
+    assert plain.expected.dollars < refused.expected.dollars
+    assert plain.expected.dollars < tried.expected.dollars
+    assert plain.worst == refused.worst == tried.worst
+    assert "50% of replies refused" in refused.assumptions.text
+    for wrong in ({"refusal_rate": 1.0}, {"attempts": 0}, {"reply_tokens": float("nan")}):
+        with pytest.raises(InvalidParameter):
+            Assumptions(**wrong)
+
+
+def test_what_costs_nothing_and_what_has_no_price_is_told_apart(prices):
+    """A stand-in is free, an unknown model has no dollars, a priced one without an output limit no worst case."""
+    benchmark = ToyBenchmark()
+    free = estimate_run(benchmark, make_proposer("llm", benchmark.space), 3)
+    assert (free.is_free, free.worst.dollars) == (True, 0.0)
+    assert estimate_run(benchmark, make_proposer("random", benchmark.space), 3).is_free
+    prices.write_text('[models."queue-1"]\ninput = 1\noutput = 10\n', encoding="utf-8")
+    unbounded = estimate_run(benchmark, make_proposer("llm", benchmark.space, client=QueueClient()), 3)
+    assert (unbounded.worst.dollars, unbounded.at_stake, unbounded.unpriced) == (None, None, False)
+    assert unbounded.expected.dollars > 0
+    prices.write_text('[models."other"]\ninput = 1\noutput = 10\n', encoding="utf-8")
+    unpriced = estimate_run(benchmark, make_proposer("llm", benchmark.space, client=QueueClient()), 3)
+    assert (unpriced.unpriced, unpriced.expected.dollars) == (True, None)
+
+
+def test_a_limit_below_the_worst_case_is_what_is_at_stake():
+    """What may be spent is the worst case, or the limits of all runs together where they are lower."""
+    benchmark = ToyBenchmark()
+    made = make_proposer("llm", benchmark.space, client=QueueClient())
+    free = estimate_run(benchmark, made, 5, runs=2)
+    assert free.at_stake == free.worst.dollars
+    assert estimate_run(benchmark, made, 5, runs=2, limits=Limits(dollars=0.01)).at_stake == pytest.approx(0.02)
+
+
+def test_a_study_is_the_sum_of_its_unfinished_runs(no_data, tmp_path):
+    """Runs that are done are left out; arms that ask nobody cost nothing."""
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "name: small\nbenchmarks: [nas-bench-201-cifar10]\narms: [llm, random]\nbudget: 2\nseeds: 2\n"
+        "limits: {dollars: 3}\n",
+        encoding="utf-8",
+    )
+    study = load_study(path, models=["gpt-4.1"])
+    whole = estimate_study(study, tmp_path)
+    assert whole.runs == 4
+    assert whole.worst.dollars > 3 == whole.at_stake
+    cheap = load_study(path)
+    run_study(cheap, tmp_path, progress=False)
+    assert estimate_study(cheap, tmp_path).runs == 0
+    assert estimate_study(study, tmp_path).runs == 2
+
+
+# the question
+
+
+def forecast(dollars, **changes):
+    return Forecast(3, Sum(), Sum(1, 1, dollars, 1), Assumptions(), **changes)
+
+
+def test_nobody_is_asked_about_what_is_cheap_free_or_consented_to(monkeypatch):
+    """Below the bar, without a bill, without a price, or with --yes the command goes on."""
+    ask_first(forecast(4.99), None, False)
+    ask_first(forecast(100.0), 100.0, False)
+    ask_first(forecast(None, is_free=True), None, False)
+    ask_first(forecast(None, unpriced=True), None, False)
+    ask_first(forecast(1e6), None, True)
+    monkeypatch.setenv("GENIUS_KIT_ASK_ABOVE", "2000")
+    ask_first(forecast(1000.0), None, False)
+    monkeypatch.setenv("GENIUS_KIT_ASK_ABOVE", "much")
+    with pytest.raises(InvalidParameter, match="much"):
+        ask_first(forecast(1000.0), None, False)
+
+
+@pytest.mark.parametrize("dollars", [5.01, None])
+def test_without_a_terminal_nothing_dear_is_begun(monkeypatch, dollars):
+    """Where nobody can answer, what is above the bar or unbounded is refused, with the ways on."""
+    monkeypatch.setattr("sys.stdin", open(os.devnull, encoding="utf-8"))  # noqa: SIM115 - closed with the test
+    with pytest.raises(InvalidParameter, match=r"--yes.*--max-dollars.*--ask-above"):
+        ask_first(forecast(dollars), None, False)
+    sys.stdin.close()
+
+
+def at_terminal(answer, *arguments):
+    """Run the command with `answer` typed at its terminal; return the exit code and what it wrote."""
+    ours, theirs = pty.openpty()
+    os.write(ours, answer)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI_")}
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)], stdin=theirs, capture_output=True, text=True, check=False, env=environment
+    )
+    os.close(ours)
+    os.close(theirs)
+    return done.returncode, done.stderr
+
+
+def test_the_command_asks_at_a_terminal(no_data, tmp_path):
+    """ "n" ends it before a journal is there; "y" goes on, to the key that is missing here."""
+    arguments = ("run", "nas-bench-201-cifar10", "--model", "gpt-4.1", "--output", tmp_path / "runs")
+    code, told = at_terminal(b"n\n", *arguments)
+    assert code == 1
+    assert "Go on?" in told
+    assert "worst case" in told
+    assert not (tmp_path / "runs").exists()
+    code, told = at_terminal(b"y\n", *arguments)
+    assert code == 3
+    assert "OPENAI_API_KEY" in told
+
+
+def test_the_estimate_command_prints_figures_and_assumptions(no_data, tmp_path):
+    """A run and a study: calls, tokens, dollars, seconds, and what was assumed; a limit that stops a run is exit 4."""
+
+    def call(*arguments):
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+
+    one = call("estimate", "run", "nas-bench-201-cifar10", "--model", "gpt-4.1", "--refusal-rate", 0.2, "--runs", 3)
+    assert one.returncode == 0, one.stderr
+    for word in ("calls", "tokens", "dollars", "seconds", "expected", "worst case", "20% of replies refused", "3 runs"):
+        assert word in one.stdout
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "name: small\nbenchmarks: [nas-bench-201-cifar10]\narms: [llm]\nbudget: 2\nseeds: 4\n", encoding="utf-8"
+    )
+    study = call("estimate", "study", path, "--seeds", 2)
+    assert study.returncode == 0, study.stderr
+    assert "2 runs" in study.stdout
+    stopped = call("run", "nas-bench-201-cifar10", "--budget", 3, "--max-calls", 1)
+    assert stopped.returncode == 4, stopped.stderr
+    assert "--max-calls" in stopped.stderr
