@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from genius_kit.records import Cost, Evaluation, NoImprovement, Proposal, RankRange, Rejection, Trial
     from genius_kit.replies import parse_reply
     from genius_kit.reports import report, run_notebook
-    from genius_kit.search import replay_conversation, resume, search_many
+    from genius_kit.searches import replay_conversation, resume, search_many
     from genius_kit.spaces import load_space
     from genius_kit.studies import load_study, run_study, study_names
     from genius_kit.study_results import read_results
@@ -50,7 +50,7 @@ _HOMES = {
     "records": ("Cost", "Evaluation", "NoImprovement", "Proposal", "RankRange", "Rejection", "Trial"),
     "replies": ("parse_reply",),
     "reports": ("report", "run_notebook"),
-    "search": ("replay_conversation", "resume", "search_many"),
+    "searches": ("replay_conversation", "resume", "search_many"),
     "spaces": ("load_space",),
     "studies": ("load_study", "run_study", "study_names"),
     "study_results": ("read_results",),

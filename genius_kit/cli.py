@@ -117,7 +117,7 @@ def run(
 ) -> None:
     """Search BENCHMARK and write one journal a run. The same command again resumes what is unfinished."""
     from genius_kit.benchmarks import load_benchmark
-    from genius_kit.search import search_many
+    from genius_kit.searches import search_many
 
     if control is not None and proposer not in TALKING:
         raise errors.InvalidParameter(f"--control goes with a proposer that asks a model: {', '.join(TALKING)}")
@@ -169,7 +169,7 @@ def resume(
     reuse: estimate_commands.Reuse = False,
 ) -> None:
     """Continue an unfinished run with the settings it began with."""
-    from genius_kit.search import resume as continue_run
+    from genius_kit.searches import resume as continue_run
 
     asked = control_commands.terminal_approver(approve, by)
     limits = estimate_commands.limits_of(max_calls, max_total_tokens, max_dollars, max_gpu_hours, max_seconds)
@@ -194,7 +194,7 @@ def replay(
     """Run the search that a published conversation recorded, or draw a bundle again: no key, no network."""
     from genius_kit import data
     from genius_kit.bundles import is_bundle
-    from genius_kit.search import replay_conversation
+    from genius_kit.searches import replay_conversation
 
     path = Path(conversation)
     if path.is_file() and is_bundle(path):

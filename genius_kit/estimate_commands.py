@@ -114,7 +114,7 @@ def ask_before_run(
     """Ask for consent where what is not finished of some runs may cost more than `ask_above` dollars."""
     from genius_kit.estimates import estimate_run
     from genius_kit.proposers import make_proposer
-    from genius_kit.search import finished_seeds
+    from genius_kit.searches import finished_seeds
 
     if proposer not in TALKING:
         return

@@ -14,7 +14,7 @@ from genius_kit.lab_draft import Piece
 from genius_kit.proposers import Situation, make_proposer
 from genius_kit.records import Evaluation, NoImprovement, Proposal, RankRange, Trial
 from genius_kit.replies import find_designs, parse_reply
-from genius_kit.search import describe
+from genius_kit.run_settings import describe
 from genius_kit.spaces import Architecture, SearchSpace
 
 if TYPE_CHECKING:

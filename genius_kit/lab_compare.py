@@ -16,7 +16,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Run
 from genius_kit.lab_money import costs_nothing, dollars
 from genius_kit.proposers import make_proposer
-from genius_kit.search import describe, journal_name
+from genius_kit.run_settings import describe, journal_name
 from genius_kit.verdicts import pairs_to_settle
 
 if TYPE_CHECKING:

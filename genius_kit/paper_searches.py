@@ -29,7 +29,7 @@ def beside_paper(
     recorded in `output`, where the same call again resumes them. Controls: random designs, the largest option
     everywhere (one evaluation), and coordinate descent from there.
     """
-    from genius_kit.search import search_many
+    from genius_kit.searches import search_many
 
     temperatures = sorted(TRIAL_TABLES.get(benchmark.name, {0: ""})) if model != "offline" else [None]
     runs: list[Run] = []

@@ -19,8 +19,9 @@ from genius_kit.ledger import Share, study_ledger
 from genius_kit.live_control import Control
 from genius_kit.proposers import Proposer, make_proposer
 from genius_kit.remote_control import stops_study
+from genius_kit.run_settings import describe, journal_name
 from genius_kit.run_state import how_to_go_on, why_stopped
-from genius_kit.search import describe, journal_name, search
+from genius_kit.search import search
 from genius_kit.spaces import load_space
 from genius_kit.study_plans import Task, first_architecture
 

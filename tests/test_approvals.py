@@ -18,7 +18,7 @@ from genius_kit.gate import Gate, check_rule
 from genius_kit.journal import Journal, read_run
 from genius_kit.live import LiveSearch
 from genius_kit.run_state import run_state, why_stopped
-from genius_kit.search import resume
+from genius_kit.searches import resume
 from genius_kit.steering import Decision
 from genius_kit.study_files import load_study
 from genius_kit.study_results import read_results, summary

@@ -24,7 +24,8 @@ from genius_kit.ledger import FILE, Share, State, StudyLedger, adopt, study_ledg
 from genius_kit.llm import OpenAIClient, Reply, Usage
 from genius_kit.prices import load_prices
 from genius_kit.proposers import make_proposer
-from genius_kit.search import conduct, resume, search
+from genius_kit.search import conduct, search
+from genius_kit.searches import resume
 from genius_kit.studies import load_study, run_study
 from genius_kit.worst_cases import UNBILLED, WorstCase, worst_case
 from tests.chat_server import MODEL, Answer, ChatServer, completion

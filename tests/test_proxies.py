@@ -20,7 +20,8 @@ from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName
 from genius_kit.networks import build_network
 from genius_kit.proposers import make_proposer
 from genius_kit.proxies import LOWEST_LOGARITHM, PROXIES, ProxyBenchmark, grad_norm, naswot, synflow
-from genius_kit.search import resume, search
+from genius_kit.search import search
+from genius_kit.searches import resume
 from genius_kit.spaces import load_space
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -26,7 +26,7 @@ from genius_kit.journal import Journal, read_run
 from genius_kit.live import LiveSearch
 from genius_kit.remote_control import Desk, Mailbox, commands_file, owner_file, parse
 from genius_kit.run_state import is_owned, run_state, why_stopped
-from genius_kit.search import search_many
+from genius_kit.searches import search_many
 from genius_kit.steering import Asker
 from tests.chat_server import Answer, ChatServer
 from tests.doubles import ToyBenchmark, reply
