@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genius_kit import study_options
 from genius_kit.amounts import Limits
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers import PROPOSERS, TALKING
@@ -72,24 +73,30 @@ def run(
 
 @estimate_app.command()
 def study(
-    file: Annotated[str, typer.Argument(help="A study file, or a shipped one.")],
+    file: study_options.StudyFile,
     output: Annotated[Path, typer.Option(help="Folder of the studies: what is finished there is left out.")] = Path(
         "studies"
     ),
-    seeds: Annotated[int | None, typer.Option(min=1, help="That many seeds in place of the file's.")] = None,
-    budget: Annotated[int | None, typer.Option(min=1, help="Evaluations a run.")] = None,
+    seeds: study_options.Seeds = None,
+    from_seed: study_options.FromSeed = None,
+    budget: study_options.Budget = None,
+    benchmarks: study_options.Benchmarks = None,
+    models: study_options.Models = None,
+    prompts: study_options.Prompts = None,
+    max_tokens: study_options.MaxTokens = None,
     refusal_rate: RefusalRate = 0.1,
     reply_tokens: ReplyTokens = 500,
     characters_a_token: CharactersAToken = 4.0,
     attempts: Attempts = 1.05,
     reply_seconds: ReplySeconds = 10.0,
 ) -> None:
-    """Estimate what is left of a study."""
+    """Estimate what is left of `genius-kit study` with the same options."""
     from genius_kit.estimates import Assumptions, estimate_study
     from genius_kit.study_files import load_study
 
     given = Assumptions(reply_tokens, refusal_rate, characters_a_token, attempts, reply_seconds)
-    _print(estimate_study(load_study(file, seeds=seeds, budget=budget), output, assumptions=given))
+    said = study_options.overrides(seeds, from_seed, budget, benchmarks, models, prompts, max_tokens)
+    _print(estimate_study(load_study(file, **said), output, assumptions=given))
 
 
 def limits_of(
@@ -161,5 +168,5 @@ def _print(forecast: Forecast) -> None:
     print(f"{forecast.runs} run{'s' if forecast.runs != 1 else ''}; {forecast.assumptions.text}")
     if forecast.unpriced:
         print("no price is known for the model: name a price file in GENIUS_KIT_PRICES")
-    if forecast.limit is not None:
+    if forecast.limit is not None and forecast.limit != forecast.worst.dollars:
         print(f"the limits let at most ${forecast.limit:,.2f} be spent")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genius_kit import control_commands, durable, estimate_commands
+from genius_kit import control_commands, durable, estimate_commands, study_options
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.journal import read_run
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from genius_kit.study_plans import Study
 
-StudyFile = Annotated[str, typer.Argument(help="A study file (YAML), or a shipped one: optimisers, does-it-search.")]
 Output = Annotated[Path, typer.Option(help="Folder of the studies; each has a folder of its name there.")]
 
 SHOWN = ("benchmark", "arm", "model", "prompt", "budget", "n", "mean_rank", "low", "high", "top_percent", "random_rank")
@@ -26,17 +25,18 @@ COMPARED = ("worth_random", "worth_gp", "ratio", "p_value", "own_share")
 
 
 def study(
-    file: StudyFile,
+    file: study_options.StudyFile,
     output: Output = Path("studies"),
     workers: Annotated[int | None, typer.Option(min=1, help="Runs side by side; by default one a core.")] = None,
     dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers run it.")] = None,
     shard: Annotated[str | None, typer.Option(help="I/N: only every N-th run, from run I (counted from 0).")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="That many seeds in place of the file's.")] = None,
-    from_seed: Annotated[int | None, typer.Option(min=0, help="With --seeds: the first of them; 0 by default.")] = None,
-    budget: Annotated[int | None, typer.Option(min=1, help="Evaluations a run, of arms without their own.")] = None,
-    benchmarks: Annotated[str | None, typer.Option(help="Names, with commas between, in place of the file's.")] = None,
-    models: Annotated[str | None, typer.Option(help="Models, with commas between, in place of the file's.")] = None,
-    prompts: Annotated[str | None, typer.Option(help="Prompts, with commas between, in place of the file's.")] = None,
+    seeds: study_options.Seeds = None,
+    from_seed: study_options.FromSeed = None,
+    budget: study_options.Budget = None,
+    benchmarks: study_options.Benchmarks = None,
+    models: study_options.Models = None,
+    prompts: study_options.Prompts = None,
+    max_tokens: study_options.MaxTokens = None,
     max_calls: estimate_commands.MaxCalls = None,
     max_total_tokens: estimate_commands.MaxTotalTokens = None,
     max_dollars: estimate_commands.MaxDollars = None,
@@ -52,15 +52,7 @@ def study(
     from genius_kit.estimates import estimate_study
     from genius_kit.study_files import load_study
 
-    if from_seed is not None and seeds is None:
-        raise InvalidParameter("--from-seed came without --seeds: say how many, such as --from-seed 100 --seeds 40")
-    said = {
-        "seeds": seeds if not from_seed else {"from": from_seed, "count": seeds},
-        "budget": budget,
-        "benchmarks": _listed(benchmarks),
-        "models": _listed(models),
-        "prompts": _listed(prompts),
-    }
+    said = study_options.overrides(seeds, from_seed, budget, benchmarks, models, prompts, max_tokens)
     loaded = load_study(file, **said)
     limits = estimate_commands.limits_of(max_calls, max_total_tokens, max_dollars, max_gpu_hours, max_seconds)
     loaded = loaded.with_money(limits, allow_unpriced, reuse)
@@ -90,10 +82,6 @@ def _run(loaded: Study, output: Path, workers: int | None, dask: str | None, sha
         run_study(loaded, output, executor=executor, workers=side_by_side, shard=shard)
 
 
-def _listed(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",")]
-
-
 def _report(loaded: Study, output: Path) -> None:
     """Write results.csv and summary.csv of all runs there are by now, other shards' included, and print the summary."""
     import filelock
@@ -111,8 +99,9 @@ def _report(loaded: Study, output: Path) -> None:
         for name, frame in (("results", found), ("summary", told)):
             durable.write_whole(folder / f"{name}.csv", frame.to_csv(index=False))
         write_heads(folder)
-    _print_summary(told)
-    _print_limits(found)
+    if len(found):
+        _print_summary(told)
+        _print_limits(found)
     print(f"{len(found)} runs, {folder / 'results.csv'}; {folder / 'summary.csv'}")
 
 
@@ -140,7 +129,7 @@ def _short(value: float) -> str:
 
 
 def slurm(
-    file: StudyFile,
+    file: study_options.StudyFile,
     shards: Annotated[int, typer.Option(min=1, help="Jobs of the array; each runs its part of the study.")],
     output: Output = Path("studies"),
     gpus: Annotated[int, typer.Option(min=0, help="GPUs a job; none by default.")] = 0,

@@ -223,3 +223,13 @@ def test_the_estimate_command_prints_figures_and_assumptions(no_data, tmp_path):
     stopped = call("run", "nas-bench-201-cifar10", "--budget", 3, "--max-calls", 1)
     assert stopped.returncode == 4, stopped.stderr
     assert "--max-calls" in stopped.stderr
+
+
+def test_a_study_is_estimated_as_the_options_change_it(no_data, tmp_path):
+    """The options that `genius-kit study` takes change the estimate too, and no limit is told where none was set."""
+    options = ["--models", "gpt-4.1", "--benchmarks", "nas-bench-201-cifar10", "--max-tokens", "100", "--seeds", "2"]
+    command = [sys.executable, "-m", "genius_kit", "estimate", "study", "does-it-search", *options]
+    done = subprocess.run([*command, "--budget", "3"], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert "20 runs; expected" in done.stdout
+    assert "$" in done.stdout.splitlines()[1]
+    assert "limits let" not in done.stdout
