@@ -81,6 +81,7 @@ class SearchPanel:
         say = lab.say
         self.run_button = button("Run a search", self.run, say, "Begin a search with the choices above", "primary")
         self.pause_button = button("Pause", self.pause, say, "Let no new request begin")
+        self.hold_button = button("Pause now", self.pause_now, say, "Give up the call under way; Resume sends it anew")
         self.resume_button = button("Resume", self.resume, say)
         self.stop_button = button("Stop after this one", self.stop, say, "End after the present evaluation")
         self.now_button = button("Stop now", self.stop_now, say, "Give up the call under way", "danger")
@@ -104,9 +105,10 @@ class SearchPanel:
             ],
             layout={"display": "none", "border": "1px solid #999", "padding": "6px"},
         )
+        steer = (self.pause_button, self.hold_button, self.resume_button, self.stop_button, self.now_button)
         self.root = widgets.VBox(
             [
-                row(self.run_button, self.pause_button, self.resume_button, self.stop_button, self.now_button),
+                row(self.run_button, *steer),
                 row(self.approve, self.limit, self.budget, self.raise_button),
                 self.decision,
             ]
@@ -130,6 +132,11 @@ class SearchPanel:
         """Let no new request begin."""
         self._live().pause()
         self.lab.code(live_line("pause()"))
+
+    def pause_now(self) -> None:
+        """Let no new request begin, and give up the call under way."""
+        self._live().pause(now=True)
+        self.lab.code(live_line("pause(now=True)"))
 
     def resume(self) -> None:
         """Go on."""
@@ -200,7 +207,7 @@ class SearchPanel:
         status = state.status if state else "ready"
         running = status in RUNNING
         self.run_button.disabled = running
-        self.pause_button.disabled = status != "running"
+        self.pause_button.disabled = self.hold_button.disabled = status != "running"
         self.resume_button.disabled = status not in ("paused", "stopped", "failed", "interrupted")
         self.stop_button.disabled = status not in ("running", "paused", "awaiting approval")
         self.now_button.disabled = not running

@@ -104,8 +104,11 @@ def test_proposals_are_approved_edited_and_rejected(lab):
     lab.field("Evaluate instead").press("Tab")
     lab.button("Use the edited one").click()
     expect(lab.status).to_contain_text("decision: 2 of 10")
-    lab.button("Stop now").click()
+    lab.field("Decided by").fill("ada")
+    lab.field("Reason").fill("enough")
+    lab.button("End the search").click()
     expect(lab.status).to_contain_text("Stopped")
+    expect(lab.page.locator(".genius-line code")).to_contain_text("decide('end', reason='enough', by='ada')")
     lab.field("Approve each proposal").uncheck()
     journals = sorted(lab.folder.glob("reports/runs/08_prompt_lab/lab/*.jsonl"))
     assert "too wide" in journals[-1].read_text()
@@ -142,9 +145,15 @@ def test_a_search_is_paused_resumed_given_more_and_ended_after_this_one(lab):
 
 
 def test_a_model_that_never_answers_is_stopped(lab):
-    """The age of the call is shown, and the stop button works at once."""
+    """The age of the call is shown; it is hung up on to pause, asked anew by resuming, and stopped at once."""
     start(lab, 60)
     expect(lab.page.locator(".genius-state")).to_contain_text("generating 0:01")
+    lab.button("Pause now").click()
+    expect(lab.status).to_contain_text("Paused", timeout=2_000)
+    asked = len(lab.model.requests)
+    lab.button("Resume").click()
+    expect(lab.page.locator(".genius-state")).to_contain_text("generating 0:01")
+    assert len(lab.model.requests) == asked + 1
     lab.button("Stop now").click()
     expect(lab.status).to_contain_text("Stopped", timeout=2_000)
     assert not lab.errors
