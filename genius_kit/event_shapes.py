@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from genius_kit.chain import is_withheld
+
 Test = Callable[[Any], bool]
 
 
@@ -34,12 +36,12 @@ def _optional(test: Test) -> Test:
 
 def _words(value: Any) -> bool:
     """Return whether a field holds words, nothing, or what stands in the place of words that were withheld."""
-    return value is None or isinstance(value, str | dict)
+    return value is None or isinstance(value, str) or is_withheld(value)
 
 
 def _messages(value: Any) -> bool:
-    if isinstance(value, dict):
-        return True  # withheld
+    if is_withheld(value):
+        return True
     return isinstance(value, list) and all(
         isinstance(one, dict) and isinstance(one.get("role"), str) and isinstance(one.get("content"), str)
         for one in value

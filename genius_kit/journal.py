@@ -23,7 +23,7 @@ from genius_kit import chain, durable
 from genius_kit.budgets import Purse
 from genius_kit.chain import Event
 from genius_kit.errors import JournalError
-from genius_kit.journal_lines import mend, read_lines, words_withheld
+from genius_kit.journal_lines import mend, read_lines
 from genius_kit.redaction import masked
 from genius_kit.steering import ASIDES, Steering, touch
 
@@ -92,8 +92,6 @@ class Journal:
 
     def _open(self, path: Path) -> None:
         known = mend(path) if path.exists() else None
-        if known and known.withheld:
-            raise words_withheld(path, known.withheld, "resumed")
         self._descriptor = durable.open_for_append(path, private=True)
         if known is None:
             durable.settle_folder(path.parent)
@@ -208,10 +206,21 @@ def _refused(path: Path | None, error: OSError) -> JournalError:
     )
 
 
+class _Nothing:
+    """What a field that is not there has; `None` is something."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+_NOTHING = _Nothing()
+
+
 def _refuse_difference(path: Path | None, name: str, key: str, recorded: Any, wanted: Any) -> None:
     if isinstance(recorded, dict) and isinstance(wanted, dict):
-        inner = next(k for k in {**recorded, **wanted} if recorded.get(k) != wanted.get(k))
-        return _refuse_difference(path, name, f"{key}.{inner}", recorded.get(inner), wanted.get(inner))
+        both = {inner: (recorded.get(inner, _NOTHING), wanted.get(inner, _NOTHING)) for inner in {**recorded, **wanted}}
+        inner, (before, now) = next((inner, pair) for inner, pair in both.items() if pair[0] != pair[1])
+        return _refuse_difference(path, name, f"{key}.{inner}", before, now)
     raise JournalError(
         f"{path}: {name} has {key} = {recorded!r:.200}, this run has {wanted!r:.200}. A journal resumes only with the "
         "settings it began with; choose another journal for other settings."

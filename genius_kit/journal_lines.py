@@ -140,9 +140,14 @@ def bare(event: Event) -> Event:
 
 
 def mend(path: Path) -> Lines:
-    """Return the checked lines of a journal that is to go on; a torn last line is moved to `<path>.torn`."""
+    """Return the checked lines of a journal that is to go on; a torn last line is moved to `<path>.torn`.
+
+    Raises JournalError, and changes nothing, where a line is damaged or words were withheld.
+    """
     content = path.read_bytes()
     lines = read_lines(path, content, checked=True)
+    if lines.withheld:
+        raise words_withheld(path, lines.withheld, "resumed")
     torn = content[lines.length :].strip(b"\n")
     if torn:
         descriptor = durable.open_for_append(Path(f"{path}.torn"), private=True)

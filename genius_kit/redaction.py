@@ -91,12 +91,16 @@ def mask(text: str, secrets: Iterable[str] | None = None) -> str:
 
 def masked(value: Any) -> Any:
     """Return a nested value with every text in it masked, the keys of its mappings too; anything else as it is."""
+    return _masked(value, secret_values())
+
+
+def _masked(value: Any, secrets: frozenset[str]) -> Any:
     if isinstance(value, str):
-        return mask(value)
+        return mask(value, secrets)
     if isinstance(value, Mapping):
-        return {masked(key): masked(item) for key, item in value.items()}
+        return {_masked(key, secrets): _masked(item, secrets) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(masked(item) for item in value)
+        return type(value)(_masked(item, secrets) for item in value)
     return value
 
 

@@ -50,13 +50,8 @@ def read_results(source: Source) -> pd.DataFrame:
 
 def results_of(tasks: Sequence[Task], paths: Sequence[Path]) -> pd.DataFrame:
     """Return `read_results` of the runs that were begun, under the study and arm names that the tasks have now."""
-    return _frame(
-        [
-            {**_row(read_run(path)), "study": task.study, "arm": task.arm}
-            for task, path in zip(tasks, paths, strict=True)
-            if path.exists()
-        ]
-    )
+    placed = ((task, read_run(path)) for task, path in zip(tasks, paths, strict=True) if path.exists())
+    return _frame([{**_row(run), "study": task.study, "arm": task.arm} for task, run in placed if run.settings])
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -24,8 +24,11 @@ TESTS = {
     "designs": (["tests/test_replies.py", "tests/test_fuzz.py"], QUICK_REPLIES),
     "benchmarks": (["tests/test_benchmarks.py"], ""),
     "statistics": (["tests/test_statistics.py"], ""),
-    "chain": (["tests/test_chain.py"], ""),
-    "journal": (["tests/test_journal.py", "tests/test_chain.py", "tests/test_fuzz.py"], "not repl"),
+    "chain": (["tests/test_chain.py", "tests/test_verify.py"], "not every_byte and not commands"),
+    "journal": (
+        ["tests/test_journal.py", "tests/test_chain.py", "tests/test_search.py"],
+        "not at_every_byte and not of_the_last_record",
+    ),
 }
 """The tests of each module, and which of them are run (pytest's -k): those that repeat the others at length are not."""
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import stat
 import time
 
@@ -157,3 +158,88 @@ def test_a_surrogate_half_is_kept(tmp_path):
         record.record("call", text="\ud83d alone", messages=[], refusal=None)
     with Journal(tmp_path / "a.jsonl") as record:
         assert record.take("call")["text"] == "\ud83d alone"
+
+
+def test_the_hash_of_a_published_line_can_be_counted_by_anybody():
+    """The digest of words and the chain are plain SHA-256 of what the file says, in the order that is documented."""
+    event = {"event": "call", "iteration": 1, "text": "yes", "salt": {"reply": "00ff"}}
+    digest = hashlib.sha256(b'00ff\ntext\n{"":"yes"}').hexdigest()
+    published = f'{{"event":"call","iteration":1,"text":{{"redacted":"{digest}"}}}}'.encode()
+    before = hashlib.sha256(b"").hexdigest()
+    assert chain.start() == before
+    assert chain.published(event) == published
+    assert chain.link(event, before) == hashlib.sha256(before.encode() + b"\n" + published).hexdigest()
+    assert chain.withhold(event, "reply") == json.loads(published)
+
+
+FORMS = {
+    '{"event":"x", "chain":"0"}': "it is not written as the kit writes",
+    '{"chain":"0","event":"x"}': "its salt or chain is not where the kit writes it",
+    '{"event":"call","text":"a","chain":"0","salt":{"reply":"0"}}': "its salt or chain is not where the kit writes it",
+    '{"event":"call","salt":{"reply":"0"},"text":"a","chain":"0"}': "its salt or chain is not where the kit writes it",
+    '{"event":"call","text":null,"salt":{"reply":"0"},"chain":"0"}': "its salt or chain is not where the kit writes it",
+    '{"event":"call","text":"a","salt":{},"chain":"0"}': "its salt or chain is not where the kit writes it",
+    '{"event":"call","text":"a","salt":{"person":"0"},"chain":"0"}': "salt is {'person': '0'}",
+    '{"event":"call","text":"a","salt":{"reply":0},"chain":"0"}': "salt is {'reply': 0}",
+    '{"event":"call","text":"a","salt":[],"chain":"0"}': "salt is []",
+    '{"event":"call","text":"a","salt":{"reply":"0"},"chain":"0"}': None,
+    '{"event":"call","text":"a","chain":"0"}': None,
+    '{"event":"x","chain":"0"}': None,
+}
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_a_line_of_another_form_is_refused(text):
+    """The bytes, the places of salt and chain, and the owners of the salts are those that the kit writes."""
+    if FORMS[text] is None:
+        chain.check_form(json.loads(text), text.encode())
+        return
+    with pytest.raises(ValueError, match=rf"^{re.escape(FORMS[text])}$"):
+        chain.check_form(json.loads(text), text.encode())
+
+
+def test_a_line_nested_too_deeply_is_refused():
+    """What Python cannot write is none of the kit's lines."""
+    event = {"event": "x"}
+    for _ in range(5_000):
+        event = {"event": "x", "in": event}
+    with pytest.raises(ValueError, match=r"^nested too deeply$"):
+        chain.check_form(event, b"")
+
+
+def test_what_stands_in_place_of_withheld_words():
+    """Words that were taken out read "[withheld]" in their own shape; other fields of that shape stay as they are."""
+    gone = {"redacted": "0" * 64}
+    event = {"event": "call", "messages": gone, "text": gone, "refusal": None, "other": gone}
+    assert chain.shown(event) == {
+        "event": "call",
+        "messages": [{"role": "user", "content": "[withheld]"}],
+        "text": "[withheld]",
+        "refusal": None,
+        "other": gone,
+    }
+    assert chain.withhold({"event": "call", "text": "a", "salt": {"reply": "0"}}, "prompt") == {
+        "event": "call",
+        "text": "a",
+        "salt": {"reply": "0"},
+    }
+
+
+def test_there_is_one_way_to_write_an_event():
+    """UTF-8 as it is, no spaces, the fields in their order; what JSON cannot say is refused."""
+    assert (
+        chain.line({"event": "x", "b": "größer 🙂", "a": [1, None]})
+        == '{"event":"x","b":"größer 🙂","a":[1,null]}'.encode()
+    )
+    for number in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            chain.line({"event": "x", "a": number})
+
+
+def test_words_that_were_withheld_are_not_hashed_again():
+    """A copy whose words were withheld one owner after another has the chain that it had."""
+    event = {"event": "call", "messages": [], "text": "a", "salt": {"prompt": "0", "reply": "1"}}
+    once = chain.withhold(event, "prompt")
+    assert chain.withhold({**once, "salt": {"prompt": "0", "reply": "1"}}, "prompt") == once
+    assert chain.withhold(once, "reply") == chain.withhold(event, "prompt", "reply")
+    assert chain.link(once, "") == chain.link(event, "")

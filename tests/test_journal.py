@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from genius_kit.errors import JournalError
-from genius_kit.journal import Journal, read_run
+from genius_kit.journal import Journal, Run, read_run
 from genius_kit.steering import ASIDES
 from genius_kit.verify import verify_run
 
@@ -230,3 +230,223 @@ def test_a_larger_budget_opens_a_finished_run(tmp_path):
     write(tmp_path / "a.jsonl", *end, ("budget_raised", {"budget": 9}))
     run = read_run(tmp_path / "a.jsonl")
     assert (run.finished, run.reason, run.budget) == (False, None, 9)
+
+
+def test_settings_that_differ_only_by_a_null_are_refused_by_name(tmp_path):
+    """A setting that is None is not one that is missing: the message says which it was."""
+    path = tmp_path / "a.jsonl"
+    write(path, ("run_started", {"run": {"budget": 5, "first": None}}))
+    with pytest.raises(JournalError, match=r"run\.first = None, this run has nothing"):
+        write(path, ("run_started", {"run": {"budget": 5}}))
+
+
+def test_a_copy_without_its_words_is_refused_as_it_lies(tmp_path):
+    """What cannot be resumed is left as it is, a torn last line too."""
+    path = tmp_path / "a.jsonl"
+    content = b'{"event":"call","messages":{"redacted":"0"},"text":"x"}\n{"event":"tw'
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match="withheld"):
+        write(path, ("one", {}))
+    assert path.read_bytes() == content
+    assert not (tmp_path / "a.jsonl.torn").exists()
+
+
+def call(iteration, **fields):
+    usage = {"input_tokens": 10, "output_tokens": 5}
+    known = {"messages": [], "text": "x", "usage": usage, "cost": 0.5, "seconds": 2.0}
+    return {"event": "call", "iteration": iteration, **known, **fields}
+
+
+def measured(iteration, feedback, **fields):
+    known = {"validation_accuracy": 1.5, "test_accuracy": 2.5, "parameters": 7, "macs": 9, "source": "s", "rank": None}
+    architecture = [0] * 7 + [iteration]
+    return (
+        {"event": "evaluation", "iteration": iteration, "architecture": architecture, "feedback": feedback}
+        | known
+        | fields
+    )
+
+
+def proposed(iteration):
+    return {"event": "proposal", "iteration": iteration, "architecture": [], "text": f"t{iteration}", "origin": "model"}
+
+
+EVENTS = [
+    {"event": "run_started", "run": {"space": "nas-bench-macro", "budget": 4}},
+    {"event": "intent", "iteration": 1},
+    call(1),
+    {"event": "rejected", "iteration": 1},
+    {"event": "intent", "iteration": 1},
+    {"event": "call_failed", "iteration": 1},
+    {"event": "intent", "iteration": 1},
+    call(1),
+    proposed(1),
+    measured(1, 50.0, rank={"best": 3, "worst": 4, "of": 5}),
+    {"event": "intent", "iteration": 2},
+    {"event": "paused", "iteration": 2},
+    {"event": "intent", "iteration": 2},
+    call(2, cost=None, usage={"input_tokens": None, "output_tokens": 5}),
+    proposed(2),
+    measured(2, None, failure="diverged"),
+    {"event": "budget_raised", "iteration": 2, "budget": 5},
+    {"event": "budget_raised", "iteration": 2, "budget": 6},
+    proposed(3),
+    measured(0, 40.0) | {"iteration": 3},
+    {"event": "run_finished", "reason": "budget"},
+]
+
+
+def test_a_frame_says_what_each_evaluation_was_and_took():
+    """One row an evaluation: its own fields, the best so far, and the sums of its calls, None where one is unknown."""
+    rows = Run(None, EVENTS).frame().astype(object).where(lambda frame: frame.notna(), None).to_dict("records")
+    same = {"origin": "model", "person": None, "source": "s", "reused": 0}
+    same |= {"validation_accuracy": 1.5, "test_accuracy": 2.5, "parameters": 7, "macs": 9}
+    no_rank = {"rank_best": None, "rank_worst": None, "rank_of": None}
+    assert rows == [
+        {
+            **same,
+            "iteration": 1,
+            "architecture": "t1",
+            "key": "00000001",
+            "feedback": 50.0,
+            "best_so_far": 50.0,
+            "rank_best": 3,
+            "rank_worst": 4,
+            "rank_of": 5,
+            "failure": None,
+            "calls": 2,
+            "failed_calls": 1,
+            "rejections": 1,
+            "input_tokens": 20,
+            "output_tokens": 10,
+            "cost": 1.0,
+            "seconds": 4.0,
+        },
+        {
+            **same,
+            **no_rank,
+            "iteration": 2,
+            "architecture": "t2",
+            "key": "00000002",
+            "feedback": None,
+            "best_so_far": 50.0,
+            "calls": 1,
+            "failed_calls": 0,
+            "rejections": 0,
+            "input_tokens": None,
+            "output_tokens": 5,
+            "cost": None,
+            "seconds": 2.0,
+            "failure": "diverged",
+        },
+        {
+            **same,
+            **no_rank,
+            "iteration": 3,
+            "architecture": "t3",
+            "key": "00000000",
+            "feedback": 40.0,
+            "best_so_far": 50.0,
+            "calls": 0,
+            "failed_calls": 0,
+            "rejections": 0,
+            "input_tokens": None,
+            "output_tokens": None,
+            "cost": None,
+            "seconds": None,
+            "failure": None,
+        },
+    ]
+    empty = Run(None, []).frame()
+    assert (len(empty), list(empty.columns)) == (0, list(Run(None, EVENTS).frame().columns))
+    assert {str(empty.dtypes[name]) for name in ("feedback", "best_so_far")} == {"float64"}
+
+
+def test_what_a_run_says_of_itself():
+    """Settings, the budget as it was raised last, whether and why it ended, and the calls without an answer."""
+    run, begun, nothing = Run(None, EVENTS), Run(None, EVENTS[:-5]), Run(None, [])
+    assert run.settings == {"space": "nas-bench-macro", "budget": 4}
+    assert (run.budget, begun.budget, nothing.budget) == (6, 4, None)
+    assert (run.finished, begun.finished, nothing.finished) == (True, False, False)
+    assert (run.reason, begun.reason, nothing.reason, nothing.settings) == ("budget", None, None, {})
+    assert names(run.of("rejected", "call_failed")) == ["rejected", "call_failed"]
+    assert run.unanswered_intents == [EVENTS[10]]
+    assert Run(None, EVENTS[:2]).unanswered_intents == [EVENTS[1]]
+
+
+@pytest.mark.parametrize("lost", ["proposal", "parameters"])
+def test_a_frame_of_altered_events_is_refused(lost):
+    """An evaluation without its proposal or one of its fields has no row; the message says what it lacks."""
+    events = [event for event in EVENTS if event["event"] != lost]
+    events = [{key: value for key, value in event.items() if key != lost} for event in events]
+    with pytest.raises(JournalError, match=rf"an evaluation lacks its {lost}; .*genius-kit verify"):
+        Run(None, events).frame()
+
+
+def test_what_no_step_waits_for_has_its_own_names(tmp_path):
+    """An event beside the steps is written when nothing is read back, under one of the known names only."""
+    path = tmp_path / "a.jsonl"
+    with Journal(path) as journal:
+        journal.record("one")
+        journal.aside("paused", iteration=1)
+        with pytest.raises(ValueError, match=r"^'two' is none of .*budget_raised, .*paused, "):
+            journal.aside("two")
+    with Journal(path) as journal:
+        journal.aside("paused", iteration=2)
+        assert journal.next_is("one", "two")
+        assert not journal.next_is("two")
+        assert journal.take("two") is None
+        assert journal.take("one")["event"] == "one"
+        assert journal.take("one") is None
+        journal.aside("paused", iteration=3)
+    assert [(e["event"], e.get("iteration")) for e in read_run(path).events] == [
+        ("one", None),
+        ("paused", 1),
+        ("paused", 3),
+    ]
+
+
+def test_the_messages_of_a_refused_record_say_what_to_do(tmp_path):
+    """An event of another kind, and one that differs, name the file, both sides and the way on."""
+    path = tmp_path / "a.jsonl"
+    write(path, ("one", {"x": {"y": 1}}))
+    with pytest.raises(JournalError) as caught:
+        write(path, ("two", {}))
+    assert str(caught.value) == (
+        f"{path}: the record says 'one' where this run comes to 'two'; it was written with other settings or another "
+        "version. Choose another journal, or the settings it began with."
+    )
+    for fields, said in (({"x": {"y": 2}}, "x.y = 1, this run has 2"), ({"x": 3}, "x = {'y': 1}, this run has 3")):
+        with pytest.raises(JournalError) as caught:
+            write(path, ("one", fields))
+        assert str(caught.value) == (
+            f"{path}: one has {said}. A journal resumes only with the settings it began with; choose another journal "
+            "for other settings."
+        )
+    with pytest.raises(JournalError, match=r"one has x\.z = nothing, this run has None"):
+        write(path, ("one", {"x": {"y": 1, "z": None}}))
+
+
+def test_a_disk_that_refuses_is_told_and_the_journal_is_opened_again(tmp_path, monkeypatch):
+    """The message says that the lines before are safe; nothing more is written until the file has been opened anew."""
+    path = tmp_path / "a.jsonl"
+
+    def full(descriptor, content):
+        raise OSError(28, "No space left on device")
+
+    with Journal(path) as journal:
+        journal.record("one")
+        with monkeypatch.context() as patch:
+            patch.setattr("genius_kit.durable.append", full)
+            with pytest.raises(JournalError) as caught:
+                journal.record("two")
+        with pytest.raises(JournalError) as again:
+            journal.record("two")
+    assert str(caught.value).startswith(
+        f"{path} cannot be written (No space left on device). Every line that is in it "
+    )
+    assert str(caught.value).endswith(f"then go on with `genius-kit resume {path}` or the same command again")
+    assert str(again.value).startswith(f"{path} could not be written before; open it again")
+    write(path, ("one", {}), ("two", {}))
+    assert names(read_run(path).events) == ["one", "two"]
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -243,6 +243,7 @@ def test_axe_finds_nothing_serious_in_the_lab(lab):
 def test_a_script_in_a_reply_does_not_run(lab):
     """Scripts and handlers in a reply stand in the answer as text."""
     attack = "<script>window.ran = 1</script><img src=x onerror='window.ran = 2'><svg onload='window.ran = 3'></svg>"
+    lab.model.delay = 0.0
     script, lab.model.script = lab.model.script, lambda body, number: f"{attack}\n\n{answer(body['messages'])}"
     try:
         lab.field("Model").fill("scripted-1")

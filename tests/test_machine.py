@@ -31,6 +31,7 @@ from hypothesis.stateful import (
 )
 
 import genius_kit as gk
+from genius_kit.errors import GeniusKitError
 from genius_kit.gate import Gate, Request
 from genius_kit.journal import Event, Run, read_run
 from genius_kit.live_control import Control
@@ -163,7 +164,8 @@ class Schedule(RuleBasedStateMachine):
         events = read_run(self.path).events
         assert events[: len(before)] == before
         replies = [sum(event["event"] == "call" for event in part) for part in (before, events)]
-        assert len(client.sent) == replies[1] - replies[0]
+        given_up = len(client.sent) - (replies[1] - replies[0])
+        assert given_up in ((0, 1) if what == "stop now" else (0,))  # a call that was under way then
 
     @precondition(lambda self: self.path.exists())
     @rule(kept=st.floats(0, 1), line=st.booleans())
@@ -239,26 +241,27 @@ def test_every_schedule_ends_as_the_undisturbed_run() -> None:
 
 
 def test_a_fault_is_found_and_its_schedule_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A journal that loses an answer when it is resumed is noticed, with what is needed to replay the schedule."""
+    """A journal that loses its last event when it is resumed is noticed, with what is needed to replay the schedule."""
     from genius_kit.journal import Journal
 
     opened = Journal._open
 
     def forgetful(self: Journal, path: Path) -> None:
         opened(self, path)
-        if self._pending and self._pending[-1]["event"] == "evaluation":
+        if len(self._pending) > 1:
             self._pending.pop()
 
     monkeypatch.setattr(Journal, "_open", forgetful)
-    with pytest.raises(AssertionError) as caught:
+    with pytest.raises((AssertionError, GeniusKitError)) as caught:
         run_state_machine_as_test(
             Schedule,
             settings=settings(
-                max_examples=50,
+                max_examples=20,
                 stateful_step_count=5,
                 deadline=None,
                 print_blob=True,
                 database=None,
+                derandomize=True,
                 phases=[Phase.generate],
             ),
         )

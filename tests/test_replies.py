@@ -124,6 +124,8 @@ MACRO_CASES = {
     "I would set layer 5 to 1 and keep the others at 2.": "no design",
     "0: identity\n1: kernel 3\n2: kernel 5": "no design",
     '{"architecture": null}': "no design",
+    '{"architecture": [2, 2]}': "wrong length",
+    'Say {"architecture": [2, 2]} then.': "wrong length",
     '{"architecture": [2, 2, 2, 1, 2, 2, 2]}': "wrong length",
     "The stem (layers 1 and 2) stays.": "no design",
     "": "empty",
@@ -190,6 +192,11 @@ MACRO_CASES = {
     f"{list(A)}\nFinal answer: [1, 2, 1, ..., 0, 1, 2, 1]": "placeholder",
     f"Final answer: {list(A[:7])}\nFinal answer: {list(A[:7])}": "wrong length",
     "Here [9, 9, 9, 9, 9, 9, 9, 9] is one.": "off-menu",
+    f"{list(A)}\n\nIts list {list(A[:7])} is short.": A,
+    f"{list(A)}\n\nValues such as [9, 9, 9, 9, 9, 9, 9, 9] are off.": A,
+    f"Experiment 1: [9, 9, 9, 9, 9, 9, 9, 9] accuracy 92\nExperiment 2: {list(A)} accuracy 93": A,
+    "Well. If you wish. No improvement is possible.": "no improvement",
+    "If neither XL nor XS will do, no improvement is possible.": "no design",
     "I see. No improvement is possible.": "no improvement",
     "I see! No improvement is possible.": "no improvement",
     "Do I see? No improvement is possible.": "no improvement",
@@ -299,6 +306,7 @@ IMAGENET_CASES = {
     stage_lines(FIVE).replace("[6, 0, 6, 6, 6, 6]", "[6, 0, 6, 6, 6]"): "wrong length",
     stage_lines(FIVE).replace("[6, 0, 6, 6, 6, 6]", "[6, 0, 6, 6.0, 6, 6]"): "off-menu",
     "Option A:\n" + stage_lines(FIVE) + "\n\nOption B:\n" + stage_lines(OTHER): "ambiguous",
+    f"The best so far is {list(FIVE)}.\nExperiment 4 had Stage 3: [9, 9, 9, 9, 9, 9]": FIVE,
     "The previous Stage 3 (Layer 14 to Layer 19): [4, 0, 4, 4, 0, 0]": "incomplete",
     "Previous design:\n" + stage_lines(OTHER): "incomplete",
     stage_lines(FIVE) + "\n\nPrevious design:\n" + stage_lines((*FIVE[:-1], 0)): FIVE,
@@ -349,6 +357,14 @@ def test_detail_of_an_incomplete_design_names_the_stages_that_came() -> None:
     assert parse_reply("The previous Stage 3: [4, 0, 4, 4, 0, 0]", IMAGENET) == Rejection(
         "incomplete", f"Only a part of a design came. {wanted}"
     )
+    history = f"The best so far is {list(FIVE)}.\n\nNow:\n"
+    outcome = parse_reply(history + stage_lines(FIVE).rsplit("\n", 2)[0], IMAGENET)
+    assert outcome == Rejection("incomplete", "Only stage 1, 2, 3 of 5 came as a list. Write out all 5 stages.")
+    outcome = parse_reply(stage_lines(FIVE) + "\n\nAdjusted:\nStage 3: [4, 0, 2, 2, 0, 0]", IMAGENET)
+    assert outcome == Rejection(
+        "incomplete",
+        "A stage came again with other values after the complete design. Write out the whole design you mean.",
+    )
     assert parse_reply("", IMAGENET) == Rejection("empty", f"The reply holds no answer. {wanted}")
     assert parse_reply("Well.", IMAGENET) == Rejection("no design", f"The reply holds no design. {wanted}")
     assert parse_reply(f"Unlike the previous {list(FIVE)} it is.", IMAGENET) == Rejection(
@@ -357,6 +373,7 @@ def test_detail_of_an_incomplete_design_names_the_stages_that_came() -> None:
     assert parse_reply(f"{list(FIVE)} or {list(OTHER)}", IMAGENET) == Rejection(
         "ambiguous", f"The reply holds different designs and does not say which is meant. {wanted}"
     )
+    assert plain(parse_reply("X" * LONGEST_REPLY, IMAGENET)) == "no design"
     assert parse_reply("x" * (LONGEST_REPLY + 1), IMAGENET) == Rejection(
         "too long", f"The answer has 200,001 characters. {wanted}"
     )
@@ -386,6 +403,11 @@ def test_spans_of_designs() -> None:
         (str(list(B)), "previous"),
         (str(list(A)), "new"),
     ]
+    (whole,) = find_designs("Mine:\n" + stage_lines(FIVE) + "\nDone.", IMAGENET)
+    lines = stage_lines(FIVE)
+    assert (whole.start, whole.end) == (6 + lines.index("["), 6 + len(lines))
+    (part,) = find_designs("Mine:\n" + stage_lines(FIVE).rsplit("\n", 1)[0], IMAGENET)
+    assert (part.start, part.end) == (whole.start, 6 + len(lines.rsplit("\n", 1)[0]))
 
 
 def told(text: str, space: SearchSpace = MACRO) -> list[str]:
@@ -457,6 +479,7 @@ ROLES = {
     "(2, 2, 2, 1, 2, 2, 2, 0)": "plain block",
     "so (2, 2, 2, 1, 2, 2, 2, 0) it is": "new",
     "here (2, 2, 2, 1, 2, 2, 2, 0) is": "aside",
+    "the final answer (2, 2, 2, 1, 2, 2, 2, 0) is it": "final",
     "so [2, 2, 2, 1, 2, 2, 2, 0] it is": "new",
     "It has 22212220 parameters.": "",
     "It has the key 22212220 now.": "plain",
@@ -467,6 +490,11 @@ ROLES = {
     "Weighed another one\n\nIt is {A} then": "plain",
     "Weighed another one\n- It is {A} then": "plain",
     "Weighed another one\n* It is {A} then": "plain",
+    'Well, {"architecture": {A}} it is': "final block",
+    "'{A}'": "plain block",
+    "=: {A}": "plain block",
+    "Fine. Weighed another one. It is {A} then": "plain",
+    "One\nAnother\nIt is:\n{A}": "plain block",
     "Weighed another one, it is {A} then": "plain alternative",
     "Weighed another one,\nit is {A} then": "plain alternative",
     "Another\nIt is:\n{A}": "plain block",
@@ -515,6 +543,16 @@ STAGE_ROLES = {
             for text, roles in ROLES.items()
         ),
         *((IMAGENET, text, roles) for text, roles in STAGE_ROLES.items()),
+        (CELL, "Stage 3: [3, 1, 3]", "aside block"),
+        (CELL, "Stage 2: [3, 1, 3, 3, 3]", "plain block"),
+        (CELL, "Take |nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1| now.", "aside"),
+        (RESNET, "Stage 1: [4, 3, 4, 4]", "aside block"),
+        (MACRO, "Stage 1: [2, 2]", "part block 1"),
+        (MACRO, "Stage 1: 2, 2", "part block 1"),
+        (MACRO, "Stage 1: [2, 2, 2, 1]", "aside block"),
+        (RESNET, "[64, 64, 64, 128, 128]", "plain block"),
+        (TRANSFORMER, str([1] * 10), "plain block"),
+        (TRANSFORMER, str([1] * 9), "aside block"),
     ],
 )
 def test_what_a_text_makes_of_its_designs(space: SearchSpace, text: str, expected: str) -> None:

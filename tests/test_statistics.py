@@ -109,6 +109,15 @@ def test_evaluations_for_a_rank_at_the_ends() -> None:
     assert RandomSearch(np.array([7.0])).evaluations_for_rank(1.0) == 1.0
 
 
+@pytest.mark.parametrize("ties", TIES)
+def test_one_draw_is_enough_for_its_own_rank_and_no_better_one(ties: str) -> None:
+    """The expected rank of one draw costs one evaluation, a slightly better one costs more, however ties count."""
+    search = RandomSearch(np.array([1.0, 2.0, 2.0, 3.0, 5.0, 5.0, 5.0]))
+    one = search.expected_best_rank(1, ties)
+    assert search.evaluations_for_rank(one, ties) == 1.0
+    assert 1.0 < search.evaluations_for_rank(one - 0.01, ties) < 1.1
+
+
 @pytest.mark.parametrize("rank", [1.0, 0.0, float("nan")])
 def test_a_rank_better_than_the_optimum_is_refused(rank: float) -> None:
     """With two rows tied for best, no search has mean rank 1: the message says which rank is the best."""
