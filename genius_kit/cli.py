@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genius_kit import (
+    benchmark_commands,
     control_commands,
     errors,
     estimate_commands,
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Get and check the published benchmark files.")
 app.add_typer(data_app, name="data")
+app.add_typer(benchmark_commands.benchmark_app, name="benchmark")
 app.command()(training_commands.train)
 app.add_typer(training_commands.detect_app, name="detect")
 app.command()(study_commands.study)

@@ -1,0 +1,74 @@
+"""The commands of private benchmarks: `genius-kit benchmark build`, `reveal` and `check`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genius_kit.signal_cells import OPERATIONS
+from genius_kit.signal_training import SignalRecipe
+from genius_kit.signals import KINDS, SignalTask
+
+benchmark_app = typer.Typer(no_args_is_help=True, help="Make a benchmark that no model can have read of.")
+
+DEFAULT_NAME, DEFAULT_OPERATIONS = "private-motif-pairs", ("none", "skip_connect", "conv_3", "shift_6")
+Folder = Annotated[Path, typer.Argument(help="Folder of the build.")]
+Table = Annotated[Path, typer.Argument(help="A table.json, or the folder of a build.")]
+
+
+@benchmark_app.command()
+def build(
+    folder: Folder,
+    name: Annotated[str | None, typer.Option(help=f"What it is called; {DEFAULT_NAME} by default.")] = None,
+    task: Annotated[str | None, typer.Option(help=f"What is told apart: {' (default), '.join(KINDS)}.")] = None,
+    samples: Annotated[int | None, typer.Option(min=100, help="Signals of each part; 4000 by default.")] = None,
+    noise: Annotated[float | None, typer.Option(min=0, help="With motif-pairs: deviation of the noise.")] = None,
+    operations: Annotated[str | None, typer.Option(help=f"With commas between, of {', '.join(OPERATIONS)}.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each cell; 3 by default.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training part; 14 by default.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
+) -> None:
+    """Train every cell of a small space on signals made from a fresh secret. The same command again goes on."""
+    from genius_kit.private_builds import build as build_table
+    from genius_kit.private_builds import kept_plan
+    from genius_kit.private_tables import PrivatePlan
+
+    known = kept_plan(folder) or PrivatePlan(DEFAULT_NAME, SignalTask(), SignalRecipe(), DEFAULT_OPERATIONS)
+    plan = PrivatePlan(
+        name or known.name,
+        _changed(known.task, kind=task, samples=samples, noise=noise),
+        _changed(known.recipe, seeds=seeds, epochs=epochs),
+        tuple(word.strip() for word in operations.split(",")) if operations else known.operations,
+    )
+    table = build_table(plan, folder, workers=workers)
+    print(f"{len(plan.cells()):,} cells: {table}")
+    print(f"the secret is in {folder / 'secret'}: keep it, and tell it to nobody until you want to prove the table")
+
+
+def _changed(known: Any, **given: Any) -> Any:
+    """Return `known` with the fields that were given."""
+    return replace(known, **{name: value for name, value in given.items() if value is not None})
+
+
+@benchmark_app.command()
+def reveal(folder: Folder) -> None:
+    """Print the secret of a build: from then on everybody can check its table, and train on its signals."""
+    from genius_kit.private_builds import secret_of
+
+    print(secret_of(folder))
+
+
+@benchmark_app.command()
+def check(
+    table: Table,
+    secret: Annotated[str, typer.Option(help="The secret that was revealed.")],
+    cells: Annotated[int, typer.Option(min=0, help="Cells to train again and compare.")] = 4,
+) -> None:
+    """Check that a table was made with a secret: its commitment, and some cells trained again."""
+    from genius_kit.private_builds import check_table
+
+    for line in check_table(table, secret, cells):
+        print(line)

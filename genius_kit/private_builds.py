@@ -1,0 +1,196 @@
+"""Building a private benchmark: every class of cells is trained and kept, then the table is written.
+
+A build that was stopped in any way goes on with the same call and trains nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from genius_kit import durable
+from genius_kit.errors import DataCorrupt, InvalidParameter
+from genius_kit.private_tables import (
+    CELLS,
+    PLAN,
+    SECRET,
+    TABLE,
+    PrivatePlan,
+    PrivateTable,
+    read_plan,
+    read_result,
+    read_table,
+)
+from genius_kit.signal_training import CellResult, train_cell
+from genius_kit.signals import Signals, check_secret, commitment, generator, make_signals, new_secret
+from genius_kit.spaces import Architecture
+
+TOLERANCE = 3.0
+"""Percentage points that the mean of a cell may differ on another machine."""
+
+
+def build(
+    plan: PrivatePlan,
+    folder: str | Path,
+    *,
+    secret: str | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Train every class of cells of a plan and return the path of the table, `folder`/table.json.
+
+    A fresh secret is drawn unless one is given; it is kept in `folder`/secret, which only its owner may read, and
+    stands nowhere else. `executor` is any of `concurrent.futures` whose workers see `folder`; by default processes of
+    this machine. Raises InvalidParameter for a folder that another plan or secret began, or that is being built.
+    """
+    folder = durable.make_folder(Path(folder))
+    with _alone(folder):
+        secret = _begun(plan, folder, secret)
+        left = [cell for cell in plan.cells() if not _path(folder, plan, cell).exists()]
+        _train(plan, folder, secret, left, executor, workers, progress)
+        table = PrivateTable(plan, commitment(secret, plan.settings()), _results(plan, folder))
+        durable.write_whole(folder / TABLE, json.dumps(table.content(), separators=(",", ":")) + "\n")
+    return folder / TABLE
+
+
+def kept_plan(folder: str | Path) -> PrivatePlan | None:
+    """Return the plan of the build in `folder`, None where none was begun there."""
+    path = Path(folder) / PLAN
+    return read_plan(json.loads(path.read_text(encoding="utf-8")), str(path)) if path.is_file() else None
+
+
+def check_table(table: str | Path, secret: str, cells: int = 4) -> Iterator[str]:
+    """Yield what a check says: the commitment, then each of some cells that are trained again, drawn by the secret.
+
+    On one kind of machine the counts are the same; elsewhere they may differ by rounding. Raises DataCorrupt where
+    the secret is another, or a cell scores otherwise by more than TOLERANCE points in the mean of its seeds.
+    """
+    found = read_table(table)
+    found.check_secret(secret)
+    plan = found.plan
+    yield f"{plan.name}: the secret is the one of the commitment {found.commitment}"
+    signals = make_signals(plan.task, secret)
+    for place in generator(secret, "check").permutation(len(plan.cells()))[:cells]:
+        cell = plan.cells()[place]
+        kept, again = found.results[plan.key(cell)], train_cell(cell, plan.operations, plan.task, signals, plan.recipe)
+        before, now = (100 * sum(one.test) / len(one.test) / plan.task.samples for one in (kept, again))
+        same = "the same counts" if (kept.validation, kept.test) == (again.validation, again.test) else "other counts"
+        yield f"cell {plan.key(cell)}: {before:.2f} % in the table, {now:.2f} % now, {same}"
+        if abs(before - now) > TOLERANCE:
+            raise DataCorrupt(f"cell {plan.key(cell)} of {table} scores otherwise: it was not made with this recipe")
+
+
+def secret_of(folder: str | Path) -> str:
+    """Return the secret of a build; raises InvalidParameter where there is none."""
+    path = Path(folder) / SECRET
+    if not path.is_file():
+        raise InvalidParameter(f"{folder} holds no secret; expected the folder of a build")
+    return check_secret(path.read_text(encoding="ascii").strip())
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    import filelock
+
+    lock = filelock.FileLock(folder / "build.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise InvalidParameter(f"{folder} is being built by another process; wait for it, or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _begun(plan: PrivatePlan, folder: Path, secret: str | None) -> str:
+    """Write plan and secret where the folder is new, and return the secret; check both where it is not."""
+    path, begun = folder / PLAN, kept_plan(folder)
+    if begun is None:
+        secret = check_secret(secret) if secret else new_secret()
+        durable.write_whole(folder / SECRET, secret + "\n", private=True)
+        kept = {**plan.settings(), "commitment": commitment(secret, plan.settings())}
+        durable.write_whole(path, json.dumps(kept, indent=1) + "\n")
+        return secret
+    if begun != plan:
+        raise InvalidParameter(f"{folder} was begun with the other settings in its {path.name}; take another folder")
+    known = secret_of(folder)
+    if (secret or known) != known or commitment(known, plan.settings()) not in path.read_text(encoding="utf-8"):
+        raise InvalidParameter(f"{folder} was begun with another secret; take another folder")
+    return known
+
+
+def _train(
+    plan: PrivatePlan,
+    folder: Path,
+    secret: str,
+    cells: Sequence[Architecture],
+    executor: Executor | None,
+    workers: int | None,
+    progress: bool,
+) -> None:
+    """Train the cells that are left; a bar shows how far it is and how long it will take."""
+    from tqdm import tqdm
+
+    if not cells:
+        return
+    durable.make_folder(folder / CELLS)
+    total = len(plan.cells())
+    with _lane(executor, workers, len(cells)) as pool:
+        futures = [pool.submit(_train_one, plan, str(folder), secret, cell) for cell in cells]
+        with tqdm(total=total, initial=total - len(cells), unit="cell", disable=not progress) as bar:
+            try:
+                for future in as_completed(futures):
+                    future.result()
+                    bar.update()
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+
+
+@contextmanager
+def _lane(executor: Executor | None, workers: int | None, jobs: int) -> Iterator[Executor]:
+    from genius_kit.executors import process_lane
+
+    if executor is not None:
+        yield executor
+        return
+    with process_lane(workers, jobs).executor as pool:
+        yield pool
+
+
+def _train_one(plan: PrivatePlan, folder: str, secret: str, cell: Architecture) -> None:
+    """Train one cell and keep what came of it; runs in a worker."""
+    result = train_cell(cell, plan.operations, plan.task, _signals(plan, secret), plan.recipe)
+    content: dict[str, Any] = asdict(result)
+    durable.write_whole(_path(Path(folder), plan, cell), json.dumps(content) + "\n")
+
+
+@lru_cache(maxsize=1)
+def _signals(plan: PrivatePlan, secret: str) -> Signals:
+    return make_signals(plan.task, secret)
+
+
+def _path(folder: Path, plan: PrivatePlan, cell: Architecture) -> Path:
+    return folder / CELLS / f"{plan.key(cell)}.json"
+
+
+def _results(plan: PrivatePlan, folder: Path) -> dict[str, CellResult]:
+    """Return the kept results of every cell; raises DataCorrupt, which names the file to delete, for a damaged one."""
+    found = {}
+    for cell in plan.cells():
+        path = _path(folder, plan, cell)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataCorrupt(f"{path} cannot be read ({error}); delete it and build again") from None
+        found[plan.key(cell)] = read_result(content, plan, str(path))
+    return found

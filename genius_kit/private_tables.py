@@ -1,0 +1,170 @@
+"""The table of a private benchmark: what every cell scored under every seed, and what proves how it was made.
+
+The table is one JSON file. It shows a commitment in place of the secret: whoever is told the secret later can check
+that it is the one that the table was made with, and train any cell again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter
+from genius_kit.signal_cells import OPERATIONS, cell_classes, cell_cost
+from genius_kit.signal_training import CellResult, SignalRecipe
+from genius_kit.signals import SignalTask, commitment
+from genius_kit.spaces import Architecture
+
+FORMAT = 1
+TABLE, PLAN, SECRET, CELLS = "table.json", "plan.json", "secret", "cells"
+"""Names in the folder of a build: the table when it is whole, what is built, the secret, one file a trained cell."""
+
+
+@dataclass(frozen=True)
+class PrivatePlan:
+    """What a private benchmark is made of besides its secret: a task, a recipe, and the operations of its cells."""
+
+    name: str
+    task: SignalTask
+    recipe: SignalRecipe
+    operations: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.operations if name not in OPERATIONS]
+        if unknown or len(set(self.operations)) != len(self.operations) or len(self.operations) < 2:
+            came = ", ".join(self.operations) or "nothing"
+            raise InvalidParameter(
+                f"operations {came} came; expected at least two of {', '.join(OPERATIONS)}, each once"
+            )
+        if not self.name or not set(self.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-"):
+            raise InvalidParameter(f"name {self.name!r} came; expected small letters, digits and -, such as my-signals")
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the secret is used for, fit for JSON."""
+        return {
+            "name": self.name,
+            "task": self.task.settings(),
+            "recipe": self.recipe.settings(),
+            "operations": list(self.operations),
+        }
+
+    def cells(self) -> tuple[Architecture, ...]:
+        """Return one cell of each class, in lexicographic order: those that are trained."""
+        return tuple(sorted(cell_classes(self.operations).values()))
+
+    def key(self, cell: Architecture) -> str:
+        """Return the name of a cell in the table: one digit an edge."""
+        return "".join(str(option) for option in cell)
+
+
+def read_plan(content: Mapping[str, Any], place: str) -> PrivatePlan:
+    """Return the plan in the settings of one; raises DataCorrupt where they are not such."""
+    try:
+        return PrivatePlan(
+            str(content["name"]),
+            SignalTask(**content["task"]),
+            SignalRecipe(**content["recipe"]),
+            tuple(content["operations"]),
+        )
+    except (KeyError, TypeError, InvalidParameter) as error:
+        raise DataCorrupt(f"{place} does not say how a private benchmark is made ({error}); restore it") from None
+
+
+@dataclass(frozen=True)
+class PrivateTable:
+    """A whole table: the results of every class of cells by key, counts of right answers among `plan.task.samples`."""
+
+    plan: PrivatePlan
+    commitment: str
+    results: dict[str, CellResult]
+
+    def content(self) -> dict[str, Any]:
+        """Return the table as it is written."""
+        return {
+            "format": FORMAT,
+            **self.plan.settings(),
+            "commitment": self.commitment,
+            "cells": {key: self._cell(key, result) for key, result in sorted(self.results.items())},
+        }
+
+    def _cell(self, key: str, result: CellResult) -> dict[str, Any]:
+        task = self.plan.task
+        cost = cell_cost([int(digit) for digit in key], self.plan.operations, task.classes, task.values)
+        return {
+            "validation": list(result.validation),
+            "test": list(result.test),
+            "parameters": cost.parameters,
+            "macs": cost.macs,
+            "seconds": result.seconds,
+        }
+
+    def check_secret(self, secret: str) -> None:
+        """Raise DataCorrupt where `secret` is not the one that the table was made with."""
+        if commitment(secret, self.plan.settings()) != self.commitment:
+            raise DataCorrupt(
+                f"the secret does not match the commitment {self.commitment[:16]}... of the table {self.plan.name}: it "
+                "is another secret, or the settings in the table were altered"
+            )
+
+
+def read_table(path: str | Path) -> PrivateTable:
+    """Return the table at `path`, a file or the folder of a build.
+
+    Raises DataMissing where there is none, or where the build is not done (the message says how far it is), DataCorrupt
+    where it is not whole or not sound.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = _of_build(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataMissing(f"no table can be read at {path} ({error.strerror}): check the name") from None
+    except ValueError as error:
+        raise DataCorrupt(f"{path} is not JSON ({error}); restore it, or build it again") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise DataCorrupt(f"{path} is no table of format {FORMAT}; restore it, or build it again")
+    plan = read_plan(content, str(path))
+    cells, wanted = content.get("cells"), {plan.key(cell) for cell in plan.cells()}
+    if not isinstance(cells, dict) or set(cells) != wanted:
+        found = len(cells) if isinstance(cells, dict) else 0
+        raise DataCorrupt(f"{path} holds {found:,} cells, expected {len(wanted):,} of {plan.name}; restore it")
+    results = {key: read_result(cell, plan, f"{path}: cell {key}") for key, cell in cells.items()}
+    return PrivateTable(plan, str(content.get("commitment")), results)
+
+
+def _of_build(folder: Path) -> Path:
+    """Return the table of a build; raises DataMissing while it is not done."""
+    if (folder / PLAN).is_file() and not (folder / TABLE).is_file():
+        plan = read_plan(json.loads((folder / PLAN).read_text(encoding="utf-8")), str(folder / PLAN))
+        done, of = len(list((folder / CELLS).glob("*.json"))), len(plan.cells())
+        raise DataMissing(
+            f"{folder} is a build that is {100 * done / of:.0f} % done ({done:,} of {of:,} cells), and a table with "
+            f"holes is no benchmark; go on with `genius-kit benchmark build {folder}`"
+        )
+    return folder / TABLE
+
+
+def read_result(content: object, plan: PrivatePlan, place: str) -> CellResult:
+    """Return the result of one cell; raises DataCorrupt where it cannot be one."""
+    fields: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
+    validation, test = (_counts(fields.get(name), plan, f"{place}: {name}") for name in ("validation", "test"))
+    seconds = fields.get("seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
+        raise DataCorrupt(f"{place} has seconds {seconds!r:.80}; expected a number of at least 0")
+    return CellResult(validation, test, float(seconds))
+
+
+def _counts(values: object, plan: PrivatePlan, place: str) -> tuple[int, ...]:
+    """Return the right answers of each seed; raises DataCorrupt where they cannot be such."""
+    seeds, most = plan.recipe.seeds, plan.task.samples
+    if (
+        not isinstance(values, list)
+        or len(values) != seeds
+        or not all(type(value) is int and 0 <= value <= most for value in values)
+    ):
+        raise DataCorrupt(f"{place} is {values!r:.80}; expected {seeds} counts from 0 to {most:,}")
+    return tuple(values)

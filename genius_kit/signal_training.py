@@ -1,0 +1,129 @@
+"""Training the networks of one cell on the signals of a task, all seeds at once."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    import torch
+
+    from genius_kit.signals import Signals, SignalTask
+
+EVALUATED_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class SignalRecipe:
+    """How a network is trained: AdamW, a warm-up of one epoch, then a cosine to 0; seeds 0 to `seeds` - 1."""
+
+    seeds: int = 3
+    epochs: int = 14
+    batch: int = 64
+    rate: float = 0.02
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "epochs", "batch"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidParameter(f"{name} is {value!r}; expected a whole number of at least 1")
+        for name in ("rate", "weight_decay"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise InvalidParameter(f"{name} is {value!r}; expected a number of at least 0")
+
+    def settings(self) -> dict[str, Any]:
+        """Return the fields, fit for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """Right answers of each seed on the validation and the test part, and the seconds that all seeds took together."""
+
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+    seconds: float
+
+
+def train_cell(
+    architecture: Sequence[int], operations: Sequence[str], task: SignalTask, signals: Signals, recipe: SignalRecipe
+) -> CellResult:
+    """Train one cell under every seed of the recipe; the same call gives the same counts on one machine.
+
+    A cell that passes nothing on is not trained: its network answers the same label for every signal.
+    """
+    import torch
+
+    from genius_kit.signal_cells import active_edges
+
+    begun = time.perf_counter()
+    parts = {
+        name: (torch.from_numpy(signals.signals[name]), torch.from_numpy(signals.labels[name]))
+        for name in signals.signals
+    }
+    if not active_edges(architecture, operations):
+        commonest = int(parts["train"][1].bincount().argmax())
+        right = {name: int((parts[name][1] == commonest).sum()) for name in ("validation", "test")}
+        return CellResult((right["validation"],) * recipe.seeds, (right["test"],) * recipe.seeds, 0.0)
+    network = _trained(architecture, operations, task.classes, parts["train"], recipe)
+    counts = {name: _right(network, *parts[name], recipe.seeds) for name in ("validation", "test")}
+    return CellResult(counts["validation"], counts["test"], round(time.perf_counter() - begun, 3))
+
+
+def _trained(
+    architecture: Sequence[int],
+    operations: Sequence[str],
+    classes: int,
+    part: tuple[torch.Tensor, torch.Tensor],
+    recipe: SignalRecipe,
+) -> torch.nn.Module:
+    import torch
+
+    from genius_kit.signal_networks import SeededCells
+
+    signals, labels = part
+    network = SeededCells(architecture, operations, classes, range(recipe.seeds))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay, fused=True)
+    rounds = len(signals) // recipe.batch
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _cosine(rounds, rounds * recipe.epochs))
+    orders = [torch.Generator().manual_seed(10_000 + seed) for seed in range(recipe.seeds)]
+    for _ in range(recipe.epochs):
+        order = torch.stack([torch.randperm(len(signals), generator=draw) for draw in orders])
+        for start in range(0, rounds * recipe.batch, recipe.batch):
+            chosen = order[:, start : start + recipe.batch]
+            logits = network(signals[chosen])
+            loss = torch.nn.functional.cross_entropy(logits, labels[chosen], reduction="none")
+            optimizer.zero_grad(set_to_none=True)
+            loss.mean(dim=1).sum().backward()  # a sum over seeds: none has a part in the gradient of another
+            optimizer.step()
+            schedule.step()
+    return network.eval()
+
+
+def _cosine(warm: int, steps: int) -> Any:
+    """Return the factor of the rate by step: up over `warm` steps, then down to 0 along a cosine."""
+
+    def factor(step: int) -> float:
+        rise = min(1.0, (step + 1) / warm)
+        return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+
+    return factor
+
+
+def _right(network: torch.nn.Module, signals: torch.Tensor, labels: torch.Tensor, seeds: int) -> tuple[int, ...]:
+    """Return how many signals each seed's network labels rightly."""
+    import torch
+
+    right = torch.zeros(seeds, dtype=torch.int64)
+    with torch.inference_mode():
+        for some, wanted in zip(signals.split(EVALUATED_AT_ONCE), labels.split(EVALUATED_AT_ONCE), strict=True):
+            answers = network(some.expand(seeds, -1, -1)).argmax(dim=1)
+            right += (answers == wanted).sum(dim=1)
+    return tuple(right.tolist())

@@ -1,0 +1,160 @@
+"""Labelled signals made from a secret: data that no model can have read of, for benchmarks of one's own.
+
+Whoever knows the secret makes the same signals again, to the last bit; nobody else can.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    import numpy as np
+
+KINDS = ("motif-pairs", "mnist1d")
+PARTS = ("train", "validation", "test")
+_MNIST1D_LENGTH, _MNIST1D_CLASSES = 40, 10
+_AMPLITUDES = (0.8, 1.2)
+
+
+@dataclass(frozen=True)
+class SignalTask:
+    """What is to be told apart; `samples` are those of each of the three parts.
+
+    In "motif-pairs" each signal of `length` values holds two of `motifs` secret smooth curves of `motif_length` values,
+    one after the other at random places, and white noise of deviation `noise` (a motif has deviation 1); the label is
+    the ordered pair. In "mnist1d" it is a digit drawn as a curve of 40 values (Greydanus and Kobak, ICML 2024), and the
+    other figures have no meaning.
+    """
+
+    kind: str = "motif-pairs"
+    samples: int = 4000
+    length: int = 48
+    motifs: int = 5
+    motif_length: int = 9
+    noise: float = 0.35
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InvalidParameter(f"no task is called {self.kind!r}; expected one of {', '.join(KINDS)}")
+        for name, least in (("samples", 100), ("length", 12), ("motifs", 2), ("motif_length", 3)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InvalidParameter(f"{name} is {value!r}; expected a whole number of at least {least}")
+        if not 0 <= self.noise < float("inf"):
+            raise InvalidParameter(f"noise is {self.noise!r}; expected a deviation of at least 0")
+        if self.kind == "motif-pairs" and self.length < 2 * self.motif_length:
+            raise InvalidParameter(f"two motifs of {self.motif_length} values do not fit into {self.length}")
+
+    @property
+    def classes(self) -> int:
+        """Number of labels."""
+        return self.motifs**2 if self.kind == "motif-pairs" else _MNIST1D_CLASSES
+
+    @property
+    def values(self) -> int:
+        """Number of values of a signal."""
+        return self.length if self.kind == "motif-pairs" else _MNIST1D_LENGTH
+
+    def settings(self) -> dict[str, Any]:
+        """Return the fields that have a meaning for this kind, fit for JSON."""
+        fields = asdict(self)
+        return fields if self.kind == "motif-pairs" else {name: fields[name] for name in ("kind", "samples")}
+
+
+@dataclass(frozen=True)
+class Signals:
+    """The parts of a task, by name: signals float32 of shape (samples, values), labels int64 of shape (samples,)."""
+
+    signals: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray]
+
+
+def new_secret() -> str:
+    """Return a secret of 128 random bits as 32 hex digits."""
+    return secrets.token_hex(16)
+
+
+def commitment(secret: str, settings: dict[str, Any]) -> str:
+    """Return the SHA-256 that a table shows before its secret is told: over the secret and what it was used for."""
+    content = json.dumps([check_secret(secret), settings], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def check_secret(secret: str) -> str:
+    """Return `secret` if it is one: 32 hex digits; raises InvalidParameter, which does not repeat it."""
+    if len(secret) != 32 or not set(secret) <= set("0123456789abcdef"):
+        raise InvalidParameter(f"a secret of {len(secret)} characters came; expected 32 digits from 0 to 9 and a to f")
+    return secret
+
+
+def make_signals(task: SignalTask, secret: str) -> Signals:
+    """Return the signals of a task, each part standardised with the mean and deviation of the training part."""
+    import numpy as np
+
+    make = _motif_pairs if task.kind == "motif-pairs" else _mnist1d
+    made = make(task, check_secret(secret))
+    mean, deviation = made["train"][0].mean(), made["train"][0].std()
+    return Signals(
+        {part: ((x - mean) / deviation).astype(np.float32) for part, (x, _) in made.items()},
+        {part: labels.astype(np.int64) for part, (_, labels) in made.items()},
+    )
+
+
+def generator(secret: str, use: str) -> np.random.Generator:
+    """Return random numbers that follow from the secret and the word for what they are used for."""
+    import numpy as np
+
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(f"{secret} {use}".encode()).digest(), "big"))
+
+
+def _motif_pairs(task: SignalTask, secret: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    motifs = _motifs(task, generator(secret, "motifs"))
+    return {part: _part(task, motifs, generator(secret, part)) for part in PARTS}
+
+
+def _motifs(task: SignalTask, rng: np.random.Generator) -> np.ndarray:
+    """Return smooth curves without a mean, of deviation 1, shape (motifs, motif_length)."""
+    import numpy as np
+
+    curves = rng.normal(size=(task.motifs, task.motif_length))
+    for _ in range(2):
+        padded = np.pad(curves, ((0, 0), (1, 1)))
+        curves = padded[:, :-2] / 4 + padded[:, 1:-1] / 2 + padded[:, 2:] / 4
+    curves -= curves.mean(axis=1, keepdims=True)
+    return curves / curves.std(axis=1, keepdims=True)
+
+
+def _part(task: SignalTask, motifs: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    import numpy as np
+
+    labels = rng.integers(task.classes, size=task.samples)
+    signals = rng.normal(scale=task.noise, size=(task.samples, task.length))
+    room = task.length - 2 * task.motif_length
+    starts = np.sort(rng.integers(room + 1, size=(task.samples, 2)), axis=1)
+    starts[:, 1] += task.motif_length
+    heights = rng.uniform(*_AMPLITUDES, size=(task.samples, 2))
+    rows = np.arange(task.samples)[:, None]
+    for place, which in enumerate(np.divmod(labels, task.motifs)):
+        columns = starts[:, [place]] + np.arange(task.motif_length)
+        signals[rows, columns] += heights[:, [place]] * motifs[which]
+    return signals, labels
+
+
+def _mnist1d(task: SignalTask, secret: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    try:
+        from mnist1d.data import get_dataset_args, make_dataset
+    except ImportError:
+        raise InvalidParameter("mnist1d is not installed: pip install 'genius-kit[mnist1d]'") from None
+    count = task.samples
+    arguments = get_dataset_args()
+    arguments.num_samples = -(-3 * count // _MNIST1D_CLASSES) * _MNIST1D_CLASSES
+    arguments.train_split = 1.0
+    arguments.seed = int(generator(secret, "mnist1d").integers(2**31))
+    made = make_dataset(arguments)
+    return {part: (made["x"][i * count :][:count], made["y"][i * count :][:count]) for i, part in enumerate(PARTS)}
