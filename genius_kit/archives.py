@@ -72,8 +72,12 @@ def unpack(source: Path, folder: Path) -> None:
 
 
 def _members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    with gzip.open(source) as zipped, _reader(_Bounded(zipped, source)) as archive:
-        yield from _safe(archive, source)
+    with gzip.open(source) as zipped:
+        stream = _Bounded(zipped, source)
+        with _reader(stream) as archive:
+            yield from _safe(archive, source)
+        while stream.read(_CHUNK):
+            pass  # to its very end, where the length and the sum of all stand
 
 
 @contextmanager
