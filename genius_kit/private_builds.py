@@ -122,7 +122,8 @@ def _begun(plan: PrivatePlan, folder: Path, secret: str | None) -> str:
     if begun != plan:
         raise InvalidParameter(f"{folder} was begun with the other settings in its {path.name}; take another folder")
     known = secret_of(folder)
-    if (secret or known) != known or commitment(known, plan.settings()) not in path.read_text(encoding="utf-8"):
+    committed = json.loads(path.read_text(encoding="utf-8")).get("commitment")
+    if (secret or known) != known or commitment(known, plan.settings()) != committed:
         raise InvalidParameter(f"{folder} was begun with another secret; take another folder")
     return known
 

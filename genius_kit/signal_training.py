@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.signals import check_whole
 
 if TYPE_CHECKING:
     import torch
@@ -30,9 +31,7 @@ class SignalRecipe:
 
     def __post_init__(self) -> None:
         for name in ("seeds", "epochs", "batch"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InvalidParameter(f"{name} is {value!r}; expected a whole number of at least 1")
+            check_whole(name, getattr(self, name), 1)
         for name in ("rate", "weight_decay"):
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
