@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from genius_kit.signal_cells import OPERATIONS
 from genius_kit.signal_training import SignalRecipe
 from genius_kit.signals import KINDS, SignalTask
+from genius_kit.spaces import DEFAULT_SIGNAL_OPERATIONS, SIGNAL_OPERATIONS
 
 benchmark_app = typer.Typer(no_args_is_help=True, help="Make a benchmark that no model can have read of.")
 
-DEFAULT_NAME, DEFAULT_OPERATIONS = "private-motif-pairs", ("none", "skip_connect", "conv_3", "shift_6")
+DEFAULT_NAME = "private-motif-pairs"
 Folder = Annotated[Path, typer.Argument(help="Folder of the build.")]
 Table = Annotated[Path, typer.Argument(help="A table.json, or the folder of a build.")]
 
@@ -26,7 +26,7 @@ def build(
     task: Annotated[str | None, typer.Option(help=f"What is told apart: {' (default), '.join(KINDS)}.")] = None,
     samples: Annotated[int | None, typer.Option(min=100, help="Signals of each part; 4000 by default.")] = None,
     noise: Annotated[float | None, typer.Option(min=0, help="With motif-pairs: deviation of the noise.")] = None,
-    operations: Annotated[str | None, typer.Option(help=f"With commas between, of {', '.join(OPERATIONS)}.")] = None,
+    operations: Annotated[str | None, typer.Option(help=f"Of {', '.join(SIGNAL_OPERATIONS)}; with commas.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each cell; 3 by default.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training part; 14 by default.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
@@ -36,7 +36,7 @@ def build(
     from genius_kit.private_builds import kept_plan
     from genius_kit.private_tables import PrivatePlan
 
-    known = kept_plan(folder) or PrivatePlan(DEFAULT_NAME, SignalTask(), SignalRecipe(), DEFAULT_OPERATIONS)
+    known = kept_plan(folder) or PrivatePlan(DEFAULT_NAME, SignalTask(), SignalRecipe(), DEFAULT_SIGNAL_OPERATIONS)
     plan = PrivatePlan(
         name or known.name,
         _changed(known.task, kind=task, samples=samples, noise=noise),
@@ -72,3 +72,21 @@ def check(
 
     for line in check_table(table, secret, cells):
         print(line)
+
+
+@benchmark_app.command()
+def card(table: Table) -> None:
+    """Print the data card of a table in Markdown: what it is made of, its noise, and what cheap guesses score on it."""
+    from genius_kit.private_cards import card_text
+    from genius_kit.private_tables import read_table
+
+    print(card_text(read_table(table)))
+
+
+@benchmark_app.command()
+def add(table: Table) -> None:
+    """Copy a whole table into the data folder, from where it loads by its name like the published ones."""
+    from genius_kit.private_catalogue import add_table
+
+    added = add_table(table)
+    print(f"{added}: `genius-kit run {added.stem}` searches it")

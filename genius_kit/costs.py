@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.records import Cost, Rejection
-from genius_kit.skeletons import Count, slots
+from genius_kit.skeletons import Count, class_and_image_sizes, slots
 from genius_kit.spaces import SearchSpace
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def count_cost(
 
     `num_classes` and `image_size` (pixels a side) default to those of the space's data set: 10 and 32, for the
     ImageNet and the transformer space 1000 and 224; NAS-Bench-201 with 120 classes means ImageNet16-120, 16 pixels.
+    For private signal cells the defaults are 25 classes and 48, the values of a signal.
     Raises InvalidArchitecture, InvalidParameter.
     """
     layers = layer_costs(space, architecture, num_classes=num_classes, image_size=image_size, convention=convention)
@@ -59,6 +60,11 @@ def layer_costs(
 
     A NAS-Bench-201 edge stands for its fifteen copies, one a cell.
     """
+    if space.is_signal_cell:
+        from genius_kit.signal_cells import cell_layers
+
+        sizes = class_and_image_sizes(space, num_classes, image_size)
+        return cell_layers(space.check(architecture), space.options, *sizes)
     values = iter(space.check(architecture))
     rows = []
     for name, counts in slots(space, architecture, num_classes, image_size):
@@ -103,6 +109,9 @@ def count_costs(
             total = _total(layers, designs[rows].T)
             parameters[rows], macs[rows] = total.parameters, _macs(space, total, convention)
         return parameters, macs
+    if space.is_signal_cell:
+        costs = [count_cost(space, design, num_classes=num_classes, image_size=image_size) for design in designs]
+        return np.array([cost.parameters for cost in costs]), np.array([cost.macs for cost in costs])
     widths = [np.array(options)[column] for options, column in zip(space.choices, designs.T, strict=True)]
     total = _total(slots(space, widths, num_classes, image_size, are_widths=True), designs.T)
     shape = np.zeros(len(designs), dtype=np.int64)

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from genius_kit.records import Rejection
 from genius_kit.spaces import NAS_BENCH_201_OPERATIONS, Architecture, SearchSpace
@@ -24,8 +25,6 @@ STAGE_LABEL = re.compile(r"stage[\s_#*`-]{0,3}([0-9]{1,2}|one|two|three|four|fiv
 LAYER_RANGE = re.compile(r"layers?\s*([0-9]{1,2})\s*(?:to|through|-|–|—|\.\.)\s*(?:layer\s*)?[0-9]{1,2}", re.I)
 NUMBER = r"-?[0-9]+(?:\.[0-9]+)?"
 RUN = re.compile(rf"(?<![\w.~-]){NUMBER}(?:(?:[ \t]*[,;](?:[ \t]*\n)?[ \t]*|[ \t]+|-){NUMBER})*(?![\w~]|\.[0-9])")
-NAME = r"[`\"']?(?:none|skip_connect|nor_conv_1x1|nor_conv_3x3|avg_pool_3x3)[`\"']?"
-NAME_RUN = re.compile(rf"(?<!\w){NAME}(?:[ \t]*[,;](?:[ \t]*\n)?[ \t]*{NAME})+(?!\w)", re.I)
 ARCH_STRING = re.compile(r"\|\s*[\w-]+~[0-9]+(?:[\s|+]+[\w-]+~[0-9]+)*\s*\|?")
 ITEM = re.compile(r"[\w.+…~-]+")
 COMMENT = re.compile(r"(?:#|//)[^\n]*|/\*[^*]*\*/")
@@ -100,7 +99,8 @@ def find_fragments(text: str, space: SearchSpace) -> list[Fragment]:
         strings = [_arch_fragment(match, space) for match in ARCH_STRING.finditer(masked)]
         masked = _mask(masked, strings)
         strings += [
-            Fragment(match.start(), match.end(), _split(match.group()), "run") for match in NAME_RUN.finditer(masked)
+            Fragment(match.start(), match.end(), _split(match.group()), "run")
+            for match in _name_run(space.options).finditer(masked)
         ]
     masked = _mask(text, lists + strings)
     runs = [Fragment(match.start(), match.end(), _split(match.group()), "run") for match in RUN.finditer(masked)]
@@ -110,6 +110,13 @@ def find_fragments(text: str, space: SearchSpace) -> list[Fragment]:
     runs = [run for run in runs if is_near(run, space) or len(run.items) in sizes]
     lists = [found for found in lists if len(found.items) > 1 or found.problem or found.form == "json"]
     return sorted(lists + strings + runs, key=lambda fragment: fragment.start)
+
+
+@lru_cache(maxsize=16)
+def _name_run(operations: tuple[str, ...]) -> re.Pattern[str]:
+    """Return what finds operation names in a row, without brackets."""
+    name = rf"[`\"']?(?:{'|'.join(operations)})[`\"']?"
+    return re.compile(rf"(?<!\w){name}(?:[ \t]*[,;](?:[ \t]*\n)?[ \t]*{name})+(?!\w)", re.I)
 
 
 def is_near(fragment: Fragment, space: SearchSpace) -> bool:
@@ -197,12 +204,10 @@ def _bracketed(
             return None
         return Fragment(start, end, tuple(item for child in children for item in child.items), "nested")
     items = _split(COMMENT.sub("", inner))
-    names = NAS_BENCH_201_OPERATIONS
+    names = space.options if space.family == "cell" else NAS_BENCH_201_OPERATIONS
     if not items or not all(ITEM.fullmatch(item) for item in items[:200]):
         return None
-    if not any(
-        re.match(r"[-+.]?[0-9]|…|\.\.", item) or item.lower() in NAS_BENCH_201_OPERATIONS for item in items[:200]
-    ):
+    if not any(re.match(r"[-+.]?[0-9]|…|\.\.", item) or item.lower() in names for item in items[:200]):
         return None
     if text[start] != "[" and not all(re.match("[-+]?[0-9]", item) or item.lower() in names for item in items[:200]):
         return None  # a remark in parentheses

@@ -1,4 +1,4 @@
-"""Drawings of one architecture: a strip of layers or blocks, bars of channel counts, or the NAS-Bench-201 cell."""
+"""Drawings of one architecture: a strip of layers or blocks, bars of channel counts, or the edges of a cell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.spaces import (
     NAS_BENCH_201_EDGES,
-    NAS_BENCH_201_OPERATIONS,
     TRANSFORMER_BLOCKS,
     TRANSFORMER_EMBEDDINGS,
     Architecture,
@@ -34,6 +33,9 @@ EDGE_STYLES = {
     "nor_conv_1x1": (BLUE, "1×1 conv"),
     "nor_conv_3x3": (VERMILION, "3×3 conv"),
     "avg_pool_3x3": (GREEN, "3×3 pool"),
+    "conv_1": (BLUE, "conv 1"),
+    "conv_3": (VERMILION, "conv 3"),
+    "shift_6": (GREEN, "shift 6"),
 }
 EDGE_CURVES = {(0, 2): -0.55, (0, 3): -0.72, (1, 3): 0.55}
 """Curvature of the edges that pass over a node (negative: above), so that no two edges cross."""
@@ -176,7 +178,7 @@ def _draw_cell(space: SearchSpace, values: Architecture, ax: Axes) -> None:
     from matplotlib.patches import Circle
 
     for (source, target), value in zip(NAS_BENCH_201_EDGES, values, strict=True):
-        _draw_edge(source, target, NAS_BENCH_201_OPERATIONS[value], ax)
+        _draw_edge(source, target, space.options[value], ax)
     for node in range(4):
         centre = (NODE_SPACING * node, 0.0)
         ax.add_patch(Circle(centre, 0.26, facecolor="white", edgecolor=BLACK, linewidth=1.2, zorder=3))

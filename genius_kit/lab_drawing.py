@@ -12,7 +12,6 @@ from html import escape
 from genius_kit.drawings import BLOCK_COLOURS, BLUE, EDGE_STYLES, GREY, SKY, VERMILION
 from genius_kit.spaces import (
     NAS_BENCH_201_EDGES,
-    NAS_BENCH_201_OPERATIONS,
     TRANSFORMER_BLOCKS,
     Architecture,
     SearchSpace,
@@ -124,10 +123,10 @@ def _channels(space: SearchSpace, values: Architecture) -> tuple[int, int, list[
 
 
 def _cell(space: SearchSpace, values: Architecture) -> tuple[int, int, list[str]]:
-    """Return the four nodes of a NAS-Bench-201 cell on a line, with the operation of every edge."""
+    """Return the four nodes of a cell on a line, with the operation of every edge."""
     shapes: list[str] = []
     for (source, target), value in zip(NAS_BENCH_201_EDGES, values, strict=True):
-        shapes += _edge(source, target, NAS_BENCH_201_OPERATIONS[value])
+        shapes += _edge(source, target, space.options[value])
     for node, x in enumerate(NODE_X):
         shapes.append(f'<circle cx="{x}" cy="{NODE_Y}" r="15" fill="white" stroke="black"/>')
         shapes.append(_text(x, NODE_Y + 4, str(node), colour="black"))

@@ -119,7 +119,7 @@ def build_network(
     `dropout` comes before the classifier; `drop_path` is the rate of the last residual block, from 0 at the first.
     `features_only` gives a network that returns feature maps, finest first, with `channels` and `strides`: the ends
     of stages 1, 2, 4 and of layer 32 (strides 4, 8, 16, 32) in the ImageNet space, of each resolution elsewhere.
-    Raises InvalidArchitecture, InvalidParameter.
+    That of a private signal cell takes signals (B, values). Raises InvalidArchitecture, InvalidParameter.
     """
     values = space.check(architecture)
     classes, size = class_and_image_sizes(space, num_classes, image_size)
@@ -160,6 +160,10 @@ def drop_path_rates(drop_path: float, blocks: int) -> list[float]:
 
 
 def _family(space: SearchSpace) -> Any:
+    if space.is_signal_cell:
+        from genius_kit.signal_networks import SignalNetwork
+
+        return SignalNetwork
     if space.family == "transformer":
         from genius_kit.transformer_network import VisionTransformer
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.drawings import BLOCK_COLOURS, EDGE_STYLES
 from genius_kit.errors import InvalidParameter
 from genius_kit.plots import finish, new_figure
-from genius_kit.spaces import NAS_BENCH_201_OPERATIONS, load_space
+from genius_kit.spaces import load_space
 from genius_kit.styles import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _space(runs: Sequence[Any]) -> SearchSpace:
 
 def _option_name(space: SearchSpace, position: int, option: int) -> str:
     if space.family == "cell":
-        return EDGE_STYLES.get(NAS_BENCH_201_OPERATIONS[option], ("", "none"))[1]
+        return EDGE_STYLES.get(space.options[option], ("", "none"))[1]
     if space.family == "channels":
         return f"{option + 1}/{len(space.choices[position])} of the width"
     return space.describe(position, option)
@@ -68,7 +68,7 @@ def _option_name(space: SearchSpace, position: int, option: int) -> str:
 def _colours(space: SearchSpace) -> Sequence[str]:
     """Return the colour of each option, that of the drawings."""
     if space.family == "cell":
-        return [EDGE_STYLES.get(name, ("#dddddd", ""))[0] for name in NAS_BENCH_201_OPERATIONS]
+        return [EDGE_STYLES.get(name, ("#dddddd", ""))[0] for name in space.options]
     return _SIZES if space.family == "channels" else BLOCK_COLOURS.get(space.base, _COLOURS)
 
 

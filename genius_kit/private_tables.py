@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter
-from genius_kit.signal_cells import OPERATIONS, cell_classes, cell_cost
+from genius_kit.signal_cells import cell_classes, cell_cost
 from genius_kit.signal_training import CellResult, SignalRecipe
 from genius_kit.signals import SignalTask, commitment
-from genius_kit.spaces import Architecture
+from genius_kit.spaces import SIGNAL_OPERATIONS, Architecture
 
 FORMAT = 1
 TABLE, PLAN, SECRET, CELLS = "table.json", "plan.json", "secret", "cells"
@@ -33,11 +33,11 @@ class PrivatePlan:
     operations: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.operations if name not in OPERATIONS]
+        unknown = [name for name in self.operations if name not in SIGNAL_OPERATIONS]
         if unknown or len(set(self.operations)) != len(self.operations) or len(self.operations) < 2:
             came = ", ".join(self.operations) or "nothing"
             raise InvalidParameter(
-                f"operations {came} came; expected at least two of {', '.join(OPERATIONS)}, each once"
+                f"operations {came} came; expected at least two of {', '.join(SIGNAL_OPERATIONS)}, each once"
             )
         if not self.name or not set(self.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-"):
             raise InvalidParameter(f"name {self.name!r} came; expected small letters, digits and -, such as my-signals")

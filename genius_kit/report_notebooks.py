@@ -76,7 +76,7 @@ def missing_data(needs: Sequence[str]) -> tuple[str, ...]:
     """Return which of `needs`, names of benchmarks or of data files, are not on this machine."""
     from genius_kit import catalogue, data
 
-    names = set(catalogue.BENCHMARK_NAMES)
+    names = set(catalogue.table_names())
     table = catalogue.list_tabular()
     available = set(table["name"][table["available"].astype(bool)]) if names & set(needs) else set()
     missing = []

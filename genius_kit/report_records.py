@@ -66,7 +66,7 @@ def data_sums(needs: Sequence[str], parameters: Mapping[str, Any], folder: Path)
     from genius_kit import catalogue, data
 
     values = [value for value in parameters.values() if isinstance(value, str) and value]
-    named = [*needs, *(value for value in values if value in catalogue.BENCHMARK_NAMES)]
+    named = [*needs, *(value for value in values if value in catalogue.table_names())]
     sources = dict(zip(*(catalogue.list_tabular()[column] for column in ("name", "source")), strict=True))
     wanted = [sources.get(name, name) for name in named] if needs else [*data.FILES, *sources.values()]
     sums = {}

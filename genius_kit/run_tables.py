@@ -158,9 +158,9 @@ def _corrected(values: Sequence[Any]) -> list[float | None]:
 
 
 def _study_cells(row: dict[Any, Any], told: Sequence[str], is_first: bool) -> tuple[str, ...]:
-    from genius_kit.catalogue import BENCHMARK_NAMES, title_of
+    from genius_kit.catalogue import title_of
 
-    name = title_of(row["benchmark"]) if row["benchmark"] in BENCHMARK_NAMES else str(row["benchmark"])
+    name = title_of(str(row["benchmark"]))
     return (
         f"{name}, {row['budget']} evaluations" if is_first else "",
         shown_name(row["arm"]),

@@ -16,7 +16,6 @@ from genius_kit.records import Cost
 from genius_kit.spaces import NAS_BENCH_201_EDGES as EDGES
 from genius_kit.spaces import Architecture
 
-OPERATIONS = ("none", "skip_connect", "conv_1", "conv_3", "shift_6")
 SHIFT, STEM_KERNEL, STEM_STRIDE = 6, 5, 2
 KERNELS = {"conv_1": 1, "conv_3": 3}
 CHANNELS = range(4, 25)
@@ -76,11 +75,28 @@ def _parameters(edges: Sequence[Edge], classes: int, width: int) -> int:
 
 def cell_cost(architecture: Sequence[int], operations: Sequence[str], classes: int, values: int) -> Cost:
     """Return the counts of the network of a cell for signals of `values` values."""
+    layers = cell_layers(architecture, operations, classes, values)
+    return Cost(sum(layer[1] for layer in layers), sum(layer[2] for layer in layers))
+
+
+def cell_layers(
+    architecture: Sequence[int], operations: Sequence[str], classes: int, values: int
+) -> list[tuple[str, int, int]]:
+    """Return (layer name, parameters, MACs) of the network of a cell, in order."""
     edges = active_edges(architecture, operations)
     width = channels_of(edges, classes)
     length = -(-values // STEM_STRIDE)
-    convolutions = STEM_KERNEL * width + sum(edge.kernel for edge in edges) * width**2
-    return Cost(_parameters(edges, classes, width), convolutions * length + classes * width)
+    convolutions = [
+        (f"edge {edge.source}-{edge.target}", edge.kernel * width**2, edge.kernel * width**2 * length)
+        for edge in edges
+        if edge.kernel
+    ]
+    return [
+        ("stem", STEM_KERNEL * width, STEM_KERNEL * width * length),
+        *convolutions,
+        *((f"norm {node}", 2 * width, 0) for node in normalised_nodes(edges)),
+        ("classifier", classes * width + classes, classes * width),
+    ]
 
 
 def signal_expression(architecture: Sequence[int], operations: Sequence[str]) -> str:

@@ -12,7 +12,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from genius_kit.errors import InvalidParameter
+from genius_kit.networks import NetworkSettings
 from genius_kit.signal_cells import SHIFT, STEM_KERNEL, STEM_STRIDE, Edge, active_edges, channels_of, normalised_nodes
+from genius_kit.spaces import Architecture, SearchSpace
 
 
 class SeededNorm(nn.Module):
@@ -93,6 +96,21 @@ class SeededCells(nn.Module):
             values = torch.cat([padded[..., start : start + length] for start in range(3)], dim=1)
         flat = values.reshape(seeds, edge.kernel * channels, count * length)
         return torch.bmm(self.convolutions[_name(edge)], flat).view(seeds, channels, count, length)
+
+
+class SignalNetwork(SeededCells):
+    """The network of one private cell under one seed, drawn from torch's generator: what `build_network` returns."""
+
+    def __init__(self, space: SearchSpace, architecture: Architecture, settings: NetworkSettings) -> None:
+        if settings.features_only or settings.dropout or settings.drop_path:
+            raise InvalidParameter(f"networks of {space.name} have no dropout, no drop path and no feature maps")
+        seed = int(torch.randint(2**62, ()))
+        super().__init__(architecture, space.options, settings.num_classes, (seed,))
+        self.space_name, self.key, self.num_classes = space.name, space.key(architecture), settings.num_classes
+
+    def forward(self, signals: Tensor) -> Tensor:
+        """Return logits (B, num_classes) of signals (B, values)."""
+        return super().forward(signals.unsqueeze(0))[0].T
 
 
 def _name(edge: Edge) -> str:

@@ -37,7 +37,7 @@ class SignalTask:
     length: int = 48
     motifs: int = 5
     motif_length: int = 9
-    noise: float = 0.35
+    noise: float = 0.65
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

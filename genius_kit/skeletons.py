@@ -19,8 +19,8 @@ MACRO_STEM, MACRO_WIDTHS, MACRO_DEPTHS = 32, (64, 128, 256), (2, 3, 3)
 HEAD_CHANNELS = 1280  # of both
 CELL_WIDTHS, CELLS_A_STAGE = (16, 32, 64), 5
 
-_CLASSES = {"mobilenet-imagenet": 1000, "vision-transformer": 1000}
-_IMAGE_SIZES = {"mobilenet-imagenet": 224, "vision-transformer": 224}
+_CLASSES = {"mobilenet-imagenet": 1000, "vision-transformer": 1000, "signal-cell": 25}
+_IMAGE_SIZES = {"mobilenet-imagenet": 224, "vision-transformer": 224, "signal-cell": 48}
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ def slots(
     The transformer space takes its embedding from there too; see `transformer_costs`.
     """
     classes, size = class_and_image_sizes(space, num_classes, image_size)
+    if space.is_signal_cell:
+        raise InvalidParameter(f"an edge of {space.name} has no cost of its own: a rule chooses the width of each cell")
     if space.family == "channels":
         widths = choice if are_widths else [space.choices[i][value] for i, value in enumerate(space.check(choice))]
         channel_slots = _resnet_slots if space.name == "channel-bench-resnet" else _mobilenet_slots
@@ -72,11 +74,13 @@ def slots(
 def class_and_image_sizes(space: SearchSpace, num_classes: int | None, image_size: int | None) -> tuple[int, int]:
     """Return the number of classes and the image's side in pixels, where None means those of the space's data set.
 
+    For private signal cells the second is the number of values of a signal.
     Raises InvalidParameter for anything but a positive whole number.
     """
-    classes = _CLASSES.get(space.base, 10) if num_classes is None else num_classes
-    is_imagenet16 = space.family == "cell" and classes == 120
-    size = (16 if is_imagenet16 else _IMAGE_SIZES.get(space.base, 32)) if image_size is None else image_size
+    kind = "signal-cell" if space.is_signal_cell else space.base
+    classes = _CLASSES.get(kind, 10) if num_classes is None else num_classes
+    is_imagenet16 = space.base == "nas-bench-201" and classes == 120
+    size = (16 if is_imagenet16 else _IMAGE_SIZES.get(kind, 32)) if image_size is None else image_size
     for name, value in (("num_classes", classes), ("image_size", size)):
         if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
             raise InvalidParameter(f"{name} {value!r} came, expected a positive whole number")

@@ -19,6 +19,11 @@ Architecture = tuple[int, ...]
 NAS_BENCH_201_OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NAS_BENCH_201_EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 
+SIGNAL_OPERATIONS = ("none", "skip_connect", "conv_1", "conv_3", "shift_6")
+"""What an edge of a private signal cell may carry; a private table has all of them or some."""
+DEFAULT_SIGNAL_OPERATIONS = ("none", "skip_connect", "conv_3", "shift_6")
+_CAPACITY = ("none", "skip_connect", "shift_6", "conv_1", "conv_3")
+
 TRANSFORMER_EMBEDDINGS = (144, 168, 192, 216, 240)
 TRANSFORMER_BLOCKS = ((3, 3.5), (3, 4.0), (4, 3.5), (4, 4.0))
 """Heads and MLP ratio of the options 1 to 4 of a block; option 0 leaves the block out."""
@@ -47,6 +52,11 @@ class SearchSpace:
     key_offset: int = 0
     canonical_form: Callable[[Architecture], Architecture] | None = None
     width: float = 1.0
+
+    @property
+    def is_signal_cell(self) -> bool:
+        """Whether its cells are those of a private table: see `signal_cells` for what they compute and cost."""
+        return self.name.split("-w")[0].startswith("signal-cell")
 
     @property
     def base(self) -> str:
@@ -94,7 +104,7 @@ class SearchSpace:
         if self.family == "channels":
             return ",".join(str(self.choices[i][value]) for i, value in enumerate(values))
         if self.family == "cell":
-            return _arch_string(values)
+            return self._arch_string(values)
         return self.key(values)
 
     def key(self, architecture: Sequence[int]) -> str:
@@ -138,15 +148,18 @@ class SearchSpace:
 
     def _decode_arch_string(self, text: str) -> Architecture:
         found = re.findall(r"([a-z0-9_]+)~(\d+)", text)
-        unknown = [name for name, _ in found if name not in NAS_BENCH_201_OPERATIONS]
+        unknown = [name for name, _ in found if name not in self.options]
         if unknown:
-            raise InvalidArchitecture(
-                f"operation {unknown[0]!r} is not one of {', '.join(NAS_BENCH_201_OPERATIONS)} (in {text!r})"
-            )
-        values = tuple(NAS_BENCH_201_OPERATIONS.index(name) for name, _ in found)
-        if len(values) != self.length or _arch_string(values) != text:
-            raise InvalidArchitecture(f"{text!r} is not of the form {_arch_string(self.all_largest)!r}")
+            raise InvalidArchitecture(f"operation {unknown[0]!r} is not one of {', '.join(self.options)} (in {text!r})")
+        values = tuple(self.options.index(name) for name, _ in found)
+        if len(values) != self.length or self._arch_string(values) != text:
+            raise InvalidArchitecture(f"{text!r} is not of the form {self._arch_string(self.all_largest)!r}")
         return values
+
+    def _arch_string(self, values: Architecture) -> str:
+        edges = iter(values)
+        nodes = [[f"{self.options[next(edges)]}~{source}" for source in range(node)] for node in (1, 2, 3)]
+        return "+".join("|" + "|".join(node) + "|" for node in nodes)
 
     @property
     def all_largest(self) -> Architecture:
@@ -200,12 +213,6 @@ class SearchSpace:
 
         grids = np.meshgrid(*[np.arange(len(options), dtype=np.int8) for options in self.choices], indexing="ij")
         return np.stack([grid.ravel() for grid in grids], axis=1)
-
-
-def _arch_string(values: Architecture) -> str:
-    edges = iter(values)
-    nodes = [[f"{NAS_BENCH_201_OPERATIONS[next(edges)]}~{source}" for source in range(node)] for node in (1, 2, 3)]
-    return "+".join("|" + "|".join(node) + "|" for node in nodes)
 
 
 def cell_expression(architecture: Architecture) -> str:
@@ -344,6 +351,37 @@ def _transformer() -> SearchSpace:
     )
 
 
+def signal_space(operations: tuple[str, ...] = DEFAULT_SIGNAL_OPERATIONS) -> SearchSpace:
+    """Return the space of the private cells with these operations; its name tells which, where they are not the usual.
+
+    The name ends in their places in SIGNAL_OPERATIONS, one digit each, such as "signal-cell-01234".
+    """
+    places = "".join(str(SIGNAL_OPERATIONS.index(name)) for name in operations)
+    return SearchSpace(
+        name="signal-cell" if operations == DEFAULT_SIGNAL_OPERATIONS else f"signal-cell-{places}",
+        title="Private signal cells",
+        family="cell",
+        choices=(operations,) * 6,
+        positions=tuple(f"edge {source}-{target}" for source, target in NAS_BENCH_201_EDGES),
+        stages=((0,), (1, 2), (3, 4, 5)),
+        options=operations,
+        largest=max(range(len(operations)), key=lambda option: _CAPACITY.index(operations[option])),
+        canonical_form=_SignalClasses(operations),
+    )
+
+
+class _SignalClasses:
+    """Maps a private cell to the first one that computes the same, in lexicographic order."""
+
+    def __init__(self, operations: tuple[str, ...]) -> None:
+        self._operations = operations
+
+    def __call__(self, architecture: Architecture) -> Architecture:
+        from genius_kit.signal_cells import cell_classes, signal_expression
+
+        return cell_classes(self._operations)[signal_expression(architecture, self._operations)]
+
+
 SPACES: dict[str, Callable[[], SearchSpace]] = {
     "nas-bench-macro": _macro,
     "channel-bench-resnet": lambda: _channels("ResNet", (64, 64, 64, 128, 128, 128, 128)),
@@ -351,6 +389,7 @@ SPACES: dict[str, Callable[[], SearchSpace]] = {
     "nas-bench-201": _cell,
     "mobilenet-imagenet": _imagenet,
     "vision-transformer": _transformer,
+    "signal-cell": signal_space,
 }
 
 
@@ -359,8 +398,12 @@ def load_space(name: str) -> SearchSpace:
 
     The width (0 < w <= 4) multiplies every channel count of the skeleton; the options, the keys and the sizes stay
     as they are. "-w1" and trailing zeros are dropped from the name. The channel spaces have no width: it is what
-    they search. Raises UnknownName, which lists the known names, and InvalidParameter for a width that is refused.
+    they search, and so do the private cells, which choose theirs by a rule. "signal-cell-01234" is that space with
+    other operations; see `signal_space`. Raises UnknownName, which lists the known names, and InvalidParameter for a
+    width that is refused.
     """
+    if re.fullmatch(r"signal-cell-[0-4]{2,5}", name) and len(set(name[12:])) == len(name[12:]):
+        return signal_space(tuple(SIGNAL_OPERATIONS[int(place)] for place in name[12:]))
     base, _, digits = name.rpartition("-w")
     if name not in SPACES and base in SPACES:
         return _with_width(SPACES[base](), digits)
@@ -380,5 +423,7 @@ def _with_width(space: SearchSpace, digits: str) -> SearchSpace:
         return space
     if space.family == "channels":
         raise InvalidParameter(f"{space.name} has no width: its channel counts are what is searched; drop -w{digits}")
+    if space.is_signal_cell:
+        raise InvalidParameter(f"{space.name} has no width: a rule chooses that of each cell; drop -w{digits}")
     printed = f"{width:.4f}".rstrip("0").rstrip(".")
     return replace(space, name=f"{space.name}-w{printed}", title=f"{space.title}, width {printed}", width=width)

@@ -15,9 +15,10 @@ SIZES = {
     "nas-bench-201": 15625,
     "mobilenet-imagenet": 7**30,
     "vision-transformer": 5**15,
+    "signal-cell": 4096,
 }
 LISTED = [name for name in SPACES if SIZES[name] < 1_000_000]
-CLASSES = {"nas-bench-macro": 3969, "nas-bench-201": 6466}
+CLASSES = {"nas-bench-macro": 3969, "nas-bench-201": 6466, "signal-cell": 1107}
 
 
 @pytest.mark.parametrize("name", SPACES)

@@ -1,0 +1,166 @@
+"""The data card of a private table: how well it tells cells apart, and what whoever recites would score on it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from genius_kit.private_catalogue import accuracies
+from genius_kit.private_tables import PrivateTable
+from genius_kit.spaces import Architecture, signal_space
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TOP = 0.1
+"""The part of the cells in which the order of the best is looked at."""
+
+RESIDUAL = {
+    "two convolutions, a skip around them": "conv_3 none conv_3 skip_connect none skip_connect",
+    "three convolutions, a skip around them": "conv_3 none conv_3 skip_connect none conv_3",
+    "three convolutions, a skip around each two": "conv_3 skip_connect conv_3 none skip_connect conv_3",
+    "three convolutions, every skip": "conv_3 skip_connect conv_3 skip_connect skip_connect conv_3",
+    "a convolution and a skip in turn": "conv_3 skip_connect none none none conv_3",
+}
+"""Cells as a residual network has them, by the operations of their six edges."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """Figures of one table over its trained cells; accuracies are of the test part, in percent.
+
+    `noise` is the deviation of one training from the mean of its cell, pooled over cells. `seeds_spearman` is the mean
+    over pairs of seeds; `top_spearman` that of the mean of all but one seed against the one left out, among the TOP
+    cells by the former. `contrast` is how many noise deviations the best cell is above the median. `all_largest` and
+    `residual` are shares of the cells that do better, the latter the smallest of all RESIDUAL cells. `parameters` and
+    `macs` are Spearman correlations with the accuracy. NaN stands for what one seed cannot give.
+    """
+
+    cells: int
+    lowest: float
+    median: float
+    best: float
+    noise: float
+    seeds_spearman: float
+    top_spearman: float
+    contrast: float
+    all_largest: float
+    residual: float
+    parameters: float
+    macs: float
+    splits: float
+
+
+def card_of(table: PrivateTable) -> Card:
+    """Return the figures of a table; `splits` is the Spearman correlation of validation with test accuracy."""
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    from genius_kit.signal_cells import cell_cost
+
+    plan, runs = table.plan, accuracies(table, "test")
+    mean = runs.mean(axis=1)
+    noise = float(np.sqrt(runs.var(axis=1, ddof=1).mean())) if runs.shape[1] > 1 else float("nan")
+    costs = [cell_cost(cell, plan.operations, plan.task.classes, plan.task.values) for cell in plan.cells()]
+    return Card(
+        cells=len(mean),
+        lowest=float(mean.min()),
+        median=float(np.median(mean)),
+        best=float(mean.max()),
+        noise=noise,
+        seeds_spearman=_between_seeds(runs),
+        top_spearman=_among_the_best(runs),
+        contrast=float((mean.max() - np.median(mean)) / noise),
+        all_largest=share_above(table, signal_space(plan.operations).all_largest),
+        residual=min((share_above(table, cell) for cell in residual_cells(plan.operations).values()), default=1.0),
+        parameters=float(spearmanr([cost.parameters for cost in costs], mean)[0]),
+        macs=float(spearmanr([cost.macs for cost in costs], mean)[0]),
+        splits=float(spearmanr(accuracies(table, "validation").mean(axis=1), mean)[0]),
+    )
+
+
+def residual_cells(operations: tuple[str, ...]) -> dict[str, Architecture]:
+    """Return those RESIDUAL cells that a table with these operations has, by their names."""
+    return {
+        name: tuple(operations.index(edge) for edge in edges.split())
+        for name, edges in RESIDUAL.items()
+        if set(edges.split()) <= set(operations)
+    }
+
+
+def share_above(table: PrivateTable, architecture: Architecture) -> float:
+    """Return which part of the trained cells has a higher mean test accuracy than this one, 0 to 1."""
+    space = signal_space(table.plan.operations)
+    mean = accuracies(table, "test").mean(axis=1)
+    own = mean[table.plan.cells().index(space.canonical(architecture))]
+    return float((mean > own).mean())
+
+
+def card_text(table: PrivateTable) -> str:
+    """Return the card in Markdown: what the table is made of, and its figures."""
+    plan, card = table.plan, card_of(table)
+    task, recipe = (
+        ", ".join(f"{key} {value}" for key, value in part.settings().items()) for part in (plan.task, plan.recipe)
+    )
+    rows = [f"| {words} | {_shown(asdict(card)[name])} |" for name, words in _WORDS.items()]
+    return "\n".join(
+        [
+            f"# {plan.name}",
+            "",
+            f"Task: {task}.  ",
+            f"Recipe: {recipe}.  ",
+            f"Operations: {', '.join(plan.operations)}.  ",
+            f"Commitment: `{table.commitment}`.",
+            "",
+            "| figure | value |",
+            "|---|---|",
+            *rows,
+        ]
+    )
+
+
+_WORDS = {
+    "cells": "cells trained, one of each class that computes the same",
+    "lowest": "lowest test accuracy, percent",
+    "median": "median test accuracy, percent",
+    "best": "best test accuracy, percent",
+    "noise": "deviation of one training, points",
+    "seeds_spearman": "Spearman correlation between seeds",
+    "top_spearman": "the same in the top 10 %, mean of the others against one",
+    "contrast": "best above median, in deviations of one training",
+    "splits": "Spearman correlation of validation and test",
+    "all_largest": "share of cells above the largest option everywhere",
+    "residual": "share of cells above the best residual cell",
+    "parameters": "Spearman correlation of the parameters with the accuracy",
+    "macs": "Spearman correlation of the MACs with the accuracy",
+}
+
+
+def _shown(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
+def _between_seeds(runs: np.ndarray) -> float:
+    import itertools
+
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    pairs = itertools.combinations(range(runs.shape[1]), 2)
+    found = [spearmanr(runs[:, first], runs[:, second])[0] for first, second in pairs]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def _among_the_best(runs: np.ndarray) -> float:
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    seeds = runs.shape[1]
+    if seeds < 2:
+        return float("nan")
+    found = []
+    for left_out in range(seeds):
+        others = np.delete(runs, left_out, axis=1).mean(axis=1)
+        best = np.argsort(-others, kind="stable")[: max(2, int(TOP * len(others)))]
+        found.append(spearmanr(others[best], runs[best, left_out])[0])
+    return float(np.mean(found))

@@ -1,0 +1,35 @@
+"""A private table that nobody trained, for tests: scores that follow from the cell, so that searching can succeed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from genius_kit.private_tables import PrivatePlan, PrivateTable
+from genius_kit.signal_cells import active_edges
+from genius_kit.signal_training import CellResult, SignalRecipe
+from genius_kit.signals import SignalTask, commitment
+from genius_kit.spaces import DEFAULT_SIGNAL_OPERATIONS
+
+SECRET = "00112233445566778899aabbccddeeff"  # pragma: allowlist secret
+WORTH = {"skip_connect": 100, "conv_1": 150, "conv_3": 300, "shift_6": 420}
+
+
+def made_up_table(name: str = "made-up", operations: tuple[str, ...] = DEFAULT_SIGNAL_OPERATIONS) -> PrivateTable:
+    """Return a table in which shifts are worth most, each further convolution costs, and seeds differ by a little."""
+    plan = PrivatePlan(name, SignalTask(), SignalRecipe(), operations)
+    results = {}
+    for place, cell in enumerate(plan.cells()):
+        edges = active_edges(cell, operations)
+        right = 400 + sum(WORTH[edge.operation] for edge in edges) - 90 * sum(edge.kernel > 0 for edge in edges) ** 2
+        seeds = [max(0, min(4000, right + 7 * ((place * step) % 5))) for step in (1, 2, 3)]
+        results[plan.key(cell)] = CellResult(tuple(seeds), tuple(max(0, count - 11) for count in seeds), 1.0)
+    return PrivateTable(plan, commitment(SECRET, plan.settings()), results)
+
+
+def write_table(table: PrivateTable, home: Path) -> Path:
+    """Write a table where the catalogue finds it, with `home` as the data folder, and return its path."""
+    path = home / "private" / f"{table.plan.name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(table.content()), encoding="utf-8")
+    return path
