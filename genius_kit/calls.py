@@ -40,6 +40,7 @@ class _Question:
     messages: list[Message]
     iteration: int
     seed: int | None
+    purpose: str | None
     digest: str
     worst: WorstCase
     attempts_left: int
@@ -68,15 +69,17 @@ class Caller:
         self._purse = journal.purse
         self._purse.check(client, self._prices)
 
-    def ask(self, messages: Sequence[Message], iteration: int, seed: int | None = None) -> Reply:
-        """Return the model's reply to `messages`.
+    def ask(
+        self, messages: Sequence[Message], iteration: int, seed: int | None = None, *, purpose: str | None = None
+    ) -> Reply:
+        """Return the model's reply to `messages`; the record says what for, where there is a `purpose`.
 
         A retryable failure is tried again after the wait the server asked for, or 1, 2, 4... seconds. A parameter
         that the model refuses is dropped for the rest of the run. Raises ModelError when nothing helps, and
         BudgetSpent when the request does not fit a limit; the journal then resumes from this call.
         """
         while True:
-            question = self._question(messages, iteration, seed)
+            question = self._question(messages, iteration, seed, purpose)
             try:
                 return self._retrying()(self._attempt, question)
             except ModelError as error:
@@ -88,10 +91,12 @@ class Caller:
             finally:
                 self._purse.let_go()
 
-    def _question(self, messages: Sequence[Message], iteration: int, seed: int | None) -> _Question:
+    def _question(
+        self, messages: Sequence[Message], iteration: int, seed: int | None, purpose: str | None
+    ) -> _Question:
         digest = _digest(self.client, messages, seed)
         worst = worst_case(self.client, messages, self._prices)
-        return _Question(list(messages), iteration, seed, digest, worst, self._attempts_limit)
+        return _Question(list(messages), iteration, seed, purpose, digest, worst, self._attempts_limit)
 
     def _retrying(self) -> tenacity.Retrying:
         import tenacity
@@ -127,7 +132,9 @@ class Caller:
                 self._note_pace(slot.change, question.iteration)
                 raise
         fields = self._reply_fields(reply, question.worst)
-        self._journal.record("call", iteration=question.iteration, messages=question.messages, **fields)
+        self._journal.record(
+            "call", iteration=question.iteration, messages=question.messages, **_purpose(question), **fields
+        )
         self._purse.settled(reserved, Amount.read(fields["spent"]))
         self._note_pace(slot.change, question.iteration)
         return reply
@@ -141,6 +148,7 @@ class Caller:
         return {
             "iteration": question.iteration,
             "request": question.digest,
+            **_purpose(question),
             **({} if question.worst.unbounded else {"reserved": reserved.record()}),
             **elapsed,
         }
@@ -148,7 +156,7 @@ class Caller:
     def _reply_fields(self, reply: Reply, worst: WorstCase) -> dict[str, Any]:
         """Return what is recorded of a reply; figures above what is possible are kept as what the server claims."""
         cost = price_of(reply.usage, reply.model or self.client.model, self._prices)
-        fields = {**asdict(reply), "cost": cost, "spent": worst.taken(reply.usage, cost).record()}
+        fields = {**_told(reply), "cost": cost, "spent": worst.taken(reply.usage, cost).record()}
         if not worst.is_beyond(reply.usage, cost):
             return fields
         most = float(worst.amount.dollars)
@@ -186,11 +194,13 @@ class Caller:
         known = answers.find(question.digest, self._journal.path)
         if known is None:
             return None
-        kept = {key: known.call[key] for key in ("text", "model", "finish_reason", "refusal") if key in known.call}
+        told = ("text", "model", "finish_reason", "refusal", "fingerprint")
+        kept = {key: known.call[key] for key in told if key in known.call}
         return self._journal.record(
             "call",
             iteration=question.iteration,
             messages=question.messages,
+            **_purpose(question),
             **kept,
             usage=asdict(Usage(0, 0, 0, 0)),
             seconds=0.0,
@@ -198,6 +208,10 @@ class Caller:
             request=question.digest,
             reused={"journal": known.journal, "line": known.line},
         )
+
+
+def _purpose(question: _Question) -> dict[str, str]:
+    return {} if question.purpose is None else {"purpose": question.purpose}
 
 
 def _failure_fields(error: ModelError, iteration: int) -> dict[str, Any]:
@@ -211,6 +225,12 @@ def _failure_fields(error: ModelError, iteration: int) -> dict[str, Any]:
     }
 
 
+def _told(reply: Reply) -> dict[str, Any]:
+    """Return the fields of a reply, its fingerprint only where the server told one."""
+    fields = asdict(reply)
+    return fields if reply.fingerprint is not None else {k: v for k, v in fields.items() if k != "fingerprint"}
+
+
 def _digest(client: ChatClient, messages: Sequence[Message], seed: int | None) -> str:
     content = json.dumps([client.settings(), list(messages), seed], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -219,7 +239,7 @@ def _digest(client: ChatClient, messages: Sequence[Message], seed: int | None) -
 def _restore(event: Event) -> Reply:
     from genius_kit.llm import Reply, Usage
 
-    fields = {key: event[key] for key in ("text", "seconds", "refusal") if key in event}
+    fields = {key: event[key] for key in ("text", "seconds", "refusal", "fingerprint") if key in event}
     usage = {key: count for key, count in event.get("usage", {}).items() if key in Usage.__dataclass_fields__}
     named = {"model": event.get("model"), "finish_reason": event.get("finish_reason", "unknown")}
     return Reply(usage=Usage(**usage), **named, **fields)

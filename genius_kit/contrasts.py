@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,29 @@ def contrasts(results: pd.DataFrame, plain: str) -> tuple[list[Contrast], list[C
     ]
 
 
+def beside(results: pd.DataFrame, plain: str, arms: Mapping[str, str], question: str) -> list[Contrast]:
+    """Return the contrast of each of `arms` with the arm `plain`, corrected by Holm's rule over those that have pairs.
+
+    `arms` maps the name of an arm to what it is (its kind). `results` is the frame of `studies.results`, as `contrasts`
+    takes it; raises InvalidParameter for missing columns and arms, several models, prompts or budgets, repeated seeds.
+    """
+    _check_columns(results, plain)
+    _check_alike(results[results["arm"].isin([plain, *arms])])
+    own = _ranks(results, plain)
+    found = [_contrast(question, kind, arm, own, _ranks(results, arm)) for arm, kind in arms.items()]
+    corrected = iter(holm([one.p_value for one in found if one.n >= LEAST_PAIRS]))
+    return [replace(one, p_corrected=next(corrected)) if one.n >= LEAST_PAIRS else one for one in found]
+
+
+def plain_searches(results: pd.DataFrame) -> pd.Series:
+    """Return which rows are searches of the proposer llm with nothing changed in what it sees, bool of shape (n,)."""
+    is_plain = results["proposer"] == "llm"
+    for name in ("control", "change", "principles"):
+        if name in results:
+            is_plain &= results[name].isna()
+    return is_plain
+
+
 def own_share(results: pd.DataFrame, plain: str) -> float:
     """Return which part of the plain arm's evaluations the model proposed itself, 0 to 1; NaN where nothing says."""
     if not {"model_proposals", "evaluations"} <= set(results.columns):
@@ -103,14 +127,21 @@ def own_share(results: pd.DataFrame, plain: str) -> float:
 
 
 def _check(results: pd.DataFrame, plain: str) -> None:
+    _check_columns(results, plain)
+    controls = [_arm(results, control, plain) for control in (*FEEDBACK, *LABELS)]
+    _check_alike(results[results["arm"].isin([plain, *(arm for arm in controls if arm)])])
+
+
+def _check_columns(results: pd.DataFrame, plain: str) -> None:
     missing = [column for column in ("benchmark", "arm", "seed", "rank") if column not in results]
     if missing:
         raise InvalidParameter(f"the results have no column {', '.join(missing)}; give the frame of studies.results")
     arms = list(dict.fromkeys(results["arm"]))
     if plain not in arms:
         raise InvalidParameter(f"no arm is called {plain!r}; the results have {', '.join(map(str, arms)) or 'none'}")
-    controls = [_arm(results, control, plain) for control in (*FEEDBACK, *LABELS)]
-    rows = results[results["arm"].isin([plain, *(arm for arm in controls if arm)])]
+
+
+def _check_alike(rows: pd.DataFrame) -> None:
     for column in ("model", "prompt", "budget"):
         values = list(rows[column].dropna().unique()) if column in rows else []
         if len(values) > 1:

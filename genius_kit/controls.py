@@ -1,6 +1,7 @@
 """Control arms: runs of a language model in which one thing about what the model sees is changed.
 
-Budget, first evaluation, refusals and limits are those of the plain arm. See `CONTROLS` for what each one changes.
+Budget, first evaluation, refusals and limits are those of the plain arm. See `CONTROLS` for what each one changes; what
+ought not to matter is changed by `prompt_changes` through the same `View`.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from genius_kit import prompt_changes
 from genius_kit.errors import InvalidParameter
 from genius_kit.records import Outcome, Proposal, Trial
 from genius_kit.spaces import Architecture, SearchSpace
+from genius_kit.weighed_prompts import weighed_result
 
 if TYPE_CHECKING:
     import numpy as np
 
     from genius_kit.benchmarks import Benchmark
+    from genius_kit.objectives import Objectives
 
 Item = TypeVar("Item")
 
@@ -33,6 +37,9 @@ SCORE_FACTOR, SCORE_OFFSET = 7, 150
 _PLACE = "place"
 _ANONYMOUS_DATA = "data that are not named"
 _LABELS_TAG, _SHUFFLE_TAG = 2_201, 2_202  # keep these draws apart from the searches' own, see Situation.rng
+
+Texts = dict[str, tuple[str, str]]
+"""Parts of the prompt, each with the folder under templates and the name of the file that replaces it."""
 
 _TEXTS: dict[str, dict[str, str]] = {
     "no-feedback": {
@@ -58,6 +65,7 @@ _TEXTS: dict[str, dict[str, str]] = {
         "refusal": "probe_refusal",
     },
 }
+_DRAWN = ("shuffled-feedback", "permuted-labels")
 _NEEDED = {"permuted-labels": ["operations", "answer_format"], "anonymous": ["answer_format"]}
 
 
@@ -86,17 +94,28 @@ def check_benchmark(control: str | None, benchmark: Benchmark) -> None:
         )
 
 
-def replaced_texts(control: str | None, space: SearchSpace) -> dict[str, str]:
-    """Return which parts of the prompt a control replaces, and the file under templates/controls of each."""
+def check_change(change: str | None, control: str | None, space: SearchSpace, prompt: str, history: str) -> None:
+    """Raise InvalidParameter for an unknown change, or one that does not go with this prompt, history or control."""
+    prompt_changes.check_change(change, control, prompt, history, set(_controlled_texts(control, space)))
+
+
+def replaced_texts(control: str | None, change: str | None, space: SearchSpace, prompt: str) -> Texts:
+    """Return which parts of the prompt a control and a change replace."""
+    return {**prompt_changes.changed_texts(change, space, prompt), **_controlled_texts(control, space)}
+
+
+def _controlled_texts(control: str | None, space: SearchSpace) -> Texts:
+    names = _TEXTS.get(control or "", {})
     if control == "permuted-labels" and space.family == "channels":
-        return {"answer_format": "numbers_answer_format"}
-    return _TEXTS.get(control or "", {})
+        names = {"answer_format": "numbers_answer_format"}
+    return {part: ("controls", name) for part, name in names.items()}
 
 
-def needed_holes(control: str | None, space: SearchSpace) -> list[str]:
-    """Return the holes that a variant needs for a control: text that it holds by itself could not be changed."""
+def needed_holes(control: str | None, change: str | None, space: SearchSpace) -> list[str]:
+    """Return the holes that a variant needs for a control and a change: its own text could not be changed."""
     needed = _NEEDED.get(control or "", [])
-    return [hole for hole in needed if hole != "operations" or space.family != "channels"]
+    controlled = [hole for hole in needed if hole != "operations" or space.family != "channels"]
+    return [*controlled, *prompt_changes.holes_of_change(change, space)]
 
 
 @dataclass(frozen=True)
@@ -104,7 +123,7 @@ class View:
     """What the model sees of a search: `space` stands for `true_space` in all that is sent to it and read from it.
 
     `labels` holds the shown option index of each true one, the same at every position; `seed` is the run's where
-    the control draws at random, else 0.
+    the control or the change draws at random, else 0.
     """
 
     control: str | None
@@ -112,11 +131,22 @@ class View:
     space: SearchSpace
     labels: tuple[int, ...]
     seed: int = 0
+    change: str | None = None
 
     @property
     def is_renumbered(self) -> bool:
         """Whether an option's number is not what it is in the plain arm."""
         return self.labels != tuple(range(len(self.labels)))
+
+    @property
+    def menu(self) -> tuple[int, ...]:
+        """The shown options in the order in which the prompt lists them."""
+        return prompt_changes.menu_order(self.change, len(self.labels), self.seed)
+
+    @property
+    def lists_all(self) -> bool:
+        """Whether every result is listed."""
+        return self.change not in prompt_changes.PARTS
 
     def show(self, architecture: Architecture) -> Architecture:
         """Return the architecture of `space` that stands for a true one."""
@@ -156,20 +186,34 @@ class View:
             return recalled if isinstance(recalled, Proposal) else outcome
         return outcome
 
-    def results(self, trials: Sequence[Trial]) -> list[str | None]:
-        """Return the result of each trial as it is shown; None where nothing at all stands beside the design."""
+    def results(self, trials: Sequence[Trial], objectives: Objectives | None = None) -> list[str | None]:
+        """Return the result of each trial as it is shown, with its costs where `objectives` weigh them.
+
+        None where nothing at all stands beside the design.
+        """
         from genius_kit.wording import result_text
 
         if self.control == "knowledge-probe":
             return [None] * len(trials)
         if self.control == "no-feedback":
             return ["not shown"] * len(trials)
+        told = [result_text(self._score(one.evaluation.feedback), one.evaluation.failure) for one in trials]
+        if objectives is not None:
+            unit = self.facts("", "")["unit"]
+            pairs = zip(told, trials, strict=True)
+            told = [weighed_result(text, one.evaluation, objectives, self.control, unit) for text, one in pairs]
+        return [told[place] for place in self._dealt(len(told))]
+
+    def listed(self, trials: Sequence[Trial]) -> list[int]:
+        """Return the places of the trials whose results are listed, in the order in which the prompt lists them."""
         scores = [self._score(trial.evaluation.feedback) for trial in trials]
-        told = [result_text(score, trial.evaluation.failure) for score, trial in zip(scores, trials, strict=True)]
+        return prompt_changes.listing(self.change, [scores[place] for place in self._dealt(len(scores))], self.seed)
+
+    def _dealt(self, count: int) -> list[int]:
+        """Return which of `count` results stands beside each design."""
         if self.control != "shuffled-feedback":
-            return [*told]
-        dealt = _generator(self.seed, len(trials) + 1, _SHUFFLE_TAG).permutation(len(told))
-        return [told[int(index)] for index in dealt]
+            return prompt_changes.beside(self.change, count, self.seed)
+        return [int(place) for place in _generator(self.seed, count + 1, _SHUFFLE_TAG).permutation(count)]
 
     def _score(self, feedback: float | None) -> float | None:
         if feedback is None or self.control != "relabelled-scores":
@@ -186,16 +230,20 @@ class View:
         }
 
 
-def view_of(control: str | None, space: SearchSpace, seed: int = 0) -> View:
-    """Return what a control lets the model see of `space` in the run with this seed; the plain view for None."""
+def view_of(control: str | None, space: SearchSpace, seed: int = 0, change: str | None = None) -> View:
+    """Return what a control and a change let the model see of `space` in the run with this seed.
+
+    The plain view for None and None.
+    """
     same = tuple(range(len(space.options)))
+    drawn = seed if control in _DRAWN or prompt_changes.is_drawn(change) else 0
     if control == "permuted-labels":
-        return View(control, space, _numbered(space), _derangement(len(same), seed), seed)
+        return View(control, space, _numbered(space), _derangement(len(same), seed), drawn, change)
     if control == "anonymous":
-        return View(control, space, _nameless(space), same)
+        return View(control, space, _nameless(space), same, drawn, change)
     if control == "knowledge-probe":
-        return View(control, space, _numbered(space, space.key_offset), same)
-    return View(control, space, space, same, seed if control == "shuffled-feedback" else 0)
+        return View(control, space, _numbered(space, space.key_offset), same, drawn, change)
+    return View(control, space, space, same, drawn, change)
 
 
 def _numbered(space: SearchSpace, first: int = 0) -> SearchSpace:

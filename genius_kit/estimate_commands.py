@@ -46,6 +46,8 @@ def run(
     benchmark: Annotated[str, typer.Argument(help="Benchmark name.")],
     proposer: Annotated[str, typer.Option(help=f"What searches: {', '.join(PROPOSERS)}.")] = "llm",
     control: Annotated[str | None, typer.Option(help="What the model does not see.")] = None,
+    change: Annotated[str | None, typer.Option(help="What ought not to matter.")] = None,
+    principles: Annotated[str | None, typer.Option(help="Design principles first: asked, or fed-back.")] = None,
     model: Annotated[str, typer.Option(help="Model name.")] = "offline",
     prompt: Annotated[str, typer.Option(help="minimal, standard, reasoned, or a template file.")] = "standard",
     history: Annotated[str, typer.Option(help="table or dialogue.")] = "table",
@@ -66,6 +68,7 @@ def run(
 
     loaded = load_benchmark(benchmark, protocol=protocol)
     told = {"model": model, "prompt": prompt, "history": history, "max_tokens": max_tokens, "control": control}
+    told |= {"change": change, "principles": principles}
     made = make_proposer(proposer, loaded.space, **(told if proposer in TALKING else {}))
     given = Assumptions(reply_tokens, refusal_rate, characters_a_token, attempts, reply_seconds)
     _print(estimate_run(loaded, made, budget, runs=runs, assumptions=given))

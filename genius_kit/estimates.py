@@ -14,6 +14,7 @@ from genius_kit.calls import ATTEMPTS_LIMIT, LONGEST_WAIT_SECONDS
 from genius_kit.chat import Usage
 from genius_kit.errors import InvalidParameter
 from genius_kit.prices import Price, load_prices
+from genius_kit.principles import note_length, question
 from genius_kit.records import Evaluation, Message, Rejection, Trial
 from genius_kit.worst_cases import TOKENS_A_MESSAGE, worst_case
 
@@ -208,6 +209,8 @@ def opening_sizes(
         trials = [Trial(number, space.all_largest, _RESULT) for number in range(1, results + 1)]
         return measure(prompt.messages(trials)) + (said * results if prompt.history == "dialogue" else 0.0)
 
+    if not prompt.lists_all:  # soon as long as it ever is: no line leads from the first to the last
+        return [size(results) for results in range(budget)]
     first, last = size(min(1, budget - 1)), size(budget - 1)
     step = (last - first) / max(1, budget - 2)  # the numbers of the lines grow: between the ends it is less than this
     return [size(0), *(first + step * place for place in range(budget - 1))]
@@ -255,10 +258,12 @@ def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, gi
     bound = worst_case(client, (), load_prices())
     rejections = int(proposer.settings["rejections_limit"])
     refusal = prompt.refusal(Rejection("estimate", "x" * DETAIL_CHARACTERS))["content"]
-    instruction = proposer.instruction_length
+    before, is_fed_back = _principles(proposer)
+    instruction = proposer.instruction_length + (note_length() if is_fed_back else 0)
 
     def tokens(messages: Sequence[Message]) -> float:
-        return (sum(len(message["content"]) for message in messages) + instruction) / given.characters_a_token
+        shown = (sum(len(message["content"]) for message in messages) + instruction) / given.characters_a_token
+        return shown + (given.reply_tokens if is_fed_back else 0)
 
     price = bound.price
     if bound.is_free:
@@ -266,8 +271,9 @@ def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, gi
     plain = opening_sizes(prompt, benchmark.space, budget, tokens, given.reply_tokens)[asked]
     back = len(refusal) / given.characters_a_token
     expected = expected_talk(plain, price, given, rejections, back, talks)
+    expected += expected_talk([tokens(messages) for messages in before], price, given, 0, 0.0)
     requests = talks * (rejections + 1)
-    calls = iterations * requests * ATTEMPTS_LIMIT
+    calls = (iterations * requests + len(before)) * ATTEMPTS_LIMIT
     waiting = calls * (float(getattr(client, "timeout", 0.0)) + LONGEST_WAIT_SECONDS)
     if bound.is_free:
         return _Talk(replace(expected, seconds=0.0), Sum(calls, 0.0, 0.0, 0.0), is_free=True)
@@ -278,14 +284,24 @@ def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, gi
 
     def most(messages: Sequence[Message]) -> float:
         filled = worst_case(client, messages, load_prices()).input
-        return filled + instruction * 4 + LINE_BYTES * budget
+        said = bound.output * given.bytes_a_token if is_fed_back and bound.output else 0
+        return filled + instruction * 4 + LINE_BYTES * budget + said
 
     dearest = opening_sizes(prompt, benchmark.space, budget, most, requests * turn)[asked]
     received = math.ceil(sum(requests * size + turn * (requests - 1) * requests / 2 for size in dearest))
-    written = iterations * requests * bound.output
+    received += math.ceil(sum(most(messages) for messages in before))
+    written = (iterations * requests + len(before)) * bound.output
     cost = None if price is None else price.most(received, written) * ATTEMPTS_LIMIT
     tokens_in_all = float((received + written) * ATTEMPTS_LIMIT)
     return _Talk(expected, Sum(calls, tokens_in_all, cost, waiting), unpriced=price is None)
+
+
+def _principles(proposer: LanguageModelProposer) -> tuple[list[list[Message]], bool]:
+    """Return the requests that ask for design principles, one or none, and whether the answer is fed back."""
+    if not proposer.asks_principles:
+        return [], False
+    prompt: Any = proposer.prompt(0)
+    return [question(prompt)], proposer.settings["principles"] == "fed-back"
 
 
 def _measuring(benchmark: Benchmark, budget: int) -> Sum:

@@ -71,6 +71,7 @@ _FIELDS: dict[str, dict[str, Test]] = {
     "call": {
         "messages": _messages,
         "text": _words,
+        "purpose": _text,
         "usage": _usage,
         "cost": _optional(_number),
         "seconds": _optional(_number),
@@ -89,6 +90,7 @@ _FIELDS: dict[str, dict[str, Test]] = {
         "rank": _optional(_table),
         "source": _text,
         "failure": _optional(_text),
+        "latency": _optional(_number),
     },
     "run_finished": {"reason": _text},
     "budget_raised": {"budget": _whole},

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.controls import View, check_benchmark, check_control, view_of
+from genius_kit.controls import View, check_benchmark, check_change, check_control, view_of
 from genius_kit.errors import InvalidParameter
+from genius_kit.principles import PURPOSE, check_principles, elicited, fed_back, question, texts_sha256
 from genius_kit.proposers import Situation, Stop, Suggestion, random_suggestion
 from genius_kit.records import Message, NoImprovement, Outcome, Proposal, Rejection
 from genius_kit.spaces import Architecture, SearchSpace
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from genius_kit.journal import Journal
     from genius_kit.llm import ChatClient, Reply
     from genius_kit.prompts import Prompt
+
+
+RUN_SEED = "run"
+"""The `request_seed` that stands for the seed of each run."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class LanguageModelProposer:
         history: str = "table",
         base_url: str | None = None,
         temperature: float | None = None,
+        request_seed: int | str | None = None,
         max_tokens: int | None = None,
         constrained_replies: bool = False,
         rejections_limit: int = 5,
@@ -48,21 +54,30 @@ class LanguageModelProposer:
         client: ChatClient | None = None,
         conversation: str | None = None,
         control: str | None = None,
+        change: str | None = None,
+        principles: str | None = None,
     ) -> None:
         """`client` replaces the one that `model` and `base_url` name; "offline", the default, is the stand-in and
-        "reciter:KEY" names the design KEY always.
+        "reciter:KEY" names the design KEY always. `request_seed` is sent with each request, for servers that sample by
+        it: a number, or "run" for the seed of the run.
 
-        `control`, one of `controls.CONTROLS`, changes one thing about what the model sees. After `rejections_limit`
-        refused replies in one iteration a random untried architecture is evaluated and marked as such
-        (`on_exhausted="fallback"`), or the run ends ("stop").
+        `control`, one of `controls.CONTROLS`, changes one thing about what the model sees, `change`, one of
+        `prompt_changes.CHANGES`, one that ought not to matter. With
+        `principles`, "asked" or "fed-back", the model is asked for design principles before its first design. After
+        `rejections_limit` refused replies in one iteration a random untried architecture is evaluated and marked as
+        such (`on_exhausted="fallback"`), or the run ends ("stop").
         """
         if on_exhausted not in ("fallback", "stop"):
             raise InvalidParameter(f"on_exhausted is {on_exhausted!r}; it is 'fallback' or 'stop'")
         if history not in ("table", "dialogue"):
             raise InvalidParameter(f"history is {history!r}; it is 'table' or 'dialogue'")
+        _check_request_seed(request_seed)
         check_control(control, str(prompt), history)
+        check_change(change, control, space, str(prompt), history)
+        check_principles(principles, control, str(prompt))
         self.space = space
         self.control = control
+        self.change = change
         self.settings: dict[str, Any] = {
             "model": model or (client.model if client is not None else "offline"),
             "prompt": str(prompt),
@@ -75,6 +90,9 @@ class LanguageModelProposer:
             "on_exhausted": on_exhausted,
             "conversation": str(conversation) if conversation else None,
             **({"control": control} if control else {}),
+            **({"change": change} if change else {}),
+            **({"principles": principles} if principles else {}),
+            **({} if request_seed is None else {"request_seed": request_seed}),
         }
         self.client = client or _client(view_of(control, space).space, self.settings)
         self._prompt: Any = None
@@ -106,8 +124,12 @@ class LanguageModelProposer:
             conversation=self.settings["conversation"],
             control=self.control,
             title=benchmark.title,
+            objectives=benchmark.objectives,
+            change=self.change,
         )
         self.resolved["prompt_sha256"] = self._prompt.sha256
+        if "principles" in self.settings:
+            self.resolved["principles_sha256"] = texts_sha256()
 
     def talks(self, budget: int) -> tuple[slice, int]:
         """Return in which of `budget` iterations, from 0, the model is asked, and in how many conversations each."""
@@ -149,11 +171,11 @@ class LanguageModelProposer:
         `instruction` is added to the last message of the opening, `exclude` are refused as duplicates, `exchange` is
         what was said in this iteration before, which goes on.
         """
-        view, prompt = self.view(situation), self.prompt(situation.seed)
+        view, prompt = self.view(situation), self._principled(situation)
         opening = _with_instruction(prompt.messages(situation.trials), instruction)
         said = list(exchange) or _turned_down(situation, prompt)
         for _ in range(self._limit + 1):
-            reply = self._caller.ask([*opening, *said], situation.iteration)
+            reply = self._caller.ask([*opening, *said], situation.iteration, self._request_seed(situation))
             said.append({"role": "assistant", "content": reply.text or "(empty reply)"})
             outcome = _judge(reply, situation, view, exclude)
             if not isinstance(outcome, Rejection):
@@ -161,14 +183,44 @@ class LanguageModelProposer:
             said.append(prompt.refusal(outcome))
         return Talk(None, tuple(said))
 
+    def _request_seed(self, situation: Situation) -> int | None:
+        """Return the seed that is sent with the requests of a run, None for none."""
+        chosen = self.settings.get("request_seed")
+        return situation.seed if chosen == RUN_SEED else chosen
+
+    @property
+    def asks_principles(self) -> bool:
+        """Whether the model is asked for design principles, once a run; the prompt is then one of templates."""
+        return "principles" in self.settings
+
+    def _principled(self, situation: Situation) -> Prompt:
+        """Return the prompt of the run, with its principles where they are fed back; asked for once, here."""
+        prompt = self.prompt(situation.seed)
+        if not self.asks_principles:
+            return prompt
+        from genius_kit.prompts import TemplatePrompt
+
+        assert isinstance(prompt, TemplatePrompt)  # the published one was refused
+        known = elicited(situation.journal.events)
+        if known is None:
+            seed = self._request_seed(situation)
+            known = self._caller.ask(question(prompt), situation.iteration, seed, purpose=PURPOSE).text or ""
+        return prompt.noted(fed_back(known)) if self.settings["principles"] == "fed-back" else prompt
+
     def view(self, situation: Situation) -> View:
-        """Return what the control lets the model see in this run."""
-        return view_of(self.control, self.space, situation.seed)
+        """Return what the control and the change let the model see in this run."""
+        return view_of(self.control, self.space, situation.seed, self.change)
 
     def prompt(self, seed: int) -> Prompt:
-        """Return the prompt of the run with this seed, as the control lets it be seen."""
-        seen: Prompt = self._prompt.seen(view_of(self.control, self.space, seed))
+        """Return the prompt of the run with this seed, as the control and the change let it be seen."""
+        seen: Prompt = self._prompt.seen(view_of(self.control, self.space, seed, self.change))
         return seen
+
+
+def _check_request_seed(given: int | str | None) -> None:
+    is_number = isinstance(given, int) and not isinstance(given, bool) and given >= 0
+    if not (given is None or given == RUN_SEED or is_number):
+        raise InvalidParameter(f"request_seed is {given!r}; it is a number from 0, or {RUN_SEED!r} for the run's own")
 
 
 def _with_instruction(messages: Sequence[Message], instruction: str | None) -> list[Message]:

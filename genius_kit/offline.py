@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.offline_front import by_gap, in_turn, read_costs
 from genius_kit.records import Message
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ Design = tuple[int, ...]
 
 _ANSWER = re.compile(r"^Architecture: (\[[\[\], \d]*\])\s*$", re.MULTILINE)
 _RESULT = re.compile(
-    r"^\d+\. (\[[\[\], \d]*\])(?: -> (-?\d+(?:\.\d+)?|not measured|not shown)|$|, \d+ million$)", re.MULTILINE
+    r"^(\d+)\. (\[[\[\], \d]*\])(?: -> (-?\d+(?:\.\d+)?|not measured|not shown)|$|, \d+ million$)", re.MULTILINE
 )
 _MACS_ROW = re.compile(r"^- (.+?): \[(\d+\.\d\d(?:, \d+\.\d\d)*)\]$", re.MULTILINE)
 _EMBEDDING_ROW = re.compile(
@@ -40,6 +41,8 @@ _EMBEDDING_ROW = re.compile(
     re.MULTILINE,
 )
 _EXPERIMENT = re.compile(r"^- Experiment\d+\n((?:Stage.*\n)+).*?accuracy of ([\d.]+)%", re.MULTILINE)
+_PRINCIPLES = "Write down the design principles"
+_UNIFORM = re.compile(r"(?:Each number is one of|You can choose each number from|Permitted numbers): ([\d, ]+)\.")
 _WITHOUT = ("", "not measured", "not shown")
 _EXCESS = re.compile(r"\b(\d+) (?:million|FLOPS) (above|higher|below)\b")
 
@@ -49,6 +52,7 @@ class _Reading:
     """What the messages say: options and MACs (millions) a position, results, designs tried, the last refusal.
 
     `embeddings` holds the MACs of a vision transformer: for each first number, the fixed ones and those of a block.
+    `beside` holds the costs that stand beside results where a search has several aims.
     """
 
     options: list[Design] = field(default_factory=list)
@@ -59,6 +63,7 @@ class _Reading:
     upper: float | None = None
     lower: float = 0.0
     results: list[tuple[Design, float]] = field(default_factory=list)
+    beside: dict[Design, tuple[float, ...]] = field(default_factory=dict)
     tried: set[Design] = field(default_factory=set)
     refused: Design | None = None
     excess: int = 0
@@ -144,6 +149,8 @@ def answer(messages: Sequence[Message]) -> str:
     """Return the stand-in's reply to a conversation."""
     reading = read_messages(messages)
     opening = f"I am the {NAME}; I follow a fixed rule."
+    if not reading.options and _PRINCIPLES in messages[-1]["content"]:
+        return f"{opening} I have no design principles to write down; what stands in their place changes nothing."
     if not reading.options:
         return f"{opening} I found no list of allowed values in this prompt, so I cannot name a design."
     design, reason = propose(reading)
@@ -158,6 +165,14 @@ def propose(reading: _Reading) -> tuple[Design | None, str]:
         for design in _cheaper(reading, reading.refused, reading.excess):
             if design not in reading.tried:
                 return design, "The last design was too expensive, so I lowered its costliest positions."
+    for place in by_gap(reading.results, reading.beside) if reading.beside else ():
+        changes = [
+            design
+            for design in _neighbours(place, reading.options)
+            if design not in reading.tried and reading.fits(design)
+        ]
+        if (chosen := in_turn(changes, len(reading.tried))) is not None:
+            return chosen, "I change one position of a design on the front, its cheap end before its widest gap."
     if reading.results:
         best, score = max(reading.results, key=lambda pair: pair[1])
         reason = f"The best design listed scores {score:.2f}, and I change one position of it."
@@ -225,6 +240,7 @@ def read_messages(messages: Sequence[Message]) -> _Reading:
             _read_problem(message["content"], reading)
         results = _results(message["content"])
         reading.results += results
+        reading.beside |= read_costs(message["content"])
         reading.tried |= {design for design, _ in results}
         if message["role"] == "user":
             excess = _EXCESS.search(message["content"])
@@ -239,11 +255,12 @@ def _read_problem(text: str, reading: _Reading) -> None:
     length = re.search(r"list of (\d+) (?:operation|channel|option)", text)
     if not length:
         return
-    uniform = re.search(r"Each number is one of: ([\d, ]+)\.", text)
+    uniform = _UNIFORM.search(text)
     listed = re.findall(r"^- width \d+: ([\d, ]+)$", text, re.MULTILINE)
     numbered = re.findall(r"^(\d+): \w+\(", text, re.MULTILINE)
     menu = _integers(uniform[1]) if uniform else tuple(int(number) for number in numbered)
-    reading.options = [_integers(line) for line in listed] if listed else [menu] * (int(length[1]) if menu else 0)
+    menus = [tuple(sorted(_integers(line))) for line in listed]  # in whatever order they are listed
+    reading.options = menus or [menu] * (int(length[1]) if menu else 0)
     group = re.search(r"groups of (\d+)", text)
     reading.group = int(group[1]) if group else 0
     _read_bound(text, reading)
@@ -300,7 +317,8 @@ def _costs(entries: str, menu: Design) -> dict[int, float]:
 
 
 def _results(text: str) -> list[tuple[Design, float]]:
-    listed = [(_integers(design), score) for design, score in _RESULT.findall(text)]
+    numbered = sorted(_RESULT.findall(text), key=lambda found: int(found[0]))  # in whatever order they are listed
+    listed = [(_integers(design), score) for _, design, score in numbered]
     for stages, score in _EXPERIMENT.findall(text):
         design = tuple(value for numbers in re.findall(r"\[([\d, ]+)\]", stages) for value in _integers(numbers))
         listed.append((design, score))

@@ -42,10 +42,10 @@ class Step:
     """One iteration of a recorded run.
 
     `messages` is the prompt that the step's first request sent (empty where no model was asked). `calls` are the
-    answered requests in order, each with its own `messages` and `text`, `replies` their texts; `failures`,
-    `rejections` and `approvals` are the events of those names. `proposal` and `evaluation` are None where the run
-    ended before. `parent` is the iteration of the nearest design before (of equals the better, then the earlier),
-    None where there is none; `changes` is the difference to it.
+    answered requests for a design in order (those of another purpose are `others`), each with its own `messages` and
+    `text`, `replies` their texts; `failures`, `rejections` and `approvals` are the events of those names. `proposal`
+    and `evaluation` are None where the run ended before. `parent` is the iteration of the nearest design before (of
+    equals the better, then the earlier), None where there is none; `changes` is the difference to it.
     """
 
     iteration: int
@@ -59,6 +59,7 @@ class Step:
     evaluation: Event | None
     parent: int | None
     changes: tuple[Change, ...]
+    others: tuple[Event, ...] = ()
 
 
 @dataclass
@@ -110,7 +111,8 @@ class RecordedSteps(Sequence[Step]):
 
     def _step(self, iteration: int) -> Step:
         entries = self._entries[iteration]
-        calls = tuple(self._read(entries.calls))
+        answered = tuple(self._read(entries.calls))
+        calls = tuple(call for call in answered if "purpose" not in call)
         proposal = next(iter(entries.of("proposal")), None)
         for event in entries.of("proposal") + entries.of("evaluation"):
             self.space.check(event["architecture"])
@@ -127,6 +129,7 @@ class RecordedSteps(Sequence[Step]):
             evaluation=next(iter(entries.of("evaluation")), None),
             parent=None if parent is None else parent["iteration"],
             changes=() if proposal is None or parent is None else self._changes(parent, proposal),
+            others=tuple(call for call in answered if "purpose" in call),
         )
 
     def _read(self, places: list[tuple[int, int]]) -> Iterator[Event]:

@@ -93,7 +93,12 @@ def macs_text(template: str, view: View, constraint: MacsBound | None) -> str:
 
 
 def renumbered(text: str, labels: tuple[int, ...], name: str) -> str:
-    """Return `text` with its menus of options renumbered by `labels` (the new number of each old one) and sorted.
+    """Return `text` with its menus of options renumbered by `labels` (the new number of each old one) and sorted."""
+    return relisted(text, labels, tuple(range(len(labels))), name)
+
+
+def relisted(text: str, labels: tuple[int, ...], order: tuple[int, ...], name: str) -> str:
+    """Return `text` with its menus of options renumbered by `labels` and listed in the `order` of the new numbers.
 
     A menu is a run of lines "- NUMBER: what it is". Raises PromptError, naming the template, where there is no menu
     or one does not have each number once: then some text would keep the old meaning.
@@ -115,7 +120,7 @@ def renumbered(text: str, labels: tuple[int, ...], name: str) -> str:
                     f"renumbered it needs a line '- NUMBER: ...' for each number from 0 to {len(labels) - 1}"
                 )
             lines = {labels[old]: line.replace(f"- {old}:", f"- {labels[old]}:", 1) for old, line in menu.items()}
-            made += [lines[new] for new in sorted(lines)]
+            made += [lines[new] for new in order]
             menu, found = {}, found + 1
         made.append(line)
     if not found:

@@ -143,3 +143,26 @@ def test_client_names_itself() -> None:
     assert reply.usage.input_tokens is None
     assert reply.usage.output_tokens is None
     assert reply.text == client.without("seed").send(messages, seed=2).text
+
+
+def test_with_several_aims_it_changes_designs_of_the_front() -> None:
+    """It reads the costs beside the results, and begins at the cheapest design that no other one beats."""
+    from genius_kit.offline_front import by_gap, read_costs
+
+    space = load_space("nas-bench-201")
+    text = "\n".join(
+        [
+            "1. [0, 0, 0, 0, 0, 0] -> 90.00 percent, 20.00 milliseconds",
+            "2. [1, 1, 1, 1, 1, 1] -> 80.00 percent, 10.00 milliseconds",
+            "3. [2, 2, 2, 2, 2, 2] -> 79.00 percent, 15.00 milliseconds",
+            "4. [3, 3, 3, 3, 3, 3] -> not measured (training diverged), 5.00 milliseconds",
+        ]
+    )
+    costs = read_costs(text)
+    assert costs == {(0,) * 6: (20.0,), (1,) * 6: (10.0,), (2,) * 6: (15.0,)}
+    assert by_gap([((0,) * 6, 90.0), ((1,) * 6, 80.0), ((2,) * 6, 79.0)], costs) == [(1,) * 6, (0,) * 6]
+    opening = load_prompt("minimal", space).messages(())
+    said = parse_reply(answer([*opening, Message(role="user", content=text)]), space)
+    assert isinstance(said, Proposal)
+    assert sum(value != 1 for value in said.architecture) == 1
+    assert read_costs("1. [0, 0] -> 90.00\n2. [0, 1] -> 90.00, 12 million\n3. [1, 1] -> not shown") == {}
