@@ -89,14 +89,23 @@ class SurrogateProposer(ABC):
     def _best_of(self, situation: Situation, candidates: np.ndarray) -> Architecture:
         import numpy as np
 
-        worst = min(feedback for _, feedback in scored_trials(situation))
-        designs = np.array([trial.architecture for trial in situation.trials], dtype=np.int64)
-        found = [trial.evaluation.feedback for trial in situation.trials]
-        feedback = np.array([worst if value is None else value for value in found])  # a failure is as bad as the worst
+        designs, feedback = self.targets(situation)
         rng = situation.rng()
-        scores = self.score(designs, feedback, candidates, rng)
+        scores = self.score(np.array(designs, dtype=np.int64), feedback, candidates, rng)
         equal = np.flatnonzero(scores >= scores.max() - 1e-12)
         return tuple(int(option) for option in candidates[int(rng.choice(equal))])
+
+    def targets(self, situation: Situation) -> tuple[list[Architecture], np.ndarray]:
+        """Return the designs that the model learns from, and what it learns of each, shape (n,): more is better.
+
+        A failure is as bad as the worst.
+        """
+        import numpy as np
+
+        worst = min(feedback for _, feedback in scored_trials(situation))
+        found = [trial.evaluation.feedback for trial in situation.trials]
+        designs = [trial.architecture for trial in situation.trials]
+        return designs, np.array([worst if value is None else value for value in found])
 
     def _opening(self, situation: Situation) -> Architecture | None:
         """Return the next untried design of a start that is not random, None where there is none left."""

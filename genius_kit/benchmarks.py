@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.objectives import Objectives, read_objectives
 from genius_kit.records import Evaluation, RankRange
 from genius_kit.spaces import SearchSpace
 
@@ -51,6 +53,9 @@ class Benchmark(ABC):
     kind = ""
     """What `load_benchmark` calls it where `name` says more: "train", "proxy"."""
 
+    objectives: Objectives | None = None
+    """What the search weighs; None: the feedback alone. See `weighing`."""
+
     image_size: int | None = None
     """Pixels a side of the images that networks see; None: those of the space's own data set."""
 
@@ -70,6 +75,19 @@ class Benchmark(ABC):
         """Return the ranks that `architecture` shares with its ties, or None where not all were scored."""
         return None
 
+    def weighing(self, objectives: Objectives) -> Self:
+        """Return this benchmark for a search that weighs several objectives.
+
+        Raises InvalidParameter for the latency where nothing tells it.
+        """
+        if "latency" in objectives.names:
+            from genius_kit.catalogue import check_latency
+
+            check_latency(self.name)
+        weighed = copy.copy(self)
+        weighed.objectives = objectives
+        return weighed
+
 
 @overload
 def load_benchmark(name: Literal["train"], **settings: Any) -> TrainedBenchmark: ...
@@ -77,24 +95,43 @@ def load_benchmark(name: Literal["train"], **settings: Any) -> TrainedBenchmark:
 def load_benchmark(name: Literal["proxy"], **settings: Any) -> ProxyBenchmark: ...
 @overload
 def load_benchmark(
-    name: str, protocol: str = "paper", fed_run: int = 0, *, source: str | None = None, **settings: Any
+    name: str,
+    protocol: str = "paper",
+    fed_run: int = 0,
+    *,
+    source: str | None = None,
+    objectives: Objectives | Sequence[str] | str | None = None,
+    **settings: Any,
 ) -> TabularBenchmark: ...
 def load_benchmark(
-    name: str, protocol: str = "paper", fed_run: int = 0, *, source: str | None = None, **settings: Any
+    name: str,
+    protocol: str = "paper",
+    fed_run: int = 0,
+    *,
+    source: str | None = None,
+    objectives: Objectives | Sequence[str] | str | None = None,
+    **settings: Any,
 ) -> Benchmark:
     """Return the benchmark called `name`.
 
     "train" evaluates by training, "proxy" by a score of the untrained network; `settings` are those of
     `trained.TrainedBenchmark` and `proxies.ProxyBenchmark`. Every other name is a table; see `catalogue.load_tabular`:
     `protocol` is "paper" or "held-out", `fed_run` the run that "held-out" shows, `source` "published" or "embedded".
+    With `objectives`, such as ("accuracy", "macs") or "accuracy,latency", a search weighs several; see `Objectives`.
 
     Raises UnknownName, InvalidParameter (a setting that the benchmark does not have), DataMissing, DataCorrupt.
     """
+    weighed = read_objectives(objectives)
+    loaded = _loaded(name, protocol, fed_run, source, settings)
+    return loaded if weighed is None else loaded.weighing(weighed)
+
+
+def _loaded(name: str, protocol: str, fed_run: int, source: str | None, settings: dict[str, Any]) -> Benchmark:
     if name in MEASURED:
         return _measured(name, {"protocol": protocol, "fed_run": fed_run, "source": source}, settings)
-    from genius_kit.catalogue import BENCHMARK_NAMES, load_tabular
+    from genius_kit.catalogue import load_tabular, table_names
 
-    if settings and name in BENCHMARK_NAMES:
+    if settings and name in table_names():
         raise InvalidParameter(
             f"{name} has no setting {', '.join(sorted(settings))}; a table has protocol, fed_run and source"
         )

@@ -145,7 +145,8 @@ def check_latency(name: str) -> None:
     """Raise InvalidParameter for a benchmark of which no latency is recorded."""
     if embedded_dataset(name) is None:
         raise InvalidParameter(
-            f"{name} records no latency, as {', '.join(tables_with_latency())} do; take macs or parameters in its place"
+            f"{name} records no latency, as {', '.join(tables_with_latency())} do and a benchmark that trains "
+            "measures; take macs or parameters in its place"
         )
 
 

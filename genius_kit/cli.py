@@ -23,6 +23,8 @@ from genius_kit import (
     training_commands,
 )
 from genius_kit.controls import CONTROLS
+from genius_kit.objectives import OBJECTIVES
+from genius_kit.prompt_changes import CHANGES
 from genius_kit.proposers import PROPOSERS, TALKING
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ app.command()(control_commands.ctl)
 app.add_typer(estimate_commands.estimate_app, name="estimate")
 app.command()(report_commands.report)
 app.command()(record_commands.verify)
+app.command()(record_commands.audit)
 app.command()(record_commands.redact)
 app.command()(record_commands.bundle)
 app.command(context_settings=report_commands.PASSED_ON)(report_commands.lab)
@@ -81,6 +84,8 @@ def run(
     ],
     proposer: Annotated[str, typer.Option(help=f"What searches: {', '.join(PROPOSERS)}.")] = "llm",
     control: Annotated[str | None, typer.Option(help=f"What the model does not see: {', '.join(CONTROLS)}.")] = None,
+    change: Annotated[str | None, typer.Option(help=f"What ought not to matter: {', '.join(CHANGES)}.")] = None,
+    principles: Annotated[str | None, typer.Option(help="Design principles first: asked, or fed-back.")] = None,
     model: Annotated[str, typer.Option(help="Model name; `offline` is a rule-based stand-in, no model.")] = "offline",
     prompt: Annotated[
         str, typer.Option(help="minimal, standard, reasoned, published, or a template file.")
@@ -102,6 +107,9 @@ def run(
     dataset: Annotated[str | None, typer.Option(help="With train and proxy: the data set; digits by default.")] = None,
     recipe: Annotated[str | None, typer.Option(help="With train: the recipe; quick by default.")] = None,
     changes: training_commands.Changes = None,
+    objectives: Annotated[
+        str | None, typer.Option(help=f"What is weighed, such as accuracy,macs; known: {', '.join(OBJECTIVES)}.")
+    ] = None,
     proxy: Annotated[str | None, typer.Option(help="With proxy: synflow, naswot, grad_norm, parameters, macs.")] = None,
     time_limit: Annotated[float | None, typer.Option(help="With train: seconds a training.")] = None,
     upper_millions: Annotated[int | None, typer.Option(help="With train: the most MACs, in millions.")] = None,
@@ -121,8 +129,9 @@ def run(
     from genius_kit.benchmarks import load_benchmark
     from genius_kit.searches import search_many
 
-    if control is not None and proposer not in TALKING:
-        raise errors.InvalidParameter(f"--control goes with a proposer that asks a model: {', '.join(TALKING)}")
+    for name, value in (("control", control), ("change", change), ("principles", principles)):
+        if value is not None and proposer not in TALKING:
+            raise errors.InvalidParameter(f"--{name} goes with a proposer that asks a model: {', '.join(TALKING)}")
     settings: dict[str, Any] = {}
     if proposer in TALKING:
         settings = {
@@ -135,6 +144,8 @@ def run(
             "constrained_replies": constrained,
             "on_exhausted": on_exhausted,
             "control": control,
+            "change": change,
+            "principles": principles,
         }
     measured: dict[str, Any] = {
         "space": space,
@@ -146,7 +157,7 @@ def run(
         "constraint": {"upper_millions": upper_millions} if upper_millions else None,
     }
     given: dict[str, Any] = {name: value for name, value in measured.items() if value is not None}
-    loaded = load_benchmark(benchmark, protocol=protocol, fed_run=fed_run, **given)
+    loaded = load_benchmark(benchmark, protocol=protocol, fed_run=fed_run, objectives=objectives, **given)
     seeds = range(seed, seed + runs)
     limits = estimate_commands.limits_of(max_calls, max_total_tokens, max_dollars, max_gpu_hours, max_seconds)
     estimate_commands.ask_before_run(loaded, proposer, settings, budget, seeds, output, limits, ask_above, yes)

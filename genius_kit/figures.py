@@ -16,6 +16,7 @@ from genius_kit.paper_figures import ablation_figure, ablation_table, table_1, t
 from genius_kit.paper_prints import as_printed
 from genius_kit.paper_searches import beside_paper
 from genius_kit.paper_trials import paper_comparison
+from genius_kit.pareto_figures import front_table, hypervolume_figure, pareto_front_figure
 from genius_kit.printed_tables import PrintedTable
 from genius_kit.prompt_figures import prompt_comparison, prompt_pairs
 from genius_kit.reply_figures import reply_outcomes, reply_table
@@ -40,6 +41,8 @@ __all__ = [
     "cloud",
     "comparison_table",
     "contents",
+    "front_table",
+    "hypervolume_figure",
     "imagenet_trajectory",
     "operation_frequencies",
     "operation_table",
@@ -49,6 +52,7 @@ __all__ = [
     "paper_runs",
     "paper_table",
     "pareto_front",
+    "pareto_front_figure",
     "printed_trials",
     "prompt_comparison",
     "prompt_pairs",

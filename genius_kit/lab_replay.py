@@ -45,7 +45,7 @@ def _trial(step: Step) -> Trial:
     cost = None if event["parameters"] is None else Cost(event["parameters"], event["macs"])
     found = Evaluation(
         event["validation_accuracy"], event["test_accuracy"], event["feedback"], cost, event["source"],
-        event.get("failure"),
+        event.get("failure"), event.get("latency"),
     )  # fmt: skip
     return Trial(step.iteration, tuple(event["architecture"]), found, _exchange(step.calls))
 

@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.controls import View, check_control, needed_holes, replaced_texts, view_of
+from genius_kit.controls import View, check_change, check_control, needed_holes, replaced_texts, view_of
 from genius_kit.data import data_folder
 from genius_kit.errors import InvalidParameter, PromptError, UnknownName
 from genius_kit.holes import HOLES, check_holes, fill, read_template
 from genius_kit.records import Message, Rejection, Trial
 from genius_kit.spaces import SearchSpace
+from genius_kit.weighed_prompts import check_weighed, weighed_facts, weighed_texts
 from genius_kit.wording import (
     bound_words,
     format_design,
@@ -29,12 +30,13 @@ from genius_kit.wording import (
     option_number,
     option_numbers,
     placeholder,
-    renumbered,
+    relisted,
     trial_millions,
 )
 
 if TYPE_CHECKING:
     from genius_kit.costs import MacsBound
+    from genius_kit.objectives import Objectives
 
 __all__ = [
     "HISTORIES",
@@ -70,6 +72,11 @@ class Prompt(ABC):
     history: str
     sha256: str
 
+    @property
+    def lists_all(self) -> bool:
+        """Whether every result is told; where not, prompts need not grow with the results."""
+        return True
+
     def seen(self, view: View) -> Prompt:
         """Return the prompt under `view`, which is that of one run; a prompt of fixed text stays as it is."""
         return self
@@ -91,9 +98,10 @@ class Texts:
     shared: dict[str, str]
     parts: dict[str, str]
 
-    def sha256(self, control: str | None) -> str:
-        """Return the sum of all sources, and of the control's name where there is one."""
-        texts = [self.source, *self.shared.values(), *self.parts.values(), *([control] if control else [])]
+    def sha256(self, control: str | None, change: str | None = None) -> str:
+        """Return the sum of all sources, and of the control's and the change's name where there is one."""
+        named = [*([control] if control else []), *([f"change {change}"] if change else [])]
+        texts = [self.source, *self.shared.values(), *self.parts.values(), *named]
         return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
@@ -106,6 +114,11 @@ class TemplatePrompt(Prompt):
     texts: Texts
     facts: dict[str, Any]
     holes: dict[str, str]
+    note: str = ""
+
+    def noted(self, note: str) -> TemplatePrompt:
+        """Return the prompt with `note`, plain text, before the results."""
+        return replace(self, note=note)
 
     def seen(self, view: View) -> TemplatePrompt:
         """Return the prompt under `view`, its holes filled anew."""
@@ -113,11 +126,16 @@ class TemplatePrompt(Prompt):
             return self
         return replace(self, view=view, holes=_holes(self.texts, view, self.constraint, self.facts))
 
+    @property
+    def lists_all(self) -> bool:
+        """Whether every result is told."""
+        return self.view.lists_all
+
     def messages(self, trials: Sequence[Trial]) -> list[Message]:
         """Return the opening: `table` lists the results in its last message, `dialogue` replays the conversation."""
         lines = self.lines(trials)
         if self.history == "table":
-            return self._opening(self._part("results", lines=lines))
+            return self._opening(self._part("results", lines=[lines[place] for place in self.view.listed(trials)]))
         messages = self._opening(self._part("dialogue_results"))
         for trial, line in zip(trials, lines, strict=True):
             measured = Message(role="user", content=self._part("dialogue_result", line=line))
@@ -134,13 +152,16 @@ class TemplatePrompt(Prompt):
         An evaluation that failed reads "-> not measured (training diverged)".
         """
         lines = []
-        for number, (trial, result) in enumerate(zip(trials, self.view.results(trials), strict=True), start=1):
+        for number, (trial, result) in enumerate(
+            zip(trials, self.view.results(trials, self.facts.get("objectives")), strict=True), start=1
+        ):
             line = f"{number}. {self.view.design(trial.architecture)}{f' -> {result}' if result else ''}"
             cost = f", {trial_millions(self.view.true_space, trial)} million" if self.constraint else ""
             lines.append(line + cost)
         return lines
 
     def _opening(self, results: str) -> list[Message]:
+        results = f"{self.note}\n\n{results}" if self.note else results
         *system, user = USER_MARK.split(self.texts.source, maxsplit=1)
         texts = [("system", text) for text in system] + [("user", user)]
         filled = [(role, fill(text, {**self.holes, "results": results}, self.name)) for role, text in texts]
@@ -175,44 +196,54 @@ def load_prompt(
     conversation: str | Path | None = None,
     control: str | None = None,
     title: str | None = None,
+    change: str | None = None,
+    objectives: Objectives | None = None,
 ) -> Prompt:
     """Return the prompt called `name_or_path`, or the one in that file.
 
     `dataset` and `image_size` (pixels a side) default to the space's own (CIFAR-10 or ImageNet); `feedback_name` is
     what the results are called; `conversation` is the published file that "published" reads (default: the downloaded
-    329M.json). `control` is one of CONTROLS (`Prompt.seen` then gives the prompt of one run), `title` what the
-    benchmark is called.
-    Raises UnknownName, InvalidParameter for the history or the control, PromptError for a template with wrong holes,
-    DataMissing.
+    329M.json). `control` is one of CONTROLS, `change` one of CHANGES (`Prompt.seen` then gives the prompt of one
+    run), `title` what the benchmark is called, `objectives` what it weighs.
+    Raises UnknownName, InvalidParameter for the history, the control or the change, PromptError for a template with
+    wrong holes, DataMissing.
     """
     if history not in HISTORIES:
         raise InvalidParameter(f"history {history!r} is not one of {', '.join(HISTORIES)}")
     check_control(control, str(name_or_path), history)
+    check_change(change, control, space, str(name_or_path), history)
+    check_weighed(objectives, control, change, str(name_or_path))
     if name_or_path == "published" and "published" in list_prompts(space):
         from genius_kit.published import load_published
 
         return load_published(space, history=history, constraint=constraint, conversation=conversation)
-    texts = _read_texts(prompt_source(name_or_path, space), space, control)
+    replaced = replaced_texts(control, change, space, str(name_or_path)) | weighed_texts(objectives, control)
+    texts = _read_texts(prompt_source(name_or_path, space), space, replaced)
     needed = (["results"] if history == "table" else []) + (["constraint"] if constraint else [])
-    check_holes(texts.source, str(name_or_path), needed + needed_holes(control, space))
-    view = view_of(control, space)
+    if objectives is not None:
+        texts = replace(texts, shared={**texts.shared, "tradeoff": read_template("shared", "tradeoff")})
+        needed.append("problem")
+    check_holes(texts.source, str(name_or_path), needed + needed_holes(control, change, space))
+    view = view_of(control, space, change=change)
     facts = {
         **view.facts(dataset or _DATASETS.get(space.base, "CIFAR-10"), feedback_name),
         "title": title or space.title,
         **_network_values(space, image_size),
+        **weighed_facts(objectives, control),
+        **({} if objectives is None else {"objectives": objectives}),
     }
     holes = _holes(texts, view, constraint, facts)
-    prompt = TemplatePrompt(str(name_or_path), history, texts.sha256(control), view, constraint, texts, facts, holes)
+    digest = texts.sha256(control, change)
+    prompt = TemplatePrompt(str(name_or_path), history, digest, view, constraint, texts, facts, holes)
     prompt.messages(())  # a template that cannot be filled fails here, before anything is paid
     return prompt
 
 
-def _read_texts(source: str, space: SearchSpace, control: str | None) -> Texts:
-    """Return the templates of `space`, with those that a control replaces in their place."""
-    replaced = replaced_texts(control, space)
+def _read_texts(source: str, space: SearchSpace, replaced: dict[str, tuple[str, str]]) -> Texts:
+    """Return the templates of `space`, with those that a control or a change replaces in their place."""
 
     def read(folder: str, name: str) -> str:
-        return read_template("controls", replaced[name]) if name in replaced else read_template(folder, name)
+        return read_template(*replaced.get(name, (folder, name)))
 
     shared = {name: read("shared", name) for name in _SHARED}
     if space.family == "transformer":
@@ -231,9 +262,13 @@ def _holes(texts: Texts, view: View, constraint: MacsBound | None, facts: dict[s
     numbers = option_numbers(view.space)
     inside = {**facts, **values, "numbers": numbers, "shown": view.space}
     values |= {name: fill(text, inside, f"{space.base}/{name}.md") for name, text in texts.parts.items()}
-    if view.is_renumbered and space.family != "channels":
-        values["operations"] = renumbered(values["operations"], view.labels, f"{space.base}/operations.md")
+    if (view.is_renumbered or view.menu != tuple(range(len(view.menu)))) and space.family != "channels":
+        values["operations"] = relisted(values["operations"], view.labels, view.menu, f"{space.base}/operations.md")
+    if "tradeoff" in shared:
+        values["problem"] += "\n\n" + fill(shared["tradeoff"], inside, "tradeoff.md")
+        values["told_costs"] = facts["told_costs"]
     form = {"space": view.space, "numbers": numbers, "placeholder": placeholder(view.space), "widths": _widths(view)}
+    form["menu"] = view.menu
     values["answer_format"] = fill(shared["answer_format"], form, "answer_format.md")
     values["system"] = fill(shared["system"], {}, "system.md")
     return values

@@ -187,6 +187,8 @@ _HOMES = {
     "gp-hamming": "bayesian.HammingProcessProposer",
     "linear": "bayesian.LinearProposer",
     "tpe": "tpe.TPEProposer",
+    "nsga2": "nsga2.NSGA2Proposer",
+    "parego": "parego.ParEGOProposer",
     "llm+gp": "hybrids.ModelThenSurrogateProposer",
     "llm-mutation": "hybrids.ModelMutationProposer",
     "gp-filtered-llm": "hybrids.FilteredModelProposer",
@@ -196,6 +198,10 @@ PROPOSERS = tuple(_HOMES)
 
 TALKING = ("llm", "llm+gp", "llm-mutation", "gp-filtered-llm")
 """Those of them that ask a language model."""
+
+WEIGHING = ("nsga2", "parego")
+"""Those of them that weigh several objectives and need a benchmark that has them; the others look at accuracy alone,
+but for the language models, which are told all."""
 
 
 def proposer_class(name: str) -> Callable[..., Proposer]:

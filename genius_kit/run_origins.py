@@ -15,18 +15,18 @@ _GIT_SECONDS = 5.0
 
 
 def data_sums(benchmark: Benchmark) -> dict[str, str]:
-    """Return the SHA-256 of the file that answers for a benchmark, by its name; empty where no file does."""
+    """Return the SHA-256 of each file that answers for a benchmark, by its name; empty where no file does."""
     from genius_kit import data
     from genius_kit.catalogue import embedded_dataset
-    from genius_kit.tables import EMBEDDED_PACKAGE
+    from genius_kit.tables import EMBEDDED_PACKAGE, embedded_version
 
     source = getattr(benchmark, "source", None) or ""
-    if source in data.FILES:
-        return {source: data.FILES[source].sha256}  # a table is read under no other sum
     dataset = embedded_dataset(benchmark.name)
-    if not source.startswith(EMBEDDED_PACKAGE) or dataset is None:
-        return {}
-    return {f"{source}, {dataset}.pkl": _embedded_sum(dataset)}
+    weighs_latency = benchmark.objectives is not None and "latency" in benchmark.objectives.names
+    sums = {source: data.FILES[source].sha256} if source in data.FILES else {}  # a table is read under no other sum
+    if dataset is not None and (source.startswith(EMBEDDED_PACKAGE) or weighs_latency):
+        sums[f"{EMBEDDED_PACKAGE} {embedded_version()}, {dataset}.pkl"] = _embedded_sum(dataset)
+    return sums
 
 
 @cache

@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.proposers import Proposer
@@ -33,14 +34,20 @@ def describe(
         "resolved": proposer.resolved,
         **({"benchmark_settings": made_by} if made_by else {}),
         **({"first": benchmark.space.key(first)} if first is not None else {}),
+        **({"objectives": list(benchmark.objectives.names)} if benchmark.objectives else {}),
     }
 
 
 def versions() -> dict[str, str]:
     """Return the versions that a run is recorded with."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in ("genius-kit", "openai", "numpy")}}
+
+
+@lru_cache(maxsize=8)
+def _version(package: str) -> str:
     from importlib.metadata import version
 
-    return {"python": platform.python_version(), **{name: version(name) for name in ("genius-kit", "openai", "numpy")}}
+    return version(package)
 
 
 def price_entry(proposer: Proposer) -> dict[str, Any] | None:

@@ -229,6 +229,7 @@ def _evaluate(benchmark: Benchmark, step: Suggestion, iteration: int, record: Jo
             rank=None if rank is None else {"best": rank.best, "worst": rank.worst, "of": rank.of},
             seconds=round(time.perf_counter() - begun, 6),
             **({"failure": evaluation.failure} if evaluation.failure else {}),
+            **({"latency": evaluation.latency} if evaluation.latency is not None else {}),
             **taken,
         )
     return Evaluation(
@@ -238,4 +239,5 @@ def _evaluate(benchmark: Benchmark, step: Suggestion, iteration: int, record: Jo
         None if event["parameters"] is None else Cost(event["parameters"], event["macs"]),
         event["source"],
         event.get("failure"),
+        event.get("latency"),
     )

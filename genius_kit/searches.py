@@ -154,17 +154,16 @@ def resume(
 def _recorded_benchmark(kept: dict[str, Any], beside: dict[str, Any]) -> Benchmark:
     """Return the benchmark that a run's first event names."""
     from genius_kit.benchmarks import load_benchmark
+    from genius_kit.catalogue import check_recorded, source_kind
 
     if made_by := kept.get("benchmark_settings"):
         settings = {key: value for key, value in made_by.items() if key != "kind"}
-        return load_benchmark(made_by["kind"], **{**settings, **beside})
-    return load_benchmark(
-        kept["benchmark"],
-        protocol=kept["protocol"],
-        fed_run=kept["fed_run"] or 0,
-        source="published" if str(kept["source"]).endswith(".json") else "embedded",
-        **beside,
-    )
+        return load_benchmark(made_by["kind"], objectives=kept.get("objectives"), **{**settings, **beside})
+    source = str(kept["source"])
+    named = {"protocol": kept["protocol"], "fed_run": kept["fed_run"] or 0, "source": source_kind(source)}
+    benchmark = load_benchmark(kept["benchmark"], objectives=kept.get("objectives"), **named, **beside)
+    check_recorded(benchmark, source)
+    return benchmark
 
 
 def replay_conversation(path: str | Path, journal: str | Path | None = None, strict: bool = False) -> Run:

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from genius_kit.amounts import Limits
-from genius_kit.catalogue import BENCHMARK_NAMES, PROTOCOLS, SOURCES, space_name
+from genius_kit.catalogue import PROTOCOLS, SOURCES, check_latency, space_name, table_names
 from genius_kit.controls import CONTROLS
 from genius_kit.errors import InvalidParameter, UnknownName
+from genius_kit.objectives import OBJECTIVES, Objectives, read_objectives
+from genius_kit.principles import PRINCIPLES
+from genius_kit.prompt_changes import CHANGES
 from genius_kit.prompts import load_prompt
-from genius_kit.proposers import PROPOSERS, make_proposer, proposer_settings
+from genius_kit.proposers import PROPOSERS, WEIGHING, make_proposer, proposer_settings
 from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.study_plans import Arm, Money, Study, first_architecture
 from genius_kit.study_text import Located, read_yaml
 
 LANGUAGE_SETTINGS = (
-    *("history", "temperature", "base_url", "max_tokens", "constrained_replies", "rejections_limit", "on_exhausted"),
+    *(
+        "history",
+        "temperature",
+        "request_seed",
+        "base_url",
+        "max_tokens",
+        "constrained_replies",
+        "rejections_limit",
+        "on_exhausted",
+    ),
 )
 """Settings of the language model that a study file gives once for all arms that ask one."""
+
+_ASIDE = ("control", "change", "principles")
+"""Settings by which an arm of the proposer llm is known."""
 
 _NOT_IN_FILES = ("client", "conversation")  # objects, and what only a replay has
 _COUNT = {"type": "integer", "minimum": 1}
@@ -89,7 +103,6 @@ def _find(name_or_path: str | Path) -> Path:
     raise UnknownName(f"no study file lies at {name}, and none of that name is shipped: {', '.join(study_names())}")
 
 
-@lru_cache(maxsize=1)
 def _schema() -> dict[str, Any]:
     """Return the JSON schema of a study file, with the names that exist now."""
     seeds = {"type": "array", "items": _SEED, "minItems": 1, "uniqueItems": True}
@@ -99,10 +112,11 @@ def _schema() -> dict[str, Any]:
         "required": ["from", "count"],
         "additionalProperties": False,
     }
-    named = {"enum": [*PROPOSERS, *CONTROLS]}
+    named = {"enum": [*PROPOSERS, *CONTROLS, *CHANGES]}
     language = {
         "history": {"enum": ["table", "dialogue"]},
         "temperature": {"type": "number", "minimum": 0},
+        "request_seed": {"anyOf": [_SEED, {"const": "run"}]},
         "base_url": {"type": "string", "pattern": r"^https?://[^@\s]+$"},
         "max_tokens": _COUNT,
         "constrained_replies": {"type": "boolean"},
@@ -114,17 +128,19 @@ def _schema() -> dict[str, Any]:
         "properties": {
             "proposer": {"enum": list(PROPOSERS)},
             "control": {"enum": list(CONTROLS)},
+            "change": {"enum": list(CHANGES)},
+            "principles": {"enum": list(PRINCIPLES)},
             "name": _TEXT,
             "budget": _COUNT,
             "model": _TEXT,
             "prompt": _TEXT,
             **language,
         },
-        "anyOf": [{"required": ["proposer"]}, {"required": ["control"]}],
+        "anyOf": [{"required": [key]} for key in ("proposer", *_ASIDE)],
     }
     properties = {
         "name": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]*$"},
-        "benchmarks": _several({"enum": list(BENCHMARK_NAMES)}),
+        "benchmarks": _several({"enum": table_names()}),
         "arms": {
             "type": "array",
             "minItems": 1,
@@ -144,6 +160,7 @@ def _schema() -> dict[str, Any]:
         "fed_run": _SEED,
         "source": {"enum": list(SOURCES)},
         "reference": _TEXT,
+        "objectives": _several({"enum": list(OBJECTIVES)}),
         "limits": _LIMITS,
         "run_limits": _LIMITS,
         "approval": _APPROVAL,
@@ -173,9 +190,11 @@ def _study(located: Located) -> Study:
         language={key: data[key] for key in LANGUAGE_SETTINGS if key in data},
         money=_money(data),
         approval=dict(data.get("approval", {})),
+        objectives=tuple(data.get("objectives", ())),
         **given,
     )
     _check_names(located, study)
+    _check_objectives(located, study)
     _check_spaces(located, study)
     return study
 
@@ -200,7 +219,7 @@ def _seeds(given: Any) -> tuple[int, ...]:
 def _arm(located: Located, place: int) -> Arm:
     """Return one arm: a name of a proposer or a control, or a mapping with the settings of its proposer."""
     given = located.data["arms"][place]
-    given = {"control" if given in CONTROLS else "proposer": given} if isinstance(given, str) else dict(given)
+    given = _named(given) if isinstance(given, str) else dict(given)
     proposer, own, budget = given.pop("proposer", "llm"), given.pop("name", None), given.pop("budget", None)
     known = [name for name in proposer_settings(proposer) if name not in _NOT_IN_FILES]
     for name in given:
@@ -209,8 +228,14 @@ def _arm(located: Located, place: int) -> Arm:
                 ("arms", place, name),
                 f"{proposer} has no setting {name!r}; it has {', '.join(known) or 'none'} (beside name and budget)",
             )
-    shown = own or " ".join([*([proposer] if proposer != "llm" else []), *filter(None, [given.get("control")])])
+    told = [str(given[key]) if key != "principles" else f"principles {given[key]}" for key in _ASIDE if given.get(key)]
+    shown = own or " ".join([*([proposer] if proposer != "llm" else []), *told])
     return Arm(shown or proposer, proposer, given, budget)
+
+
+def _named(name: str) -> dict[str, Any]:
+    """Return an arm that is given by its name: a proposer, a control or a change of the prompt."""
+    return {"control" if name in CONTROLS else "change" if name in CHANGES else "proposer": name}
 
 
 def _check_names(located: Located, study: Study) -> None:
@@ -223,6 +248,21 @@ def _check_names(located: Located, study: Study) -> None:
             )
     if study.reference is not None and study.reference not in names:
         raise located.error(("reference",), f"no arm is called {study.reference!r}; the arms are {', '.join(names)}")
+
+
+def _check_objectives(located: Located, study: Study) -> None:
+    """Refuse objectives that do not go together, a latency that a table does not tell, arms that need objectives."""
+    with located.at("objectives"):
+        objectives = read_objectives(study.objectives)
+        if objectives is not None and "latency" in objectives.names:
+            for benchmark in study.benchmarks:
+                check_latency(benchmark)
+    for place, arm in enumerate(study.arms):
+        if objectives is None and arm.proposer in WEIGHING:
+            raise located.error(
+                ("arms", place),
+                f"{arm.proposer} weighs several objectives; add a line such as `objectives: [accuracy, macs]`",
+            )
 
 
 def _check_spaces(located: Located, study: Study) -> None:
@@ -238,15 +278,20 @@ def _check_spaces(located: Located, study: Study) -> None:
         for place, arm in enumerate(study.arms):
             with located.at("arms", place):
                 for settings in study.variants(arm):
-                    _check_arm(arm, settings, space)
+                    _check_arm(arm, settings, space, read_objectives(study.objectives))
 
 
-def _check_arm(arm: Arm, settings: dict[str, Any], space: SearchSpace) -> None:
+def _check_arm(arm: Arm, settings: dict[str, Any], space: SearchSpace, objectives: Objectives | None) -> None:
     """Make what the arm would run; raises an error of this package where that cannot be."""
     made = make_proposer(arm.proposer, space, **settings)
     if arm.talks:
         load_prompt(
-            made.settings["prompt"], space, history=made.settings["history"], control=made.settings.get("control")
+            made.settings["prompt"],
+            space,
+            history=made.settings["history"],
+            control=made.settings.get("control"),
+            change=made.settings.get("change"),
+            objectives=objectives,
         )
 
 

@@ -68,6 +68,7 @@ class Task:
     version: str
     money: Money = Money()
     approval: dict[str, Any] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ()
 
     @property
     def talks(self) -> bool:
@@ -88,7 +89,7 @@ class Study:
     `models` and `prompts` multiply the arms that ask a model, `language` holds the settings that these share.
     `approval` is a rule from which on each proposal needs a person: `above_dollars` that a run has spent, or a network
     `above_macs`. `first` is "none", "random", "largest" or a key; `reference` names the arm that the others are
-    compared with.
+    compared with. `objectives` names what every run weighs, accuracy first; empty for accuracy alone.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Study:
     language: dict[str, Any] = field(default_factory=dict)
     money: Money = Money()
     approval: dict[str, Any] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ()
 
     def plan(self) -> tuple[Task, ...]:
         """Return every run, always in the same order: seed by seed, so that a study cut short has its arms level."""
@@ -152,6 +154,7 @@ class Study:
                 version=__version__,
                 money=self.money,
                 approval=dict(self.approval),
+                objectives=self.objectives,
             )
 
 

@@ -50,6 +50,8 @@ STYLES = {
     "llm+gp": Style(BLUE, "H", DASHES),
     "llm mutation": Style(GREEN, ">", DASH_DOTS),
     "gp filtered llm": Style(PURPLE, "8", (0, (1, 1))),
+    "nsga2": Style(GREEN, "<", DASHES),
+    "parego": Style(BLUE, "s", (0, (5, 5))),
     "GENIUS": Style(BLACK, "o", "-"),
     "other methods of table 2": Style("#999999", "s", ":"),
     "search of GENIUS-329": Style(BLUE, "o", "-"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from genius_kit.benchmarks import Benchmark
 from genius_kit.errors import InvalidParameter
+from genius_kit.objectives import Objectives, objectives_of
 from genius_kit.records import Cost, Evaluation, RankRange
 from genius_kit.spaces import Architecture, SearchSpace
 
@@ -47,6 +49,7 @@ class TabularBenchmark(Benchmark):
         self._parameters = parameters
         self._macs = macs
         self._ranks: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._latency: np.ndarray | None = None
 
     def evaluate(self, architecture: Sequence[int]) -> Evaluation:
         """Return the recorded result of `architecture`; raises InvalidArchitecture."""
@@ -57,7 +60,33 @@ class TabularBenchmark(Benchmark):
             feedback=self._cell("feedback", row),
             cost=Cost(parameters=int(self._parameters[row]), macs=int(self._macs[row])),
             source=self.source,
+            latency=None if self._latency is None else float(self._latency[row]),
         )
+
+    def weighing(self, objectives: Objectives) -> Self:
+        """Return this table for a search that weighs several objectives; its evaluations then tell them all.
+
+        Raises InvalidParameter for the latency where none is recorded.
+        """
+        weighed = copy.copy(self)
+        weighed.objectives, weighed._latency = objectives, None
+        if "latency" in objectives.names:
+            from genius_kit.catalogue import load_latency
+
+            weighed._latency = load_latency(self.name)
+        return weighed
+
+    def losses(self) -> np.ndarray:
+        """Return the objectives of every architecture as `pareto` takes them, shape (size, k), by `space.index`.
+
+        Raises InvalidParameter where the benchmark weighs nothing.
+        """
+        import numpy as np
+
+        objectives = objectives_of(self, "a front")
+        columns = {"accuracy": self.scores(), "parameters": self._parameters, "macs": self._macs}
+        columns |= {} if self._latency is None else {"latency": self._latency}
+        return objectives.losses(np.stack([columns[name] for name in objectives.names], axis=1))
 
     def rank(self, architecture: Sequence[int], by: str = "feedback") -> RankRange | None:
         """Return the ranks that `architecture` shares with its ties by one score, or None where it was not recorded.

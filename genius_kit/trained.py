@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from genius_kit import data
 from genius_kit.benchmarks import Benchmark
 from genius_kit.costs import MacsBound, count_cost
 from genius_kit.errors import InvalidParameter, TrainingFailed
 from genius_kit.jobs import Job, train_once
+from genius_kit.objectives import Objectives
 from genius_kit.outcomes import Outcome, OutcomeStore, content_of, key_of
 from genius_kit.recipes import RECIPES, Recipe, load_recipe
 from genius_kit.records import Cost, Evaluation
-from genius_kit.spaces import SearchSpace, load_space
+from genius_kit.spaces import Architecture, SearchSpace, load_space
 from genius_kit.workers import Workers
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class TrainedBenchmark(Benchmark):
         from genius_kit.loaders import image_size as image_size_of  # late: it loads torch
 
         space = load_space(space if isinstance(space, str) else space.name)
+        space.check_images()
         _check_numbers(seed, time_limit)
         self.recipe = _recipe(recipe, {**(changes or {}), **({} if image_size is None else {"image_size": image_size})})
         path = None if folder is None else str(folder)
@@ -126,8 +129,28 @@ class TrainedBenchmark(Benchmark):
         if outcome["failure"] is not None:
             return Evaluation(None, None, None, cost, self.source, self._words(outcome["failure"]))
         result = outcome["result"]
-        validation = result["last_validation_accuracy"]
-        return Evaluation(validation, result["test_accuracy"], validation, cost, self.source)
+        validation, latency = result["last_validation_accuracy"], self._latency(values)
+        return Evaluation(validation, result["test_accuracy"], validation, cost, self.source, latency=latency)
+
+    def weighing(self, objectives: Objectives) -> Self:
+        """Return this benchmark for a search that weighs several objectives; it shares trainings and workers.
+
+        A latency is the median of one image's forward pass, measured where the search runs; see `measure_latency`.
+        """
+        weighed = copy.copy(self)
+        weighed.objectives = objectives
+        return weighed
+
+    def _latency(self, architecture: Architecture) -> float | None:
+        """Return the latency in seconds, None where it is no objective."""
+        if self.objectives is None or "latency" not in self.objectives.names:
+            return None
+        from genius_kit.latency import measure_latency
+        from genius_kit.networks import build_network
+
+        size = self.image_size
+        network = build_network(self.space, architecture, num_classes=self.data.num_classes, image_size=size)
+        return measure_latency(network, image_size=size, device=self._device).median
 
     def outcome(self, architecture: Sequence[int]) -> Outcome | None:
         """Return what is recorded of the training of `architecture`, None where nothing is; trains nothing."""

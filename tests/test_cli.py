@@ -69,6 +69,18 @@ def test_runs_side_by_side_with_no_key_and_no_download(empty, tmp_path):
     assert journals == {path: path.read_bytes() for path in (tmp_path / "r").glob("*.jsonl")}
 
 
+def test_objectives_are_given_with_commas_between(empty, tmp_path):
+    """Both are on record; a name that is none is wrong usage, and the known ones are told."""
+    output = tmp_path / "runs"
+    told = ("run", "nas-bench-201-cifar10", "--proposer", "random", "--budget", "2", "--output", output, "--objectives")
+    assert call(*told, "accuracy,latency", **empty).returncode == 0
+    (journal,) = output.glob("*.jsonl")
+    assert '"objectives":["accuracy","latency"]' in journal.read_text()
+    done = call(*told, "accuracy,flops", **empty)
+    assert done.returncode == 2
+    assert "macs, parameters, latency" in done.stderr
+
+
 def test_resume_continues_a_cut_journal(empty, tmp_path):
     """A journal cut in the middle is completed with the settings it began with."""
     call("run", "nas-bench-201-cifar10", "--budget", 3, "--output", tmp_path, **empty)

@@ -466,3 +466,17 @@ def test_a_search_that_trains_finds_a_network_of_digits(make, one_thread):
     print(f"{time.perf_counter() - begun:.0f} s: {best['key']} has {best['test_accuracy']:.2f} % on the test part")
     assert len(frame) == 6
     assert best["test_accuracy"] > 97
+
+
+def test_a_latency_is_measured_where_it_is_an_objective(make, counted):
+    """Seconds of one image's pass, in the record with the accuracy; without the objective nothing is measured."""
+    plain = make()
+    weighed = gk.load_benchmark(
+        "train", space=SPACE, cache=plain.store.folder, objectives=("accuracy", "latency"), device="cpu"
+    )
+    run = gk.search(weighed, gk.make_proposer("random", weighed.space), 1, progress=False)
+    (event,) = run.of("evaluation")
+    assert 0 < event["latency"] < 10
+    assert run.settings["objectives"] == ["accuracy", "latency"]
+    assert plain.evaluate(event["architecture"]).latency is None
+    assert len(counted.keys) == 1

@@ -1,0 +1,159 @@
+"""What a search is after: accuracy, and what it costs beside it.
+
+`Objectives("accuracy", "latency")` goes to `load_benchmark`; values are percent, counts and seconds everywhere, and
+become millions and milliseconds only where a person or a model reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from genius_kit.benchmarks import Benchmark
+    from genius_kit.records import Evaluation, Trial
+
+MOST = 3
+"""Objectives of one search: with more, hypervolumes are slow and fronts hold nearly everything."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One thing to be maximised or minimised.
+
+    `unit` is that of its values. Texts show them times `factor`, to `digits` decimals, on the `scale` that goes with
+    it: "multiply-accumulates in millions", "85.20 million multiply-accumulates" (`words`). `axis` names it in figures.
+    """
+
+    name: str
+    title: str
+    unit: str
+    scale: str
+    words: str
+    factor: float
+    digits: int
+    higher_is_better: bool
+    axis: str
+
+    def number(self, value: float) -> str:
+        """Return a value on the scale of texts, without a unit: "85.20"."""
+        return f"{value * self.factor:.{self.digits}f}"
+
+    def shown(self, value: float) -> str:
+        """Return a value as texts print it: "85.20 million multiply-accumulates"."""
+        return f"{self.number(value)} {self.words}"
+
+
+_MACS, _PARAMETERS = "multiply-accumulates", "parameters"
+OBJECTIVES: Mapping[str, Objective] = {
+    one.name: one
+    for one in (
+        Objective("accuracy", "accuracy", "percent", "percent", "percent", 1.0, 2, True, "accuracy (%)"),
+        Objective(
+            "macs", _MACS, _MACS, "millions", f"million {_MACS}", 1e-6, 2, False, f"FLOPs ({_MACS}), millions"
+        ),
+        Objective(
+            "parameters", _PARAMETERS, _PARAMETERS, "millions", f"million {_PARAMETERS}", 1e-6, 3, False,
+            "parameters, millions",
+        ),
+        Objective("latency", "latency", "seconds", "milliseconds", "milliseconds", 1e3, 2, False, "latency (ms)"),
+    )
+}  # fmt: skip
+"""Every objective, by name. "accuracy" is the feedback of an evaluation, whatever that is on a benchmark."""
+
+
+@dataclass(frozen=True, init=False)
+class Objectives:
+    """The objectives of a search, accuracy first; `names` as they are recorded.
+
+    Raises InvalidParameter for a name that is none, one that stands twice, fewer than two or more than `MOST`, and
+    where accuracy is not the first: a search without it would find the empty network.
+    """
+
+    names: tuple[str, ...]
+
+    def __init__(self, *names: str) -> None:
+        unknown = [name for name in names if name not in OBJECTIVES]
+        if unknown:
+            raise InvalidParameter(f"objective {unknown[0]!r} is not one of {', '.join(OBJECTIVES)}")
+        if not names or names[0] != "accuracy" or not 2 <= len(names) <= MOST or len(set(names)) < len(names):
+            raise InvalidParameter(
+                f"objectives {', '.join(names) or 'none'} came; expected accuracy first, then one or two different of "
+                f"{', '.join(name for name in OBJECTIVES if name != 'accuracy')}, such as accuracy,macs"
+            )
+        object.__setattr__(self, "names", tuple(names))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __str__(self) -> str:
+        return ",".join(self.names)
+
+    @property
+    def members(self) -> tuple[Objective, ...]:
+        """The objectives themselves."""
+        return tuple(OBJECTIVES[name] for name in self.names)
+
+    @property
+    def costs(self) -> tuple[Objective, ...]:
+        """All but the accuracy."""
+        return self.members[1:]
+
+    def values(self, evaluation: Evaluation) -> tuple[float, ...] | None:
+        """Return the value of each objective in its unit; None where any was not measured."""
+        found = [value_of(evaluation, name) for name in self.names]
+        return (
+            None
+            if any(value is None for value in found)
+            else tuple(float(value) for value in found if value is not None)
+        )
+
+    def losses(self, values: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
+        """Return values (n, k) in their units as what `pareto` takes, float of shape (n, k): the smaller the better."""
+        import numpy as np
+
+        signs = [-1.0 if one.higher_is_better else 1.0 for one in self.members]
+        return np.asarray(values, dtype=np.float64).reshape(-1, len(self)) * signs
+
+    def measured(self, trials: Iterable[Trial]) -> tuple[list[Trial], np.ndarray]:
+        """Return the trials of which every objective was measured, and their losses (n, k)."""
+        pairs = [(trial, values) for trial in trials if (values := self.values(trial.evaluation)) is not None]
+        return [trial for trial, _ in pairs], self.losses([values for _, values in pairs])
+
+
+def value_of(evaluation: Evaluation, name: str) -> float | None:
+    """Return one objective of an evaluation in its unit, None where it was not measured."""
+    if name == "accuracy":
+        return evaluation.feedback
+    if name == "latency":
+        return evaluation.latency
+    return None if evaluation.cost is None else getattr(evaluation.cost, name)
+
+
+def read_objectives(given: Objectives | Sequence[str] | str | None) -> Objectives | None:
+    """Return the objectives that a setting names, in a list or with commas between; None for none."""
+    if given is None or isinstance(given, Objectives):
+        return given
+    names = given.split(",") if isinstance(given, str) else given
+    return Objectives(*(name.strip() for name in names)) if names else None
+
+
+def objectives_of(benchmark: Benchmark, who: str) -> Objectives:
+    """Return the objectives of a benchmark; of one without, raises InvalidParameter, which says how to give it some."""
+    found = benchmark.objectives
+    if found is None:
+        raise InvalidParameter(
+            f"{who} weighs several objectives and {benchmark.name} has one; load it with "
+            'objectives=("accuracy", "macs"), or give --objectives accuracy,macs, or `objectives:` in a study file'
+        )
+    return found
+
+
+def recorded_objectives(settings: Mapping[str, Any]) -> Objectives | None:
+    """Return the objectives that the settings of a run name, None for a run of accuracy alone."""
+    return read_objectives(settings.get("objectives"))

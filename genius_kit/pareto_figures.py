@@ -1,0 +1,210 @@
+"""Figures of searches with several objectives: their fronts beside that of the table, and what share they find."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.objectives import Objective
+from genius_kit.plots import GREY, finish, legend_below, new_figure, styles
+from genius_kit.tradeoffs import Yardstick, rows_of, share_curves, yardstick_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from genius_kit.journal import Run
+    from genius_kit.styles import Style
+
+TABLE = "front of the table"
+ATTAINED = (0.25, 0.5, 0.75)
+"""Parts of the searches by which the band of attainment ends, its line, and its band begins."""
+
+Runs = Mapping[str, Sequence["Run"]]
+
+
+def front_table(runs: Runs) -> pd.DataFrame:
+    """Return the front of every run and that of the whole table, one row a design: the data of `pareto_front_figure`.
+
+    Columns: method, run (from 1; 0 for the table), key, then each objective in its unit (percent, counts, seconds).
+    All runs have to be of one table with the same objectives.
+    """
+    import pandas as pd
+
+    from genius_kit.pareto import front_of
+    from genius_kit.spaces import load_space
+
+    measure, values = _measure(runs)
+    space = load_space(next(iter(runs.values()))[0].settings["space"])
+    fronts: list[tuple[str, int, np.ndarray]] = [(TABLE, 0, measure.front)]
+    for name, some in runs.items():
+        for number, run in enumerate(some, start=1):
+            rows = _array(rows_of(run))
+            fronts.append((name, number, rows[front_of(measure.parts[rows])]))
+    return pd.DataFrame(
+        {
+            "method": name,
+            "run": number,
+            "key": space.key(space.at(int(row))),
+            **dict(zip(measure.objectives.names, values[row].tolist(), strict=True)),
+        }
+        for name, number, rows in fronts
+        for row in rows[values[rows, 0].argsort(kind="stable")]
+    )
+
+
+def pareto_front_figure(runs: Runs, cost: str | None = None) -> Figure:
+    """Draw accuracy against a cost: every design, the front of the whole table, and what half of the searches attain.
+
+    A line passes, at each cost, through the accuracy that half of the n searches of a method have reached at that cost
+    or a lower one; its band holds the middle half of them; dots are the fronts of single searches. On the left is the
+    whole range, on the right its accurate end. `cost` names the objective on the horizontal axis, by default the first
+    after the accuracy.
+    """
+    measure, values = _measure(runs)
+    column, objective = _column(measure, cost)
+    costs, accuracies = values[:, column] * objective.factor, values[:, 0]
+    grid = _grid(costs, measure.front)
+    best = _attained(costs[measure.front], accuracies[measure.front], grid)
+    figure, panels = new_figure(1, 2)
+    figure.set_size_inches(9.0, 4.2)
+    for axes in panels:
+        axes.plot(costs, accuracies, ".", color="#cccccc", markersize=1.5, zorder=0, rasterized=True)
+        for name, some in runs.items():
+            _draw_method(axes, some, measure, (costs, accuracies, grid), styles(list(runs))[name], name)
+        label = f"{TABLE} ({len(measure.front)} designs)"
+        axes.step(grid, best, where="post", color="#000000", linewidth=1.1, linestyle="--", label=label, zorder=5)
+        axes.set(xlabel=objective.axis)
+    for axes, low in zip(panels, _lowest(accuracies, measure.front), strict=True):
+        margin = 0.05 * (accuracies.max() - low)
+        axes.set_ylim(low - margin, accuracies.max() + margin)
+    panels[0].set(ylabel=f"{feedback_name(runs)} (%)")
+    panels[0].set_title("line: attained by half of n searches", fontsize=8, color="#555555", loc="left")
+    panels[1].set_title("the accurate end; band: the middle half", fontsize=8, color="#555555", loc="left")
+    legend_below(figure, panels[0], columns=3)
+    return finish(figure, panels, legend=False)
+
+
+def hypervolume_figure(runs: Runs, table: pd.DataFrame | None = None) -> Figure:
+    """Draw the share of the table's hypervolume by evaluation: mean over n searches, band its 95 % interval.
+
+    `table` is what `tradeoffs.share_curves` returns of the runs, computed where it is not given.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    curves = share_curves(runs) if table is None else table
+    figure, (axes,) = new_figure(1, 1)
+    names = list(dict.fromkeys(curves["method"]))
+    for name in names:
+        line, style = curves[curves["method"] == name], styles(names)[name]
+        axes.plot(
+            line["evaluations"], line["mean"], color=style.colour, linestyle=style.line, marker=style.marker,
+            markevery=max(1, len(line) // 8), markersize=3.5, label=f"{name} (n = {line['n'].iloc[0]})",
+        )  # fmt: skip
+        axes.fill_between(line["evaluations"], line["low"], line["high"], color=style.colour, alpha=0.13, linewidth=0)
+    axes.axhline(1.0, color=GREY, linestyle=":", linewidth=1)
+    early = curves.loc[curves["evaluations"] == min(5, curves["evaluations"].max()), "mean"].to_numpy(dtype=float)
+    axes.set_ylim(max(0.0, early.min() - 0.15), 1.02)  # the first draws would flatten the rest
+    axes.set(xlabel="evaluations", ylabel="share of the table's hypervolume")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title("line: mean over n searches; band: its 95 % interval", fontsize=8, color="#555555", loc="left")
+    return finish(figure, [axes])
+
+
+def feedback_name(runs: Runs) -> str:
+    """Return what the accuracy of some runs is called on their benchmark."""
+    from genius_kit.study_results import benchmark_of
+
+    return benchmark_of(next(iter(runs.values()))[0]).feedback_name
+
+
+def _measure(runs: Runs) -> tuple[Yardstick, np.ndarray]:
+    """Return the yardstick of all runs and the value of every objective of the whole table, shape (size, k)."""
+    import numpy as np
+
+    from genius_kit.study_results import benchmark_of
+
+    found = {id(yardstick_of(run)): run for some in runs.values() for run in some}
+    if len(found) != 1:
+        told = {f"{run.settings['benchmark']} ({','.join(run.settings['objectives'])})" for run in found.values()}
+        raise InvalidParameter(
+            f"the runs are of {', '.join(sorted(told)) or 'nothing'}; draw those of one table with the same objectives"
+        )
+    run = next(iter(found.values()))
+    measure = yardstick_of(run)
+    benchmark = benchmark_of(run).weighing(measure.objectives)
+    return measure, np.abs(benchmark.losses())
+
+
+def _column(measure: Yardstick, cost: str | None) -> tuple[int, Objective]:
+    names = measure.objectives.names
+    if cost is not None and cost not in names[1:]:
+        raise InvalidParameter(f"cost {cost!r} is not one of {', '.join(names[1:])}, which these runs weigh")
+    column = names.index(cost) if cost else 1
+    return column, measure.objectives.members[column]
+
+
+def _array(rows: Sequence[int]) -> np.ndarray:
+    import numpy as np
+
+    return np.asarray(rows, dtype=np.intp)
+
+
+def _grid(costs: np.ndarray, front: np.ndarray) -> np.ndarray:
+    """Return the costs at which attainment is looked at: fine steps over the whole range, and those of the front."""
+    import numpy as np
+
+    return np.unique(np.concatenate([np.linspace(costs.min(), costs.max(), 400), costs[front]]))
+
+
+def _attained(costs: np.ndarray, accuracies: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Return the best accuracy at each cost of the grid or below it, NaN where nothing is as cheap."""
+    import numpy as np
+
+    order = np.argsort(costs, kind="stable")
+    best = np.maximum.accumulate(accuracies[order])
+    places = np.searchsorted(costs[order], grid, side="right") - 1
+    return np.where(places >= 0, best[np.maximum(places, 0)], np.nan)
+
+
+def _draw_method(
+    axes: Axes,
+    some: Sequence[Run],
+    measure: Yardstick,
+    places: tuple[np.ndarray, np.ndarray, np.ndarray],
+    style: Style,
+    name: str,
+) -> None:
+    """Draw what the searches of one method attain on the grid of `places` (costs, accuracies, grid), and their fronts.
+
+    A search that has nothing at a cost counts there as minus infinity.
+    """
+    import numpy as np
+
+    from genius_kit.pareto import front_of
+
+    costs, accuracies, grid = places
+    reached = []
+    for run in some:
+        rows = _array(rows_of(run))
+        reached.append(np.nan_to_num(_attained(costs[rows], accuracies[rows], grid), nan=-np.inf))
+        rows = rows[front_of(measure.parts[rows])]
+        look: dict[str, Any] = {"color": style.colour, "markersize": 3, "alpha": 0.5, "markeredgewidth": 0}
+        axes.plot(costs[rows], accuracies[rows], style.marker, zorder=2, **look)
+    low, middle, high = np.quantile(np.stack(reached), ATTAINED, axis=0, method="lower")
+    shown, whole = np.isfinite(middle), np.isfinite(low)
+    label, line = f"{name} (n = {len(some)})", {"color": style.colour, "linestyle": style.line}
+    axes.step(grid[shown], middle[shown], where="post", label=label, zorder=3, **line)
+    band: dict[str, Any] = {"step": "post", "color": style.colour, "alpha": 0.13, "linewidth": 0, "zorder": 1}
+    axes.fill_between(grid[whole], low[whole], high[whole], **band)
+
+
+def _lowest(accuracies: np.ndarray, front: np.ndarray) -> tuple[float, float]:
+    """Return from which accuracy on the whole front is seen, and its accurate end."""
+    import numpy as np
+
+    best = np.sort(accuracies[front])
+    return float(best[0]), float(min(best[len(best) // 4], np.quantile(accuracies, 0.5)))
