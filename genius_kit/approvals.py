@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from genius_kit.gate import Approver, Request
 from genius_kit.proposers import Proposer, Situation, Stop, Suggestion, TurnedDown
 from genius_kit.records import Message, Rejection
 from genius_kit.spaces import Architecture
+from genius_kit.steering import Decision
 
 
 def approved(proposer: Proposer, situation: Situation, turned_down: dict[Architecture, str]) -> Suggestion | Stop:
@@ -82,3 +84,20 @@ def _record_rejection(situation: Situation, step: Suggestion, name: Callable[[Ar
         architecture=list(step.architecture),
     )
     return refusal
+
+
+def within_macs(most: int, by: str) -> Approver:
+    """Return an approver that decides by one rule in the name of `by`: networks of at most `most` MACs, no others.
+
+    It denies, by deciding nothing, where the MACs are unknown.
+    """
+
+    def approve(request: Request) -> Decision | None:
+        if request.cost is None:
+            return None
+        if request.cost.macs <= most:
+            return Decision("approve", by=by, via="rule")
+        reason = f"{request.cost.macs:,} multiply-accumulates are more than {most:,}."
+        return Decision("reject", by=by, via="rule", reason=reason)
+
+    return approve

@@ -27,7 +27,8 @@ class Reply:
     """One paid answer: `text` is None when the server sent no content, `model` is the name as served.
 
     `finish_reason` is the server's word ("stop", "length", "content_filter", ...), "unknown" where it gave none;
-    `seconds` is the time from sending to the last byte; `refusal` is the model's refusal, when it sent one apart.
+    `seconds` is the time from sending to the last byte; `refusal` is the model's refusal, when it sent one apart;
+    `fingerprint` names the build behind the model (OpenAI's system_fingerprint), where the server told it.
     """
 
     text: str | None
@@ -36,6 +37,7 @@ class Reply:
     usage: Usage = field(default=Usage())
     seconds: float = 0.0
     refusal: str | None = None
+    fingerprint: str | None = None
 
 
 class ChatClient(Protocol):

@@ -334,6 +334,7 @@ class Run:
                     "rank_of": rank.get("of"),
                     "parameters": event["parameters"],
                     "macs": event["macs"],
+                    **({"latency": event["latency"]} if "latency" in event else {}),
                     **_talk(same),
                     "source": event["source"],
                     "failure": event.get("failure"),

@@ -208,6 +208,7 @@ def _read_reply(answer: Any, seconds: float, connection: Connection, model: str,
         usage=usage_of_response(fields.get("usage")),
         seconds=seconds,
         refusal=_text(message.get("refusal")),
+        fingerprint=_text(fields.get("system_fingerprint")),
     )
 
 

@@ -1,4 +1,4 @@
-"""The commands of the record: `genius-kit verify`, `redact` and `bundle`, and the replay of a bundle."""
+"""The commands of the record: `genius-kit verify`, `audit`, `redact` and `bundle`, and the replay of a bundle."""
 
 from __future__ import annotations
 
@@ -55,6 +55,30 @@ def _study(folder: Path) -> int:
     if wrong or any(verified.findings for verified in runs):
         return ALTERED
     return 0 if sound == len(runs) else NO_JOURNAL
+
+
+def audit(
+    journal: Annotated[Path, typer.Argument(help="A journal.")],
+    head: Annotated[str | None, typer.Option(help="A head that was published before: 64 hexadecimal signs.")] = None,
+    events: Annotated[bool, typer.Option("--events", help="List every event too.")] = False,
+) -> None:
+    """Say what a run did: who approved what, what was spent of what, whether each design follows from what was asked.
+
+    Exit code 0: in order; 1: it is not; 2: not a journal.
+    """
+    from genius_kit.audits import audit_run
+
+    try:
+        found = audit_run(journal, head)
+    except JournalError as error:
+        print(f"genius-kit: {error}", file=sys.stderr)
+        raise typer.Exit(NO_JOURNAL) from None
+    tables = [*([found.events] if events else []), found.asked_and_done, found.approvals, found.spending]
+    for table in tables:
+        print(f"{table.to_string(index=False, na_rep='-')}\n" if len(table) else "", end="")
+    print(found.report())
+    if not found.is_in_order:
+        raise typer.Exit(ALTERED)
 
 
 def redact(

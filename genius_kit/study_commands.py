@@ -112,15 +112,20 @@ def _print_summary(told: pd.DataFrame) -> None:
 
 def _print_limits(found: pd.DataFrame) -> None:
     """Print what each table's noise leaves undecided, and the verdict on each model that ran beside its controls."""
+    from genius_kit import sensitivity
+    from genius_kit.contamination import each_contamination
     from genius_kit.noise import describe
+    from genius_kit.reproducibility_verdicts import study_verdicts
     from genius_kit.study_results import benchmark_of
     from genius_kit.verdicts import each_verdict
 
     print()
     for journal in found.drop_duplicates("benchmark")["journal"]:
         print(describe(benchmark_of(read_run(journal))))
-    for one in each_verdict(found):
-        print(f"\n{one.sentence}")
+    told = [one.sentence for one in (*each_verdict(found), *study_verdicts(found))]
+    told += [one.sentence for one in each_contamination(found)]
+    for sentence in [*told, *(one.sentence for one in sensitivity.each_verdict(found))]:
+        print(f"\n{sentence}")
     print()
 
 
