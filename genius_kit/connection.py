@@ -80,6 +80,25 @@ class Connection:
             raw = await create(model=model, messages=messages, extra_body=dict(request))  # type: ignore[arg-type]
         return raw.http_response, time.perf_counter() - started
 
+    def models(self) -> list[str]:
+        """Return the names of the models that the server lists; raises ModelError where it does not answer."""
+        failure: ModelError
+        try:
+            return self._run(self._models())
+        except ModelError:
+            raise
+        except Exception as error:  # may quote the key, so nothing passes as it is
+            failure = self._failure(error, "", {})
+        raise failure
+
+    async def _models(self) -> list[str]:
+        import asyncio
+
+        client = self._open_client()
+        async with asyncio.timeout(self.timeout):
+            page = await client.models.list()
+        return [str(model.id) for model in page.data or [] if getattr(model, "id", None)]
+
     def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         import asyncio
 
@@ -207,6 +226,11 @@ def _checked_url(url: str) -> tuple[str, bool]:
         )
     name = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{name}{f':{port}' if port else ''}{parts.path}", _is_loopback(host)
+
+
+def shown_address(url: str) -> str:
+    """Return an address fit to print: without its user, password and query."""
+    return _checked_url(url)[0]
 
 
 def _is_loopback(host: str) -> bool:

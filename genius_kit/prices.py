@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -107,11 +108,16 @@ def load_prices(path: str | Path | None = None) -> Prices:
     is missing, is not TOML, or holds anything but prices.
     """
     own = path or os.environ.get("GENIUS_KIT_PRICES") or None
-    prices = _read(PACKAGED_PRICES)
+    prices = _packaged()
     if not own:
         return prices
     theirs = _read(Path(own).expanduser())
     return Prices({**prices.models, **theirs.models}, {**prices.sources, **theirs.sources})
+
+
+@lru_cache(maxsize=1)
+def _packaged() -> Prices:
+    return _read(PACKAGED_PRICES)
 
 
 def price_of(usage: Usage, model: str | None, prices: Prices | None = None) -> float | None:

@@ -14,6 +14,7 @@ from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.executors import Flights, foreign_lane, process_lane, thread_lane
 from genius_kit.journal import read_run
 from genius_kit.ledger import adopt
+from genius_kit.model_lists import check_models
 from genius_kit.remote_control import size_of
 from genius_kit.study_files import load_study, study_names
 from genius_kit.study_plans import Arm, Study, Task, shard_of
@@ -44,7 +45,8 @@ def run_study(
     Runs that ask a model go to threads, the others to processes of this machine, `workers` of each; `executor`, any of
     `concurrent.futures`, takes all of them instead and has to see `output`. `shard` "I/N" takes every N-th run.
     One that fails does not stop the others: StudyFailed, which names each, is raised at the end. The same call again
-    runs what is unfinished and leaves alone what is finished, also after an interruption or a kill.
+    runs what is unfinished and leaves alone what is finished, also after an interruption or a kill. Raises
+    InvalidParameter before the first request for a model that its server does not list.
     """
     study = study if isinstance(study, Study) else load_study(study)
     if workers is not None and workers < 1:
@@ -54,6 +56,7 @@ def run_study(
     jobs = [Job(task, str(path), heard=heard) for task, path in zip(tasks, paths, strict=True)]
     known = _finished(jobs)
     rest = [job for job in jobs if job.task.order not in known]
+    check_models(job.task for job in rest)
     if study.money.limits is not None:
         adopt(Path(output).resolve() / study.name)
     with StudyProgress(tasks, shown=progress) as watch:

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.catalogue import BENCHMARK_NAMES
+from genius_kit.catalogue import check_recorded, source_kind, table_names
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Run, read_run
 from genius_kit.spaces import load_space
 from genius_kit.study_plans import Task
 from genius_kit.study_tasks import table
+from genius_kit.tradeoffs import COLUMNS as TRADEOFF_COLUMNS
+from genius_kit.tradeoffs import tradeoff_row
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,10 +24,10 @@ if TYPE_CHECKING:
 
 GROUP = ["study", "benchmark", "arm", "model", "prompt"]
 RESULT_COLUMNS = (
-    *GROUP[:3], "proposer", "control", *GROUP[3:], "seed", "budget", "evaluations", "best_key", "best_feedback",
-    "rank_best", "rank_worst", "rank", "top_percent", "regret", "p_random", "model_proposals", "fallbacks",
-    "rejections", "calls", "reused", "input_tokens", "output_tokens", "cost", "seconds", "reason", "failure", "journal",
-    "touched",
+    *GROUP[:3], "proposer", "control", "change", "principles", *GROUP[3:], "seed", "budget", "evaluations",
+    "best_key", "best_feedback", "rank_best", "rank_worst", "rank", "top_percent", "regret", "p_random",
+    "model_proposals", "fallbacks", "rejections", "calls", "reused", "input_tokens", "output_tokens", "cost",
+    "seconds", "reason", "failure", "journal", "touched",
 )  # fmt: skip
 
 WITH_A_PERSON = ", with a person"
@@ -43,7 +45,8 @@ def read_results(source: Source) -> pd.DataFrame:
     then that of the last call that failed, or the limit that ended it; `reused` of the `calls` were answered from the
     record of another run. `touched` says whether a person approved, edited or rejected a proposal; where an arm has
     both kinds of runs, those are an arm of their own, "ARM, with a person", so that no mean mixes them. Sums are None
-    where a part is unknown. Raises DataMissing without the table.
+    where a part is unknown. Where runs weigh several objectives, `tradeoffs.COLUMNS` follow.
+    Raises DataMissing without the table.
     """
     return _frame(_rows(source))
 
@@ -51,13 +54,14 @@ def read_results(source: Source) -> pd.DataFrame:
 def results_of(tasks: Sequence[Task], paths: Sequence[Path]) -> pd.DataFrame:
     """Return `read_results` of the runs that were begun, under the study and arm names that the tasks have now."""
     placed = ((task, read_run(path)) for task, path in zip(tasks, paths, strict=True) if path.exists())
-    return _frame([{**_row(run), "study": task.study, "arm": task.arm} for task, run in placed if run.settings])
+    return _frame([{**row_of(run), "study": task.study, "arm": task.arm} for task, run in placed if run.settings])
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
-    return _parted(pd.DataFrame(rows, columns=list(RESULT_COLUMNS)).astype({"touched": bool}))
+    more = TRADEOFF_COLUMNS if any("hypervolume" in row for row in rows) else ()
+    return _parted(pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *more]).astype({"touched": bool}))
 
 
 def _parted(frame: pd.DataFrame) -> pd.DataFrame:
@@ -74,16 +78,17 @@ def _rows(source: Source) -> list[dict[str, Any]]:
         if not folder.is_dir():
             raise InvalidParameter(f"{source} is no folder; `genius-kit study` writes its journals to studies/NAME")
         runs = (read_run(path) for path in sorted(folder.rglob("*.jsonl")))
-        placed = [(_order(run), _row(run)) for run in runs if run.settings]
+        placed = [(_order(run), row_of(run)) for run in runs if run.settings]
         return [row for _, row in sorted(placed, key=lambda pair: pair[0])]
-    return [_row(run if isinstance(run, Run) else read_run(run)) for run in source]
+    return [row_of(run if isinstance(run, Run) else read_run(run)) for run in source]
 
 
 def _order(run: Run) -> int:
     return int(run.events[0].get("study", {}).get("order", 0))
 
 
-def _row(run: Run) -> dict[str, Any]:
+def row_of(run: Run, benchmark: TabularBenchmark | None = None) -> dict[str, Any]:
+    """Return the row of one run as `read_results` has it, judged on `benchmark`, else on the table that it names."""
     kept, study = run.settings, run.events[0].get("study", {}) if run.events else {}
     settings = kept.get("settings", {})
     failed = run.of("call_failed", "budget_spent")
@@ -92,29 +97,30 @@ def _row(run: Run) -> dict[str, Any]:
         "benchmark": kept.get("benchmark"),
         "arm": study.get("arm", kept.get("proposer")),
         "proposer": kept.get("proposer"),
-        **{key: settings.get(key) for key in ("control", "model", "prompt")},
+        **{key: settings.get(key) for key in ("control", "change", "principles", "model", "prompt")},
         "seed": kept.get("seed"),
         "budget": kept.get("budget"),
-        **_best(run),
+        **_best(run, benchmark),
         **_talk(run),
         "reason": run.reason,
         "failure": failed[-1]["message"] if failed and not run.finished else None,
         "journal": None if run.path is None else str(run.path),
         "touched": bool(run.of("approval")),
+        **tradeoff_row(run, benchmark),
     }
 
 
-def _best(run: Run) -> dict[str, Any]:
+def _best(run: Run, benchmark: TabularBenchmark | None) -> dict[str, Any]:
     """Return the best design of a run, judged on the table; empty where nothing came to a result."""
     evaluations = run.of("evaluation")
     scored = [event for event in evaluations if event["feedback"] is not None]
     if not scored:
         return {"evaluations": len(evaluations)}
     best = max(scored, key=lambda event: event["feedback"])
-    if run.settings["benchmark"] not in BENCHMARK_NAMES:  # nothing to be judged on
+    if benchmark is None and run.settings["benchmark"] not in table_names():  # nothing to be judged on
         key = load_space(run.settings["space"]).key(best["architecture"])
         return {"evaluations": len(evaluations), "best_key": key, "best_feedback": best["feedback"]}
-    benchmark = benchmark_of(run)
+    benchmark = benchmark or benchmark_of(run)
     row = benchmark.space.index(best["architecture"])
     ranks = [int(ends[row]) for ends in benchmark.ranks()]
     rank, score = sum(ranks) / 2, float(benchmark.scores()[row])
@@ -155,8 +161,10 @@ def _total(values: Sequence[Any]) -> Any:
 def benchmark_of(run: Run) -> TabularBenchmark:
     """Return the table that a run searched, read once a process."""
     kept = run.settings
-    source = "published" if str(kept["source"]).endswith(".json") else "embedded"
-    return table(kept["benchmark"], kept["protocol"], kept["fed_run"] or 0, source)
+    source = str(kept["source"])
+    benchmark = table(kept["benchmark"], kept["protocol"], kept["fed_run"] or 0, source_kind(source))
+    check_recorded(benchmark, source)
+    return benchmark
 
 
 def random_search(benchmark: TabularBenchmark) -> RandomSearch:

@@ -39,7 +39,8 @@ def rows(groups: Sequence[Group], reference: str | None) -> pd.DataFrame:
 
 def _is_plain_model(group: pd.DataFrame) -> bool:
     first = group.iloc[0]
-    return bool(first["proposer"] == "llm" and not isinstance(first["control"], str))
+    aside = ("control", "change", "principles")
+    return bool(first["proposer"] == "llm" and not any(isinstance(first.get(name), str) for name in aside))
 
 
 def _row(keys: Keys, group: pd.DataFrame, groups: Sequence[Group], reference: str | None) -> dict[str, Any]:

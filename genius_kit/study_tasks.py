@@ -102,7 +102,9 @@ def locate(tasks: Sequence[Task], output: str | Path) -> list[Path]:
 
 def pinned(task: Task) -> Task:
     """Return the task with the source of its table named, so that every worker reads the same one."""
-    return replace(task, source="published" if benchmark_of(task).source.endswith(".json") else "embedded")
+    from genius_kit.catalogue import source_kind
+
+    return replace(task, source=source_kind(benchmark_of(task).source))
 
 
 def run_jobs(jobs: Sequence[Job], stop: Flag | None = None) -> list[Outcome]:
@@ -180,19 +182,23 @@ def outcome_of(task: Task, run: Run) -> Outcome:
 
 def benchmark_of(task: Task) -> TabularBenchmark:
     """Return the benchmark of a task, read once a process."""
-    return table(task.benchmark, task.protocol, task.fed_run, task.source)
+    return table(task.benchmark, task.protocol, task.fed_run, task.source, task.objectives)
 
 
-def table(name: str, protocol: str, fed_run: int, source: str | None) -> TabularBenchmark:
-    """Return a tabular benchmark, read once a process and data folder."""
-    return _table(name, protocol, fed_run, source, data_folder())
+def table(
+    name: str, protocol: str, fed_run: int, source: str | None, objectives: tuple[str, ...] = ()
+) -> TabularBenchmark:
+    """Return a tabular benchmark, read once a process and data folder; `objectives` are what it weighs."""
+    return _table(name, protocol, fed_run, source, objectives, data_folder())
 
 
 @lru_cache(maxsize=32)
-def _table(name: str, protocol: str, fed_run: int, source: str | None, folder: Path) -> TabularBenchmark:
-    from genius_kit.catalogue import load_tabular
+def _table(
+    name: str, protocol: str, fed_run: int, source: str | None, objectives: tuple[str, ...], folder: Path
+) -> TabularBenchmark:
+    from genius_kit.benchmarks import load_benchmark
 
-    return load_tabular(name, protocol, fed_run, source=source)
+    return load_benchmark(name, protocol, fed_run, source=source, objectives=objectives)
 
 
 def _proposer(task: Task, benchmark: TabularBenchmark) -> Proposer:

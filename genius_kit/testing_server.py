@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,7 +46,8 @@ class ChatServer:
 
     `script` is a list used up in order, or a function of (request body, number of the request from 0); its items are
     texts (a good reply), dicts (a body) or Answers. `delay` is added to every reply, in seconds. With a `limiter`
-    requests beyond its rate get a 429 at once, with the header `retry-after` unless `retry_after=False`.
+    requests beyond its rate get a 429 at once, with the header `retry-after` unless `retry_after=False`. `models` are
+    the names that it lists at /v1/models; None is a server that lists none (404). It answers for any name.
 
     `url` is the base URL up to and with /v1. `requests` keeps every request as a dict of path, headers, body and
     time; `arrivals` counts them by `request_digest`, `served` the answers that were sent whole, `limited` the
@@ -54,12 +55,19 @@ class ChatServer:
     """
 
     def __init__(
-        self, script: Script = (), delay: float = 0.0, *, limiter: Limiter | None = None, retry_after: bool = True
+        self,
+        script: Script = (),
+        delay: float = 0.0,
+        *,
+        limiter: Limiter | None = None,
+        retry_after: bool = True,
+        models: Sequence[str] | None = (MODEL,),
     ) -> None:
         self.script: Any = script if callable(script) else deque(script)
         self.delay = delay
         self.limiter = limiter
         self.retry_after = retry_after
+        self.models = models
         self.requests: list[dict[str, Any]] = []
         self.arrivals: Counter[str] = Counter()
         self.connections = self.served = self.limited = 0
@@ -184,9 +192,16 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep the test output clean."""
 
     def do_GET(self) -> None:
-        """List the one model."""
-        listed = {"object": "list", "data": [{"id": MODEL, "object": "model", "created": 0, "owned_by": "tests"}]}
-        self._send(Answer(listed if self.path.endswith("/models") else {"status": "ok"}))
+        """List the models."""
+        if not self.path.endswith("/models"):
+            self._send(Answer({"status": "ok"}))
+            return
+        names = self.server.chat.models
+        if names is None:
+            self._send(Answer(error("not found"), status=404))
+            return
+        entries = [{"id": name, "object": "model", "created": 0, "owned_by": "tests"} for name in names]
+        self._send(Answer({"object": "list", "data": entries}))
 
     def do_POST(self) -> None:
         """Answer a completion as the script says."""

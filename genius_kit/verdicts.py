@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from genius_kit.comparisons import LEAST_PAIRS, pairs_needed
-from genius_kit.contrasts import LEVEL, MARGIN, Contrast, contrasts, own_share
+from genius_kit.contrasts import LEVEL, MARGIN, Contrast, contrasts, own_share, plain_searches
 from genius_kit.errors import InvalidParameter
 from genius_kit.noise import QUANTILE
 
@@ -260,7 +260,7 @@ def _ratio(value: float) -> str:
 
 def each_verdict(results: pd.DataFrame) -> list[Verdict]:
     """Return one verdict for each benchmark, model and prompt of a study that has the plain arm and a control of it."""
-    plain = results[(results["proposer"] == "llm") & results["control"].isna()]
+    plain = results[plain_searches(results)]
     found = []
     for (benchmark, model, prompt), own in plain.groupby(["benchmark", "model", "prompt"], sort=False):
         others = results["model"].isna() | ((results["model"] == model) & (results["prompt"] == prompt))

@@ -16,8 +16,22 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
 SMALL = {"model_seeds": 1, "control_seeds": 2, "budget": 3}
 STUDIES = {"06_optimisers": {"seeds": 1, "budget": 6}, "07_does_it_search": {"seeds": 2, "budget": 3}}
+WEIGHED = {"12_tradeoffs": {"seeds": 2, "budget": 6}}
 LAB = {"08_prompt_lab": {"budget": 3, "pairs": 1}}
-SMALLER = {"04_imagenet_search": None, "05_training": {"epochs": 1, "budget": 2}, **STUDIES, **LAB}
+QUESTIONS = {"contamination_seeds": 2, "contamination_budget": 2, "repeats": 2, "seeds": 2, "budget": 2}
+RECORDS = {
+    "09_limitations": QUESTIONS,
+    "11_models_and_transfer": {"seeds": 2, "budget": 3},
+    "13_safety_record": {"budget": 2},
+}
+SMALLER = {
+    "04_imagenet_search": None,
+    "05_training": {"epochs": 1, "budget": 2},
+    **STUDIES,
+    **LAB,
+    **RECORDS,
+    **WEIGHED,
+}
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 

@@ -62,7 +62,7 @@ def test_overrides_replace_what_the_file_says(write):
     assert study.benchmarks == ("nas-bench-macro",)
 
 
-@pytest.mark.parametrize("name", ["optimisers", "does-it-search"])
+@pytest.mark.parametrize("name", ["optimisers", "does-it-search", "models"])
 def test_shipped_studies_load_by_name(name):
     """Every study that is shipped is sound."""
     assert name in study_names()
@@ -82,7 +82,7 @@ def test_the_shipped_optimisers_are_the_study_that_was_promised():
 
 def test_an_unknown_study_names_the_shipped_ones():
     """Neither a file nor a shipped name."""
-    with pytest.raises(UnknownName, match="does-it-search, optimisers"):
+    with pytest.raises(UnknownName, match=r"shipped: .*does-it-search, .*optimisers, "):
         load_study("does-it-serach")
 
 
@@ -96,6 +96,27 @@ BAD = {
     "bad setting": (replaced("start: symmetric", "start: middle"), 7, ["'middle'", "symmetric"]),
     "setting of another kind": (replaced("start: symmetric", "initial: five"), 7, ["line 7"]),
     "arm without proposer": (replaced("- llm", "- {name: a}"), 6, ["proposer or control"]),
+    "unknown objective": (
+        replaced("budget: 10", "budget: 10\nobjectives: [accuracy, flops]"),
+        4,
+        ["'flops'", "latency"],
+    ),
+    "objectives without accuracy": (
+        replaced("budget: 10", "budget: 10\nobjectives: [macs, parameters]"),
+        4,
+        ["accuracy first"],
+    ),
+    "latency that the table does not tell": (
+        replaced("budget: 10", "budget: 10\nobjectives: [accuracy, latency]"),
+        4,
+        ["nas-bench-macro records no latency", "nas-bench-201-cifar10"],
+    ),
+    "arm that needs objectives": (replaced("- llm", "- nsga2"), 6, ["objectives: [accuracy, macs]"]),
+    "control that asks for accuracy alone": (
+        replaced("budget: 10", "budget: 10\nobjectives: [accuracy, macs]").replace("- llm", "- knowledge-probe"),
+        7,
+        ["knowledge-probe", "leave it out"],
+    ),
     "arm of the wrong type": (replaced("- llm", "- 7"), 6, ["7", "text or a mapping"]),
     "temperature of an arm that does not talk": (replaced("start: symmetric", "temperature: 1"), 7, ["'temperature'"]),
     "two arms of one name": (replaced("- llm", "- llm\n  - llm"), 7, ["'llm'", "line 6", "another name"]),

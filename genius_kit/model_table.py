@@ -1,0 +1,146 @@
+"""Models side by side: what each reached, what it cost, which model the server says it was, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genius_kit.journal import Run
+
+TABLE_COLUMNS = (
+    "benchmark", "model", "served", "prompt", "arm", "budget", "first_run", "last_run", "n", "unfinished", "mean_rank",
+    "low", "high", "top_percent", "worth_random", "own_share", "input_tokens", "output_tokens", "cost", "cost_a_run",
+    "reference", "pairs", "ratio", "ratio_low", "ratio_high", "p_value",
+)  # fmt: skip
+_MEASURED = ("mean_rank", "low", "high", "top_percent", "worth_random", "own_share")
+
+
+def model_table(results: pd.DataFrame, reference: str | None = None, arm: str | None = None) -> pd.DataFrame:
+    """Return one row a model (and benchmark, prompt and budget), in the order of the study.
+
+    `results` is what `studies.results` returns, with journals on disk. `served` is the model as the server named it,
+    several with commas between; `first_run` and `last_run` are the days (UTC) on which the first run was begun and the
+    last one ended; `n` counts finished runs, of which everything behind it is told: mean rank with its 95 % interval,
+    `worth_random` (the evaluations random search needs), tokens and US dollars of all of them together, dollars a run.
+    None stands for what is not known: the price of an unpriced model, an interval of one run. Clients that are no
+    models and ask nobody cost 0.
+
+    `ratio` is the rank over that of the `reference` model (the first one unless named), seed by seed, with its 95 %
+    interval; below 1 is better than it. `p_value` is Holm's over the models of a benchmark, NaN below two pairs. `arm`
+    is the arm that is compared, by default the first one that asks a model without a control.
+
+    Raises InvalidParameter where no run asks a model, for an unknown reference or arm, and without journals.
+    """
+    import pandas as pd
+
+    from genius_kit.study_summary import rows as summarised
+
+    asked = _asked(results, arm)
+    models = [str(model) for model in asked["model"].unique()]
+    if reference is not None and reference not in models:
+        raise InvalidParameter(f"no model is called {reference!r}; the results have {', '.join(models)}")
+    from genius_kit.study_results import groups
+
+    made = []
+    for keys, group in groups(asked):
+        told = summarised([(keys, group)], None).iloc[0]
+        made.append(_row(keys, told, group, asked, reference or models[0]))
+    return _corrected(pd.DataFrame(made, columns=list(TABLE_COLUMNS)))
+
+
+def _asked(results: pd.DataFrame, arm: str | None) -> pd.DataFrame:
+    """Return the runs of the arm that is compared."""
+    from genius_kit.proposers import TALKING
+
+    talks = results[results["proposer"].isin(TALKING) & results["control"].isna() & results["model"].notna()]
+    known = [str(name) for name in talks["arm"].unique()]
+    chosen = arm if arm is not None else next(iter(known), None)
+    asked = results[(results["arm"] == chosen) & results["model"].notna()]
+    if not len(asked):
+        raise InvalidParameter(
+            f"no run {f'of the arm {arm!r} ' if arm else ''}asks a model; the arms that do are "
+            f"{', '.join(known) or 'none'}. The study `models` has one"
+        )
+    if asked["journal"].isna().any():
+        raise InvalidParameter("some runs have no journal on disk, where the served model and the dates stand")
+    return asked
+
+
+def _row(keys: dict[str, Any], told: pd.Series, group: pd.DataFrame, asked: pd.DataFrame, reference: str) -> Any:
+    from genius_kit.journal import read_run
+
+    same = asked
+    for name in ("benchmark", "arm", "model", "prompt", "budget"):
+        same = same[same[name] == keys[name]]
+    runs = [read_run(path) for path in group["journal"]]
+    cost = _cost(group, runs)
+    return {
+        **{name: keys[name] for name in ("benchmark", "model", "prompt", "arm", "budget")},
+        "served": served_models(runs),
+        "first_run": min(run.events[0]["time"][:10] for run in runs),
+        "last_run": max(run.events[-1]["time"][:10] for run in runs),
+        "n": len(group),
+        "unfinished": int(same["reason"].isna().sum()),
+        **{name: told[name] for name in _MEASURED},
+        **{name: _sum(group[name]) for name in ("input_tokens", "output_tokens")},
+        "cost": cost,
+        "cost_a_run": None if cost is None else cost / len(group),
+        **_compared(group, asked, keys, reference),
+    }
+
+
+def served_models(runs: Sequence[Run]) -> str | None:
+    """Return the models that answered, as the servers named them, in the order they came; None where nobody did."""
+    names = [call.get("model") for run in runs for call in run.of("call")]
+    return ", ".join(dict.fromkeys(name for name in names if name)) or None
+
+
+def _sum(values: pd.Series) -> int | None:
+    """Return the sum of counts, None where one is not known."""
+    return None if values.isna().any() else int(values.sum())
+
+
+def _cost(group: pd.DataFrame, runs: Sequence[Run]) -> float | None:
+    """Return the dollars of all runs together; 0 where every client is one of this package, None where unknown."""
+    if all(_is_free(run) for run in runs):
+        return 0.0
+    return None if group["cost"].isna().any() else float(group["cost"].sum())
+
+
+def _is_free(run: Run) -> bool:
+    from genius_kit.offline import NAME, ReciterClient
+
+    return run.settings.get("resolved", {}).get("kind") in (NAME, ReciterClient.kind)
+
+
+def _compared(group: pd.DataFrame, asked: pd.DataFrame, keys: dict[str, Any], reference: str) -> dict[str, Any]:
+    """Return the comparison with the reference model on the same benchmark, prompt, arm and budget, seed by seed."""
+    from genius_kit.comparisons import LEAST_PAIRS, compare
+
+    if keys["model"] == reference:
+        return {"reference": reference, "pairs": 0}
+    other = asked[(asked["model"] == reference) & asked["reason"].notna() & asked["rank"].notna()]
+    for name in ("benchmark", "prompt", "arm", "budget"):
+        other = other[other[name] == keys[name]]
+    ours, theirs = group.set_index("seed")["rank"], other.set_index("seed")["rank"]
+    paired = ours.to_frame("ours").join(theirs.to_frame("theirs"), how="inner").astype(float)
+    if len(paired) < LEAST_PAIRS:
+        return {"reference": reference, "pairs": len(paired)}
+    found = compare(paired["ours"].tolist(), paired["theirs"].tolist())
+    measured = ("ratio", "ratio_low", "ratio_high", "p_value")
+    return {"reference": reference, "pairs": found.n, **{name: getattr(found, name) for name in measured}}
+
+
+def _corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with the p-values of each benchmark corrected together by Holm's rule."""
+    from genius_kit.comparisons import holm
+
+    table["p_value"] = table["p_value"].astype(float)
+    for _, rows in table[table["p_value"].notna()].groupby("benchmark"):
+        table.loc[rows.index, "p_value"] = holm(rows["p_value"].tolist())
+    return table

@@ -1,0 +1,254 @@
+"""Contamination: clients of known nature on a public and on a private table, constructed truths, and bad input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import natures
+import numpy as np
+import pytest
+from natures import Ignores, Nature, Random, Recites, Searches, made_table, run_arms, table_of
+
+from genius_kit.benchmarks import load_benchmark
+from genius_kit.contamination import KINDS, contamination, each_contamination
+from genius_kit.contamination_figures import contamination_dots, contamination_ratios
+from genius_kit.contamination_routes import luck_p, repeats
+from genius_kit.errors import InvalidParameter
+from genius_kit.offline import Design
+from genius_kit.records import Message
+from genius_kit.spaces import load_space
+from genius_kit.studies import load_study, run_study
+from genius_kit.tabular import TabularBenchmark
+from tests.private_doubles import made_up_table, write_table
+
+PUBLIC = "nas-bench-201-cifar10"
+ARMS = ("llm", "permuted-labels", "knowledge-probe")
+
+
+@pytest.fixture
+def public(no_data: Path) -> TabularBenchmark:
+    """The public table, which needs no download."""
+    return load_benchmark(PUBLIC, source="embedded")
+
+
+def best_designs(table: TabularBenchmark, count: int = 12) -> list[Design]:
+    """The best designs of a table, best first."""
+    return [table.space.at(int(row)) for row in table.scores().argsort()[::-1][:count]]
+
+
+class Remembers(Nature):
+    """What contamination looks like in a language model: it knows one table by heart and draws at random elsewhere.
+
+    It recites where the names of that table's operations, its data set or the benchmark's title stand in the prompt.
+    """
+
+    name = "remembers"
+
+    def __init__(self, designs: Sequence[Design], seed: int = 0) -> None:
+        self.recited, self.drawn = Recites(designs), Random(seed)
+
+    def design(self, messages: Sequence[Message], options: Sequence[Design], tried: set[Design]) -> Design:
+        """Return the next design known by heart where the table is recognised."""
+        said = " ".join(message["content"] for message in messages)
+        client = self.recited if re.search(r"NAS-Bench-201|CIFAR-10", said) else self.drawn
+        return client.design(messages, options, tried)
+
+
+class Believes(Nature):
+    """General knowledge: where the prompt names a convolution of kernel 3 it takes that for most positions."""
+
+    name = "believes"
+
+    def __init__(self, seed: int = 0) -> None:
+        self.drawn, self.kept = Random(seed), Random(seed + 1)
+
+    def design(self, messages: Sequence[Message], options: Sequence[Design], tried: set[Design]) -> Design:
+        """Return a random design with most positions made convolutions, where those are named."""
+        said = " ".join(message["content"] for message in messages)
+        named = re.search(r"^- (\d): (?:nor_conv_3x3|conv_3)\.", said, re.MULTILINE)
+        drawn = self.drawn.design(messages, options, tried)
+        keeps = self.kept.design(messages, [(0, 1, 2)] * len(options), set())
+        return tuple(int(named[1]) if named and keep else value for value, keep in zip(drawn, keeps, strict=True))
+
+
+def judged(client: Nature | Searches, public: TabularBenchmark, seed: int, n: int, arms: Sequence[str] = ARMS) -> str:
+    """The kind of the verdict on one client, on the public table beside a private one made of `seed`."""
+    tables = [public, made_table(seed)]
+    runs = run_arms(client, tables, arms, seeds=range(1_000 * seed, 1_000 * seed + n), budget=2)
+    return contamination(runs, public=PUBLIC, private="made").kind
+
+
+@pytest.mark.parametrize("seed", range(natures.SEEDS))
+def test_who_recites_a_good_public_design_is_contaminated(public: TabularBenchmark, seed: int) -> None:
+    """A list of the table's best designs, said whatever is asked, is worth nothing on the private table."""
+    assert judged(Recites(best_designs(public)), public, seed, n=12) == "contaminated"
+
+
+@pytest.mark.parametrize("seed", range(natures.SEEDS))
+def test_who_recognises_the_table_is_contaminated(public: TabularBenchmark, seed: int) -> None:
+    """It shows without names, although numbers that changed do not stop who reads the names."""
+    client = Remembers(best_designs(public), seed)
+    assert judged(client, public, seed, n=12, arms=("llm", "anonymous", "knowledge-probe")) == "contaminated"
+
+
+@pytest.mark.parametrize("seed", range(natures.SEEDS))
+def test_who_searches_shows_no_sign(public: TabularBenchmark, seed: int) -> None:
+    """The stand-in reads results and no names."""
+    assert judged(Searches(), public, seed, n=30) == "no sign of contamination"
+
+
+@pytest.mark.parametrize("seed", range(natures.SEEDS))
+def test_who_draws_at_random_shows_no_sign(public: TabularBenchmark, seed: int) -> None:
+    """With enough searches the intervals rule out a factor of 2, and the sentence says that it is no better."""
+    runs = run_arms(
+        Random(seed), [public, made_table(seed)], ARMS, seeds=range(1_000 * seed, 1_000 * seed + 100), budget=2
+    )
+    found = contamination(runs, public=PUBLIC, private="made")
+    assert found.kind == "no sign of contamination"
+    assert "it does no better than random search there" in found.sentence
+
+
+@pytest.mark.parametrize("seed", range(natures.SEEDS))
+def test_who_ignores_results_shows_no_sign(public: TabularBenchmark, seed: int) -> None:
+    """An order of its own may happen to be good on the public table: as good as luck is, that is no sign."""
+    assert judged(Ignores(seed), public, seed, n=60) == "no sign of contamination"
+
+
+def test_general_knowledge_leans_on_names_everywhere(public: TabularBenchmark) -> None:
+    """Where convolutions are good on both tables, knowing that they are helps on both, and is no memory."""
+    space = load_space("signal-cell")
+    worth = (space.all_architectures() == space.options.index("conv_3")).sum(axis=1)
+    private = table_of(space, 50.0 + worth + np.random.default_rng(0).normal(size=space.size))
+    runs = run_arms(Believes(), [public, private], ("llm", "anonymous"), seeds=30, budget=4)
+    found = contamination(runs, public=PUBLIC, private="made")
+    assert found.kind == "leans on names everywhere"
+    assert set(found.evidence["answer"]) == {"everywhere"}
+
+
+def test_a_lucky_list_is_not_called_memory(public: TabularBenchmark) -> None:
+    """A fixed list with a design among the best 5 % is what one list in ten has: many searches make it no evidence."""
+    ranked = public.scores().argsort()[::-1]
+    lucky = [public.space.at(int(ranked[place])) for place in (700, 9_000)]
+    runs = run_arms(Recites(lucky), [public, made_table(0)], ARMS, seeds=40, budget=3)
+    found = contamination(runs, public=PUBLIC, private="made")
+    permuted = found.evidence.set_index(["control", "table"]).loc[("permuted-labels", "public")]
+    assert permuted["low"] > 2
+    assert permuted["p_value"] < 0.001
+    assert found.kind == "no sign of contamination"
+    assert "random ones do as well" in found.sentence
+
+
+def test_too_few_runs_are_not_enough(public: TabularBenchmark) -> None:
+    """Five pairs cannot be significant in four tests; the sentence says how many could."""
+    runs = run_arms(Recites(best_designs(public)), [public, made_table(0)], ARMS, seeds=5, budget=2)
+    found = contamination(runs, public=PUBLIC, private="made")
+    assert found.kind == "not enough runs"
+    assert (
+        "5 pairs of searches cannot reach p < 0.05 in 4 tests however they end, at least 8 are needed" in found.sentence
+    )
+
+
+def test_open_intervals_are_not_enough_either(public: TabularBenchmark) -> None:
+    """Twelve random searches leave a factor of 2 open, and about how many would not is said."""
+    runs = run_arms(Random(5), [public, made_table(0)], ARMS, seeds=12, budget=2)
+    found = contamination(runs, public=PUBLIC, private="made")
+    assert found.kind == "not enough runs"
+    assert re.search(r"is open, as a ratio of .* \(about \d+ pairs may settle it\)", found.sentence)
+
+
+def test_the_evidence_and_the_sentence_have_the_numbers(public: TabularBenchmark) -> None:
+    """Three rows a control, n and the interval of each; the sentence repeats them and names both tables."""
+    runs = run_arms(Recites(best_designs(public)), [public, made_table(0)], ARMS, seeds=10, budget=2)
+    found = contamination(runs, public=PUBLIC, private="made")
+    assert found.kind in KINDS
+    assert list(found.evidence["control"]) == ["permuted-labels"] * 3 + ["knowledge-probe"] * 3
+    assert list(found.evidence["table"]) == ["public", "private", "difference"] * 2
+    assert (found.evidence["n"] == 10).all()
+    assert (found.evidence["low"] <= found.evidence["ratio"]).all()
+    assert found.sentence.startswith(
+        "recites is contaminated by NAS-Bench-201 CIFAR-10 (private table: made): the numbers of the options help it "
+    )
+    assert "95 % interval" in found.sentence
+    assert "n = 10" in found.sentence
+    assert found.sentence.count(". ") == 0
+
+
+def test_missing_baselines_are_refused_by_name(public: TabularBenchmark) -> None:
+    """Without the private table, without the public one, or without the plain arm on either there is no verdict."""
+    runs = run_arms(Searches(), [public, made_table(0)], ("llm", "anonymous"), seeds=2, budget=2)
+    with pytest.raises(InvalidParameter, match="no searches on a private table: the results are of nas-bench-201-cif"):
+        contamination(runs[runs["benchmark"] == PUBLIC])
+    with pytest.raises(InvalidParameter, match=r"no searches on a public table nas-bench-201-cifar10.*made"):
+        contamination(runs[runs["benchmark"] == "made"], public=PUBLIC, private="made")
+    for what, name in (("public", PUBLIC), ("private", "made")):
+        rest = runs[(runs["benchmark"] != name) | (runs["arm"] != "llm")]
+        with pytest.raises(
+            InvalidParameter, match=rf"the {what} table {name} has no arm 'llm'.*add `- llm` to the arms"
+        ):
+            contamination(rest, public=PUBLIC, private="made")
+    with pytest.raises(InvalidParameter, match="no column p_random"):
+        contamination(runs.drop(columns="p_random"), public=PUBLIC, private="made")
+
+
+def test_a_missing_control_cannot_tell(public: TabularBenchmark) -> None:
+    """The probe alone is no verdict: it takes names that are taken away."""
+    runs = run_arms(Searches(), [public, made_table(0)], ("llm", "knowledge-probe"), seeds=9, budget=2)
+    found = contamination(runs, public=PUBLIC, private="made")
+    assert found.kind == "cannot tell"
+    assert "it takes an arm permuted-labels or anonymous on both tables" in found.sentence
+
+
+def test_a_p_value_of_luck_counts_repeated_searches_once() -> None:
+    """Forty searches that ended at one design say one thing; forty different ones say forty."""
+    assert repeats([7.0] * 40)
+    assert not repeats(range(40))
+    assert luck_p([0.03] * 40, [7.0] * 40) == pytest.approx(0.06)
+    assert luck_p([0.3] * 40, [7.0] * 40) == pytest.approx(0.6)
+    assert luck_p(np.linspace(0.01, 0.5, 40), range(40)) < 0.001
+    assert luck_p([0.7, 0.9, 0.6], range(3)) == 1.0
+    assert luck_p([], []) == 1.0
+
+
+def test_luck_is_rarely_called_more(public: TabularBenchmark) -> None:
+    """Of 400 random lists, said again in every search, at most 5 % and some are below p = 0.05."""
+    draws = np.random.default_rng(3).random((400, 10)).min(axis=1)
+    probabilities = 1 - (1 - draws) ** 10
+    called = np.mean([luck_p([value] * 20, [1.0] * 20) < 0.05 for value in probabilities])
+    assert 0 < called <= 0.05
+
+
+def test_the_figures_show_both_tables(public: TabularBenchmark) -> None:
+    """A row an arm with its n, a mark a table; in the second figure a row a control."""
+    runs = run_arms(Recites(best_designs(public)), [public, made_table(0)], ARMS, seeds=10, budget=2)
+    figure = contamination_dots(runs, PUBLIC, "made", title="recites")
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "llm (n=10)", "permuted labels (n=10)", "knowledge probe (n=10)",
+    ]  # fmt: skip
+    assert axes.get_xlim()[0] > axes.get_xlim()[1]
+    assert len(axes.collections) == 6
+    found = contamination(runs, public=PUBLIC, private="made")
+    labels = contamination_ratios(found.evidence).axes[0].get_yticklabels()
+    assert [label.get_text() for label in labels] == ["permuted labels", "knowledge probe"]
+
+
+def test_a_study_without_a_private_table_has_no_verdict_on_contamination(public: TabularBenchmark) -> None:
+    """What the command line prints for every study stays silent where nothing can be compared."""
+    assert each_contamination(run_arms(Searches(), public, ARMS, seeds=2, budget=2)) == []
+
+
+def test_the_shipped_study_finds_its_private_table_by_itself(
+    no_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs end to end on both tables for nothing, and the verdict needs no names of tables."""
+    write_table(made_up_table("private-motif-pairs"), tmp_path)
+    monkeypatch.setenv("GENIUS_KIT_DATA", str(tmp_path))
+    study = load_study("contamination", seeds=2, budget=2)
+    runs = run_study(study, tmp_path / "studies", progress=False)
+    assert len(runs) == 2 * 4 * 2
+    assert (runs["cost"].fillna(0) == 0).all()
+    (found,) = each_contamination(runs)
+    assert found.kind == contamination(runs).kind == "not enough runs"
+    assert "(private table: Private signals (private-motif-pairs))" in found.sentence

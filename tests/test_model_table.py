@@ -1,0 +1,145 @@
+"""Models side by side: the served name, dates, money and comparison of each, and names that a server does not know."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from chat_server import Answer, ChatServer, completion, error
+from natures import Searches, run_arms
+
+import genius_kit as gk
+from genius_kit.benchmarks import load_benchmark
+from genius_kit.errors import InvalidParameter, StudyFailed
+from genius_kit.model_lists import server_models
+from genius_kit.model_table import TABLE_COLUMNS, model_table
+from genius_kit.study_plans import Study
+
+SERVED = ("gpt-4.1", "unpriced-1")
+
+
+def draws(body: dict[str, Any], number: int) -> Any:
+    """A reply with a random design, by a dated build of the model that was asked."""
+    design = [random.Random(number).randrange(5) for _ in range(6)]
+    return completion(f"Architecture: {design}", model=f"{body['model']}-2025-04-14")
+
+
+def study(url: str, *models: str, seeds: int = 3) -> Study:
+    """The shipped study in a small size."""
+    settings = {"base_url": url, "seeds": seeds, "budget": 3, "allow_unpriced": True, "source": "embedded"}
+    return gk.load_study("models", models=list(models), **settings)
+
+
+@pytest.fixture
+def runs(no_data: Path, tmp_path: Path) -> pd.DataFrame:
+    """The results of the stand-in and two served models."""
+    with ChatServer(draws, models=SERVED) as server:
+        return gk.run_study(study(server.url, "offline", *SERVED), tmp_path, progress=False)
+
+
+def test_one_row_a_model_says_what_was_served_when_and_for_how_much(runs: pd.DataFrame) -> None:
+    """The server's own name, the days, n, tokens and dollars; unknown prices are not zero, the stand-in's is."""
+    table = model_table(runs)
+    assert list(table.columns) == list(TABLE_COLUMNS)
+    assert list(table["model"]) == ["offline", *SERVED]
+    offline, priced, unpriced = (row for _, row in table.iterrows())
+    assert list(table["served"]) == [
+        "offline stand-in, not a language model", "gpt-4.1-2025-04-14", "unpriced-1-2025-04-14",
+    ]  # fmt: skip
+    assert (table["first_run"] <= table["last_run"]).all()
+    assert table["first_run"].str.fullmatch(r"\d{4}-\d\d-\d\d").all()
+    assert list(table["n"]) == [3, 3, 3]
+    assert priced["input_tokens"] == 100 * runs.loc[runs["model"] == "gpt-4.1", "calls"].sum()
+    assert priced["cost"] == pytest.approx(runs.loc[runs["model"] == "gpt-4.1", "cost"].sum())
+    assert priced["cost_a_run"] == pytest.approx(priced["cost"] / 3)
+    assert priced["cost"] > 0
+    assert pd.isna(unpriced["cost"])
+    assert (offline["cost"], offline["cost_a_run"]) == (0, 0)
+    assert pd.isna(offline["input_tokens"])
+    assert priced["low"] <= priced["mean_rank"] <= priced["high"]
+
+
+def test_models_are_compared_seed_by_seed(runs: pd.DataFrame) -> None:
+    """The first model is the reference unless another is named; its ratio is what the ranks say."""
+    table = model_table(runs, reference="gpt-4.1").set_index("model")
+    assert table.loc["gpt-4.1", "pairs"] == 0
+    ranks = runs.pivot(index="seed", columns="model", values="rank").astype(float)
+    expected = (ranks["offline"] / ranks["gpt-4.1"]).prod() ** (1 / 3)
+    assert table.loc["offline", "ratio"] == pytest.approx(expected)
+    assert table.loc["offline", "pairs"] == 3
+    assert set(model_table(runs)["reference"]) == {"offline"}
+
+
+def test_unfinished_runs_are_counted_and_left_out(runs: pd.DataFrame) -> None:
+    """n counts what came to an end."""
+    cut = runs.copy()
+    cut.loc[cut["model"].eq("gpt-4.1") & cut["seed"].eq(0), "reason"] = None
+    row = model_table(cut).set_index("model").loc["gpt-4.1"]
+    assert (row["n"], row["unfinished"]) == (2, 1)
+
+
+def test_what_cannot_be_compared_is_refused(no_data: Path, runs: pd.DataFrame) -> None:
+    """No model at all, a reference or an arm that is not there, runs without a journal."""
+    with pytest.raises(InvalidParameter, match=r"no model is called 'gpt-9'; the results have offline, gpt-4.1, unpr"):
+        model_table(runs, reference="gpt-9")
+    with pytest.raises(InvalidParameter, match="no run of the arm 'mine' asks a model; the arms that do are llm"):
+        model_table(runs, arm="mine")
+    table = load_benchmark("nas-bench-201-cifar10", source="embedded")
+    with pytest.raises(InvalidParameter, match=r"no run asks a model; the arms that do are none. The study `models`"):
+        model_table(run_arms(None, table, ("random",), seeds=1, budget=1))
+    with pytest.raises(InvalidParameter, match="some runs have no journal on disk"):
+        model_table(run_arms(Searches(), table, seeds=1, budget=1))
+
+
+def test_a_model_that_the_server_does_not_know_is_refused_before_the_first_request(
+    no_data: Path, tmp_path: Path
+) -> None:
+    """The message names the model, what the server offers, the nearest names first; nothing was asked."""
+    offered = ["llama", "gpt-4.1-mini", *(f"other-{number}" for number in range(20))]
+    with ChatServer(draws, models=offered) as server:
+        with pytest.raises(InvalidParameter) as refusal:
+            gk.run_study(study(server.url, "offline", "llama", "gpt-4.1-min"), tmp_path, progress=False)
+        assert server.count == 0
+    message = str(refusal.value)
+    assert f"{server.url} offers no model 'gpt-4.1-min'; it offers gpt-4.1-mini, llama, other-0, " in message
+    assert "and 12 more" in message
+    assert "Correct the name in `models` (or --models); nothing was asked" in message
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_a_tag_is_not_needed_and_a_finished_study_asks_no_server(no_data: Path, tmp_path: Path) -> None:
+    """Ollama lists `llama:latest` for `llama`; the second call finds everything done, with the server gone."""
+    with ChatServer(draws, models=["llama:latest"]) as server:
+        first = gk.run_study(study(server.url, "llama", seeds=1), tmp_path, progress=False)
+    again = gk.run_study(study(server.url, "llama", seeds=1), tmp_path, progress=False)
+    assert list(first["best_key"]) == list(again["best_key"])
+
+
+def test_without_a_list_the_first_refusal_ends_the_run_with_its_reason(no_data: Path, tmp_path: Path) -> None:
+    """A server that lists no models answers 404 on the model itself, and the run names it."""
+
+    def refuses(body: dict[str, Any], number: int) -> Answer:
+        return Answer(error(f"The model `{body['model']}` does not exist", code="model_not_found"), status=404)
+
+    with ChatServer(refuses, models=None) as server, pytest.raises(StudyFailed) as failure:
+        gk.run_study(study(server.url, "gpt-9", seeds=1), tmp_path, progress=False)
+    assert server.count == 1
+    assert "answered 404: The model `gpt-9` does not exist. Check the model name ('gpt-9')" in str(failure.value)
+
+
+def test_servers_that_do_not_answer_list_nothing(no_sockets: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens, an address that is none, a server that wants a key that is not there: None, and no error."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    assert server_models() is None
+    assert server_models("localhost") is None
+
+
+def test_an_empty_list_says_nothing() -> None:
+    """A server that lists no model at all is taken for one that does not list."""
+    with ChatServer(models=()) as server:
+        assert server_models(server.url) is None
+    assert server_models(server.url) is None
