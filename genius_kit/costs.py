@@ -195,6 +195,7 @@ def latency(
     from genius_kit.networks import build_network
     from genius_kit.skeletons import class_and_image_sizes
 
+    space.check_images()
     classes, side = class_and_image_sizes(space, num_classes, image_size)
     network = build_network(space, architecture, num_classes=classes, image_size=side)
     return measure_latency(network, image_size=side, **settings)

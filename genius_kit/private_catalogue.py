@@ -47,9 +47,7 @@ def add_table(table: str | Path) -> Path:
     content = json.dumps(whole.content(), separators=(",", ":")) + "\n"
     path = private_folders()[0] / f"{whole.plan.name}.json"
     if path.is_file() and path.read_text(encoding="utf-8") != content:
-        raise InvalidParameter(
-            f"{path} is another table of that name; build yours with another --name, or move it"
-        )
+        raise InvalidParameter(f"{path} is another table of that name; build yours with another --name, or move it")
     durable.make_folder(path.parent)
     durable.write_whole(path, content)
     return path

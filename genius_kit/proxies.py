@@ -185,6 +185,7 @@ class ProxyBenchmark(Benchmark):
         constraint: MacsBound | Mapping[str, Any] | None = None,
     ) -> None:
         space = load_space(space) if isinstance(space, str) else space
+        space.check_images()
         if proxy not in PROXIES:
             raise UnknownName(f"no proxy is called {proxy!r}; the known ones are {', '.join(PROXIES)}")
         for name, value, least in (("batch_size", batch_size, 2), ("repeats", repeats, 1), ("seed", seed, 0)):

@@ -58,6 +58,14 @@ class SearchSpace:
         """Whether its cells are those of a private table: see `signal_cells` for what they compute and cost."""
         return self.name.split("-w")[0].startswith("signal-cell")
 
+    def check_images(self) -> None:
+        """Raise InvalidParameter where the networks of this space do not take images."""
+        if self.is_signal_cell:
+            raise InvalidParameter(
+                f"{self.name} has networks for signals, and this works on images; `genius-kit benchmark build` trains "
+                "them, and a finished table is searched by its name"
+            )
+
     @property
     def base(self) -> str:
         """The name of the space at full width, under which templates, drawings and tables are looked up."""

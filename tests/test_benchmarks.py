@@ -291,9 +291,11 @@ def test_bad_architecture_is_refused(data_home: Path, architecture: tuple[int, .
 
 
 def test_list_without_data(no_data: Path) -> None:
-    """With nothing downloaded the list offers the three embedded tables and says how to get the rest."""
-    table = list_benchmarks()
+    """With nothing downloaded the list offers the embedded and the private tables, and says how to get the rest."""
+    listed = list_benchmarks()
+    table = listed[: len(BENCHMARK_NAMES)]
     assert list(table["name"]) == list(BENCHMARK_NAMES)
+    assert listed["available"][len(BENCHMARK_NAMES) :].all()
     assert list(table["name"][table["available"]]) == CELLS
     assert table["how_to_get"].str.contains("genius-kit data fetch").all()
 

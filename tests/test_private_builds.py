@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from genius_kit.errors import DataCorrupt, DataMissing, GeniusKitError, InvalidParameter
-from genius_kit.private_builds import build, check_table, kept_plan, secret_of
+from genius_kit.private_builds import TOLERANCE, build, check_table, kept_plan, secret_of
 from genius_kit.private_tables import PrivatePlan, read_table
 from genius_kit.signal_training import SignalRecipe
 from genius_kit.signals import SignalTask
@@ -20,6 +22,7 @@ from genius_kit.signals import SignalTask
 SECRET = "00112233445566778899aabbccddeeff"  # pragma: allowlist secret
 OTHER = "ffeeddccbbaa99887766554433221100"  # pragma: allowlist secret
 PLAN = PrivatePlan("mini", SignalTask(samples=300, noise=0.1), SignalRecipe(seeds=2, epochs=2), ("none", "conv_3"))
+KEPT = Path(__file__).parent / "frozen" / "private" / "mini.json"
 COMMAND = [sys.executable, "-m", "genius_kit", "benchmark"]
 
 
@@ -50,6 +53,24 @@ def test_a_table_holds_every_class_and_is_rebuilt_by_its_secret(built, tmp_path)
         key: (one.validation, one.test) for key, one in table.results.items()
     }
     assert again.commitment == table.commitment
+
+
+@pytest.mark.slow
+def test_the_kept_miniature_is_rebuilt_from_its_secret(tmp_path):
+    """The 64 architectures of a kept table come out again, by the secret that was told on purpose; seconds apart."""
+    kept = read_table(KEPT)
+    kept.check_secret(SECRET)
+    with pytest.raises(DataCorrupt, match="does not match"):
+        kept.check_secret(OTHER)
+    with ThreadPoolExecutor(1) as pool:
+        again = read_table(build(kept.plan, tmp_path / "again", secret=SECRET, executor=pool, progress=False))
+    assert again.commitment == kept.commitment
+    before, now = (
+        np.array([table.results[kept.plan.key(cell)].test for cell in kept.plan.cells()]) / 4 for table in (kept, again)
+    )
+    assert len(before) == 64
+    assert np.ptp(before.mean(axis=1)) > 10  # percent: the cells differ by far more than machines do
+    assert np.abs(before.mean(axis=1) - now.mean(axis=1)).max() < TOLERANCE
 
 
 def test_the_secret_lies_in_one_private_file(built):

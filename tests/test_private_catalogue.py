@@ -103,6 +103,14 @@ def test_what_is_no_private_table_is_refused(home):
         gk.load_benchmark("other")
 
 
+@pytest.mark.parametrize("kind", ["train", "proxy"])
+def test_images_are_no_signals(kind):
+    """What trains or scores on images refuses the cells of signals, and says what trains them."""
+    settings = {"train": {"dataset": "digits"}, "proxy": {"proxy": "synflow"}}[kind]
+    with pytest.raises(InvalidParameter, match="benchmark build"):
+        gk.load_benchmark(kind, space="signal-cell", **settings)
+
+
 def test_a_table_of_all_five_operations_has_a_space_of_its_own(tmp_path, monkeypatch):
     """The operations are part of the space, whose name says which they are."""
     monkeypatch.setenv("GENIUS_KIT_DATA", str(tmp_path))
