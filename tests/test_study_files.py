@@ -62,7 +62,7 @@ def test_overrides_replace_what_the_file_says(write):
     assert study.benchmarks == ("nas-bench-macro",)
 
 
-@pytest.mark.parametrize("name", ["optimisers", "does-it-search", "models"])
+@pytest.mark.parametrize("name", study_names())
 def test_shipped_studies_load_by_name(name):
     """Every study that is shipped is sound."""
     assert name in study_names()

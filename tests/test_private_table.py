@@ -1,0 +1,63 @@
+"""The private table that comes with the project: whole, discriminating, and without a prize for recital."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import genius_kit as gk
+from genius_kit.noise import noise_floor
+from genius_kit.private_cards import card_of, card_text, residual_cells, share_above
+from genius_kit.private_catalogue import private_folders, private_table
+
+NAME = "private-motif-pairs"
+FOLDER = private_folders()[1]
+
+
+@pytest.fixture(scope="module")
+def table():
+    """The committed table."""
+    return private_table(NAME)
+
+
+def test_the_table_is_small_and_shows_a_commitment_only(table):
+    """It is under a megabyte, holds every class under three seeds, and no 32 digits that could be its secret."""
+    path = FOLDER / f"{NAME}.json"
+    assert path.stat().st_size < 1_000_000
+    assert len(table.results) == len(table.plan.cells()) == 1107
+    assert {len(result.test) for result in table.results.values()} == {3}
+    assert re.fullmatch("[0-9a-f]{64}", table.commitment)
+    assert re.findall("[0-9a-f]{32,}", path.read_text(encoding="utf-8")) == [table.commitment]
+
+
+def test_the_table_tells_cells_apart(table):
+    """Seeds agree over all cells, the best cell is far above the median, and among the best seeds agree in part."""
+    card = card_of(table)
+    assert card.seeds_spearman >= 0.95
+    assert card.top_spearman >= 0.6  # 0.8 is aimed at, see the card
+    assert card.contrast >= 10
+
+
+def test_recital_is_not_rewarded(table):
+    """The largest option everywhere and every residual cell are outside the best fifth."""
+    cells = residual_cells(table.plan.operations)
+    assert len(cells) == 5
+    for cell in ((2,) * 6, *cells.values()):
+        assert share_above(table, cell) > 0.2
+
+
+def test_the_card_beside_the_table_has_its_figures(table):
+    """The data card is what the command prints for this table."""
+    assert card_text(table) in (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_table_needs_no_download(no_data):
+    """It is searched and ranked with nothing downloaded; its noise is known from its seeds."""
+    benchmark = gk.load_benchmark(NAME)
+    run = gk.search(benchmark, gk.make_proposer("coordinate-descent", benchmark.space), budget=5, seed=0)
+    assert run.frame()["feedback"].notna().all()
+    best = benchmark.optimum()[0]
+    assert benchmark.rank(best).best == 1
+    assert np.isfinite(noise_floor(benchmark).threshold)
