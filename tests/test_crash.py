@@ -161,7 +161,7 @@ def world(embedded_cache):
     """The servers, and a fork server that has imported what the commands need."""
     multiprocessing.forkserver._forkserver._stop()  # that of other tests has imported something else
     CONTEXT.set_forkserver_preload(["tests.crash_child"])
-    with ChatServer() as chat, FileServer() as files:
+    with ChatServer(models=["toy-model"]) as chat, FileServer() as files:
         threading.Thread(target=files.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         environment = {"GENIUS_KIT_DATA": str(embedded_cache), "OMP_NUM_THREADS": "1"}
         yield World(chat, files, environment)

@@ -63,7 +63,7 @@ def terminal(embedded_cache):
     """A terminal whose commands are forked from a process that has imported what they need, and the servers."""
     multiprocessing.forkserver._forkserver._stop()
     CONTEXT.set_forkserver_preload(["tests.crash_child"])
-    with ChatServer() as chat, FileServer() as files:
+    with ChatServer(models=["toy-model"]) as chat, FileServer() as files:
         threading.Thread(target=files.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         world = World(chat, files, {"GENIUS_KIT_DATA": str(embedded_cache), "OMP_NUM_THREADS": "1"})
         yield Terminal(world)

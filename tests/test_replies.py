@@ -21,7 +21,8 @@ MOBILENET = load_space("channel-bench-mobilenet")
 CELL = load_space("nas-bench-201")
 IMAGENET = load_space("mobilenet-imagenet")
 TRANSFORMER = load_space("vision-transformer")
-ALL = [MACRO, RESNET, MOBILENET, CELL, IMAGENET, TRANSFORMER]
+SIGNAL = load_space("signal-cell")
+ALL = [MACRO, RESNET, MOBILENET, CELL, IMAGENET, TRANSFORMER, SIGNAL]
 A, B = (2, 2, 2, 1, 2, 2, 2, 0), (2, 2, 2, 1, 1, 2, 2, 0)
 STAGES = ((1, 0, 0, 0, 1, 0), (1, 0, 1, 1, 0, 0), (4, 0, 4, 4, 0, 0), (5, 5, 0, 5, 5, 0), (6, 0, 6, 6, 6, 6))
 FIVE = tuple(value for stage in STAGES for value in stage)
@@ -270,6 +271,15 @@ CELL_CASES = {
     "[conv_5x5, nor_conv_3x3, nor_conv_3x3, skip_connect, nor_conv_3x3, none]": "off-menu",
     "33313": "wrong length",
 }
+SIGNAL_CASES = {
+    "202023": (2, 0, 2, 0, 2, 3),
+    "[2, 0, 2, 0, 2, 3]": (2, 0, 2, 0, 2, 3),
+    "conv_3, none, conv_3, none, conv_3, shift_6": (2, 0, 2, 0, 2, 3),
+    "|conv_3~0|+|none~0|conv_3~1|+|none~0|conv_3~1|shift_6~2|": (2, 0, 2, 0, 2, 3),
+    "Architecture: [2, 0, 2, 0, 2, 4]": "off-menu",
+    "[nor_conv_3x3, none, conv_3, none, conv_3, shift_6]": "off-menu",
+    "[2, 0, 2, 0, 2]": "wrong length",
+}
 IMAGENET_CASES = {
     stage_lines(FIVE): FIVE,
     stage_lines(FIVE, "{k}. Stage {k} (Layer {a} to Layer {b}): {list}"): FIVE,
@@ -328,6 +338,7 @@ IMAGENET_CASES = {
         *((RESNET, text, expected) for text, expected in CHANNEL_CASES.items()),
         *((CELL, text, expected) for text, expected in CELL_CASES.items()),
         *((IMAGENET, text, expected) for text, expected in IMAGENET_CASES.items()),
+        *((SIGNAL, text, expected) for text, expected in SIGNAL_CASES.items()),
     ],
 )
 def test_reply(space: SearchSpace, text: str, expected: object) -> None:
