@@ -129,9 +129,9 @@ def load_benchmark(
 def _loaded(name: str, protocol: str, fed_run: int, source: str | None, settings: dict[str, Any]) -> Benchmark:
     if name in MEASURED:
         return _measured(name, {"protocol": protocol, "fed_run": fed_run, "source": source}, settings)
-    from genius_kit.catalogue import load_tabular, table_names
+    from genius_kit.catalogue import is_table, load_tabular
 
-    if settings and name in table_names():
+    if settings and is_table(name):
         raise InvalidParameter(
             f"{name} has no setting {', '.join(sorted(settings))}; a table has protocol, fed_run and source"
         )

@@ -68,6 +68,11 @@ def table_names() -> list[str]:
     return [*_ENTRIES, *(name for name in private_catalogue.private_tables() if name not in _ENTRIES)]
 
 
+def is_table(name: str) -> bool:
+    """Return whether a table is called `name`; of a published one no folder is looked into."""
+    return name in _ENTRIES or is_private(name)
+
+
 def is_private(name: str) -> bool:
     """Return whether `name` is a private table that is at hand."""
     return name not in _ENTRIES and name in private_catalogue.private_tables()

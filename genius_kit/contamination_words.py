@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from genius_kit.comparisons import LEAST_PAIRS, pairs_needed
 from genius_kit.contamination_routes import PROBE, Route, Tables
 from genius_kit.contrasts import LEVEL, MARGIN, Contrast
-from genius_kit.verdicts import pairs_to_settle
+from genius_kit.verdicts import interval_text, pairs_to_settle, ratio_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,8 +48,8 @@ def open_question(route: Route) -> str:
     pairs = min(pairs_to_settle(one) for one in (route.public, route.difference))
     what = "whether the bare name is worth anything" if route.control == PROBE else "whether names help"
     return (
-        f"{what} ({route.control}) is open, as a ratio of {_interval(route.public)} on the public table shows neither "
-        f"a difference nor that it is below {MARGIN:g} (about {pairs:,} pairs may settle it)"
+        f"{what} ({route.control}) is open, as a ratio of {interval_text(route.public)} on the public table shows "
+        f"neither a difference nor that it is below {MARGIN:g} (about {pairs:,} pairs may settle it)"
     )
 
 
@@ -63,8 +63,8 @@ def _numbers_of(route: Route) -> str:
         )
     return (
         f"{_CONDITIONS[route.control]} its rank is {_numbers(route.public)} times as high on the public table and "
-        f"{_numbers(route.private)} times on the private one, {_ratio(route.difference.ratio)} times as much "
-        f"({_interval(route.difference)}, n = {route.difference.n} pairs, p = {p_value:.2g})"
+        f"{_numbers(route.private)} times on the private one, {ratio_text(route.difference.ratio)} times as much "
+        f"({interval_text(route.difference)}, n = {route.difference.n} pairs, p = {p_value:.2g})"
     )
 
 
@@ -89,12 +89,4 @@ def _beside_chance(random: Contrast, found: Sequence[Route]) -> list[str]:
 
 
 def _numbers(contrast: Contrast) -> str:
-    return f"{_ratio(contrast.ratio)} (95 % interval {_interval(contrast)}, n = {contrast.n})"
-
-
-def _interval(contrast: Contrast) -> str:
-    return f"{_ratio(contrast.low)} to {_ratio(contrast.high)}"
-
-
-def _ratio(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{ratio_text(contrast.ratio)} (95 % interval {interval_text(contrast)}, n = {contrast.n})"

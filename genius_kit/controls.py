@@ -17,8 +17,6 @@ from genius_kit.spaces import Architecture, SearchSpace
 from genius_kit.weighed_prompts import weighed_result
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from genius_kit.benchmarks import Benchmark
     from genius_kit.objectives import Objectives
 
@@ -213,7 +211,8 @@ class View:
         """Return which of `count` results stands beside each design."""
         if self.control != "shuffled-feedback":
             return prompt_changes.beside(self.change, count, self.seed)
-        return [int(place) for place in _generator(self.seed, count + 1, _SHUFFLE_TAG).permutation(count)]
+        draws = prompt_changes.generator_of(self.seed, count + 1, _SHUFFLE_TAG)
+        return [int(place) for place in draws.permutation(count)]
 
     def _score(self, feedback: float | None) -> float | None:
         if feedback is None or self.control != "relabelled-scores":
@@ -273,14 +272,8 @@ def _nameless(space: SearchSpace) -> SearchSpace:
 
 def _derangement(count: int, seed: int) -> tuple[int, ...]:
     """Return a permutation of `count` numbers without a fixed point, uniform among them."""
-    draws = _generator(seed, 0, _LABELS_TAG)
+    draws = prompt_changes.generator_of(seed, 0, _LABELS_TAG)
     while True:
         labels = tuple(int(label) for label in draws.permutation(count))
         if all(label != option for option, label in enumerate(labels)):
             return labels
-
-
-def _generator(seed: int, iteration: int, tag: int) -> np.random.Generator:
-    import numpy as np
-
-    return np.random.default_rng([seed, iteration, tag])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from genius_kit.private_catalogue import accuracies
+from genius_kit.private_catalogue import accuracies, trained_costs
 from genius_kit.private_tables import PrivateTable
 from genius_kit.spaces import Architecture, signal_space
 
@@ -56,12 +56,10 @@ def card_of(table: PrivateTable) -> Card:
     import numpy as np
     from scipy.stats import spearmanr
 
-    from genius_kit.signal_cells import cell_cost
-
     plan, runs = table.plan, accuracies(table, "test")
     mean = runs.mean(axis=1)
     noise = float(np.sqrt(runs.var(axis=1, ddof=1).mean())) if runs.shape[1] > 1 else float("nan")
-    costs = [cell_cost(cell, plan.operations, plan.task.classes, plan.task.values) for cell in plan.cells()]
+    parameters, macs = trained_costs(table)
     return Card(
         cells=len(mean),
         lowest=float(mean.min()),
@@ -73,8 +71,8 @@ def card_of(table: PrivateTable) -> Card:
         contrast=float((mean.max() - np.median(mean)) / noise),
         all_largest=share_above(table, signal_space(plan.operations).all_largest),
         residual=min((share_above(table, cell) for cell in residual_cells(plan.operations).values()), default=1.0),
-        parameters=float(spearmanr([cost.parameters for cost in costs], mean)[0]),
-        macs=float(spearmanr([cost.macs for cost in costs], mean)[0]),
+        parameters=float(spearmanr(parameters, mean)[0]),
+        macs=float(spearmanr(macs, mean)[0]),
         splits=float(spearmanr(accuracies(table, "validation").mean(axis=1), mean)[0]),
     )
 

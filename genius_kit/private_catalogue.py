@@ -83,7 +83,7 @@ def load_private(name: str, protocol: str, fed_run: int) -> TabularBenchmark:
     others = [seed for seed in range(seeds) if seed not in fed] or fed
     rows = _rows(table)
     validation, test = (accuracies(table, part)[rows] for part in ("validation", "test"))
-    parameters, macs = _costs(table)
+    parameters, macs = trained_costs(table)
     return TabularBenchmark(
         name=name,
         title=private_title(name),
@@ -131,7 +131,8 @@ def _rows(table: PrivateTable) -> np.ndarray:
     return np.array(_places(table.plan.operations))
 
 
-def _costs(table: PrivateTable) -> tuple[np.ndarray, np.ndarray]:
+def trained_costs(table: PrivateTable) -> tuple[np.ndarray, np.ndarray]:
+    """Return parameters and MACs of every trained cell, in the order of `plan.cells()`."""
     import numpy as np
 
     from genius_kit.signal_cells import cell_cost

@@ -119,7 +119,7 @@ def menu_order(change: str | None, count: int, seed: int) -> tuple[int, ...]:
     if change == "operations-reversed":
         return numbers[::-1]
     if change == "operations-shuffled":
-        draws = _generator(seed, 0, _MENU_TAG)
+        draws = generator_of(seed, 0, _MENU_TAG)
         while (drawn := tuple(int(number) for number in draws.permutation(count))) == numbers:
             continue
         return drawn
@@ -134,7 +134,7 @@ def beside(change: str | None, count: int, seed: int) -> list[int]:
     places = list(range(count))
     if change == "wrong-numbers":
         for place in range(1, count):
-            draws = _generator(seed, place, _WRONG_TAG)
+            draws = generator_of(seed, place, _WRONG_TAG)
             if draws.random() < WRONG_SHARE:
                 other = int(draws.integers(place))
                 places[place], places[other] = places[other], places[place]
@@ -152,7 +152,7 @@ def listing(change: str | None, scores: Sequence[float | None], seed: int) -> li
     if change == "last-5":
         return places[-SHOWN:]
     if change == "results-shuffled":
-        return [int(place) for place in _generator(seed, len(places) + 1, _ORDER_TAG).permutation(len(places))]
+        return [int(place) for place in generator_of(seed, len(places) + 1, _ORDER_TAG).permutation(len(places))]
     if change not in ("best-first", "best-5"):
         return places
     measured = [float("-inf") if score is None else score for score in scores]
@@ -160,7 +160,8 @@ def listing(change: str | None, scores: Sequence[float | None], seed: int) -> li
     return best if change == "best-first" else sorted(best[:SHOWN])
 
 
-def _generator(seed: int, iteration: int, tag: int) -> np.random.Generator:
+def generator_of(seed: int, iteration: int, tag: int) -> np.random.Generator:
+    """Return the random numbers of one use, told by its tag, at one iteration of the run with this seed."""
     import numpy as np
 
     return np.random.default_rng([seed, iteration, tag])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.catalogue import check_recorded, source_kind, table_names
+from genius_kit.catalogue import check_recorded, is_table, source_kind
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Run, read_run
 from genius_kit.spaces import load_space
@@ -117,7 +117,7 @@ def _best(run: Run, benchmark: TabularBenchmark | None) -> dict[str, Any]:
     if not scored:
         return {"evaluations": len(evaluations)}
     best = max(scored, key=lambda event: event["feedback"])
-    if benchmark is None and run.settings["benchmark"] not in table_names():  # nothing to be judged on
+    if benchmark is None and not is_table(run.settings["benchmark"]):  # nothing to be judged on
         key = load_space(run.settings["space"]).key(best["architecture"])
         return {"evaluations": len(evaluations), "best_key": key, "best_feedback": best["feedback"]}
     benchmark = benchmark or benchmark_of(run)

@@ -151,7 +151,7 @@ def _open(contrast: Contrast) -> str:
     """Return in words that the contrast decides nothing, and about how many pairs would."""
     return (
         f"whether {_QUESTIONS[contrast.question]} is open, as p = {contrast.p_corrected:.2g} and a ratio of "
-        f"{_interval(contrast)} show neither a difference nor that it is below {MARGIN:g} (about "
+        f"{interval_text(contrast)} show neither a difference nor that it is below {MARGIN:g} (about "
         f"{pairs_to_settle(contrast):,} pairs may settle it)"
     )
 
@@ -182,7 +182,7 @@ def _numbers(deciding: list[Contrast], expected: str) -> str:
     return "; ".join(
         [
             f"mean rank {_rank(shown[0].mean_rank)} {_over(shown[0])}{note}{against}",
-            *(f"random search needs {_ratio(one.ratio)} times the evaluations{_tested(one, '')}" for one in exact),
+            *(f"random search needs {ratio_text(one.ratio)} times the evaluations{_tested(one, '')}" for one in exact),
             *([f"p-values are corrected for {tested} tests by Holm's rule"] if tested > 1 else []),
         ]
     )
@@ -195,13 +195,13 @@ def _over(contrast: Contrast) -> str:
 
 def _beside(contrast: Contrast) -> str:
     condition = _CONDITIONS.get(contrast.kind, f"for {contrast.arm}")
-    return f"{_rank(contrast.mean_rank_arm)} {condition}{_tested(contrast, f'ratio {_ratio(contrast.ratio)}, ')}"
+    return f"{_rank(contrast.mean_rank_arm)} {condition}{_tested(contrast, f'ratio {ratio_text(contrast.ratio)}, ')}"
 
 
 def _tested(contrast: Contrast, ratio: str) -> str:
     if contrast.n < LEAST_PAIRS:
         return ""
-    return f" ({ratio}95 % interval {_interval(contrast)}, p = {contrast.p_corrected:.2g})"
+    return f" ({ratio}95 % interval {interval_text(contrast)}, p = {contrast.p_corrected:.2g})"
 
 
 def _expected(results: pd.DataFrame, plain: str, benchmark: TabularBenchmark | None) -> str:
@@ -246,15 +246,17 @@ def _verb(kind: str) -> str:
     return {NOT_ENOUGH: "has not enough runs for a verdict", CANNOT_TELL: "has no verdict"}.get(kind, kind)
 
 
-def _interval(contrast: Contrast) -> str:
-    return f"{_ratio(contrast.low)} to {_ratio(contrast.high)}"
+def interval_text(contrast: Contrast) -> str:
+    """Return the interval of a contrast as sentences print it: "1.20 to 3.4"."""
+    return f"{ratio_text(contrast.low)} to {ratio_text(contrast.high)}"
 
 
 def _rank(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def _ratio(value: float) -> str:
+def ratio_text(value: float) -> str:
+    """Return a ratio to about three digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
