@@ -52,14 +52,15 @@ def scan(path: Path, content: bytes, skim: Callable[[bytes], Event] | None = Non
     """Yield the lines of a journal's content one by one, without a torn last line, which is what a crash leaves.
 
     `skim` may look at less of a line than `read_event` does, which reads them by default; a line without an end is
-    read whole all the same. Raises JournalError at a damaged line that is not the last; the message names it.
+    read whole all the same. Raises JournalError, which names the line, at any other that is damaged: the last one too
+    where it has its end, as a crash writes that last.
     """
     for number, (start, line) in enumerate(split(content), start=1):
         has_end = start + len(line) < len(content)
         try:
             event = skim(line) if skim and has_end else read_event(line)
         except ValueError as error:
-            if not content[start + len(line) :].strip(b"\n"):
+            if not has_end:
                 return
             raise damaged(path, number, str(error)) from None
         yield Line(number, start, line, event)

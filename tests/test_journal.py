@@ -3,6 +3,7 @@
 import json
 import os
 import warnings
+from contextlib import nullcontext
 
 import pytest
 
@@ -44,24 +45,30 @@ def test_other_settings_are_refused_by_name(tmp_path):
         write(path, ("run_started", {"run": {"budget": 6}}))
 
 
-@pytest.mark.parametrize("newline", [b"", b"\n"])
-def test_a_cut_at_every_byte_of_the_last_record_is_repaired(tmp_path, newline):
+def test_a_cut_at_every_byte_of_the_last_record_is_repaired(tmp_path):
     """Whatever part of the last line is left, the journal opens, keeps the rest, and goes on."""
     path = tmp_path / "a.jsonl"
     write(path, ("one", {"x": 1}), ("two", {"text": "prüfung"}))
     content = path.read_bytes()
     begin = content.index(b"\n") + 1
     for cut in range(begin, len(content) + 1):
-        torn = content[:cut] + (newline if cut > begin and cut < len(content) - 1 else b"")
-        path.write_bytes(torn)
-        complete = cut >= len(content) - 1
-        if not complete and cut > begin:
-            with pytest.warns(UserWarning, match="torn"):
-                write(path, ("one", {"x": 1}), ("two", {"text": "prüfung"}))
-        else:
+        path.write_bytes(content[:cut])
+        with pytest.warns(UserWarning, match="torn") if begin < cut < len(content) - 1 else nullcontext():
             write(path, ("one", {"x": 1}), ("two", {"text": "prüfung"}))
         assert names(read_run(path).events) == ["one", "two"]
         assert path.read_bytes().count(b"\n") == 2
+
+
+@pytest.mark.parametrize("altered", [b'{"event":"tw\n', b"\n", b'{"event":"two"} {"event":"three"}\n'])
+def test_a_last_line_with_its_end_was_not_torn(tmp_path, altered):
+    """A crash never leaves it: it was altered, perhaps by a line feed between two lines, and nothing is taken off."""
+    path = tmp_path / "a.jsonl"
+    write(path, ("one", {"x": 1}))
+    content = path.read_bytes() + altered
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match="line 2 is damaged"):
+        write(path, ("one", {"x": 1}))
+    assert path.read_bytes() == content
 
 
 MEASURED = {"validation_accuracy": None, "test_accuracy": 1e-7, "parameters": 3, "macs": 4, "source": "toy"}
