@@ -60,7 +60,7 @@ def layer_costs(
 
     A NAS-Bench-201 edge stands for its fifteen copies, one a cell.
     """
-    if space.is_signal_cell:
+    if space.input == "signals":
         from genius_kit.signal_cells import cell_layers
 
         sizes = class_and_image_sizes(space, num_classes, image_size)
@@ -109,7 +109,7 @@ def count_costs(
             total = _total(layers, designs[rows].T)
             parameters[rows], macs[rows] = total.parameters, _macs(space, total, convention)
         return parameters, macs
-    if space.is_signal_cell:
+    if space.input == "signals":
         costs = [count_cost(space, design, num_classes=num_classes, image_size=image_size) for design in designs]
         return np.array([cost.parameters for cost in costs]), np.array([cost.macs for cost in costs])
     widths = [np.array(options)[column] for options, column in zip(space.choices, designs.T, strict=True)]

@@ -160,7 +160,7 @@ def drop_path_rates(drop_path: float, blocks: int) -> list[float]:
 
 
 def _family(space: SearchSpace) -> Any:
-    if space.is_signal_cell:
+    if space.input == "signals":
         from genius_kit.signal_networks import SignalNetwork
 
         return SignalNetwork

@@ -7,79 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from genius_kit.designs import (
-    LAYER_RANGE,
-    STAGE_LABEL,
-    STAGE_WORDS,
-    Fragment,
-    find_fragments,
-    is_near,
-    read_items,
-)
+from genius_kit.designs import Fragment, find_fragments, is_near, read_items
 from genius_kit.records import NoImprovement, Outcome, Proposal, Rejection
+from genius_kit.reply_context import CONTEXT, Context, kind_of, stage_of
 from genius_kit.spaces import Architecture, SearchSpace
 
 LONGEST_REPLY = 200_000  # characters without the reasoning; a longer reply is refused unread
 MOST_BRACKETS = 10_000
 MOST_LISTS = 2_000  # lists of values weighed in one reply; a reply with more names no design
-CONTEXT = 240  # characters before a design that are read for what it is
 
-_NOUN = (
-    r"(?:best|known|so far|design|architecture|model|list|channels?|operations?|ids?|proposal|one|answer|values?|"
-    r"configuration|result|trial|experiment|stage|#?[0-9]+|was|is|of|had|used|the)"
-)
-_TAIL = rf"(?:[\s_:*`\"'#(]+{_NOUN})" + r"{0,6}[^\w\[\]]*$"
-_EARLIER = r"(?:previous(?:ly)?|prior|earlier|old|former|rejected|failed)"
-_FINAL = re.compile(
-    r"(?:\bfinal\s+(?:answer|architecture|design|choice|proposal|list|configuration|model|result|operations?|channels?)"
-    r"|\banswer|\b(?:architecture|arch|op_?list|operation ids|channel counts)[\"'`*]{0,3}\s*(?:[:=]|is\b|are\b))"
-    r"[^.!?\n]{0,60}[^\w\[\]]*$",
-    re.I,
-)
-_GRAMMAR = re.compile(
-    r"\b(?:instead of|rather than|in place of|replac(?:e|es|ed|ing)|from|than|unlike|not|avoid(?:ing)?|over|versus|vs"
-    r"|compared (?:to|with)|similar to|close to|identical to|improv\w+ (?:on|upon)|builds? (?:on|upon)|based on"
-    r"|start(?:ing|ed)? with|modif\w+|mutat\w+|extend\w*|resembl\w+|like|abandon\w*|discard\w*|drop\w*)"
-    rf"(?:[\s_*`\"']+(?:our|my|a|an|its|this|that|{_EARLIER}|last|original|initial|current))" + r"{0,4}" + _TAIL,
-    re.I,
-)
-_PREVIOUS = re.compile(rf"\b{_EARLIER}{_TAIL}", re.I)
-_HISTORY = re.compile(
-    r"\b(?:last|original|initial|existing|baseline|current(?:ly)?|first|best (?:known|so far)|so far"
-    r"|known best|reference"
-    rf"|experiment|trial|iteration|consider(?:ed)?|tried|tested|evaluated|remains?|keep(?:ing)?){_TAIL}",
-    re.I,
-)
-_AFTER = re.compile(
-    r"[\s\"'`*),]*(?:which |that )?(?:was|were|had|got|gave|scored|scores|achieved|achieves|reached|reaches"
-    r"|obtained|yielded|remains|has already|is (?:still|already))\b",
-    re.I,
-)
-_SCORE = re.compile(r"\b(?:accuracy|acc|scored?)\b\D{0,12}[0-9]|[0-9]{2}\.[0-9]+\s?%", re.I)
-_HOPE = re.compile(r"expect|should|estimat|predict|around|about|approximately|hope|could|would|might|aim|\bto\b", re.I)
-_NEW = re.compile(
-    r"\b(?:propos\w+|suggest\w*|recommend\w*|new|revised|updated|next|improved|modified|adjusted|final\w*|choose|chosen"
-    r"|select\w*|try|use|evaluate|i would|i will|i'll"
-    r"|let's|better|now|therefore|so|thus|hence|go with|settle[ds]?|change\w*)\b"
-    r"[^!?\n]{0,100}$",
-    re.I,
-)
-_ALTERNATIVE = re.compile(
-    r"\b(?:option|candidate|alternative|choice|variant|possibility|design|architecture|proposal|model|version)s?[\s*_]*#?"
-    r"(?:[a-e]|[1-9]|one|two|three)\b[^\w\n]*(?:\([^()\n]*\)|[^\n:]{0,40}:)?[^\w\[\]]*$|\beither\b|\balternative(?:ly)?\b|\banother\b|\bor\b[^\w\[\]]*$",
-    re.I,
-)
 _JOINED = re.compile(
     r"[\s*`\"'.]*(?:[,;/&|]|\band\b|\bor\b|\band/or\b|\n\s*(?:[0-9]{1,2}[.)]|[-*•]))[\s*`\"']*(?:and|or)?[\s*`\"']*",
     re.I,
 )
 _LINK = re.compile(r"[\s*`\"',;)]*(?:to|with|by|into|→|-+>|=>|becomes)[\s*`\"':(]*", re.I)
-_BULLET = re.compile(r"^[\s>*•+`_\"'#|-]*(?:[0-9]{1,2}[.)]\s)?[\s>*•+`_\"'#|-]*")
-_NAMED = re.compile(
-    r"\b(?:architecture|design|key|encoding|string|propos\w+|suggest\w*|recommend\w*|try|use|choose|evaluate|answer|select"
-    r"|list|ids?|operations?|channels?|counts|widths?|configuration|model|proposal|choice|is|with|by)\b[^\w\[\]]*$",
-    re.I,
-)
 _DECLARED = re.compile(
     r"\bno (?:further |more |additional |better |other )*(?:improvements?|architecture|design|configuration)s? "
     r"(?:is |are |seems? |appears? |to be |can be )*(?:possible|available|exists?|made|found|achieved)"
@@ -95,13 +36,7 @@ _UNDECLARED = re.compile(
     r"|stages?|layers?|edges?)\b",
     re.I,
 )
-_STAGE_LINE = re.compile(
-    r"^(?:stage[\s_#*`-]{0,3}(?:[0-9]{1,2}|one|two|three|four|five)\b[\s*_`]*(?:\([^()\n]{0,60}\))?"
-    r"|layers?\s*[0-9]{1,2}\s*(?:to|through|-|–|—)\s*(?:layer\s*)?[0-9]{1,2})[\s*_`\"']*[:=|-]*[\s*_`]*",
-    re.I,
-)
 _ROWS = re.compile(r"[\s,;|*•`-]*(?:(?:#|//)[^\n]*)?[\s,;|*•`-]*")
-_HEADED = re.compile(rf"\W*(?:the |my |our |your )?{_EARLIER}\b", re.I)
 _THINKING = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.I | re.S)
 _THOUGHT = re.compile(r"</(?:think|thinking|reasoning)>", re.I)
 
@@ -183,10 +118,10 @@ def _weigh(fragments: list[Fragment], answer: str, space: SearchSpace) -> list[D
     for fragment in _join_rows(fragments, answer, space):
         before = next((design for design in reversed(found) if design.role not in ("aside", "attempt")), None)
         floor = before.end if before else 0
-        context = _Context(answer, fragment, floor)
+        context = Context(answer, fragment, floor)
         linked = before is not None and bool(_LINK.fullmatch(answer[floor : min(fragment.start, floor + CONTEXT)]))
-        stage = before.stages[0][0] if linked and before and before.stages else _stage_of(context, space)
-        kind = _kind(fragment, context, stage, space)
+        stage = before.stages[0][0] if linked and before and before.stages else stage_of(context, space)
+        kind = kind_of(fragment, context, stage, space)
         if not kind:
             continue
         role = context.role()
@@ -195,13 +130,13 @@ def _weigh(fragments: list[Fragment], answer: str, space: SearchSpace) -> list[D
             found[found.index(before)] = replace(before, role="previous")
             role = "new"
         if kind == "aside":
-            meant = role in ("new", "final") or (role == "plain" and _NAMED.search(context.window))
+            meant = role in ("new", "final") or (role == "plain" and context.is_named)
             role = "attempt" if near and meant else "aside"
         positions = space.stages[stage] if kind == "part" and stage is not None else None
         outcome = fragment.problem or read_items(fragment.items, space, positions)
         gap = answer[floor : min(fragment.start, floor + CONTEXT)]
         joined = before is not None and bool(_JOINED.fullmatch(gap))
-        alternative = joined or bool(_ALTERNATIVE.search(context.window))
+        alternative = joined or context.is_alternative
         stages = ((stage, outcome),) if kind == "part" and stage is not None else ()
         found.append(
             Design(fragment.start, fragment.end, outcome, role, context.block, alternative, stages, joined=joined)
@@ -348,91 +283,3 @@ def _contradicts(part: Design, chosen: Design, space: SearchSpace) -> bool:
         not isinstance(given, Rejection) and given != tuple(values[position] for position in space.stages[stage])
         for stage, given in part.stages
     )
-
-
-class _Context:
-    """The words around a fragment: `window` before it, `rest` of its line after it, `block` if it has its own line."""
-
-    def __init__(self, text: str, fragment: Fragment, floor: int) -> None:
-        start = max(floor, fragment.start - CONTEXT)
-        line = max(text.rfind("\n", start, fragment.start) + 1, start)
-        ahead = text[line : fragment.start]
-        end = text.find("\n", fragment.end, fragment.end + CONTEXT)
-        self.rest = text[fragment.end : end if end >= 0 else fragment.end + CONTEXT]
-        bare = _STAGE_LINE.sub("", _BULLET.sub("", ahead, count=1), count=1)
-        own_line = (
-            line == 0 or text[line - 1] == "\n" or not text[max(0, fragment.start - CONTEXT) : fragment.start].strip()
-        )
-        ends = not re.sub(r"(?:#|//).*", "", self.rest).strip(" \t\r`*_\"'.,;|)]}")
-        self.bare_line = own_line and not bare.strip("([{`*_\"':=| \t")
-        labelled = bool(re.search(r"[:=|>][\s`*_\"'(]*$", bare))
-        self.block = fragment.form == "json" or (own_line and ends and (self.bare_line or labelled))
-        self.form = fragment.form
-        self.bracket = text[fragment.start]
-        if self.bare_line:
-            self.window = _last_line(text[start:line]) + "\n" + bare
-            self.label = _last_line(text[start:line]) + "\n" + ahead
-        else:
-            self.window = self.label = _last_sentence(text[start : fragment.start])
-
-    def role(self) -> str:
-        """Return what the words around make of the design."""
-        if _PREVIOUS.search(self.window) or _GRAMMAR.search(self.window):
-            announced = re.search(r":[\s*`\"'_]*$", self.window)
-            return "history" if announced and not _HEADED.match(self.window) else "previous"
-        if _AFTER.match(self.rest) or (_SCORE.search(self.rest) and not _HOPE.search(self.rest)):
-            return "history"
-        if _HISTORY.search(self.window):
-            return "history"
-        if self.form == "json" or _FINAL.search(self.window):
-            return "final"
-        return "new" if _NEW.search(self.window) else "plain"
-
-
-def _last_line(above: str) -> str:
-    above = re.sub(r"[`~]{3,}[^\S\n]*\w*$", "", above.rstrip()).rstrip()
-    return above[above.rfind("\n") + 1 :]
-
-
-def _last_sentence(window: str) -> str:
-    cut = max(window.rfind(mark) for mark in (". ", "! ", "? ", ".\n", "\n\n", "\n-", "\n*"))
-    return window[cut + 1 :] if cut >= 0 else window
-
-
-def _stage_of(context: _Context, space: SearchSpace) -> int | None:
-    """Return the index of the stage that the words before a list name, by its number or by its layers."""
-    if len(space.stages) == 1 or space.family == "cell":
-        return None
-    found = [match.group(1).lower() for match in STAGE_LABEL.finditer(context.label)]
-    if found:
-        number = STAGE_WORDS.get(found[-1]) or int(found[-1])
-        return number - 1 if 1 <= number <= len(space.stages) else None
-    starts = {space.positions[stage[0]]: index for index, stage in enumerate(space.stages)}
-    ranges = LAYER_RANGE.findall(context.label)
-    return starts.get(f"layer {ranges[-1]}") if ranges else None
-
-
-def _kind(fragment: Fragment, context: _Context, stage: int | None, space: SearchSpace) -> str:
-    """Return "design", "part" (of one stage), "aside" (a list of other things) or "" (plain figures)."""
-    if fragment.form == "json" or fragment.problem:
-        return "design"
-    is_list = fragment.form in ("list", "arch")
-    count = len(fragment.items) if len(fragment.items) > 1 or is_list else len(fragment.items[0])
-    exact, near = count == space.length, abs(count - space.length) <= max(1, space.length // 3)
-    if stage is not None and not exact and (context.block or (is_list and context.bracket == "[")):
-        size = len(space.stages[stage])
-        if abs(count - size) <= max(1, size // 2) and (is_list or count > 1):
-            return "part"
-    announced = bool(_FINAL.search(context.window))
-    on_menu = exact and not isinstance(read_items(fragment.items, space), Rejection)
-    if is_list:
-        meant = (
-            (exact and context.bracket in "[|") or ((near or announced) and context.block) or (exact and context.block)
-        )
-        return "design" if meant or (on_menu and context.role() in ("new", "final")) else "aside"
-    named = bool(_NAMED.search(context.window))
-    if on_menu and (len(fragment.items) > 1 or named):
-        return "design"
-    if near and (announced or (context.bare_line and context.block) or (exact and named and context.block)):
-        return "design"
-    return "aside" if near and named and context.role() in ("new", "plain") else ""

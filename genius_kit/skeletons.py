@@ -57,7 +57,7 @@ def slots(
     The transformer space takes its embedding from there too; see `transformer_costs`.
     """
     classes, size = class_and_image_sizes(space, num_classes, image_size)
-    if space.is_signal_cell:
+    if space.input == "signals":
         raise InvalidParameter(f"an edge of {space.name} has no cost of its own: a rule chooses the width of each cell")
     if space.family == "channels":
         widths = choice if are_widths else [space.choices[i][value] for i, value in enumerate(space.check(choice))]
@@ -77,7 +77,7 @@ def class_and_image_sizes(space: SearchSpace, num_classes: int | None, image_siz
     For private signal cells the second is the number of values of a signal.
     Raises InvalidParameter for anything but a positive whole number.
     """
-    kind = "signal-cell" if space.is_signal_cell else space.base
+    kind = "signal-cell" if space.input == "signals" else space.base
     classes = _CLASSES.get(kind, 10) if num_classes is None else num_classes
     is_imagenet16 = space.base == "nas-bench-201" and classes == 120
     size = (16 if is_imagenet16 else _IMAGE_SIZES.get(kind, 32)) if image_size is None else image_size

@@ -52,7 +52,7 @@ def carry(architecture: Sequence[int], source: SearchSpace, target: SearchSpace)
 
 
 def _is_cell(space: SearchSpace) -> bool:
-    return space.is_signal_cell or space.base == "nas-bench-201"
+    return space.input == "signals" or space.base == "nas-bench-201"
 
 
 def _replaced(operation: str, target: SearchSpace) -> int:

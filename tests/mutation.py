@@ -22,6 +22,7 @@ QUICK_REPLIES = "not long_replies and not leave and not printed_form and not wri
 TESTS = {
     "replies": (["tests/test_replies.py", "tests/test_fuzz.py"], QUICK_REPLIES),
     "designs": (["tests/test_replies.py", "tests/test_fuzz.py"], QUICK_REPLIES),
+    "reply_context": (["tests/test_replies.py", "tests/test_fuzz.py"], QUICK_REPLIES),
     "benchmarks": (["tests/test_benchmarks.py"], ""),
     "statistics": (["tests/test_statistics.py"], ""),
     "chain": (["tests/test_chain.py", "tests/test_verify.py"], "not every_byte and not commands"),
