@@ -46,12 +46,13 @@ class Purse:
         share: Share | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits or Limits()  # another thread may set others: they hold from the next request on
         self.allow_unpriced = allow_unpriced or os.environ.get(CONSENT) == "1"
         self.spent, self.held = Amount(), Amount()
         self._share, self._clock = share, clock
         self._name: str | None = None  # in the study's ledger; None until the run has something to do
         self._begun: float | None = None
+        self._told: dict[str, Any] = {}  # the limits that stand last on record
         self._seconds_before = 0.0
 
     def record(self) -> dict[str, Any]:
@@ -161,15 +162,17 @@ class Purse:
             self.let_go()
 
     def _begin(self, journal: Journal, unknown: Amount) -> None:
-        """Take what the journal records as spent, once, before anything is reserved."""
-        if self._begun is not None:
-            return
-        self._begun = self._clock()
-        self.spent = spent_of(journal.events, unknown)
-        self._seconds_before = seconds_of(journal.events)
-        if recorded_limits(journal.events) != self.record():
-            journal.aside("limits_set", limits=self.record())
-        if self._share is not None and journal.path is not None:
+        """Take what the journal records as spent, once, before anything is reserved; put changed limits on record."""
+        is_first = self._begun is None
+        if is_first:
+            self._begun = self._clock()
+            self.spent = spent_of(journal.events, unknown)
+            self._seconds_before = seconds_of(journal.events)
+            self._told = recorded_limits(journal.events)
+        if self._told != (limits := self.record()):
+            journal.aside("limits_set", limits=limits)
+            self._told = limits
+        if is_first and self._share is not None and journal.path is not None:
             self._name = name_of(journal.path, journal.events[0])
             self._share.ledger.change(self._name, self._state())
 

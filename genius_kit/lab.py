@@ -52,6 +52,7 @@ class PromptLab:
         history: str = "table",
         model: str = "offline",
         temperature: float | None = None,
+        max_tokens: int | None = None,
         base_url: str | None = None,
         budget: int = 10,
         seed: int = 0,
@@ -60,7 +61,7 @@ class PromptLab:
         client: Any = None,
     ) -> None:
         name = benchmark if isinstance(benchmark, str) else benchmark.name
-        choices = Choices(name, str(prompt), history, model, temperature, base_url, budget, seed)
+        choices = Choices(name, str(prompt), history, model, temperature, max_tokens, base_url, budget, seed)
         given = None if isinstance(benchmark, str) else benchmark
         self.session = LabSession(choices, folder, client, given)
         self.desk = Desk()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from genius_kit.amounts import Limits
+
 
 def ask_line(benchmark: str, settings: Mapping[str, Any], seed: int, results: int) -> str:
     """Return the line that asks once; results that stood in the prompt are named, not repeated."""
@@ -15,11 +17,14 @@ def ask_line(benchmark: str, settings: Mapping[str, Any], seed: int, results: in
     )
 
 
-def search_line(benchmark: str, settings: Mapping[str, Any], budget: int, seed: int, journal: str) -> str:
+def search_line(
+    benchmark: str, settings: Mapping[str, Any], budget: int, seed: int, journal: str, limits: Limits | None = None
+) -> str:
     """Return the line that runs the same search."""
+    limited = f", limits={limits_words(limits)}" if limits else ""
     return (
         f"import genius_kit as gk; b = {_benchmark(benchmark)}; gk.search(b, gk.make_proposer('llm', b.space, "
-        f"{_settings(settings)}), budget={budget}, seed={seed}, journal={journal!r})"
+        f"{_settings(settings)}), budget={budget}, seed={seed}, journal={journal!r}{limited})"
     )
 
 
@@ -52,6 +57,11 @@ def compare_line(
 def live_line(call: str) -> str:
     """Return the line that does to the lab's search, `prompt_lab.session.live`, what a button did."""
     return f"prompt_lab.session.live.{call}"
+
+
+def limits_words(limits: Limits | None) -> str:
+    """Return limits as Python."""
+    return f"gk.Limits({', '.join(f'{name}={value}' for name, value in limits.given().items())})" if limits else "None"
 
 
 def _benchmark(name: str) -> str:

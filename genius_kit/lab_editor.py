@@ -31,12 +31,24 @@ def rendered_message(session: LabSession) -> Message:
     }
 
 
-def temperature_of(text: str) -> float | None:
-    """Return the temperature that a text stands for, None for an empty one; raises InvalidParameter."""
+OPTIONAL: dict[str, tuple[str, str, type[int | float]]] = {
+    "temperature": ("Temperature", "is no number", float),
+    "max_tokens": ("Output limit", "is no whole number of tokens", int),
+}
+"""Settings that may be left to the model: label, what is said of a wrong one, what it is."""
+
+
+def number_of(name: str, text: str) -> float | int | None:
+    """Return the number that a text stands for, None for an empty one; raises InvalidParameter."""
+    label, wrong, kind = OPTIONAL[name]
     try:
-        return float(text) if text.strip() else None
+        return kind(text) if text.strip() else None
     except ValueError:
-        raise InvalidParameter(f"temperature {text!r} is no number; leave it empty for the model's own") from None
+        raise InvalidParameter(f"{label.lower()} {text!r} {wrong}; leave it empty for the model's own") from None
+
+
+def _text_of(number: float | None) -> str:
+    return "" if number is None else f"{number:.12g}"
 
 
 class EditorPanel:
@@ -58,10 +70,11 @@ class EditorPanel:
         self.history = labelled(widgets.Dropdown, "History", "170px", options=HISTORIES, value=chosen.history)
         models = ("offline", *load_prices().models)
         self.model = labelled(widgets.Combobox, "Model", "220px", options=models, value=chosen.model)
-        shown = "" if chosen.temperature is None else f"{chosen.temperature:g}"
-        self.temperature = labelled(
-            widgets.Text, "Temperature", "200px", value=shown, placeholder="model's own", continuous_update=False
-        )
+        empty = {"placeholder": "model's own", "continuous_update": False}
+        self.optional = {
+            name: labelled(widgets.Text, label, "200px", value=_text_of(getattr(chosen, name)), **empty)
+            for name, (label, _, _) in OPTIONAL.items()
+        }
         self.budget = labelled(widgets.BoundedIntText, "Budget", "140px", min=1, max=100_000, value=chosen.budget)
         self.seed = labelled(widgets.BoundedIntText, "Seed", "120px", min=0, max=2**31, value=chosen.seed)
         self._observe()
@@ -70,7 +83,9 @@ class EditorPanel:
         self.abandon_button.disabled = True
         self.name = labelled(widgets.Text, "Save as", "240px", placeholder="name of a variant")
         self.controls = row(
-            self.benchmark, self.variant, self.history, self.model, self.temperature, self.budget, self.seed
+            *(self.benchmark, self.variant, self.history, self.model),
+            *self.optional.values(),
+            *(self.budget, self.seed),
         )
         self.root = widgets.VBox(
             [
@@ -92,10 +107,14 @@ class EditorPanel:
         names = ("benchmark", "variant", "history", "model", "budget", "seed")
         for name in names:
             on_change(getattr(self, name), partial(self._chose, name), self.lab.say)
-        on_change(self.temperature, lambda text: self._choose(temperature=temperature_of(text)), self.lab.say)
+        for name, control in self.optional.items():
+            on_change(control, partial(self._chose_number, name), self.lab.say)
 
     def _chose(self, name: str, value: Any) -> None:
         self._choose(**{name: value})
+
+    def _chose_number(self, name: str, text: str) -> None:
+        self._choose(**{name: number_of(name, text)})
 
     def _choose(self, **changes: Any) -> None:
         if self.lab.quiet:
@@ -116,7 +135,8 @@ class EditorPanel:
         with self.lab.quietly():
             for name in ("benchmark", "variant", "history", "model", "budget", "seed"):
                 getattr(self, name).value = getattr(chosen, name)
-            self.temperature.value = "" if chosen.temperature is None else f"{chosen.temperature:g}"
+            for name, control in self.optional.items():
+                control.value = _text_of(getattr(chosen, name))
         self.template.show_template(session.draft.source, f"from {chosen.variant}")
         self.render()
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
+from genius_kit.amounts import Limits
 from genius_kit.errors import InvalidParameter
-from genius_kit.lab_code import live_line, search_line
+from genius_kit.lab_code import limits_words, live_line, search_line
 from genius_kit.lab_curve import points_of
 from genius_kit.lab_money import dollars
-from genius_kit.lab_widgets import button, labelled, row
+from genius_kit.lab_widgets import button, labelled, on_change, row
 from genius_kit.steering import user_name
 
 if TYPE_CHECKING:
@@ -76,7 +77,6 @@ class SearchPanel:
         self.lab = lab
         self._seen = 0
         self._showing = threading.RLock()
-        self._limit: float | None = None
         self._expected: float | None = None
         say = lab.say
         self.run_button = button("Run a search", self.run, say, "Begin a search with the choices above", "primary")
@@ -86,7 +86,8 @@ class SearchPanel:
         self.stop_button = button("Stop after this one", self.stop, say, "End after the present evaluation")
         self.now_button = button("Stop now", self.stop_now, say, "Give up the call under way", "danger")
         self.approve = labelled(widgets.Checkbox, "Approve each proposal", "auto", value=False, indent=False)
-        self.limit = labelled(widgets.BoundedFloatText, "Pause at $ (0: never)", "230px", min=0, max=1e6, value=0)
+        self.limit = labelled(widgets.BoundedFloatText, "Spend at most $ (0: any)", "250px", min=0, max=1e6, value=0)
+        on_change(self.limit, self.set_limit, say)
         self.budget = labelled(widgets.BoundedIntText, "New budget", "180px", min=1, max=100_000)
         self.raise_button = button("Raise the budget", self.raise_budget, say)
         self.proposal = widgets.HTML()
@@ -118,15 +119,15 @@ class SearchPanel:
     def run(self) -> None:
         """Begin a search in a thread."""
         session = self.lab.session
-        live = session.search(self.approve.value, self._changed)
+        live = session.search(self.approve.value, self._changed, self._limits())
         chosen, path = session.choices, live.state.run.path
-        self._seen, self._limit = 0, self.limit.value or None
+        self._seen = 0
         self._expected = session.estimate().search
         self.budget.value = chosen.budget
         self.lab.show_curve([], chosen.budget, is_live=True)
         live.start()
         settings, name = session.settings(), path.as_posix() if path else ""
-        self.lab.code(search_line(chosen.benchmark, settings, chosen.budget, chosen.seed, name))
+        self.lab.code(search_line(chosen.benchmark, settings, chosen.budget, chosen.seed, name, self._limits()))
 
     def pause(self) -> None:
         """Let no new request begin."""
@@ -140,7 +141,6 @@ class SearchPanel:
 
     def resume(self) -> None:
         """Go on."""
-        self._limit = self.limit.value or None
         self._live().resume()
         self.lab.code(live_line("resume()"))
 
@@ -153,6 +153,13 @@ class SearchPanel:
         """Give up the call under way."""
         self._live().stop(now=True)
         self.lab.code(live_line("stop(now=True)"))
+
+    def set_limit(self, _: float) -> None:
+        """Let the search that runs or was stopped spend that much."""
+        live = self.lab.session.live
+        if live is not None and live.state.status != "finished":
+            live.limit(self._limits())
+            self.lab.code(f"import genius_kit as gk; {live_line(f'limit({limits_words(self._limits())})')}")
 
     def raise_budget(self) -> None:
         """Give the search more evaluations."""
@@ -172,6 +179,9 @@ class SearchPanel:
         said = "".join(f", {name}={value!r}" for name, value in given.items() if value)
         self.lab.code(live_line(f"decide({decision!r}{said})"))
         self.reason.value = ""
+
+    def _limits(self) -> Limits | None:
+        return Limits(dollars=self.limit.value) if self.limit.value else None
 
     def _live(self) -> LiveSearch:
         live = self.lab.session.live
@@ -195,12 +205,8 @@ class SearchPanel:
             self.lab.view.send(self.lab.view.board.widen(state.budget))
         if state.pending is not None:
             self.lab.draw(state.pending)
-        found = telling(state, self._limit, self._expected)
+        found = telling(state, self.limit.value or None, self._expected)
         self.lab.tell(found.text, found.money, found.asking, found.retry)
-        if self._limit and state.status == "running" and (state.spent or 0) >= self._limit:
-            live, self._limit = self.lab.session.live, None
-            if live is not None:
-                live.pause()
 
     def _buttons(self, state: LiveState | None) -> None:
         """Let only those controls be used that make sense now."""

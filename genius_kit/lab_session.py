@@ -19,6 +19,7 @@ from genius_kit.proposers import make_proposer
 from genius_kit.records import Trial
 
 if TYPE_CHECKING:
+    from genius_kit.amounts import Limits
     from genius_kit.benchmarks import Benchmark
     from genius_kit.live import LiveSearch, LiveState
 
@@ -32,6 +33,7 @@ class Choices:
     history: str = "table"
     model: str = "offline"
     temperature: float | None = None
+    max_tokens: int | None = None
     base_url: str | None = None
     budget: int = 10
     seed: int = 0
@@ -60,7 +62,7 @@ class LabSession:
         self.baseline: dict[str, Any] | None = None
 
     def choose(self, **changes: Any) -> None:
-        """Change choices; a changed text is kept where only model, temperature, budget or seed change.
+        """Change choices; a changed text is kept where neither benchmark, variant nor history changes.
 
         With another variant the editor holds that variant's text; with another benchmark or history the text stays and
         is filled anew. Trials are of one benchmark: another one forgets them.
@@ -95,7 +97,8 @@ class LabSession:
     def settings(self) -> dict[str, Any]:
         """Return what `make_proposer("llm", space, ...)` needs for the present choices."""
         chosen = self.choices
-        given = {"temperature": chosen.temperature, "base_url": chosen.base_url, "client": self.client}
+        given = {name: getattr(chosen, name) for name in ("temperature", "max_tokens", "base_url")}
+        given["client"] = self.client
         kept = {name: value for name, value in given.items() if value is not None}
         return {"model": chosen.model, "prompt": self.prompt_name, "history": chosen.history, **kept}
 
@@ -124,7 +127,12 @@ class LabSession:
         self.answer = answer
         return answer
 
-    def search(self, approve: bool = False, on_change: Callable[[LiveState], None] | None = None) -> LiveSearch:
+    def search(
+        self,
+        approve: bool = False,
+        on_change: Callable[[LiveState], None] | None = None,
+        limits: Limits | None = None,
+    ) -> LiveSearch:
         """Return a new search with the present choices, not yet started; one that runs has to end before."""
         from genius_kit.live import RESTARTABLE, LiveSearch
 
@@ -133,9 +141,8 @@ class LabSession:
         chosen = self.choices
         proposer = make_proposer("llm", self.benchmark.space, **self.settings())
         path = self.folder / f"{_stamp()}_{chosen.benchmark}_seed{chosen.seed}.jsonl"
-        self.live = LiveSearch(
-            self.benchmark, proposer, chosen.budget, chosen.seed, path, approve=approve, on_change=on_change, via="lab"
-        )
+        told: Any = {"approve": approve, "on_change": on_change, "via": "lab", "limits": limits}
+        self.live = LiveSearch(self.benchmark, proposer, chosen.budget, chosen.seed, path, **told)
         return self.live
 
     def open(self, path: str | Path) -> Recording:
@@ -148,7 +155,7 @@ class LabSession:
         recording = self._opened()
         run = recording.settings
         asked = run.get("settings", {})
-        known = {key: asked[key] for key in ("history", "model", "temperature") if key in asked}
+        known = {key: asked[key] for key in ("history", "model", "temperature", "max_tokens") if key in asked}
         if "prompt" in asked and asked["prompt"] != "published":
             known["variant"] = asked["prompt"]
         if run.get("benchmark") and run["benchmark"] != self.choices.benchmark:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genius_kit.errors import GeniusKitError, InvalidParameter
+from genius_kit.amounts import Limits
+from genius_kit.budgets import Purse
+from genius_kit.errors import BudgetSpent, GeniusKitError, InvalidParameter
 from genius_kit.failures import quote
 from genius_kit.journal import Event, Journal, Run, read_run
 from genius_kit.live_control import Control
@@ -38,7 +40,7 @@ class LiveState:
     "interrupted" (the record of before was cut off, and no living process goes on with it). A paused search may still
     have one call under way (`asking_since`), no other one begins. Times are of `time.monotonic()`. `spent` is None
     where the price of a call is unknown. `pending` is the proposal that waits for `decide`. `error` is a sentence, when
-    the search has failed; a failed or stopped one can be started again.
+    the search has failed or a limit stopped it; a failed or stopped one can be started again.
     """
 
     status: str
@@ -66,10 +68,11 @@ class LiveSearch:
         approve: bool = False,
         on_change: Callable[[LiveState], None] | None = None,
         via: str = "api",
+        limits: Limits | None = None,
     ) -> None:
         """With `approve` every proposal waits for `decide`. `on_change` is called from the worker thread after every
         new event and change of status; what it raises does not end the search. `via` is what the journal says of
-        where requests come from; `genius-kit ctl` is heard too.
+        where requests come from; `genius-kit ctl` is heard too. `limits` is what the search may take, see `limit`.
 
         A journal that is finished gives the status "finished" at once, an unfinished one is continued by `start`.
         """
@@ -78,6 +81,7 @@ class LiveSearch:
         self._on_change = on_change
         self._asker = here(via)
         self._control = Control(approve, self._announce)
+        self._purse = Purse(limits)
         self._record: Journal | None = None
         self._thread: threading.Thread | None = None
         self._error: str | None = None
@@ -142,6 +146,14 @@ class LiveSearch:
                 self._control.raise_budget(budget, self._asker)
                 if self._ended == "finished":
                     self._launch()
+
+    def limit(self, limits: Limits | None) -> None:
+        """Set what the search may take, from the next request on; None is no limit.
+
+        One that does not fit stops the search, and `error` says what was left; with a higher limit `resume` goes on.
+        """
+        with self._control.changed:
+            self._purse.limits = limits or Limits()
 
     def decide(
         self,
@@ -209,17 +221,20 @@ class LiveSearch:
         if previous is not None:
             previous.join()
         self._announce()
-        error: str | None = None
+        error, ended = None, "stopped"
         try:
             self._search()
+        except BudgetSpent as spent:
+            error = str(spent)
         except GeniusKitError as failure:
-            error = str(failure)
+            error, ended = str(failure), "failed"
         except Exception as failure:  # whatever it is, the person reads a sentence
+            ended = "failed"
             error = f"the search failed ({type(failure).__name__}): {quote(str(failure)) or 'no details'}"
         with self._control.changed:
             run = self._run()
             self._error = error
-            self._ended = "failed" if error else "finished" if run.finished else "stopped"
+            self._ended = "finished" if run.finished and error is None else ended
             if self._ended == "finished" and self._control.budget is not None and run.reason == "budget":
                 self._launch()  # a budget that came after the search had asked for one
         self._announce()
@@ -229,6 +244,7 @@ class LiveSearch:
         with Journal(self._path, self._heard, PATIENCE_SECONDS, steering=self._control, recorded=recorded) as record:
             with self._control.changed:
                 self._record = record
+                record.purse = self._purse = Purse(self._purse.limits)
             conduct(self._benchmark, self._proposer, self._budget, self._seed, record)
 
     def _heard(self, event: Event) -> None:

@@ -4,9 +4,9 @@ import re
 import xml.dom.minidom
 
 import pytest
-from doubles import QueueClient, ToyBenchmark
 
 import genius_kit as gk
+from genius_kit.amounts import Limits
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.errors import InvalidParameter, PromptError
 from genius_kit.lab_answer import ask_once, read_answer
@@ -18,6 +18,7 @@ from genius_kit.lab_drawing import drawing_svg
 from genius_kit.lab_money import TokenCounter, cost_words, dollars, estimate
 from genius_kit.lab_session import Choices, LabSession
 from genius_kit.spaces import SPACES, load_space
+from tests.doubles import QueueClient, ToyBenchmark
 
 
 @pytest.fixture
@@ -204,6 +205,8 @@ def test_actions_are_lines_of_python_without_a_client():
     """Each compiles, and an object of the session is left out."""
     settings = {"model": "offline", "prompt": "standard", "client": object()}
     lines = [ask_line("b", settings, 0, 2), search_line("b", settings, 5, 0, "a.jsonl"), step_line("a.jsonl", 3)]
+    lines.append(search_line("b", settings, 5, 0, "a.jsonl", Limits(dollars=0.5)))
+    assert "limits=gk.Limits(dollars=0.5))" in lines[-1]
     for line in lines:
         compile(line, "lab", "exec")
         assert "client" not in line

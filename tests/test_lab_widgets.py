@@ -9,6 +9,7 @@ from genius_kit.lab import PromptLab
 from genius_kit.lab_curve import Point
 from genius_kit.lab_searching import telling
 from genius_kit.lab_view import Board
+from tests.doubles import QueueClient
 
 
 @pytest.fixture
@@ -41,14 +42,44 @@ def test_the_lab_carries_a_picture_for_pages_without_scripts(lab):
 
 def test_an_error_is_a_sentence_until_the_next_action(lab):
     """A wrong temperature and a missing journal; the lab goes on."""
-    lab.editor.temperature.value = "warm"
+    lab.editor.optional["temperature"].value = "warm"
     assert "temperature &#x27;warm&#x27; is no number" in lab._error.value
-    lab.editor.temperature.value = ""
+    lab.editor.optional["max_tokens"].value = "1.5"
+    assert "output limit &#x27;1.5&#x27; is no whole number of tokens" in lab._error.value
+    lab.editor.optional["max_tokens"].value = "200"
+    assert lab.session.settings()["max_tokens"] == 200
+    for control in lab.editor.optional.values():
+        control.value = ""
+    assert "max_tokens" not in lab.session.settings()
     assert lab._error.value == ""
     lab.replaying.path.value = "nowhere.jsonl"
     lab.replaying.open_button.click()
     assert "there is no journal at nowhere.jsonl" in lab._error.value
     assert "Traceback" not in lab._error.value
+
+
+def test_the_most_that_may_be_spent_is_a_limit_of_the_search(no_data, tmp_path, monkeypatch):
+    """A request that may cost more is not sent; a higher limit is told to the same search, which goes on by Resume."""
+    prices = tmp_path / "own.toml"
+    prices.write_text('as_of = "2026-01-01"\n[models."queue-1"]\ninput = 1\noutput = 10\nmax_output = 100\n')
+    monkeypatch.setenv("GENIUS_KIT_PRICES", str(prices))
+    client = QueueClient("Architecture: [3, 3, 3, 3, 3, 3]")
+    lab = PromptLab("nas-bench-201-cifar10", budget=1, folder=tmp_path, client=client)
+    panel = lab.searching
+    panel.limit.value = 0.0001
+    panel.run()
+    live = lab.session.live
+    live.wait(60)
+    assert (live.state.status, live.state.spent) == ("stopped", 0)
+    assert live.state.run.events[0]["limits"] == {"dollars": 0.0001}
+    wait_for(lambda: "Stopped" in lab.view.board.status["text"])
+    assert "the run may take" in lab.view.board.status["text"]
+    panel.limit.value = 1.0
+    assert "live.limit(gk.Limits(dollars=1.0))" in lab.view.board.line
+    panel.resume()
+    live.wait(60)
+    assert live.state.status == "finished"
+    assert live.state.run.of("limits_set")[-1]["limits"] == {"dollars": 1.0}
 
 
 def test_a_reply_that_is_given_up_is_not_shown(lab, monkeypatch):

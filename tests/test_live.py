@@ -9,9 +9,11 @@ import time
 import pytest
 
 import genius_kit as gk
+from genius_kit.amounts import Limits
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, ModelError
 from genius_kit.journal import read_run
 from genius_kit.live import LiveSearch
+from genius_kit.run_state import state_of
 from genius_kit.steering import ASIDES
 from tests.chat_server import Answer, ChatServer, error
 from tests.doubles import QueueClient, ToyBenchmark, reply
@@ -337,6 +339,45 @@ def test_money_is_summed_and_unknown_where_one_price_is():
     for event, cost in zip(run.of("call"), [*costs, *[0.0] * 99], strict=False):
         event["cost"] = cost
     assert live.state.spent == 0.75
+
+
+def test_a_limit_stops_the_search_which_goes_on_with_a_higher_one(tmp_path):
+    """What does not fit is not sent; the limits are on record, and the designs are those of a search without them."""
+    designs = [design(text) for text in ("22222222", "22222221", "22222220")]
+    free = live_search(QueueClient(*designs))
+    free.start()
+    client, path = QueueClient(*designs), tmp_path / "limited.jsonl"
+    live = live_search(client, journal=path, limits=Limits(calls=1))
+    live.start()
+    live.wait(MOMENT)
+    assert (live.state.status, len(client.sent)) == ("stopped", 1)
+    assert "may take 1 calls" in live.state.error
+    assert state_of(gk.read_run(path), False) == "stopped"
+    for limits, calls, status in ((Limits(calls=2), 2, "stopped"), (None, 3, "finished")):
+        live.limit(limits)
+        live.resume()
+        live.wait(MOMENT)
+        assert (live.state.status, len(client.sent)) == (status, calls)
+    assert live.state.error is None
+    kept = gk.read_run(path)
+    assert kept.events[0]["limits"] == {"calls": 1}
+    assert [event["limits"] for event in kept.of("limits_set")] == [{"calls": 2}, {}]
+    assert [event["architecture"] for event in kept.of("evaluation")] == [
+        event["architecture"] for event in free.wait(MOMENT).of("evaluation")
+    ]
+
+
+def test_a_limit_that_is_set_in_mid_search_holds_from_the_next_request_on():
+    """No request goes out that does not fit, and the change is on record before the refusal."""
+    client = HashClient(0.05)
+    live = live_search(client, budget=200)
+    live.start()
+    until(live, lambda state: state.iteration > 2)
+    live.limit(Limits(calls=1))
+    live.wait(MOMENT)
+    assert live.state.status == "stopped"
+    assert len(client.sent) == len(live.state.run.of("call")) < 100
+    assert [event["event"] for event in live.state.run.events[-2:]] == ["limits_set", "budget_spent"]
 
 
 def test_an_approved_proposal_is_evaluated_and_nothing_else():
