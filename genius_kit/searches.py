@@ -120,12 +120,14 @@ def resume(
 ) -> Run:
     """Continue the unfinished run at `journal` with the settings it began with; a finished one is returned as it is.
 
+    Raises JournalError for a journal that was altered, finished or not.
     `approve` is as `search` takes it; where the run requires approval, it goes on requiring it. The limits on record
     go on too, those of its study included; `limits` replaces those of the run that it names.
     `beside` gives a benchmark that trains what decides no result and is not on record: `executor`, `device`, `cache`.
     """
     run = read_run(journal)
     if run.finished:
+        _check_sound(run)
         return run
     if not run.settings:
         raise JournalError(f"{journal} holds no run_started event; start the run again with `genius-kit run`")
@@ -149,6 +151,17 @@ def resume(
         share=terms.share,
         reuse=reuse,
     )
+
+
+def _check_sound(run: Run) -> None:
+    """Raise JournalError for a finished run whose journal is not as it was written; an unfinished one is read anew."""
+    from genius_kit.verify import verify_run
+
+    if run.path is not None and (found := verify_run(run.path).findings):
+        raise JournalError(
+            f"{run.path} is not as it was written: {found[0]}. Nothing was changed; "
+            f"`genius-kit verify {run.path}` tells every place"
+        )
 
 
 def _recorded_benchmark(kept: dict[str, Any], beside: dict[str, Any]) -> Benchmark:

@@ -92,6 +92,19 @@ def test_resume_continues_a_cut_journal(empty, tmp_path):
     assert len(journal.read_text().splitlines()) in (len(whole), len(whole) + 1)
 
 
+def test_resume_refuses_a_finished_journal_that_was_altered(empty, tmp_path):
+    """What is shown is what was written, or the line that is not."""
+    call("run", "nas-bench-201-cifar10", "--proposer", "random", "--budget", 2, "--output", tmp_path, **empty)
+    journal = next(tmp_path.glob("*.jsonl"))
+    assert call("resume", journal, **empty).returncode == 0
+    text = journal.read_text()
+    journal.write_text(text.replace('"macs":', '"macs":1', 1))
+    done = call("resume", journal, **empty)
+    assert done.returncode == 1
+    assert "is not as it was written: line 3" in done.stderr
+    assert "genius-kit verify" in done.stderr
+
+
 def test_doctor_never_prints_the_key(empty):
     """A key is only said to be set."""
     done = call("doctor", OPENAI_API_KEY="sk-very-secret-value", **empty)
