@@ -33,8 +33,10 @@ def draw_all(journals: Path, target: Path, reference: str | None = None) -> None
     judged = found[found["reason"].notna() & found["rank"].notna()]
     if len(judged):
         _draw_curves(curves(judged), target / FIGURES)
-        for title, name, part in _parts(judged):
-            _draw_arms(part, told, named, title, name, target / FIGURES)
+        for title, ending, part in _parts(judged):
+            _draw_arms(part, told, named, title, f"arm_ranks{ending}", target / FIGURES)
+            if "hypervolume" in part:
+                _draw_fronts(part, ending, target / FIGURES)
 
 
 def _draw_curves(ranks: pd.DataFrame, folder: Path) -> None:
@@ -56,8 +58,22 @@ def _draw_arms(
     save_figure(figure, folder, name, part.drop(columns="journal"))
 
 
+def _draw_fronts(part: pd.DataFrame, ending: str, folder: Path) -> None:
+    """Draw the fronts of runs with several objectives, and the share of the table's hypervolume that they find."""
+    from genius_kit.figure_files import save_figure
+    from genius_kit.journal import read_run
+    from genius_kit.pareto_figures import front_table, hypervolume_figure, pareto_front_figure
+    from genius_kit.tradeoffs import share_curves
+
+    weighed = part[part["hypervolume"].notna()]
+    runs = {str(arm): [read_run(path) for path in some["journal"]] for arm, some in weighed.groupby("arm", sort=False)}
+    shares = share_curves(runs)
+    save_figure(pareto_front_figure(runs), folder, f"pareto_front{ending}", front_table(runs))
+    save_figure(hypervolume_figure(runs, shares), folder, f"hypervolume{ending}", shares)
+
+
 def _parts(found: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Yield title, file name and runs of each benchmark, model and prompt; arms that ask no model stand in each."""
+    """Yield title, ending of file names and runs of each benchmark, model and prompt; other arms stand in each."""
     from genius_kit.catalogue import title_of
 
     for benchmark, here in found.groupby("benchmark", sort=False):
@@ -67,7 +83,5 @@ def _parts(found: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
             same = (here["model"] == model) & (here["prompt"] == prompt)
             several = [str(word) for word in (model, prompt) if len(pairs) > 1]
             title = ", ".join([title_of(str(benchmark)), *several])
-            name = "_".join(
-                ["arm_ranks", *(re.sub(r"[^A-Za-z0-9]+", "-", word) for word in (str(benchmark), *several))]
-            )
-            yield title, name, here[same | here["model"].isna()]
+            ending = "".join(f"_{re.sub(r'[^A-Za-z0-9]+', '-', word)}" for word in (str(benchmark), *several))
+            yield title, ending, here[same | here["model"].isna()]

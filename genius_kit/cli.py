@@ -23,7 +23,6 @@ from genius_kit import (
     training_commands,
 )
 from genius_kit.controls import CONTROLS
-from genius_kit.objectives import OBJECTIVES
 from genius_kit.prompt_changes import CHANGES
 from genius_kit.proposers import PROPOSERS, TALKING
 
@@ -107,9 +106,7 @@ def run(
     dataset: Annotated[str | None, typer.Option(help="With train and proxy: the data set; digits by default.")] = None,
     recipe: Annotated[str | None, typer.Option(help="With train: the recipe; quick by default.")] = None,
     changes: training_commands.Changes = None,
-    objectives: Annotated[
-        str | None, typer.Option(help=f"What is weighed, such as accuracy,macs; known: {', '.join(OBJECTIVES)}.")
-    ] = None,
+    objectives: estimate_commands.Weighed = None,
     proxy: Annotated[str | None, typer.Option(help="With proxy: synflow, naswot, grad_norm, parameters, macs.")] = None,
     time_limit: Annotated[float | None, typer.Option(help="With train: seconds a training.")] = None,
     upper_millions: Annotated[int | None, typer.Option(help="With train: the most MACs, in millions.")] = None,

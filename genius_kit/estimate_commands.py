@@ -13,6 +13,7 @@ import typer
 from genius_kit import study_options
 from genius_kit.amounts import Limits
 from genius_kit.errors import InvalidParameter
+from genius_kit.objectives import OBJECTIVES
 from genius_kit.proposers import PROPOSERS, TALKING
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ AllowUnpriced = Annotated[bool, typer.Option("--allow-unpriced", help="Consent t
 Reuse = Annotated[bool, typer.Option("--reuse", help="Answer identical requests from the journals in the folder.")]
 AskAbove = Annotated[float | None, typer.Option(min=0, help=f"Dollars above which to ask; ${ASK_ABOVE_DOLLARS:g}.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Weighed = Annotated[
+    str | None, typer.Option(help=f"What is weighed, such as accuracy,macs; known: {', '.join(OBJECTIVES)}.")
+]
 
 RefusalRate = Annotated[float, typer.Option(min=0, max=0.99, help="Share of replies that is refused.")]
 ReplyTokens = Annotated[int, typer.Option(min=1, help="Tokens of a reply.")]
@@ -53,6 +57,7 @@ def run(
     history: Annotated[str, typer.Option(help="table or dialogue.")] = "table",
     max_tokens: Annotated[int | None, typer.Option(help="Output limit of a request.")] = None,
     protocol: Annotated[str, typer.Option(help="paper, or held-out.")] = "paper",
+    objectives: Weighed = None,
     budget: Annotated[int, typer.Option(min=1, help="Evaluations a run.")] = 10,
     runs: Annotated[int, typer.Option(min=1, help="Number of runs.")] = 1,
     refusal_rate: RefusalRate = 0.1,
@@ -66,7 +71,7 @@ def run(
     from genius_kit.estimates import Assumptions, estimate_run
     from genius_kit.proposers import make_proposer
 
-    loaded = load_benchmark(benchmark, protocol=protocol)
+    loaded = load_benchmark(benchmark, protocol=protocol, objectives=objectives)
     told = {"model": model, "prompt": prompt, "history": history, "max_tokens": max_tokens, "control": control}
     told |= {"change": change, "principles": principles}
     made = make_proposer(proposer, loaded.space, **(told if proposer in TALKING else {}))

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.study_files import study_names
 
-StudyFile = Annotated[str, typer.Argument(help="A study file (YAML), or a shipped one: optimisers, does-it-search.")]
+StudyFile = Annotated[str, typer.Argument(help=f"A study file (YAML), or a shipped one: {', '.join(study_names())}.")]
 Seeds = Annotated[int | None, typer.Option(min=1, help="That many seeds in place of the file's.")]
 FromSeed = Annotated[int | None, typer.Option(min=0, help="With --seeds: the first of them; 0 by default.")]
 Budget = Annotated[int | None, typer.Option(min=1, help="Evaluations a run, of arms without their own.")]

@@ -93,6 +93,23 @@ def test_everything_is_drawn_again_byte_for_byte(packed, tmp_path, no_data, no_s
     assert all(run.is_sound and run.after_head == 0 for run in done.runs)
 
 
+def test_the_fronts_of_several_objectives_are_packed_and_drawn_again(tmp_path, embedded_cache, monkeypatch, no_sockets):
+    """A study that weighs accuracy and MACs: its fronts and its share of the hypervolume, byte for byte."""
+    monkeypatch.setenv("GENIUS_KIT_DATA", str(embedded_cache))
+    text = STUDY.replace("arms: [llm, shuffled-feedback, random]", "objectives: [accuracy, macs]\narms: [llm, nsga2]")
+    (tmp_path / "small.yaml").write_text(text)
+    run_study(tmp_path / "small.yaml", tmp_path, progress=False)
+    keep_study_file(tmp_path / "small.yaml", tmp_path / "small", {})
+    write_heads(tmp_path / "small")
+    made = bundle(tmp_path / "small", tmp_path / "small.tar.gz")
+    figures = {name for name in members(made) if name.startswith("figures/")}
+    for word in ("pareto_front", "hypervolume", "arm_ranks"):
+        assert {f"figures/{word}_nas-bench-201-cifar10{end}" for end in (".svg", ".png", ".pdf", ".csv")} <= figures
+    front = members(made)["figures/pareto_front_nas-bench-201-cifar10.csv"].decode()
+    assert {line.split(",")[0] for line in front.splitlines()[1:]} == {"front of the table", "llm", "nsga2"}
+    assert replay_bundle(made, tmp_path / "out").differing == ()
+
+
 def test_words_can_be_withheld_from_a_bundle(study, packed, tmp_path, no_data):
     """The heads and everything that is drawn are those of the whole one, and the words are not in it."""
     found, whole = members(bundle(study, tmp_path / "b.tar.gz", ["prompt", "reply"])), members(packed)

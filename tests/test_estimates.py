@@ -213,6 +213,8 @@ def test_the_estimate_command_prints_figures_and_assumptions(no_data, tmp_path):
     assert one.returncode == 0, one.stderr
     for word in ("calls", "tokens", "dollars", "seconds", "expected", "worst case", "20% of replies refused", "3 runs"):
         assert word in one.stdout
+    weighed = call("estimate", "run", "nas-bench-201-cifar10", "--model", "gpt-4.1", "--objectives", "accuracy,macs")
+    assert weighed.returncode == 0, weighed.stderr
     path = tmp_path / "study.yaml"
     path.write_text(
         "name: small\nbenchmarks: [nas-bench-201-cifar10]\narms: [llm]\nbudget: 2\nseeds: 4\n", encoding="utf-8"
