@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from genius_kit import control_commands
 from genius_kit.signal_training import SignalRecipe
 from genius_kit.signals import KINDS, SignalTask
 from genius_kit.spaces import DEFAULT_SIGNAL_OPERATIONS, SIGNAL_OPERATIONS
@@ -43,7 +44,8 @@ def build(
         _changed(known.recipe, seeds=seeds, epochs=epochs),
         tuple(word.strip() for word in operations.split(",")) if operations else known.operations,
     )
-    table = build_table(plan, folder, workers=workers)
+    with control_commands.ends_at_once("the same command again goes on"):
+        table = build_table(plan, folder, workers=workers)
     print(f"{len(plan.cells()):,} cells: {table}")
     print(f"the secret is in {folder / 'secret'}: keep it, and tell it to nobody until you want to prove the table")
 

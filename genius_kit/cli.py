@@ -246,7 +246,8 @@ def fetch(names: Annotated[list[str] | None, typer.Argument(help="Files; all by 
     """Download the published files (about 15 MB) and check their SHA-256."""
     from genius_kit import data
 
-    _print_here(data.fetch(names or None))
+    with control_commands.ends_at_once("the same command again fetches what is missing"):
+        _print_here(data.fetch(names or None))
 
 
 @data_app.command("import")

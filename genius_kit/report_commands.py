@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genius_kit import control_commands
 from genius_kit.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def report(
     if all_notebooks and names:
         raise typer.BadParameter("--all and the names of notebooks do not go together")
     folder = notebooks or reports.notebook_folder()
-    try:
+    with control_commands.ends_at_once("the same command finishes the rest"):  # kernels end with this process
         results = reports.report(
             folder,
             output,
@@ -62,9 +63,6 @@ def report(
             pdf=pdf,
             on_result=_tell,
         )
-    except KeyboardInterrupt:
-        print("genius-kit: interrupted; the same command finishes the rest", file=sys.stderr, flush=True)
-        os._exit(130)  # the notebooks under way end with this process; what is finished is kept
     print(_summary(results))
     print(f"open {Path(output) / 'index.html'}")
     statuses = {result.status for result in results}

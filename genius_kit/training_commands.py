@@ -10,7 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from genius_kit import control_commands
 from genius_kit.errors import InvalidParameter
+
+GOES_ON = "the same command again goes on from the last checkpoint"
 
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="A field of the recipe, e.g. --set epochs=2; may be repeated.")
@@ -39,19 +42,20 @@ def train(
     """Train one network. The same command again resumes; under torchrun it trains on several devices."""
     from genius_kit.training import train_architecture
 
-    result = train_architecture(
-        space,
-        architecture,
-        dataset,
-        recipe,
-        changes=read_changes(changes),
-        data_folder=data_folder,
-        seed=seed,
-        device=device,
-        folder=output,
-        time_limit=time_limit,
-        checkpoint_every=checkpoint_every,
-    )
+    with control_commands.ends_at_once(GOES_ON):
+        result = train_architecture(
+            space,
+            architecture,
+            dataset,
+            recipe,
+            changes=read_changes(changes),
+            data_folder=data_folder,
+            seed=seed,
+            device=device,
+            folder=output,
+            time_limit=time_limit,
+            checkpoint_every=checkpoint_every,
+        )
     if os.environ.get("RANK", "0") == "0":  # under torchrun one process speaks
         test = "none" if result.test_accuracy is None else f"{result.test_accuracy:.2f} %"
         best = f"{result.best_validation_accuracy:.2f} % (epoch {result.best_epoch})"
@@ -78,21 +82,22 @@ def detect_train(
     """Train a detector and print the COCO measures of its last epoch (percent)."""
     from genius_kit.detection import train_command
 
-    result = train_command(
-        architecture,
-        images,
-        annotations,
-        output,
-        space=space,
-        weights=weights,
-        recipe=recipe,
-        validation_images=validation_images,
-        validation_annotations=validation_annotations,
-        seed=seed,
-        device=device,
-        skip_corrupt=skip_corrupt,
-        changes=read_changes(changes),
-    )
+    with control_commands.ends_at_once(GOES_ON):
+        result = train_command(
+            architecture,
+            images,
+            annotations,
+            output,
+            space=space,
+            weights=weights,
+            recipe=recipe,
+            validation_images=validation_images,
+            validation_annotations=validation_annotations,
+            seed=seed,
+            device=device,
+            skip_corrupt=skip_corrupt,
+            changes=read_changes(changes),
+        )
     _print_measures(dict(result.measures))
     print(f"weights: {result.weights}")
 

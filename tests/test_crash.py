@@ -67,6 +67,7 @@ class FileServer(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), FileHandler)
         self.sent = Counter()
+        self.begun, self.delay = 0, 0.01
 
 
 class FileHandler(http.server.BaseHTTPRequestHandler):
@@ -78,8 +79,9 @@ class FileHandler(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        self.server.begun += 1
         self.wfile.write(content[:20000])
-        time.sleep(0.01)
+        time.sleep(self.server.delay)
         self.wfile.write(content[20000:])
         self.server.sent[name] += 1
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -246,6 +247,48 @@ def test_a_command_that_is_terminated(name, terminal, undisturbed, tmp_path):
         assert code == 0, printed
         assert RESULT_OF[name](folder) == wanted
         world.check_payment(folder)
+
+
+SIGNALS = {signal.SIGTERM: (143, "ended by SIGTERM"), signal.SIGINT: (130, "ended by Ctrl-C")}
+FETCH = """
+import sys
+from pathlib import Path
+from genius_kit.cli import main
+from tests.crash_child import prepare_download
+prepare_download(Path(sys.argv.pop(1)), sys.argv.pop(1))
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("name", ["training", "report", "download"])
+def test_a_long_command_that_is_ended(name, number, terminal, undisturbed, tmp_path):
+    """SIGTERM and Ctrl-C end it with a sentence under way, and the same command goes on to the same result."""
+    wanted, _ = undisturbed(name)
+    world = terminal.world
+    world.forget()
+    begun, world.files.delay = world.files.begun, 1.0
+    start = ["-c", FETCH, str(tmp_path), world.address(name)] if name == "download" else ["-m", "genius_kit"]
+    command = [sys.executable, *start, *command_of(name, tmp_path, world.chat.url)]
+    environment = {**os.environ, **world.environment, "CRASH_ROOT": str(Path(__file__).parent.parent)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, env=environment, **pipes)
+    place = tmp_path / PLACES[name]
+    while not (world.files.begun > begun if name == "download" else place.is_dir() and any(place.iterdir())):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(number)
+    printed, _ = process.communicate(timeout=30)
+    world.files.delay = 0.01
+    code, told = SIGNALS[number]
+    assert process.returncode == code, printed
+    assert "Traceback" not in printed
+    assert told in printed
+    assert "the same command" in printed
+    code, printed, _ = terminal.give(name, tmp_path)
+    assert code == 0, printed
+    assert RESULT_OF[name](tmp_path) == wanted
 
 
 def test_a_clock_that_jumps_back(terminal, tmp_path, monkeypatch):
