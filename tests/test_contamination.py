@@ -6,10 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import natures
 import numpy as np
 import pytest
-from natures import Ignores, Nature, Random, Recites, Searches, made_table, run_arms, table_of
 
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.contamination import KINDS, contamination, each_contamination
@@ -21,6 +19,8 @@ from genius_kit.records import Message
 from genius_kit.spaces import load_space
 from genius_kit.studies import load_study, run_study
 from genius_kit.tabular import TabularBenchmark
+from tests import natures
+from tests.natures import Ignores, Nature, Random, Recites, Searches, made_table, run_arms, table_of
 from tests.private_doubles import made_up_table, write_table
 
 PUBLIC = "nas-bench-201-cifar10"

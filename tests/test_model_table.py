@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from chat_server import Answer, ChatServer, completion, error
-from natures import Searches, run_arms
 
 import genius_kit as gk
 from genius_kit.benchmarks import load_benchmark
@@ -17,6 +16,7 @@ from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.model_lists import server_models
 from genius_kit.model_table import TABLE_COLUMNS, model_table
 from genius_kit.study_plans import Study
+from tests.natures import Searches, run_arms
 
 SERVED = ("gpt-4.1", "unpriced-1")
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import natures
 import numpy as np
 import pandas as pd
 import pytest
-from natures import Ignores, Nature, Random, Recites, Searches, made_table, run_arms, table_of
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.spaces import SIGNAL_OPERATIONS, load_space, signal_space
@@ -18,6 +16,8 @@ from genius_kit.tabular import TabularBenchmark
 from genius_kit.transfer_figures import transfer_heatmap
 from genius_kit.transfer_matrix import carry, transfer_matrix, transfers
 from genius_kit.transfer_verdicts import KINDS, TransferVerdict, transfer_verdicts
+from tests import natures
+from tests.natures import Ignores, Nature, Random, Recites, Searches, made_table, run_arms, table_of
 
 CIFAR = load_space("nas-bench-201")
 SIGNALS = load_space("signal-cell")
