@@ -25,11 +25,17 @@ def build(
     folder: Folder,
     name: Annotated[str | None, typer.Option(help=f"What it is called; {DEFAULT_NAME} by default.")] = None,
     task: Annotated[str | None, typer.Option(help=f"What is told apart: {' (default), '.join(KINDS)}.")] = None,
-    samples: Annotated[int | None, typer.Option(min=100, help="Signals of each part; 4000 by default.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=100, help=f"Signals of each part; {SignalTask.samples} by default.")
+    ] = None,
     noise: Annotated[float | None, typer.Option(min=0, help="With motif-pairs: deviation of the noise.")] = None,
     operations: Annotated[str | None, typer.Option(help=f"Of {', '.join(SIGNAL_OPERATIONS)}; with commas.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each cell; 3 by default.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training part; 14 by default.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help=f"Trainings of each cell; {SignalRecipe.seeds} by default.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help=f"Passes over the training part; {SignalRecipe.epochs} by default.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
 ) -> None:
     """Train every cell of a small space on signals made from a fresh secret. The same command again goes on."""

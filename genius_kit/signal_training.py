@@ -24,8 +24,8 @@ class SignalRecipe:
     """How a network is trained: AdamW, a warm-up of one epoch, then a cosine to 0; seeds 0 to `seeds` - 1."""
 
     seeds: int = 3
-    epochs: int = 14
-    batch: int = 64
+    epochs: int = 5
+    batch: int = 128
     rate: float = 0.02
     weight_decay: float = 0.01
 

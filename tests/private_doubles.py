@@ -17,7 +17,7 @@ WORTH = {"skip_connect": 100, "conv_1": 150, "conv_3": 300, "shift_6": 420}
 
 def made_up_table(name: str = "made-up", operations: tuple[str, ...] = DEFAULT_SIGNAL_OPERATIONS) -> PrivateTable:
     """Return a table in which shifts are worth most, each further convolution costs, and seeds differ by a little."""
-    plan = PrivatePlan(name, SignalTask(), SignalRecipe(), operations)
+    plan = PrivatePlan(name, SignalTask(samples=4000), SignalRecipe(), operations)
     results = {}
     for place, cell in enumerate(plan.cells()):
         edges = active_edges(cell, operations)

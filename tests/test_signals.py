@@ -46,6 +46,14 @@ def test_a_label_is_the_pair_of_motifs_in_their_order():
         assert not rest.any()
 
 
+def test_motifs_are_equally_far_apart_whatever_the_secret():
+    """They have mean 0 and deviation 1 and are at right angles, so that no secret makes an easier task than another."""
+    for secret in (SECRET, OTHER):
+        motifs = signals._motifs(SignalTask(), signals.generator(secret, "motifs"))
+        np.testing.assert_allclose(motifs @ motifs.T / 9, np.eye(5), atol=1e-12)
+        np.testing.assert_allclose(motifs.mean(axis=1), 0, atol=1e-12)
+
+
 def test_parts_are_standardised_by_the_training_part():
     """The training part has mean 0 and deviation 1, the others nearly."""
     made = make_signals(SignalTask(samples=2000), SECRET)
@@ -73,7 +81,15 @@ def test_what_is_no_secret_is_refused_without_being_told(secret):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("kind", "images"), ("samples", 10), ("samples", True), ("motifs", 1), ("noise", -1.0), ("motif_length", 30)],
+    [
+        ("kind", "images"),
+        ("samples", 10),
+        ("samples", True),
+        ("motifs", 1),
+        ("motifs", 9),
+        ("noise", -1.0),
+        ("motif_length", 30),
+    ],
 )
 def test_a_task_that_cannot_be_is_refused(field, value):
     """The message names what came."""
