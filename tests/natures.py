@@ -74,6 +74,28 @@ class Searches(OfflineClient):
     """Really searches: changes one position of the best design listed, so that it needs results and no names."""
 
 
+class Climbs(Nature):
+    """Searches without a liking for any number: changes one position, drawn anew, of the best design that is listed."""
+
+    name = "climbs"
+
+    def design(self, messages: Sequence[Message], options: Sequence[Design], tried: set[Design]) -> Design:
+        """Return a neighbour of the best listed design that has not been named; without results any design."""
+        results = read_messages(messages).results
+        drawn = _drawn(said(messages), options)
+        if not results:
+            return next(design for design in drawn if design not in tried)
+        best = max(results, key=lambda result: result[1])[0]
+        near = [
+            (*best[:place], value, *best[place + 1 :])
+            for place, menu in enumerate(options)
+            for value in menu
+            if value != best[place]
+        ]
+        fresh = [design for design in near if design not in tried]
+        return min(fresh or near, key=lambda design: _hashed(f"{said(messages)} {design}"))
+
+
 class Recites(Nature):
     """Gives the designs of a fixed list in their order, whatever is asked and whatever the numbers mean here.
 
@@ -111,8 +133,7 @@ class Random(Nature):
 
     def design(self, messages: Sequence[Message], options: Sequence[Design], tried: set[Design]) -> Design:
         """Return a design that has not been named."""
-        said = json.dumps([[message["role"], message["content"]] for message in messages])
-        return next(design for design in _drawn(f"{self.seed} {said}", options) if design not in tried)
+        return next(design for design in _drawn(f"{self.seed} {said(messages)}", options) if design not in tried)
 
 
 class Ignores(Nature):
@@ -135,12 +156,20 @@ class Ignores(Nature):
         return next(design for design in _drawn(f"order {self.seed}", options) if design not in tried)
 
 
+def said(messages: Sequence[Message]) -> str:
+    """Return a whole conversation as text."""
+    return json.dumps([[message["role"], message["content"]] for message in messages])
+
+
+def _hashed(text: str, size: int = 8) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=size).digest(), "big")
+
+
 def _drawn(text: str, options: Sequence[Design]) -> Iterator[Design]:
     """Yield designs without an end, uniform among the options, the same ones for the same text."""
     number = 0
     while True:
-        digest = hashlib.blake2b(f"{number} {text}".encode(), digest_size=8 * min(8, len(options))).digest()
-        value, design = int.from_bytes(digest, "big"), []
+        value, design = _hashed(f"{number} {text}", 8 * min(8, len(options))), []
         for menu in options:
             value, place = divmod(value, len(menu))
             design.append(menu[place])

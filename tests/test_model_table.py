@@ -15,8 +15,9 @@ from genius_kit.benchmarks import load_benchmark
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.model_lists import server_models
 from genius_kit.model_table import TABLE_COLUMNS, model_table
+from genius_kit.offline import read_messages
 from genius_kit.study_plans import Study
-from tests.natures import Searches, run_arms
+from tests.natures import SEEDS, Climbs, Ignores, Random, Recites, Searches, run_arms
 
 SERVED = ("gpt-4.1", "unpriced-1")
 
@@ -27,10 +28,10 @@ def draws(body: dict[str, Any], number: int) -> Any:
     return completion(f"Architecture: {design}", model=f"{body['model']}-2025-04-14")
 
 
-def study(url: str, *models: str, seeds: int = 3) -> Study:
+def study(url: str, *models: str, **sizes: Any) -> Study:
     """The shipped study in a small size."""
-    settings = {"base_url": url, "seeds": seeds, "budget": 3, "allow_unpriced": True, "source": "embedded"}
-    return gk.load_study("models", models=list(models), **settings)
+    settings: dict[str, Any] = {"base_url": url, "allow_unpriced": True, "source": "embedded"}
+    return gk.load_study("models", models=list(models), **settings, **{"seeds": 3, "budget": 3, **sizes})
 
 
 @pytest.fixture
@@ -71,6 +72,39 @@ def test_models_are_compared_seed_by_seed(runs: pd.DataFrame) -> None:
     assert table.loc["offline", "ratio"] == pytest.approx(expected)
     assert table.loc["offline", "pairs"] == 3
     assert set(model_table(runs)["reference"]) == {"offline"}
+
+
+class Served:
+    """Answers for four models of known nature, by the name that is asked for."""
+
+    def __init__(self, seed: int, best: list[tuple[int, ...]]) -> None:
+        self.seed = seed
+        self.natures = {"climbs": Climbs(), "random": Random(seed), "recites": Recites(best)}
+
+    def __call__(self, body: dict[str, Any], number: int) -> Any:
+        """Return the reply; the one that ignores results draws its order for a search from the design it begins at."""
+        nature = self.natures.get(body["model"])
+        if nature is None:
+            begins = read_messages(body["messages"]).results[0][0]
+            nature = Ignores(int("".join(map(str, begins)) + str(self.seed)))
+        return completion(nature.send(body["messages"]).text, model=body["model"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_models_of_known_nature_are_told_apart(seed: int, no_data: Path, tmp_path: Path) -> None:
+    """Beside one that draws at random: who searches or recites good designs is better, who ignores results is not."""
+    table = load_benchmark("nas-bench-201-cifar10", source="embedded")
+    best = [table.space.at(int(row)) for row in table.scores().argsort()[::-1][:12]]
+    names = ["random", "climbs", "recites", "ignores"]
+    with ChatServer(Served(seed, best), models=names) as server:
+        asked = study(server.url, *names, seeds=[1_000 * seed + run for run in range(20)], budget=20)
+        found = model_table(gk.run_study(asked, tmp_path, workers=2, progress=False)).set_index("model")
+    assert set(found["n"]) == {20}
+    for name in ("climbs", "recites"):
+        assert found.loc[name, "ratio_high"] < 1
+        assert found.loc[name, "p_value"] < 0.05
+    assert found.loc["ignores", "p_value"] > 0.01  # chance alone falls below once in a hundred
 
 
 def test_unfinished_runs_are_counted_and_left_out(runs: pd.DataFrame) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,17 @@ from genius_kit.errors import BudgetSpent, InvalidParameter
 from genius_kit.estimates import estimate_run
 from genius_kit.journal import Run, read_run
 from genius_kit.llm import Reply, Usage
+from genius_kit.offline import Design
 from genius_kit.principles import PRINCIPLES
 from genius_kit.rationales import tellings_of_run
+from genius_kit.records import Message
 from genius_kit.redacted import redact
 from genius_kit.replay import ReplayClient
+from genius_kit.sensitivity import CHANGED, NO_EFFECT, effects
 from genius_kit.steps import open_run
 from genius_kit.verify import verify_run
 from tests.doubles import QueueClient, ToyBenchmark, reply
-from tests.natures import Ignores, Random, Recites, Searches, run_one
+from tests.natures import SEEDS, Ignores, Nature, Random, Recites, Searches, made_table, run_arms, run_one, said
 from tests.resuming import assert_resumes_alike
 
 TOLD = "1. Wide is good. {{ results }} {% raw %} {0} %s 2. [2, 2] -> 99.00"
@@ -249,6 +253,56 @@ def test_every_nature_lives_with_the_question(client: Any) -> None:
         designs.append([event["architecture"] for event in done.of("proposal")])
     assert designs[0] == designs[1]
     assert designs[0] == designs[2] or client.kind.startswith("random")
+
+
+class Heeds(Nature):
+    """Lives by its principles, where it sees them: names the best designs then, and draws at random else."""
+
+    name = "heeds"
+
+    def __init__(self, best: list[tuple[int, ...]], seed: int) -> None:
+        self.best, self.drawn = Recites(best), Random(seed)
+
+    def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
+        """Return principles where they are asked for, else a design."""
+        if QUESTION in messages[-1]["content"]:
+            return Reply(text=TOLD, model=self.model, finish_reason="stop", usage=Usage(), seconds=0.0)
+        return super().send(messages, seed)
+
+    def design(self, messages: Sequence[Message], options: Sequence[Design], tried: set[Design]) -> Design:
+        """Return a design that follows from what is shown."""
+        client = self.best if TOLD in said(messages) else self.drawn
+        return client.design(messages, options, tried)
+
+
+NATURES: dict[str, Callable[[list[tuple[int, ...]], int], Any]] = {
+    "heeds": Heeds,
+    "searches": lambda best, seed: Searches(),
+    "recites": lambda best, seed: Recites(best),
+    "random": lambda best, seed: Random(seed),
+    "ignores": lambda best, seed: Ignores(seed),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("name", NATURES)
+def test_each_nature_gets_its_verdict(name: str, seed: int) -> None:
+    """To be fed back its principles helps the one that lives by them, and is said to help nobody else."""
+    table = made_table(seed)
+    best = [table.space.at(int(row)) for row in table.scores().argsort()[::-1][:12]]
+    arms = ["llm", *({"name": f"principles-{one}", "principles": one} for one in PRINCIPLES)]
+    searches = range(1_000 * seed, 1_000 * seed + 20)
+    runs = run_arms(lambda run: NATURES[name](best, run), table, arms, seeds=searches, budget=8)
+    found = effects(runs).set_index("arm")
+    assert set(found["n"]) == {20}
+    if name == "heeds":
+        assert found.loc["principles-fed-back", "verdict"] == CHANGED
+        assert found.loc["principles-fed-back", "high"] < 1
+        assert found.loc["principles-asked", "ratio"] == 1
+    else:
+        assert CHANGED not in set(found["verdict"])
+        assert name == "random" or set(found["verdict"]) == {NO_EFFECT}
 
 
 def test_the_stand_in_says_that_it_has_none() -> None:
