@@ -53,6 +53,14 @@ def model_table(results: pd.DataFrame, reference: str | None = None, arm: str | 
     return _corrected(pd.DataFrame(made, columns=list(TABLE_COLUMNS)))
 
 
+def asked_models(results: pd.DataFrame) -> list[str]:
+    """Return the models that the arm of `model_table` asks in a study, none where no run with a journal asks one."""
+    try:
+        return [str(model) for model in _asked(results, None)["model"].unique()]
+    except InvalidParameter:
+        return []
+
+
 def _asked(results: pd.DataFrame, arm: str | None) -> pd.DataFrame:
     """Return the runs of the arm that is compared."""
     from genius_kit.proposers import TALKING

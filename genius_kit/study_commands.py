@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,13 @@ Output = Annotated[Path, typer.Option(help="Folder of the studies; each has a fo
 
 SHOWN = ("benchmark", "arm", "model", "prompt", "budget", "n", "mean_rank", "low", "high", "top_percent", "random_rank")
 COMPARED = ("worth_random", "worth_gp", "ratio", "p_value", "own_share")
+WEIGHED = (
+    *SHOWN[:6], "hypervolume", "low", "high", "random", "gain", "gain_low", "gain_high", "p_value", "repeated",
+)  # fmt: skip
+MODELS = (
+    "benchmark", "model", "served", "prompt", "first_run", "last_run", "n", "unfinished", "mean_rank", "low", "high",
+    "worth_random", "cost", "cost_a_run", "pairs", "ratio", "ratio_low", "ratio_high", "p_value",
+)  # fmt: skip
 
 
 def study(
@@ -100,36 +108,48 @@ def _report(loaded: Study, output: Path) -> None:
             durable.write_whole(folder / f"{name}.csv", frame.to_csv(index=False))
         write_heads(folder)
     if len(found):
-        _print_summary(told)
+        _print_tables(found, told)
         _print_limits(found)
     print(f"{len(found)} runs, {folder / 'results.csv'}; {folder / 'summary.csv'}")
 
 
-def _print_summary(told: pd.DataFrame) -> None:
-    columns = [name for name in (*SHOWN, *COMPARED) if told[name].notna().any()]
-    print(told[columns].to_string(index=False, na_rep="-", float_format=_short))
+def _print_tables(found: pd.DataFrame, told: pd.DataFrame) -> None:
+    """Print the summary, and the shares of the front or the table of the models where the study has those."""
+    from genius_kit.model_table import asked_models, model_table
+    from genius_kit.tradeoff_verdicts import each_tradeoff, tradeoff_table
+
+    _print_table(told, (*SHOWN, *COMPARED))
+    if each_tradeoff(found):
+        _print_table(tradeoff_table(found), WEIGHED)
+    if len(asked_models(found)) > 1:
+        _print_table(model_table(found), MODELS)
+
+
+def _print_table(table: pd.DataFrame, columns: Sequence[str]) -> None:
+    shown = [name for name in columns if table[name].notna().any()]
+    print(table[shown].to_string(index=False, na_rep="-", float_format=_short), end="\n\n")
 
 
 def _print_limits(found: pd.DataFrame) -> None:
-    """Print what each table's noise leaves undecided, and the verdict on each model that ran beside its controls."""
-    from genius_kit import sensitivity
-    from genius_kit.contamination import each_contamination
+    """Print what each table's noise leaves undecided, and every verdict that the study allows."""
     from genius_kit.noise import describe
-    from genius_kit.reproducibility_verdicts import study_verdicts
     from genius_kit.study_results import benchmark_of
-    from genius_kit.verdicts import each_verdict
+    from genius_kit.study_verdicts import study_sentences
 
-    print()
     for journal in found.drop_duplicates("benchmark")["journal"]:
         print(describe(benchmark_of(read_run(journal))))
-    told = [one.sentence for one in (*each_verdict(found), *study_verdicts(found))]
-    told += [one.sentence for one in each_contamination(found)]
-    for sentence in [*told, *(one.sentence for one in sensitivity.each_verdict(found))]:
+    try:
+        told = study_sentences(found)
+    except InvalidParameter as missing:
+        told = [f"no verdict: {missing}"]
+    for sentence in told:
         print(f"\n{sentence}")
     print()
 
 
 def _short(value: float) -> str:
+    if 0 < abs(value) < 0.001:
+        return f"{value:.1e}"
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
 
 

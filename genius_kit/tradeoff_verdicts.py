@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.comparisons import LEAST_PAIRS, interval, pairs_needed, sign_flip_p
-from genius_kit.contrasts import LEVEL
+from genius_kit.contrasts import LEVEL, plain_searches
 from genius_kit.errors import InvalidParameter
 from genius_kit.objectives import OBJECTIVES
 from genius_kit.tradeoffs import DRAWS
@@ -84,6 +84,25 @@ def tradeoff_verdict(results: pd.DataFrame, *, plain: str = "llm") -> TradeoffVe
     row = {str(name): value for name, value in own.iloc[0].items()}
     kind = _kind(row)
     return TradeoffVerdict(_sentence(row, kind, known), kind, own.reset_index(drop=True))
+
+
+def each_tradeoff(results: pd.DataFrame) -> list[TradeoffVerdict]:
+    """Return one verdict for each benchmark, model, prompt and budget of a study whose searches weigh objectives.
+
+    None without a finished search of a model with nothing changed in what it sees, or without random searches.
+    """
+    if "hypervolume" not in results:
+        return []
+    known = results[results["reason"].notna() & results["hypervolume"].notna()]
+    found = []
+    for (benchmark, model, prompt, budget), own in known[plain_searches(known)].groupby(
+        ["benchmark", "model", "prompt", "budget"], sort=False
+    ):
+        same = (known["model"] == model) & (known["prompt"] == prompt)
+        rows = known[(known["benchmark"] == benchmark) & (known["budget"] == budget) & (known["model"].isna() | same)]
+        if BASELINE in set(rows["proposer"]):
+            found.append(tradeoff_verdict(rows, plain=own["arm"].iloc[0]))
+    return found
 
 
 def _finished(results: pd.DataFrame) -> pd.DataFrame:

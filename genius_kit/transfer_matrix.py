@@ -51,6 +51,18 @@ def carry(architecture: Sequence[int], source: SearchSpace, target: SearchSpace)
     return tuple(_replaced(source.options[option], target) for option in design)
 
 
+def are_carried(results: pd.DataFrame) -> bool:
+    """Return whether designs are carried between all tables of the results of a study; without journals none is."""
+    from genius_kit.journal import read_run
+    from genius_kit.study_results import benchmark_of
+
+    firsts = results[results["journal"].notna()].drop_duplicates("benchmark")
+    spaces = [benchmark_of(read_run(path)).space for path in firsts["journal"]]
+    if len(spaces) < results["benchmark"].nunique():
+        return False
+    return all(map(_is_cell, spaces)) or len({space.name for space in spaces}) == 1
+
+
 def _is_cell(space: SearchSpace) -> bool:
     return space.input == "signals" or space.base == "nas-bench-201"
 

@@ -58,6 +58,20 @@ def transfer_verdicts(moved: pd.DataFrame, tables: Sequence[str] | None = None) 
     return [_verdict(method, losses[method], means[method], corrected.get(method), len(tested)) for method in methods]
 
 
+def each_transfer(results: pd.DataFrame) -> list[TransferVerdict]:
+    """Return one verdict a method of a study that searches several tables and changes nothing in what is seen.
+
+    None where no design can be carried between the tables. Raises InvalidParameter as `transfer_verdicts` does.
+    """
+    from genius_kit.transfer_matrix import are_carried, transfers
+
+    changed = [name for name in ("control", "change", "principles") if results[name].notna().any()]
+    done = results[results["reason"].notna() & results["rank"].notna()]
+    if changed or done["benchmark"].nunique() < 2 or not are_carried(done):
+        return []
+    return transfer_verdicts(transfers(done))
+
+
 def _losses(moved: pd.DataFrame, method: str, tables: list[str]) -> dict[tuple[str, str], pd.Series]:
     """Return for each ordered pair of tables the logarithm of the loss by seed."""
     import numpy as np
