@@ -308,6 +308,11 @@ def made_table(seed: int, name: str = "made", noise: float = 0.5) -> TabularBenc
     return table_of(space, scores, name)
 
 
+def best_designs(table: TabularBenchmark, count: int = 12) -> list[Design]:
+    """Return the best designs of a table, best first."""
+    return [table.space.at(int(row)) for row in table.scores().argsort()[::-1][:count]]
+
+
 def table_of(space: SearchSpace, scores: np.ndarray, name: str = "made") -> TabularBenchmark:
     """Return a table with these scores in percent, in the order of `space.index`."""
     counts = np.ones(space.size, dtype=np.int64)

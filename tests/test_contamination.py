@@ -20,7 +20,7 @@ from genius_kit.spaces import load_space
 from genius_kit.studies import load_study, run_study
 from genius_kit.tabular import TabularBenchmark
 from tests import natures
-from tests.natures import Ignores, Nature, Random, Recites, Searches, made_table, run_arms, table_of
+from tests.natures import Ignores, Nature, Random, Recites, Searches, best_designs, made_table, run_arms, table_of
 from tests.private_doubles import made_up_table, write_table
 
 PUBLIC = "nas-bench-201-cifar10"
@@ -31,11 +31,6 @@ ARMS = ("llm", "permuted-labels", "knowledge-probe")
 def public(no_data: Path) -> TabularBenchmark:
     """The public table, which needs no download."""
     return load_benchmark(PUBLIC, source="embedded")
-
-
-def best_designs(table: TabularBenchmark, count: int = 12) -> list[Design]:
-    """The best designs of a table, best first."""
-    return [table.space.at(int(row)) for row in table.scores().argsort()[::-1][:count]]
 
 
 class Remembers(Nature):

@@ -15,9 +15,9 @@ from genius_kit.benchmarks import load_benchmark
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.model_lists import server_models
 from genius_kit.model_table import TABLE_COLUMNS, model_table
-from genius_kit.offline import read_messages
+from genius_kit.offline import Design, read_messages
 from genius_kit.study_plans import Study
-from tests.natures import SEEDS, Climbs, Ignores, Random, Recites, Searches, run_arms
+from tests.natures import SEEDS, Climbs, Ignores, Random, Recites, Searches, best_designs, run_arms
 
 SERVED = ("gpt-4.1", "unpriced-1")
 
@@ -77,7 +77,7 @@ def test_models_are_compared_seed_by_seed(runs: pd.DataFrame) -> None:
 class Served:
     """Answers for four models of known nature, by the name that is asked for."""
 
-    def __init__(self, seed: int, best: list[tuple[int, ...]]) -> None:
+    def __init__(self, seed: int, best: list[Design]) -> None:
         self.seed = seed
         self.natures = {"climbs": Climbs(), "random": Random(seed), "recites": Recites(best)}
 
@@ -95,9 +95,8 @@ class Served:
 def test_models_of_known_nature_are_told_apart(seed: int, no_data: Path, tmp_path: Path) -> None:
     """Beside one that draws at random: who searches or recites good designs is better, who ignores results is not."""
     table = load_benchmark("nas-bench-201-cifar10", source="embedded")
-    best = [table.space.at(int(row)) for row in table.scores().argsort()[::-1][:12]]
     names = ["random", "climbs", "recites", "ignores"]
-    with ChatServer(Served(seed, best), models=names) as server:
+    with ChatServer(Served(seed, best_designs(table)), models=names) as server:
         asked = study(server.url, *names, seeds=[1_000 * seed + run for run in range(20)], budget=20)
         found = model_table(gk.run_study(asked, tmp_path, workers=2, progress=False)).set_index("model")
     assert set(found["n"]) == {20}

@@ -9,7 +9,7 @@ import pytest
 from genius_kit.chat import ChatClient
 from genius_kit.tabular import TabularBenchmark
 from genius_kit.verdicts import NEITHER, NOT_ENOUGH, RECITES, SEARCHES, verdict
-from tests.natures import SEEDS, Climbs, Ignores, Random, Recites, made_table, run_arms
+from tests.natures import SEEDS, Climbs, Ignores, Random, Recites, best_designs, made_table, run_arms
 
 ARMS = ("llm", "shuffled-feedback", "permuted-labels", "random")
 NATURES: dict[str, tuple[Callable[[TabularBenchmark, int], ChatClient], set[str]]] = {
@@ -19,11 +19,6 @@ NATURES: dict[str, tuple[Callable[[TabularBenchmark, int], ChatClient], set[str]
     "ignores": (lambda table, seed: Ignores(seed), {NEITHER, NOT_ENOUGH}),
 }
 """By name, what makes the client of a search, and the verdicts that are right."""
-
-
-def best_designs(table: TabularBenchmark, count: int) -> list[tuple[int, ...]]:
-    """The best designs of a table, best first."""
-    return [table.space.at(int(row)) for row in table.scores().argsort()[::-1][:count]]
 
 
 @pytest.mark.slow

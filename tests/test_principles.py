@@ -27,7 +27,19 @@ from genius_kit.sensitivity import CHANGED, NO_EFFECT, effects
 from genius_kit.steps import open_run
 from genius_kit.verify import verify_run
 from tests.doubles import QueueClient, ToyBenchmark, reply
-from tests.natures import SEEDS, Ignores, Nature, Random, Recites, Searches, made_table, run_arms, run_one, said
+from tests.natures import (
+    SEEDS,
+    Ignores,
+    Nature,
+    Random,
+    Recites,
+    Searches,
+    best_designs,
+    made_table,
+    run_arms,
+    run_one,
+    said,
+)
 from tests.resuming import assert_resumes_alike
 
 TOLD = "1. Wide is good. {{ results }} {% raw %} {0} %s 2. [2, 2] -> 99.00"
@@ -260,7 +272,7 @@ class Heeds(Nature):
 
     name = "heeds"
 
-    def __init__(self, best: list[tuple[int, ...]], seed: int) -> None:
+    def __init__(self, best: list[Design], seed: int) -> None:
         self.best, self.drawn = Recites(best), Random(seed)
 
     def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
@@ -275,7 +287,7 @@ class Heeds(Nature):
         return client.design(messages, options, tried)
 
 
-NATURES: dict[str, Callable[[list[tuple[int, ...]], int], Any]] = {
+NATURES: dict[str, Callable[[list[Design], int], Any]] = {
     "heeds": Heeds,
     "searches": lambda best, seed: Searches(),
     "recites": lambda best, seed: Recites(best),
@@ -290,10 +302,9 @@ NATURES: dict[str, Callable[[list[tuple[int, ...]], int], Any]] = {
 def test_each_nature_gets_its_verdict(name: str, seed: int) -> None:
     """To be fed back its principles helps the one that lives by them, and is said to help nobody else."""
     table = made_table(seed)
-    best = [table.space.at(int(row)) for row in table.scores().argsort()[::-1][:12]]
     arms = ["llm", *({"name": f"principles-{one}", "principles": one} for one in PRINCIPLES)]
     searches = range(1_000 * seed, 1_000 * seed + 20)
-    runs = run_arms(lambda run: NATURES[name](best, run), table, arms, seeds=searches, budget=8)
+    runs = run_arms(lambda run: NATURES[name](best_designs(table), run), table, arms, seeds=searches, budget=8)
     found = effects(runs).set_index("arm")
     assert set(found["n"]) == {20}
     if name == "heeds":
