@@ -159,6 +159,31 @@ def test_a_model_that_never_answers_is_stopped(lab):
     assert not lab.errors
 
 
+def test_the_most_that_may_be_spent_holds_a_search(lab):
+    """Nothing is asked that may cost more; with a higher limit the same search goes on to its end."""
+    lab.model.delay, asked = 0.0, len(lab.model.requests)
+    for name, value in (("Model", "gpt-4.1"), ("Output limit", "100")):
+        lab.field(name).fill(value)
+        lab.field(name).press("Tab")
+    lab.tab("Search")
+    spend = lab.field("Spend at most $ (0: any)")
+    spend.fill("0.001")
+    spend.press("Tab")
+    lab.button("Run a search").click()
+    expect(lab.status).to_contain_text("Stopped")
+    expect(lab.status).to_contain_text("the run may take $0.001")
+    assert len(lab.model.requests) == asked
+    spend.fill("5")
+    spend.press("Tab")
+    expect(lab.page.locator(".genius-line code")).to_contain_text("limit(gk.Limits(dollars=5.0))")
+    lab.button("Resume").click()
+    expect(lab.status).to_have_text(re.compile("^Finished: 10 of 10"))
+    assert {body["max_tokens"] for body in lab.model.bodies[-9:]} == {100}
+    for name, value in (("Spend at most $ (0: any)", "0"), ("Output limit", "")):
+        lab.field(name).fill(value)
+        lab.field(name).press("Tab")
+
+
 def test_a_prompt_is_saved_under_a_name(lab):
     """The name is a variant from then on."""
     lab.field("Model").fill("offline")
