@@ -52,6 +52,7 @@ class Purse:
         self._share, self._clock = share, clock
         self._name: str | None = None  # in the study's ledger; None until the run has something to do
         self._begun: float | None = None
+        self._model = "this client"
         self._told: dict[str, Any] = {}  # the limits that stand last on record
         self._seconds_before = 0.0
 
@@ -76,26 +77,28 @@ class Purse:
 
     def check(self, client: ChatClient, prices: Prices) -> None:
         """Raise InvalidParameter for a client whose requests cannot be counted as the limits need it."""
-        worst = worst_case(client, (), prices)
-        is_remote = not getattr(client, "is_local", True)
+        worst, self._model = worst_case(client, (), prices), client.model
+        self._check_priced(worst, not getattr(client, "is_local", True))
+        self._check_bounded(worst)
+
+    def _check_priced(self, worst: WorstCase, is_remote: bool) -> None:
         limited = any(limits.dollars is not None for limits in self._all_limits())
         if worst.price is None and not worst.is_free and (is_remote or limited) and not self.allow_unpriced:
             raise InvalidParameter(
-                f"no price is known for the model {client.model!r}, so nothing was sent: what it costs could not be "
+                f"no price is known for the model {self._model!r}, so nothing was sent: what it costs could not be "
                 "counted. Put its price into a file that GENIUS_KIT_PRICES names (the form is that of "
                 "genius_kit/prices.toml), or consent: allow_unpriced=True, --allow-unpriced, `allow_unpriced: true` "
                 f"in a study file, {CONSENT}=1"
             )
-        self._check_bounded(worst, client.model)
 
-    def _check_bounded(self, worst: WorstCase, model: str) -> None:
+    def _check_bounded(self, worst: WorstCase) -> None:
         for limits in self._all_limits():
             for name in sorted(worst.unbounded & limits.given().keys()):
                 if name == "dollars" and worst.price is None:
                     continue  # consented to
                 raise InvalidParameter(
-                    f"a limit of {name} needs to know how long a reply of {model!r} can be, so nothing was sent: give "
-                    "an output limit (max_tokens=, --max-tokens, `max_tokens:` in a study file), or the model's "
+                    f"a limit of {name} needs to know how long a reply of {self._model!r} can be, so nothing was sent: "
+                    "give an output limit (max_tokens=, --max-tokens, `max_tokens:` in a study file), or the model's "
                     "max_output in its price entry"
                 )
 
@@ -109,7 +112,8 @@ class Purse:
             return
         self._begin(journal, worst.amount)
         self.check_time(journal, iteration)
-        self._check_bounded(worst, "this client")
+        self._check_priced(worst, is_remote=False)  # limits may have been set since `check`
+        self._check_bounded(worst)
         more = worst.amount.times(attempts)
         self._reserve(Amount(1, more.tokens, more.dollars, more.gpu_hours), journal, iteration)
 

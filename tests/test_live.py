@@ -380,6 +380,23 @@ def test_a_limit_that_is_set_in_mid_search_holds_from_the_next_request_on():
     assert [event["event"] for event in live.state.run.events[-2:]] == ["limits_set", "budget_spent"]
 
 
+def test_a_limit_that_cannot_be_held_is_refused_in_mid_search():
+    """Dollars of a model without a price cannot be counted: the search ends with a sentence, and asks nothing more."""
+    client = HashClient(0.05)
+    live = live_search(client, budget=200)
+    live.start()
+    until(live, lambda state: state.iteration > 2)
+    live.limit(Limits(dollars=1))
+    live.wait(MOMENT)
+    assert live.state.status == "failed"
+    assert "no price is known for the model 'queue-1'" in live.state.error
+    assert len(client.sent) == len(live.state.run.of("call")) < 100
+    live.limit(None)
+    live.resume()
+    until(live, lambda state: state.status == "running")
+    live.stop()
+
+
 def test_an_approved_proposal_is_evaluated_and_nothing_else():
     """The search waits with the proposal in its state until it is decided on."""
     live = live_search(QueueClient(design("22222222"), design("22222221")), budget=2, approve=True)
