@@ -23,6 +23,9 @@ KINDS = (SEARCHES, RECITES, LEANING, NEITHER, NOT_ENOUGH, CANNOT_TELL)
 DECISIVE = 2.5
 """Standard errors that are significant in two to four tests corrected by Holm's rule (p = 0.0125)."""
 
+ACCUSED = 0.01
+"""The corrected p-value of the labels below which a model is said to recite: an accusation takes more than p < 0.05."""
+
 _CLAIMS = {
     SEARCHES: "it uses its results and does not need the labels",
     RECITES: "it does not use its results and needs the labels",
@@ -70,11 +73,12 @@ def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenc
     Feedback is used where shuffled results (else none) make ranks worse, labels matter where permuted or missing ones
     do, both with p < 0.05; either is absent only where the 95 % interval of the ratio stays below 2 (MARGIN).
     "searches": feedback, and labels that cost less than that. "searches and leans on the labels": feedback, and labels
-    that cost more. "recites": labels without feedback. "does neither": no gain over random search of 2 times the
-    evaluations, and neither feedback nor labels show. "not enough runs": what intervals leave open, or so few pairs
-    that no result could be significant. "cannot tell": a missing arm, or anything else. p-values are two-sided sign
-    flips, corrected by Holm's rule over the contrasts with feedback, labels and random search. They take searches for
-    independent: of a plain arm that cannot differ between seeds ("in every one of n") the n is no evidence.
+    that cost more. "recites": labels, with p < 0.01 (ACCUSED), without feedback. "does neither": no gain over random
+    search of 2 times the evaluations, and neither feedback nor labels show. "not enough runs": what intervals leave
+    open, or so few pairs that no result could be significant. "cannot tell": a missing arm, or anything else. p-values
+    are two-sided sign flips, corrected by Holm's rule over the contrasts with feedback, labels and random search. They
+    take searches for independent: of a plain arm that cannot differ between seeds ("in every one of n") the n is no
+    evidence.
 
     Raises InvalidParameter for results of several models, prompts or budgets, and repeated seeds.
     """
@@ -114,7 +118,7 @@ def _judge(deciding: list[Contrast]) -> tuple[str, str]:
         return kind, _CLAIMS[kind] + (f" (the gain from its results is below a factor of {MARGIN:g})" if small else "")
     if kind == NOT_ENOUGH:
         open_ones = [one for one in (*feedback, *labels, *random) if one.answer == "unclear"]
-        return kind, "; ".join(map(_open, open_ones))
+        return kind, "; ".join([*_unproven(feedback[0], labels), *map(_open, open_ones)])
     return kind, _unexplained(feedback[0], random)
 
 
@@ -141,10 +145,22 @@ def _kind(feedback: Contrast, labels: list[Contrast], random: list[Contrast]) ->
     if feedback.answer == "yes" and matters:
         return LEANING
     if feedback.answer == "no" and matters:
-        return RECITES
+        return NOT_ENOUGH if _unproven(feedback, labels) else RECITES
     if no_better_than_random and not matters:
         return NEITHER
     return NOT_ENOUGH if "unclear" in [one.answer for one in (feedback, *labels, *random)] else CANNOT_TELL
+
+
+def _unproven(feedback: Contrast, labels: list[Contrast]) -> list[str]:
+    """Return in words why labels that matter without feedback are no proof of recital yet; nothing where they are."""
+    found = [one for one in labels if one.answer == "yes"]
+    if feedback.answer != "no" or not found or min(one.p_corrected for one in found) < ACCUSED:
+        return []
+    best = min(found, key=lambda one: one.p_corrected)
+    return [
+        f"whether it recites is open, as to say so takes labels that matter with p < {ACCUSED}, and p = "
+        f"{best.p_corrected:.2g} (about {2 * best.n:,} pairs may settle it)"
+    ]
 
 
 def _open(contrast: Contrast) -> str:

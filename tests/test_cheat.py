@@ -5,7 +5,7 @@ import pytest
 import genius_kit as gk
 from genius_kit import studies, verdicts
 
-SEEDS = 10
+SEEDS = 12
 
 
 @pytest.fixture

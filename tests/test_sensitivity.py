@@ -219,10 +219,12 @@ def test_no_nature_is_said_to_be_changed_by_what_does_not_touch_it(nature: str, 
 
 
 @pytest.mark.slow
-def test_the_one_that_searches_is_hurt_by_wrong_numbers_and_by_hidden_results(no_data: None) -> None:
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_the_one_that_searches_is_hurt_by_wrong_numbers_and_by_hidden_results(seed: int, no_data: None) -> None:
     """Its ranks get worse by more than a factor of two, and the verdict says so."""
     table = gk.load_benchmark("nas-bench-201-cifar10", source="embedded")
     arms = ["llm", *({"name": change, "change": change} for change in HARMFUL)]
-    found = sensitivity.effects(run_arms(Searches(), table, arms, seeds=24, budget=30)).set_index("change")
+    searches = range(100 * seed, 100 * seed + 32)
+    found = sensitivity.effects(run_arms(Searches(), table, arms, seeds=searches, budget=30)).set_index("change")
     assert list(found["verdict"]) == [CHANGED, CHANGED]
     assert (found.loc[HARMFUL, "ratio"] > 2).all()

@@ -13,7 +13,7 @@ import pytest
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.contrasts import MARGIN, Contrast, contrasts
 from genius_kit.errors import InvalidParameter
-from genius_kit.verdicts import KINDS, pairs_to_settle, verdict
+from genius_kit.verdicts import KINDS, NOT_ENOUGH, RECITES, pairs_to_settle, verdict
 
 SIZE = 6561
 SEEDS = 40
@@ -66,6 +66,14 @@ def test_every_truth_is_recognised(arms: dict[str, Sequence[float]], kind: str) 
     assert found.kind == kind
     assert found.kind in KINDS
     assert found.sentence.startswith(f"gpt-x {kind} on nas-bench-macro: ")
+
+
+def test_an_accusation_takes_more_than_one_in_twenty() -> None:
+    """Eight pairs show that labels matter with p = 0.016, which is not enough to say that a model recites."""
+    found = verdict(study({arm: ranks[:8] for arm, ranks in CHEAT.items()}))
+    assert found.kind == NOT_ENOUGH
+    assert "whether it recites is open, as to say so takes labels that matter with p < 0.01" in found.sentence
+    assert verdict(study({arm: ranks[:10] for arm, ranks in CHEAT.items()})).kind == RECITES
 
 
 def test_the_sentence_of_the_cheat() -> None:
