@@ -260,6 +260,11 @@ main()
 """
 
 
+def heed_ctrl_c():
+    """Let Ctrl-C end the process as in a terminal: a shell has its background jobs ignore it, and so their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("name", ["training", "report", "download"])
@@ -273,7 +278,7 @@ def test_a_long_command_that_is_ended(name, number, terminal, undisturbed, tmp_p
     command = [sys.executable, *start, *command_of(name, tmp_path, world.chat.url)]
     environment = {**os.environ, **world.environment, "CRASH_ROOT": str(Path(__file__).parent.parent)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    process = subprocess.Popen(command, env=environment, **pipes)
+    process = subprocess.Popen(command, env=environment, preexec_fn=heed_ctrl_c, **pipes)
     place = tmp_path / PLACES[name]
     while not (world.files.begun > begun if name == "download" else place.is_dir() and any(place.iterdir())):
         assert process.poll() is None, process.communicate()

@@ -118,7 +118,7 @@ def test_training_is_repeatable_and_learns():
     """The same call gives the same counts, each seed its own, and two epochs are better than chance by far."""
     task = SignalTask(samples=1000, noise=0.1)
     signals = make_signals(task, SECRET)
-    recipe = SignalRecipe(epochs=4)
+    recipe = SignalRecipe(epochs=4, batch=64)
     first, again = (train_cell((2, 3, 2, 0, 0, 2), FOUR, task, signals, recipe) for _ in range(2))
     assert (first.validation, first.test) == (again.validation, again.test)
     assert len(set(first.validation)) > 1
