@@ -43,7 +43,7 @@ def carry(architecture: Sequence[int], source: SearchSpace, target: SearchSpace)
     design = source.check(architecture)
     if source.name == target.name:
         return design
-    if not (_is_cell(source) and _is_cell(target)):
+    if not _is_carried(source, target):
         raise InvalidParameter(
             f"no design can be carried from {source.name} to {target.name}: it takes tables of one space, or of "
             "nas-bench-201 and the private cells"
@@ -60,7 +60,11 @@ def are_carried(results: pd.DataFrame) -> bool:
     spaces = [benchmark_of(read_run(path)).space for path in firsts["journal"]]
     if len(spaces) < results["benchmark"].nunique():
         return False
-    return all(map(_is_cell, spaces)) or len({space.name for space in spaces}) == 1
+    return all(_is_carried(spaces[0], space) for space in spaces)
+
+
+def _is_carried(source: SearchSpace, target: SearchSpace) -> bool:
+    return source.name == target.name or (_is_cell(source) and _is_cell(target))
 
 
 def _is_cell(space: SearchSpace) -> bool:
