@@ -116,10 +116,10 @@ def _report(loaded: Study, output: Path) -> None:
 def _print_tables(found: pd.DataFrame, told: pd.DataFrame) -> None:
     """Print the summary, and the shares of the front or the table of the models where the study has those."""
     from genius_kit.model_table import asked_models, model_table
-    from genius_kit.tradeoff_verdicts import each_tradeoff, tradeoff_table
+    from genius_kit.tradeoff_verdicts import has_fronts, tradeoff_table
 
     _print_table(told, (*SHOWN, *COMPARED))
-    if each_tradeoff(found):
+    if has_fronts(found):
         _print_table(tradeoff_table(found), WEIGHED)
     if len(asked_models(found)) > 1:
         _print_table(model_table(found), MODELS)
@@ -138,11 +138,7 @@ def _print_limits(found: pd.DataFrame) -> None:
 
     for journal in found.drop_duplicates("benchmark")["journal"]:
         print(describe(benchmark_of(read_run(journal))))
-    try:
-        told = study_sentences(found)
-    except InvalidParameter as missing:
-        told = [f"no verdict: {missing}"]
-    for sentence in told:
+    for sentence in study_sentences(found):
         print(f"\n{sentence}")
     print()
 

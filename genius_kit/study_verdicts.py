@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.contrasts import FEEDBACK, LABELS
+from genius_kit.errors import InvalidParameter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,21 +17,28 @@ def study_sentences(results: pd.DataFrame) -> list[str]:
 
     Searches that weigh several objectives are judged by their fronts alone: the rank of an accuracy is not what they
     were after. Whether a model searches is left out where the arms for it are missing and the study tells of something
-    else. Raises InvalidParameter where a study lacks what it is compared to, such as a table of a transfer.
+    else. Where an instrument lacks what it compares to, such as a table of a transfer, its sentence says so.
     """
     from genius_kit import contamination, reproducibility_verdicts, sensitivity, verdicts
     from genius_kit.tradeoff_verdicts import each_tradeoff
     from genius_kit.transfer_verdicts import each_transfer
 
     if "objectives" in results:
-        return [one.sentence for one in each_tradeoff(results)]
-    found: list[Any] = [
-        *reproducibility_verdicts.study_verdicts(results),
-        *contamination.each_contamination(results),
-        *sensitivity.each_verdict(results),
-        *each_transfer(results),
-    ]
+        return _told(each_tradeoff, results)
+    special = (
+        reproducibility_verdicts.study_verdicts, contamination.each_contamination, sensitivity.each_verdict,
+        each_transfer,
+    )  # fmt: skip
+    found = [sentence for instrument in special for sentence in _told(instrument, results)]
     controls = set(results["control"].dropna())
     if not found or all(controls & set(needed) for needed in (FEEDBACK, LABELS)):
-        found = [*verdicts.each_verdict(results), *found]
-    return [one.sentence for one in found]
+        found = [*_told(verdicts.each_verdict, results), *found]
+    return found
+
+
+def _told(instrument: Callable[[pd.DataFrame], Sequence[Any]], results: pd.DataFrame) -> list[str]:
+    """Return the sentences of one instrument, or the one that says what it lacks."""
+    try:
+        return [one.sentence for one in instrument(results)]
+    except InvalidParameter as missing:
+        return [f"no verdict: {missing}"]

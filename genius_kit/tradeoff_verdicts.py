@@ -91,9 +91,7 @@ def each_tradeoff(results: pd.DataFrame) -> list[TradeoffVerdict]:
 
     None without a finished search of a model with nothing changed in what it sees, or without random searches.
     """
-    if "hypervolume" not in results:
-        return []
-    known = results[results["reason"].notna() & results["hypervolume"].notna()]
+    known = _fronts(results)
     found = []
     for (benchmark, model, prompt, budget), own in known[plain_searches(known)].groupby(
         ["benchmark", "model", "prompt", "budget"], sort=False
@@ -105,6 +103,18 @@ def each_tradeoff(results: pd.DataFrame) -> list[TradeoffVerdict]:
     return found
 
 
+def has_fronts(results: pd.DataFrame) -> bool:
+    """Return whether `tradeoff_table` can be made: searches of several objectives have ended, and random ones."""
+    return BASELINE in set(_fronts(results)["proposer"])
+
+
+def _fronts(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the searches that have ended and weighed several objectives; none of a study of one."""
+    if "hypervolume" not in results:
+        return results[:0]
+    return results[results["reason"].notna() & results["hypervolume"].notna()]
+
+
 def _finished(results: pd.DataFrame) -> pd.DataFrame:
     """Return the searches that can be judged; raises InvalidParameter where that takes something that is not there."""
     if "hypervolume" not in results:
@@ -112,13 +122,12 @@ def _finished(results: pd.DataFrame) -> pd.DataFrame:
             "the results have no column hypervolume: the searches weighed accuracy alone. Add a line such as "
             "`objectives: [accuracy, latency]` to the study and run it again"
         )
-    known = results[results["reason"].notna() & results["hypervolume"].notna()]
-    if BASELINE not in set(known["proposer"]):
+    if not has_fronts(results):
         raise InvalidParameter(
             f"no finished search is of the arm {BASELINE}, the baseline of this comparison: add `- {BASELINE}` to the "
             "arms of the study; what is finished of the others is kept"
         )
-    return known
+    return _fronts(results)
 
 
 def _measures(group: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:

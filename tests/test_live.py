@@ -367,14 +367,20 @@ def test_a_limit_stops_the_search_which_goes_on_with_a_higher_one(tmp_path):
     ]
 
 
-def test_a_limit_that_is_set_in_mid_search_holds_from_the_next_request_on():
-    """No request goes out that does not fit, and the change is on record before the refusal."""
+def limited_in_mid_search(limits):
+    """A long search to which limits are set after two evaluations, when it has come to rest, and its client."""
     client = HashClient(0.05)
     live = live_search(client, budget=200)
     live.start()
     until(live, lambda state: state.iteration > 2)
-    live.limit(Limits(calls=1))
+    live.limit(limits)
     live.wait(MOMENT)
+    return client, live
+
+
+def test_a_limit_that_is_set_in_mid_search_holds_from_the_next_request_on():
+    """No request goes out that does not fit, and the change is on record before the refusal."""
+    client, live = limited_in_mid_search(Limits(calls=1))
     assert live.state.status == "stopped"
     assert len(client.sent) == len(live.state.run.of("call")) < 100
     assert [event["event"] for event in live.state.run.events[-2:]] == ["limits_set", "budget_spent"]
@@ -382,12 +388,7 @@ def test_a_limit_that_is_set_in_mid_search_holds_from_the_next_request_on():
 
 def test_a_limit_that_cannot_be_held_is_refused_in_mid_search():
     """Dollars of a model without a price cannot be counted: the search ends with a sentence, and asks nothing more."""
-    client = HashClient(0.05)
-    live = live_search(client, budget=200)
-    live.start()
-    until(live, lambda state: state.iteration > 2)
-    live.limit(Limits(dollars=1))
-    live.wait(MOMENT)
+    client, live = limited_in_mid_search(Limits(dollars=1))
     assert live.state.status == "failed"
     assert "no price is known for the model 'queue-1'" in live.state.error
     assert len(client.sent) == len(live.state.run.of("call")) < 100
