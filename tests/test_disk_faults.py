@@ -22,7 +22,7 @@ from tests.crash_child import RESULTS, command_of
 from tests.faulty_disk import scratch_files
 from tests.test_crash import CONTEXT, FULL, PIECE, PIECES, FileServer, World
 
-EVERY = {"search": 4, "study": 30, "training": 8, "report": 5, "download": 1}
+EVERY = {"search": 4, "study": 60, "training": 8, "report": 5, "download": 1}
 """Without GENIUS_KIT_CRASH=full: every n-th call of each command is the one that fails."""
 
 FAULTS = ("ENOSPC+", "EIO")

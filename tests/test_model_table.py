@@ -90,6 +90,10 @@ class Served:
         return completion(nature.send(body["messages"]).text, model=body["model"])
 
 
+SEARCHES = 20 if SEEDS > 2 else 10
+"""Runs of each model: ten are enough at the seed that is always taken, twenty at every one of 20 seeds."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(SEEDS if SEEDS > 2 else 1))
 def test_models_of_known_nature_are_told_apart(seed: int, no_data: Path, tmp_path: Path) -> None:
@@ -97,9 +101,9 @@ def test_models_of_known_nature_are_told_apart(seed: int, no_data: Path, tmp_pat
     table = load_benchmark("nas-bench-201-cifar10", source="embedded")
     names = ["random", "climbs", "recites", "ignores"]
     with ChatServer(Served(seed, best_designs(table)), models=names) as server:
-        asked = study(server.url, *names, seeds=[1_000 * seed + run for run in range(20)], budget=40)
+        asked = study(server.url, *names, seeds=[1_000 * seed + run for run in range(SEARCHES)], budget=40)
         found = model_table(gk.run_study(asked, tmp_path, workers=2, progress=False)).set_index("model")
-    assert set(found["n"]) == {20}
+    assert set(found["n"]) == {SEARCHES}
     for name in ("climbs", "recites"):
         assert found.loc[name, "ratio_high"] < 1
         assert found.loc[name, "p_value"] < 0.05
