@@ -82,7 +82,7 @@ def parse_reply(text: str, space: SearchSpace) -> Outcome:
     if len(fragments) > MOST_LISTS:
         return Rejection("ambiguous", f"The reply holds {len(fragments):,} lists of values. {_request(space)}")
     designs = _weigh(fragments, answer, space)
-    fresh = [design for design in designs if design.role not in ("previous", "history", "aside", "attempt")]
+    fresh = [design for design in designs if design.role not in ("previous", "history", "aside")]
     if not fresh and _declares_no_improvement(answer):
         return NoImprovement()
     return _choose(designs, space)

@@ -95,6 +95,8 @@ MACRO_CASES = {
     "The architecture is already optimal.": "no improvement",
     f"The previous best {list(A)} is already optimal; no further improvement is possible.": "no improvement",
     "No improvement is possible within [270, 330].": "no improvement",
+    f"So far {list(A)} had 92.1 %. No further improvement is possible.": "no improvement",
+    "I propose [2, 2, 2, 1, 2, 2, 2]: no further improvement is possible.": "wrong length",
     "If no improvement is possible, say so.": "no design",
     "I do not think that no improvement is possible.": "no design",
     "The early stages cannot be improved further; layer 7 should be larger.": "no design",
