@@ -92,7 +92,8 @@ def find_fragments(text: str, space: SearchSpace) -> list[Fragment]:
     lists, objects = _scan_brackets(text, space)
     answers = [fragment for start, end in objects for fragment in _read_object(text, start, end, space)]
     covered = {(answer.start, answer.end) for answer in answers}
-    lists = answers + _outside(lists, sorted(covered))
+    lists = [found for found in _outside(lists, sorted(covered)) if len(found.items) > 1 or found.problem]
+    lists += answers
     strings: list[Fragment] = []
     if space.family == "cell":
         masked = _mask(text, lists)
@@ -108,7 +109,6 @@ def find_fragments(text: str, space: SearchSpace) -> list[Fragment]:
         size for stage in space.stages for size in range(max(2, len(stage) // 2), len(stage) + len(stage) // 2 + 1)
     }
     runs = [run for run in runs if is_near(run, space) or len(run.items) in sizes]
-    lists = [found for found in lists if len(found.items) > 1 or found.problem or found.form == "json"]
     return sorted(lists + strings + runs, key=lambda fragment: fragment.start)
 
 
