@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import hashlib
 import json
+import math
 import threading
 import time
 from collections import Counter
@@ -25,7 +26,8 @@ def _status(status: int, message: str, **fields: Any) -> Fault:
 
 
 def _date(seconds: float) -> str:
-    return email.utils.formatdate(time.time() + seconds, usegmt=True)
+    """Return the date after that wait, rounded up: it has no fractions, and must not have passed on arrival."""
+    return email.utils.formatdate(math.ceil(time.time() + seconds), usegmt=True)
 
 
 def _sent(text: str, **sending: Any) -> Answer:

@@ -6,6 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,14 @@ def test_a_failure_is_on_record_and_retried_by_its_cause(tmp_path, fault):
         assert outcome.text == GOOD
     else:
         assert (outcome.cause, outcome.retryable) == (cause, False)
+
+
+@pytest.mark.parametrize("now", [1_000.0, 1_000.001, 1_000.999])
+def test_the_date_to_wait_for_is_at_least_a_second_ahead(now, monkeypatch):
+    """Dates have whole seconds: one rounded down would have passed when it arrives."""
+    monkeypatch.setattr(time, "time", lambda: now)
+    answer = FAULTS["rate-limit-date"](GOOD)
+    assert 1 <= parsedate_to_datetime(answer.headers["Retry-After"]).timestamp() - now < 2
 
 
 @pytest.mark.parametrize("fault", READ)
