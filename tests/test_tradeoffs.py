@@ -181,7 +181,7 @@ def test_results_of_a_study_have_the_share_only_where_there_is_one(benchmark, tm
         tradeoffs.yardstick_of(gk.read_run(plain["journal"][0]))
 
 
-FULL = natures.SEEDS > 2
+FULL = natures.SEEDS > 1
 COUNT, BUDGET = (50, 20) if FULL else (20, 20)
 NATURES = {
     "searches": lambda seed: natures.Searches(),
@@ -200,7 +200,7 @@ def study_of(benchmark, name, number):
     return read_results([*own, *(natures.run_one(None, benchmark, "random", seed=s, budget=BUDGET) for s in seeds)])
 
 
-@pytest.mark.parametrize("number", range(natures.SEEDS if FULL else 1))
+@pytest.mark.parametrize("number", range(natures.SEEDS))
 @pytest.mark.parametrize("name", NATURES)
 def test_each_nature_gets_its_verdict(benchmark, name, number):
     """Who searches is better; who recites, draws or ignores its results is not.
