@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import genius_kit as gk
-from genius_kit import study_commands
+from genius_kit import study_commands, transfer_verdicts
+from genius_kit.errors import InvalidParameter
 from genius_kit.study_verdicts import study_sentences
 
 SAID = {
@@ -59,6 +60,21 @@ def test_a_table_without_searches_of_a_method_is_named(no_data: Path, tmp_path: 
     (told,) = study_sentences(holed)
     assert told.startswith("no verdict: random was not searched on nas-bench-201-cifar100")
     assert "add it to `benchmarks` of the study" in told
+
+
+def test_what_one_instrument_lacks_leaves_the_others_to_speak(
+    no_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sentence stands beside theirs."""
+    runs = small("reproducibility", tmp_path)
+    others = study_sentences(runs)
+
+    def lacks(results: object) -> None:
+        raise InvalidParameter("a table is missing")
+
+    monkeypatch.setattr(transfer_verdicts, "each_transfer", lacks)
+    assert others
+    assert study_sentences(runs) == [*others, "no verdict: a table is missing"]
 
 
 @pytest.mark.parametrize(("name", "columns"), [("tradeoffs", ("hypervolume", "gain")), ("models", ("served", "cost"))])
