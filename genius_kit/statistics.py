@@ -54,6 +54,16 @@ class RandomSearch:
         """
         return float(self._ranks(ties) @ self.distribution(budget)[1])
 
+    def probability_worse(self, best: int, worst: int, budget: int) -> float:
+        """Return the probability that the best of `budget` draws ranks below rows with the ranks `best` to `worst`.
+
+        A draw among these rows themselves counts half: an equal one is as often the better as the worse.
+        """
+        import numpy as np
+
+        size = self.scores.size
+        return float(self._probability_all_among(np.array([size - worst, size - best + 1]), budget).mean())
+
     def expected_regret(self, budget: int) -> float:
         """Return how far the best of `budget` draws lies below the optimum on average, in percentage points."""
         return float(self.scores.max()) - self.expected_best(budget)

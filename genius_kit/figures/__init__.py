@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from genius_kit.cost_figures import accuracy_against_macs, cloud, pareto_front, table_2_points
 from genius_kit.figure_files import save_figure, save_table
+from genius_kit.figures.conclusions import Conclusion, conclude, search_conclusion
 from genius_kit.imagenet_figures import imagenet_trajectory, trajectory_table
 from genius_kit.operation_figures import operation_frequencies, operation_table
 from genius_kit.paper import ours_beside_paper, paper_methods, paper_runs, paper_table
@@ -27,6 +28,7 @@ from genius_kit.spending_figures import spending, spending_table
 from genius_kit.study_figures import arm_ranks, rank_curves, study_runs
 
 __all__ = [
+    "Conclusion",
     "PrintedTable",
     "Runs",
     "ablation_figure",
@@ -40,6 +42,7 @@ __all__ = [
     "by_method",
     "cloud",
     "comparison_table",
+    "conclude",
     "contents",
     "front_table",
     "hypervolume_figure",
@@ -63,6 +66,7 @@ __all__ = [
     "run_table",
     "save_figure",
     "save_table",
+    "search_conclusion",
     "spending",
     "spending_table",
     "study_runs",

@@ -1,0 +1,201 @@
+"""What was found, from the runs of a notebook: a headline of at most 25 words and a small table.
+
+"Better" and "worse" are said only where a 95 % interval says so; all else is "inconclusive".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.paper import paper_methods, summary
+from genius_kit.printed_tables import PrintedTable, number, spread
+from genius_kit.run_frames import Runs, frames_of, middle_rank
+from genius_kit.stats import Estimate, random_worth, rank_ratio
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genius_kit.statistics import RandomSearch
+    from genius_kit.tabular import TabularBenchmark
+
+MOST_WORDS = 25
+DESCENT = "coordinate descent"
+RANDOM = "random search"
+NOT_RUN, INCONCLUSIVE = "not run", "inconclusive"
+
+
+@dataclass(frozen=True, repr=False)
+class Conclusion:
+    """What the runs of a notebook show: `headline` in at most 25 words, `table` with the numbers behind it.
+
+    Notebooks show the Markdown.
+    """
+
+    headline: str
+    table: PrintedTable
+
+    def markdown(self) -> str:
+        """Return the headline in bold above the table."""
+        return f"**{self.headline}**\n\n{self.table.markdown()}"
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
+
+    def __repr__(self) -> str:
+        return self.headline
+
+
+def conclude(headline: str, rows: Sequence[Mapping[str, str]], caption: str, note: str, words: int = 1) -> Conclusion:
+    """Return the conclusion with a table of `rows`, each a mapping of the same columns to cells; `words` are text.
+
+    Raises InvalidParameter where there is no row: nothing was run that could be compared.
+    """
+    import pandas as pd
+
+    if not rows:
+        raise InvalidParameter("there is nothing to conclude from: no run is finished; raise the number of searches")
+    header = tuple(rows[0])
+    cells = tuple(tuple(row[name] for name in header) for row in rows)
+    return Conclusion(headline, PrintedTable(caption, header, cells, note, pd.DataFrame(rows), words=words))
+
+
+def answer(estimate: Estimate, above: str = "worse", below: str = "better") -> str:
+    """Return what an interval says: `above` or `below` where it lies on one side of no difference, else inconclusive.
+
+    The words are those for ratios of ranks, where less is better.
+    """
+    return {1: above, -1: below, 0: INCONCLUSIVE}[estimate.sign]
+
+
+def estimate_cell(estimate: Estimate | None, above: str = "worse", below: str = "better") -> str:
+    """Return a ratio with its interval and what it says, as a table prints it; "not run" for None."""
+    if estimate is None:
+        return NOT_RUN
+    said = answer(estimate, above, below)
+    if math.isnan(estimate.low):
+        return f"{ratio_text(estimate.value)}, {said}: too few searches"
+    if estimate.low == estimate.high:
+        return f"{ratio_text(estimate.value)}, {said}"
+    return f"{ratio_text(estimate.value)} ({ratio_text(estimate.low)} to {ratio_text(estimate.high)}), {said}"
+
+
+def ratio_text(value: float) -> str:
+    """Return a positive ratio to about three digits; far ends as a bound."""
+    if value < 0.001:
+        return "< 0.001"
+    return "> 1,000" if value > 1000 else f"{value:.0f}" if value >= 100 else f"{value:#.3g}".rstrip(".")
+
+
+def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str) -> Conclusion:
+    """Return what the searches on each benchmark show of `model`, the name of one of the methods of its runs.
+
+    `searched` holds benchmarks with their runs by method (`by_method`). Each method, the paper's trials among them, is
+    compared with random search (exact: how many times the evaluations it needs to do as well) and with coordinate
+    descent, by the ratio of the geometric means of the ranks of the best found. A method whose searches cannot differ
+    has n = 1 and no spread.
+    """
+    rows, answers = [], []
+    for benchmark, runs in searched:
+        methods = {**paper_methods(benchmark), **runs}
+        frames = frames_of(methods)
+        found = _beside_baselines(benchmark, frames)
+        for place, (method, (random, descent)) in enumerate(found.items()):
+            named = f"{benchmark.title}, {benchmark.space.size:,} architectures" if place == 0 else ""
+            cells = {
+                "times random": "–" if method == "random" else estimate_cell(random, "better", "worse"),
+                "rank ÷ coordinate descent": "–" if method == DESCENT else estimate_cell(descent),
+            }
+            rows.append({"benchmark": named, **_search_row(method, frames[method]), **cells})
+        answers.append(found.get(model))
+    if len(searched) == 1:
+        rows = [{name: cell for name, cell in row.items() if name != "benchmark"} for row in rows]
+    caption = f"Best found by each search: {', '.join(benchmark.title for benchmark, _ in searched)}"
+    note = (
+        "Mean ± sample standard deviation over n searches; rank 1 is best, ties count with the middle of their range. "
+        "Times random: how many times its evaluations random search needs to do as well (exact law). Rank ÷ coordinate "
+        "descent: ratio of geometric means (t on logarithms). 95 % intervals, Bonferroni over the comparisons of a "
+        "benchmark. " + " ".join(f"{benchmark.title}: {_noise(benchmark)}." for benchmark, _ in searched)
+    )
+    return conclude(_search_headline(model, answers), rows, caption, note, words=1 if len(searched) == 1 else 2)
+
+
+def _beside_baselines(
+    benchmark: TabularBenchmark, frames: Mapping[str, Sequence[pd.DataFrame]]
+) -> dict[str, tuple[Estimate, Estimate | None]]:
+    """Return what each method is worth in random search and its ratio to coordinate descent, None without a partner."""
+    from genius_kit.statistics import RandomSearch
+
+    random = RandomSearch(benchmark.scores())
+    ranks = {
+        method: _over_searches([float(middle_rank(one).min()) for one in some], some) for method, some in frames.items()
+    }
+    comparisons = max(1, 2 * len(ranks) - 2)
+    found: dict[str, tuple[Estimate, Estimate | None]] = {}
+    for method, some in frames.items():
+        worse = [_probability_worse(random, frame) for frame in some]
+        beside_random = random_worth(_over_searches(worse, some), comparisons=comparisons)
+        alone = method == DESCENT or DESCENT not in ranks
+        descent = None if alone else rank_ratio(ranks[method], ranks[DESCENT], comparisons=comparisons)
+        found[method] = (beside_random, descent)
+    return found
+
+
+def _over_searches(values: list[float], frames: Sequence[pd.DataFrame]) -> float | list[float]:
+    """Return one value a search, a single one where they cannot differ."""
+    return values[0] if is_fixed(frames) else values
+
+
+def _best_rank(frame: pd.DataFrame) -> float:
+    return float(middle_rank(frame).min())
+
+
+def _probability_worse(random: RandomSearch, frame: pd.DataFrame) -> float:
+    best = frame.iloc[int(middle_rank(frame).argmin())]
+    return random.probability_worse(int(best["rank_best"]), int(best["rank_worst"]), len(frame))
+
+
+def is_fixed(frames: Sequence[pd.DataFrame]) -> bool:
+    """Return whether searches cannot differ: several that are all the same, or a single evaluation by a rule."""
+    if "architecture" not in frames[0]:
+        return False
+    return len({tuple(frame["architecture"]) for frame in frames}) == 1 and (len(frames) > 1 or len(frames[0]) == 1)
+
+
+def _search_row(method: str, frames: Sequence[pd.DataFrame]) -> dict[str, str]:
+    told, fixed = summary(method, frames), is_fixed(frames)
+    several = len(frames) > 1 and not fixed
+    return {
+        "search": method,
+        "n": "1 (a fixed rule)" if fixed else str(len(frames)),
+        "evaluations": str(told["iterations"]),
+        "best accuracy (%)": spread(told["best_accuracy"], told["best_accuracy_std"] if several else None),
+        "rank": spread(told["rank"], told["rank_std"] if several else None, 1),
+    }
+
+
+def _search_headline(model: str, answers: Sequence[tuple[Estimate, Estimate | None] | None]) -> str:
+    told = [pair for pair in answers if pair is not None]
+    if not told:
+        return f"{model}: not run, so there is nothing to compare."
+    random = [answer(pair[0], "better", "worse") for pair in told]
+    descent = [NOT_RUN if pair[1] is None else answer(pair[1]) for pair in told]
+    if len(told) == 1:
+        joined = {"better": "better than", "worse": "worse than", INCONCLUSIVE: "inconclusive beside"}
+        words = [joined.get(said, "not compared with") for said in (*random, *descent)]
+        return f"{model}: {words[0]} {RANDOM}, {words[1]} {DESCENT} (95 % intervals)."
+    counts = [(said.count("better"), said.count("worse")) for said in (random, descent)]
+    return (
+        f"{model}: better than {RANDOM} on {counts[0][0]} of {len(told)} (worse on {counts[0][1]}), "
+        f"than {DESCENT} on {counts[1][0]} (worse on {counts[1][1]})."
+    )
+
+
+def _noise(benchmark: TabularBenchmark) -> str:
+    from genius_kit.noise import resolutions
+
+    (row,) = resolutions([benchmark]).to_dict("records")
+    return f"ranks 1 to {number(row['undecided'], 0)} are one within the noise of its trainings"

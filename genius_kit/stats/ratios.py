@@ -1,0 +1,99 @@
+"""The ratio of two methods' ranks with an interval that holds for few searches: Student's t on logarithms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genius_kit.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval `low` to `high`; both NaN where the samples are too few or do not vary.
+
+    `neutral` is the value that means no difference: 1 for a ratio, 0 for a difference.
+    """
+
+    value: float
+    low: float
+    high: float
+    neutral: float = 1.0
+
+    @property
+    def sign(self) -> int:
+        """-1 where the whole interval lies below `neutral`, 1 where it lies above, else 0: inconclusive."""
+        return int(self.low > self.neutral) - int(self.high < self.neutral)
+
+
+def rank_ratio(
+    first: float | Sequence[float], second: float | Sequence[float], *, paired: bool = False, comparisons: int = 1
+) -> Estimate:
+    """Return the geometric mean of `first` over that of `second`, with its two-sided 95 % interval.
+
+    A number stands for a rank that is known exactly, such as that of a fixed rule or an expectation; a sequence for
+    one rank a search, `paired` where element i of both has the same seed. Welch's t on logarithms, Student's t for
+    pairs and for one sample beside a number; between two numbers the interval is the ratio itself. With `comparisons`
+    that are read together each interval holds at 1 - 0.05 / comparisons (Bonferroni). The interval is NaN where a
+    sample has one search only, or none that varies. Raises InvalidParameter for ranks that are not positive.
+    """
+    ours, theirs = _logarithms(first), _logarithms(second)
+    if paired and ours.shape != theirs.shape:
+        raise InvalidParameter(f"{ours.size} ranks came beside {theirs.size}; pairs need one of each for every seed")
+    parts = [ours - theirs] if paired else [part for part in (ours, theirs) if part.ndim]
+    difference = float(ours.mean() - theirs.mean())
+    half = _half_width(parts, 1 - (1 - CONFIDENCE) / comparisons) if parts else 0.0
+    return Estimate(*(math.exp(difference + side * half) for side in (0, -1, 1)))
+
+
+def random_worth(worse: float | Sequence[float], *, comparisons: int = 1) -> Estimate:
+    """Return how many times its evaluations random search needs to do as well, with its two-sided 95 % interval.
+
+    `worse` holds, one a search, the probability that random search with as many evaluations finds something worse;
+    a number stands for a rule that always finds the same. With k times the evaluations the minus logarithm of that
+    probability is exponential with mean 1 / k, so the interval is that of a gamma variable: exact where k = 1, the
+    hypothesis of no gain. `comparisons` as in `rank_ratio`. Raises InvalidParameter unless 0 < worse < 1.
+    """
+    import numpy as np
+    from scipy import stats
+
+    found = np.asarray(worse, dtype=np.float64)
+    if found.size == 0 or not ((found > 0) & (found < 1)).all():
+        raise InvalidParameter(f"probabilities lie between 0 and 1, both excluded, got {worse!r}"[:200])
+    total = float(-np.log(found).sum())
+    times = found.size / total
+    if not found.ndim:
+        return Estimate(times, times, times)
+    tail = (1 - CONFIDENCE) / comparisons / 2
+    low, high = (float(stats.gamma.ppf(part, found.size)) / total for part in (tail, 1 - tail))
+    return Estimate(times, low, high)
+
+
+def _logarithms(ranks: float | Sequence[float]) -> np.ndarray:
+    import numpy as np
+
+    found = np.asarray(ranks, dtype=np.float64)
+    if found.size == 0 or not (found > 0).all():
+        raise InvalidParameter(f"ranks are positive numbers, at least one of them; got {ranks!r}"[:200])
+    return np.log(found)
+
+
+def _half_width(samples: Sequence[np.ndarray], confidence: float) -> float:
+    """Return half the width of the interval of a sum or difference of means, NaN where it cannot be estimated."""
+    from scipy import stats
+
+    if any(sample.size < 2 for sample in samples):
+        return math.nan
+    errors = [float(sample.var(ddof=1)) / sample.size for sample in samples]
+    total = sum(errors)
+    if total == 0:
+        return math.nan
+    freedom = total**2 / sum(error**2 / (sample.size - 1) for error, sample in zip(errors, samples, strict=True))
+    return float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(total)
