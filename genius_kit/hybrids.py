@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,7 +13,7 @@ from genius_kit.evolution import choose_parent
 from genius_kit.holes import fill, read_template
 from genius_kit.language import LanguageModelProposer
 from genius_kit.prompts import TemplatePrompt
-from genius_kit.proposers import Situation, Stop, Suggestion, random_suggestion, scored_trials
+from genius_kit.proposers import Proposer, Situation, Stop, Suggestion, make_proposer, random_suggestion, scored_trials
 from genius_kit.records import Message, Proposal
 from genius_kit.spaces import Architecture, SearchSpace
 
@@ -39,32 +40,35 @@ def _with_language_settings(made: Class) -> Class:
     return made
 
 
-@_with_language_settings
-class ModelThenSurrogateProposer(LanguageModelProposer):
-    """The model makes the first proposals, the Gaussian process goes on from all results so far.
+class _ModelFirst(LanguageModelProposer, ABC):
+    """The model makes the first proposals, an optimiser goes on from all results so far.
 
-    A first design that was given counts as no proposal. A model that declares an end before it has made all of its
-    proposals hands over at once.
+    With one proposal it is a baseline that starts as the model does: what the model finds beyond it is the search,
+    what both find is the first guess. A first architecture that was given counts as no proposal. A model that declares
+    an end before it has made all of its proposals hands over at once.
     """
-
-    name = "llm+gp"
 
     def __init__(self, space: SearchSpace, *, model_proposals: int = MODEL_PROPOSALS, **settings: Any) -> None:
         super().__init__(space, **settings)
         _check_positive("model_proposals", model_proposals)
         self.settings["model_proposals"] = model_proposals
 
+    @cached_property
+    @abstractmethod
+    def optimiser(self) -> Proposer:
+        """The optimiser that goes on, with no start of its own."""
+
     def talks(self, budget: int) -> tuple[slice, int]:
         """Return the iterations of the model's proposals."""
         return slice(0, min(budget, self.settings["model_proposals"])), 1
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
-        """Return the model's proposal while it has one to make, then the Gaussian process's."""
+        """Return the model's proposal while it has one to make, then the optimiser's."""
         if not self._is_over(situation):
             step = self.ask_for(situation)
             if step != Stop("declined"):
                 return step
-        return self._surrogate.propose(situation)
+        return self.optimiser.propose(situation)
 
     def _is_over(self, situation: Situation) -> bool:
         """Return whether the model has made its proposals; fallbacks for refused ones count."""
@@ -73,9 +77,53 @@ class ModelThenSurrogateProposer(LanguageModelProposer):
         declined = any(event["event"] == "declined" for event in events)
         return declined or len(situation.trials) - given >= self.settings["model_proposals"]
 
+
+@_with_language_settings
+class ModelThenGaussianProcess(_ModelFirst):
+    """The model makes the first proposals, the Gaussian process goes on."""
+
+    name = "llm+gp"
+
     @cached_property
-    def _surrogate(self) -> GaussianProcessProposer:
+    def optimiser(self) -> Proposer:
+        """The Gaussian process."""
         return _gaussian_process(self.space)
+
+
+@_with_language_settings
+class ModelThenTPE(_ModelFirst):
+    """The model makes the first proposals, Optuna's TPE goes on, from its model at once."""
+
+    name = "llm+tpe"
+
+    @cached_property
+    def optimiser(self) -> Proposer:
+        """TPE without random start."""
+        return make_proposer("tpe", self.space, initial=1)
+
+
+@_with_language_settings
+class ModelThenCoordinateDescent(_ModelFirst):
+    """The model makes the first proposals, coordinate descent goes on from the best of them."""
+
+    name = "llm+coordinate-descent"
+
+    @cached_property
+    def optimiser(self) -> Proposer:
+        """Coordinate descent from the best so far."""
+        return make_proposer("coordinate-descent", self.space, start="best")
+
+
+@_with_language_settings
+class ModelThenLocalSearch(_ModelFirst):
+    """The model makes the first proposals, local search goes on from the last that was no step down."""
+
+    name = "llm+local-search"
+
+    @cached_property
+    def optimiser(self) -> Proposer:
+        """Local search, which climbs from where the proposals stand."""
+        return make_proposer("local-search", self.space)
 
 
 @_with_language_settings

@@ -189,14 +189,20 @@ _HOMES = {
     "tpe": "tpe.TPEProposer",
     "nsga2": "nsga2.NSGA2Proposer",
     "parego": "parego.ParEGOProposer",
-    "llm+gp": "hybrids.ModelThenSurrogateProposer",
+    "llm+gp": "hybrids.ModelThenGaussianProcess",
+    "llm+tpe": "hybrids.ModelThenTPE",
+    "llm+coordinate-descent": "hybrids.ModelThenCoordinateDescent",
+    "llm+local-search": "hybrids.ModelThenLocalSearch",
     "llm-mutation": "hybrids.ModelMutationProposer",
     "gp-filtered-llm": "hybrids.FilteredModelProposer",
 }
 PROPOSERS = tuple(_HOMES)
 """The names that `make_proposer` knows."""
 
-TALKING = ("llm", "llm+gp", "llm-mutation", "gp-filtered-llm")
+WARM = ("llm+gp", "llm+tpe", "llm+coordinate-descent", "llm+local-search")
+"""Optimisers that begin with a model's own first proposals."""
+
+TALKING = ("llm", *WARM, "llm-mutation", "gp-filtered-llm")
 """Those of them that ask a language model."""
 
 WEIGHING = ("nsga2", "parego")

@@ -12,6 +12,9 @@ from genius_kit.spaces import Architecture, SearchSpace
 if TYPE_CHECKING:
     import optuna
 
+INITIAL = 10
+"""Random architectures before the first model: Optuna's own default."""
+
 ASKED = 50
 """Proposals asked for in one iteration before a random architecture is taken: TPE repeats itself near its end."""
 
@@ -20,14 +23,17 @@ class TPEProposer:
     """`optuna.samplers.TPESampler` with the default settings of the installed version, which is recorded.
 
     Each position is a categorical parameter named like it. The sampler is made anew from (seed, iteration) and
-    all trials, so that it has no state to lose; its first ten architectures are random (its own default).
+    all trials, so that it has no state to lose; its first `initial` architectures are random (ten by its own default).
     """
 
     name = "tpe"
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, *, initial: int = INITIAL) -> None:
+        if initial < 1:
+            raise InvalidParameter(f"initial is {initial}; a model needs at least one evaluation")
         self.space = space
-        self.settings: dict[str, Any] = {}
+        self.initial = initial
+        self.settings: dict[str, Any] = {} if initial == INITIAL else {"initial": initial}
         self.resolved: dict[str, Any] = {"optuna": load_optuna().__version__}
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
@@ -44,7 +50,7 @@ class TPEProposer:
     def _study(self, situation: Situation) -> optuna.Study:
         """Return a study in memory that holds the trials with a result."""
         library = load_optuna()
-        sampler = library.samplers.TPESampler(seed=int(situation.rng().integers(2**32)))
+        sampler = library.samplers.TPESampler(n_startup_trials=self.initial, seed=int(situation.rng().integers(2**32)))
         study = library.create_study(direction="maximize", sampler=sampler)
         distributions = parameters_of(self.space)
         for trial, feedback in scored_trials(situation):

@@ -19,7 +19,8 @@ from tests.doubles import QueueClient, ToyBenchmark
 from tests.resuming import assert_resumes_alike
 
 MACRO = load_space("nas-bench-macro")
-HYBRIDS = ("llm+gp", "llm-mutation", "gp-filtered-llm")
+WARM = ("llm+gp", "llm+tpe", "llm+coordinate-descent", "llm+local-search")
+HYBRIDS = (*WARM, "llm-mutation", "gp-filtered-llm")
 
 
 def design(key: str) -> str:
@@ -66,6 +67,8 @@ def test_the_stand_in_runs_every_hybrid(name: str) -> None:
     ("name", "setting"),
     [
         ("llm+gp", {"model_proposals": 0}),
+        ("tpe", {"initial": 0}),
+        ("coordinate-descent", {"start": "worst"}),
         ("llm-mutation", {"population": 0}),
         ("llm-mutation", {"population": 3, "sample": 4}),
         ("llm-mutation", {"prompt": "published"}),
@@ -84,6 +87,34 @@ def test_the_model_begins_and_the_surrogate_goes_on() -> None:
     assert origins(run) == ["model"] * 2 + ["optimiser"] * 3
     assert len(client.sent) == 2
     assert "22222222" in list(run.frame()["key"][2:])
+
+
+@pytest.mark.parametrize("name", WARM)
+def test_a_warm_start_begins_with_the_models_own_first_proposals(name: str) -> None:
+    """The same client's first two proposals, then no further question: a baseline that starts as the model does."""
+    plain, _ = searched("llm", design("21012222"), design("22102221"), budget=2)
+    warm, client = searched(name, design("21012222"), design("22102221"), budget=7, model_proposals=2)
+    assert list(warm.frame()["key"][:2]) == list(plain.frame()["key"])
+    assert origins(warm) == ["model"] * 2 + ["optimiser"] * 5
+    assert len(client.sent) == 2
+
+
+@pytest.mark.parametrize("name", ["llm+coordinate-descent", "llm+local-search"])
+def test_a_climber_goes_on_from_where_the_model_stands(name: str) -> None:
+    """Each step changes one position of a design evaluated before; the largest design is not taken for granted."""
+    run, _ = searched(name, design("11111111"), budget=6, model_proposals=1)
+    keys = list(run.frame()["key"])
+    for place, key in enumerate(keys[1:], 1):
+        assert 1 in [sum(a != b for a, b in zip(key, other, strict=True)) for other in keys[:place]]
+    best = run.frame()["feedback"].cummax()
+    assert best.iloc[-1] > best.iloc[0]
+
+
+def test_coordinate_descent_begins_at_the_best_of_several_given() -> None:
+    """Of two proposals the better one is changed, whichever came first."""
+    for order in (("00000000", "11111111"), ("11111111", "00000000")):
+        run, _ = searched("llm+coordinate-descent", *map(design, order), budget=3, model_proposals=2)
+        assert sum(a != b for a, b in zip(run.frame()["key"].iloc[2], "11111111", strict=True)) == 1
 
 
 def test_a_given_design_is_no_proposal_of_the_model() -> None:
@@ -214,11 +245,13 @@ def test_a_hybrid_cut_after_any_event_resumes_to_the_same_run(
     """However much had reached the disk, the resumed run sends and records what the uninterrupted one does."""
     keys = ("22222222", "11111111", "11111111", "02222222", "20222222", "22022222", "10222222")
     answers = [design(keys[0]), "?", *map(design, keys[1:])]
-    own = {"llm+gp": {"model_proposals": 2}, "llm-mutation": {"population": 2}, "gp-filtered-llm": {"proposals": 2}}
+    own = {"llm-mutation": {"population": 2}, "gp-filtered-llm": {"proposals": 2}}
 
     def start(path: Path, answered: int) -> Run:
         client = QueueClient(*answers[answered:])
-        made = gk.make_proposer(name, MACRO, client=client, history=history, control=control, **own[name])
+        made = gk.make_proposer(
+            name, MACRO, client=client, history=history, control=control, **own.get(name, {"model_proposals": 2})
+        )
         return gk.search(
             ToyBenchmark(), made, 3 if name == "gp-filtered-llm" else 4, seed=4, journal=path, progress=False
         )
@@ -232,5 +265,5 @@ def test_an_edited_instruction_is_another_run(name: str) -> None:
     """The text that a hybrid adds is among what decides the run, as the prompt is."""
     made = gk.make_proposer(name, MACRO)
     made.load_prompt(ToyBenchmark())  # type: ignore[attr-defined]
-    assert ("instruction_sha256" in made.resolved) == (name != "llm+gp")
+    assert ("instruction_sha256" in made.resolved) == (name not in WARM)
     assert len(made.resolved["prompt_sha256"]) == 64
