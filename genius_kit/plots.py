@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.figure_files import save_figure
+from genius_kit.figure_files import laid_out, save_figure
 from genius_kit.styles import (
     BLACK,
     BLUE,
@@ -62,7 +62,7 @@ def new_figure(rows: int, columns: int, **shared: Any) -> tuple[Figure, list[Axe
         """A figure that a notebook shows once, whether pyplot is in use or not."""
 
         def _repr_png_(self) -> bytes:
-            with mpl.rc_context(SETTINGS):
+            with mpl.rc_context(SETTINGS), laid_out(self):
                 buffer = io.BytesIO()
                 self.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
             return buffer.getvalue()

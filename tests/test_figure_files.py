@@ -37,6 +37,17 @@ def test_two_runs_give_the_same_bytes(tmp_path):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
 
+def test_a_figure_is_arranged_once_for_all_its_files(tmp_path):
+    """Three formats take one layout, not three, and the figure can be arranged again afterwards."""
+    figure = figures.best_so_far(runs())
+    engine, arranged = figure.get_layout_engine(), []
+    execute = engine.execute
+    engine.execute = lambda drawn: arranged.append(drawn) or execute(drawn)
+    figures.save_figure(figure, tmp_path, "best")
+    assert len(arranged) == 1
+    assert figure.get_layout_engine() is engine
+
+
 @pytest.mark.parametrize("name", ["nas-bench-macro", "nas-bench-201", "channel-bench-resnet", "mobilenet-imagenet"])
 def test_drawings_of_architectures_are_the_same_bytes_too(tmp_path, name):
     """A figure made by pyplot is saved as one of ours is."""
