@@ -347,9 +347,12 @@ def frame_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Return the frame of rows that `Run.rows` gives, of one run or of many."""
     import pandas as pd
 
-    numbers = {"feedback": float, "best_so_far": float}  # also where every evaluation failed
-    people = pd.Series([row["person"] for row in rows], dtype=object)  # None stays None
-    return pd.DataFrame(rows, columns=None if rows else _COLUMNS).astype(numbers).assign(person=people)
+    frame = pd.DataFrame(rows, columns=None if rows else _COLUMNS)
+    for name in ("feedback", "best_so_far"):  # numbers also where every evaluation failed
+        if frame[name].dtype != float:
+            frame[name] = frame[name].astype(float)
+    frame["person"] = pd.Series([row["person"] for row in rows], dtype=object)  # None stays None
+    return frame
 
 
 _COLUMNS = [
