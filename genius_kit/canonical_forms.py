@@ -1,9 +1,14 @@
-"""Canonical forms: one representative of the architectures that compute the same function."""
+"""Canonical forms: one representative of the architectures that compute the same function.
+
+Equal forms are equal objects, so that a space read twice is one space to every cache.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
 
 from genius_kit.search_space import Architecture
 
@@ -33,45 +38,49 @@ def cell_expression(architecture: Architecture) -> str:
     return nodes[3]
 
 
-class CellClasses:
-    """Maps a cell to the first isomorphic cell in lexicographic order; the table is made on first use."""
-
-    def __init__(self) -> None:
-        self._first: dict[str, Architecture] = {}
-
-    def __call__(self, architecture: Architecture) -> Architecture:
-        if not self._first:
-            first: dict[str, Architecture] = {}
-            for cell in itertools.product(range(5), repeat=6):
-                first.setdefault(cell_expression(cell), cell)
-            self._first = first  # only when complete: other threads may be reading
-        return self._first[cell_expression(architecture)]
+def first_of_class(
+    cells: Iterable[Architecture], expression: Callable[[Architecture], str]
+) -> dict[Architecture, Architecture]:
+    """Return of each cell the first one among `cells` with an equal expression."""
+    first: dict[str, Architecture] = {}
+    return {cell: first.setdefault(expression(cell), cell) for cell in cells}
 
 
-def skips_last(stages: tuple[tuple[int, ...], ...]) -> Callable[[Architecture], Architecture]:
-    """Return a canonical form that moves skips (option 0) to the end of their stage, its first layer apart.
+def isomorphic_cell(architecture: Architecture) -> Architecture:
+    """Return the first NAS-Bench-201 cell, in lexicographic order, that is isomorphic to `architecture`."""
+    return _isomorphic_cells()[architecture]
+
+
+@cache
+def _isomorphic_cells() -> dict[Architecture, Architecture]:
+    return first_of_class(itertools.product(range(5), repeat=6), cell_expression)
+
+
+@dataclass(frozen=True)
+class SkipsLast:
+    """A canonical form that moves skips (option 0) to the end of their stage, its first layer apart.
 
     The first layer of a stage changes the shape, so its option 0 is a layer of its own and stays.
     """
 
-    def canonical(architecture: Architecture) -> Architecture:
+    stages: tuple[tuple[int, ...], ...]
+
+    def __call__(self, architecture: Architecture) -> Architecture:
         values: list[int] = []
-        for stage in stages:
+        for stage in self.stages:
             first, *rest = (architecture[position] for position in stage)
             kept = [value for value in rest if value]
             values += [first, *kept, *([0] * (len(rest) - len(kept)))]
         return tuple(values)
 
-    return canonical
 
-
+@dataclass(frozen=True)
 class SignalClasses:
     """Maps a private cell to the first one that computes the same, in lexicographic order."""
 
-    def __init__(self, operations: tuple[str, ...]) -> None:
-        self._operations = operations
+    operations: tuple[str, ...]
 
     def __call__(self, architecture: Architecture) -> Architecture:
-        from genius_kit.signal_cells import cell_classes, signal_expression
+        from genius_kit.signal_cells import cell_classes
 
-        return cell_classes(self._operations)[signal_expression(architecture, self._operations)]
+        return cell_classes(self.operations)[architecture]

@@ -66,7 +66,8 @@ def _classes(space: SearchSpace) -> tuple[np.ndarray, np.ndarray]:
     designs = space.all_architectures()
     if space.canonical_form is None:
         return designs, np.arange(space.size)
-    return designs, np.array([space.index(space.canonical(design)) for design in designs.tolist()])
+    representatives = np.array([space.canonical_form(tuple(design)) for design in designs.tolist()])
+    return designs, np.ravel_multi_index(tuple(representatives.T), tuple(len(options) for options in space.choices))
 
 
 def sample_designs(

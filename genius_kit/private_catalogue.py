@@ -144,14 +144,11 @@ def trained_costs(table: PrivateTable) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=4)
 def _places(operations: tuple[str, ...]) -> tuple[int, ...]:
-    import itertools
-
-    from genius_kit.signal_cells import cell_classes, signal_expression
+    from genius_kit.signal_cells import cell_classes
 
     classes = cell_classes(operations)
-    place = {cell: number for number, cell in enumerate(sorted(classes.values()))}
-    cells = itertools.product(range(len(operations)), repeat=6)
-    return tuple(place[classes[signal_expression(cell, operations)]] for cell in cells)
+    place = {cell: number for number, cell in enumerate(sorted(set(classes.values())))}
+    return tuple(place[first] for first in classes.values())
 
 
 @lru_cache(maxsize=8)

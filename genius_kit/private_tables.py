@@ -53,7 +53,7 @@ class PrivatePlan:
 
     def cells(self) -> tuple[Architecture, ...]:
         """Return one cell of each class, in lexicographic order: those that are trained."""
-        return tuple(sorted(cell_classes(self.operations).values()))
+        return tuple(sorted(set(cell_classes(self.operations).values())))
 
     def key(self, cell: Architecture) -> str:
         """Return the name of a cell in the table: one digit an edge."""

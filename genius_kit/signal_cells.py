@@ -10,8 +10,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
+from genius_kit.canonical_forms import first_of_class
 from genius_kit.records import Cost
 from genius_kit.spaces import NAS_BENCH_201_EDGES as EDGES
 from genius_kit.spaces import Architecture
@@ -134,9 +135,7 @@ def _shifted(term: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def cell_classes(operations: tuple[str, ...]) -> dict[str, Architecture]:
-    """Return the first cell of each expression, in lexicographic order."""
-    first: dict[str, Architecture] = {}
-    for cell in itertools.product(range(len(operations)), repeat=len(EDGES)):
-        first.setdefault(signal_expression(cell, operations), cell)
-    return first
+def cell_classes(operations: tuple[str, ...]) -> dict[Architecture, Architecture]:
+    """Return of every cell the first one, in lexicographic order, that computes the same."""
+    cells = itertools.product(range(len(operations)), repeat=len(EDGES))
+    return first_of_class(cells, partial(signal_expression, operations=operations))

@@ -9,9 +9,9 @@ from dataclasses import replace
 from genius_kit.canonical_forms import (
     NAS_BENCH_201_EDGES,
     NAS_BENCH_201_OPERATIONS,
-    CellClasses,
     SignalClasses,
-    skips_last,
+    SkipsLast,
+    isomorphic_cell,
 )
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.search_space import Architecture, SearchSpace
@@ -51,7 +51,7 @@ def _macro() -> SearchSpace:
         stages=stages,
         options=("identity", "inverted residual, kernel 3, expansion 3", "inverted residual, kernel 5, expansion 6"),
         largest=2,
-        canonical_form=skips_last(stages),
+        canonical_form=SkipsLast(stages),
     )
 
 
@@ -79,7 +79,7 @@ def _cell() -> SearchSpace:
         stages=((0,), (1, 2), (3, 4, 5)),
         options=NAS_BENCH_201_OPERATIONS,
         largest=3,
-        canonical_form=CellClasses(),
+        canonical_form=isomorphic_cell,
     )
 
 
@@ -97,7 +97,7 @@ def _imagenet() -> SearchSpace:
         stages=stages,
         options=("skip", *blocks),
         largest=6,
-        canonical_form=skips_last(stages),
+        canonical_form=SkipsLast(stages),
     )
 
 
@@ -117,7 +117,7 @@ def _transformer() -> SearchSpace:
         options=("skip", *(f"{heads} heads, MLP ratio {ratio:g}" for heads, ratio in TRANSFORMER_BLOCKS)),
         largest=4,
         widths=TRANSFORMER_EMBEDDINGS,
-        canonical_form=skips_last(((0, *blocks),)),  # any block may be a skip, so only the embedding stays in place
+        canonical_form=SkipsLast(((0, *blocks),)),  # any block may be a skip, so only the embedding stays in place
     )
 
 

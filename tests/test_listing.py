@@ -10,6 +10,7 @@ from genius_kit.journal import Journal
 from genius_kit.listing import is_listable, list_space
 from genius_kit.proposers import RANDOM_DRAWS, Situation, Stop, random_untried
 from genius_kit.records import Evaluation, Trial
+from genius_kit.spaces import load_space
 from tests.doubles import ToyBenchmark
 
 
@@ -54,6 +55,13 @@ def test_many_designs_are_counted_at_once(name):
     assert [(int(p), int(m)) for p, m in zip(parameters, macs, strict=True)] == [
         (count_cost(space, design).parameters, count_cost(space, design).macs) for design in designs
     ]
+
+
+@pytest.mark.parametrize("name", ["nas-bench-201", "nas-bench-macro", "signal-cell-01234"])
+def test_a_space_that_is_loaded_twice_is_listed_once(name):
+    """Benchmarks of one space share its list, though each loads the space for itself."""
+    assert load_space(name) == load_space(name)
+    assert list_space(load_space(name)) is list_space(load_space(name))
 
 
 def test_large_spaces_are_not_listed():
