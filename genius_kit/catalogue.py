@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genius_kit import data, private_catalogue, tables
 from genius_kit.benchmarks import MEASURED, Benchmark
@@ -164,7 +164,12 @@ def list_tabular() -> pd.DataFrame:
     """Return one row a benchmark: name, title, size, available, source, how_to_get (empty when nothing is missing)."""
     import pandas as pd
 
-    rows = []
+    return pd.DataFrame(tabular_rows())
+
+
+def tabular_rows() -> list[dict[str, Any]]:
+    """Return the rows of `list_tabular` as plain values."""
+    rows: list[dict[str, Any]] = []
     for name, entry in _ENTRIES.items():
         published = _published(entry)
         embedded = _embedded_source() if entry.embedded else ""
@@ -190,7 +195,7 @@ def list_tabular() -> pd.DataFrame:
                 "how_to_get": "",
             }
         )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def space_name(name: str) -> str:

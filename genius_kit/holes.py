@@ -25,10 +25,10 @@ def check_holes(source: str, name: str, needed: list[str]) -> None:
 
     Other holes may be left out.
     """
-    import jinja2.meta
+    import jinja2
 
     try:
-        found = jinja2.meta.find_undeclared_variables(sandbox().parse(source))
+        found = _open_holes(source)
     except jinja2.TemplateError as error:
         raise PromptError(f"the prompt template {name} cannot be read: {error}") from error
     unknown = sorted(found - set(HOLES))
@@ -37,6 +37,13 @@ def check_holes(source: str, name: str, needed: list[str]) -> None:
     wrong += [f"missing holes: {', '.join(missing)}"] * bool(missing)
     if wrong:
         raise PromptError(f"the prompt template {name} has {'; '.join(wrong)}. The known holes are {', '.join(HOLES)}")
+
+
+@lru_cache(maxsize=64)
+def _open_holes(source: str) -> frozenset[str]:
+    import jinja2.meta
+
+    return frozenset(jinja2.meta.find_undeclared_variables(sandbox().parse(source)))
 
 
 def fill(source: str, values: dict[str, Any], name: str) -> str:
@@ -54,7 +61,7 @@ def fill(source: str, values: dict[str, Any], name: str) -> str:
         ) from error
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _compiled(source: str) -> Any:
     return sandbox().from_string(source)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genius_kit.errors import DataMissing, NotebookFailed, UnknownName
+from genius_kit.study_text import quick_jsonschema
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -51,7 +52,8 @@ def find_notebook(name: str, known: dict[str, Path]) -> Path:
 
 def read_notebook(path: Path) -> NotebookNode:
     """Return the notebook at `path`; raises NotebookFailed for a file that is none."""
-    import nbformat
+    with quick_jsonschema():
+        import nbformat
 
     try:
         return nbformat.read(path, as_version=4)
@@ -76,13 +78,11 @@ def missing_data(needs: Sequence[str]) -> tuple[str, ...]:
     """Return which of `needs`, names of benchmarks or of data files, are not on this machine."""
     from genius_kit import catalogue, data
 
-    names = set(catalogue.table_names())
-    table = catalogue.list_tabular()
-    available = set(table["name"][table["available"].astype(bool)]) if names & set(needs) else set()
+    available = {row["name"]: row["available"] for row in catalogue.tabular_rows()} if needs else {}
     missing = []
     for need in needs:
-        if need in names:
-            if need not in available:
+        if need in available:
+            if not available[need]:
                 missing.append(need)
             continue
         try:

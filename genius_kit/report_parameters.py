@@ -25,9 +25,9 @@ def declared_in(path: Path) -> Declared:
 
     Raises NotebookFailed for a file that is no notebook.
     """
+    read_notebook(path)  # a damaged file is refused with our own words
     import papermill
 
-    read_notebook(path)  # a damaged file is refused with our own words
     return dict(papermill.inspect_notebook(str(path)))
 
 

@@ -67,7 +67,7 @@ def data_sums(needs: Sequence[str], parameters: Mapping[str, Any], folder: Path)
 
     values = [value for value in parameters.values() if isinstance(value, str) and value]
     named = [*needs, *(value for value in values if value in catalogue.table_names())]
-    sources = dict(zip(*(catalogue.list_tabular()[column] for column in ("name", "source")), strict=True))
+    sources = {row["name"]: row["source"] for row in catalogue.tabular_rows()}
     wanted = [sources.get(name, name) for name in named] if needs else [*data.FILES, *sources.values()]
     sums = {}
     for name in sorted(set(wanted) - {""}):

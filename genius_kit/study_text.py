@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,7 +61,8 @@ class Located:
 
     def check(self, schema: Mapping[str, Any]) -> None:
         """Raise InvalidParameter for the first value, from the top, that is not what a JSON schema says."""
-        from jsonschema import Draft202012Validator
+        with quick_jsonschema():
+            from jsonschema import Draft202012Validator
 
         found = sorted(
             Draft202012Validator(schema).iter_errors(self.data),
@@ -68,6 +70,20 @@ class Located:
         )
         if found:
             raise self.error(_place(found[0]), _in_words(found[0]))
+
+
+@contextmanager
+def quick_jsonschema() -> Iterator[None]:
+    """Let jsonschema load inside without its check of international addresses: it takes a second, and none come."""
+    package = "rfc3987_syntax"  # builds a parser while it is imported
+    hidden = package not in sys.modules
+    if hidden:
+        sys.modules[package] = None  # type: ignore[assignment]  # its import fails, which jsonschema expects
+    try:
+        yield
+    finally:
+        if hidden:
+            sys.modules.pop(package, None)
 
 
 def read_yaml(text: str, source: str) -> Located:

@@ -21,14 +21,15 @@ def one_hot(designs: np.ndarray, options: int) -> np.ndarray:
     """Return the designs as indicators, float of shape (n, positions * options)."""
     import numpy as np
 
-    return np.eye(options)[designs].reshape(len(designs), -1)
+    return np.take(np.eye(options), designs, axis=0).reshape(len(designs), -1)
 
 
 def option_counts(designs: np.ndarray, options: int) -> np.ndarray:
     """Return how often each option occurs in each design, float of shape (n, options)."""
     import numpy as np
 
-    return np.eye(options)[designs].sum(axis=1)
+    cells = designs + options * np.arange(len(designs))[:, None]
+    return np.bincount(cells.ravel(), minlength=options * len(designs)).reshape(-1, options).astype(float)
 
 
 def standardise(feedback: np.ndarray, clip: float) -> np.ndarray:
