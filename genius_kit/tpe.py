@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.errors import InvalidParameter
 from genius_kit.proposers import Situation, Stop, Suggestion, random_suggestion, scored_trials
 from genius_kit.spaces import Architecture, SearchSpace
 
@@ -60,13 +59,9 @@ class TPEProposer:
 
 
 def load_optuna() -> ModuleType:
-    """Return the library, its messages about every study switched off; raises InvalidParameter where it is missing."""
-    try:
-        import optuna
-    except ImportError as error:
-        raise InvalidParameter(
-            "optuna is not installed: `pip install 'genius-kit[tpe]'`, or choose another proposer"
-        ) from error
+    """Return the library, its messages about every study switched off."""
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

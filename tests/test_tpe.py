@@ -34,13 +34,6 @@ def test_it_learns_and_repeats_nothing():
     assert list(frame["key"]) == list(runs[1].frame()["key"])
 
 
-def test_a_missing_library_is_named(monkeypatch):
-    """The message says how to install it."""
-    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
-    with pytest.raises(InvalidParameter, match=r"genius-kit\[tpe\]"):
-        gk.make_proposer("tpe", ToyBenchmark().space)
-
-
 def design(key):
     return "Architecture: [" + ", ".join(key) + "]"
 
