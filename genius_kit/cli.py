@@ -51,7 +51,13 @@ app.command()(record_commands.redact)
 app.command()(record_commands.bundle)
 app.command(context_settings=report_commands.PASSED_ON)(report_commands.lab)
 
-_USAGE_ERRORS = (errors.DataMissing, errors.UnknownName, errors.InvalidParameter, errors.InvalidArchitecture)
+_USAGE_ERRORS = (
+    errors.DataMissing,
+    errors.ExtraMissing,
+    errors.UnknownName,
+    errors.InvalidParameter,
+    errors.InvalidArchitecture,
+)
 
 
 def main() -> None:
@@ -223,7 +229,7 @@ def replay(
 
 @app.command()
 def doctor(base_url: Annotated[str | None, typer.Option(help="Server to try; else OPENAI_BASE_URL.")] = None) -> None:
-    """Say what is installed, which data is there, whether a key is set and whether the server answers."""
+    """Say what is installed, with which extras, which data and key are there, and whether the server answers."""
     from genius_kit.doctor import findings
 
     for name, finding in findings(base_url):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import io
 import json
 from collections.abc import Iterable, Mapping
@@ -19,6 +18,7 @@ from torch import Tensor
 from torchvision import datasets, tv_tensors
 from torchvision.transforms.v2 import functional
 
+from genius_kit import extras
 from genius_kit.errors import DataCorrupt, DataMissing
 from genius_kit.image_folders import read_image
 from genius_kit.inside import is_inside
@@ -113,7 +113,8 @@ def load_coco(images: str | Path, annotations: str | Path, *, skip_corrupt: bool
 
     `skip_corrupt` drops images that are not in the folder and boxes of no size, and counts them in `skipped`
     (COCO's own train2017 has two such boxes); otherwise they raise DataCorrupt, as does anything else that is wrong,
-    with the file and the id. Raises DataMissing when the file, the folder or pycocotools is not there.
+    with the file and the id. Raises DataMissing when the file or the folder is not there, ExtraMissing without
+    pycocotools.
     """
     folder, path = Path(images), Path(annotations)
     for place, is_there, kind in ((folder, folder.is_dir(), "folder of images"), (path, path.is_file(), "file")):
@@ -218,7 +219,8 @@ def coco_measures(data: CocoImages, predictions: Iterable[Mapping[str, Any]]) ->
     """
     results = _results(data, predictions)
     found = {"images": list(data.coco.imgs.values()), "categories": data.coco.dataset["categories"]}
-    evaluation = _pycocotools("cocoeval").COCOeval(data.coco, _index({**found, "annotations": results}), "bbox")
+    library = extras.load("pycocotools.cocoeval", "detection")
+    evaluation = library.COCOeval(data.coco, _index({**found, "annotations": results}), "bbox")
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress and a table
         evaluation.evaluate()
         evaluation.accumulate()
@@ -249,17 +251,8 @@ def _results(data: CocoImages, predictions: Iterable[Mapping[str, Any]]) -> list
 
 
 def _index(content: dict[str, Any]) -> Any:
-    coco = _pycocotools("coco").COCO()
+    coco = extras.load("pycocotools.coco", "detection").COCO()
     coco.dataset = content
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()
     return coco
-
-
-def _pycocotools(module: str) -> Any:
-    try:
-        return importlib.import_module(f"pycocotools.{module}")
-    except ImportError as error:
-        raise DataMissing(
-            "COCO-format data needs pycocotools, which is not installed: pip install 'genius-kit[detection]'"
-        ) from error

@@ -1,4 +1,4 @@
-"""What a user's machine has: packages, GPU, data, key, server."""
+"""What a user's machine has: packages, extras, GPU, data, key, server."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
+from genius_kit import extras
 from genius_kit.redaction import mask
 
 PACKAGES = ("genius-kit", "torch", "torchvision", "timm", "openai", "jupyterlab", "ipywidgets", "papermill")
@@ -16,6 +17,9 @@ def findings(base_url: str | None = None) -> Iterator[tuple[str, str]]:
     for name in PACKAGES:
         yield name, _installed(name)
     yield "GPU", _gpu()
+    for extra, missing in extras.extras():
+        lacking = f"missing ({', '.join(missing)}); {extras.how_to_get(extra)}" if missing else "available"
+        yield f"extra {extra}", f"{extras.PURPOSES.get(extra, 'not used any more')}: {lacking}"
     from genius_kit.benchmarks import list_benchmarks
 
     for row in list_benchmarks().itertuples(index=False):

@@ -25,6 +25,10 @@ class DataMissing(GeniusKitError):
     """A data file that is not on this machine; the message names both ways to get it."""
 
 
+class ExtraMissing(GeniusKitError):
+    """An optional package that is not installed; the message is the command that installs its extra."""
+
+
 class DataCorrupt(GeniusKitError):
     """A data file whose SHA-256 or content is not the published one."""
 

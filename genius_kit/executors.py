@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from genius_kit import extras
 from genius_kit.errors import InvalidParameter, VersionMismatch
 from genius_kit.study_tasks import Flag, Job, Outcome, inherit, run_jobs
 
@@ -220,8 +221,8 @@ def _lost(chunk: Chunk, error: BaseException) -> list[Outcome]:
 def dask_executor(address: str) -> Iterator[tuple[Executor, int]]:
     """Connect to a Dask scheduler and give the executor of its workers, with the number of their threads.
 
-    Raises InvalidParameter where dask is not installed, nothing answers or no worker is there, VersionMismatch where
-    a worker has another version of the kit.
+    Raises ExtraMissing without dask, InvalidParameter where nothing answers or no worker is there, VersionMismatch
+    where a worker has another version of the kit.
     """
     client = _connect(address)
     try:
@@ -232,13 +233,10 @@ def dask_executor(address: str) -> Iterator[tuple[Executor, int]]:
 
 
 def _connect(address: str) -> Client:
-    try:
-        from distributed import Client
-    except ImportError:
-        raise InvalidParameter("dask is not installed: pip install 'genius-kit[dask]'") from None
+    library = extras.load("distributed", "dask")
     try:
         _knock(address)
-        return _within(2 * CONNECT_SECONDS, lambda: Client(address, timeout=CONNECT_SECONDS))
+        return _within(2 * CONNECT_SECONDS, lambda: library.Client(address, timeout=CONNECT_SECONDS))
     except (OSError, TimeoutError, ValueError, OverflowError) as error:
         raise InvalidParameter(
             f"no Dask scheduler answers at {address!r} ({type(error).__name__}); start one with `dask scheduler`, "

@@ -41,7 +41,7 @@ class TokenCounter:
         if not costs_nothing(model) and importlib.util.find_spec("tiktoken") is not None:
             threading.Thread(target=self._load, daemon=True).start()
         elif not costs_nothing(model):
-            self._how += "; install tiktoken for a count"
+            self._how += "; `pip install tiktoken` gives a count"
 
     def _load(self) -> None:
         import tiktoken

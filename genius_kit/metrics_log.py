@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from genius_kit import durable
+from genius_kit import durable, extras
+from genius_kit.errors import ExtraMissing
 from genius_kit.progress import progress_form
 
 COLUMNS = ("epoch", "step", "train_loss", "learning_rate", "validation_accuracy", "images_per_second", "seconds")
@@ -57,10 +58,10 @@ class MetricsLog:
 
 def _board(folder: Path, epochs_done: int) -> Any:
     try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
+        library = extras.load("torch.utils.tensorboard", "tensorboard")
+    except ExtraMissing:
         return None
-    return SummaryWriter(str(folder), purge_step=epochs_done + 1)
+    return library.SummaryWriter(str(folder), purge_step=epochs_done + 1)
 
 
 class StepProgress:

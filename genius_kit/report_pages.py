@@ -73,9 +73,10 @@ def check_pdf() -> None:
     if browser() is None and not _latex():
         lacking = ", ".join(name for name in ("xelatex", "pandoc") if shutil.which(name) is None)
         raise InvalidParameter(
-            "no PDF can be made on this machine. Either of these is enough: a Chromium or Chrome browser (`playwright "
-            "install chromium`, or your system's package; none is on the PATH or in Playwright's folder), or LaTeX "
-            f"with pandoc ({lacking} missing). The HTML pages need neither: leave out --pdf"
+            "no PDF can be made on this machine. Either of these is enough: a Chromium or Chrome browser (your "
+            "system's package, or `pip install playwright && playwright install chromium`; none is on the PATH or in "
+            f"Playwright's folder), or LaTeX with pandoc ({lacking} missing). The HTML pages need neither: leave out "
+            "--pdf"
         )
 
 

@@ -11,6 +11,7 @@ import secrets
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from genius_kit import extras
 from genius_kit.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -162,14 +163,11 @@ def _part(task: SignalTask, motifs: np.ndarray, rng: np.random.Generator) -> tup
 
 
 def _mnist1d(task: SignalTask, secret: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    try:
-        from mnist1d.data import get_dataset_args, make_dataset
-    except ImportError:
-        raise InvalidParameter("mnist1d is not installed: pip install 'genius-kit[mnist1d]'") from None
+    library = extras.load("mnist1d.data", "mnist1d")
     count = task.samples
-    arguments = get_dataset_args()
+    arguments = library.get_dataset_args()
     arguments.num_samples = -(-3 * count // _MNIST1D_CLASSES) * _MNIST1D_CLASSES
     arguments.train_split = 1.0
     arguments.seed = int(generator(secret, "mnist1d").integers(2**31))
-    made = make_dataset(arguments)
+    made = library.make_dataset(arguments)
     return {part: (made["x"][i * count :][:count], made["y"][i * count :][:count]) for i, part in enumerate(PARTS)}

