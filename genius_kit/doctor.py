@@ -17,7 +17,8 @@ def findings(base_url: str | None = None) -> Iterator[tuple[str, str]]:
     for name in PACKAGES:
         yield name, _installed(name)
     yield "GPU", _gpu()
-    for extra, missing in extras.extras():
+    for extra, packages in extras.extras().items():
+        missing = [name for name, is_here in packages.items() if not is_here]
         lacking = f"missing ({', '.join(missing)}); {extras.how_to_get(extra)}" if missing else "available"
         yield f"extra {extra}", f"{extras.PURPOSES.get(extra, 'not used any more')}: {lacking}"
     from genius_kit.benchmarks import list_benchmarks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, metadata, version
 from typing import Any
 
@@ -37,16 +36,17 @@ def load(module: str, extra: str) -> Any:
         raise ExtraMissing(f"{error}: the extra `{extra}` brings it, {command}") from error
 
 
-def extras() -> Iterator[tuple[str, list[str]]]:
-    """Yield each extra that the installed genius-kit declares, with those of its packages that are missing."""
+def extras() -> dict[str, dict[str, bool]]:
+    """Return the extras that the installed genius-kit declares: of each its packages, and whether they are here."""
     try:
         known = metadata("genius-kit")
     except PackageNotFoundError:  # a checkout that is run without being installed
-        return
+        return {}
     declared = [Requirement(text) for text in known.get_all("Requires-Dist") or ()]
-    for extra in known.get_all("Provides-Extra") or ():
-        own = [one for one in declared if one.marker and one.marker.evaluate({"extra": extra})]
-        yield extra, [one.name for one in own if not _is_here(one)]
+    return {
+        extra: {one.name: _is_here(one) for one in declared if one.marker and one.marker.evaluate({"extra": extra})}
+        for extra in known.get_all("Provides-Extra") or ()
+    }
 
 
 def _is_here(requirement: Requirement) -> bool:

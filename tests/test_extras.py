@@ -154,4 +154,4 @@ def test_a_checkout_that_is_not_installed_has_no_extras(monkeypatch):
         raise extras.PackageNotFoundError(name)
 
     monkeypatch.setattr(extras, "metadata", nothing)
-    assert list(extras.extras()) == []
+    assert extras.extras() == {}
