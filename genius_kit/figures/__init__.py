@@ -9,6 +9,7 @@ from __future__ import annotations
 from genius_kit.cost_figures import accuracy_against_macs, cloud, pareto_front, table_2_points
 from genius_kit.figure_files import save_figure, save_table
 from genius_kit.figures.conclusions import Conclusion, conclude, search_conclusion
+from genius_kit.figures.verdict_conclusions import study_conclusion, verdict_conclusion
 from genius_kit.imagenet_figures import imagenet_trajectory, trajectory_table
 from genius_kit.operation_figures import operation_frequencies, operation_table
 from genius_kit.paper import ours_beside_paper, paper_methods, paper_runs, paper_table
@@ -69,6 +70,7 @@ __all__ = [
     "search_conclusion",
     "spending",
     "spending_table",
+    "study_conclusion",
     "study_runs",
     "study_table",
     "table_1",
@@ -76,4 +78,5 @@ __all__ = [
     "table_2_figure",
     "table_2_points",
     "trajectory_table",
+    "verdict_conclusion",
 ]

@@ -1,0 +1,210 @@
+"""What verdicts say, whichever instrument they are of: a headline of at most 25 words, and the number behind each."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from genius_kit.figures.conclusions import MOST_WORDS, Conclusion, conclude, ratio_text
+from genius_kit.printed_tables import UNKNOWN, number
+from genius_kit.run_tables import study_table
+from genius_kit.stats import Estimate
+from genius_kit.styles import STAND_IN
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Judged(Protocol):
+    """A verdict of any instrument: `kind` in two or three words, `evidence` one row a comparison."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def evidence(self) -> pd.DataFrame: ...
+
+
+@dataclass(frozen=True)
+class Deciding:
+    """The comparison that a verdict rests on: `name` (a control, say), `words` that say what is measured, the numbers.
+
+    `unit` is "ratio", "rate", "loss" or "gain"; `p_value` is corrected where the instrument corrects it.
+    """
+
+    name: str
+    words: str
+    unit: str
+    estimate: Estimate
+    p_value: float
+    n: int
+
+    def text(self, value: float) -> str:
+        """Return a number of this comparison as it is printed."""
+        return ratio_text(value) if self.unit in ("ratio", "loss") else number(value, 2)
+
+
+def verdict_conclusion(verdicts: Mapping[str, Judged], question: str) -> Conclusion:
+    """Return the verdicts on whatever they are named after as a headline that answers `question`, one row each.
+
+    The headline has the deciding numbers as far as it has words for them. The model "offline" is called what it is.
+    """
+    found = {_named(name): (judged.kind, decisive(judged)) for name, judged in verdicts.items()}
+    rows = [{"of": name, "verdict": kind, **_cells(deciding)} for name, (kind, deciding) in found.items()]
+    note = "The comparison that each verdict rests on, with its 95 % interval; n searches or pairs of searches."
+    return conclude(_headline(question, found), rows, question, note, words=3)
+
+
+def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: str = "llm") -> Conclusion:
+    """Return the verdict on whether each of some models searches, above the mean ranks of all arms of its study.
+
+    `studies` maps a name to `studies.results` of one model; raises InvalidParameter as `verdicts.verdict` does.
+    """
+    from genius_kit.study_results import summary
+    from genius_kit.verdicts import verdict
+
+    judged = {name: verdict(results, plain=plain) for name, results in studies.items()}
+    tables = {name: study_table(summary(results, reference=plain)) for name, results in studies.items()}
+    rows = [
+        {"searches of": f"{_named(name)}: {place}" if place else "", **dict(zip(table.header[1:], cells, strict=True))}
+        for name, table in tables.items()
+        for place, *cells in table.rows
+    ]
+    note = next(iter(tables.values())).note
+    return conclude(verdict_conclusion(judged, question).headline, rows, question, note, words=2)
+
+
+def decisive(judged: Judged) -> Deciding | None:
+    """Return the comparison that a verdict rests on, None where its evidence has none."""
+    evidence = judged.evidence
+    found = next((choose for column, choose in _INSTRUMENTS.items() if column in evidence), None)
+    return None if found is None or evidence.empty else found(judged.kind, evidence)
+
+
+def _of_search(kind: str, evidence: Any) -> Deciding:
+    """Return the control of the results, the labels that convict, or what is open."""
+    questions = {"recites": "labels", "does neither": "random search"}
+    open_ones = evidence[(evidence["answer"] == "unclear") & (evidence["question"] != "cheap rule")]
+    some = open_ones if kind == "not enough runs" else evidence[evidence["question"] == questions.get(kind, "feedback")]
+    row = _smallest(some if len(some) else evidence, "p_corrected")
+    if row["question"] == "random search":
+        return _deciding("random search", "evaluations of random search ÷ its own", row, "p_corrected")
+    return _deciding(row["kind"], f"rank with {row['kind']} ÷ without", row, "p_corrected")
+
+
+def _of_memory(kind: str, evidence: Any) -> Deciding:
+    """Return the difference between the tables of the control that shows most, or what names are worth on both."""
+    table, p_value = ("private", "p_everywhere") if "everywhere" in kind else ("difference", "p_memory")
+    row = _smallest(evidence[evidence["table"] == table], p_value)
+    words = "gain from names, private table" if table == "private" else "gain from names, public ÷ private table"
+    return _deciding(row["control"], f"{words} ({row['control']})", row, p_value)
+
+
+def _of_prompt(kind: str, evidence: Any) -> Deciding:
+    """Return the change with the largest effect among those that have this verdict."""
+    some = evidence[evidence["verdict"] == kind]
+    row = some.loc[some["ratio"].map(lambda ratio: abs(math.log(ratio))).fillna(-1).idxmax()]
+    return _deciding(row["change"], f"rank with {row['change']} ÷ without", row, "p_corrected")
+
+
+def _of_replies(kind: str, evidence: Any) -> Deciding:
+    row = next(row for _, row in evidence.iterrows() if re.fullmatch("(?!words).*, first request", row["measure"]))
+    return _deciding("first reply", "pairs of first replies that name one architecture", row, None, "rate")
+
+
+def _of_transfer(kind: str, evidence: Any) -> Deciding:
+    return _deciding("moved", "rank of what is moved ÷ of what is found there", evidence.iloc[-1], "p_value", "loss")
+
+
+def _of_front(kind: str, evidence: Any) -> Deciding:
+    words, row = "share of the hypervolume − that of random search", evidence.iloc[0]
+    return _deciding("hypervolume", words, row, "p_value", "gain", "gain_low", "gain_high")
+
+
+_INSTRUMENTS: Mapping[str, Callable[[str, Any], Deciding]] = {
+    "question": _of_search,
+    "p_memory": _of_memory,
+    "pairs_needed": _of_prompt,
+    "measure": _of_replies,
+    "loss": _of_transfer,
+    "gain": _of_front,
+}
+"""The column by which the evidence of an instrument is known."""
+
+
+def _smallest(rows: Any, column: str) -> Any:
+    return rows.loc[rows[column].astype(float).fillna(2).idxmin()]
+
+
+def _deciding(
+    name: str, words: str, row: Any, p_value: str | None, unit: str = "ratio", low: str = "low", high: str = "high"
+) -> Deciding:
+    neutral = {"ratio": 1.0, "loss": 1.0, "gain": 0.0}.get(unit, math.nan)
+    estimate = Estimate(float(row[unit]), float(row[low]), float(row[high]), neutral)
+    return Deciding(name, words, unit, estimate, float(row[p_value]) if p_value else math.nan, int(row["n"]))
+
+
+def _cells(deciding: Deciding | None) -> dict[str, str]:
+    if deciding is None:
+        return {"rests on": UNKNOWN, "value (95 %)": UNKNOWN, "p": UNKNOWN, "n": UNKNOWN}
+    known, p_value = deciding.estimate, deciding.p_value
+    low, high = deciding.text(known.low), deciding.text(known.high)
+    value = UNKNOWN if math.isnan(known.value) else f"{deciding.text(known.value)} ({low} to {high})"
+    p_text = UNKNOWN if math.isnan(p_value) else "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+    return {"rests on": deciding.words, "value (95 %)": value, "p": p_text, "n": str(deciding.n)}
+
+
+def _named(name: str) -> str:
+    return STAND_IN if name == "offline" else name
+
+
+Found = Mapping[str, "tuple[str, Deciding | None]"]
+
+
+def _headline(question: str, found: Found) -> str:
+    """Return the answer in at most MOST_WORDS words: with all numbers, fewer, none, or the verdicts counted."""
+    for tell in (_whole, _value, _count, *([_nothing] if len(found) < 3 else [])):
+        text = f"{question} {'; '.join(f'{name}: {kind}{tell(one)}' for name, (kind, one) in found.items())}."
+        if len(text.split()) <= MOST_WORDS:
+            return text
+    return _counted(question, found)
+
+
+def _whole(one: Deciding | None) -> str:
+    told = _value(one)
+    return told if one is None or math.isnan(one.estimate.value) else f" ({one.name}: {told[2:]}"
+
+
+def _value(one: Deciding | None) -> str:
+    if one is None or math.isnan(one.estimate.value):
+        return _count(one)
+    return f" ({one.unit} {one.text(one.estimate.value)}, n = {one.n})"
+
+
+def _count(one: Deciding | None) -> str:
+    return "" if one is None else f" (n = {one.n})"
+
+
+def _nothing(one: Deciding | None) -> str:
+    return ""
+
+
+def _counted(question: str, found: Found) -> str:
+    """Return how many verdicts are of each kind, the most frequent first, as many kinds as there are words for."""
+    counts = Counter(kind for kind, _ in found.values()).most_common()
+    for shown in range(len(counts), 0, -1):
+        told = [f"{kind}: {count} of {len(found)}" for kind, count in counts[:shown]]
+        told += [f"others: {sum(count for _, count in counts[shown:])}"] if shown < len(counts) else []
+        text = f"{question} {'; '.join(told)}{_each(found)}."
+        if len(text.split()) <= MOST_WORDS:
+            break
+    return text
+
+
+def _each(found: Found) -> str:
+    counts: Sequence[int] = sorted({one.n for _, one in found.values() if one is not None})
+    return "" if not counts else f" (n = {'–'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} each)"

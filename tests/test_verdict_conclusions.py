@@ -1,0 +1,158 @@
+"""What verdicts say in one headline: of every instrument, in at most 25 words, with the number that decides."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import genius_kit as gk
+from genius_kit import figures, sensitivity, tradeoff_verdicts, transfer_verdicts, verdicts
+from genius_kit.contamination import contamination
+from genius_kit.figures.verdict_conclusions import decisive
+from genius_kit.reproducibility_verdicts import LEAST, each_verdict
+from genius_kit.styles import STAND_IN
+
+SEEDS = 20
+GOOD, BAD = np.linspace(5, 20, SEEDS), np.linspace(200, 900, SEEDS)[::-1]
+CLAIMS = {
+    "searches": ({"llm": GOOD, "shuffled-feedback": BAD, "permuted-labels": GOOD}, "shuffled-feedback"),
+    "recites": ({"llm": GOOD, "shuffled-feedback": GOOD, "permuted-labels": BAD}, "permuted-labels"),
+    "not enough runs": ({"llm": GOOD[:4], "shuffled-feedback": BAD[:4], "permuted-labels": BAD[:4]}, None),
+    "cannot tell": ({"llm": GOOD, "permuted-labels": GOOD}, None),
+}
+TABLE = "nas-bench-201-cifar10"
+
+
+def results(arms, benchmark="nas-bench-macro", size=6_561, **columns):
+    """Return results as `studies.results` gives them: arms by name, each with the ranks of its seeds."""
+    rows = [
+        {
+            "study": "s", "benchmark": benchmark, "arm": arm, "proposer": "llm", "model": "m", "prompt": "p",
+            "control": None if arm == "llm" or "change" in columns else arm, "seed": seed, "budget": 10,
+            "evaluations": 10, "rank": rank, "p_random": 1 - (1 - rank / size) ** 10, "top_percent": 100 * rank / size,
+            "reason": "budget", "principles": None, **columns,
+        }
+        for arm, ranks in arms.items()
+        for seed, rank in enumerate(ranks)
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows)
+    return frame.assign(change=frame["arm"].where(frame["arm"] != "llm")) if "change" in columns else frame
+
+
+def remembered():
+    """Return the verdict on a model whose names help on the public table alone."""
+    public = results({"llm": GOOD, "permuted-labels": BAD}, "public")
+    private = results({"llm": BAD, "permuted-labels": BAD}, "private")
+    return contamination(pd.concat([public, private]), public="public", private="private")
+
+
+def moved():
+    """Return the verdict on designs that lose ten ranks for one when they are moved."""
+    pairs = [("a", "a", 2.0), ("a", "b", 20.0), ("b", "b", 2.0), ("b", "a", 20.0)]
+    rows = [
+        {"method": "m", "source": a, "target": b, "seed": seed, "rank": rank + seed, "undecided": 1.0}
+        for a, b, rank in pairs
+        for seed in range(SEEDS)
+    ]
+    return transfer_verdicts.transfer_verdicts(pd.DataFrame(rows))[0]
+
+
+def extended():
+    """Return the verdict on fronts that have more of the hypervolume than random ones."""
+    parts = []
+    for arm, share in (("llm", 0.9), ("random", 0.8)):
+        part = results({arm: GOOD}, objectives="accuracy,latency").assign(proposer=arm, hypervolume=share)
+        parts.append(part.assign(hypervolume=part["hypervolume"] + part["seed"] / 1_000))
+    told = pd.concat(parts).assign(random_hypervolume=0.8, double_hypervolume=0.85, epsilon=0.1, front=1)
+    chances = np.where(told["arm"] == "llm", 0.02, np.where(told["seed"] % 2, 0.4, 0.6))
+    return tradeoff_verdicts.tradeoff_verdict(told.assign(p_hypervolume=chances, designs=range(len(told))))
+
+
+def changed():
+    """Return the verdict on prompts of which one change alone hurts."""
+    return sensitivity.verdict(results({"llm": GOOD, "last-5": 10 * GOOD, "best-first": GOOD}, change=""))
+
+
+OTHERS = {
+    "contaminated": (remembered, "ratio", "p_memory"),
+    "specialised": (moved, "loss", "p_value"),
+    "better than random search": (extended, "gain", "p_value"),
+    "changes the result": (changed, "ratio", "p_corrected"),
+}
+
+
+@pytest.mark.parametrize("kind", CLAIMS)
+def test_a_search_is_told_by_the_control_that_decides(kind):
+    """The headline has the kind; the ratio is that of the arm on which it rests."""
+    arms, control = CLAIMS[kind]
+    found = verdicts.verdict(results(arms))
+    conclusion = figures.verdict_conclusion({"offline": found}, "Does it search?")
+    assert found.kind == kind
+    assert conclusion.headline.startswith(f"Does it search? {STAND_IN}: {kind}")
+    assert len(conclusion.headline.split()) <= 25
+    if control:
+        row = found.evidence.set_index("kind").loc[control]
+        assert (decisive(found).estimate.value, decisive(found).n) == (row["ratio"], SEEDS)
+        assert f"({control}: ratio {row['ratio']:.1f}, n = {SEEDS})" in conclusion.headline
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_every_instrument_makes_a_row(kind):
+    """Kind, deciding number with its interval, p and n come from the evidence of the verdict."""
+    make, unit, p_value = OTHERS[kind]
+    found = make()
+    deciding, conclusion = decisive(found), figures.verdict_conclusion({"gpt-x": found}, "And so?")
+    (row,) = conclusion.table.rows
+    assert found.kind == row[1] == kind
+    assert deciding.unit == unit
+    assert deciding.estimate.sign == 1
+    assert deciding.p_value in list(found.evidence[p_value])
+    assert row[-1] == str(SEEDS)
+    assert deciding.text(deciding.estimate.value) in conclusion.headline
+
+
+def test_many_verdicts_are_counted(no_data, tmp_path):
+    """Arms of one study that do not fit the words one by one are told as how many of each kind."""
+    study = gk.load_study("reproducibility", seeds=LEAST, budget=2)
+    journals = gk.run_study(study, tmp_path, progress=False)["journal"]
+    found = dict(enumerate(each_verdict(list(journals))))
+    conclusion = figures.verdict_conclusion({f"arm {name}": one for name, one in found.items()}, "Does it repeat?")
+    assert conclusion.headline == f"Does it repeat? deterministic: {len(found)} of {len(found)} (n = {LEAST} each)."
+    assert all(row[3].startswith("1.00 (") for row in conclusion.table.rows)
+
+
+def test_the_headline_stays_short_whatever_was_found():
+    """Long kinds and names cost the numbers first, then the rarest kinds."""
+    several = {f"a model with a long name {place}": verdicts.verdict(results(CLAIMS[kind][0])) for place, kind in
+               enumerate(CLAIMS)}  # fmt: skip
+    for count in range(1, len(several) + 1):
+        some = dict(list(several.items())[:count])
+        headline = figures.verdict_conclusion(some, "A question that has many words itself?").headline
+        assert len(headline.split()) <= 25
+    assert "1 of 4" in headline
+
+
+def test_a_verdict_without_a_comparison_has_no_number():
+    """Nothing stands in for what was not measured."""
+    alone = verdicts.verdict(results({"llm": GOOD[:1], "shuffled-feedback": BAD[:1], "permuted-labels": BAD[:1]}))
+    conclusion = figures.verdict_conclusion({"gpt-x": alone}, "Does it search?")
+    assert math.isnan(decisive(alone).estimate.value)
+    assert conclusion.headline == "Does it search? gpt-x: not enough runs (n = 1)."
+    assert conclusion.table.rows[0][3:] == ("–", "–", "1")
+
+
+def test_the_study_of_a_model_is_told_by_its_verdict_and_its_arms(data_home, tmp_path):
+    """Each model's arms stand below its name, with n, and another number of seeds changes them."""
+    for seeds in (2, 8):
+        plan = {"benchmarks": ["nas-bench-macro"], "seeds": seeds, "budget": 3}
+        studies = {
+            name: gk.run_study(gk.load_study("does-it-search", models=[model], **plan), tmp_path, progress=False)
+            for name, model in (("offline", "offline"), ("always 12222222", "reciter:12222222"))
+        }
+        conclusion = figures.study_conclusion(studies, "Does it search?")
+        names = [row[0].split(":")[0] for row in conclusion.table.rows if row[0]]
+        assert names == [STAND_IN, "always 12222222"]
+        assert len(conclusion.table.rows) == 20
+        assert {row[2] for row in conclusion.table.rows} == {str(seeds)}
+    assert len(conclusion.headline.split()) <= 25
