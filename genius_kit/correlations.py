@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 COUNTED = ("parameters", "macs")
 """Proxies that a table already holds for every row."""
 
+COLUMNS = (
+    "proxy", "benchmark", "accuracy", "images", "n", "spearman", "low", "high", "kendall", "seconds_per_network",
+    "counted", "gain", "gain_low", "gain_high",
+)  # fmt: skip
+
 RESAMPLES = 2_000  # of the bootstrap
 
 
@@ -36,48 +41,65 @@ def correlate(
     interval of Spearman's coefficient, are the coefficient itself. The others are evaluated on a sample of `n`
     architectures drawn without repetition by `seed`, or on its first ones when `seconds` have passed; `settings`
     go to ProxyBenchmark (data set, batch size, image size). Columns: proxy, benchmark, accuracy, images, n, spearman,
-    low, high, kendall (tau-b), seconds_per_network.
+    low, high, kendall (tau-b), seconds_per_network; and counted, gain, gain_low, gain_high: by how much Spearman's
+    coefficient is above that of the better count of this table (`counted`) on the same architectures. The interval of
+    the gain draws architectures anew for both, and holds for all sampled proxies together at 95 % (Bonferroni).
     Raises UnknownName, InvalidParameter.
     """
+    import numpy as np
     import pandas as pd
 
     names = [proxies] if isinstance(proxies, str) else list(proxies)
     if not 3 <= n <= benchmark.space.size:
         raise InvalidParameter(f"n {n} came, expected 3 to {benchmark.space.size}, the rows of {benchmark.name}")
-    return pd.DataFrame([_correlation(name, benchmark, n, seed, by, seconds, settings) for name in names])
+    counts = _counts(benchmark)
+    best = max(COUNTED, key=lambda count: _spearman(counts[count], benchmark.scores(by)))
+    sampled = max(1, sum(name not in COUNTED for name in names))
+    found = []
+    for name in names:
+        if name in COUNTED:
+            found.append(_correlation(name, benchmark, by, np.arange(benchmark.space.size), counts[name], seed))
+            continue
+        rows, scores, images, each = _scores(name, benchmark, n, seed, seconds, settings)
+        row = _correlation(name, benchmark, by, rows, scores, seed)
+        gain = _gain(scores, counts[best][rows], benchmark.scores(by)[rows], seed, sampled)
+        found.append({**row, "images": images, "seconds_per_network": each, "counted": best, **gain})
+    return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def _counts(benchmark: TabularBenchmark) -> dict[str, np.ndarray]:
+    """Return what every row of a table has in parameters and multiply-accumulates."""
+    import numpy as np
+
+    table = benchmark.evaluate_rows(np.arange(benchmark.space.size))
+    return {name: table[name].astype(float) for name in COUNTED}
+
+
+def _spearman(scores: np.ndarray, accuracies: np.ndarray) -> float:
+    from scipy import stats
+
+    return float(stats.spearmanr(scores, accuracies).statistic)
 
 
 def _correlation(
-    proxy: str,
-    benchmark: TabularBenchmark,
-    n: int,
-    seed: int,
-    by: str,
-    seconds: float | None,
-    settings: dict[str, Any],
+    proxy: str, benchmark: TabularBenchmark, by: str, rows: np.ndarray, scores: np.ndarray, seed: int
 ) -> dict[str, Any]:
-    import numpy as np
     from scipy import stats
 
-    if proxy in COUNTED:
-        rows, images, each = np.arange(benchmark.space.size), "none", 0.0
-        scores = benchmark.evaluate_rows(rows)[proxy].astype(float)
-    else:
-        rows, scores, images, each = _scores(proxy, benchmark, n, seed, seconds, settings)
     accuracies = benchmark.scores(by)[rows]
-    spearman = float(stats.spearmanr(scores, accuracies).statistic)
+    spearman = _spearman(scores, accuracies)
     low, high = (spearman, spearman) if proxy in COUNTED else _interval(scores, accuracies, seed)
     return {
         "proxy": proxy,
         "benchmark": benchmark.name,
         "accuracy": benchmark.feedback_name if by == "feedback" else f"{by} accuracy",
-        "images": images,
+        "images": "none",
         "n": len(rows),
         "spearman": spearman,
         "low": low,
         "high": high,
         "kendall": float(stats.kendalltau(scores, accuracies).statistic),
-        "seconds_per_network": each,
+        "seconds_per_network": 0.0,
     }
 
 
@@ -107,14 +129,32 @@ def _scores(
 def _interval(scores: np.ndarray, accuracies: np.ndarray, seed: int) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap interval of Spearman's coefficient, architectures drawn anew in pairs."""
     import numpy as np
-    from scipy import stats
 
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(len(scores), size=(RESAMPLES, len(scores)))
-    ranks = [stats.rankdata(values[draws], axis=1) for values in (scores, accuracies)]
-    first, second = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
-    spreads = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
-    with np.errstate(invalid="ignore"):  # a resample of one value has no coefficient
-        coefficients = (first * second).sum(axis=1) / spreads
+    (coefficients,) = _resampled(seed, accuracies, scores)
     low, high = np.nanpercentile(coefficients, [2.5, 97.5])
     return float(low), float(high)
+
+
+def _gain(
+    scores: np.ndarray, counts: np.ndarray, accuracies: np.ndarray, seed: int, comparisons: int
+) -> dict[str, float]:
+    """Return by how much the coefficient of `scores` is above that of `counts`, with its interval."""
+    import numpy as np
+
+    ours, theirs = _resampled(seed, accuracies, scores, counts)
+    tail = 2.5 / comparisons
+    low, high = np.nanpercentile(ours - theirs, [tail, 100 - tail])
+    gain = _spearman(scores, accuracies) - _spearman(counts, accuracies)
+    return {"gain": gain, "gain_low": float(low), "gain_high": float(high)}
+
+
+def _resampled(seed: int, accuracies: np.ndarray, *scores: np.ndarray) -> list[np.ndarray]:
+    """Return Spearman's coefficients of each of `scores` over the same resamples of architectures."""
+    import numpy as np
+    from scipy import stats
+
+    draws = np.random.default_rng(seed).integers(len(accuracies), size=(RESAMPLES, len(accuracies)))
+    ranks = [stats.rankdata(values[draws], axis=1) for values in (accuracies, *scores)]
+    first, *others = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
+    with np.errstate(invalid="ignore"):  # a resample of one value has no coefficient
+        return [(first * rank).sum(axis=1) / np.sqrt((first**2).sum(axis=1) * (rank**2).sum(axis=1)) for rank in others]

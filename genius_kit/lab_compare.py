@@ -67,8 +67,17 @@ class Paired:
         open_one = Contrast("prompt", "prompt", "baseline", n, 0, *ranks, ratio, low, high, found.p_value)
         return max(pairs_to_settle(open_one), pairs_needed()) - n
 
+    @property
+    def kind(self) -> str:
+        """What the pairs say of the variant: better, worse, no difference that matters, or cannot tell."""
+        found = self.comparison
+        if found is not None and found.p_value < LEVEL:
+            return "better" if found.ratio < 1 else "worse"
+        small = found is not None and found.ratio_low > 1 / MARGIN and found.ratio_high < MARGIN
+        return "no difference that matters" if small and len(self.pairs) >= pairs_needed() else "cannot tell"
+
     def verdict(self) -> str:
-        """Return what the pairs say in a sentence: better, worse, no difference that matters, or cannot tell."""
+        """Return what the pairs say in a sentence, with its numbers or with how many more it takes."""
         found, n = self.comparison, len(self.pairs)
         if found is None:
             return f"{n} pair{'s' * (n != 1)} of searches: cannot tell; {self._more()}."
@@ -76,11 +85,11 @@ class Paired:
             f"rank of the variant over that of the baseline {found.ratio:.2g} (95 % interval {found.ratio_low:.2g} to "
             f"{found.ratio_high:.2g}), p = {found.p_value:.2g}, n = {n} pairs"
         )
-        if found.p_value < LEVEL:
-            return f"The variant is {'better' if found.ratio < 1 else 'worse'} than the baseline: {numbers}."
-        if found.ratio_low > 1 / MARGIN and found.ratio_high < MARGIN and n >= pairs_needed():
-            return f"No difference that matters (a factor of {MARGIN:g} in rank is ruled out): {numbers}."
-        return f"Cannot tell, {self._more()}: {numbers}."
+        if self.kind == "cannot tell":
+            return f"Cannot tell, {self._more()}: {numbers}."
+        if self.kind in ("better", "worse"):
+            return f"The variant is {self.kind} than the baseline: {numbers}."
+        return f"No difference that matters (a factor of {MARGIN:g} in rank is ruled out): {numbers}."
 
     def _more(self) -> str:
         more = self.more_needed()

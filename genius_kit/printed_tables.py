@@ -105,6 +105,11 @@ def span(mean: object, low: object, high: object, digits: int = 2) -> str:
     return number(mean, digits) + (f" ({number(low, digits)}–{number(high, digits)})" if is_known(low) else "")
 
 
+def p_text(value: object) -> str:
+    """Return a p-value with three decimals, smaller ones as a bound, `UNKNOWN` for none."""
+    return number(value, 3) if not is_known(value) or float(value) >= 0.001 else "< 0.001"  # type: ignore[arg-type]
+
+
 def is_known(value: object) -> bool:
     """Return whether a value is a number, not None and not NaN."""
     return isinstance(value, int | float) and value == value

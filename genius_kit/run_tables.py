@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.paper import SOURCE, ours_beside_paper, paper_label, paper_methods
-from genius_kit.printed_tables import PrintedTable, best_of, is_known, number, span, spread
+from genius_kit.printed_tables import PrintedTable, best_of, is_known, number, p_text, span, spread
 from genius_kit.run_frames import Runs, frames_of, run_table
 from genius_kit.styles import STAND_IN, shown_name
 
@@ -44,7 +44,7 @@ def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
             spread(row["rank"], row["rank_std"] if several else None, 1), number(row["top_percent"]),
         ]  # fmt: skip
         cells += [spread(row["test_accuracy"], row["test_accuracy_std"] if several else None)] if tested else []
-        rows.append((*cells, *([_p(row["p_holm"])] if has_tests else [])))
+        rows.append((*cells, *([p_text(row["p_holm"])] if has_tests else [])))
     digits = {"rank": 1}
     bold = {
         (place, column)
@@ -169,7 +169,7 @@ def _study_cells(row: dict[Any, Any], told: Sequence[str], is_first: bool) -> tu
         span(row["mean_rank"], row["low"], row["high"], 1),
         number(row["top_percent"]),
         span(row["ratio"], row["ratio_low"], row["ratio_high"]),
-        _p(row["p_holm"]),
+        p_text(row["p_holm"]),
     )
 
 
@@ -187,10 +187,6 @@ def _study_note(data: pd.DataFrame) -> str:
         f"n = {count} searches an arm; rank 1 is best, ties count with the middle of their range; 95 % intervals: "
         f"bootstrap over searches. Bold: the lowest mean rank of a block.{test}{_stand_in(data['model'])}"
     )
-
-
-def _p(value: Any) -> str:
-    return number(None) if not is_known(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _stand_in(names: pd.Series) -> str:

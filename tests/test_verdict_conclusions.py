@@ -10,6 +10,7 @@ import genius_kit as gk
 from genius_kit import figures, sensitivity, tradeoff_verdicts, transfer_verdicts, verdicts
 from genius_kit.contamination import contamination
 from genius_kit.figures.verdict_conclusions import decisive
+from genius_kit.lab_compare import Paired
 from genius_kit.reproducibility_verdicts import LEAST, each_verdict
 from genius_kit.styles import STAND_IN
 
@@ -109,6 +110,7 @@ def test_every_instrument_makes_a_row(kind):
     assert deciding.estimate.sign == 1
     assert deciding.p_value in list(found.evidence[p_value])
     assert row[-1] == str(SEEDS)
+    assert f"n = {SEEDS})." in conclusion.headline
     assert deciding.text(deciding.estimate.value) in conclusion.headline
 
 
@@ -118,7 +120,7 @@ def test_many_verdicts_are_counted(no_data, tmp_path):
     journals = gk.run_study(study, tmp_path, progress=False)["journal"]
     found = dict(enumerate(each_verdict(list(journals))))
     conclusion = figures.verdict_conclusion({f"arm {name}": one for name, one in found.items()}, "Does it repeat?")
-    assert conclusion.headline == f"Does it repeat? deterministic: {len(found)} of {len(found)} (n = {LEAST} each)."
+    assert conclusion.headline == f"Does it repeat? deterministic: {len(found)} of {len(found)}; n = {LEAST}."
     assert all(row[3].startswith("1.00 (") for row in conclusion.table.rows)
 
 
@@ -156,3 +158,60 @@ def test_the_study_of_a_model_is_told_by_its_verdict_and_its_arms(data_home, tmp
         assert len(conclusion.table.rows) == 20
         assert {row[2] for row in conclusion.table.rows} == {str(seeds)}
     assert len(conclusion.headline.split()) <= 25
+    assert conclusion.headline.endswith(f"n = {seeds}.")
+
+
+def test_the_numbers_stay_where_the_words_suffice():
+    """Two models with the longest kind and the longest name still show the ratio that decides, and n once."""
+    both = {"llm": GOOD, "shuffled-feedback": BAD, "permuted-labels": BAD}
+    found = {
+        "offline": verdicts.verdict(results(both)),
+        "always 12222222": verdicts.verdict(results(CLAIMS["recites"][0])),
+    }
+    headline = figures.verdict_conclusion(found, "Does it search?").headline
+    ratios = [decisive(one).text(decisive(one).estimate.value) for one in found.values()]
+    assert headline == (
+        f"Does it search? {STAND_IN}: searches and leans on the labels (ratio {ratios[0]}); "
+        f"always 12222222: recites (ratio {ratios[1]}); n = {SEEDS}."
+    )
+    assert len(headline.split()) == 25
+
+
+RANKS = tuple(float(rank) for rank in np.linspace(300, 900, 12))
+PAIRS = {
+    "better": [(rank, rank / (5 + place % 3)) for place, rank in enumerate(RANKS)],
+    "worse": [(rank / (5 + place % 3), rank) for place, rank in enumerate(RANKS)],
+    "no difference that matters": [(rank, rank) for rank in RANKS],
+    "cannot tell": [(rank, rank * (2 + place % 2)) for place, rank in enumerate(RANKS[:3])],
+}
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_two_prompts_are_told_apart_only_by_their_pairs(kind):
+    """Kind, ratio and n are those of the comparison; what so few pairs can show at all stands beside it."""
+    pairs = tuple((seed, *ranks) for seed, ranks in enumerate(PAIRS[kind]))
+    paired = Paired({"model": "offline", "prompt": "minimal"}, {"model": "offline", "prompt": "reasoned"}, pairs)
+    conclusion = figures.prompts_conclusion(paired)
+    row = dict(zip(conclusion.table.header, conclusion.table.rows[0], strict=True))
+    assert conclusion.headline.startswith(f"{STAND_IN}: reasoned beside minimal: {kind} (ratio ")
+    assert f"n = {len(pairs)} pairs, p at least {paired.comparison.smallest_p:.2g}" in conclusion.headline
+    assert (row["verdict"], row["pairs"]) == (kind, str(len(pairs)))
+    assert (row["pairs still to run"] == "0") == (kind != "cannot tell")
+    assert len(conclusion.headline.split()) <= 25
+
+
+def test_pairs_that_repeat_one_another_need_no_more_of_them():
+    """What a fixed rule does again says nothing new, and the row says so."""
+    same = tuple((seed, 525.0, 525.0) for seed in range(3))
+    conclusion = figures.prompts_conclusion(Paired({"prompt": "a"}, {"prompt": "b"}, same))
+    assert conclusion.table.rows[0][-3:] == ("3", "1", "more repeat it")
+
+
+@pytest.mark.parametrize("pairs", [(), ((0, 5.0, 7.0),)])
+def test_fewer_than_two_pairs_compare_nothing(pairs):
+    """One pair has neither a ratio nor a test."""
+    conclusion = figures.prompts_conclusion(
+        Paired({"prompt": "a", "model": "gpt-x"}, {"prompt": "b", "model": "gpt-x"}, pairs)
+    )
+    assert conclusion.headline == f"gpt-x: b beside a: cannot tell (n = {len(pairs)})."
+    assert conclusion.table.rows[0][2:5] == ("–", "–", "–")

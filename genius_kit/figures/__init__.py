@@ -9,7 +9,9 @@ from __future__ import annotations
 from genius_kit.cost_figures import accuracy_against_macs, cloud, pareto_front, table_2_points
 from genius_kit.figure_files import save_figure, save_table
 from genius_kit.figures.conclusions import Conclusion, conclude, search_conclusion
-from genius_kit.figures.verdict_conclusions import study_conclusion, verdict_conclusion
+from genius_kit.figures.conversation_conclusions import claims_conclusion, imagenet_conclusion
+from genius_kit.figures.training_conclusions import proxy_conclusion, training_conclusion
+from genius_kit.figures.verdict_conclusions import prompts_conclusion, study_conclusion, verdict_conclusion
 from genius_kit.imagenet_figures import imagenet_trajectory, trajectory_table
 from genius_kit.operation_figures import operation_frequencies, operation_table
 from genius_kit.paper import ours_beside_paper, paper_methods, paper_runs, paper_table
@@ -41,12 +43,14 @@ __all__ = [
     "best_architecture",
     "best_so_far",
     "by_method",
+    "claims_conclusion",
     "cloud",
     "comparison_table",
     "conclude",
     "contents",
     "front_table",
     "hypervolume_figure",
+    "imagenet_conclusion",
     "imagenet_trajectory",
     "operation_frequencies",
     "operation_table",
@@ -60,6 +64,8 @@ __all__ = [
     "printed_trials",
     "prompt_comparison",
     "prompt_pairs",
+    "prompts_conclusion",
+    "proxy_conclusion",
     "rank_by_iteration",
     "rank_curves",
     "reply_outcomes",
@@ -77,6 +83,7 @@ __all__ = [
     "table_1_figure",
     "table_2_figure",
     "table_2_points",
+    "training_conclusion",
     "trajectory_table",
     "verdict_conclusion",
 ]

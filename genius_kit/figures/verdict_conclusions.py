@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genius_kit.figures.conclusions import MOST_WORDS, Conclusion, conclude, ratio_text
-from genius_kit.printed_tables import UNKNOWN, number
+from genius_kit.printed_tables import UNKNOWN, number, p_text
 from genius_kit.run_tables import study_table
 from genius_kit.stats import Estimate
 from genius_kit.styles import STAND_IN
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from genius_kit.lab_compare import Paired
 
 
 class Judged(Protocol):
@@ -45,18 +47,22 @@ class Deciding:
 
     def text(self, value: float) -> str:
         """Return a number of this comparison as it is printed."""
-        return ratio_text(value) if self.unit in ("ratio", "loss") else number(value, 2)
+        if value < 1_000 and self.unit in ("ratio", "loss"):
+            return ratio_text(value)
+        return number(value, 0 if value >= 1_000 else 2)
 
 
-def verdict_conclusion(verdicts: Mapping[str, Judged], question: str) -> Conclusion:
+def verdict_conclusion(verdicts: Mapping[str, Judged], question: str, model: str = "") -> Conclusion:
     """Return the verdicts on whatever they are named after as a headline that answers `question`, one row each.
 
-    The headline has the deciding numbers as far as it has words for them. The model "offline" is called what it is.
+    They are named after models, or after arms of one `model`. The headline has the deciding numbers as far as it has
+    words for them. The model "offline" is called what it is.
     """
     found = {_named(name): (judged.kind, decisive(judged)) for name, judged in verdicts.items()}
     rows = [{"of": name, "verdict": kind, **_cells(deciding)} for name, (kind, deciding) in found.items()]
     note = "The comparison that each verdict rests on, with its 95 % interval; n searches or pairs of searches."
-    return conclude(_headline(question, found), rows, question, note, words=3)
+    asked = f"{question} {_named(model)}:" if model else question
+    return conclude(_headline(asked, found), rows, question, note, words=3)
 
 
 def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: str = "llm") -> Conclusion:
@@ -74,8 +80,31 @@ def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: 
         for name, table in tables.items()
         for place, *cells in table.rows
     ]
-    note = next(iter(tables.values())).note
+    note = (
+        "Mean rank with its bootstrap interval (rank 1 is best, ties count with the middle of their range). Ratio: "
+        f"geometric mean of the rank over that of “{plain}”, seed by seed, with its bootstrap interval; p: two-sided "
+        "sign flips of the pairs, by Holm's rule over the arms of one model."
+    )
     return conclude(verdict_conclusion(judged, question).headline, rows, question, note, words=2)
+
+
+def prompts_conclusion(paired: Paired) -> Conclusion:
+    """Return what the pairs of searches of two settings say, and what so many pairs can say at most."""
+    found, n = paired.comparison, len(paired.pairs)
+    names = " beside ".join(", ".join(str(pair[side]) for pair in paired.differing.values()) for side in (1, 0))
+    model = _named(str(paired.variant.get("model", "the model")))
+    told, numbers = f"n = {n}", [UNKNOWN] * 3
+    if found is not None:
+        ratio, low, high = map(ratio_text, (found.ratio, found.ratio_low, found.ratio_high))
+        told = f"ratio {ratio}, n = {n} pairs, p at least {found.smallest_p:.2g}"
+        numbers = [f"{ratio} ({low} to {high})", p_text(found.p_value), p_text(found.smallest_p)]
+    measured = dict(zip(("rank ÷ rank (95 %)", "p", "least p possible"), numbers, strict=True))
+    counts = {"pairs": str(n), "different pairs": str(len({pair[1:] for pair in paired.pairs}))}
+    repeated = n > 1 and counts["different pairs"] == "1"
+    more = "0" if paired.kind != "cannot tell" else "more repeat it" if repeated else f"about {paired.more_needed():,}"
+    row = {"of": names, "verdict": paired.kind, **measured, **counts, "pairs still to run": more}
+    note = "A pair is one seed. p: two-sided sign flips. Pairs that repeat one another say no more than one of them."
+    return conclude(f"{model}: {names}: {paired.kind} ({told}).", [row], "Two prompts, seed by seed", note, words=2)
 
 
 def decisive(judged: Judged) -> Deciding | None:
@@ -151,11 +180,10 @@ def _deciding(
 def _cells(deciding: Deciding | None) -> dict[str, str]:
     if deciding is None:
         return {"rests on": UNKNOWN, "value (95 %)": UNKNOWN, "p": UNKNOWN, "n": UNKNOWN}
-    known, p_value = deciding.estimate, deciding.p_value
-    low, high = deciding.text(known.low), deciding.text(known.high)
-    value = UNKNOWN if math.isnan(known.value) else f"{deciding.text(known.value)} ({low} to {high})"
-    p_text = UNKNOWN if math.isnan(p_value) else "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
-    return {"rests on": deciding.words, "value (95 %)": value, "p": p_text, "n": str(deciding.n)}
+    known = deciding.estimate
+    value, low, high = map(deciding.text, (known.value, known.low, known.high))
+    told = UNKNOWN if math.isnan(known.value) else f"{value} ({low} to {high})"
+    return {"rests on": deciding.words, "value (95 %)": told, "p": p_text(deciding.p_value), "n": str(deciding.n)}
 
 
 def _named(name: str) -> str:
@@ -167,44 +195,43 @@ Found = Mapping[str, "tuple[str, Deciding | None]"]
 
 def _headline(question: str, found: Found) -> str:
     """Return the answer in at most MOST_WORDS words: with all numbers, fewer, none, or the verdicts counted."""
-    for tell in (_whole, _value, _count, *([_nothing] if len(found) < 3 else [])):
-        text = f"{question} {'; '.join(f'{name}: {kind}{tell(one)}' for name, (kind, one) in found.items())}."
+    sizes = {one.n for _, one in found.values() if one is not None}
+    shared = f"; n = {sizes.pop()}" if len(sizes) == 1 and len(found) > 1 else ""
+    for tell in (_whole, _value, *([_nothing] if len(found) < 3 else [])):
+        told = [f"{name}: {kind}{_brackets(one, tell, not shared)}" for name, (kind, one) in found.items()]
+        text = f"{question} {'; '.join(told)}{shared}."
         if len(text.split()) <= MOST_WORDS:
             return text
-    return _counted(question, found)
+    return _counted(question, found, shared)
 
 
-def _whole(one: Deciding | None) -> str:
-    told = _value(one)
-    return told if one is None or math.isnan(one.estimate.value) else f" ({one.name}: {told[2:]}"
+def _brackets(one: Deciding | None, tell: Callable[[Deciding], str], with_n: bool) -> str:
+    if one is None:
+        return ""
+    measured = [] if math.isnan(one.estimate.value) else [tell(one)]
+    inside = ", ".join(filter(None, [*measured, f"n = {one.n}" if with_n else ""]))
+    return f" ({inside})" if inside else ""
 
 
-def _value(one: Deciding | None) -> str:
-    if one is None or math.isnan(one.estimate.value):
-        return _count(one)
-    return f" ({one.unit} {one.text(one.estimate.value)}, n = {one.n})"
+def _whole(one: Deciding) -> str:
+    return f"{one.name}: {_value(one)}"
 
 
-def _count(one: Deciding | None) -> str:
-    return "" if one is None else f" (n = {one.n})"
+def _value(one: Deciding) -> str:
+    return f"{one.unit} {one.text(one.estimate.value)}"
 
 
-def _nothing(one: Deciding | None) -> str:
+def _nothing(one: Deciding) -> str:
     return ""
 
 
-def _counted(question: str, found: Found) -> str:
+def _counted(question: str, found: Found, shared: str) -> str:
     """Return how many verdicts are of each kind, the most frequent first, as many kinds as there are words for."""
     counts = Counter(kind for kind, _ in found.values()).most_common()
     for shown in range(len(counts), 0, -1):
         told = [f"{kind}: {count} of {len(found)}" for kind, count in counts[:shown]]
         told += [f"others: {sum(count for _, count in counts[shown:])}"] if shown < len(counts) else []
-        text = f"{question} {'; '.join(told)}{_each(found)}."
+        text = f"{question} {'; '.join(told)}{shared}."
         if len(text.split()) <= MOST_WORDS:
             break
     return text
-
-
-def _each(found: Found) -> str:
-    counts: Sequence[int] = sorted({one.n for _, one in found.values() if one is not None})
-    return "" if not counts else f" (n = {'–'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} each)"

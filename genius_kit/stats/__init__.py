@@ -2,6 +2,7 @@
 
 from genius_kit.stats.effects import cost_of_gain, interquartile_mean, performance_profile, probability_of_improvement
 from genius_kit.stats.ratios import Estimate, random_worth, rank_ratio
+from genius_kit.stats.shares import share_difference, share_of
 
 __all__ = [
     "Estimate",
@@ -11,4 +12,6 @@ __all__ = [
     "probability_of_improvement",
     "random_worth",
     "rank_ratio",
+    "share_difference",
+    "share_of",
 ]
