@@ -16,10 +16,12 @@ from genius_kit.styles import STAND_IN
 
 SEEDS = 20
 GOOD, BAD = np.linspace(5, 20, SEEDS), np.linspace(200, 900, SEEDS)[::-1]
+POOR = np.linspace(300, 2_000, SEEDS)
 CLAIMS = {
     "searches": ({"llm": GOOD, "shuffled-feedback": BAD, "permuted-labels": GOOD}, "shuffled-feedback"),
     "recites": ({"llm": GOOD, "shuffled-feedback": GOOD, "permuted-labels": BAD}, "permuted-labels"),
     "not enough runs": ({"llm": GOOD[:4], "shuffled-feedback": BAD[:4], "permuted-labels": BAD[:4]}, None),
+    "does neither": ({"llm": POOR, "shuffled-feedback": POOR, "permuted-labels": POOR}, None),
     "cannot tell": ({"llm": GOOD, "permuted-labels": GOOD}, None),
 }
 TABLE = "nas-bench-201-cifar10"
@@ -114,6 +116,14 @@ def test_every_instrument_makes_a_row(kind):
     assert deciding.text(deciding.estimate.value) in conclusion.headline
 
 
+def test_what_is_no_better_than_random_search_is_told_by_its_worth():
+    """So many times its evaluations random search needs to do as well."""
+    found = verdicts.verdict(results(CLAIMS["does neither"][0]))
+    row = found.evidence.set_index("question").loc["random search"]
+    headline = figures.verdict_conclusion({"gpt-x": found}, "Does it search?").headline
+    assert headline == f"Does it search? gpt-x: does neither (random ×{row['ratio']:.3f}, n = {SEEDS})."
+
+
 def test_many_verdicts_are_counted(no_data, tmp_path):
     """Arms of one study that do not fit the words one by one are told as how many of each kind."""
     study = gk.load_study("reproducibility", seeds=LEAST, budget=2)
@@ -132,7 +142,7 @@ def test_the_headline_stays_short_whatever_was_found():
         some = dict(list(several.items())[:count])
         headline = figures.verdict_conclusion(some, "A question that has many words itself?").headline
         assert len(headline.split()) <= 25
-    assert "1 of 4" in headline
+    assert "1 of 5" in headline
 
 
 def test_a_verdict_without_a_comparison_has_no_number():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from genius_kit.figures.conclusions import MOST_WORDS, Conclusion, conclude, ratio_text
+from genius_kit.figures.conclusions import MOST_WORDS, RANDOM, Conclusion, conclude, ratio_text
 from genius_kit.printed_tables import UNKNOWN, number, p_text
 from genius_kit.run_tables import study_table
 from genius_kit.stats import Estimate
@@ -60,9 +60,9 @@ def verdict_conclusion(verdicts: Mapping[str, Judged], question: str, model: str
     """
     found = {_named(name): (judged.kind, decisive(judged)) for name, judged in verdicts.items()}
     rows = [{"of": name, "verdict": kind, **_cells(deciding)} for name, (kind, deciding) in found.items()]
-    note = "The comparison that each verdict rests on, with its 95 % interval; n searches or pairs of searches."
+    note = "n: searches, or pairs of searches with one seed."
     asked = f"{question} {_named(model)}:" if model else question
-    return conclude(_headline(asked, found), rows, question, note, words=3)
+    return conclude(_headline(asked, found), rows, "What each verdict rests on", note, words=3)
 
 
 def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: str = "llm") -> Conclusion:
@@ -85,7 +85,7 @@ def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: 
         f"geometric mean of the rank over that of “{plain}”, seed by seed, with its bootstrap interval; p: two-sided "
         "sign flips of the pairs, by Holm's rule over the arms of one model."
     )
-    return conclude(verdict_conclusion(judged, question).headline, rows, question, note, words=2)
+    return conclude(verdict_conclusion(judged, question).headline, rows, "Best found in each arm", note, words=2)
 
 
 def prompts_conclusion(paired: Paired) -> Conclusion:
@@ -116,12 +116,12 @@ def decisive(judged: Judged) -> Deciding | None:
 
 def _of_search(kind: str, evidence: Any) -> Deciding:
     """Return the control of the results, the labels that convict, or what is open."""
-    questions = {"recites": "labels", "does neither": "random search"}
+    questions = {"recites": "labels", "does neither": RANDOM}
     open_ones = evidence[(evidence["answer"] == "unclear") & (evidence["question"] != "cheap rule")]
     some = open_ones if kind == "not enough runs" else evidence[evidence["question"] == questions.get(kind, "feedback")]
     row = _smallest(some if len(some) else evidence, "p_corrected")
-    if row["question"] == "random search":
-        return _deciding("random search", "evaluations of random search ÷ its own", row, "p_corrected")
+    if row["question"] == RANDOM:
+        return _deciding(RANDOM, "evaluations of random search ÷ its own", row, "p_corrected")
     return _deciding(row["kind"], f"rank with {row['kind']} ÷ without", row, "p_corrected")
 
 
@@ -214,11 +214,12 @@ def _brackets(one: Deciding | None, tell: Callable[[Deciding], str], with_n: boo
 
 
 def _whole(one: Deciding) -> str:
-    return f"{one.name}: {_value(one)}"
+    return _value(one) if one.name == RANDOM else f"{one.name}: {_value(one)}"
 
 
 def _value(one: Deciding) -> str:
-    return f"{one.unit} {one.text(one.estimate.value)}"
+    unit = "random ×" if one.name == RANDOM else f"{one.unit} "
+    return f"{unit}{one.text(one.estimate.value)}"
 
 
 def _nothing(one: Deciding) -> str:
