@@ -32,6 +32,11 @@ SMALLER = {
     **RECORDS,
     **WEIGHED,
 }
+CHANGED = [
+    ({"model_seeds": 1, "control_seeds": 5, "budget": 4}, "| coordinate descent | 5 | 4 |"),
+    ({"model_seeds": 1, "control_seeds": 2, "budget": 3}, "| coordinate descent | 2 | 3 |"),
+]
+HEADING, DEPENDS = "## What was found", "**Depends on the model**"
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -44,6 +49,13 @@ def run(name, out, parameters=None):
     """Execute one notebook and return its executed form."""
     result = reports.run_notebook(FOLDER / f"{name}.ipynb", out, parameters)
     return nbformat.read(result.notebook, 4)
+
+
+def conclusions(executed):
+    """Return the conclusions that the last code cell of an executed notebook shows, as (headline, Markdown below)."""
+    shown = [cell for cell in executed.cells if cell.cell_type == "code"][-1].outputs
+    texts = [output.data["text/markdown"] for output in shown if "text/markdown" in output.get("data", {})]
+    return [tuple(part.strip("*") for part in text.split("\n\n", 1)) for text in texts]
 
 
 def test_the_notebooks_are_named_by_order_and_subject():
@@ -100,6 +112,32 @@ def test_a_sentence_stands_before_each_cell(path):
 
 
 @each
+def test_a_notebook_ends_with_what_its_runs_show(path):
+    """Last: the heading, one to three lines that compute the conclusion, and what depends on the model."""
+    found, shown, depends = nbformat.read(path, 4).cells[-3:]
+    assert found.cell_type == depends.cell_type == "markdown"
+    assert found.source.startswith(HEADING)
+    assert 1 <= len(_sentences(found.source)) <= 3
+    assert shown.cell_type == "code"
+    assert 1 <= len(shown.source.splitlines()) <= 3
+    assert depends.source.startswith(DEPENDS)
+
+
+@each
+def test_no_result_of_ours_is_typed_in_after_the_heading(path):
+    """There is no typed table, and a sentence with a number is about the paper: it says so."""
+    found, _, depends = nbformat.read(path, 4).cells[-3:]
+    assert "\n|" not in found.source + depends.source
+    for sentence in _sentences(found.source) + _sentences(depends.source):
+        assert "paper" in sentence or not re.search(r"(?<![\w.-])\d", sentence), sentence
+
+
+def _sentences(source):
+    text = source.removeprefix(HEADING).strip()
+    return [sentence for sentence in re.split(r"(?<=[.?!])\s+", text) if sentence]
+
+
+@each
 def test_a_notebook_says_that_the_stand_in_is_no_language_model(path):
     """Where a model is a parameter, the first cell says what the default is."""
     first = nbformat.read(path, 4).cells[0].source
@@ -140,5 +178,23 @@ def test_a_notebook_runs_with_the_published_data(name, tmp_path, data_home):
     shown = [output for cell in executed.cells for output in cell.get("outputs", []) if "data" in output]
     assert sum("image/png" in output.data for output in shown) == len(pictures)
     assert not any(output.get("name") == "stderr" for cell in executed.cells for output in cell.get("outputs", []))
+    assert conclusions(executed)
+    assert all(1 <= len(headline.split()) <= 25 and "|" in below for headline, below in conclusions(executed))
     if name == "01_nas_bench_macro":
         assert re.search(r"22212220.*1-2", str(shown))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("parameters", "row"), CHANGED)
+def test_other_parameters_change_what_was_found(parameters, row, tmp_path, data_home):
+    """The number of searches and of evaluations in the conclusion are those of the run."""
+    ((_, below),) = conclusions(run("01_nas_bench_macro", tmp_path, parameters))
+    assert row in below
+
+
+@pytest.mark.slow
+def test_what_was_not_run_is_said(tmp_path, data_home):
+    """No search of the model and of the controls leaves nothing to compare, and is no error."""
+    none = {"model_seeds": 0, "control_seeds": 0}
+    ((headline, _),) = conclusions(run("01_nas_bench_macro", tmp_path, none))
+    assert "nothing to compare" in headline
