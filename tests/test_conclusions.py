@@ -87,6 +87,33 @@ def test_the_conclusion_of_a_search_notebook_follows_its_runs(data_home):
     assert conclusion.headline in conclusion.markdown()
 
 
+def test_the_headline_gives_the_numbers_behind_better_and_worse(data_home):
+    """They are those of the model's row in the table; the model may be named as searches take it."""
+    benchmark = gk.load_benchmark("nas-bench-macro")
+    conclusion = figures.search_conclusion((benchmark, searches(benchmark)), model="offline")
+    row = row_of(conclusion, STAND_IN)
+    assert f"random search ({row['times random'].split(',')[0]} times its evaluations)" in conclusion.headline
+    assert f"coordinate descent (rank ratio {row['rank ÷ coordinate descent'].split(' ')[0]})" in conclusion.headline
+
+
+def test_a_model_asked_at_several_temperatures_is_named_at_the_lowest(no_data):
+    """The table may leave out the other methods."""
+    benchmark = gk.load_benchmark("nas-bench-201-cifar10")
+    runs = searches(benchmark, budget=3, seeds=3)
+    asked = {"gpt-4.1, temperature 1": runs["random"], "gpt-4.1, temperature 0": runs["random"], **runs}
+    conclusion = figures.search_conclusion((benchmark, asked), model="gpt-4.1", only_model=True)
+    assert conclusion.headline.startswith("gpt-4.1, temperature 0: inconclusive beside random search")
+    assert [row[0] for row in conclusion.table.rows] == ["gpt-4.1, temperature 0"]
+
+
+def test_one_search_of_each_is_too_few(no_data):
+    """The headline says so instead of better or worse."""
+    benchmark = gk.load_benchmark("nas-bench-201-cifar10")
+    runs = searches(benchmark, budget=3, seeds=1)
+    conclusion = figures.search_conclusion((benchmark, runs), model="random")
+    assert "too few searches beside coordinate descent" in conclusion.headline
+
+
 def test_another_seed_count_changes_the_numbers_and_n(data_home):
     """Nothing stands still: five searches are said to be five."""
     benchmark = gk.load_benchmark("nas-bench-macro")

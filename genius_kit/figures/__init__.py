@@ -10,6 +10,7 @@ from genius_kit.cost_figures import accuracy_against_macs, cloud, pareto_front, 
 from genius_kit.figure_files import save_figure, save_table
 from genius_kit.figures.conclusions import Conclusion, conclude, search_conclusion
 from genius_kit.figures.conversation_conclusions import claims_conclusion, imagenet_conclusion
+from genius_kit.figures.optimiser_conclusions import optimiser_conclusion, worth_conclusion
 from genius_kit.figures.training_conclusions import proxy_conclusion, training_conclusion
 from genius_kit.figures.verdict_conclusions import prompts_conclusion, study_conclusion, verdict_conclusion
 from genius_kit.imagenet_figures import imagenet_trajectory, trajectory_table
@@ -54,6 +55,7 @@ __all__ = [
     "imagenet_trajectory",
     "operation_frequencies",
     "operation_table",
+    "optimiser_conclusion",
     "ours_beside_paper",
     "paper_comparison",
     "paper_methods",
@@ -86,4 +88,5 @@ __all__ = [
     "training_conclusion",
     "trajectory_table",
     "verdict_conclusion",
+    "worth_conclusion",
 ]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from genius_kit.paper import paper_methods, summary
 from genius_kit.printed_tables import PrintedTable, number, spread
 from genius_kit.run_frames import Runs, frames_of, middle_rank
 from genius_kit.stats import Estimate, random_worth, rank_ratio
+from genius_kit.styles import STAND_IN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,27 +91,30 @@ def ratio_text(value: float) -> str:
     return "> 1,000" if value > 1000 else f"{value:.0f}" if value >= 100 else f"{value:#.3g}".rstrip(".")
 
 
-def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str) -> Conclusion:
-    """Return what the searches on each benchmark show of `model`, the name of one of the methods of its runs.
+def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only_model: bool = False) -> Conclusion:
+    """Return what the searches on each benchmark show of `model`: a model as `gk.search_many` takes it, or a method.
 
     `searched` holds benchmarks with their runs by method (`by_method`). Each method, the paper's trials among them, is
     compared with random search (exact: how many times the evaluations it needs to do as well) and with coordinate
     descent, by the ratio of the geometric means of the ranks of the best found. A method whose searches cannot differ
-    has n = 1 and no spread.
+    has n = 1 and no spread. With `only_model` the table leaves out the other methods.
     """
+    asked = STAND_IN if model == "offline" else model
     rows, answers = [], []
     for benchmark, runs in searched:
         methods = {**paper_methods(benchmark), **runs}
         frames = frames_of(methods)
         found = _beside_baselines(benchmark, frames)
-        for place, (method, (random, descent)) in enumerate(found.items()):
+        asked = _method_of(asked, found)
+        shown = {method: pair for method, pair in found.items() if method == asked or not only_model}
+        for place, (method, (random, descent)) in enumerate(shown.items()):
             named = f"{benchmark.title}, {benchmark.space.size:,} architectures" if place == 0 else ""
             cells = {
                 "times random": "–" if method == "random" else estimate_cell(random, "better", "worse"),
                 "rank ÷ coordinate descent": "–" if method == DESCENT else estimate_cell(descent),
             }
             rows.append({"benchmark": named, **_search_row(method, frames[method]), **cells})
-        answers.append(found.get(model))
+        answers.append(found.get(asked))
     if len(searched) == 1:
         rows = [{name: cell for name, cell in row.items() if name != "benchmark"} for row in rows]
     caption = f"Best found by each search: {', '.join(benchmark.title for benchmark, _ in searched)}"
@@ -120,7 +124,13 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str) -> C
         "descent: ratio of geometric means (t on logarithms). 95 % intervals, Bonferroni over the comparisons of a "
         "benchmark. " + " ".join(f"{benchmark.title}: {_noise(benchmark)}." for benchmark, _ in searched)
     )
-    return conclude(_search_headline(model, answers), rows, caption, note, words=1 if len(searched) == 1 else 2)
+    return conclude(_search_headline(asked, answers), rows, caption, note, words=1 if len(searched) == 1 else 2)
+
+
+def _method_of(model: str, methods: Iterable[str]) -> str:
+    """Return the method that is `model`, at the lowest temperature where it was asked at several."""
+    asked = sorted(method for method in methods if method.startswith(f"{model}, temperature "))
+    return model if model in methods or not asked else asked[0]
 
 
 def _beside_baselines(
@@ -130,9 +140,7 @@ def _beside_baselines(
     from genius_kit.statistics import RandomSearch
 
     random = RandomSearch(benchmark.scores())
-    ranks = {
-        method: _over_searches([float(middle_rank(one).min()) for one in some], some) for method, some in frames.items()
-    }
+    ranks = {method: _over_searches([_best_rank(one) for one in some], some) for method, some in frames.items()}
     comparisons = max(1, 2 * len(ranks) - 2)
     found: dict[str, tuple[Estimate, Estimate | None]] = {}
     for method, some in frames.items():
@@ -181,17 +189,29 @@ def _search_headline(model: str, answers: Sequence[tuple[Estimate, Estimate | No
     told = [pair for pair in answers if pair is not None]
     if not told:
         return f"{model}: not run, so there is nothing to compare."
+    if len(told) == 1:
+        random_part = f"{RANDOM} ({ratio_text(told[0][0].value)} times its evaluations)"
+        return f"{model}: {_beside(told[0][0], 'better', 'worse')} {random_part}, {_beside_descent(told[0][1])}."
     random = [answer(pair[0], "better", "worse") for pair in told]
     descent = [NOT_RUN if pair[1] is None else answer(pair[1]) for pair in told]
-    if len(told) == 1:
-        joined = {"better": "better than", "worse": "worse than", INCONCLUSIVE: "inconclusive beside"}
-        words = [joined.get(said, "not compared with") for said in (*random, *descent)]
-        return f"{model}: {words[0]} {RANDOM}, {words[1]} {DESCENT} (95 % intervals)."
     counts = [(said.count("better"), said.count("worse")) for said in (random, descent)]
     return (
         f"{model}: better than {RANDOM} on {counts[0][0]} of {len(told)} (worse on {counts[0][1]}), "
         f"than {DESCENT} on {counts[1][0]} (worse on {counts[1][1]})."
     )
+
+
+def _beside_descent(descent: Estimate | None) -> str:
+    if descent is None:
+        return f"not compared with {DESCENT}"
+    return f"{_beside(descent)} {DESCENT} (rank ratio {ratio_text(descent.value)})"
+
+
+def _beside(estimate: Estimate, above: str = "worse", below: str = "better") -> str:
+    said = answer(estimate, above, below)
+    if said != INCONCLUSIVE:
+        return f"{said} than"
+    return "too few searches beside" if math.isnan(estimate.low) else f"{INCONCLUSIVE} beside"
 
 
 def _noise(benchmark: TabularBenchmark) -> str:
