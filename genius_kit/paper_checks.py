@@ -1,9 +1,12 @@
-"""The paper's trials beside the published tables: is every printed rank the rank that the table gives?"""
+"""The paper's trials beside the published tables: are the printed figures in them, and is that evidence?"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.errors import UnknownName
 from genius_kit.paper import NOT_MEASURED, TITLES, TRIAL_TABLES, paper_table
 
 if TYPE_CHECKING:
@@ -61,8 +64,6 @@ def printed_trials(benchmark: Benchmark, temperature: float = 0) -> pd.DataFrame
     11 to 13 print accuracy and rank by test of what a trial picked: `test_accuracy`, `test_rank`, `test_agrees`.
     Raises UnknownName where the paper prints no trials.
     """
-    from genius_kit.errors import UnknownName
-
     tables = TRIAL_TABLES.get(benchmark.name, {})
     if temperature not in tables:
         raise UnknownName(f"the paper prints no trials on {benchmark.name} at temperature {temperature:g}")
@@ -71,6 +72,75 @@ def printed_trials(benchmark: Benchmark, temperature: float = 0) -> pd.DataFrame
     printed = paper_table(tables[temperature])
     rows = [_checked(row, benchmark) for row in printed.to_dict("records")]
     return pd.DataFrame(rows)
+
+
+def printed_evidence(benchmark: Benchmark, temperature: float = 0) -> pd.DataFrame:
+    """Return how many printed figures of the paper's trials are in the published table, and how many chance would be.
+
+    One row a kind of figure: "accuracy and rank", where a row must have both, "accuracy alone" (tables 11 to 13, by
+    validation) and "test accuracy and rank" (theirs, one a trial). `printed` are counted, `found` are in the table.
+    `by_chance` is how often an arbitrary accuracy with two decimals, between the lowest and the highest printed one,
+    has such a row: near 1 nothing is learnt from finding it. Raises UnknownName where the paper prints no trials.
+    """
+    import pandas as pd
+
+    printed = printed_trials(benchmark, temperature)
+    ranks = printed["rank"].tolist() if "rank" in printed else None
+    kind = "accuracy alone" if ranks is None else "accuracy and rank"
+    chance = _by_chance(printed["accuracy"].tolist(), ranks, benchmark, "feedback")
+    rows = [{"figures": kind, "printed": len(printed), "found": int(printed["agrees"].sum()), "by_chance": chance}]
+    if "test_rank" in printed:
+        picked = printed.drop_duplicates("trial")
+        chance = _by_chance(picked["test_accuracy"].tolist(), picked["test_rank"].tolist(), benchmark, "test")
+        found = int(picked["test_agrees"].eq(True).sum())
+        rows.append({"figures": "test accuracy and rank", "printed": len(picked), "found": found, "by_chance": chance})
+    number = TRIAL_TABLES[benchmark.name][temperature].split("_")[0].replace("table", "table ")
+    return pd.DataFrame([{"table": number, **row} for row in rows])
+
+
+def _by_chance(accuracies: Sequence[float], ranks: Sequence[int] | None, benchmark: Any, by: str) -> float:
+    """Return the share of two-decimal accuracies between those printed that a row has, with a printed rank if given."""
+    import numpy as np
+
+    span = range(round(100 * min(accuracies)), round(100 * max(accuracies)) + 1)
+    found = [_ranks_of(accuracy / 100, benchmark, by) for accuracy in span]
+    if ranks is None:
+        return float(np.mean([ends is not None for ends in found]))
+    return float(np.mean([[ends is not None and ends[0] <= rank <= ends[1] for ends in found] for rank in ranks]))
+
+
+def best_places(benchmark: Benchmark, temperature: float = 0) -> pd.DataFrame:
+    """Return at which evaluation each trial of the paper first has its best accuracy.
+
+    One row a trial: `trial`, `evaluations`, `best_at` (from 1), `early`, whether that is in the first half (an odd one
+    in the middle is not), and `by_chance`, the probability of it where the order of the evaluations does not matter.
+    Raises UnknownName where the paper prints no trials.
+    """
+    import pandas as pd
+
+    rows = []
+    for trial, printed in printed_trials(benchmark, temperature).groupby("trial"):
+        accuracies = printed["accuracy"].tolist()
+        length, equal = len(accuracies), accuracies.count(max(accuracies))
+        half, at = length // 2, accuracies.index(max(accuracies)) + 1
+        chance = 1 - math.comb(length - half, equal) / math.comb(length, equal)
+        row = {"trial": trial, "evaluations": length, "best_at": at, "early": at <= half, "by_chance": chance}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def early_p(trials: pd.DataFrame) -> float:
+    """Return the two-sided p-value of so many early best evaluations, from `early` and `by_chance` of `best_places`.
+
+    Exact: twice the smaller tail of the sum of independent trials, the binomial law where all chances are one half.
+    """
+    import numpy as np
+
+    law = np.ones(1)
+    for chance in trials["by_chance"]:
+        law = np.convolve(law, [1 - chance, chance])
+    count = int(trials["early"].sum())
+    return min(1.0, 2 * float(min(law[: count + 1].sum(), law[count:].sum())))
 
 
 def _checked(row: dict[Any, Any], benchmark: Any) -> dict[str, Any]:

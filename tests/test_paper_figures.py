@@ -3,6 +3,7 @@
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.text import Annotation, Text
 
@@ -10,6 +11,7 @@ import genius_kit as gk
 from genius_kit import figures
 from genius_kit.errors import UnknownName
 from genius_kit.paper import TITLES, TRIAL_TABLES
+from genius_kit.paper_checks import best_places, early_p
 
 
 def test_every_table_of_the_paper_is_in_the_contents(no_data):
@@ -40,6 +42,69 @@ def test_printed_evaluations_are_checked_against_the_table(name, temperature, pr
     assert (len(table), int(table["agrees"].sum())) == (printed, agreeing)
     if "test_agrees" in table:
         assert table["test_agrees"].all()
+
+
+def test_an_accuracy_alone_is_hardly_evidence(data_home):
+    """Nearly every accuracy is in the table of CIFAR-100; hardly one has the printed rank as well."""
+    evidence = figures.printed_evidence(gk.load_benchmark("nas-bench-201-cifar100")).set_index("figures")
+    assert evidence["found"].tolist() == evidence["printed"].tolist() == [50, 5]
+    assert 0.95 < evidence.loc["accuracy alone", "by_chance"] < 1
+    assert evidence.loc["test accuracy and rank", "by_chance"] < 0.02
+    ranked = figures.printed_evidence(gk.load_benchmark("nas-bench-macro"), 1).iloc[0]
+    assert (ranked["table"], ranked["found"], ranked["printed"]) == ("table 7", 26, 30)
+    assert ranked["by_chance"] < 0.01
+
+
+def test_the_share_of_arbitrary_accuracies_is_that_of_draws(data_home):
+    """2,000 accuracies drawn between the lowest and the highest printed one, held against the table."""
+    benchmark = gk.load_benchmark("nas-bench-201-imagenet16-120")
+    printed = figures.printed_trials(benchmark)["accuracy"]
+    drawn = np.random.default_rng(0).integers(round(100 * printed.min()), round(100 * printed.max()) + 1, 2_000)
+    rows = np.unique(np.round(100 * benchmark.scores()).astype(int))
+    expected = figures.printed_evidence(benchmark).loc[0, "by_chance"]
+    assert np.isin(drawn, rows).mean() == pytest.approx(expected, abs=0.02)
+
+
+def test_the_conclusion_on_the_printed_trials_tells_evidence_from_chance(data_home):
+    """Its counts are those of the tables that were given; another choice of tables changes them."""
+    macro, cifar10 = gk.load_benchmark("nas-bench-macro"), gk.load_benchmark("nas-bench-201-cifar10")
+    both = figures.printed_conclusion(cifar10, macro)
+    assert both.headline.startswith(
+        "Accuracy with rank: 53 of 57 in the tables (by chance 0); accuracy alone: 50 of 50"
+    )
+    assert len(both.headline.split()) <= 25
+    assert [row[0] for row in both.table.rows] == ["table 7", "table 8", "table 11", "table 11"]
+    assert "accuracy alone" not in figures.printed_conclusion(macro).headline
+
+
+@pytest.mark.parametrize(
+    ("early", "chances", "p"),
+    [(12, [0.5] * 15, 0.0352), (0, [0.5] * 3, 0.25), (8, [0.5] * 15, 1.0), (2, [0.5, 0.75], 0.75), (1, [0.5], 1.0)],
+)
+def test_early_best_evaluations_are_tested_exactly(early, chances, p):
+    """The two-sided binomial law where all chances are one half: 12 of 15 has p = 0.035."""
+    trials = pd.DataFrame({"early": [place < early for place in range(len(chances))], "by_chance": chances})
+    assert early_p(trials) == pytest.approx(p, abs=1e-4)
+
+
+def test_where_a_trial_finds_its_best(data_home):
+    """Table 10: the second of three trials has its best at 4 and at 8 of 8, the third first at 5 of 9."""
+    places = best_places(gk.load_benchmark("channel-bench-mobilenet"))
+    assert places["best_at"].tolist() == [4, 4, 5]
+    assert places["early"].tolist() == [True, True, False]
+    assert places["by_chance"].round(3).tolist() == [0.5, 0.786, 0.722]
+
+
+def test_twelve_of_fifteen_is_inconclusive_beside_the_other_spaces(data_home):
+    """Alone the 15 trials on NAS-Bench-201 would be earlier than chance; read with three other spaces they are not."""
+    cells = [gk.load_benchmark(name) for name in TRIAL_TABLES if name.startswith("nas-bench-201")]
+    alone = figures.order_conclusion(*cells)
+    assert alone.headline.endswith(
+        "12 of 15 printed trials of GPT-4; earlier than chance on 1 of 1 spaces, later on 0."
+    )
+    everywhere = figures.order_conclusion(*map(gk.load_benchmark, TRIAL_TABLES))
+    assert everywhere.headline.endswith("18 of 27 printed trials of GPT-4; inconclusive on every space.")
+    assert max(len(one.headline.split()) for one in (alone, everywhere)) <= 25
 
 
 def test_trials_that_the_paper_does_not_print_are_refused(data_home):

@@ -11,12 +11,13 @@ from genius_kit.figure_files import save_figure, save_table
 from genius_kit.figures.conclusions import Conclusion, conclude, search_conclusion
 from genius_kit.figures.conversation_conclusions import claims_conclusion, imagenet_conclusion
 from genius_kit.figures.optimiser_conclusions import optimiser_conclusion, worth_conclusion
+from genius_kit.figures.paper_conclusions import order_conclusion, printed_conclusion
 from genius_kit.figures.training_conclusions import proxy_conclusion, training_conclusion
 from genius_kit.figures.verdict_conclusions import prompts_conclusion, study_conclusion, verdict_conclusion
 from genius_kit.imagenet_figures import imagenet_trajectory, trajectory_table
 from genius_kit.operation_figures import operation_frequencies, operation_table
 from genius_kit.paper import ours_beside_paper, paper_methods, paper_runs, paper_table
-from genius_kit.paper_checks import contents, printed_trials
+from genius_kit.paper_checks import contents, printed_evidence, printed_trials
 from genius_kit.paper_figures import ablation_figure, ablation_table, table_1, table_1_figure, table_2_figure
 from genius_kit.paper_prints import as_printed
 from genius_kit.paper_searches import beside_paper
@@ -56,6 +57,7 @@ __all__ = [
     "operation_frequencies",
     "operation_table",
     "optimiser_conclusion",
+    "order_conclusion",
     "ours_beside_paper",
     "paper_comparison",
     "paper_methods",
@@ -63,6 +65,8 @@ __all__ = [
     "paper_table",
     "pareto_front",
     "pareto_front_figure",
+    "printed_conclusion",
+    "printed_evidence",
     "printed_trials",
     "prompt_comparison",
     "prompt_pairs",

@@ -106,7 +106,7 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only
         frames = frames_of(methods)
         found = _beside_baselines(benchmark, frames)
         asked = _method_of(asked, found)
-        shown = {method: pair for method, pair in found.items() if method == asked or not only_model}
+        shown = {asked: found[asked]} if only_model and asked in found else found
         for place, (method, (random, descent)) in enumerate(shown.items()):
             named = f"{benchmark.title}, {benchmark.space.size:,} architectures" if place == 0 else ""
             cells = {
