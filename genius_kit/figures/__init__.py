@@ -11,7 +11,7 @@ from genius_kit.figure_files import save_figure, save_table
 from genius_kit.figures.conclusions import Conclusion, conclude, search_conclusion
 from genius_kit.figures.conversation_conclusions import claims_conclusion, imagenet_conclusion
 from genius_kit.figures.optimiser_conclusions import optimiser_conclusion, worth_conclusion
-from genius_kit.figures.paper_conclusions import order_conclusion, printed_conclusion
+from genius_kit.figures.paper_conclusions import order_conclusion, paper_conclusions, printed_conclusion
 from genius_kit.figures.training_conclusions import proxy_conclusion, training_conclusion
 from genius_kit.figures.verdict_conclusions import prompts_conclusion, study_conclusion, verdict_conclusion
 from genius_kit.imagenet_figures import imagenet_trajectory, trajectory_table
@@ -60,6 +60,7 @@ __all__ = [
     "order_conclusion",
     "ours_beside_paper",
     "paper_comparison",
+    "paper_conclusions",
     "paper_methods",
     "paper_runs",
     "paper_table",

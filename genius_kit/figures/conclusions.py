@@ -101,10 +101,10 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only
     """
     asked = STAND_IN if model == "offline" else model
     rows, answers = [], []
-    for benchmark, runs in searched:
-        methods = {**paper_methods(benchmark), **runs}
-        frames = frames_of(methods)
-        found = _beside_baselines(benchmark, frames)
+    framed = [(benchmark, frames_of({**paper_methods(benchmark), **runs})) for benchmark, runs in searched]
+    comparisons = sum(max(1, 2 * len(frames) - 2) for _, frames in framed)
+    for benchmark, frames in framed:
+        found = _beside_baselines(benchmark, frames, comparisons)
         asked = _method_of(asked, found)
         shown = {asked: found[asked]} if only_model and asked in found else found
         for place, (method, (random, descent)) in enumerate(shown.items()):
@@ -121,8 +121,9 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only
     note = (
         "Mean ± sample standard deviation over n searches; rank 1 is best, ties count with the middle of their range. "
         "Times random: how many times its evaluations random search needs to do as well (exact law). Rank ÷ coordinate "
-        "descent: ratio of geometric means (t on logarithms). 95 % intervals, Bonferroni over the comparisons of a "
-        "benchmark. " + " ".join(f"{benchmark.title}: {_noise(benchmark)}." for benchmark, _ in searched)
+        "descent: ratio of geometric means (t on logarithms). 95 % intervals, Bonferroni over "
+        f"{comparisons} comparisons. "
+        + " ".join(f"{benchmark.title}: {_noise(benchmark)}." for benchmark, _ in searched)
     )
     return conclude(_search_headline(asked, answers), rows, caption, note, words=1 if len(searched) == 1 else 2)
 
@@ -134,14 +135,13 @@ def _method_of(model: str, methods: Iterable[str]) -> str:
 
 
 def _beside_baselines(
-    benchmark: TabularBenchmark, frames: Mapping[str, Sequence[pd.DataFrame]]
+    benchmark: TabularBenchmark, frames: Mapping[str, Sequence[pd.DataFrame]], comparisons: int
 ) -> dict[str, tuple[Estimate, Estimate | None]]:
     """Return what each method is worth in random search and its ratio to coordinate descent, None without a partner."""
     from genius_kit.statistics import RandomSearch
 
     random = RandomSearch(benchmark.scores())
     ranks = {method: _over_searches([_best_rank(one) for one in some], some) for method, some in frames.items()}
-    comparisons = max(1, 2 * len(ranks) - 2)
     found: dict[str, tuple[Estimate, Estimate | None]] = {}
     for method, some in frames.items():
         worse = [_probability_worse(random, frame) for frame in some]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.comparisons import holm
-from genius_kit.figures.conclusions import INCONCLUSIVE, Conclusion, conclude
-from genius_kit.paper import TRIAL_TABLES
+from genius_kit.figures.conclusions import INCONCLUSIVE, Conclusion, conclude, search_conclusion
+from genius_kit.paper import TRIAL_TABLES, paper_label
 from genius_kit.paper_checks import best_places, early_p, printed_evidence
 from genius_kit.printed_tables import number
 from genius_kit.spaces import load_space
@@ -16,9 +16,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from genius_kit.benchmarks import Benchmark
+    from genius_kit.run_frames import Runs
+    from genius_kit.tabular import TabularBenchmark
 
 LEVEL = 0.05
 ALONE = "accuracy alone"
+
+
+def paper_conclusions(*searched: tuple[TabularBenchmark, Runs], model: str) -> tuple[Conclusion, ...]:
+    """Return what the paper's printed trials show, then its GPT-4 and `model` beside random search and descent.
+
+    `searched` and `model` are those of `search_conclusion`.
+    """
+    benchmarks = [benchmark for benchmark, _ in searched]
+    beside = [search_conclusion(*searched, model=name, only_model=True) for name in (paper_label(0), model)]
+    return (printed_conclusion(*benchmarks), order_conclusion(*benchmarks), *beside)
 
 
 def printed_conclusion(*benchmarks: Benchmark) -> Conclusion:
