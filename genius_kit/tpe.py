@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.errors import InvalidParameter
 from genius_kit.proposers import Situation, Stop, Suggestion, random_suggestion, scored_trials
 from genius_kit.spaces import Architecture, SearchSpace
 

@@ -77,8 +77,9 @@ def _optimiser_row(arm: str, searches: pd.DataFrame, signs: Mapping[Any, int], c
     import numpy as np
 
     own = [sign for (name, _), sign in signs.items() if name == arm]
-    by_seed = np.log(searches.pivot(index="seed", columns="benchmark", values="ratio").astype(float)).dropna()
-    ratio = rank_ratio(np.exp(by_seed.mean(axis=1)).tolist(), 1.0, comparisons=comparisons) if len(by_seed) else None
+    by_seed = searches.pivot(index="seed", columns="benchmark", values="ratio").astype(float).dropna()
+    means = np.exp(np.log(by_seed.to_numpy()).mean(axis=1)).tolist()
+    ratio = rank_ratio(means, 1.0, comparisons=comparisons) if means else None
     return {
         "method": arm,
         **{word: str(own.count(sign)) for word, sign in (("better", 1), ("inconclusive", 0), ("worse", -1))},
