@@ -17,6 +17,8 @@ from genius_kit.spaces import Architecture, SearchSpace
 from genius_kit.weighed_prompts import weighed_result
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from genius_kit.benchmarks import Benchmark
     from genius_kit.objectives import Objectives
 
@@ -25,12 +27,16 @@ Item = TypeVar("Item")
 CONTROLS = (
     "no-feedback", "shuffled-feedback", "permuted-labels", "anonymous", "relabelled-scores", "knowledge-probe",
 )  # fmt: skip
-"""No results are shown; the results are dealt out among the designs anew at each step; the options' numbers are
-renumbered so that none keeps its meaning; no names of operations, positions or data; scores on another scale; the
-name of the benchmark in place of the problem."""
+"""No results are shown; the results are dealt out anew at each step so that none stands beside its own design; the
+options' numbers are renumbered so that none keeps its meaning; no names of operations, positions or data; scores on
+another scale; the name of the benchmark in place of the problem."""
 
 SCORE_FACTOR, SCORE_OFFSET = 7, 150
 """A score of relabelled-scores in points: factor times the accuracy as it would be printed, plus the offset."""
+
+DERANGEMENT, PERMUTATION = "derangement", "permutation"
+"""How shuffled-feedback deals the results out: no result keeps its design; or (runs recorded before there was a choice)
+any may, as the best one does in a third of the steps of a search of ten evaluations."""
 
 _PLACE = "place"
 _ANONYMOUS_DATA = "data that are not named"
@@ -121,7 +127,7 @@ class View:
     """What the model sees of a search: `space` stands for `true_space` in all that is sent to it and read from it.
 
     `labels` holds the shown option index of each true one, the same at every position; `seed` is the run's where
-    the control or the change draws at random, else 0.
+    the control or the change draws at random, else 0. `shuffle` is how shuffled-feedback deals the results out.
     """
 
     control: str | None
@@ -130,6 +136,7 @@ class View:
     labels: tuple[int, ...]
     seed: int = 0
     change: str | None = None
+    shuffle: str = DERANGEMENT
 
     @property
     def is_renumbered(self) -> bool:
@@ -211,8 +218,7 @@ class View:
         """Return which of `count` results stands beside each design."""
         if self.control != "shuffled-feedback":
             return prompt_changes.beside(self.change, count, self.seed)
-        draws = prompt_changes.generator_of(self.seed, count + 1, _SHUFFLE_TAG)
-        return [int(place) for place in draws.permutation(count)]
+        return dealt(count, self.seed, self.shuffle)
 
     def _score(self, feedback: float | None) -> float | None:
         if feedback is None or self.control != "relabelled-scores":
@@ -229,7 +235,9 @@ class View:
         }
 
 
-def view_of(control: str | None, space: SearchSpace, seed: int = 0, change: str | None = None) -> View:
+def view_of(
+    control: str | None, space: SearchSpace, seed: int = 0, change: str | None = None, shuffle: str = DERANGEMENT
+) -> View:
     """Return what a control and a change let the model see of `space` in the run with this seed.
 
     The plain view for None and None.
@@ -237,12 +245,24 @@ def view_of(control: str | None, space: SearchSpace, seed: int = 0, change: str 
     same = tuple(range(len(space.options)))
     drawn = seed if control in _DRAWN or prompt_changes.is_drawn(change) else 0
     if control == "permuted-labels":
-        return View(control, space, _numbered(space), _derangement(len(same), seed), drawn, change)
+        labels = derangement(len(same), prompt_changes.generator_of(seed, 0, _LABELS_TAG))
+        return View(control, space, _numbered(space), labels, drawn, change)
     if control == "anonymous":
         return View(control, space, _nameless(space), same, drawn, change)
     if control == "knowledge-probe":
         return View(control, space, _numbered(space, space.key_offset), same, drawn, change)
-    return View(control, space, space, same, drawn, change)
+    return View(control, space, space, same, drawn, change, shuffle)
+
+
+def dealt(count: int, seed: int, shuffle: str = DERANGEMENT) -> list[int]:
+    """Return which of `count` results stands beside each design under shuffled-feedback in the run with this seed.
+
+    A single result has no other design to stand beside, and two only each other's: the first two steps tell nothing.
+    """
+    draws = prompt_changes.generator_of(seed, count + 1, _SHUFFLE_TAG)
+    if shuffle == PERMUTATION or count < 2:
+        return [int(place) for place in draws.permutation(count)]
+    return list(derangement(count, draws))
 
 
 def _numbered(space: SearchSpace, first: int = 0) -> SearchSpace:
@@ -270,10 +290,9 @@ def _nameless(space: SearchSpace) -> SearchSpace:
     )
 
 
-def _derangement(count: int, seed: int) -> tuple[int, ...]:
-    """Return a permutation of `count` numbers without a fixed point, uniform among them."""
-    draws = prompt_changes.generator_of(seed, 0, _LABELS_TAG)
+def derangement(count: int, draws: np.random.Generator) -> tuple[int, ...]:
+    """Return a permutation of `count` numbers (2 or more) without a fixed point, uniform among all of these."""
     while True:
-        labels = tuple(int(label) for label in draws.permutation(count))
-        if all(label != option for option, label in enumerate(labels)):
-            return labels
+        drawn = tuple(int(number) for number in draws.permutation(count))
+        if all(number != place for place, number in enumerate(drawn)):
+            return drawn

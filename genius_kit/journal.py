@@ -112,6 +112,11 @@ class Journal:
         """Whether events from before are still to be handed back, those beside the steps apart."""
         return any(event["event"] not in ASIDES for event in self._pending)
 
+    @property
+    def begun(self) -> dict[str, Any]:
+        """The settings on record of the run that this journal resumes; empty for a new one."""
+        return self._pending[0].get("run", {}) if self.next_is("run_started") else {}
+
     def next_is(self, *names: str) -> bool:
         """Return whether the next recorded event is one of `names`; those beside the steps are passed over."""
         self._pass_over()

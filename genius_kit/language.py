@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.controls import View, check_benchmark, check_change, check_control, view_of
+from genius_kit.controls import DERANGEMENT, PERMUTATION, View, check_benchmark, check_change, check_control, view_of
 from genius_kit.errors import InvalidParameter
 from genius_kit.principles import PURPOSE, check_principles, elicited, fed_back, question, texts_sha256
 from genius_kit.proposers import Situation, Stop, Suggestion, random_suggestion
@@ -100,12 +100,16 @@ class LanguageModelProposer:
         self._limit = rejections_limit
         self._on_exhausted = on_exhausted
         self.resolved: dict[str, Any] = {"client": self.client.kind, **self.client.settings()}
+        if control == "shuffled-feedback":
+            self.resolved["shuffle"] = DERANGEMENT
 
     def prepare(self, benchmark: Benchmark, journal: Journal) -> None:
         """Load the prompt for `benchmark` and start this run's record of calls."""
         from genius_kit.calls import Caller
 
         self.load_prompt(benchmark)
+        if journal.begun and "shuffle" not in journal.begun.get("resolved", {}):
+            self.resolved.pop("shuffle", None)  # a run of before there was a rule on record goes on with that of then
         self._caller = Caller(self.client, journal)
 
     def load_prompt(self, benchmark: Benchmark) -> None:
@@ -209,12 +213,16 @@ class LanguageModelProposer:
 
     def view(self, situation: Situation) -> View:
         """Return what the control and the change let the model see in this run."""
-        return view_of(self.control, self.space, situation.seed, self.change)
+        return self._view(situation.seed)
 
     def prompt(self, seed: int) -> Prompt:
         """Return the prompt of the run with this seed, as the control and the change let it be seen."""
-        seen: Prompt = self._prompt.seen(view_of(self.control, self.space, seed, self.change))
+        seen: Prompt = self._prompt.seen(self._view(seed))
         return seen
+
+    def _view(self, seed: int) -> View:
+        shuffle = self.resolved.get("shuffle", PERMUTATION)
+        return view_of(self.control, self.space, seed, self.change, shuffle)
 
 
 def _check_request_seed(given: int | str | None) -> None:

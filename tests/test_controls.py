@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import genius_kit as gk
-from genius_kit.controls import CONTROLS, SCORE_FACTOR, SCORE_OFFSET, View, view_of
+from genius_kit.controls import CONTROLS, SCORE_FACTOR, SCORE_OFFSET, View, dealt, view_of
 from genius_kit.costs import MacsBound, count_cost
 from genius_kit.errors import InvalidParameter, PromptError
 from genius_kit.holes import read_template
@@ -282,14 +283,47 @@ def test_shuffled_results_are_the_same_results() -> None:
     """Each prompt lists the designs in order and their results in another, drawn anew at each step."""
     _, plain = run_of(None, *map(design, sequence(6)), budget=6)
     _, shuffled = run_of("shuffled-feedback", *map(design, sequence(6)), budget=6)
-    for messages, dealt in zip(map(listed, plain), map(listed, shuffled), strict=True):
-        assert [line[0] for line in dealt] == [line[0] for line in messages]
+    for messages, shown in zip(map(listed, plain), map(listed, shuffled), strict=True):
+        assert [line[0] for line in shown] == [line[0] for line in messages]
         assert sorted(line[1] for line in dealt) == sorted(line[1] for line in messages)
     assert listed(shuffled[-1]) != listed(plain[-1])
     assert listed(shuffled[-1])[:4] != listed(shuffled[-2])[:4]
     _, again = run_of("shuffled-feedback", *map(design, sequence(6)), budget=6)
     _, other = run_of("shuffled-feedback", *map(design, sequence(6)), budget=6, seed=1)
     assert again == shuffled != other
+
+
+@given(st.integers(2, 12), st.integers(0, 10_000))
+def test_no_shuffled_result_keeps_its_design(count: int, seed: int) -> None:
+    """The results are dealt out without a fixed point, the same each time for one seed and step."""
+    places = dealt(count, seed)
+    assert sorted(places) == list(range(count))
+    assert all(place != number for number, place in enumerate(places))
+    assert dealt(count, seed) == places
+
+
+def test_every_way_of_dealing_out_is_as_likely() -> None:
+    """Four results have nine derangements; over 1,800 seeds each comes up about 200 times."""
+    found = Counter(tuple(dealt(4, seed)) for seed in range(1_800))
+    assert len(found) == 9
+    assert all(150 < times < 250 for times in found.values())
+
+
+def test_a_run_of_before_the_rule_goes_on_as_it_began(tmp_path: Path) -> None:
+    """Its record says nothing of the rule: results may stand beside their own designs, and do at this seed."""
+    before = gk.make_proposer("llm", MACRO, control="shuffled-feedback")
+    del before.resolved["shuffle"]
+    old = gk.search(AnySpace(), before, 6, 4, tmp_path / "whole.jsonl", progress=False)
+    lines = (tmp_path / "whole.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "cut.jsonl").write_bytes(b"".join(lines[: len(lines) // 2]))
+    made = gk.make_proposer("llm", MACRO, control="shuffled-feedback")
+    resumed = gk.search(AnySpace(), made, 6, 4, tmp_path / "cut.jsonl", progress=False)
+    assert resumed.settings == old.settings
+    assert [call["messages"] for call in resumed.of("call")] == [call["messages"] for call in old.of("call")]
+    new = gk.make_proposer("llm", MACRO, control="shuffled-feedback")
+    fresh = gk.search(AnySpace(), new, 6, 4, progress=False)
+    assert fresh.settings["resolved"]["shuffle"] == "derangement"
+    assert fresh.of("call")[-1]["messages"] != old.of("call")[-1]["messages"]
 
 
 def sequence(count: int) -> list[Architecture]:
