@@ -76,23 +76,27 @@ def contrasts(results: pd.DataFrame, plain: str) -> tuple[list[Contrast], list[C
     `reason` is unfinished. Raises InvalidParameter for a missing arm or column, several models, prompts or budgets, and
     two searches of one arm with the same benchmark and seed.
     """
-    _check(results, plain)
-    own = _ranks(results, plain)
-    arms = {kind: _arm(results, kind, plain) for kind in (*FEEDBACK, *LABELS, *CHEAP)}
+    check(results, plain)
+    own = by_search(results, plain)
+    arms = {kind: arm_of(results, kind, plain) for kind in (*FEEDBACK, *LABELS)}
     feedback = [kind for kind in FEEDBACK if arms[kind]][:1]
     labels = [kind for kind in LABELS if arms[kind]]
     deciding = [
-        _contrast(question, kind, arms[kind] or "", own, _ranks(results, arms[kind] or ""))
+        _contrast(question, kind, arms[kind] or "", own, by_search(results, arms[kind] or ""))
         for question, kinds in (("feedback", feedback), ("labels", labels))
         for kind in kinds
     ]
     deciding += _random(results, plain, own)
     corrected = iter(holm([one.p_value for one in deciding if one.n >= LEAST_PAIRS]))
     deciding = [replace(one, p_corrected=next(corrected)) if one.n >= LEAST_PAIRS else one for one in deciding]
-    rules = [(kind, arm) for kind in CHEAP if (arm := arms[kind])]
-    return deciding, [
-        _contrast("cheap rule", kind, arm, own, _spread(_ranks(results, arm), own)) for kind, arm in rules
-    ]
+    return deciding, cheap_rules(results, plain)
+
+
+def cheap_rules(results: pd.DataFrame, plain: str) -> list[Contrast]:
+    """Return the contrast with each rule that costs no model; one that was run once a table is set beside all."""
+    own = by_search(results, plain)
+    rules = [(kind, arm) for kind in CHEAP if (arm := arm_of(results, kind, plain))]
+    return [_contrast("cheap rule", kind, arm, own, _spread(by_search(results, arm), own)) for kind, arm in rules]
 
 
 def beside(results: pd.DataFrame, plain: str, arms: Mapping[str, str], question: str) -> list[Contrast]:
@@ -103,8 +107,8 @@ def beside(results: pd.DataFrame, plain: str, arms: Mapping[str, str], question:
     """
     _check_columns(results, plain)
     _check_alike(results[results["arm"].isin([plain, *arms])])
-    own = _ranks(results, plain)
-    found = [_contrast(question, kind, arm, own, _ranks(results, arm)) for arm, kind in arms.items()]
+    own = by_search(results, plain)
+    found = [_contrast(question, kind, arm, own, by_search(results, arm)) for arm, kind in arms.items()]
     corrected = iter(holm([one.p_value for one in found if one.n >= LEAST_PAIRS]))
     return [replace(one, p_corrected=next(corrected)) if one.n >= LEAST_PAIRS else one for one in found]
 
@@ -126,9 +130,9 @@ def own_share(results: pd.DataFrame, plain: str) -> float:
     return float(sums["model_proposals"] / sums["evaluations"]) if sums["evaluations"] else float("nan")
 
 
-def _check(results: pd.DataFrame, plain: str) -> None:
+def check(results: pd.DataFrame, plain: str) -> None:
     _check_columns(results, plain)
-    controls = [_arm(results, control, plain) for control in (*FEEDBACK, *LABELS)]
+    controls = [arm_of(results, control, plain) for control in (*FEEDBACK, *LABELS)]
     _check_alike(results[results["arm"].isin([plain, *(arm for arm in controls if arm)])])
 
 
@@ -150,7 +154,7 @@ def _check_alike(rows: pd.DataFrame) -> None:
             )
 
 
-def _arm(results: pd.DataFrame, kind: str, plain: str) -> str | None:
+def arm_of(results: pd.DataFrame, kind: str, plain: str) -> str | None:
     """Return the name of the arm of one control or proposer, None where there is none; several are refused."""
     columns = [column for column in ("control", "proposer") if column in results]
     is_kind = results["arm"] == kind
@@ -162,7 +166,7 @@ def _arm(results: pd.DataFrame, kind: str, plain: str) -> str | None:
     return arms[0] if arms else None
 
 
-def _ranks(results: pd.DataFrame, arm: str, column: str = "rank") -> dict[Key, float]:
+def by_search(results: pd.DataFrame, arm: str, column: str = "rank") -> dict[Key, float]:
     """Return the rank of each search of one arm, by benchmark and seed; NaN where it has none or is unfinished."""
     rows = results[results["arm"] == arm]
     values = rows[column].astype(float)
@@ -207,11 +211,11 @@ def _random(results: pd.DataFrame, plain: str, own: dict[Key, float]) -> list[Co
     Under random search the probability that it does as well is uniform, symmetric about 1/2, so that signs flip; with
     k times the evaluations its mean is 1 / (1 + k).
     """
-    exact = _ranks(results, plain, "p_random") if "p_random" in results else {}
+    exact = by_search(results, plain, "p_random") if "p_random" in results else {}
     known = {key: value for key, value in exact.items() if value >= 0}
-    arm = _arm(results, "random", plain)
+    arm = arm_of(results, "random", plain)
     if len(known) < LEAST_PAIRS:
-        return [] if arm is None else [_contrast("random search", "random", arm, own, _ranks(results, arm))]
+        return [] if arm is None else [_contrast("random search", "random", arm, own, by_search(results, arm))]
     mean, low, high = interval(list(known.values()))
     return [
         Contrast(

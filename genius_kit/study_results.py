@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.catalogue import check_recorded, is_table, source_kind
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Run, read_run
+from genius_kit.reply_evidence import reply_columns
 from genius_kit.spaces import load_space
 from genius_kit.study_plans import Task
 from genius_kit.study_tasks import table
@@ -26,7 +27,8 @@ GROUP = ["study", "benchmark", "arm", "model", "prompt"]
 RESULT_COLUMNS = (
     *GROUP[:3], "proposer", "control", "change", "principles", *GROUP[3:], "seed", "budget", "evaluations",
     "best_key", "best_feedback", "rank_best", "rank_worst", "rank", "top_percent", "regret", "p_random",
-    "model_proposals", "fallbacks", "rejections", "calls", "reused", "input_tokens", "output_tokens", "cost",
+    "typical_rank", "proposals", "follows", "model_proposals", "fallbacks", "rejections", "calls", "reused",
+    "input_tokens", "output_tokens", "cost",
     "seconds", "reason", "failure", "journal", "touched",
 )  # fmt: skip
 
@@ -41,7 +43,8 @@ def read_results(source: Source) -> pd.DataFrame:
 
     Ranks are by the feedback, judged on the benchmark's table: `rank` is the middle of `rank_best` to `rank_worst`,
     `top_percent` is it in percent of the table, `regret` the percentage points below the optimum, `p_random` the exact
-    probability that random search with this budget does as well. `reason` is None for an unfinished run, and `failure`
+    probability that random search with this budget does as well; typical_rank, proposals and follows are those of
+    `reply_evidence.reply_columns`. `reason` is None for an unfinished run, and `failure`
     then that of the last call that failed, or the limit that ended it; `reused` of the `calls` were answered from the
     record of another run. `touched` says whether a person approved, edited or rejected a proposal; where an arm has
     both kinds of runs, those are an arm of their own, "ARM, with a person", so that no mean mixes them. Sums are None
@@ -134,6 +137,7 @@ def _best(run: Run, benchmark: TabularBenchmark | None) -> dict[str, Any]:
         "top_percent": 100 * rank / benchmark.space.size,
         "regret": float(benchmark.scores().max()) - score,
         "p_random": random_search(benchmark).p_value(score, run.settings["budget"]),
+        **reply_columns(run, benchmark),
     }
 
 

@@ -7,8 +7,6 @@ counts once. The list of who knows nothing is as likely as each of its renumbere
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 DRAWS = 999
@@ -22,12 +20,11 @@ def relabelling_p(architectures: np.ndarray, worth: np.ndarray, seed: int = 0, d
     """
     generator = np.random.default_rng(seed)
     rows, counts = np.unique(architectures, axis=0, return_counts=True)
-
-    def renumbered() -> np.ndarray:
-        numbers = [generator.permutation(size) for size in worth.shape]
-        return np.stack([numbers[place][rows[:, place]] for place in range(len(numbers))])
-
-    return _p_of(rows, counts, worth, renumbered, draws)
+    places = np.zeros((draws, len(rows)), dtype=int)
+    for position, (size, step) in enumerate(zip(worth.shape, _steps(worth), strict=True)):
+        numbers = generator.permuted(np.tile(np.arange(size), (draws, 1)), axis=1)  # (draws, size)
+        places += step * numbers[:, rows[:, position]]
+    return _p_value(rows, counts, worth, places)
 
 
 def placing_p(architectures: np.ndarray, worth: np.ndarray, seed: int = 0, draws: int = DRAWS) -> float:
@@ -37,21 +34,22 @@ def placing_p(architectures: np.ndarray, worth: np.ndarray, seed: int = 0, draws
     """
     generator = np.random.default_rng(seed)
     rows, counts = np.unique(architectures, axis=0, return_counts=True)
-    sizes = np.array(worth.shape)
-
-    def replaced() -> np.ndarray:
-        order = np.arange(len(sizes))
-        for size in np.unique(sizes):
-            places = np.flatnonzero(sizes == size)
-            order[places] = generator.permutation(places)
-        return rows[:, order].T
-
-    return _p_of(rows, counts, worth, replaced, draws)
+    steps, sizes = np.tile(_steps(worth), (draws, 1)), np.array(worth.shape)
+    for size in np.unique(sizes):
+        alike = np.flatnonzero(sizes == size)
+        steps[:, alike] = generator.permuted(steps[:, alike], axis=1)
+    return _p_value(rows, counts, worth, steps @ rows.T)
 
 
-def _p_of(
-    rows: np.ndarray, counts: np.ndarray, worth: np.ndarray, other: Callable[[], np.ndarray], draws: int
-) -> float:
-    own = float(worth[tuple(rows.T)] @ counts)
-    found = sum(float(worth[tuple(other())] @ counts) <= own + 1e-9 for _ in range(draws))
-    return (1 + found) / (1 + draws)
+def _steps(worth: np.ndarray) -> np.ndarray:
+    """Return how far apart the entries of neighbouring options lie in the flat table, shape (length,)."""
+    steps: np.ndarray = np.array([int(np.prod(worth.shape[place + 1 :])) for place in range(worth.ndim)])
+    return steps
+
+
+def _p_value(rows: np.ndarray, counts: np.ndarray, worth: np.ndarray, places: np.ndarray) -> float:
+    """Return the p-value of a list beside its other forms; `places` in the flat table, shape (draws, different)."""
+    flat = worth.ravel()
+    own = float(flat[rows @ _steps(worth)] @ counts)
+    found = int((flat[places] @ counts <= own + 1e-9).sum())
+    return (1 + found) / (1 + len(places))

@@ -1,0 +1,35 @@
+"""Verdicts on studies: one sentence with its numbers, and the words of its kinds.
+
+`searches` asks whether a model searches or recites; `base` is what the instruments share.
+"""
+
+from genius_kit.verdicts.base import (
+    CANNOT_TELL,
+    KINDS,
+    LEANING,
+    NEITHER,
+    NOT_ENOUGH,
+    RECITES,
+    SEARCHES,
+    Verdict,
+    interval_text,
+    pairs_to_settle,
+    ratio_text,
+)
+from genius_kit.verdicts.searches import each_verdict, verdict
+
+__all__ = [
+    "CANNOT_TELL",
+    "KINDS",
+    "LEANING",
+    "NEITHER",
+    "NOT_ENOUGH",
+    "RECITES",
+    "SEARCHES",
+    "Verdict",
+    "each_verdict",
+    "interval_text",
+    "pairs_to_settle",
+    "ratio_text",
+    "verdict",
+]
