@@ -11,17 +11,14 @@ from genius_kit.tabular import TabularBenchmark
 from genius_kit.verdicts import NEITHER, NOT_ENOUGH, RECITES, SEARCHES, verdict
 from tests.natures import SEEDS, Climbs, Ignores, Random, Recites, best_designs, made_table, run_arms
 
-ARMS = ("llm", "shuffled-feedback", "permuted-labels", "random")
+ARMS = ("llm", "shuffled-feedback", "permuted-labels")
 NATURES: dict[str, tuple[Callable[[TabularBenchmark, int], ChatClient], set[str], int]] = {
-    "searches": (lambda table, seed: Climbs(), {SEARCHES}, 160),
+    "searches": (lambda table, seed: Climbs(), {SEARCHES}, 40),
     "recites": (lambda table, seed: Recites(best_designs(table, 30)), {RECITES}, 40),
     "random": (lambda table, seed: Random(seed), {NEITHER, NOT_ENOUGH}, 40),
     "ignores": (lambda table, seed: Ignores(seed), {NEITHER, NOT_ENOUGH}, 40),
 }
-"""By name, what makes the client of a search, the verdicts that are right, and the searches of an arm.
-
-That labels cost nothing takes more searches to show than that they cost something.
-"""
+"""By name, what makes the client of a search, the verdicts that are right, and the searches of an arm."""
 
 
 @pytest.mark.slow

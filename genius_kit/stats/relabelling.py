@@ -7,9 +7,14 @@ counts once. The list of who knows nothing is as likely as each of its renumbere
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-DRAWS = 999
+DRAWS, AT_ONCE = 9_999, 1_000
+ENOUGH = 50
+"""Forms as good as the list itself after which no more are drawn: its p-value is far from small (Besag and Clifford,
+Biometrika 1991)."""
 
 
 def relabelling_p(architectures: np.ndarray, worth: np.ndarray, seed: int = 0, draws: int = DRAWS) -> float:
@@ -19,12 +24,15 @@ def relabelling_p(architectures: np.ndarray, worth: np.ndarray, seed: int = 0, d
     the logarithm of its rank: lower is better. Exact up to the draws, of which the list itself is one.
     """
     generator = np.random.default_rng(seed)
-    rows, counts = np.unique(architectures, axis=0, return_counts=True)
-    places = np.zeros((draws, len(rows)), dtype=int)
-    for position, (size, step) in enumerate(zip(worth.shape, _steps(worth), strict=True)):
-        numbers = generator.permuted(np.tile(np.arange(size), (draws, 1)), axis=1)  # (draws, size)
-        places += step * numbers[:, rows[:, position]]
-    return _p_value(rows, counts, worth, places)
+
+    def renumbered(rows: np.ndarray, count: int) -> np.ndarray:
+        places = np.zeros((count, len(rows)), dtype=int)
+        for position, (size, step) in enumerate(zip(worth.shape, _steps(worth), strict=True)):
+            numbers = generator.permuted(np.tile(np.arange(size), (count, 1)), axis=1)  # (count, size)
+            places += step * numbers[:, rows[:, position]]
+        return places
+
+    return _p_value(architectures, worth, renumbered, draws)
 
 
 def placing_p(architectures: np.ndarray, worth: np.ndarray, seed: int = 0, draws: int = DRAWS) -> float:
@@ -33,12 +41,17 @@ def placing_p(architectures: np.ndarray, worth: np.ndarray, seed: int = 0, draws
     Positions are exchanged with those that have as many options.
     """
     generator = np.random.default_rng(seed)
-    rows, counts = np.unique(architectures, axis=0, return_counts=True)
-    steps, sizes = np.tile(_steps(worth), (draws, 1)), np.array(worth.shape)
-    for size in np.unique(sizes):
-        alike = np.flatnonzero(sizes == size)
-        steps[:, alike] = generator.permuted(steps[:, alike], axis=1)
-    return _p_value(rows, counts, worth, steps @ rows.T)
+    sizes = np.array(worth.shape)
+
+    def replaced(rows: np.ndarray, count: int) -> np.ndarray:
+        steps = np.tile(_steps(worth), (count, 1))
+        for size in np.unique(sizes):
+            alike = np.flatnonzero(sizes == size)
+            steps[:, alike] = generator.permuted(steps[:, alike], axis=1)
+        places: np.ndarray = steps @ rows.T
+        return places
+
+    return _p_value(architectures, worth, replaced, draws)
 
 
 def _steps(worth: np.ndarray) -> np.ndarray:
@@ -47,9 +60,16 @@ def _steps(worth: np.ndarray) -> np.ndarray:
     return steps
 
 
-def _p_value(rows: np.ndarray, counts: np.ndarray, worth: np.ndarray, places: np.ndarray) -> float:
-    """Return the p-value of a list beside its other forms; `places` in the flat table, shape (draws, different)."""
+def _p_value(
+    architectures: np.ndarray, worth: np.ndarray, other: Callable[[np.ndarray, int], np.ndarray], draws: int
+) -> float:
+    """Return the p-value of a list beside `other` forms of it, as places in the flat table, (count, different)."""
+    rows, counts = np.unique(architectures, axis=0, return_counts=True)
     flat = worth.ravel()
     own = float(flat[rows @ _steps(worth)] @ counts)
-    found = int((flat[places] @ counts <= own + 1e-9).sum())
-    return (1 + found) / (1 + len(places))
+    found = drawn = 0
+    while drawn < draws and found < ENOUGH:
+        count = min(AT_ONCE, draws - drawn)
+        found += int((flat[other(rows, count)] @ counts <= own + 1e-9).sum())
+        drawn += count
+    return (1 + found) / (1 + drawn)
