@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 FEW_DIFFERENT = 10
 """Architectures below which exchanging positions cannot tell a memory from a liking for one number."""
 
+_PERHAPS = 0.1
+"""A p-value from which on more searches are not likely to show a memory."""
+
 _QUESTIONS = {
     "feedback": "whether shuffled results change its ranks",
     "replies": "whether its replies follow its results",
@@ -184,9 +187,9 @@ def _of_list(luck: Luck | None, reads: bool, repeats: bool, matters: bool) -> tu
     if (luck.numbers if by_number else luck.places) <= LUCKY:
         return RECITES, f"it does not use its results and needs the labels ({_memory(luck)})"
     if luck.numbers <= LUCKY:
-        return CANNOT_TELL, (
-            "it does not use its results and needs the labels, but its architectures are as good with their positions "
-            f"exchanged (p = {luck.places:.2g}): a liking for one number would do the same"
+        return (NOT_ENOUGH if luck.places <= _PERHAPS else CANNOT_TELL), (
+            "it does not use its results and needs the labels, but its architectures are not shown to be worse with "
+            f"their positions exchanged (p = {luck.places:.2g}): a liking for one number would do the same"
         )
     what = "searches repeat one list, which counts once" if repeats else "labels matter"
     return (NOT_ENOUGH if matters else CANNOT_TELL), (
