@@ -101,10 +101,14 @@ def study(
     """Estimate what is left of `genius-kit study` with the same options."""
     from genius_kit.estimates import Assumptions, estimate_study
     from genius_kit.study_files import load_study
+    from genius_kit.verdicts.power import power_text
 
     given = Assumptions(reply_tokens, refusal_rate, characters_a_token, attempts, reply_seconds)
     said = study_options.overrides(seeds, from_seed, budget, benchmarks, models, prompts, max_tokens)
-    _print(estimate_study(load_study(file, **said), output, assumptions=given))
+    study = load_study(file, **said)
+    _print(estimate_study(study, output, assumptions=given))
+    if told := power_text([str(arm.settings.get("control")) for arm in study.arms], len(study.seeds)):
+        print(told)
 
 
 def limits_of(

@@ -10,7 +10,7 @@ import pytest
 from genius_kit.amounts import Limits
 from genius_kit.budgets import spent_of
 from genius_kit.errors import InvalidParameter
-from genius_kit.estimate_commands import ask_first
+from genius_kit.estimate_commands import ask_first, study
 from genius_kit.estimates import Assumptions, Forecast, Sum, estimate_run, estimate_study
 from genius_kit.llm import Reply, Usage
 from genius_kit.proposers import make_proposer
@@ -233,5 +233,15 @@ def test_a_study_is_estimated_as_the_options_change_it(no_data, tmp_path):
     command = [sys.executable, "-m", "genius_kit", "estimate", "study", "does-it-search", *options]
     done = subprocess.run([*command, "--budget", "3"], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert "14 runs; expected" in done.stdout
+    assert "2 seeds an arm are too few for a verdict; 40 are enough for most natures" in done.stdout
     assert "$" in done.stdout.splitlines()[1]
     assert "limits let" not in done.stdout
+
+
+def test_a_study_tells_what_it_could_find(capsys, no_data, tmp_path):
+    """Before anything is paid: which natures are told what they are, and how often; other studies say nothing of it."""
+    for name, said in (("does-it-search", True), ("optimisers", False)):
+        study(name, tmp_path, benchmarks="nas-bench-201-cifar10")
+        printed = capsys.readouterr().out
+        assert ('a hill climber is told "searches" in 96 %' in printed) == said
+        assert ("of simulated studies with 40 seeds an arm" in printed) == said
