@@ -260,12 +260,14 @@ def looks(
 ) -> list[Verdict]:
     """Return the verdict on one study of a client at each of some numbers of seeds, as it grows."""
     client = make(table, study)
-    rows = [_row(table, client, arm, 1_000 * study + seed, budget) for seed in range(max(seeds)) for arm in ARMS]
+    rows = [
+        row_of_search(table, client, arm, 1_000 * study + seed, budget) for seed in range(max(seeds)) for arm in ARMS
+    ]
     results = pd.DataFrame(rows)
     return [verdict(results[results["seed"] < 1_000 * study + count], benchmark=table) for count in seeds]
 
 
-def _row(table: TabularBenchmark, client: Client, arm: str, seed: int, budget: int) -> dict[str, Any]:
+def row_of_search(table: TabularBenchmark, client: Client, arm: str, seed: int, budget: int) -> dict[str, Any]:
     """Return one search as a row of results, its first architecture being random as in a study."""
     space = table.space
     seen = view_of(None if arm == "llm" else arm, space, seed)

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from genius_kit.benchmarks import load_benchmark
 from genius_kit.contrasts import FEEDBACK, LABELS, LEVEL, MARGIN, Key, arm_of, by_search, check
 from genius_kit.errors import DataMissing, InvalidParameter, UnknownName
+from genius_kit.journal import read_run
 from genius_kit.stats.evalues import Evidence, bounded_evidence, confidence_sequence, symmetric_evidence
 from genius_kit.stats.intervals import t_interval
 from genius_kit.stats.relabelling import placing_p, relabelling_p
+from genius_kit.study_results import benchmark_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -288,13 +291,11 @@ def searches_to_settle(one: Finding) -> int:
 
 def luck_of(results: pd.DataFrame, plain: str, benchmark: TabularBenchmark | None) -> Luck | None:
     """Return how lucky the architectures are that the plain arm named; None where their table is not known."""
-    from genius_kit.benchmarks import load_benchmark
-
     rows = results[(results["arm"] == plain) & results["proposals"].notna()]
     found = []
     for name, part in rows.groupby("benchmark"):
         try:
-            table = benchmark or load_benchmark(str(name))
+            table = benchmark or _table(str(name), part)
         except (DataMissing, UnknownName):
             return None
         named = np.array([table.space.decode(key) for keys in part["proposals"] for key in keys.split()])
@@ -309,6 +310,15 @@ def luck_of(results: pd.DataFrame, plain: str, benchmark: TabularBenchmark | Non
         min(1.0, tables * min(one.places for one in found)),
         max(one.different for one in found),
     )
+
+
+def _table(name: str, rows: pd.DataFrame) -> TabularBenchmark:
+    """Return the table that some searches were judged on: that of their journals, else the one of this name."""
+    journals = list(rows["journal"].dropna()) if "journal" in rows else []
+    if journals:
+        return benchmark_of(read_run(journals[0]))
+    table: TabularBenchmark = load_benchmark(name)
+    return table
 
 
 def _mean(ranks: list[float]) -> float:

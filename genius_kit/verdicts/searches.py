@@ -62,6 +62,7 @@ _QUESTIONS = {
     "anonymous": "whether it needs their names",
     "random search": "whether it beats random search",
 }
+_LABELS = {"permuted-labels": "the numbers of the options", "anonymous": "their names"}
 _CONDITIONS = {
     "shuffled-feedback": "with its results shuffled",
     "no-feedback": "without results",
@@ -147,7 +148,8 @@ def _together(labels: list[Finding]) -> str:
 def _of_user(needs: str, labels: list[Finding], random: list[Finding]) -> tuple[str, str]:
     gain = " (though no better than random search)" if any(one.answer == NO for one in random) else ""
     if needs == YES:
-        return LEANING, f"it uses its results and needs the labels too{gain}"
+        which = " and ".join(_LABELS[one.kind] for one in labels if one.answer == YES)
+        return LEANING, f"it uses its results and needs the labels too, {which}{gain}"
     if needs == NO:
         return SEARCHES, f"it uses its results and does not need the labels{gain}"
     if needs == HARM:
