@@ -251,11 +251,20 @@ def test_a_name_reader_is_convicted_by_the_names(table: TabularBenchmark) -> Non
     """A model that survives new numbers but not the loss of the names needs them, and its answer says which."""
     frame = cheat(table)
     lost = frame[frame["arm"] == "permuted-labels"].assign(arm="anonymous", control="anonymous")
-    frame.loc[frame["arm"] == "permuted-labels", "typical_rank"] = 20 * 26.0**0.5
+    frame.loc[frame["arm"] == "permuted-labels", ["rank", "typical_rank"]] = [26.0, 20 * 26.0**0.5]
     found = verdict(pd.concat([frame, lost]), benchmark=table)
     assert found.kind == "recites"
     assert "without names" in found.sentence
     assert list(found.evidence[found.evidence["question"] == "labels"]["answer"]) == ["no", "yes"]
+
+
+def test_one_good_guess_by_the_names_is_seen() -> None:
+    """Labels matter where they are worth one good architecture a search, though nine of ten are as they would be."""
+    frame = study({**CHANCE, "llm": ranks(20, 3), "shuffled-feedback": ranks(20, 4)}, follows=FOLLOWING)
+    frame["typical_rank"] = 500.0
+    found = verdict(frame)
+    assert found.kind == "searches and leans on the labels"
+    assert "the numbers of the options" in found.sentence
 
 
 @pytest.mark.parametrize("missing", ["shuffled-feedback", "permuted-labels"])

@@ -114,13 +114,20 @@ def findings(results: pd.DataFrame, plain: str) -> list[Finding]:
 def _beside(
     results: pd.DataFrame, plain: str, question: str, kind: str, arm: str, column: str = "typical_rank"
 ) -> Finding:
-    """Return how much an arm changes the typical rank; of lists that repeat only one counts where labels change."""
-    own, other = (by_search(results, name, column) for name in (plain, arm))
-    keys = [key for key in own if own[key] > 0 and other.get(key, math.nan) > 0]
-    values = np.array([math.log(other[key] / own[key]) for key in keys])
+    """Return how much an arm changes the typical rank; of lists that repeat only one counts where labels change.
+
+    Whether labels matter is asked of the best ranks too.
+    """
+    columns = [column, "rank"] if question == "labels" else [column]  # one good guess shows in the best rank only
+    pairs = [[by_search(results, name, one) for name in (plain, arm)] for one in columns]
+    own, other = pairs[0]
+    keys = [key for key in own if all(ranks.get(key, math.nan) > 0 for pair in pairs for ranks in pair)]
+    changes = [np.array([math.log(theirs[key] / ours[key]) for key in keys]) for ours, theirs in pairs]
     if question == "labels":
-        values = _independent(values, keys, *(_lists(results, name) for name in (plain, arm)))
-    evidence = symmetric_evidence(values, _SCALES["ranks"]) if len(values) else Evidence(0.0, 0.0)
+        lists = [_lists(results, name) for name in (plain, arm)]
+        changes = [_independent(values, keys, *lists) for values in changes]
+    values, scale = changes[0], _SCALES["ranks"]
+    evidence = _mixed([symmetric_evidence(one, scale * (1 + place)) for place, one in enumerate(changes)])
     bounds = confidence_sequence(values, _SCALES["ranks"], LEVEL)
     return _finding(
         question, kind, arm, results, plain, keys, values, evidence, bounds, len(own.keys() | other.keys()), np.exp
@@ -219,15 +226,17 @@ def _replies(results: pd.DataFrame, arm: str) -> Finding:
     )
 
 
+def _mixed(parts: list[Evidence]) -> Evidence:
+    """Return the evidence of one who bets alike on each of some ways in which an effect may show."""
+    return Evidence(*(float(np.logaddexp.reduce(ways)) - math.log(len(parts)) for ways in zip(*parts, strict=True)))
+
+
 def _answered(feedback: list[Finding], replies: list[Finding]) -> list[Finding]:
     """Return the findings about results with one answer to the question: their evidence is bet on half and half."""
     if not feedback:
         return []
     both = [*feedback, *replies]
-    up, down = (
-        float(np.logaddexp.reduce([getattr(one, name) for one in both])) - math.log(len(both))
-        for name in ("evidence_up", "evidence_down")
-    )
+    up, down = _mixed([Evidence(one.evidence_up, one.evidence_down) for one in both])
     limit = math.log(DECISIVE)
     if up >= limit and feedback[0].evidence_down < limit:
         answer = YES
