@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genius_kit.figures.conclusions import MOST_WORDS, RANDOM, Conclusion, conclude, ratio_text
@@ -35,7 +35,7 @@ class Judged(Protocol):
 class Deciding:
     """The comparison that a verdict rests on: `name` (a control, say), `words` that say what is measured, the numbers.
 
-    `unit` is "ratio", "rate", "loss" or "gain"; `p_value` is corrected where the instrument corrects it.
+    `unit` is "ratio", "rate", "loss", "gain" or "following"; `p_value` is corrected where the instrument corrects it.
     """
 
     name: str
@@ -115,14 +115,23 @@ def decisive(judged: Judged) -> Deciding | None:
 
 
 def _of_search(kind: str, evidence: Any) -> Deciding:
-    """Return the control of the results, the labels that convict, or what is open."""
-    questions = {"recites": "labels", "does neither": RANDOM}
+    """Return the comparison about results, about the labels that convict, or what is open, of the least p."""
+    asked = {"recites": ("labels",), "does neither": (RANDOM,)}.get(kind, ("feedback", "replies"))
     open_ones = evidence[(evidence["answer"] == "unclear") & (evidence["question"] != "cheap rule")]
-    some = open_ones if kind == "not enough runs" else evidence[evidence["question"] == questions.get(kind, "feedback")]
-    row = _smallest(some if len(some) else evidence, "p_corrected")
-    if row["question"] == RANDOM:
-        return _deciding(RANDOM, "evaluations of random search ÷ its own", row, "p_corrected")
-    return _deciding(row["kind"], f"rank with {row['kind']} ÷ without", row, "p_corrected")
+    some = open_ones if kind == "not enough runs" else evidence[evidence["question"].isin(asked)]
+    row = _smallest(some if len(some) else evidence, "p_value")
+    words = {
+        RANDOM: "evaluations of random search ÷ its own",
+        "replies": "how far replies follow shuffled results; 1: as a hill climber's",
+        "feedback": f"typical rank with {row['kind']} ÷ without",
+        "labels": f"typical rank with {row['kind']} ÷ without",
+    }
+    question = str(row["question"])
+    name = question if question in (RANDOM, "replies") else row["kind"]
+    found = _deciding(name, words.get(question, f"rank with {row['kind']} ÷ without"), row, "p_value")
+    if question != "replies":
+        return found
+    return replace(found, unit="following", estimate=replace(found.estimate, neutral=0.0), n=int(row["independent"]))
 
 
 def _of_memory(kind: str, evidence: Any) -> Deciding:
@@ -173,7 +182,9 @@ def _deciding(
     name: str, words: str, row: Any, p_value: str | None, unit: str = "ratio", low: str = "low", high: str = "high"
 ) -> Deciding:
     neutral = {"ratio": 1.0, "loss": 1.0, "gain": 0.0}.get(unit, math.nan)
-    estimate = Estimate(float(row[unit]), float(row[low]), float(row[high]), neutral)
+    ends = [float(row[name]) for name in (unit, low, high)]
+    value, below, above = ends if all(map(math.isfinite, ends)) else [math.nan] * 3
+    estimate = Estimate(value, below, above, neutral)
     return Deciding(name, words, unit, estimate, float(row[p_value]) if p_value else math.nan, int(row["n"]))
 
 
