@@ -15,6 +15,7 @@ from genius_kit.contrasts import Contrast, contrasts
 from genius_kit.errors import InvalidParameter
 from genius_kit.tabular import TabularBenchmark
 from genius_kit.verdicts import KINDS, pairs_to_settle, verdict
+from genius_kit.verdicts.findings import DECISIVE, LEAST_FOLLOWING, SIGN
 from tests.natures import best_designs, made_table
 
 SIZE = 6561
@@ -195,6 +196,20 @@ def test_replies_that_follow_decide_where_ranks_do_not() -> None:
     found = verdict(study({**CHEAT, "shuffled-feedback": CHEAT["llm"]}, follows=FOLLOWING))
     assert found.kind == "searches and leans on the labels"
     assert found.uses_results == "yes"
+
+
+def test_a_sign_that_replies_follow_keeps_the_question_open(table: TabularBenchmark) -> None:
+    """Bounds below the margin are no proof of absence while the replies still speak for a small effect."""
+    frame = cheat(table)
+    frame["follows"] = [
+        told and tuple((min(best + 0.07, 1), min(trend + 0.03, 1)) for best, trend in told) for told in frame["follows"]
+    ]
+    found = verdict(frame, benchmark=table)
+    row = found.evidence.set_index("question").loc["replies"]
+    assert row["bound_high"] < LEAST_FOLLOWING
+    assert math.log(SIGN) < row["evidence_up"] < math.log(DECISIVE)
+    assert found.kind == "not enough runs"
+    assert "whether its replies follow its results is open, as a weak sign of it is left" in found.sentence
 
 
 def test_seven_seeds_are_not_enough(table: TabularBenchmark) -> None:

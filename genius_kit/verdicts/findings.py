@@ -29,6 +29,9 @@ ERROR = 0.01
 DECISIVE = 2 / ERROR
 """The e-value that says "yes": each question has two ways to be answered (two directions, two arms)."""
 
+SIGN = 3
+"""The e-value of replies that follow results from which on they are not said to be unused."""
+
 LEAST_SEARCHES = math.ceil(math.log2(DECISIVE))
 """Searches below which ranks cannot decide, however they end."""
 
@@ -243,8 +246,18 @@ def _answered(feedback: list[Finding], replies: list[Finding]) -> list[Finding]:
     elif down >= limit:
         answer = HARM
     else:
-        answer = NO if replies and all(map(is_small, both)) else UNCLEAR
+        answer = NO if _is_unused(feedback[0], replies) else UNCLEAR
     return [replace(one, answer=answer) for one in both]
+
+
+def _is_unused(ranks: Finding, replies: list[Finding]) -> bool:
+    """Whether an effect of results is ruled out, and the replies give no sign of one."""
+    return bool(replies) and all(map(is_small, [ranks, *replies])) and not any(map(has_sign, replies))
+
+
+def has_sign(one: Finding) -> bool:
+    """Whether there is a sign, if no more, that replies follow their results."""
+    return one.question == "replies" and max(one.evidence_up, one.evidence_down) > math.log(SIGN)
 
 
 def _random(results: pd.DataFrame, plain: str) -> list[Finding]:

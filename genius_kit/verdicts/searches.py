@@ -38,6 +38,7 @@ from genius_kit.verdicts.findings import (
     Finding,
     Luck,
     findings,
+    has_sign,
     is_small,
     luck_of,
     margin_of,
@@ -218,7 +219,7 @@ def _memory(luck: Luck | None) -> str | None:
 
 def _open(found: list[Finding]) -> list[str]:
     """Return in words what is open, and about how many searches may settle it."""
-    told = [one for one in found if one.answer == UNCLEAR and one.n and not is_small(one)]
+    told = [one for one in found if one.answer == UNCLEAR and one.n and (not is_small(one) or has_sign(one))]
     return [
         f"{_QUESTIONS[one.kind if one.question == 'labels' else one.question]} is open, as {_bounds(one)} "
         f"(about {searches_to_settle(one):,} searches may settle it)"
@@ -227,6 +228,8 @@ def _open(found: list[Finding]) -> list[str]:
 
 
 def _bounds(one: Finding) -> str:
+    if is_small(one):
+        return "a weak sign of it is left"
     low, high = (_number(end) for end in (one.bound_low, one.bound_high))
     what = "of a hill climber's" if one.question == "replies" else "times"
     return f"{low} to {high} {what} neither shows an effect nor rules out {margin_of(one):g}"
