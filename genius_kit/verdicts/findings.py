@@ -29,7 +29,7 @@ ERROR = 0.01
 DECISIVE = 2 / ERROR
 """The e-value that says "yes": each question has two ways to be answered (two directions, two arms)."""
 
-SIGN = 3
+SIGN = 10
 """The e-value of replies that follow results from which on they are not said to be unused."""
 
 LEAST_SEARCHES = math.ceil(math.log2(DECISIVE))
