@@ -18,6 +18,7 @@ from genius_kit.catalogue import table_names
 from genius_kit.errors import GeniusKitError, JournalError
 from genius_kit.findings import examine
 from genius_kit.journal import Event, Run
+from genius_kit.provenance import marked
 from genius_kit.redaction import variables_in
 from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.spending import recorded_limits, seconds_of, spent_of
@@ -53,7 +54,7 @@ class Audit:
             for number, event in found.events
         ]  # fmt: skip
         columns = ["line", "time", "event", "iteration", "by", "what", "chain"]
-        return pd.DataFrame(rows, columns=columns).astype({"iteration": "Int64"})
+        return marked(pd.DataFrame(rows, columns=columns).astype({"iteration": "Int64"}), self.run)
 
     @cached_property
     def origins(self) -> pd.DataFrame:

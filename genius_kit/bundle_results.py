@@ -50,23 +50,23 @@ def _draw_arms(
     part: pd.DataFrame, told: pd.DataFrame, reference: str | None, title: str, name: str, folder: Path
 ) -> None:
     from genius_kit.figure_files import save_figure
+    from genius_kit.provenance import marked
     from genius_kit.study_figures import arm_ranks
 
     expected = told.loc[told["benchmark"] == part["benchmark"].iloc[0], "random_rank"]
     expected_random = float(expected.iloc[0]) if expected.nunique() == 1 else None
     figure = arm_ranks(part, expected_random, reference if reference in set(part["arm"]) else None, title)
-    save_figure(figure, folder, name, part.drop(columns="journal"))
+    save_figure(figure, folder, name, marked(part.copy(), part).drop(columns="journal"))
 
 
 def _draw_fronts(part: pd.DataFrame, ending: str, folder: Path) -> None:
     """Draw the fronts of runs with several objectives, and the share of the table's hypervolume that they find."""
     from genius_kit.figure_files import save_figure
-    from genius_kit.journal import read_run
     from genius_kit.pareto_figures import front_table, hypervolume_figure, pareto_front_figure
+    from genius_kit.study_figures import study_runs
     from genius_kit.tradeoffs import share_curves
 
-    weighed = part[part["hypervolume"].notna()]
-    runs = {str(arm): [read_run(path) for path in some["journal"]] for arm, some in weighed.groupby("arm", sort=False)}
+    runs = study_runs(part[part["hypervolume"].notna()])
     shares = share_curves(runs)
     save_figure(pareto_front_figure(runs), folder, f"pareto_front{ending}", front_table(runs))
     save_figure(hypervolume_figure(runs, shares), folder, f"hypervolume{ending}", shares)
@@ -75,6 +75,7 @@ def _draw_fronts(part: pd.DataFrame, ending: str, folder: Path) -> None:
 def _parts(found: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield title, ending of file names and runs of each benchmark, model and prompt; other arms stand in each."""
     from genius_kit.catalogue import title_of
+    from genius_kit.method_names import shown_model
 
     for benchmark, here in found.groupby("benchmark", sort=False):
         asked = here[here["model"].notna()]
@@ -82,6 +83,6 @@ def _parts(found: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
         for model, prompt in pairs or [("", "")]:
             same = (here["model"] == model) & (here["prompt"] == prompt)
             several = [str(word) for word in (model, prompt) if len(pairs) > 1]
-            title = ", ".join([title_of(str(benchmark)), *several])
+            title = ", ".join([title_of(str(benchmark)), *map(shown_model, several)])
             ending = "".join(f"_{re.sub(r'[^A-Za-z0-9]+', '-', word)}" for word in (str(benchmark), *several))
             yield title, ending, here[same | here["model"].isna()]

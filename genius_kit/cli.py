@@ -293,6 +293,7 @@ def _print_runs(runs: list[Run]) -> None:
         for _, best in frame.dropna(subset="feedback").nlargest(1, "feedback").iterrows():
             rank = f", rank {best['rank_best']:.0f}-{best['rank_worst']:.0f}" if pd.notna(best["rank_best"]) else ""
             print(f"best: {best['architecture']} {best['feedback']:.2f} %{rank}\n")
+    control_commands.tell_stand_in(done.settings.get("settings", {}).get("model") for done in runs)
     control_commands.tell_ended_early(runs)
 
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from genius_kit.comparisons import pairs_needed
 from genius_kit.contamination_routes import PROBE, ROUTES, Route, Tables, fewest_pairs, routes, versus_random
 from genius_kit.contamination_words import open_question, sentence
-from genius_kit.contrasts import LEVEL, MARGIN
+from genius_kit.contrasts import LEVEL, MARGIN, model_of
 from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import ONE_SEARCH
+from genius_kit.provenance import marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +37,7 @@ class Contamination:
 
     Columns of `evidence`: control, table ("public", "private", "difference"), benchmark, n, mean_rank (of the plain
     arm; of the probe itself for the probe), mean_rank_arm, ratio, low, high, p_value; and of the control as a whole
-    p_memory and p_everywhere, corrected, and answer (see `contamination_routes.Route`).
+    p_memory and p_everywhere, corrected, and answer (see `contamination_routes.Route`); model.
     """
 
     sentence: str
@@ -72,7 +74,8 @@ def contamination(
     found = routes(rows, tables, plain)
     kind, reason = _judge(found)
     told = sentence(rows, plain, tables, kind, reason, found, versus_random(rows, tables[0], plain))
-    return Contamination(told, kind, _evidence(found, tables))
+    evidence = _evidence(found, tables).assign(model=model_of(rows, plain))
+    return Contamination(told, kind, marked(evidence, rows))
 
 
 def each_contamination(results: pd.DataFrame) -> list[Contamination]:
@@ -132,6 +135,8 @@ def _judge(found: list[Route]) -> tuple[str, str]:
         return CANNOT_TELL, "it takes an arm permuted-labels or anonymous on both tables, with the same seeds"
     tests = 2 * len(found)
     fewest, least = fewest_pairs(found), pairs_needed(tests)
+    if fewest < least and any(one.is_fixed for route in found for one in (route.public, route.private)):
+        return CANNOT_TELL, ONE_SEARCH
     if fewest < least:
         return NOT_ENOUGH, (
             f"{fewest} {'pair' if fewest == 1 else 'pairs'} of searches cannot reach p < {LEVEL} in {tests} tests "

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from genius_kit.comparisons import LEAST_PAIRS
 from genius_kit.contamination_routes import ROUTES, finished
-from genius_kit.plots import BLUE, GREY, VERMILION, Style, finish, new_figure
-from genius_kit.styles import shown_name
+from genius_kit.fixed_rules import counted_once, n_text
+from genius_kit.method_names import shown_model, shown_name
+from genius_kit.plots import BLUE, GREY, VERMILION, Style, finish, name_rows, new_figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,10 +40,10 @@ def contamination_dots(results: pd.DataFrame, public: str, private: str, plain: 
     axes.set_xscale("log")
     axes.set_xlim(110, axes.get_xlim()[0])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_yticks(range(len(arms)), [f"{shown_name(arm)} (n={_count(results, arm)})" for arm in arms])
+    name_rows(axes, [_label(results[results["arm"] == arm]) for arm in arms])
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_title(title, fontsize=9, loc="left")
+    axes.set_title(shown_model(title), fontsize=9, loc="left")
     axes.set_xlabel("rank of the best found in percent of the table (right is better)\n"
                     "dot: a search, mark: geometric mean with its 95 % interval", fontsize=8)  # fmt: skip
     figure.legend(loc="outside lower center", ncol=2, fontsize=8, frameon=False)
@@ -74,7 +75,7 @@ def contamination_ratios(evidence: pd.DataFrame, title: str = "") -> Figure:
     axes.set_yticks(range(len(controls)), [shown_name(name) for name in controls])
     axes.set_ylim(len(controls) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_title(title, fontsize=9, loc="left")
+    axes.set_title(shown_model(title), fontsize=9, loc="left")
     axes.set_xlabel("how many times better with the names (the probe: than random search), 95 % interval", fontsize=8)
     figure.legend(loc="outside lower center", ncol=3, fontsize=8, frameon=False)
     return finish(figure, [axes], legend=False)
@@ -86,11 +87,12 @@ def _arms(results: pd.DataFrame, plain: str) -> list[str]:
     return [plain, *(str(arms.iloc[0]) for arms in found if len(arms))]
 
 
-def _count(results: pd.DataFrame, arm: str) -> str:
-    """Return how many finished searches of an arm there are a table."""
-    done = results[(results["arm"] == arm) & results["reason"].notna()]
-    counts = sorted({int(count) for count in done.groupby("benchmark").size()})
-    return " or ".join(map(str, counts)) or "0"
+def _label(runs: pd.DataFrame) -> str:
+    """Return the name of an arm and how many finished searches of it there are a table."""
+    done = runs[runs["reason"].notna()].groupby("benchmark")
+    counts = {n_text(len(rows), len(counted_once(rows))): None for _, rows in done}
+    model = runs["model"].iloc[0] if "model" in runs else None
+    return f"{shown_name(str(runs['arm'].iloc[0]), model)} ({' or '.join(counts) or 'n = 0'})"
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, place: float, look: Style) -> None:
@@ -101,6 +103,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, place: float, look: Style) -> None:
     percents = rows["top_percent"].astype(float).to_numpy()
     axes.scatter(percents, [place] * len(percents), s=9, color=look.colour, alpha=0.35, linewidths=0)
     if len(percents) >= LEAST_PAIRS:
-        mean, low, high = np.exp(interval(np.log(percents)))
+        _, low, high = np.exp(interval(np.log(percents)))
         axes.plot([low, high], [place, place], color=look.colour, linewidth=1.8)
-        axes.plot([mean], [place], look.marker, color=look.colour, markersize=6)
+    if len(percents):
+        axes.plot([np.exp(np.log(percents).mean())], [place], look.marker, color=look.colour, markersize=6)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from genius_kit.comparisons import LEAST_PAIRS, compare, holm, sign_flip_p
 from genius_kit.contrasts import LABELS, LEVEL, Contrast, contrasts
+from genius_kit.fixed_rules import counted_once
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,8 +108,8 @@ def versus_random(results: pd.DataFrame, table: str, arm: str) -> Contrast:
 
 
 def finished(results: pd.DataFrame, table: str, arm: str) -> pd.DataFrame:
-    """Return the finished searches of an arm on a table that came to a rank."""
-    rows = results[(results["benchmark"] == table) & (results["arm"] == arm)]
+    """Return the finished searches of an arm on a table that came to a rank, those of a fixed rule once."""
+    rows = counted_once(results[(results["benchmark"] == table) & (results["arm"] == arm)])
     return rows[rows["reason"].notna() & (rows["rank"].astype(float) > 0)]
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from genius_kit.comparisons import LEAST_PAIRS, pairs_needed
 from genius_kit.contamination_routes import PROBE, Route, Tables
-from genius_kit.contrasts import LEVEL, MARGIN, Contrast
+from genius_kit.contrasts import LEVEL, MARGIN, Contrast, model_of
+from genius_kit.method_names import subject
 from genius_kit.verdicts import interval_text, pairs_to_settle, ratio_text
 
 if TYPE_CHECKING:
@@ -35,9 +36,8 @@ def sentence(
     """Return the verdict in words: what was found, why, the numbers of each control, how it does beside chance."""
     from genius_kit.catalogue import title_of
 
-    models = list(results.loc[results["arm"] == plain, "model"].dropna().unique())
-    subject = str(models[0]) if models else plain
-    start = f"{subject} {_STARTS[kind]} {title_of(tables[0])} (private table: {title_of(tables[1])}): {reason}"
+    start = f"{subject(model_of(results, plain) or plain)} {_STARTS[kind]} {title_of(tables[0])}"
+    start += f" (private table: {title_of(tables[1])}): {reason}"
     measured = [route for route in found if route.pairs >= LEAST_PAIRS]
     corrected = [f"p-values are corrected for {2 * len(found)} tests by Holm's rule"] if measured else []
     return "; ".join([start, *map(_numbers_of, measured), *_beside_chance(random, measured), *corrected]) + "."

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.comparisons import LEAST_PAIRS, compare, holm, interval, sign_flip_p
 from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import counted_once, fixed_arms
+from genius_kit.method_names import shown_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +41,7 @@ class Contrast:
     `mean_rank_arm`. `kind` is the control or proposer of `arm`, which may have a name of its own. `left_out` counts
     searches without a rank or a partner; `always_the_same` says whether the plain arm ended at one rank every time.
     `p_corrected` is Holm's, NaN outside the verdict; NaN also stands for what fewer than two pairs cannot give.
+    `is_fixed` says that the searches of one of the arms are one search (see `fixed_rules`), so that they are one pair.
     """
 
     question: str
@@ -54,6 +57,7 @@ class Contrast:
     high: float
     p_value: float
     p_corrected: float = float("nan")
+    is_fixed: bool = False
 
     @property
     def answer(self) -> str:
@@ -77,6 +81,7 @@ def contrasts(results: pd.DataFrame, plain: str) -> tuple[list[Contrast], list[C
     two searches of one arm with the same benchmark and seed.
     """
     check(results, plain)
+    results = counted_once(results)
     own = by_search(results, plain)
     arms = {kind: arm_of(results, kind, plain) for kind in (*FEEDBACK, *LABELS)}
     feedback = [kind for kind in FEEDBACK if arms[kind]][:1]
@@ -89,7 +94,7 @@ def contrasts(results: pd.DataFrame, plain: str) -> tuple[list[Contrast], list[C
     deciding += _random(results, plain, own)
     corrected = iter(holm([one.p_value for one in deciding if one.n >= LEAST_PAIRS]))
     deciding = [replace(one, p_corrected=next(corrected)) if one.n >= LEAST_PAIRS else one for one in deciding]
-    return deciding, cheap_rules(results, plain)
+    return _marked(deciding, fixed_arms(results), plain), cheap_rules(results, plain)
 
 
 def cheap_rules(results: pd.DataFrame, plain: str) -> list[Contrast]:
@@ -107,10 +112,17 @@ def beside(results: pd.DataFrame, plain: str, arms: Mapping[str, str], question:
     """
     _check_columns(results, plain)
     _check_alike(results[results["arm"].isin([plain, *arms])])
+    results = counted_once(results)
     own = by_search(results, plain)
     found = [_contrast(question, kind, arm, own, by_search(results, arm)) for arm, kind in arms.items()]
     corrected = iter(holm([one.p_value for one in found if one.n >= LEAST_PAIRS]))
-    return [replace(one, p_corrected=next(corrected)) if one.n >= LEAST_PAIRS else one for one in found]
+    found = [replace(one, p_corrected=next(corrected)) if one.n >= LEAST_PAIRS else one for one in found]
+    return _marked(found, fixed_arms(results), plain)
+
+
+def _marked(found: list[Contrast], fixed: set[str], plain: str) -> list[Contrast]:
+    """Return the contrasts, those marked of which one arm is `fixed`; its other searches are not left out, but one."""
+    return [replace(one, is_fixed=True, left_out=0) if fixed & {plain, one.arm} else one for one in found]
 
 
 def plain_searches(results: pd.DataFrame) -> pd.Series:
@@ -128,6 +140,12 @@ def own_share(results: pd.DataFrame, plain: str) -> float:
         return float("nan")
     sums = results.loc[results["arm"] == plain, ["model_proposals", "evaluations"]].astype(float).sum()
     return float(sums["model_proposals"] / sums["evaluations"]) if sums["evaluations"] else float("nan")
+
+
+def model_of(results: pd.DataFrame, arm: str) -> str | None:
+    """Return the model that an arm asks, as it is shown; None where the results do not name one."""
+    models = list(results.loc[results["arm"] == arm, "model"].dropna().unique()) if "model" in results else []
+    return shown_model(str(models[0])) if len(models) else None
 
 
 def check(results: pd.DataFrame, plain: str) -> None:

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.method_names import stand_in_note
 from genius_kit.remote_control import COMMANDS
 from genius_kit.steering import Asker, user_name
 
@@ -63,6 +64,13 @@ def terminal_approver(approve: bool, by: str | None) -> Approver | None:
     from genius_kit.terminal_approval import TerminalApprover
 
     return TerminalApprover(by)
+
+
+def tell_stand_in(models: Iterable[object]) -> None:
+    """Say which of the models that were asked are none, where there is one."""
+    note = stand_in_note(models)
+    if note is not None:
+        print(note)
 
 
 def tell_ended_early(runs: list[Run]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.plots import finish, marks, new_figure, styles
+from genius_kit.provenance import marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,7 @@ def histories(benchmark: TrainedBenchmark, runs: Sequence[Run]) -> dict[str, pd.
     """Return the recorded training of every architecture that `runs` evaluated, by key; failed ones are left out."""
     keys = dict.fromkeys(key for run in runs for key in run.frame()["key"])
     found = {key: benchmark.history(benchmark.space.decode(key)) for key in keys}
-    return {key: history for key, history in found.items() if history is not None}
+    return {key: marked(history, runs) for key, history in found.items() if history is not None}
 
 
 def training_table(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -29,7 +30,8 @@ def training_table(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
     if not histories:
         raise InvalidParameter("no history came; give at least one, as `TrainedBenchmark.history` returns it")
-    return pd.concat([frame.assign(network=name) for name, frame in histories.items()], ignore_index=True)
+    found = [frame.assign(network=name) for name, frame in histories.items()]
+    return marked(pd.concat(found, ignore_index=True), found)
 
 
 def training_curves(histories: Mapping[str, pd.DataFrame], chance: float | None = None) -> Figure:

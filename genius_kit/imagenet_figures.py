@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.plots import BLACK, BLUE, VERMILION, finish, new_figure
+from genius_kit.provenance import marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ def trajectory_table(run: Any) -> pd.DataFrame:
                 "feedback": event.get("feedback"),
             }
         )
-    return pd.DataFrame(rows)
+    return marked(pd.DataFrame(rows), run)
 
 
 def imagenet_trajectory(run: Any, upper_millions: int, lower_millions: int | None = None, title: str = "") -> Figure:

@@ -13,8 +13,10 @@ from genius_kit.comparisons import LEAST_PAIRS, Comparison, compare, pairs_neede
 from genius_kit.contrasts import LEVEL, MARGIN, Contrast
 from genius_kit.drawings import BLUE, GREY, VERMILION
 from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import TOLD, are_one, sequence_of
 from genius_kit.journal import Run
-from genius_kit.lab_money import costs_nothing, dollars
+from genius_kit.lab_money import dollars
+from genius_kit.offline import is_stand_in
 from genius_kit.proposers import make_proposer
 from genius_kit.run_settings import describe, journal_name
 from genius_kit.verdicts import pairs_to_settle
@@ -31,17 +33,24 @@ class Paired:
     """Searches of two settings with the same seeds: `pairs` holds seed, rank of the baseline, rank of the variant.
 
     A rank is the middle of the range that the best design shares, 1 is best. `spent` is None where a price is unknown.
+    `sequences` says of each pair what its two searches evaluated, see `fixed_rules.sequence_of`.
     """
 
     baseline: Mapping[str, Any]
     variant: Mapping[str, Any]
     pairs: tuple[tuple[int, float, float], ...] = ()
     spent: float | None = 0.0
+    sequences: tuple[tuple[str | None, str | None], ...] = ()
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the searches of one setting are all one and the same, which counts once."""
+        return any(are_one(side) for side in zip(*self.sequences, strict=True))
 
     @property
     def comparison(self) -> Comparison | None:
-        """The variant beside the baseline, None for fewer than two pairs."""
-        if len(self.pairs) < LEAST_PAIRS:
+        """The variant beside the baseline, None for fewer than two pairs and for a fixed rule."""
+        if len(self.pairs) < LEAST_PAIRS or self.is_fixed:
             return None
         return compare([own for _, _, own in self.pairs], [rank for _, rank, _ in self.pairs])
 
@@ -56,7 +65,9 @@ class Paired:
         return paired_html(self)
 
     def more_needed(self) -> int:
-        """Return about how many more pairs may settle the question."""
+        """Return about how many more pairs may settle the question, 0 where no number of them would."""
+        if self.is_fixed:
+            return 0
         found, n = self.comparison, len(self.pairs)
         if found is None or found.ratio == 1 == found.ratio_low:
             return max(1, pairs_needed() - n)
@@ -79,6 +90,11 @@ class Paired:
     def verdict(self) -> str:
         """Return what the pairs say in a sentence, with its numbers or with how many more it takes."""
         found, n = self.comparison, len(self.pairs)
+        if self.is_fixed:
+            return (
+                f"Cannot tell ({TOLD}): the searches of a setting are all one and the same, which counts once, and "
+                "more seeds would repeat it."
+            )
         if found is None:
             return f"{n} pair{'s' * (n != 1)} of searches: cannot tell; {self._more()}."
         numbers = (
@@ -101,7 +117,9 @@ class Paired:
         """Return the comparison with one more pair of finished runs."""
         spent = [self.spent, run_cost(baseline), run_cost(variant)]
         total = None if any(one is None for one in spent) else sum(one or 0.0 for one in spent)
-        return replace(self, pairs=(*self.pairs, (seed, final_rank(baseline), final_rank(variant))), spent=total)
+        pairs = (*self.pairs, (seed, final_rank(baseline), final_rank(variant)))
+        sequences = (*self.sequences, (sequence_of(baseline), sequence_of(variant)))
+        return replace(self, pairs=pairs, spent=total, sequences=sequences)
 
 
 def final_rank(run: Run) -> float:
@@ -118,7 +136,7 @@ def final_rank(run: Run) -> float:
 def run_cost(run: Run) -> float | None:
     """Return what a run's calls cost in dollars, None where one is unpriced; a stand-in costs nothing."""
     calls = run.of("call")
-    if costs_nothing(str(run.settings["settings"].get("model"))):
+    if is_stand_in(str(run.settings["settings"].get("model"))):
         return 0.0
     return None if any(event["cost"] is None for event in calls) else sum(event["cost"] for event in calls)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from genius_kit.amounts import dollars
 from genius_kit.estimates import Assumptions, expected_talk, opening_sizes
 from genius_kit.lab_draft import plain
-from genius_kit.offline import RECITER
+from genius_kit.offline import is_stand_in
 from genius_kit.prices import load_prices
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class TokenCounter:
         self._encode: Callable[[str], Sequence[int]] | None = None
         self._characters = CHARACTERS_A_TOKEN
         self._how = f"{CHARACTERS_A_TOKEN:g} characters a token"
-        if not costs_nothing(model) and importlib.util.find_spec("tiktoken") is not None:
+        if not is_stand_in(model) and importlib.util.find_spec("tiktoken") is not None:
             threading.Thread(target=self._load, daemon=True).start()
-        elif not costs_nothing(model):
+        elif not is_stand_in(model):
             self._how += "; `pip install tiktoken` gives a count"
 
     def _load(self) -> None:
@@ -75,11 +75,6 @@ class Estimate:
     search: float | None
 
 
-def costs_nothing(model: str) -> bool:
-    """Whether a model is a stand-in of the package."""
-    return model == "offline" or model.startswith(RECITER)
-
-
 def estimate(
     prompt: TemplatePrompt,
     trials: Sequence[Trial],
@@ -97,7 +92,7 @@ def estimate(
         return counter.count(plain(messages))
 
     tokens = counter.count(plain(prompt.messages(trials)))
-    if costs_nothing(model):
+    if is_stand_in(model):
         return Estimate(tokens, 0.0, 0.0)
     price = load_prices().find(model)
     if price is None:
@@ -110,7 +105,7 @@ def estimate(
 
 def cost_words(found: Estimate, model: str, budget: int, output_tokens: int) -> str:
     """Return the costs of an estimate in a sentence."""
-    if costs_nothing(model):
+    if is_stand_in(model):
         return "the stand-in costs nothing"
     if found.call is None or found.search is None:
         return f"no price is known for {model}: name a price file in GENIUS_KIT_PRICES"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from genius_kit.errors import GeniusKitError, InvalidParameter
-from genius_kit.offline import RECITER
+from genius_kit.offline import OFFLINE, is_stand_in
 from genius_kit.redaction import mask
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def check_models(tasks: Iterable[Task]) -> None:
     """
     wanted: dict[str, dict[str, None]] = {}
     for task in tasks:
-        if task.talks and _is_served(str(task.settings.get("model", "offline"))):
+        if task.talks and not is_stand_in(str(task.settings.get("model", OFFLINE))):
             wanted.setdefault(_address(task.settings.get("base_url")), {})[str(task.settings["model"])] = None
     for address, models in wanted.items():
         offered = server_models(address)
@@ -50,11 +50,6 @@ def server_models(base_url: str | None = None) -> list[str] | None:
         return None
     finally:
         connection.close()
-
-
-def _is_served(model: str) -> bool:
-    """Return whether a server answers for this model name, and not this package."""
-    return model != "offline" and not model.startswith(RECITER)
 
 
 def _address(base_url: str | None) -> str:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import counted_once
+from genius_kit.method_names import with_names
+from genius_kit.provenance import marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,9 +27,10 @@ def model_table(results: pd.DataFrame, reference: str | None = None, arm: str | 
     """Return one row a model (and benchmark, prompt and budget), in the order of the study.
 
     `results` is what `studies.results` returns, with journals on disk. `served` is the model as the server named it,
-    several with commas between; `first_run` and `last_run` are the days (UTC) on which the first run was begun and the
-    last one ended; `n` counts finished runs, of which everything behind it is told: mean rank with its 95 % interval,
-    `worth_random` (the evaluations random search needs), tokens and US dollars of all of them together, dollars a run.
+    several with commas between, `model_kind` what it is (see `method_names`); `first_run` and `last_run` are the days
+    (UTC) on which the first run was begun and the last one ended; `n` counts finished runs, those of a fixed rule once
+    (see `fixed_rules`), with their mean rank and its 95 % interval and `worth_random` (the evaluations random search
+    needs); tokens and US dollars are of all runs together, `cost_a_run` is dollars a run.
     None stands for what is not known: the price of an unpriced model, an interval of one run. Clients that are no
     models and ask nobody cost 0.
 
@@ -50,7 +54,7 @@ def model_table(results: pd.DataFrame, reference: str | None = None, arm: str | 
     for keys, group in groups(asked):
         told = summarised([(keys, group)], None).iloc[0]
         made.append(_row(keys, told, group, asked, reference or models[0]))
-    return _corrected(pd.DataFrame(made, columns=list(TABLE_COLUMNS)))
+    return marked(with_names(_corrected(pd.DataFrame(made, columns=list(TABLE_COLUMNS)))), asked)
 
 
 def asked_models(results: pd.DataFrame) -> list[str]:
@@ -92,13 +96,13 @@ def _row(keys: dict[str, Any], told: pd.Series, group: pd.DataFrame, asked: pd.D
         "served": served_models(runs),
         "first_run": min(run.events[0]["time"][:10] for run in runs),
         "last_run": max(run.events[-1]["time"][:10] for run in runs),
-        "n": len(group),
+        "n": told["n"],
         "unfinished": int(same["reason"].isna().sum()),
         **{name: told[name] for name in _MEASURED},
         **{name: _sum(group[name]) for name in ("input_tokens", "output_tokens")},
         "cost": cost,
         "cost_a_run": None if cost is None else cost / len(group),
-        **_compared(group, asked, keys, reference),
+        **_compared(counted_once(group), asked, keys, reference),
     }
 
 
@@ -135,6 +139,7 @@ def _compared(group: pd.DataFrame, asked: pd.DataFrame, keys: dict[str, Any], re
     other = asked[(asked["model"] == reference) & asked["reason"].notna() & asked["rank"].notna()]
     for name in ("benchmark", "prompt", "arm", "budget"):
         other = other[other[name] == keys[name]]
+    other = counted_once(other)
     ours, theirs = group.set_index("seed")["rank"], other.set_index("seed")["rank"]
     paired = ours.to_frame("ours").join(theirs.to_frame("theirs"), how="inner").astype(float)
     if len(paired) < LEAST_PAIRS:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 NAME = "offline stand-in, not a language model"
 
+OFFLINE = "offline"
+"""The model name that the stand-in answers to."""
+
 RECITER = "reciter:"
 """Begins the model name of a client that always gives the design named after it."""
 
@@ -86,6 +89,11 @@ class _Reading:
     def fits(self, design: Design) -> bool:
         """Return whether the table puts the design inside the bounds; True where nothing is known."""
         return not self.costs(design) or self.upper is None or self.lower <= round(self.millions(design)) <= self.upper
+
+
+def is_stand_in(model: str) -> bool:
+    """Return whether a client of this package answers by that name, which is no language model and costs nothing."""
+    return model in (OFFLINE, NAME) or model.startswith(RECITER)
 
 
 class OfflineClient:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.drawings import BLOCK_COLOURS, EDGE_STYLES
 from genius_kit.errors import InvalidParameter
-from genius_kit.plots import finish, new_figure
+from genius_kit.fixed_rules import distinct, n_text
+from genius_kit.method_names import model_kind, shown_model
+from genius_kit.plots import finish, fitting, new_figure
+from genius_kit.provenance import marked
 from genius_kit.spaces import load_space
 from genius_kit.styles import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW
 
@@ -26,15 +29,17 @@ _SIZES = ("#e6f1f9", "#b5d9f0", SKY, BLUE)
 def operation_table(runs: Sequence[Any]) -> pd.DataFrame:
     """Return how often each option stood at each position by iteration, over all `runs` of one space.
 
-    Columns: `iteration`, `position` (name), `option` (index), `name`, `runs` (n that evaluated), `share` (percent).
-    A refused proposal is not counted. Raises InvalidParameter for runs of several spaces or without an evaluation.
+    Columns: `iteration`, `position` (name), `option` (index), `name`, `runs` (n that evaluated), `share` (percent),
+    `model_kind` (see `method_names`).
+    A refused proposal is not counted, the runs of a fixed rule count once (see `fixed_rules`). Raises InvalidParameter
+    for runs of several spaces or without an evaluation.
     """
     import numpy as np
     import pandas as pd
 
     space = _space(runs)
     by_iteration: dict[int, list[Any]] = {}
-    for run in runs:
+    for run in distinct(runs):
         for event in run.of("evaluation"):
             by_iteration.setdefault(event["iteration"], []).append(event["architecture"])
     if not by_iteration:
@@ -47,7 +52,9 @@ def operation_table(runs: Sequence[Any]) -> pd.DataFrame:
                 share = 100 * float((designs[:, position] == option).mean())
                 words = _option_name(space, position, option)
                 rows.append((iteration, name, option, words, len(designs), share))
-    return pd.DataFrame(rows, columns=["iteration", "position", "option", "name", "runs", "share"])
+    table = pd.DataFrame(rows, columns=["iteration", "position", "option", "name", "runs", "share"])
+    kinds = dict.fromkeys(model_kind(run.settings.get("settings", {}).get("model")) for run in runs)
+    return marked(table.assign(model_kind=", ".join(filter(None, kinds)) or None), runs)
 
 
 def _space(runs: Sequence[Any]) -> SearchSpace:
@@ -104,15 +111,10 @@ def operation_frequencies(runs: Sequence[Any], title: str = "") -> Figure:
         empty.set_axis_off()
     for panel in axes[::columns]:
         panel.set_ylabel("share (%)", fontsize=8)
-    n = len(runs)
-    figure.suptitle(f"{title}{', ' if title else ''}n = {n} run{'s' if n > 1 else ''}", fontsize=9)
+    n = len(distinct(runs))
+    count = n_text(len(runs), n).replace(f"n = {n}", f"n = {n} run{'s' if n > 1 else ''}")
+    figure.suptitle(", ".join(filter(None, (shown_model(title), count))), fontsize=9)
     handles, labels = axes[space.length - 1].get_legend_handles_labels()
-    beside: dict[str, Any] = {"ncol": _fitting(labels, figure), "fontsize": 7.5, "frameon": False, "handleheight": 1.1}
+    beside: dict[str, Any] = {"ncol": fitting(labels, figure), "fontsize": 7.5, "frameon": False, "handleheight": 1.1}
     figure.legend(handles, labels, loc="outside lower center", **beside)
     return finish(figure, axes, legend=False)
-
-
-def _fitting(labels: Sequence[str], figure: Figure) -> int:
-    """Return how many columns of the longest label are as wide as the figure, at most one a label."""
-    points = 72 * float(figure.get_size_inches()[0])
-    return max(1, min(len(labels), int(points / (4.4 * max(map(len, labels)) + 40))))

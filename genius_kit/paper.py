@@ -8,8 +8,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import UnknownName
+from genius_kit.fixed_rules import distinct
+from genius_kit.provenance import marked
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from genius_kit.benchmarks import Benchmark
@@ -77,10 +80,12 @@ def paper_table(name: str) -> pd.DataFrame:
         raise UnknownName(f"the paper has no table {name!r} here; the known ones are {', '.join(tables)}")
     rows = tables[key]
     if isinstance(rows, dict):
-        return pd.DataFrame(rows)
-    if any(isinstance(value, list) for value in rows[0].values()):
-        return _trials_as_rows(rows)
-    return pd.json_normalize(rows, sep="_")
+        table = pd.DataFrame(rows)
+    elif any(isinstance(value, list) for value in rows[0].values()):
+        table = _trials_as_rows(rows)
+    else:
+        table = pd.json_normalize(rows, sep="_")
+    return marked(table, pd.DataFrame({"source": [PAPER_TABLES]}))
 
 
 def paper_architecture(name: str) -> Architecture:
@@ -139,14 +144,15 @@ def _with_ranks(frame: pd.DataFrame, benchmark: Any) -> pd.DataFrame:
 def ours_beside_paper(benchmark: Benchmark, runs: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """Return one row a method: the paper's trials first, then each of `runs` (name -> runs or frames).
 
-    Columns: `method`, `runs` (n), `iterations` (the longest), `best_accuracy` (the feedback) and `rank` of the best
-    found with their sample standard deviations over runs, `top_percent`, and the `test_accuracy` of the best
-    found, with its standard deviation, where any is known. The rank is the mean over runs of the middle of the tie
-    range, not the rank of the mean.
+    Columns: `method`, `runs` (n, of a fixed rule 1, see `fixed_rules`), `iterations` (the longest), `best_accuracy`
+    (the feedback) and `rank` of the best found with their sample standard deviations over runs, `top_percent`, and the
+    `test_accuracy` of the best found, with its standard deviation, where any is known. The rank is the mean over runs
+    of the middle of the tie range, not the rank of the mean.
     """
     import pandas as pd
 
-    table = pd.DataFrame([summary(name, found) for name, found in {**paper_methods(benchmark), **runs}.items()])
+    methods = {**paper_methods(benchmark), **runs}
+    table = marked(pd.DataFrame([summary(name, found) for name, found in methods.items()]), methods)
     if benchmark.feedback_name == "test accuracy":  # the same figure twice
         table = table.drop(columns=["test_accuracy", "test_accuracy_std"])
     return table.dropna(axis="columns", how="all")
@@ -163,25 +169,32 @@ def paper_label(temperature: float) -> str:
 
 
 def summary(method: str, runs: Sequence[Any]) -> dict[str, Any]:
-    """Return mean and sample standard deviation over `runs` of the best accuracy and its rank."""
+    """Return mean and sample standard deviation over `runs` of the best accuracy and its rank.
+
+    A deviation is missing for one search, which is also what all searches of a fixed rule are (see `fixed_rules`).
+    """
     import numpy as np
     import pandas as pd
 
-    frames = [run if hasattr(run, "columns") else run.frame() for run in runs]
+    frames = distinct([run if hasattr(run, "columns") else run.frame() for run in runs])
     rows = [frame.loc[frame["feedback"].astype(float).idxmax()] for frame in frames]
     best = np.array([row["feedback"] for row in rows], dtype=float)
     ranks = np.array([(row["rank_best"] + row["rank_worst"]) / 2 for row in rows], dtype=float)
     tested = np.array([row["test_accuracy"] for row in rows if pd.notna(row.get("test_accuracy"))], dtype=float)
-    spread = 1 if len(rows) > 1 else 0
     return {
         "method": method,
         "runs": len(rows),
         "iterations": max(len(frame) for frame in frames),
         "best_accuracy": best.mean(),
-        "best_accuracy_std": best.std(ddof=spread),
+        "best_accuracy_std": _deviation(best),
         "rank": ranks.mean(),
-        "rank_std": ranks.std(ddof=spread),
+        "rank_std": _deviation(ranks),
         "test_accuracy": tested.mean() if len(tested) else None,
-        "test_accuracy_std": tested.std(ddof=1 if len(tested) > 1 else 0) if len(tested) else None,
+        "test_accuracy_std": _deviation(tested),
         "top_percent": 100 * ranks.mean() / rows[0]["rank_of"],
     }
+
+
+def _deviation(values: np.ndarray) -> float | None:
+    """Return the sample standard deviation, None below two values."""
+    return float(values.std(ddof=1)) if len(values) > 1 else None

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.labels import name_points
 from genius_kit.paper import paper_table, summary
-from genius_kit.plots import BLACK, BLUE, GREY, finish, new_figure, styles
+from genius_kit.plots import BLACK, BLUE, GREY, finish, name_rows, new_figure, styles
+from genius_kit.provenance import marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,16 +41,17 @@ def table_1(ours: Mapping[str, Mapping[str, Sequence[Any]]] | None = None) -> pd
             rows.append({"method": row["method"], "data_set": title, **kinds, "n": None, "origin": PRINTED})
         for method, runs in (ours or {}).get(benchmark, {}).items():
             rows.append({"method": method, "data_set": title, **_picked(method, runs), "origin": "ours"})
-    return pd.DataFrame(rows)
+    found = [run for methods in (ours or {}).values() for runs in methods.values() for run in runs]
+    return marked(pd.DataFrame(rows), found)
 
 
 def _picked(method: str, runs: Sequence[Any]) -> dict[str, Any]:
     found = summary(method, runs)
     return {
         "validation_mean": found["best_accuracy"],
-        "validation_std": found["best_accuracy_std"] if found["runs"] > 1 else None,
+        "validation_std": found["best_accuracy_std"],
         "test_mean": found["test_accuracy"],
-        "test_std": found["test_accuracy_std"] if found["runs"] > 1 else None,
+        "test_std": found["test_accuracy_std"],
         "n": found["runs"],
     }
 
@@ -67,7 +69,7 @@ def table_1_figure(table: pd.DataFrame) -> Figure:
         _draw_methods(panel, table[table["data_set"] == title].set_index("method"), methods)
         panel.set_title(title, fontsize=9)
         panel.set_xlabel("test accuracy (%)")
-    axes[0].set_yticks(range(len(methods)), methods, fontsize=8)
+    name_rows(axes[0], methods, fontsize=8)
     axes[0].set_ylim(len(methods) - 0.4, -0.6)
     figure.supxlabel(
         "open: as printed in table 1; filled: measured here; bars: sample standard deviation",

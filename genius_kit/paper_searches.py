@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.offline import is_stand_in
 from genius_kit.paper import TRIAL_TABLES
 from genius_kit.run_frames import by_method
 
@@ -31,7 +32,7 @@ def beside_paper(
     """
     from genius_kit.searches import search_many
 
-    temperatures = sorted(TRIAL_TABLES.get(benchmark.name, {0: ""})) if model != "offline" else [None]
+    temperatures = sorted(TRIAL_TABLES.get(benchmark.name, {0: ""})) if not is_stand_in(model) else [None]
     runs: list[Run] = []
     for temperature in temperatures:
         told = {} if temperature is None else {"temperature": float(temperature)}

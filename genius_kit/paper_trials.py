@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.fixed_rules import distinct, n_text
 from genius_kit.paper import paper_methods
 from genius_kit.plots import Style, draw_band, finish, marks, new_figure, rank_axis, styles
 from genius_kit.run_frames import Runs, frames_of, held, longest, longest_of_all, middle_rank
@@ -52,7 +53,7 @@ def paper_comparison(benchmark: Any, runs: Runs) -> Figure:
 def _wrapped(name: str, frames: Sequence[Any]) -> str:
     import textwrap
 
-    return "\n".join([*textwrap.wrap(name, 24), f"n = {len(frames)}"])
+    return "\n".join([*textwrap.wrap(name, 24), n_text(len(frames), len(distinct(frames)))])
 
 
 def _draw_trials(panels: tuple[Axes, Axes], frames: Sequence[pd.DataFrame], style: Style) -> None:

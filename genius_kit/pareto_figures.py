@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import n_text
 from genius_kit.objectives import Objective
 from genius_kit.plots import GREY, finish, legend_below, new_figure, styles
+from genius_kit.provenance import marked
+from genius_kit.run_frames import counted
 from genius_kit.tradeoffs import Yardstick, rows_of, share_curves, yardstick_of
 
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ def front_table(runs: Runs) -> pd.DataFrame:
         for number, run in enumerate(some, start=1):
             rows = _array(rows_of(run))
             fronts.append((name, number, rows[front_of(measure.parts[rows])]))
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "method": name,
             "run": number,
@@ -54,6 +57,7 @@ def front_table(runs: Runs) -> pd.DataFrame:
         for name, number, rows in fronts
         for row in rows[values[rows, 0].argsort(kind="stable")]
     )
+    return marked(table, runs)
 
 
 def pareto_front_figure(runs: Runs, cost: str | None = None) -> Figure:
@@ -100,9 +104,10 @@ def hypervolume_figure(runs: Runs, table: pd.DataFrame | None = None) -> Figure:
     names = list(dict.fromkeys(curves["method"]))
     for name in names:
         line, style = curves[curves["method"] == name], styles(names)[name]
+        label = f"{name} ({n_text(line['searches'].iloc[0], line['n'].iloc[0])})"
         axes.plot(
             line["evaluations"], line["mean"], color=style.colour, linestyle=style.line, marker=style.marker,
-            markevery=max(1, len(line) // 8), markersize=3.5, label=f"{name} (n = {line['n'].iloc[0]})",
+            markevery=max(1, len(line) // 8), markersize=3.5, label=label,
         )  # fmt: skip
         axes.fill_between(line["evaluations"], line["low"], line["high"], color=style.colour, alpha=0.13, linewidth=0)
     axes.axhline(1.0, color=GREY, linestyle=":", linewidth=1)
@@ -196,7 +201,7 @@ def _draw_method(
         axes.plot(costs[rows], accuracies[rows], style.marker, zorder=2, **look)
     low, middle, high = np.quantile(np.stack(reached), ATTAINED, axis=0, method="lower")
     shown, whole = np.isfinite(middle), np.isfinite(low)
-    label, line = f"{name} (n = {len(some)})", {"color": style.colour, "linestyle": style.line}
+    label, line = counted(name, some), {"color": style.colour, "linestyle": style.line}
     axes.step(grid[shown], middle[shown], where="post", label=label, zorder=3, **line)
     band: dict[str, Any] = {"step": "post", "color": style.colour, "alpha": 0.13, "linewidth": 0, "zorder": 1}
     axes.fill_between(grid[whole], low[whole], high[whole], **band)

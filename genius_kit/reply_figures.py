@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.plots import BLACK, finish, new_figure
+from genius_kit.plots import BLACK, finish, name_rows, new_figure
+from genius_kit.provenance import marked
 from genius_kit.styles import BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def reply_table(runs: Runs) -> pd.DataFrame:
         for number, run in enumerate(some, 1)
         for reply in _replies(run)
     ]
-    return pd.DataFrame(rows, columns=["method", "run", "iteration", "outcome", "reason"])
+    return marked(pd.DataFrame(rows, columns=["method", "run", "iteration", "outcome", "reason"]), runs)
 
 
 def _replies(run: Run) -> Iterator[dict[str, Any]]:
@@ -93,7 +94,7 @@ def reply_outcomes(runs: Runs) -> Figure:
                 axes.text(*at, str(counts[outcome]), ha="center", va="center", fontsize=7, color=BLACK, bbox=ground)
             left += share
     counted = [f"{method} (n = {int((table['method'] == method).sum())})" for method in methods]
-    axes.set_yticks(range(len(methods)), counted)
+    name_rows(axes, counted)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.grid(axis="y", visible=False)

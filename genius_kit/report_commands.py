@@ -64,6 +64,7 @@ def report(
             on_result=_tell,
         )
     print(_summary(results))
+    control_commands.tell_stand_in(result.parameters.get("model") for result in results)
     print(f"open {Path(output) / 'index.html'}")
     statuses = {result.status for result in results}
     if "failed" in statuses or (all_notebooks and "missing" in statuses):

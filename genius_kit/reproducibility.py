@@ -12,14 +12,23 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.agreement import Match, difference_p, match_rate, relabelling_p, resampled_rates
 from genius_kit.comparisons import holm
 from genius_kit.errors import InvalidParameter
+from genius_kit.offline import is_stand_in
+from genius_kit.provenance import marked
 from genius_kit.repeats import VARIED, Given, Repeats, as_repeats
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from genius_kit.journal import Run
+
 OF = ("words", "designs")
 """What is compared: the reply's text as it came, or the design that it proposes."""
+
+
+EFFECTS = (
+    "changed", "first", "second", "n", "other_n", "rate", "other_rate", "difference", "low", "high", "p_value",
+)  # fmt: skip
 
 
 def conditions(source: Given) -> pd.DataFrame:
@@ -33,7 +42,8 @@ def conditions(source: Given) -> pd.DataFrame:
     """
     import pandas as pd
 
-    return pd.DataFrame([_condition(one) for one in as_repeats(source)])
+    groups = as_repeats(source)
+    return marked(pd.DataFrame([_condition(one) for one in groups]), _runs(groups))
 
 
 def _condition(repeats: Repeats) -> dict[str, Any]:
@@ -94,8 +104,8 @@ def by_iteration(source: Given) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = []
-    for repeats in as_repeats(source):
+    rows, groups = [], as_repeats(source)
+    for repeats in groups:
         length = max(len(one.designs) for one in repeats.searches)
         together = repeats.together()
         for iteration in range(repeats.first_iteration, length + 1):
@@ -113,7 +123,11 @@ def by_iteration(source: Given) -> pd.DataFrame:
                     **{of: rate.rate for of, rate in rates.items()},
                 }
             )
-    return pd.DataFrame(rows)
+    return marked(pd.DataFrame(rows), _runs(groups))
+
+
+def _runs(groups: Sequence[Repeats]) -> list[Run]:
+    return [one.run for repeats in groups for one in repeats.searches]
 
 
 def drift(repeats: Repeats) -> pd.DataFrame:
@@ -156,18 +170,21 @@ def effects(source: Given) -> pd.DataFrame:
 
     Compared is how often two replies to the first request propose one design: `rate` of the first condition,
     `other_rate` of the second, their `difference` (second - first) with its 95 % bootstrap interval, `p_value` from
-    relabelling the searches, `p_corrected` over all rows. Raises InvalidParameter without such a pair.
+    relabelling the searches, `p_corrected` over all rows. Empty for searches of the stand-in, which has neither. Raises
+    InvalidParameter without such a pair.
     """
     import pandas as pd
 
     groups = [one for one in as_repeats(source) if len(one.searches) > 1]
     rows = [row for pair in itertools.combinations(groups, 2) if (row := _effect(*pair)) is not None]
+    if not rows and any(is_stand_in(one.model) for one in groups):
+        return pd.DataFrame(columns=[*EFFECTS, "p_corrected"])
     if not rows:
         raise InvalidParameter(
             f"{len(groups)} arms came, and no two of them differ in {' or '.join(VARIED)} alone: give the study an arm "
             "such as {proposer: llm, name: colder, temperature: 0} beside the plain one"
         )
-    frame = pd.DataFrame(rows)
+    frame = marked(pd.DataFrame(rows), _runs(groups))
     return frame.assign(p_corrected=holm(frame["p_value"].tolist()))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from genius_kit.plots import Style, finish, marks, new_figure, styles
+from genius_kit.fixed_rules import are_one, sequence_of
+from genius_kit.plots import Style, finish, marks, name_rows, new_figure, styles
 from genius_kit.repeats import Given, Repeats, as_repeats
 from genius_kit.reproducibility import by_iteration, one_benchmark, paper_together
 
@@ -28,13 +29,13 @@ def repeated_searches(source: Given) -> Figure:
     paper = paper_together(benchmark)
     looks = styles([*(one.arm for one in groups), *paper])
     figure, (left, right) = new_figure(1, 2)
-    figure.set_size_inches(10.5, 2.8 + 0.25 * (len(groups) + len(paper)))
+    figure.set_size_inches(10.5, 3.4 + 0.2 * (len(groups) + len(paper)))
     shares = by_iteration(groups)
     for place, repeats in enumerate(groups):
-        label, aside = f"{repeats.arm} (n={len(repeats.searches)})", 0.08 * (place - (len(groups) - 1) / 2)
+        label, aside = f"{repeats.arm} ({_count(repeats)})", 0.08 * (place - (len(groups) - 1) / 2)
         _draw_share(left, shares[shares["arm"] == repeats.arm], looks[repeats.arm], label, aside)
     for name, (trials, same) in paper.items():
-        left.plot(range(1, len(same) + 1), same, **marks(looks[name]), label=f"{name} (n={trials})")
+        left.plot(range(1, len(same) + 1), same, **marks(looks[name]), label=f"{name} (n = {trials})")
     left.set_xlabel("replies so far")
     left.set_ylabel("pairs of searches that are the same so far")
     left.set_ylim(-0.03, 1.03)
@@ -42,6 +43,12 @@ def repeated_searches(source: Given) -> Figure:
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncol=2, fontsize=8, frameon=False)
     return finish(figure, [left, right], legend=False)
+
+
+def _count(repeats: Repeats) -> str:
+    n = len(repeats.searches)
+    is_fixed = are_one(sequence_of(one.run) for one in repeats.searches)
+    return f"{n} searches, a fixed rule" if is_fixed else f"n = {n}"
 
 
 def _draw_share(axes: Axes, lines: pd.DataFrame, style: Style, label: str, aside: float) -> None:
@@ -74,7 +81,7 @@ def _draw_ranks(axes: Axes, ranks: dict[str, list[float]], looks: dict[str, Styl
         axes.plot([min(found), max(found)], [row, row], color=style.colour, linewidth=1.6, alpha=0.5)
         axes.scatter(found, row + jitter, s=10, color=style.colour, alpha=0.6, linewidths=0)
         axes.plot([np.mean(found)], [row], marker=style.marker, color=style.colour, markersize=6)
-    axes.set_yticks(range(len(ranks)), list(ranks), fontsize=8)
+    name_rows(axes, list(ranks), fontsize=8)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("rank of the best found (dot: a search, mark: mean)")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from genius_kit.agreement import Match, match_rate, other_answer, repeats_needed, smallest_relabelling_p
 from genius_kit.catalogue import title_of
 from genius_kit.errors import InvalidParameter
+from genius_kit.method_names import subject
 from genius_kit.paper import TRIAL_TABLES
 from genius_kit.repeats import VARIED, Given, Repeats, as_repeats, read_repeats
 from genius_kit.reproducibility import OF, drift, first_match, paper_firsts
@@ -65,7 +66,8 @@ def study_verdicts(results: pd.DataFrame) -> list[Verdict]:
         groups = read_repeats(list(journals))
     except InvalidParameter:
         return []
-    several = {json.dumps([one.varied(name) for name in VARIED]) for one in groups}
+    settings = [search.run.settings["settings"] for one in groups for search in one.searches]
+    several = {json.dumps([told.get(name) for name in VARIED]) for told in settings}
     return each_verdict(groups) if len(several) > 1 else []
 
 
@@ -197,7 +199,7 @@ def _rank(value: float) -> str:
 
 
 def _subject(repeats: Repeats) -> str:
-    return repeats.model if repeats.arm.startswith(repeats.model) else f"{repeats.model}, {repeats.arm},"
+    return subject(repeats.arm if repeats.arm.startswith(repeats.model) else f"{repeats.model}, {repeats.arm},")
 
 
 def _place(repeats: Repeats) -> str:

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.styles import PRIOR, REPLAYED, STAND_IN
+from genius_kit.fixed_rules import distinct, n_text
+from genius_kit.method_names import shown_model, shown_name
+from genius_kit.offline import is_stand_in
+from genius_kit.provenance import marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,18 +31,17 @@ def by_method(runs: Sequence[Any]) -> dict[str, list[Any]]:
     """
     groups: dict[str, list[Any]] = {}
     for run in runs:
-        settings = run.settings
-        name = PRIOR if settings["proposer"] == "prior" else settings["proposer"].replace("-", " ")
-        if settings["proposer"] == "llm":
-            model = settings["settings"].get("model") or "language model"
-            name = {"offline": STAND_IN, "as recorded": REPLAYED}.get(model, _with_temperature(model, run))
-        groups.setdefault(name, []).append(run)
+        groups.setdefault(_method(run.settings["proposer"], run.settings["settings"]), []).append(run)
     return groups
 
 
-def _with_temperature(model: str, run: Any) -> str:
-    temperature = run.settings["settings"].get("temperature")
-    return model if temperature is None else f"{model}, temperature {temperature:g}"
+def _method(proposer: str, settings: Mapping[str, Any]) -> str:
+    model = settings.get("model")
+    if proposer != "llm" or (model and is_stand_in(model)):
+        return shown_name(proposer, model)
+    temperature = settings.get("temperature")
+    name = shown_model(model or "language model")
+    return name if temperature is None else f"{name}, temperature {temperature:g}"
 
 
 def run_table(runs: Runs) -> pd.DataFrame:
@@ -53,7 +55,7 @@ def run_table(runs: Runs) -> pd.DataFrame:
             kept.insert(0, "run", number)
             kept.insert(0, "method", name)
             parts.append(kept)
-    return pd.concat(parts, ignore_index=True)
+    return marked(pd.concat(parts, ignore_index=True), runs)
 
 
 def read_frames(source: str | Path | Iterable[str | Path]) -> pd.DataFrame:
@@ -121,5 +123,6 @@ def middle_rank(frame: pd.DataFrame) -> pd.Series:
     return (frame["rank_best"].astype(float) + frame["rank_worst"].astype(float)) / 2
 
 
-def counted(name: str, frames: Sequence[Any]) -> str:
-    return f"{name} (n = {len(frames)})"
+def counted(name: str, searches: Sequence[Any]) -> str:
+    """Return the name of a method with the number of its searches, of a fixed rule 1 (see `fixed_rules`)."""
+    return f"{name} ({n_text(len(searches), len(distinct(searches)))})"

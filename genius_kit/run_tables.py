@@ -7,20 +7,23 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import distinct
+from genius_kit.method_names import shown_model, shown_name, with_names
 from genius_kit.paper import SOURCE, ours_beside_paper, paper_label, paper_methods
 from genius_kit.printed_tables import PrintedTable, best_of, is_known, number, p_text, span, spread
 from genius_kit.run_frames import Runs, frames_of, run_table
-from genius_kit.styles import STAND_IN, shown_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OFFLINE_NOTE = "The model “offline” is a fixed rule, not a language model."
+STAND_IN_NOTE = " The stand-in is a fixed rule, not a language model."
+ONCE_NOTE = " n = 1 also stands for searches that are all one and the same, which count once."
 
 
 def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
     """Return `ours_beside_paper` as a printed table: n, best accuracy, rank, top %, and a test against the paper.
 
+    The searches of a fixed rule count once (see `fixed_rules`): it has no spread and is never the best mean, in bold.
     The test, where both have two searches or more: permutations of the logarithms of the final ranks between a method
     and the paper's trials at temperature 0, two-sided, corrected by Holm.
     """
@@ -37,19 +40,18 @@ def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
     has_tests = data["p_holm"].notna().any()
     rows = []
     for row in data.to_dict("records"):
-        several = row["runs"] > 1
         cells = [
             row["method"], str(row["runs"]), str(row["iterations"]),
-            spread(row["best_accuracy"], row["best_accuracy_std"] if several else None),
-            spread(row["rank"], row["rank_std"] if several else None, 1), number(row["top_percent"]),
+            spread(row["best_accuracy"], row.get("best_accuracy_std")),
+            spread(row["rank"], row.get("rank_std"), 1), number(row["top_percent"]),
         ]  # fmt: skip
-        cells += [spread(row["test_accuracy"], row["test_accuracy_std"] if several else None)] if tested else []
+        cells += [spread(row["test_accuracy"], row.get("test_accuracy_std"))] if tested else []
         rows.append((*cells, *([p_text(row["p_holm"])] if has_tests else [])))
     digits = {"rank": 1}
     bold = {
         (place, column)
         for name, lowest, column in measures
-        for place in best_of(data[name].tolist(), lowest, digits.get(name, 2))
+        for place in best_of(data[name].where(data["runs"] > 1).tolist(), lowest, digits.get(name, 2))
     }
     test = (
         f" p: two-sided permutation test of the logarithms of final ranks against “{reference}”, Holm-corrected."
@@ -58,7 +60,8 @@ def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
     )
     note = (
         f"Mean ± sample standard deviation over n searches; rank 1 is best of {benchmark.space.size:,}, ties count "
-        f"with the middle of their range. Bold: the best mean.{test}{_stand_in(data['method'])}"
+        f"with the middle of their range. Bold: the best mean of two searches or more.{test}"
+        f"{_rules(data['method'], data['runs'])}"
     )
     return PrintedTable(
         caption=f"{benchmark.title}: ours beside the paper ({SOURCE})",
@@ -72,19 +75,16 @@ def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
 
 
 def _against(reference: str, runs: Runs) -> list[float | None]:
-    """Return the corrected p-value of each method's final ranks against the reference's, None where it has none.
-
-    The stand-in has none: its runs are one and the same for every seed.
-    """
+    """Return the corrected p-value of each method's final ranks against the reference's, None where it has none."""
     from genius_kit.comparisons import LEAST_PAIRS, holm
 
     if reference not in runs:
         return [None] * len(runs)
-    ranks = {name: _final_ranks(frames) for name, frames in frames_of(runs).items()}
+    ranks = {name: _final_ranks(distinct(frames)) for name, frames in frames_of(runs).items()}
     found = {
         name: _unpaired_p(some, ranks[reference])
         for name, some in ranks.items()
-        if name not in (reference, STAND_IN) and min(len(some), len(ranks[reference])) >= LEAST_PAIRS
+        if name != reference and min(len(some), len(ranks[reference])) >= LEAST_PAIRS
     }
     corrected = dict(zip(found, holm(list(found.values())), strict=True))
     return [corrected.get(name) for name in runs]
@@ -118,7 +118,7 @@ def study_table(summary: pd.DataFrame) -> PrintedTable:
     if summary.empty:
         raise InvalidParameter("the summary has no row: no run of the study is finished; run it again to resume it")
     told = [name for name in ("model", "prompt") if summary[name].nunique() > 1]
-    data = summary.reset_index(drop=True)
+    data = with_names(summary.reset_index(drop=True))
     blocks = [list(group.index) for _, group in data.groupby(["benchmark", "budget"], sort=False)]
     data = data.take([int(str(row)) for block in blocks for row in block]).reset_index(drop=True)
     starts = [sum(map(len, blocks[:place])) for place in range(len(blocks) + 1)]
@@ -127,7 +127,8 @@ def study_table(summary: pd.DataFrame) -> PrintedTable:
     column = 3 + len(told)
     for first, last in pairwise(starts):
         corrected += _corrected(data["p_value"].tolist()[first:last])
-        bold |= {(first + place, column) for place in best_of(data["mean_rank"].tolist()[first:last], True, 1)}
+        means = data["mean_rank"].where(data["n"] > 1).tolist()
+        bold |= {(first + place, column) for place in best_of(means[first:last], True, 1)}
     data = data.assign(p_holm=_column(corrected))
     rows = [_study_cells(row, told, place in starts) for place, row in enumerate(data.to_dict("records"))]
     return PrintedTable(
@@ -163,8 +164,8 @@ def _study_cells(row: dict[Any, Any], told: Sequence[str], is_first: bool) -> tu
     name = title_of(str(row["benchmark"]))
     return (
         f"{name}, {row['budget']} evaluations" if is_first else "",
-        shown_name(row["arm"]),
-        *(str(row[key]) if isinstance(row[key], str) else "" for key in told),
+        row["method"],
+        *(shown_model(row[key]) if isinstance(row[key], str) else "" for key in told),
         str(row["n"]),
         span(row["mean_rank"], row["low"], row["high"], 1),
         number(row["top_percent"]),
@@ -176,19 +177,22 @@ def _study_cells(row: dict[Any, Any], told: Sequence[str], is_first: bool) -> tu
 def _study_note(data: pd.DataFrame) -> str:
     n = sorted(set(data["n"].astype(int)))
     count = str(n[0]) if len(n) == 1 else f"{n[0]} to {n[-1]}"
-    references = [str(name) for name in data["reference"].dropna().unique()]
+    names = dict(zip(data["arm"], data["method"], strict=True))
+    references = [names.get(name, shown_name(str(name))) for name in data["reference"].dropna().unique()]
     test = (
-        f" ratio: geometric mean of rank over the rank of “{shown_name(references[0])}”, seed by seed; p: two-sided "
+        f" ratio: geometric mean of rank over the rank of “{references[0]}”, seed by seed; p: two-sided "
         "sign-flip test of the paired logarithms of ranks, Holm-corrected over the arms of a block."
         if references and data["p_holm"].notna().any()
-        else " No test: no arm shares two seeds with the reference."
+        else " No test: no arm has two pairs of searches with the reference."
     )
     return (
         f"n = {count} searches an arm; rank 1 is best, ties count with the middle of their range; 95 % intervals: "
-        f"bootstrap over searches. Bold: the lowest mean rank of a block.{test}{_stand_in(data['model'])}"
+        f"bootstrap over searches. Bold: the lowest mean rank of two searches or more.{test}"
+        f"{_rules(data['method'], data['n'])}"
     )
 
 
-def _stand_in(names: pd.Series) -> str:
-    found = {str(name) for name in names.dropna()}
-    return f" {OFFLINE_NOTE}" if found & {"offline"} else ""
+def _rules(methods: pd.Series, counts: pd.Series) -> str:
+    """Return in words what the stand-in is, and what n = 1 may stand for, where the table has either."""
+    has_stand_in, has_one = methods.str.contains("stand-in").any(), (counts == 1).any()
+    return STAND_IN_NOTE * bool(has_stand_in) + ONCE_NOTE * bool(has_one)

@@ -11,8 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from genius_kit.comparisons import pairs_needed
-from genius_kit.contrasts import MARGIN, Contrast, beside, plain_searches
+from genius_kit.contrasts import MARGIN, Contrast, beside, model_of, plain_searches
 from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import ONE_SEARCH
+from genius_kit.method_names import subject
+from genius_kit.provenance import marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +30,7 @@ DECISIVE = 3.5
 """Standard errors that are significant at LEVEL in a dozen tests corrected by Holm's rule."""
 
 COLUMNS = ("change", "arm", "n", "left_out", "mean_rank", "mean_rank_plain", "ratio", "low", "high", "p_value",
-           "p_corrected", "verdict", "pairs_needed")  # fmt: skip
+           "p_corrected", "verdict", "pairs_needed", "is_fixed", "benchmark", "model")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ def effects(results: pd.DataFrame, *, plain: str | None = None) -> pd.DataFrame:
     arm's rank over the plain arm's, above 1 where the change makes the result worse, with its 95 % interval `low` to
     `high`; `p_corrected` is Holm's over the changes. `verdict`: CHANGED where p_corrected < 0.01 (LEVEL) and the
     interval leaves 1/2 to 2 (MARGIN), NO_EFFECT where it lies inside of it, both only with pairs enough to be
-    significant at all; else NOT_ENOUGH, and `pairs_needed` then says about how many may do.
+    significant at all; else NOT_ENOUGH, and `pairs_needed` then says about how many may do. An arm whose searches are
+    all one and the same counts once (`is_fixed`, see `fixed_rules`), and no number of pairs would do.
 
     A study in which no change matters has thus at most 1 chance in 100 to be told that one does.
     Raises InvalidParameter without a plain arm or a changed one, and for results that are no single comparison.
@@ -64,21 +68,24 @@ def effects(results: pd.DataFrame, *, plain: str | None = None) -> pd.DataFrame:
             "such as `- reworded-1` (see prompt_changes.CHANGES) or `- {principles: asked}`"
         )
     found = beside(results, named, arms, "prompt")
-    rows = [_row(one, len(found)) for one in found]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    told = {"benchmark": _only(results, "benchmark"), "model": model_of(results, named)}
+    rows = [{**_row(one, len(found)), **told} for one in found]
+    return marked(pd.DataFrame(rows, columns=list(COLUMNS)), results)
 
 
 def verdict(results: pd.DataFrame, *, plain: str | None = None) -> Sensitivity:
     """Return what the changes of the prompt do to the best found, in one sentence; see `effects`, also for errors."""
     evidence = effects(results, plain=plain)
-    subject = _only(results, "model") or "the model"
+    model = model_of(results, plain or _plain(results)) or "the model"
     place = _only(results, "benchmark") or f"{results['benchmark'].nunique()} benchmarks together"
     counts = sorted(set(evidence["n"]))
     n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     parts = [f"{kind}: {', '.join(_told(row) for row in rows)}" for kind in KINDS if (rows := _of(evidence, kind))]
     kind = next(kind for kind in (CHANGED, NOT_ENOUGH, NO_EFFECT) if _of(evidence, kind))
+    once = f"; {ONE_SEARCH}" if evidence["is_fixed"].any() else ""
     note = f"; p-values are corrected for {len(evidence)} tests by Holm's rule" if len(evidence) > 1 else ""
-    sentence = f"{subject} on {place}, n = {n} pairs of searches for each change: {'; '.join(parts)}{note}."
+    start = f"{subject(model)} on {place}, n = {n} pairs of searches for each change"
+    sentence = f"{start}: {'; '.join(parts)}{once}{note}."
     return Sensitivity(sentence, kind, evidence)
 
 
@@ -130,7 +137,7 @@ def _row(one: Contrast, tests: int) -> dict[str, object]:
         "mean_rank": one.mean_rank_arm,
         "mean_rank_plain": one.mean_rank,
         "verdict": kind,
-        "pairs_needed": _pairs_to_settle(one, tests) if kind == NOT_ENOUGH else None,
+        "pairs_needed": _pairs_to_settle(one, tests) if kind == NOT_ENOUGH and not one.is_fixed else None,
     }
 
 
@@ -162,6 +169,8 @@ def _of(evidence: pd.DataFrame, kind: str) -> list[Mapping[str, object]]:
 
 def _told(row: Mapping[str, object]) -> str:
     ratio = f"ratio {row['ratio']:.2f}, 95 % interval {row['low']:.2f} to {row['high']:.2f}"
+    if row["is_fixed"] and row["verdict"] == NOT_ENOUGH:
+        return str(row["change"])
     if row["verdict"] == NOT_ENOUGH:
         measured = "" if row["ratio"] != row["ratio"] else f"{ratio}, "
         return f"{row['change']} ({measured}about {row['pairs_needed']:,.0f} pairs may settle it)"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from genius_kit.contrasts import MARGIN
 from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import ONE_SEARCH, TOLD
+from genius_kit.method_names import shown_model
 from genius_kit.plots import finish, new_figure
 from genius_kit.sensitivity import CHANGED, NO_EFFECT, NOT_ENOUGH
 from genius_kit.styles import BLUE, GREY, VERMILION
@@ -26,7 +28,8 @@ def forest(effects: pd.DataFrame, title: str = "") -> Figure:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     if effects.empty or effects["ratio"].isna().all():
-        raise InvalidParameter("no change has two pairs of searches: run more seeds before drawing intervals")
+        what = ONE_SEARCH if effects["is_fixed"].any() else "run more seeds before drawing intervals"
+        raise InvalidParameter(f"no change has two pairs of searches: {what}")
     figure, (axes,) = new_figure(1, 1)
     figure.set_size_inches(6.8, 1.5 + 0.27 * len(effects))
     axes.axvspan(1 / MARGIN, MARGIN, color="#eeeeee", zorder=0)
@@ -41,7 +44,9 @@ def forest(effects: pd.DataFrame, title: str = "") -> Figure:
         at = (1.01, place)
         told = f"p = {row['p_corrected']:.2g}" if row["p_corrected"] == row["p_corrected"] else "p: none"
         axes.annotate(told, at, xycoords=("axes fraction", "data"), va="center", fontsize=8)
-    axes.set_yticks(range(len(effects)), [f"{row.change} (n = {row.n})" for row in effects.itertuples()])
+    counts = [TOLD if is_fixed else f"n = {n}" for n, is_fixed in zip(effects["n"], effects["is_fixed"], strict=True)]
+    named = [f"{change} ({count})" for change, count in zip(effects["change"], counts, strict=True)]
+    axes.set_yticks(range(len(effects)), named)
     axes.set_ylim(len(effects) - 0.5, -0.5)
     axes.set_xscale("log")
     low, high = effects["low"].min(), effects["high"].max()
@@ -51,7 +56,7 @@ def forest(effects: pd.DataFrame, title: str = "") -> Figure:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("rank of the best found over that of the plain prompt, same seed; above 1 is worse")
-    axes.set_title(title, fontsize=9, loc="left")
+    axes.set_title(shown_model(title), fontsize=9, loc="left")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncol=len(labels), fontsize=8, frameon=False)
     return finish(figure, [axes], legend=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.plots import finish, legend_below, new_figure, styles
+from genius_kit.provenance import marked
 from genius_kit.styles import BLUE, GREEN, ORANGE, SKY
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def spending_table(runs: Runs) -> pd.DataFrame:
         for number, run in enumerate(some, 1)
         if run.of("call")
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return marked(pd.DataFrame(rows, columns=list(COLUMNS)), runs)
 
 
 def _spent(run: Run) -> dict[str, Any]:

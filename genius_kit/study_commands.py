@@ -13,6 +13,7 @@ import typer
 from genius_kit import control_commands, durable, estimate_commands, study_options
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.journal import read_run
+from genius_kit.method_names import shown_model, stand_in_note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +111,7 @@ def _report(loaded: Study, output: Path) -> None:
     if len(found):
         _print_tables(found, told)
         _print_limits(found)
+        control_commands.tell_stand_in(found["model"])
     print(f"{len(found)} runs, {folder / 'results.csv'}; {folder / 'summary.csv'}")
 
 
@@ -126,8 +128,9 @@ def _print_tables(found: pd.DataFrame, told: pd.DataFrame) -> None:
 
 
 def _print_table(table: pd.DataFrame, columns: Sequence[str]) -> None:
-    shown = [name for name in columns if table[name].notna().any()]
-    print(table[shown].to_string(index=False, na_rep="-", float_format=_short), end="\n\n")
+    named = table.assign(arm=table["method"], model=table["model"].map(shown_model, na_action="ignore"))
+    shown = [name for name in columns if named[name].notna().any()]
+    print(named[shown].to_string(index=False, na_rep="-", float_format=_short), end="\n\n")
 
 
 def _print_limits(found: pd.DataFrame) -> None:
@@ -189,6 +192,7 @@ def slurm_script(
         .from_string(template)
         .render(
             study=loaded.name,
+            note=stand_in_note(task.settings.get("model") for task in loaded.plan()),
             last=shards - 1,
             shards=shards,
             gpus=gpus,

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.catalogue import check_recorded, is_table, source_kind
 from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import counted_once, sequence_of
 from genius_kit.journal import Run, read_run
+from genius_kit.method_names import with_names
+from genius_kit.provenance import marked
 from genius_kit.reply_evidence import reply_columns
 from genius_kit.spaces import load_space
 from genius_kit.study_plans import Task
@@ -29,7 +32,7 @@ RESULT_COLUMNS = (
     "best_key", "best_feedback", "rank_best", "rank_worst", "rank", "top_percent", "regret", "p_random",
     "typical_rank", "proposals", "follows", "model_proposals", "fallbacks", "rejections", "calls", "reused",
     "input_tokens", "output_tokens", "cost",
-    "seconds", "reason", "failure", "journal", "touched",
+    "seconds", "reason", "failure", "journal", "touched", "protocol", "source", "sequence",
 )  # fmt: skip
 
 WITH_A_PERSON = ", with a person"
@@ -48,7 +51,9 @@ def read_results(source: Source) -> pd.DataFrame:
     then that of the last call that failed, or the limit that ended it; `reused` of the `calls` were answered from the
     record of another run. `touched` says whether a person approved, edited or rejected a proposal; where an arm has
     both kinds of runs, those are an arm of their own, "ARM, with a person", so that no mean mixes them. Sums are None
-    where a part is unknown. Where runs weigh several objectives, `tradeoffs.COLUMNS` follow.
+    where a part is unknown. `protocol` and `source` are those of the table, `sequence` tells searches that are one
+    (see `fixed_rules`), `method` and `model_kind` say what each arm is (see `method_names`). Where runs weigh several
+    objectives, `tradeoffs.COLUMNS` stand before the last two.
     Raises DataMissing without the table.
     """
     return _frame(_rows(source))
@@ -64,7 +69,7 @@ def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     more = TRADEOFF_COLUMNS if any("hypervolume" in row for row in rows) else ()
-    return _parted(pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *more]).astype({"touched": bool}))
+    return with_names(_parted(pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *more]).astype({"touched": bool})))
 
 
 def _parted(frame: pd.DataFrame) -> pd.DataFrame:
@@ -109,6 +114,9 @@ def row_of(run: Run, benchmark: TabularBenchmark | None = None) -> dict[str, Any
         "failure": failed[-1]["message"] if failed and not run.finished else None,
         "journal": None if run.path is None else str(run.path),
         "touched": bool(run.of("approval")),
+        "protocol": kept.get("protocol"),
+        "source": kept.get("source"),
+        "sequence": sequence_of(run),
         **tradeoff_row(run, benchmark),
     }
 
@@ -205,8 +213,9 @@ def curves(source: Source | pd.DataFrame, ties: str = "mean") -> pd.DataFrame:
     """Return the mean rank of the best so far by evaluation, one row an evaluation of each group of finished runs.
 
     Columns: those of `KEYS`, n, evaluations (from 1), mean_rank, standard_error, low, high (95 % bootstrap over runs,
-    by percentiles). `source` is what `read_results` takes, or its frame, whose journals are then read again.
-    `ties` counts the "mean", the "best" or the "worst" end of the ranks of equal scores.
+    by percentiles), `method` and `model_kind`. The runs of a fixed rule count once (see `fixed_rules`). `source` is
+    what `read_results` takes, or its frame, whose journals are then read again. `ties` counts the "mean", the "best" or
+    the "worst" end of the ranks of equal scores.
     """
     import numpy as np
     import pandas as pd
@@ -214,7 +223,7 @@ def curves(source: Source | pd.DataFrame, ties: str = "mean") -> pd.DataFrame:
     frame = source if isinstance(source, pd.DataFrame) else read_results(source)
     rows = []
     for keys, group in groups(frame):
-        ranks = np.array([best_ranks(read_run(path), ties) for path in group["journal"]])
+        ranks = np.array([best_ranks(read_run(path), ties) for path in counted_once(group)["journal"]])
         count, evaluations = ranks.shape
         errors = ranks.std(axis=0, ddof=1) / count**0.5 if count > 1 else np.full(evaluations, np.nan)
         band = zip(ranks.mean(axis=0), errors, *_band(ranks), strict=True)
@@ -222,14 +231,19 @@ def curves(source: Source | pd.DataFrame, ties: str = "mean") -> pd.DataFrame:
             measures = dict(zip(("mean_rank", "standard_error", "low", "high"), values, strict=True))
             rows.append({**keys, "n": count, "evaluations": place, **measures})
     measured = ("n", "evaluations", "mean_rank", "standard_error", "low", "high")
-    return pd.DataFrame(rows, columns=[*KEYS, *measured])
+    return marked(with_names(pd.DataFrame(rows, columns=[*KEYS, *measured])), frame)
 
 
 def _band(ranks: np.ndarray) -> np.ndarray:
-    """Return the low and high end of the mean of each column of `ranks` (runs, evaluations), resampling whole runs."""
+    """Return the low and high end of the mean of each column of `ranks` (runs, evaluations), resampling whole runs.
+
+    NaN for one run.
+    """
     import numpy as np
 
     count = len(ranks)
+    if count < 2:
+        return np.full((2, ranks.shape[1]), np.nan)
     drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=2_000) / count
     band: np.ndarray = np.quantile(drawn @ ranks, [0.025, 0.975], axis=0)
     return band
@@ -257,13 +271,14 @@ def groups(frame: pd.DataFrame) -> Iterable[tuple[dict[str, Any], pd.DataFrame]]
 def summary(results: pd.DataFrame, reference: str | None = None) -> pd.DataFrame:
     """Return one row an arm (study, benchmark, arm, model, prompt, touched, budget) of what `read_results` gives.
 
-    Over the `n` finished runs: mean_rank with sd, standard_error and its 95 % interval low to high, mean top_percent
-    and regret; random_rank, what random search is expected to reach with the budget; worth_random and worth_gp, how
-    many evaluations random search and the study's gp arm need for the mean rank (None: more than they had).
-    `ratio` to `p_value` compare the ranks with those of the `reference` arm, seed by seed (the first plain llm arm
-    unless named; below 1 is better than it; only at the same budget). own_share is the share of evaluations that the
-    model itself proposed.
+    Over the `n` finished runs, those of a fixed rule counted once (see `fixed_rules`): mean_rank with sd,
+    standard_error and its 95 % interval low to high, mean top_percent and regret; random_rank, what random search is
+    expected to reach with the budget; worth_random and worth_gp, how many evaluations random search and the study's gp
+    arm need for the mean rank (None: more than they had). `ratio` to `p_value` compare the ranks with those of the
+    `reference` arm, seed by seed (the first plain llm arm unless named; below 1 is better than it; only at the same
+    budget). own_share is the share of evaluations that the model itself proposed; `method` and `model_kind` say what
+    the arm is (see `method_names`).
     """
     from genius_kit.study_summary import rows
 
-    return rows(list(groups(results)), reference)
+    return marked(rows(list(groups(results)), reference), results)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import counted_once
 from genius_kit.journal import read_run
+from genius_kit.method_names import with_names
 from genius_kit.study_results import KEYS, benchmark_of, best_ranks, random_search
 
 if TYPE_CHECKING:
@@ -33,8 +35,9 @@ def rows(groups: Sequence[Group], reference: str | None) -> pd.DataFrame:
     if reference is not None and groups and reference not in {keys["arm"] for keys, _ in groups}:
         arms = ", ".join(dict.fromkeys(str(keys["arm"]) for keys, _ in groups))
         raise InvalidParameter(f"no finished run is of the arm {reference!r}; there are {arms}")
-    made = [_row(keys, group, groups, named) for keys, group in groups]
-    return pd.DataFrame(made, columns=list(SUMMARY_COLUMNS))
+    once = [(keys, counted_once(group)) for keys, group in groups]
+    made = [_row(keys, group, once, named) for keys, group in once]
+    return with_names(pd.DataFrame(made, columns=list(SUMMARY_COLUMNS)))
 
 
 def _is_plain_model(group: pd.DataFrame) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from genius_kit.method_names import PRIOR, REPLAYED, STAND_IN, plain_name
 from genius_kit.paper import paper_label
 
 
@@ -22,9 +23,6 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
 GREY, OLIVE = "#777777", "#8a6d00"
-STAND_IN = "offline stand-in, not a language model"
-REPLAYED = "GPT-4, replayed from the record"
-PRIOR = "prior (largest everywhere)"
 DASHES, DASH_DOTS = (0, (5, 1)), (0, (3, 1, 1, 1))
 STYLES = {
     paper_label(0): Style(BLACK, "o", "-"),
@@ -86,19 +84,16 @@ SETTINGS: dict[Any, Any] = {
 }
 
 
-def shown_name(arm: str) -> str:
-    """Return the name that figures give an arm of a study, the same as in figures of runs."""
-    return PRIOR if arm == "prior" else arm.replace("-", " ")
-
-
 def styles(methods: Sequence[str]) -> dict[str, Style]:
     """Return the style of each method: the known ones always the same, another one by its name.
 
-    Two unknown methods whose names come to the same style are told apart where they meet, in the order of their names.
+    An arm of the stand-in looks as the same arm of a language model does. Two unknown methods whose names come to the
+    same style are told apart where they meet, in the order of their names.
     """
     found, taken = dict(STYLES), {STYLES[name] for name in methods if name in STYLES}
     for name in sorted(set(methods) - set(STYLES)):
-        found[name] = _spare(name, taken)
+        same = STYLES.get(plain_name(name))
+        found[name] = same if same is not None and same not in taken else _spare(name, taken)
         taken.add(found[name])
     return found
 

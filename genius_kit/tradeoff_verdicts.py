@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.comparisons import LEAST_PAIRS, interval, pairs_needed, sign_flip_p
 from genius_kit.contrasts import LEVEL, plain_searches
 from genius_kit.errors import InvalidParameter
+from genius_kit.method_names import shown_model, subject, with_names
 from genius_kit.objectives import OBJECTIVES
+from genius_kit.provenance import marked
 from genius_kit.tradeoffs import DRAWS
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ def tradeoff_table(results: pd.DataFrame) -> pd.DataFrame:
     interval, `margin` what twice as many random evaluations gain. `p_value` is two-sided, by sign flips of how often
     random search does as well. `epsilon` and `front` are means. `paired_gain` is the difference from the arm of random
     searches, seed by seed over `pairs`. Searches of the same designs count once, `repeated` is how many were
-    left out: a client that always gives the same list has made one search.
+    left out: a client that always gives the same list has made one search. `method` and `model_kind` say what the arm
+    is (see `method_names`).
 
     Raises InvalidParameter for a study of one objective, or without the arm of random searches.
     """
@@ -57,7 +60,7 @@ def tradeoff_table(results: pd.DataFrame) -> pd.DataFrame:
         {**dict(zip(("benchmark", "arm", "model", "prompt", "budget"), keys, strict=True)), **_measures(group, known)}
         for keys, group in known.groupby(["benchmark", "arm", "model", "prompt", "budget"], sort=False, dropna=False)
     ]
-    return pd.DataFrame(rows, columns=list(TABLE_COLUMNS))
+    return marked(with_names(pd.DataFrame(rows, columns=list(TABLE_COLUMNS))), known)
 
 
 def tradeoff_verdict(results: pd.DataFrame, *, plain: str = "llm") -> TradeoffVerdict:
@@ -178,7 +181,7 @@ def _sentence(row: dict[str, Any], kind: str, known: pd.DataFrame) -> str:
 
     model = str(row["arm"])
     if isinstance(row["model"], str):
-        model = row["model"] if row["arm"] == "llm" else f"{row['model']} ({row['arm']})"
+        model = subject(row["model"]) if row["arm"] == "llm" else f"{shown_model(row['model'])} ({row['arm']})"
     names = known.loc[known["arm"] == row["arm"], "objectives"].iloc[0].split(",")
     aims = f"{', '.join(OBJECTIVES[name].title for name in names[:-1])} and {OBJECTIVES[names[-1]].title}"
     place = f"{aims} on {title_of(str(row['benchmark']))}"
@@ -195,6 +198,8 @@ def _sentence(row: dict[str, Any], kind: str, known: pd.DataFrame) -> str:
 def _wanting(row: dict[str, Any]) -> str:
     """Return in words what is missing, and about how many searches would do."""
     least = pairs_needed()
+    if row["n"] == 1 and row["repeated"]:
+        return "all searches went through the same designs, which counts once, and more of them would repeat it"
     if row["n"] < least:
         count = f"{row['n']} {'search' if row['n'] == 1 else 'different searches'}"
         return f"{count} cannot reach p < {LEVEL} however they end, at least {least} are needed"

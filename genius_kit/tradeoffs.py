@@ -12,8 +12,10 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import distinct
 from genius_kit.objectives import Objectives, objectives_of, recorded_objectives
 from genius_kit.pareto import epsilon, front_of, hypervolume, hypervolumes
+from genius_kit.provenance import marked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -192,20 +194,22 @@ def _random(measure: Yardstick, budget: int, first: int | None) -> np.ndarray:
 def share_curves(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
     """Return the share of the table's hypervolume by evaluation, one row an evaluation of each method.
 
-    Columns: method, n, evaluations (from 1), mean, low, high (95 % bootstrap over whole runs, by percentiles; missing
-    for one run). A run that ended early keeps what it found.
+    Columns: method, n, searches, evaluations (from 1), mean, low, high (95 % bootstrap over whole runs, by percentiles;
+    missing for one run). A run that ended early keeps what it found. `n` is 1 of the `searches` of a fixed rule (see
+    `fixed_rules`).
     """
     import numpy as np
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
     for name, some in runs.items():
-        curves = [yardstick_of(run).curve(rows_of(run)) for run in some]
+        curves = [yardstick_of(run).curve(rows_of(run)) for run in distinct(some)]
         length = max(map(len, curves))
         values = np.stack([np.pad(curve, (0, length - len(curve)), mode="edge") for curve in curves])
         drawn = np.random.default_rng(0).multinomial(len(values), np.full(len(values), 1 / len(values)), size=2_000)
         band = np.quantile(drawn @ values / len(values), (0.025, 0.975), axis=0)
         band = band if len(values) > 1 else np.full_like(band, np.nan)
         for place, (mean, low, high) in enumerate(zip(values.mean(axis=0), *band, strict=True), start=1):
-            rows.append({"method": name, "n": len(some), "evaluations": place, "mean": mean, "low": low, "high": high})
-    return pd.DataFrame(rows)
+            measured = {"evaluations": place, "mean": mean, "low": low, "high": high}
+            rows.append({"method": name, "n": len(values), "searches": len(some), **measured})
+    return marked(pd.DataFrame(rows), runs)

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.comparisons import LEAST_PAIRS, interval
 from genius_kit.errors import InvalidParameter, UnknownName
+from genius_kit.fixed_rules import counted_once
+from genius_kit.method_names import LANGUAGE_MODEL, model_kind, shown_name
+from genius_kit.provenance import marked
 from genius_kit.spaces import Architecture, SearchSpace
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ The last pair are the operations that mix neighbours without parameters. A convo
 """
 
 Tables = Mapping[str, "TabularBenchmark"]
-_COLUMNS = ("method", "source", "target", "seed", "key", "rank", "undecided", "top_percent", "regret")
+_COLUMNS = ("method", "source", "target", "seed", "key", "rank", "undecided", "top_percent", "regret", "is_fixed")
 
 
 def carry(architecture: Sequence[int], source: SearchSpace, target: SearchSpace) -> Architecture:
@@ -90,13 +93,14 @@ def transfers(results: pd.DataFrame, tables: Tables | None = None) -> pd.DataFra
     `results` is what `studies.results` returns, of at least two tables; `tables` gives those by name, else they are
     loaded as the journals name them. Columns: method (the model, or the arm where none is asked), source, target, seed,
     key (of the design on the target), rank, undecided (ranks 1 to this one are one within the target's noise; 1 where
-    single trainings are not known), top_percent, regret in percentage points.
+    single trainings are not known), top_percent, regret in percentage points, is_fixed (the
+    searches of the method on the source are one, which counts once, see `fixed_rules`).
 
     Raises InvalidParameter for fewer than two tables, repeated seeds, and spaces between which nothing is carried.
     """
     import pandas as pd
 
-    done = results[results["reason"].notna() & results["best_key"].notna()]
+    done = counted_once(results[results["reason"].notna() & results["best_key"].notna()])
     names = [str(name) for name in done["benchmark"].unique()]
     if len(names) < 2:
         raise InvalidParameter(
@@ -116,7 +120,7 @@ def transfers(results: pd.DataFrame, tables: Tables | None = None) -> pd.DataFra
         for method, row in zip(methods, done.to_dict("records"), strict=True)
         for target in names
     ]
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
+    return marked(pd.DataFrame(rows, columns=list(_COLUMNS)), done)
 
 
 def _table(name: str, done: pd.DataFrame, tables: Tables | None) -> TabularBenchmark:
@@ -146,9 +150,12 @@ def _methods(done: pd.DataFrame) -> pd.Series:
     several = done["prompt"].nunique() > 1
 
     def named(row: pd.Series) -> str:
-        arm = [] if row["arm"] == "llm" and isinstance(row["model"], str) else [str(row["arm"])]
-        told = [row["model"], *([row["prompt"]] if several else [])]
-        return ", ".join([*arm, *(value for value in told if isinstance(value, str))])
+        arm, model, kind = str(row["arm"]), row["model"], model_kind(row["model"])
+        if kind == LANGUAGE_MODEL:
+            told = [model] if arm == "llm" else [arm, model]
+        else:
+            told = [arm if kind is None else shown_name(arm, model)]
+        return ", ".join([*told, *([row["prompt"]] if several and isinstance(row["prompt"], str) else [])])
 
     return done.apply(named, axis=1)
 
@@ -169,6 +176,7 @@ def _scored(
         "undecided": undecided,
         "top_percent": 100 * rank / target.space.size,
         "regret": float(scores.max() - scores[place]),
+        "is_fixed": row["searches"] > 1,
     }
 
 
@@ -188,4 +196,4 @@ def transfer_matrix(moved: pd.DataFrame) -> pd.DataFrame:
         measured = dict(zip(("top_percent", "low", "high"), map(float, np.exp(ends)), strict=True))
         named = {"method": method, "source": source, "target": target, "n": len(group)}
         rows.append({**named, **measured, "regret": float(group["regret"].mean())})
-    return pd.DataFrame(rows)
+    return marked(pd.DataFrame(rows), moved)

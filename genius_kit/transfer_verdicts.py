@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ from genius_kit.comparisons import LEAST_PAIRS, holm, interval, pairs_needed, si
 from genius_kit.contamination_routes import repeats
 from genius_kit.contrasts import LEVEL, MARGIN
 from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import ONE_SEARCH
+from genius_kit.method_names import subject
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +45,7 @@ def transfer_verdicts(moved: pd.DataFrame, tables: Sequence[str] | None = None) 
     of every pair are averaged seed by seed, so that how good the designs are cancels out and only moving them counts;
     a seed is one observation. "general": the 95 % interval of the loss stays below a factor of 2 (MARGIN).
     "specialised": it does not, and the loss is significant (sign flips, Holm's over the methods). "not enough runs":
-    anything else, and too few seeds.
+    anything else, too few seeds, and a method whose searches are all one and the same, which counts once.
 
     Raises InvalidParameter where a table has no searches of a method, its diagonal being what the others lose against.
     """
@@ -55,7 +57,14 @@ def transfer_verdicts(moved: pd.DataFrame, tables: Sequence[str] | None = None) 
     means = {method: _mean_loss(found) for method, found in losses.items()}
     tested = [method for method in methods if len(means[method]) >= LEAST_PAIRS]
     corrected = dict(zip(tested, holm([sign_flip_p(means[method]) for method in tested]), strict=True))
-    return [_verdict(method, losses[method], means[method], corrected.get(method), len(tested)) for method in methods]
+    found = [_verdict(method, losses[method], means[method], corrected.get(method), len(tested)) for method in methods]
+    fixed = set(moved.loc[moved["is_fixed"], "method"]) if "is_fixed" in moved else set()
+    return [_fixed(one) if one.kind == NOT_ENOUGH and one.method in fixed else one for one in found]
+
+
+def _fixed(one: TransferVerdict) -> TransferVerdict:
+    """Return the verdict on a method whose searches on a table are one search: more of them would not do."""
+    return replace(one, sentence=f"{subject(one.method)} has no verdict: {ONE_SEARCH}.")
 
 
 def each_transfer(results: pd.DataFrame) -> list[TransferVerdict]:
@@ -113,9 +122,9 @@ def _verdict(
     count, least = len(mean), pairs_needed(max(1, tests))
     tables = len({source for source, _ in losses})
     if count < least:
-        kind = NOT_ENOUGH
         reason = f"{count} seeds on all {tables} tables cannot reach p < {LEVEL} in {tests} tests, {least} are needed"
-        return TransferVerdict(f"{method} has not enough runs for a verdict: {reason}.", kind, method, evidence)
+        sentence = f"{subject(method)} has not enough runs for a verdict: {reason}."
+        return TransferVerdict(sentence, NOT_ENOUGH, method, evidence)
     kind, start = _kind(method, whole)
     alike = "; most searches lost the same, so that their number may say little" if repeats(mean[mean != 0]) else ""
     return TransferVerdict(f"{start}: {_numbers(whole, losses, tables, tests)}{alike}.", kind, method, evidence)
@@ -131,10 +140,10 @@ def _loss(logs: np.ndarray) -> dict[str, Any]:
 
 def _kind(method: str, whole: dict[str, Any]) -> tuple[str, str]:
     if whole["high"] < MARGIN:
-        return GENERAL, f"{method} finds general designs"
+        return GENERAL, f"{subject(method)} finds general designs"
     if whole["p_value"] < LEVEL and whole["loss"] > 1:
-        return SPECIALISED, f"{method} finds specialised designs"
-    return NOT_ENOUGH, f"{method} has not enough runs for a verdict"
+        return SPECIALISED, f"{subject(method)} finds specialised designs"
+    return NOT_ENOUGH, f"{subject(method)} has not enough runs for a verdict"
 
 
 def _numbers(

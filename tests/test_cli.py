@@ -63,10 +63,23 @@ def test_runs_side_by_side_with_no_key_and_no_download(empty, tmp_path):
     arguments = ("run", "nas-bench-201-cifar10", "--budget", 3, "--runs", 2, "--workers", 2, "--output", tmp_path / "r")
     first = call(*arguments, **empty)
     assert first.returncode == 0, first.stderr
+    assert first.stdout.count("the offline stand-in answers, which is no language model") == 1
     journals = {path: path.read_bytes() for path in (tmp_path / "r").glob("*.jsonl")}
     assert len(journals) == 2
     assert call(*arguments, **empty).returncode == 0
     assert journals == {path: path.read_bytes() for path in (tmp_path / "r").glob("*.jsonl")}
+
+
+def test_a_study_says_that_the_stand_in_answers(empty, tmp_path):
+    """One line, and the tables name it: never as a model, never with a temperature."""
+    done = call("study", "reproducibility", "--seeds", 2, "--budget", 2, "--output", tmp_path / "s", **empty)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Note: the offline stand-in answers, which is no language model.") == 1
+    table = done.stdout.split("\n\n")[0]
+    assert "offline stand-in, not a language model" in table
+    assert not any(words in table for words in ("llm", "temperature"))
+    asked_nobody = ("run", "nas-bench-201-cifar10", "--proposer", "random", "--budget", 1, "--output", tmp_path / "r")
+    assert "no language model" not in call(*asked_nobody, **empty).stdout
 
 
 def test_objectives_are_given_with_commas_between(empty, tmp_path):

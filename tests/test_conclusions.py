@@ -6,8 +6,8 @@ import pytest
 import genius_kit as gk
 from genius_kit import figures
 from genius_kit.errors import InvalidParameter
+from genius_kit.method_names import STAND_IN
 from genius_kit.stats import random_worth, rank_ratio
-from genius_kit.styles import STAND_IN
 
 
 def searches(benchmark, budget=10, seeds=20, **named):

@@ -220,7 +220,7 @@ def test_the_figures_show_both_tables(public: TabularBenchmark) -> None:
     figure = contamination_dots(runs, PUBLIC, "made", title="recites")
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == [
-        "llm (n=10)", "permuted labels (n=10)", "knowledge probe (n=10)",
+        "llm (n = 10)", "permuted labels (n = 10)", "knowledge probe (n = 10)",
     ]  # fmt: skip
     assert axes.get_xlim()[0] > axes.get_xlim()[1]
     assert len(axes.collections) == 6

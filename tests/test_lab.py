@@ -199,6 +199,10 @@ def test_a_comparison_runs_both_over_seeds(benchmark, tmp_path):
     assert all(rank == own for _, rank, own in paired.pairs)
     assert paired.spent == 0
     assert len(list(tmp_path.glob("*.jsonl"))) == 4
+    assert paired.comparison is None
+    assert (paired.is_fixed, paired.more_needed()) == (True, 0)
+    assert paired.verdict().startswith("Cannot tell (n = 1, a fixed rule)")
+    assert "needed" not in paired.verdict()
 
 
 def test_actions_are_lines_of_python_without_a_client():

@@ -44,7 +44,7 @@ def runs(no_data: Path, tmp_path: Path) -> pd.DataFrame:
 def test_one_row_a_model_says_what_was_served_when_and_for_how_much(runs: pd.DataFrame) -> None:
     """The server's own name, the days, n, tokens and dollars; unknown prices are not zero, the stand-in's is."""
     table = model_table(runs)
-    assert list(table.columns) == list(TABLE_COLUMNS)
+    assert list(table.columns) == [*TABLE_COLUMNS, "method", "model_kind"]
     assert list(table["model"]) == ["offline", *SERVED]
     offline, priced, unpriced = (row for _, row in table.iterrows())
     assert list(table["served"]) == [

@@ -40,6 +40,14 @@ def test_a_report_says_what_it_did_and_its_exit_code_too(tmp_path, call):
     assert call("report").returncode == 0
 
 
+def test_a_report_says_that_the_stand_in_answered(tmp_path, call):
+    """Where a notebook's parameter `model` names it; one line, and none for a language model."""
+    write(tmp_path / "notebooks", "a", "print(model)", parameters='model: str = "offline"  # who answers')
+    note = "Note: the offline stand-in answers, which is no language model."
+    assert call("report").stdout.count(note) == 1
+    assert note not in call("report", "--set", "model=gpt-4.1").stdout
+
+
 def test_a_second_call_does_nothing_and_says_so(tmp_path, call):
     """In under ten seconds, with exit code 0; --force runs it."""
     for name in ("a", "b", "c"):

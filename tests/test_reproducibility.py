@@ -21,7 +21,7 @@ from genius_kit.agreement import (
     smallest_relabelling_p,
 )
 from genius_kit.errors import InvalidParameter
-from genius_kit.journal import Run
+from genius_kit.journal import Run, read_run
 from genius_kit.redacted import redact
 from genius_kit.repeats import read_repeats
 from genius_kit.reproducibility_figures import repeated_searches
@@ -30,6 +30,14 @@ from tests.doubles import QueueClient
 from tests.natures import SEEDS, Changes, Counts, Recites, Rephrases, Searches, dated, run_one
 
 TABLE = "nas-bench-201-cifar10"
+
+
+class Steady(Searches):
+    """The stand-in's rule under the name of a model, which has a temperature and a seed of its requests."""
+
+    model = "steady-1"
+
+
 LIST = [(3, 3, 3, 1, 3, place % 5) for place in range(5)]
 
 
@@ -136,7 +144,7 @@ def test_withheld_words_are_refused(table: Any, tmp_path: Path, no_data: Path) -
 
 def test_several_conditions_are_named(table: Any, no_data: Path) -> None:
     """A verdict is on one condition; of several each has its own."""
-    runs = [run for heat in (0, 1) for run in repeat(table, Searches(), 2, temperature=heat)]
+    runs = [run for heat in (0, 1) for run in repeat(table, Steady(), 2, temperature=heat)]
     with pytest.raises(InvalidParameter, match="2 conditions came"):
         verdict(runs)
     assert [one.kind for one in each_verdict(runs)] == ["not enough runs"] * 2
@@ -165,11 +173,11 @@ def test_iterations_compare_equal_requests_only(table: Any, no_data: Path) -> No
 
 def test_effects_of_one_setting(table: Any, no_data: Path) -> None:
     """A temperature that makes replies vary is found; arms that differ in two settings are not compared."""
-    runs = repeat(table, Searches(), 10, budget=2, temperature=0)
+    runs = repeat(table, Steady(), 10, budget=2, temperature=0)
     noisy = repeat(table, Counts(1), 10, budget=2, temperature=1)
     for run in noisy:  # the same model by its record
         run.events[0]["run"]["settings"]["model"] = runs[0].settings["settings"]["model"]
-    seeded = repeat(table, Searches(), 10, budget=2, temperature=1, request_seed=4)
+    seeded = repeat(table, Steady(), 10, budget=2, temperature=1, request_seed=4)
     rows = reproducibility.effects([*runs, *noisy, *seeded])
     assert list(rows["changed"]) == ["temperature", "request seed"] or len(rows) == 1
     row = rows.iloc[0]
@@ -182,24 +190,43 @@ def test_effects_of_one_setting(table: Any, no_data: Path) -> None:
 
 def test_the_paper_stands_beside_ours(table: Any, no_data: Path) -> None:
     """No two of its five trials on CIFAR-10 begin alike at temperature 0; ours do."""
-    rows = reproducibility.beside_paper(repeat(table, Searches(), 3, temperature=0)).set_index("method")
+    rows = reproducibility.beside_paper(repeat(table, Searches(), 3)).set_index("method")
     assert list(rows["same_first"]) == [0.0, 1.0]
-    assert rows["runs"].tolist() == [5, 3]
+    assert rows["runs"].tolist() == [5, 1]  # the three are one search
+    assert rows["rank_std"].isna().tolist() == [False, True]
     assert reproducibility.paper_together("nas-bench-macro")["paper: GPT-4, temperature 0"][0] == 3
 
 
 def test_the_shipped_study_gives_its_request_seeds(tmp_path: Path, no_data: Path) -> None:
-    """Run small it costs nothing; each arm is a condition of its own with its temperature and seed on record."""
+    """Run small it costs nothing; each arm of a model is a condition of its own with its temperature and seed."""
     study = gk.load_study("reproducibility", seeds=2, budget=2)
     gk.run_study(study, tmp_path, progress=False)
-    rows = reproducibility.conditions(tmp_path).set_index("arm")
+    found = studies.results(tmp_path)
+    runs = [read_run(path) for path in found["journal"]]
+    for run in runs:  # the same searches by their record, of a model that a server knows
+        run.events[0]["run"]["settings"]["model"] = "steady-1"
+    rows = reproducibility.conditions(runs).set_index("arm")
     assert list(rows.index) == [arm.name for arm in study.arms]
     assert rows["temperature"].tolist() == [0, 0, 1, 1, 1]
     assert rows["request_seed"].tolist() == [None, 1, None, 1, "run"]
-    assert len(repeated_searches(tmp_path).axes) == 2
-    found = studies.results(tmp_path)
-    assert [one.kind for one in study_verdicts(found)] == ["not enough runs"] * 5
+    assert len(repeated_searches(runs).axes) == 2
+    assert [one.kind for one in each_verdict(runs)] == ["not enough runs"] * 5
     assert study_verdicts(found[found["arm"] == "temperature 1"]) == []
+
+
+def test_the_stand_in_has_no_temperature(tmp_path: Path, no_data: Path) -> None:
+    """Its searches of all arms are one condition, in every table, sentence and legend, and no arm differs from it."""
+    study = gk.load_study("reproducibility", seeds=2, budget=2)
+    found = gk.run_study(study, tmp_path, progress=False)
+    (row,) = reproducibility.conditions(tmp_path).to_dict("records")
+    assert (row["arm"], row["n"], row["temperature"]) == ("offline stand-in, not a language model", 10, None)
+    (told,) = study_verdicts(found)
+    assert told.sentence.startswith("offline stand-in, not a language model, is deterministic")
+    left = repeated_searches(tmp_path).axes[0]
+    labels = [label for label in left.get_legend_handles_labels()[1] if not label.startswith("paper")]
+    assert labels == ["offline stand-in, not a language model (10 searches, a fixed rule)"]
+    assert not any("temperature" in text for text in (str(row["arm"]), told.sentence.split("; paper")[0], *labels))
+    assert reproducibility.effects(tmp_path).empty
 
 
 @pytest.mark.parametrize(("given", "sent"), [(None, None), (7, 7), ("run", 3)])

@@ -74,6 +74,12 @@ def test_the_command_prints_the_script():
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "--array=0-2" in directives(done.stdout)
     assert "--gres=gpu:1" in directives(done.stdout)
+    assert "no language model" not in done.stdout
+
+
+def test_the_script_says_that_the_stand_in_answers():
+    """A comment, where the study asks no language model."""
+    assert "# Note: the offline stand-in answers, which is no language model.\n" in slurm_script("does-it-search", 2)
 
 
 def study():

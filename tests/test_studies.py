@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genius_kit import executors, studies
+from genius_kit import executors, figures, studies
 from genius_kit.errors import InvalidParameter, JournalError, StudyFailed, VersionMismatch
 from genius_kit.journal import read_run
 from genius_kit.study_plans import Arm, Study, first_architecture, shard_of
@@ -366,7 +366,7 @@ def test_results_judge_the_best_design_on_the_table(no_data, tmp_path):
 def test_the_summary_is_of_the_runs(no_data, tmp_path):
     """Mean, spread and interval of the ranks; the model's own share; each arm paired with the plain model arm."""
     arms = (Arm("llm", "llm", {}, 6), Arm("random", "random", {}, 6), Arm("evolution", "evolution"), Arm("gp", "gp"))
-    study = small(arms=arms, budget=20, seeds=tuple(range(6)))
+    study = small(arms=arms, budget=20, seeds=tuple(range(6)), first="random")
     frame = studies.run_study(study, tmp_path, workers=2, progress=False)
     table = studies.summary(frame).set_index("arm")
     ranks = frame[frame["arm"] == "random"]["rank"].to_numpy(dtype=float)
@@ -383,6 +383,23 @@ def test_the_summary_is_of_the_runs(no_data, tmp_path):
     assert table.loc["evolution", "pairs"] == 0  # another budget is no fair pair
     assert table.loc["gp", "worth_gp"] <= 20
     assert studies.summary(frame, "random").set_index("arm").loc["llm", "reference"] == "random"
+
+
+def test_searches_that_are_one_and_the_same_count_once(no_data, tmp_path):
+    """Without a first architecture of its seed the stand-in repeats one search: no spread, no interval, no test."""
+    arms = (Arm("llm", "llm"), Arm("prior", "prior"), Arm("random", "random"))
+    frame = studies.run_study(small(arms=arms, budget=2), tmp_path, workers=2, progress=False)
+    assert len(frame) == 9
+    table = studies.summary(frame, "random").set_index("arm")
+    assert table["n"].to_dict() == {"llm": 1, "prior": 1, "random": 3}
+    tested = ["sd", "standard_error", "low", "high", "ratio", "ratio_low", "ratio_high", "p_value"]
+    assert table.loc[["llm", "prior"], tested].isna().all(axis=None)
+    assert table.loc["llm", "method"] == "offline stand-in, not a language model"
+    assert studies.curves(frame).groupby("arm")["n"].first().to_dict() == {"llm": 1, "prior": 1, "random": 3}
+    printed = figures.study_table(studies.summary(frame))
+    assert {printed.rows[row][1] for row, _ in printed.bold} == {"random"}
+    begun = studies.run_study(small(name="begun", arms=arms, first="random"), tmp_path, workers=2, progress=False)
+    assert studies.summary(begun).set_index("arm")["n"].to_dict() == {"llm": 3, "prior": 3, "random": 3}
 
 
 def test_unfinished_runs_count_for_nothing(no_data, tmp_path):

@@ -49,7 +49,7 @@ def test_each_benchmark_has_a_panel_and_each_arm_a_line():
     assert list(first.get_lines()[0].get_ydata()) == [100 - i for i in range(12)]
     assert first.yaxis_inverted()
     assert first.get_yscale() == "log"
-    assert "n=4 searches" in figure.get_supxlabel()
+    assert "n = 4 searches" in figure.get_supxlabel()
 
 
 def test_panels_that_are_not_needed_stay_empty():
@@ -63,7 +63,11 @@ def test_every_search_is_a_dot_and_every_arm_a_mean():
     """One row an arm, named with its n; the plain arm and the controls have colours of their own; 1 is at the right."""
     figure = arm_ranks(results(), expected_random=595.0, reference="llm", title="a model")
     axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["llm (n=5)", "anonymous (n=5)", "random (n=5)"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "llm (n = 5)",
+        "anonymous (n = 5)",
+        "random (n = 5)",
+    ]
     dots = [np.asarray(found.get_offsets()) for found in axes.collections]
     assert [len(found) for found in dots] == [5, 5, 5]
     means = [line for line in axes.get_lines() if line.get_marker() not in ("None", None, "")]

@@ -7,9 +7,10 @@ import pytest
 
 from genius_kit import styles
 from genius_kit.controls import CONTROLS
+from genius_kit.method_names import shown_name
 from genius_kit.paper import paper_label
 from genius_kit.proposers import PROPOSERS
-from genius_kit.styles import STYLES, shown_name
+from genius_kit.styles import STYLES
 
 TOGETHER = {
     "beside the paper": [paper_label(0), paper_label(1), styles.STAND_IN, "random", styles.PRIOR, "coordinate descent"],

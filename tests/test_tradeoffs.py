@@ -146,6 +146,9 @@ def test_the_same_list_in_every_search_is_one_search():
     assert found.kind == verdicts.NOT_ENOUGH
     assert "1 search" in found.sentence
     assert found.evidence["repeated"].iloc[0] == 19
+    assert "more of them would repeat it" in found.sentence
+    assert "needed" not in found.sentence
+    assert "settle" not in found.sentence
 
 
 def test_a_study_without_its_baseline_or_its_objectives_is_refused():

@@ -11,9 +11,9 @@ import genius_kit as gk
 from genius_kit import correlations, data, figures
 from genius_kit.correlations import correlate
 from genius_kit.errors import InvalidParameter
+from genius_kit.method_names import STAND_IN
 from genius_kit.rationales import agreement
 from genius_kit.stats import share_difference, share_of
-from genius_kit.styles import STAND_IN
 
 NAMED = {"GENIUS-329": "chat_history/329M.json", "GENIUS-401": "chat_history/401M.json"}
 

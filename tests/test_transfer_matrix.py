@@ -67,8 +67,13 @@ def test_on_tables_that_agree_nothing_is_lost(nature: str, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(natures.SEEDS))
 def test_who_recites_one_design_loses_nothing_by_moving_it(seed: int) -> None:
-    """It has the same design for every table, also for those that have nothing in common."""
-    assert judged(Recites([SIGNALS.at(700 + seed)]), strangers(seed), seeds=8, budget=1, first="none").kind == "general"
+    """It has the same design for every table, also for those that have nothing in common, and says it in every search:
+    they are one search, which counts once."""
+    found = judged(Recites([SIGNALS.at(700 + seed)]), strangers(seed), seeds=8, budget=1, first="none")
+    (whole,) = found.evidence[found.evidence["source"] == "all"].to_dict("records")
+    assert (found.kind, whole["n"]) == ("not enough runs", 1)
+    assert "its searches are all one and the same" in found.sentence
+    assert "needed" not in found.sentence
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from genius_kit import figures, sensitivity, tradeoff_verdicts, transfer_verdict
 from genius_kit.contamination import contamination
 from genius_kit.figures.verdict_conclusions import decisive
 from genius_kit.lab_compare import Paired
+from genius_kit.method_names import STAND_IN
 from genius_kit.reproducibility_verdicts import LEAST, each_verdict
-from genius_kit.styles import STAND_IN
 from tests.natures import made_table
 from tests.test_verdicts import BOTH, CHANCE, FOLLOWING, cheat, searcher, study
 

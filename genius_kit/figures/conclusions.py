@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import are_one, sequence_of
+from genius_kit.method_names import STAND_IN
 from genius_kit.paper import paper_methods, summary
 from genius_kit.printed_tables import PrintedTable, number, spread
 from genius_kit.run_frames import Runs, frames_of, middle_rank
 from genius_kit.stats import Estimate, random_worth, rank_ratio
-from genius_kit.styles import STAND_IN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -168,9 +169,7 @@ def _probability_worse(random: RandomSearch, frame: pd.DataFrame) -> float:
 
 def is_fixed(frames: Sequence[pd.DataFrame]) -> bool:
     """Return whether searches cannot differ: several that are all the same, or a single evaluation by a rule."""
-    if "architecture" not in frames[0]:
-        return False
-    return len({tuple(frame["architecture"]) for frame in frames}) == 1 and (len(frames) > 1 or len(frames[0]) == 1)
+    return are_one(map(sequence_of, frames)) or (len(frames) == len(frames[0]) == 1 and "architecture" in frames[0])
 
 
 def _search_row(method: str, frames: Sequence[pd.DataFrame]) -> dict[str, str]:

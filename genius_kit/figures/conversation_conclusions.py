@@ -10,10 +10,10 @@ from genius_kit.costs import CONVENTIONS, count_cost
 from genius_kit.errors import DataMissing
 from genius_kit.figures.conclusions import Conclusion, conclude
 from genius_kit.imagenet_figures import trajectory_table
+from genius_kit.method_names import STAND_IN
 from genius_kit.printed_tables import UNKNOWN, number, p_text
 from genius_kit.run_frames import best_architecture
 from genius_kit.spaces import load_space
-from genius_kit.styles import STAND_IN
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genius_kit.figures.conclusions import MOST_WORDS, RANDOM, Conclusion, conclude, ratio_text
+from genius_kit.method_names import STAND_IN
 from genius_kit.printed_tables import UNKNOWN, number, p_text
 from genius_kit.run_tables import study_table
 from genius_kit.stats import Estimate
-from genius_kit.styles import STAND_IN
 
 if TYPE_CHECKING:
     import pandas as pd

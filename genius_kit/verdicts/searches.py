@@ -14,8 +14,12 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING
 
-from genius_kit.contrasts import LEVEL, MARGIN, Contrast, cheap_rules, own_share, plain_searches
+from genius_kit.comparisons import LEAST_PAIRS
+from genius_kit.contrasts import LEVEL, MARGIN, Contrast, cheap_rules, model_of, own_share, plain_searches
 from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import ONE_SEARCH, counted_once, fixed_arms
+from genius_kit.method_names import subject
+from genius_kit.provenance import marked
 from genius_kit.verdicts.base import (
     CANNOT_TELL,
     LEANING,
@@ -96,26 +100,28 @@ def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenc
 
     if benchmark is not None and list(results["benchmark"].unique()) != [benchmark.name]:
         raise InvalidParameter(f"the results are not of {benchmark.name} alone; filter them, or leave `benchmark` out")
+    whole, results = results, counted_once(results)
     found, luck = findings(results, plain), cache(lambda: luck_of(results, plain, benchmark))
-    kind, reason = _judge(found, luck)
+    kind, reason = _judge(found, luck, bool(fixed_arms(results)))
     share, rules = own_share(results, plain), cheap_rules(results, plain)
-    subject, place = _subject(results, plain), _place(results, benchmark)
-    parts = [f"{subject} {verb(kind)} on {place}: {reason}"]
+    model, place = model_of(results, plain), _place(results, benchmark)
+    parts = [f"{subject(model or plain)} {verb(kind)} on {place}: {reason}"]
     parts += _numbers(found, _expected(results, plain, benchmark)) + [_rule(one) for one in rules if one.n]
     own = f" (only {100 * share:.0f} % of the evaluations were the model's own proposals)" if share < 0.5 else ""
-    rows = [{**_row(one), "own_proposals": share} for one in found]
-    rows += [{**asdict(one), "answer": one.answer, "own_proposals": share} for one in rules]
+    told = {"own_proposals": share, "model": model}
+    rows = [{**_row(one), **told} for one in found]
+    rows += [{**asdict(one), "answer": one.answer, **told} for one in rules]
     return Verdict(
         "; ".join(parts) + own + ".",
         kind,
-        pd.DataFrame(rows),
+        marked(pd.DataFrame(rows), whole),
         uses_results=_in_words([one for one in found if one.question in ("feedback", "replies")]),
         needs_names=_in_words([one for one in found if one.question == "labels"]),
         memory=_memory(luck()) if kind == RECITES else None,
     )
 
 
-def _judge(found: list[Finding], luck: Callable[[], Luck | None]) -> tuple[str, str]:
+def _judge(found: list[Finding], luck: Callable[[], Luck | None], is_fixed: bool) -> tuple[str, str]:
     """Return the kind, and in words why."""
     feedback = [one for one in found if one.question == "feedback"]
     labels = [one for one in found if one.question == "labels"]
@@ -124,6 +130,8 @@ def _judge(found: list[Finding], luck: Callable[[], Luck | None]) -> tuple[str, 
         needed = [*([] if feedback else ["shuffled-feedback"]), *([] if labels else ["permuted-labels"])]
         return CANNOT_TELL, f"it takes an arm {' and an arm '.join(needed)} with the same seeds"
     fewest = min(one.n for one in feedback + labels)
+    if fewest < LEAST_SEARCHES and is_fixed:
+        return CANNOT_TELL, ONE_SEARCH
     if fewest < LEAST_SEARCHES:
         pairs = "pair" if fewest == 1 else "pairs"
         return NOT_ENOUGH, (
@@ -308,7 +316,9 @@ def _expected(results: pd.DataFrame, plain: str, benchmark: TabularBenchmark | N
 
 def _rule(contrast: Contrast) -> str:
     """Return in words how a cheap rule does beside the plain arm; its p-value is not part of the verdict."""
-    if contrast.p_value < LEVEL:
+    if contrast.n < LEAST_PAIRS:
+        how = "is beside it"
+    elif contrast.p_value < LEVEL:
         how = "does worse" if contrast.ratio > 1 else "does better"
     elif contrast.low > 1 / MARGIN and contrast.high < MARGIN:
         how = "does as well"
@@ -316,13 +326,8 @@ def _rule(contrast: Contrast) -> str:
         how = "cannot be told from it"
     rule = _RULES.get(contrast.kind, contrast.arm)
     ranks = f"rank {rank_text(contrast.mean_rank_arm)} against {rank_text(contrast.mean_rank)}"
-    return f"{rule} {how} ({ranks}, p = {contrast.p_value:.2g})"
-
-
-def _subject(results: pd.DataFrame, plain: str) -> str:
-    rows = results[results["arm"] == plain]
-    models = list(rows["model"].dropna().unique()) if "model" in rows else []
-    return str(models[0]) if models else plain
+    tested = f", p = {contrast.p_value:.2g}" if contrast.n >= LEAST_PAIRS else ""
+    return f"{rule} {how} ({ranks}{tested})"
 
 
 def _place(results: pd.DataFrame, benchmark: TabularBenchmark | None) -> str:

@@ -1,0 +1,83 @@
+"""What methods are called in figures, tables and sentences; a client that is no language model is said to be none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.offline import NAME, RECITER, ReciterClient, is_stand_in
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STAND_IN = NAME
+REPLAYED = "GPT-4, replayed from the record"
+PRIOR = "prior (largest everywhere)"
+LANGUAGE_MODEL, NO_MODEL = "language model", ", not a language model"
+
+_TEMPERATURE = re.compile(r"\btemperature [\d.]+(, )?")
+
+
+def shown_model(model: str) -> str:
+    """Return what figures and tables call a model: its name, or what answers in its place."""
+    if is_stand_in(model) and not model.endswith(NO_MODEL):
+        return f"{model}{NO_MODEL}" if model.startswith(RECITER) else STAND_IN
+    return REPLAYED if model == "as recorded" else model
+
+
+def model_kind(model: object) -> str | None:
+    """Return what answers by the name `model`: LANGUAGE_MODEL or which client that is none; None without a model."""
+    if not isinstance(model, str):
+        return None
+    if is_stand_in(model):
+        return ReciterClient.kind if model.startswith(RECITER) else STAND_IN
+    return LANGUAGE_MODEL
+
+
+def shown_name(arm: str, model: object = None) -> str:
+    """Return the name that figures and tables give an arm of a study, or a proposer, that asks `model` (if any does).
+
+    An arm of the offline stand-in is named as one: "offline stand-in, not a language model" for the plain arm "llm",
+    "stand-in: shuffled feedback" for a control. It has no temperature, so that its name has none; one of
+    "reciter:KEY" likewise.
+    """
+    words = arm.replace("-", " ")
+    if not (isinstance(model, str) and is_stand_in(model)):
+        return PRIOR if arm == "prior" else words
+    words = _TEMPERATURE.sub("", words).strip(", ")
+    if words in ("llm", ""):
+        return shown_model(model)
+    short = "reciter" if model.startswith(RECITER) else "stand-in"
+    return re.sub(r"\bllm\b", short, words) if re.search(r"\bllm\b", words) else f"{short}: {words}"
+
+
+def plain_name(name: str) -> str:
+    """Return the name of the same arm where it asks a language model: what `shown_name` gives without a model."""
+    if name.endswith(NO_MODEL):
+        return "llm"
+    return re.sub(r"\b(stand-in|reciter)\b", "llm", re.sub(r"^(stand-in|reciter): ", "", name))
+
+
+def subject(model: str) -> str:
+    """Return a model as the subject of a sentence: "gpt-4.1", "offline stand-in, not a language model,"."""
+    name = shown_model(model)
+    return f"{name}," if name.endswith(NO_MODEL) else name
+
+
+def stand_in_note(models: Iterable[object]) -> str | None:
+    """Return the line that says which of these models are none; None where there is none such."""
+    found = dict.fromkeys(str(model) for model in models if model_kind(model) not in (None, LANGUAGE_MODEL))
+    named = ["the offline stand-in" if shown_model(model) == STAND_IN else model for model in found]
+    told = " ".join(" and ".join(named).split())  # one line, whatever the name
+    return f"Note: {told} answers, which is no language model." if named else None
+
+
+def with_names(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with the columns arm and model, and beside them `method` and `model_kind`: what each row is.
+
+    `method` is what `shown_name` says, `model_kind` what `model_kind` says.
+    """
+    pairs = list(zip(frame["arm"], frame["model"], strict=True))
+    kinds: list[Any] = [model_kind(model) for _, model in pairs]
+    return frame.assign(method=[shown_name(str(arm), model) for arm, model in pairs], model_kind=kinds)
