@@ -134,7 +134,7 @@ def test_no_table_of_the_stand_in_says_llm(searched):
     assert "llm" not in printed
     assert model_table(searched)["model_kind"].tolist() == [STAND_IN]
     runs = figures.run_table(figures.study_runs(searched))
-    assert {STAND_IN, "stand-in: no feedback", "random"} <= set(runs["method"])
+    assert {STAND_IN, "stand-in: shuffled feedback", "random"} <= set(runs["method"])
     assert set(figures.operation_table(figures.study_runs(searched)[STAND_IN])["model_kind"]) == {STAND_IN}
 
 
