@@ -10,6 +10,7 @@ from genius_kit.cost_figures import accuracy_against_macs, cloud, pareto_front, 
 from genius_kit.figure_files import save_figure, save_table
 from genius_kit.figures.conclusions import Conclusion, conclude, search_conclusion
 from genius_kit.figures.conversation_conclusions import claims_conclusion, imagenet_conclusion
+from genius_kit.figures.instrument_conclusions import front_conclusion, models_conclusion, record_conclusion
 from genius_kit.figures.optimiser_conclusions import optimiser_conclusion, worth_conclusion
 from genius_kit.figures.paper_conclusions import order_conclusion, paper_conclusions, printed_conclusion
 from genius_kit.figures.training_conclusions import proxy_conclusion, training_conclusion
@@ -50,10 +51,12 @@ __all__ = [
     "comparison_table",
     "conclude",
     "contents",
+    "front_conclusion",
     "front_table",
     "hypervolume_figure",
     "imagenet_conclusion",
     "imagenet_trajectory",
+    "models_conclusion",
     "operation_frequencies",
     "operation_table",
     "optimiser_conclusion",
@@ -75,6 +78,7 @@ __all__ = [
     "proxy_conclusion",
     "rank_by_iteration",
     "rank_curves",
+    "record_conclusion",
     "reply_outcomes",
     "reply_table",
     "run_table",
