@@ -55,7 +55,12 @@ class SearchSpace:
 
     @property
     def base(self) -> str:
-        """The name of the space at full width, under which templates, drawings and tables are looked up."""
+        """The name of the space at full width, under which templates and drawings are looked up.
+
+        Private cells have one for all choices of their operations.
+        """
+        if self.input == "signals":
+            return "signal-cell"
         return self.name.rpartition("-w")[0] if self.width != 1 else self.name
 
     def scaled(self, channels: int) -> int:

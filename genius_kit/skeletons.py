@@ -77,10 +77,9 @@ def class_and_image_sizes(space: SearchSpace, num_classes: int | None, image_siz
     For private signal cells the second is the number of values of a signal.
     Raises InvalidParameter for anything but a positive whole number.
     """
-    kind = "signal-cell" if space.input == "signals" else space.base
-    classes = _CLASSES.get(kind, 10) if num_classes is None else num_classes
+    classes = _CLASSES.get(space.base, 10) if num_classes is None else num_classes
     is_imagenet16 = space.base == "nas-bench-201" and classes == 120
-    size = (16 if is_imagenet16 else _IMAGE_SIZES.get(kind, 32)) if image_size is None else image_size
+    size = (16 if is_imagenet16 else _IMAGE_SIZES.get(space.base, 32)) if image_size is None else image_size
     for name, value in (("num_classes", classes), ("image_size", size)):
         if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
             raise InvalidParameter(f"{name} {value!r} came, expected a positive whole number")

@@ -120,6 +120,8 @@ def test_a_table_of_all_five_operations_has_a_space_of_its_own(tmp_path, monkeyp
     assert benchmark.space.size == 5**6 == len(benchmark.scores())
     assert catalogue.space_name("five") == "signal-cell-01234"
     assert gk.load_space("signal-cell-01234").options == SIGNAL_OPERATIONS
+    shown = gk.load_prompt("standard", benchmark.space).messages([])[-1]["content"]
+    assert all(f"- {number}: {name}. " in shown for number, name in enumerate(SIGNAL_OPERATIONS))
 
 
 def test_a_built_table_is_added_by_its_name(tmp_path, monkeypatch):
