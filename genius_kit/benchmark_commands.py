@@ -15,7 +15,6 @@ from genius_kit.spaces import DEFAULT_SIGNAL_OPERATIONS, SIGNAL_OPERATIONS
 
 benchmark_app = typer.Typer(no_args_is_help=True, help="Make a benchmark that no model can have read of.")
 
-DEFAULT_NAME = "private-motif-pairs"
 Folder = Annotated[Path, typer.Argument(help="Folder of the build.")]
 Table = Annotated[Path, typer.Argument(help="A table.json, or the folder of a build.")]
 
@@ -23,7 +22,7 @@ Table = Annotated[Path, typer.Argument(help="A table.json, or the folder of a bu
 @benchmark_app.command()
 def build(
     folder: Folder,
-    name: Annotated[str | None, typer.Option(help=f"What it is called; {DEFAULT_NAME} by default.")] = None,
+    name: Annotated[str | None, typer.Option(help="What it is called; by default as its folder.")] = None,
     task: Annotated[str | None, typer.Option(help=f"What is told apart: {' (default), '.join(KINDS)}.")] = None,
     samples: Annotated[
         int | None, typer.Option(min=100, help=f"Signals of each part; {SignalTask.samples} by default.")
@@ -43,7 +42,8 @@ def build(
     from genius_kit.private_builds import kept_plan
     from genius_kit.private_tables import PrivatePlan
 
-    known = kept_plan(folder) or PrivatePlan(DEFAULT_NAME, SignalTask(), SignalRecipe(), DEFAULT_SIGNAL_OPERATIONS)
+    called = name or folder.resolve().name
+    known = kept_plan(folder) or PrivatePlan(called, SignalTask(), SignalRecipe(), DEFAULT_SIGNAL_OPERATIONS)
     plan = PrivatePlan(
         name or known.name,
         _changed(known.task, kind=task, samples=samples, noise=noise),

@@ -40,7 +40,9 @@ class PrivatePlan:
                 f"operations {came} came; expected at least two of {', '.join(SIGNAL_OPERATIONS)}, each once"
             )
         if not self.name or not set(self.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-"):
-            raise InvalidParameter(f"name {self.name!r} came; expected small letters, digits and -, such as my-signals")
+            raise InvalidParameter(
+                f"name {self.name!r} came; expected small letters, digits and - (`--name my-signals`)"
+            )
 
     def settings(self) -> dict[str, Any]:
         """Return what the secret is used for, fit for JSON."""

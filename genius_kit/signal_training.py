@@ -90,7 +90,7 @@ def _trained(
     signals, labels = part
     network = SeededCells(architecture, operations, classes, range(recipe.seeds))
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay, fused=True)
-    rounds = len(signals) // recipe.batch
+    rounds = max(1, len(signals) // recipe.batch)  # fewer signals than a batch are one
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _cosine(rounds, rounds * recipe.epochs))
     orders = [torch.Generator().manual_seed(10_000 + seed) for seed in range(recipe.seeds)]
     for _ in range(recipe.epochs):

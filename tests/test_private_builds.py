@@ -55,6 +55,15 @@ def test_a_table_holds_every_class_and_is_rebuilt_by_its_secret(built, tmp_path)
     assert again.commitment == table.commitment
 
 
+def test_a_build_is_called_as_its_folder_and_may_have_fewer_signals_than_a_batch(tmp_path):
+    """`benchmark build my-signals` makes the table `my-signals`, which `benchmark add` adds by that name."""
+    sizes = ("--samples", 100, "--seeds", 1, "--epochs", 1, "--operations", "none,conv_3", "--workers", 1)
+    call("build", tmp_path / "my-signals", *sizes)
+    table = read_table(tmp_path / "my-signals")
+    assert table.plan.name == "my-signals"
+    assert len(table.results) == len(table.plan.cells())
+
+
 @pytest.mark.slow
 def test_the_kept_miniature_is_rebuilt_from_its_secret(tmp_path):
     """The 64 architectures of a kept table come out again, by the secret that was told on purpose; seconds apart."""
