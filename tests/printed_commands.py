@@ -40,7 +40,7 @@ EXTRA_OF = {("--dask",): "dask", ("--task", "mnist1d"): "mnist1d", ("detect",): 
 """The words of a command that only an extra lets run."""
 
 SHORTER = {
-    "study": "--seeds 1 --budget 3",
+    "study": "--seeds 2 --budget 2",
     "run": "--runs 1 --budget 2",
     "train": "--set epochs=1",
     "training": "--repeats 1 --warmup 0 --batch-size 2 --image-size 64",
@@ -57,7 +57,7 @@ DATA = "the data"
 SET_UP = f"""import genius_kit as gk
 benchmark = gk.load_benchmark("{HERE}")
 proposer = gk.make_proposer("llm", benchmark.space)
-run = gk.search(benchmark, proposer, budget=2, journal="runs/a.jsonl", progress=False)
+run = gk.search(benchmark, proposer, journal="runs/a.jsonl", progress=False)
 """
 """What the blocks of a page go on from, and the journal that its commands name."""
 
