@@ -28,7 +28,9 @@ from genius_kit.detection_batches import Flipped, batches_by_orientation, detect
 from genius_kit.detection_recipes import DetectionRecipe
 from genius_kit.devices import autocast, choose_precision
 from genius_kit.errors import InvalidParameter, TrainingFailed
+from genius_kit.memory_formats import memory_format
 from genius_kit.networks import load_weights
+from genius_kit.optimisers import restore_optimizer
 
 Row = dict[str, Any]
 """One epoch of the history: numbers by name, None where a measure does not exist."""
@@ -60,7 +62,7 @@ class Run:
     ) -> None:
         self.recipe, self.seed, self.device, self.data = recipe, seed, device, data
         self.precision = choose_precision(device, recipe.precision)
-        layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        layout = memory_format(detector, device, recipe.channels_last)
         self.detector = detector.to(device).to(memory_format=layout)
         self.learnt = [parameter for parameter in detector.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.SGD(
@@ -155,7 +157,7 @@ class Run:
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what a checkpoint held."""
         self.detector.load_state_dict(state["detector"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore_optimizer(self.optimizer, state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
 
     def result(self, history: list[Row]) -> DetectionResult:

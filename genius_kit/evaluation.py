@@ -16,7 +16,7 @@ def evaluate(
     loader: Loader,
     *,
     precision: str = "float32",
-    channels_last: bool = False,
+    memory_format: torch.memory_format = torch.contiguous_format,
     team: Team | None = None,
 ) -> float:
     """Return the top-1 accuracy in percent of `network`, in evaluation mode, over one pass of `loader`.
@@ -34,7 +34,7 @@ def evaluate(
     with torch.inference_mode():
         for images, labels in loader.epoch(0):
             with autocast(images.device, precision):
-                logits = network(laid_out(images, channels_last))
+                logits = network(images.contiguous(memory_format=memory_format))
             right = (logits.argmax(1) == labels).sum()
             now = torch.stack([right, torch.full_like(right, len(labels))])
             counts = now if counts is None else counts + now
@@ -43,8 +43,3 @@ def evaluate(
         counts = team.total(torch.zeros(2, dtype=torch.int64, device=team.device) if counts is None else counts)
     assert counts is not None
     return 100.0 * int(counts[0]) / int(counts[1])
-
-
-def laid_out(images: Tensor, channels_last: bool) -> Tensor:
-    """Return images (B, 3, S, S) in the memory order that the network's convolutions want."""
-    return images.contiguous(memory_format=torch.channels_last) if channels_last else images

@@ -47,6 +47,19 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     )
 
 
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load `state`, every tensor in the memory format of its parameter.
+
+    A checkpoint may come from another device, where the network had another format (`memory_formats`). A fused update
+    walks through memory and looks at no strides: it would pair the momentum of one weight with another.
+    """
+    optimizer.load_state_dict(state)
+    for parameter, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
 class WeightAverage:
     """An exponential moving average of a network: parameters and running statistics alike; counters are copied.
 

@@ -17,10 +17,11 @@ from genius_kit.datasets import DataSet
 from genius_kit.devices import autocast, choose_precision
 from genius_kit.distributed import Team, synchronised, without_exchange
 from genius_kit.errors import InvalidParameter
-from genius_kit.evaluation import evaluate, laid_out
+from genius_kit.evaluation import evaluate
 from genius_kit.loaders import Loader, evaluation_loader, image_size, training_loader
+from genius_kit.memory_formats import memory_format
 from genius_kit.metrics_log import MetricsLog, Row, StepProgress
-from genius_kit.optimisers import Mixing, WeightAverage, make_optimizer
+from genius_kit.optimisers import Mixing, WeightAverage, make_optimizer, restore_optimizer
 from genius_kit.recipes import Recipe
 from genius_kit.schedules import learning_rate, step_seed
 from genius_kit.training_failures import diverged, time_is_up
@@ -77,9 +78,8 @@ class TrainingLoop:
     def _make_network(self, network: nn.Module, size: int) -> None:
         recipe, team = self._recipe, self._team
         self.precision = choose_precision(team.device, recipe.precision)
-        network.to(device=team.device)
-        if recipe.channels_last:
-            network.to(memory_format=torch.channels_last)
+        self._format = memory_format(network, team.device, recipe.channels_last)
+        network.to(device=team.device).to(memory_format=self._format)
         self._network = synchronised(network, recipe, team)
         self._wrapped = team.wrap(self._network, size)
         self._forward = torch.compile(self._wrapped) if recipe.compile else self._wrapped
@@ -132,7 +132,7 @@ class TrainingLoop:
         if self._mixing is not None:
             images, targets = self._mixing(images, labels, self._seed, self.step)
         with autocast(self._team.device, self.precision):
-            logits = self._forward(laid_out(images, self._recipe.channels_last))
+            logits = self._forward(images.contiguous(memory_format=self._format))
             if logits.shape[1] != self._classes:
                 raise InvalidParameter(f"the network gives {logits.shape[1]} logits for {self._classes} classes")
             return functional.cross_entropy(logits, targets, label_smoothing=self._recipe.label_smoothing)
@@ -196,8 +196,7 @@ class TrainingLoop:
     def _accuracy(self, loader: Loader) -> float:
         network = self._average.network if self._average is not None else self._network
         self._team.share_buffers(network)
-        channels_last = self._recipe.channels_last
-        return evaluate(network, loader, precision=self.precision, channels_last=channels_last, team=self._team)
+        return evaluate(network, loader, precision=self.precision, memory_format=self._format, team=self._team)
 
     def test_accuracy(self) -> float | None:
         """Return the accuracy of the final network on the test part in percent, None where that is empty."""
@@ -236,7 +235,7 @@ class TrainingLoop:
         self._network.load_state_dict(state["network"])
         if self._average is not None:
             self._average.network.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        restore_optimizer(self._optimizer, state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
         self._loss_sum.copy_(state["loss_sum"])
         self.step, self.history = state["step"], state["history"]

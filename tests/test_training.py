@@ -1,5 +1,6 @@
 """Training: it learns, its parts do what the recipe says, and each way to fail has its cause."""
 
+import copy
 import itertools
 import math
 import pickle
@@ -14,7 +15,7 @@ from genius_kit.devices import choose_device, choose_precision
 from genius_kit.errors import InvalidParameter, TrainingFailed
 from genius_kit.loaders import evaluation_loader
 from genius_kit.networks import build_network
-from genius_kit.optimisers import Mixing, WeightAverage, make_optimizer
+from genius_kit.optimisers import Mixing, WeightAverage, make_optimizer, restore_optimizer
 from genius_kit.recipes import RECIPES
 from genius_kit.schedules import average_decay, learning_rate, step_seed
 from genius_kit.spaces import load_space
@@ -78,6 +79,26 @@ def test_weight_decay_spares_norm_and_bias():
     decays = {group["weight_decay"]: {p.ndim for p in group["params"]} for group in optimizer.param_groups}
     assert decays == {0.0: {1}, 1e-4: {2, 4}}
     assert len(make_optimizer(TinyNetwork(), recipe(decays_norm_and_bias=True)).param_groups) == 1
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_an_optimiser_goes_on_in_another_memory_format(kind):
+    """A state that was kept in channels_last moves the weights of a contiguous network as it would have its own."""
+
+    def step(network, optimizer):
+        network(torch.linspace(-1, 1, 4 * 192).view(4, 3, 8, 8)).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    last, other = (TinyNetwork(batch_norm=False, dropout=0.0) for _ in range(2))
+    optimizer = make_optimizer(last.to(memory_format=torch.channels_last), recipe(optimizer=kind))
+    step(last, optimizer)
+    other.load_state_dict(last.state_dict())
+    restored = make_optimizer(other, recipe(optimizer=kind))
+    restore_optimizer(restored, copy.deepcopy(optimizer.state_dict()))
+    step(last, optimizer)
+    step(other, restored)
+    assert torch.allclose(weights(last), weights(other), atol=1e-4)
 
 
 def test_mixing_depends_on_seed_and_step_only():

@@ -1,0 +1,75 @@
+"""The memory format of a training, and the one case in which channels_last is not safe on a CPU.
+
+In the backward pass of a 1x1 convolution with a stride, oneDNN writes past its buffer where the images are in
+channels_last and have fewer channels than a vector holds floats: 8 with AVX2, 16 with AVX-512. Then the gradient is
+wrong, the heap is damaged, or the process dies. oneDNN knows of it as "1x1 convolution backward_weights writes past
+the rtus workspace"; version 3.12.0, which torch 2.14.1 brings, has it. Contiguous memory, forward passes, larger
+kernels and strides of 1 are not concerned (tests/test_memory_formats.py measures them); GPUs do not use oneDNN.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genius_kit.skeletons import IMAGENET_STEM, IMAGENET_STRIDES, IMAGENET_WIDTHS, MACRO_STEM, MACRO_WIDTHS
+from genius_kit.spaces import SearchSpace
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+NARROW = 16
+"""Input channels from which on a 1x1 convolution with a stride is safe on every CPU, whatever its vectors are."""
+
+_INPUTS = {
+    "layers": tuple((width, 2) for width in (MACRO_STEM, *MACRO_WIDTHS[:-1])),
+    "stages": tuple(zip((IMAGENET_STEM, *IMAGENET_WIDTHS[:-1]), IMAGENET_STRIDES, strict=True)),
+}
+"""Input channels at full width and stride of the first layer of each stage, by family of space."""
+
+
+def memory_format(network: nn.Module, device: torch.device, channels_last: bool) -> torch.memory_format:
+    """Return the format to train `network` in: channels_last where it is wanted and safe, else contiguous.
+
+    The rule does not ask which vectors the CPU has, so that the same training gives the same bits on all of them.
+    """
+    import torch
+
+    is_safe = device.type != "cpu" or not has_narrow_strides(network)
+    return torch.channels_last if channels_last and is_safe else torch.contiguous_format
+
+
+def has_narrow_strides(network: nn.Module) -> bool:
+    """Return whether `network` has a 1x1 convolution with a stride and fewer than `NARROW` input channels."""
+    from torch import nn
+
+    convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
+    return any(
+        one.kernel_size == (1, 1) and max(one.stride) > 1 and one.in_channels // one.groups < NARROW
+        for one in convolutions
+    )
+
+
+def is_narrow(space: SearchSpace, architecture: Sequence[int]) -> bool:
+    """Return what `has_narrow_strides` says of the architecture's network, without building it.
+
+    Such a convolution is option 0 as the first layer of a stage that halves its input.
+    """
+    if space.family not in _INPUTS:
+        return False
+    return any(
+        architecture[first] == 0 and stride > 1 and space.scaled(inputs) < NARROW
+        for (first, *_), (inputs, stride) in zip(space.stages, _INPUTS[space.family], strict=True)
+    )
+
+
+def warn_of_overrun(place: str | Path, how: str = "") -> None:
+    """Warn that the result at `place` may be wrong: it was trained as `memory_format` no longer allows."""
+    warnings.warn(
+        f"{place}: trained{how} with 1x1 convolutions of stride 2 on fewer than {NARROW} channels in channels_last, "
+        "which on a CPU can damage memory and gradients; train it again",
+        stacklevel=3,
+    )
