@@ -28,7 +28,7 @@ from genius_kit.detection_batches import Flipped, batches_by_orientation, detect
 from genius_kit.detection_recipes import DetectionRecipe
 from genius_kit.devices import autocast, choose_precision
 from genius_kit.errors import InvalidParameter, TrainingFailed
-from genius_kit.memory_formats import memory_format
+from genius_kit.memory_formats import has_narrow_strides, memory_format, name_of, warn_if_suspect
 from genius_kit.networks import load_weights
 from genius_kit.optimisers import restore_optimizer
 
@@ -42,7 +42,7 @@ class DetectionResult:
 
     `history` has a row an epoch: epoch, train_loss, classification_loss, box_loss, learning_rate, seconds and, where
     it was measured, the COCO measures in percent. `measures` are those of the last epoch. `weights` is the path of the
-    final state dict in the folder.
+    final state dict in the folder. `memory_format` is as in `training.TrainingResult`.
     """
 
     history: tuple[dict[str, float | None], ...]
@@ -52,6 +52,7 @@ class DetectionResult:
     device: str
     precision: str
     weights: str | None
+    memory_format: str | None = None
 
 
 class Run:
@@ -63,6 +64,7 @@ class Run:
         self.recipe, self.seed, self.device, self.data = recipe, seed, device, data
         self.precision = choose_precision(device, recipe.precision)
         layout = memory_format(detector, device, recipe.channels_last)
+        self.memory_format: str | None = name_of(layout)
         self.detector = detector.to(device).to(memory_format=layout)
         self.learnt = [parameter for parameter in detector.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.SGD(
@@ -152,13 +154,15 @@ class Run:
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
         parts: dict[str, Any] = {"detector": self.detector, "optimizer": self.optimizer, "scaler": self.scaler}
-        return {name: part.state_dict() for name, part in parts.items()}
+        return {"memory_format": self.memory_format, **{name: part.state_dict() for name, part in parts.items()}}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what a checkpoint held."""
         self.detector.load_state_dict(state["detector"])
         restore_optimizer(self.optimizer, state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        if state.get("memory_format") is None:  # the beginning is from before it was recorded
+            self.memory_format = None
 
     def result(self, history: list[Row]) -> DetectionResult:
         """Return what the training came to."""
@@ -170,6 +174,7 @@ class Run:
             device=str(self.device),
             precision=self.precision,
             weights=None,
+            memory_format=self.memory_format,
         )
 
 
@@ -189,6 +194,7 @@ class Store:
         content["history"] = tuple(content["history"])
         result = DetectionResult(**{**content, "weights": str(self.folder / "weights.pt")})
         load_weights(detector, self.folder / "weights.pt")
+        warn_if_suspect(self.folder, content, self.identity["recipe"]["channels_last"], has_narrow_strides(detector))
         return result
 
     def resume(self, run: Run) -> list[Row]:

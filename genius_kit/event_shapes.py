@@ -61,6 +61,7 @@ def _run(value: Any) -> bool:
         "budget": _whole,
         "seed": _whole,
         "settings": _table,
+        "benchmark_settings": _table,
     }
     return isinstance(value, dict) and all(test(value[name]) for name, test in kinds.items() if name in value)
 
@@ -91,6 +92,7 @@ _FIELDS: dict[str, dict[str, Test]] = {
         "source": _text,
         "failure": _optional(_text),
         "latency": _optional(_number),
+        "memory_format": _text,
     },
     "run_finished": {"reason": _text},
     "budget_raised": {"budget": _whole},

@@ -24,6 +24,7 @@ from genius_kit.budgets import Purse
 from genius_kit.chain import Event
 from genius_kit.errors import JournalError
 from genius_kit.journal_lines import mend, read_lines
+from genius_kit.memory_formats import warn_if_suspect_run
 from genius_kit.redaction import masked
 from genius_kit.steering import ASIDES, Steering, touch
 
@@ -345,6 +346,8 @@ class Run:
                     "failure": event.get("failure"),
                 }
             )
+        if space is not None:
+            warn_if_suspect_run(self.path, self.settings, space, self.of("evaluation"))
         return rows
 
 

@@ -10,9 +10,9 @@ kernels and strides of 1 are not concerned (tests/test_memory_formats.py measure
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genius_kit.skeletons import IMAGENET_STEM, IMAGENET_STRIDES, IMAGENET_WIDTHS, MACRO_STEM, MACRO_WIDTHS
 from genius_kit.spaces import SearchSpace
@@ -66,10 +66,37 @@ def is_narrow(space: SearchSpace, architecture: Sequence[int]) -> bool:
     )
 
 
-def warn_of_overrun(place: str | Path, how: str = "") -> None:
-    """Warn that the result at `place` may be wrong: it was trained as `memory_format` no longer allows."""
-    warnings.warn(
-        f"{place}: trained{how} with 1x1 convolutions of stride 2 on fewer than {NARROW} channels in channels_last, "
-        "which on a CPU can damage memory and gradients; train it again",
-        stacklevel=3,
+def name_of(layout: torch.memory_format) -> str:
+    """Return the name under which a format is recorded: torch's own, "channels_last" or "contiguous_format"."""
+    return str(layout).removeprefix("torch.")
+
+
+def warn_if_suspect(place: str | Path, result: Mapping[str, Any], channels_last: bool, is_narrow: bool) -> None:
+    """Warn that a training on record may be wrong: it took on a CPU what `memory_format` no longer allows.
+
+    `result` holds its `device` and its `memory_format`, which older records lack; `channels_last` is the recipe's.
+    """
+    was_last = result.get("memory_format") in (None, "channels_last")
+    if is_narrow and channels_last and was_last and str(result.get("device")).startswith("cpu"):
+        warnings.warn(_suspicion(place, "it was trained"), stacklevel=3)
+
+
+def warn_if_suspect_run(
+    place: str | Path | None, run: Mapping[str, Any], space: SearchSpace, evaluations: Sequence[Mapping[str, Any]]
+) -> None:
+    """Warn of the evaluations of a run on record that may be wrong; nothing tells where these were trained."""
+    made_by = run.get("benchmark_settings", {})
+    recipe = made_by.get("recipe")
+    if made_by.get("kind") != "train" or not isinstance(recipe, Mapping) or not recipe.get("channels_last"):
+        return
+    untold = (one for one in evaluations if "memory_format" not in one and one["feedback"] is not None)
+    count = sum(is_narrow(space, one["architecture"]) for one in untold)
+    if count:
+        warnings.warn(_suspicion(place, f"{count} of its {len(evaluations)} evaluations were trained"), stacklevel=5)
+
+
+def _suspicion(place: str | Path | None, what: str) -> str:
+    return (
+        f"{place}: {what} with 1x1 convolutions of stride 2 on fewer than {NARROW} channels in channels_last, which on "
+        "a CPU can damage memory and gradients; do not rely on it, train again"
     )

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit import durable
 from genius_kit.errors import DataCorrupt
+from genius_kit.memory_formats import is_narrow, warn_if_suspect
+from genius_kit.spaces import load_space
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -87,11 +89,15 @@ class OutcomeStore:
         except FileNotFoundError:
             return None
         try:
-            return _checked(json.loads(text), content)
+            outcome = _checked(json.loads(text), content)
         except ValueError as error:
             raise DataCorrupt(
                 f"{path} is damaged ({error}); delete it, and the network is trained again when it is asked for"
             ) from error
+        if outcome["result"] is not None:
+            is_last, space = content["recipe"]["channels_last"], load_space(content["space"])
+            warn_if_suspect(path, outcome["result"], is_last, is_narrow(space, content["architecture"]))
+        return outcome
 
     def write(self, content: dict[str, Any], outcome: Outcome) -> None:
         """Record `outcome`, whole or not at all; raises WriteFailed."""

@@ -30,7 +30,7 @@ class Evaluation:
     Accuracies are in percent, None where the source has none; `feedback` is the one that the search is shown
     (None when it was never measured); `source` names the file or package that answered. `failure` says why a
     measurement came to nothing: a few words, then after ": " what is known of it; None where nothing failed.
-    `latency` is in seconds, None where it is no objective of the search.
+    `latency` is in seconds, None where it is no objective of the search; `memory_format` is that of a training.
     """
 
     validation_accuracy: float | None
@@ -40,6 +40,7 @@ class Evaluation:
     source: str
     failure: str | None = None
     latency: float | None = None
+    memory_format: str | None = None
 
 
 @dataclass(frozen=True)

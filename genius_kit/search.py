@@ -230,6 +230,7 @@ def _evaluate(benchmark: Benchmark, step: Suggestion, iteration: int, record: Jo
             seconds=round(time.perf_counter() - begun, 6),
             **({"failure": evaluation.failure} if evaluation.failure else {}),
             **({"latency": evaluation.latency} if evaluation.latency is not None else {}),
+            **({"memory_format": evaluation.memory_format} if evaluation.memory_format else {}),
             **taken,
         )
     return Evaluation(
@@ -240,4 +241,5 @@ def _evaluate(benchmark: Benchmark, step: Suggestion, iteration: int, record: Jo
         event["source"],
         event.get("failure"),
         event.get("latency"),
+        event.get("memory_format"),
     )

@@ -130,7 +130,10 @@ class TrainedBenchmark(Benchmark):
             return Evaluation(None, None, None, cost, self.source, self._words(outcome["failure"]))
         result = outcome["result"]
         validation, latency = result["last_validation_accuracy"], self._latency(values)
-        return Evaluation(validation, result["test_accuracy"], validation, cost, self.source, latency=latency)
+        return Evaluation(
+            validation, result["test_accuracy"], validation, cost, self.source,
+            latency=latency, memory_format=result.get("memory_format"),
+        )  # fmt: skip
 
     def weighing(self, objectives: Objectives) -> Self:
         """Return this benchmark for a search that weighs several objectives; it shares trainings and workers.

@@ -27,6 +27,7 @@ from genius_kit.distributed import Team, join_team
 from genius_kit.errors import CheckpointError, InvalidParameter
 from genius_kit.evaluation import evaluate
 from genius_kit.loaders import image_size
+from genius_kit.memory_formats import has_narrow_strides, warn_if_suspect
 from genius_kit.metrics_log import Row
 from genius_kit.networks import build_seeded
 from genius_kit.recipes import Recipe, load_recipe
@@ -47,7 +48,8 @@ class TrainingResult:
     `history` has a row an epoch, with the columns of `metrics_log.COLUMNS`. `last` is the final epoch, and the test
     accuracy is its network's; `best` is the epoch with the highest validation accuracy, the earliest of equals, whose
     weights are not kept. `seconds` is the time spent, added up over interruptions; steps that a kill undid are not in
-    it. `weights` is the path of the final state dict, None without a folder.
+    it. `weights` is the path of the final state dict, None without a folder. `memory_format` is torch's name of the
+    weights' format, None in results (or with a beginning) from before it was recorded.
     """
 
     history: tuple[Row, ...]
@@ -60,6 +62,7 @@ class TrainingResult:
     device: str
     precision: str
     weights: str | None
+    memory_format: str | None = None
 
 
 def train(
@@ -104,6 +107,8 @@ def train(
         finished = team.from_leader(_read_finished(place, facts) if team.leads else None)
         if finished is not None:
             network.eval().load_state_dict(finished["weights"])
+            assert place is not None
+            warn_if_suspect(place, finished["result"], recipe.channels_last, has_narrow_strides(network))
             return TrainingResult(**finished["result"])
         loop = TrainingLoop(network, dataset, recipe, seed, team, place, facts, progress)
         loop.time_limit, loop.checkpoint_every = time_limit, checkpoint_every
@@ -199,6 +204,7 @@ def _finish(loop: TrainingLoop, team: Team, folder: Path | None, identity: Mappi
         device=str(team.device),
         precision=loop.precision,
         weights=str(folder / "weights.pt") if folder is not None else None,
+        memory_format=loop.memory_format,
     )
     if folder is not None and team.leads:
         weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}

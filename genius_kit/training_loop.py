@@ -19,7 +19,7 @@ from genius_kit.distributed import Team, synchronised, without_exchange
 from genius_kit.errors import InvalidParameter
 from genius_kit.evaluation import evaluate
 from genius_kit.loaders import Loader, evaluation_loader, image_size, training_loader
-from genius_kit.memory_formats import memory_format
+from genius_kit.memory_formats import memory_format, name_of
 from genius_kit.metrics_log import MetricsLog, Row, StepProgress
 from genius_kit.optimisers import Mixing, WeightAverage, make_optimizer, restore_optimizer
 from genius_kit.recipes import Recipe
@@ -79,6 +79,7 @@ class TrainingLoop:
         recipe, team = self._recipe, self._team
         self.precision = choose_precision(team.device, recipe.precision)
         self._format = memory_format(network, team.device, recipe.channels_last)
+        self.memory_format: str | None = name_of(self._format)
         network.to(device=team.device).to(memory_format=self._format)
         self._network = synchronised(network, recipe, team)
         self._wrapped = team.wrap(self._network, size)
@@ -216,6 +217,7 @@ class TrainingLoop:
             "average": self._average.network.state_dict() if self._average is not None else {},
             "optimizer": self._optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
+            "memory_format": self.memory_format,
             "step": self.step,
             "loss_sum": self._loss_sum,
             "history": self.history,
@@ -237,6 +239,8 @@ class TrainingLoop:
             self._average.network.load_state_dict(state["average"])
         restore_optimizer(self._optimizer, state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
+        if state.get("memory_format") is None:  # the beginning is from before it was recorded
+            self.memory_format = None
         self._loss_sum.copy_(state["loss_sum"])
         self.step, self.history = state["step"], state["history"]
         self._seconds_before, self._epoch_began = state["seconds"], state["epoch_began"]

@@ -249,6 +249,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(data, tmp_path):
         train_detector(detector_for(SHORT), data, SHORT, folder=tmp_path, on_epoch=stop, progress=False)
     resumed = detector_for(SHORT)
     result = train_detector(resumed, data, SHORT, folder=tmp_path, progress=False)
+    assert result.memory_format == "channels_last"
     expected = whole.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in resumed.state_dict().items())
     again = detector_for(SHORT)

@@ -5,15 +5,21 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
 from torch import nn
 
+from genius_kit.checkpoints import load_whole, save_whole
+from genius_kit.journal import Run
 from genius_kit.memory_formats import has_narrow_strides, is_narrow, memory_format
 from genius_kit.networks import build_network
+from genius_kit.outcomes import OutcomeStore, content_of
+from genius_kit.recipes import RECIPES
 from genius_kit.spaces import load_space
 from tests import convolution_child
+from tests.training_doubles import recipe, train
 
 CPU = torch.device("cpu")
 WIDTHS = ("0.125", "0.25", "0.5", "0.75", "1")
@@ -139,3 +145,83 @@ def test_the_checks_find_the_flaw_where_channels_last_is_not_left(vectors, shape
         pytest.skip(f"the oneDNN of torch {torch.__version__} does not show the flaw on this processor")
     assert code < 0
     assert json.loads(line) == [*shape, "channels_last"]
+
+
+NARROW = load_space("nas-bench-macro-w0.25")
+SKIPS, BLOCKS = (0,) * 8, (1,) * 8
+DOUBT = r"fewer than 16 channels in channels_last.*do not rely on it"
+
+
+def test_a_result_tells_its_format_and_one_from_before_is_doubted(tmp_path, one_thread):
+    """Whatever the recipe wants; a folder that does not tell may hold what the flaw made."""
+    networks = [build_network(NARROW, SKIPS, image_size=8) for _ in range(3)]
+    result = train(networks[0], tmp_path, changes={"epochs": 1})
+    assert result.memory_format == "contiguous_format"
+    assert train(networks[1], changes={"epochs": 1, "channels_last": False}).memory_format == "contiguous_format"
+    with warnings.catch_warnings(action="error"):
+        assert train(networks[1], tmp_path, changes={"epochs": 1}) == result
+    record = json.loads((tmp_path / "result.json").read_text())
+    del record["result"]["memory_format"]
+    (tmp_path / "result.json").write_text(json.dumps(record))
+    with pytest.warns(UserWarning, match=DOUBT):
+        assert train(networks[2], tmp_path, changes={"epochs": 1}).memory_format is None
+
+
+def test_a_training_that_began_before_formats_were_recorded_tells_none(tmp_path, one_thread):
+    """Its first part may be spoilt, so that its end does not vouch for it."""
+    network = build_network(NARROW, BLOCKS, image_size=8)
+    assert train(network, tmp_path, changes={"epochs": 1}).memory_format == "channels_last"
+    (tmp_path / "result.json").unlink()
+    checkpoint = load_whole(tmp_path / "checkpoint.pt")
+    del checkpoint["state"]["memory_format"]
+    save_whole(tmp_path / "checkpoint.pt", checkpoint)
+    assert train(network, tmp_path, changes={"epochs": 1}).memory_format is None
+
+
+@pytest.mark.parametrize(
+    ("architecture", "channels_last", "result", "is_doubted"),
+    [
+        (SKIPS, True, {"device": "cpu"}, True),
+        (SKIPS, True, {"device": "cpu", "memory_format": None}, True),
+        (SKIPS, True, {"device": "cpu", "memory_format": "contiguous_format"}, False),
+        (SKIPS, True, {"device": "cuda"}, False),
+        (SKIPS, False, {"device": "cpu"}, False),
+        (BLOCKS, True, {"device": "cpu"}, False),
+    ],
+)
+def test_a_result_in_the_cache_is_doubted_by_its_record(tmp_path, architecture, channels_last, result, is_doubted):
+    """By the device and the format where they are told, and by the architecture."""
+    wanted = recipe(channels_last=channels_last)
+    content = content_of(NARROW, architecture, wanted, "a data set", 8, 0)
+    OutcomeStore(tmp_path).write(content, {"result": result, "failure": None})
+    with warnings.catch_warnings(record=True, action="always") as given:
+        OutcomeStore(tmp_path).read(content)
+    assert [DOUBT for one in given if "do not rely on it" in str(one.message)] == [DOUBT] * is_doubted
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "doubted"),
+    [("train", {}, 1), ("train", {"memory_format": "contiguous_format"}, 0), ("proxy", {}, 0)],
+)
+def test_a_journal_of_a_training_run_is_doubted_where_it_tells_no_format(kind, more, doubted):
+    """One sentence with the number of evaluations, whenever its rows are read."""
+    made_by = {"kind": kind, "recipe": RECIPES["quick"].as_dict()}
+    events = [{"event": "run_started", "run": {"space": NARROW.name, "benchmark_settings": made_by}}]
+    for iteration, architecture in enumerate((SKIPS, BLOCKS), start=1):
+        known = dict.fromkeys(("validation_accuracy", "test_accuracy", "rank", "parameters", "macs", "source"))
+        events.append({"event": "proposal", "iteration": iteration, "text": "", "origin": "random"})
+        events.append(
+            {
+                "event": "evaluation",
+                "iteration": iteration,
+                "architecture": architecture,
+                "feedback": 9.0,
+                **known,
+                **more,
+            }
+        )
+    with warnings.catch_warnings(record=True, action="always") as given:
+        Run(None, events).rows()
+    told = [str(one.message) for one in given]
+    assert len(told) == doubted
+    assert all("1 of its 2 evaluations were trained" in one for one in told)

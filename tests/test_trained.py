@@ -40,7 +40,8 @@ class CountedTraining:
             raise self.failures[network.key]
         accuracy = 50.0 + sum(int(digit) for digit in network.key)
         row = {"epoch": 1, "train_loss": 1.0, "learning_rate": 0.1, "validation_accuracy": accuracy}
-        return TrainingResult((row,), accuracy, accuracy, 1, accuracy - 10, 7, 1.5, "cpu", "float32", None)
+        accuracies = (accuracy, accuracy, 1, accuracy - 10)
+        return TrainingResult((row,), *accuracies, 7, 1.5, "cpu", "float32", None, "contiguous_format")
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_an_evaluation_is_a_training(counted, make):
     benchmark = make()
     found = benchmark.evaluate(LARGEST)
     assert (found.feedback, found.validation_accuracy, found.test_accuracy) == (66.0, 66.0, 56.0)
-    assert found.failure is None
+    assert (found.failure, found.memory_format) == (None, "contiguous_format")
     assert found.cost == gk.count_cost(benchmark.space, LARGEST, num_classes=10, image_size=8)
     assert found.source.startswith("trained: quick on digits, 8 px, seed 0 (")
     assert benchmark.feedback_name == "validation accuracy"
@@ -309,6 +310,7 @@ def test_a_run_is_resumed_from_its_journal_alone(counted, make, tmp_path):
     before = len(counted.keys)
     run = gk.resume(path, cache=tmp_path / "cache")
     assert len(run.frame()) == 3
+    assert {event["memory_format"] for event in run.of("evaluation")} == {"contiguous_format"}
     assert len(counted.keys) == before + 2
     assert counted.settings[-1]["time_limit"] == 99.0
     again = gk.load_benchmark("train", cache=tmp_path / "cache", **benchmark.settings)
@@ -333,7 +335,7 @@ def test_journals_of_tables_are_what_they_were(tmp_path):
     """No new field stands in a run that trains nothing and in which nothing fails."""
     run = gk.search(ToyBenchmark(), gk.make_proposer("random", ToyBenchmark().space), 2, journal=tmp_path / "a.jsonl")
     assert "benchmark_settings" not in run.settings
-    assert all("failure" not in event for event in run.events)
+    assert all({"failure", "memory_format"}.isdisjoint(event) for event in run.events)
     assert run.frame()["failure"].isna().all()
 
 
