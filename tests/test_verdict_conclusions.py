@@ -176,6 +176,7 @@ def test_the_study_of_a_model_is_told_by_its_verdict_and_its_arms(data_home, tmp
         assert {row[2] for row in conclusion.table.rows} == {str(seeds)}
     assert len(conclusion.headline.split()) <= 25
     assert conclusion.headline.endswith(f"n = {seeds}.")
+    assert conclusion.table.note.count("the verdict rests on") == len(studies)
 
 
 def test_the_numbers_stay_where_the_words_suffice():

@@ -83,8 +83,8 @@ def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: 
     note = (
         "Mean rank with its bootstrap interval (rank 1 is best, ties count with the middle of their range). Ratio: "
         f"geometric mean of the rank over that of “{plain}”, seed by seed, with its bootstrap interval; p: two-sided "
-        "sign flips of the pairs, by Holm's rule over the arms of one model."
-    )
+        "sign flips of the pairs, by Holm's rule over the arms of one model. "
+    ) + " ".join(f"{_named(name)}: {_rests_on(decisive(one))}." for name, one in judged.items())
     return conclude(verdict_conclusion(judged, question).headline, rows, "Best found in each arm", note, words=2)
 
 
@@ -197,6 +197,11 @@ def _cells(deciding: Deciding | None) -> dict[str, str]:
     return {"rests on": deciding.words, "value (95 %)": told, "p": p_text(deciding.p_value), "n": str(deciding.n)}
 
 
+def _rests_on(deciding: Deciding | None) -> str:
+    cells = _cells(deciding)
+    return f"the verdict rests on {cells['rests on']}, {cells['value (95 %)']}, p {cells['p']}, n = {cells['n']}"
+
+
 def _named(name: str) -> str:
     return STAND_IN if name == "offline" else name
 
@@ -224,13 +229,16 @@ def _brackets(one: Deciding | None, tell: Callable[[Deciding], str], with_n: boo
     return f" ({inside})" if inside else ""
 
 
+_SHORT = {RANDOM: "random ×", "replies": "following "}
+"""What stands before the number of a comparison that is no ratio of ranks."""
+
+
 def _whole(one: Deciding) -> str:
-    return _value(one) if one.name == RANDOM else f"{one.name}: {_value(one)}"
+    return _value(one) if one.name in _SHORT else f"{one.name}: {_value(one)}"
 
 
 def _value(one: Deciding) -> str:
-    unit = "random ×" if one.name == RANDOM else f"{one.unit} "
-    return f"{unit}{one.text(one.estimate.value)}"
+    return f"{_SHORT.get(one.name, f'{one.unit} ')}{one.text(one.estimate.value)}"
 
 
 def _nothing(one: Deciding) -> str:
