@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from genius_kit.private_catalogue import accuracies, trained_costs
+from genius_kit.private_catalogue import accuracies, class_of_rows, trained_costs
 from genius_kit.private_tables import PrivateTable
 from genius_kit.spaces import Architecture, signal_space
 
@@ -34,6 +34,9 @@ class Card:
     cells by the former. `contrast` is how many noise deviations the best cell is above the median. `all_largest` and
     `residual` are shares of the cells that do better, the latter the smallest of all RESIDUAL cells. `parameters` and
     `macs` are Spearman correlations with the accuracy. NaN stands for what one seed cannot give.
+
+    The figures that begin with `rows` are over all rows of the space, which a search draws from, by the mean validation
+    accuracy, which it is shown: what knowing networks is worth on this table.
     """
 
     cells: int
@@ -49,6 +52,11 @@ class Card:
     parameters: float
     macs: float
     splits: float
+    rows: int
+    rows_all_largest: float
+    rows_parameters: float
+    rows_macs: float
+    rows_convolutions: float
 
 
 def card_of(table: PrivateTable) -> Card:
@@ -74,7 +82,26 @@ def card_of(table: PrivateTable) -> Card:
         parameters=float(spearmanr(parameters, mean)[0]),
         macs=float(spearmanr(macs, mean)[0]),
         splits=float(spearmanr(accuracies(table, "validation").mean(axis=1), mean)[0]),
+        **_of_rows(table),
     )
+
+
+def _of_rows(table: PrivateTable) -> dict[str, Any]:
+    """Return the figures of a Card over all rows of the space."""
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    space, rows = signal_space(table.plan.operations), class_of_rows(table)
+    shown = accuracies(table, "validation").mean(axis=1)[rows]
+    parameters, macs = (costs[rows] for costs in trained_costs(table))
+    kernels = [place for place, name in enumerate(space.options) if name.startswith("conv")]
+    convolutions = np.isin(space.all_architectures(), kernels).sum(axis=1)
+    measured = {"parameters": parameters, "macs": macs, "convolutions": convolutions}
+    return {
+        "rows": space.size,
+        "rows_all_largest": float((shown > shown[space.index(space.all_largest)]).mean()),
+        **{f"rows_{name}": float(spearmanr(values, shown)[0]) for name, values in measured.items()},
+    }
 
 
 def residual_cells(operations: tuple[str, ...]) -> dict[str, Architecture]:
@@ -131,6 +158,11 @@ _WORDS = {
     "residual": "share of cells above the best residual cell",
     "parameters": "Spearman correlation of the parameters with the accuracy",
     "macs": "Spearman correlation of the MACs with the accuracy",
+    "rows": "rows of the space, which a search draws from",
+    "rows_all_largest": "share of rows above the largest option everywhere",
+    "rows_parameters": "over rows, Spearman correlation of the parameters with the validation accuracy",
+    "rows_macs": "the same of the MACs",
+    "rows_convolutions": "the same of the number of convolutions",
 }
 
 

@@ -81,7 +81,7 @@ def load_private(name: str, protocol: str, fed_run: int) -> TabularBenchmark:
         raise InvalidParameter(f"fed_run {fed_run} is not a seed of {name} beside others (0 to {seeds - 1})")
     fed = [fed_run] if protocol == "held-out" else list(range(seeds))
     others = [seed for seed in range(seeds) if seed not in fed] or fed
-    rows = _rows(table)
+    rows = class_of_rows(table)
     validation, test = (accuracies(table, part)[rows] for part in ("validation", "test"))
     parameters, macs = trained_costs(table)
     return TabularBenchmark(
@@ -106,7 +106,7 @@ def load_private(name: str, protocol: str, fed_run: int) -> TabularBenchmark:
 def private_runs(name: str) -> tuple[np.ndarray, str]:
     """Return the validation accuracy of every single training in percent, shape (size, seeds), and the source."""
     table = private_table(name)
-    return accuracies(table, "validation")[_rows(table)], private_source(table)
+    return accuracies(table, "validation")[class_of_rows(table)], private_source(table)
 
 
 def accuracies(table: PrivateTable, part: str) -> np.ndarray:
@@ -124,7 +124,7 @@ def _mean(seeds: np.ndarray) -> np.ndarray:
     return mean
 
 
-def _rows(table: PrivateTable) -> np.ndarray:
+def class_of_rows(table: PrivateTable) -> np.ndarray:
     """Return for every architecture of the space the place of its class among the trained cells."""
     import numpy as np
 
