@@ -41,7 +41,7 @@ def test_the_table_tells_cells_apart(table):
 
 
 def test_no_textbook_cell_is_among_the_best_networks(table):
-    """More than a fifth of the networks beat the largest option everywhere and each residual cell; of the rows fewer do."""
+    """Over a fifth of the networks beat the largest option everywhere and each residual cell; of the rows fewer."""
     cells = residual_cells(table.plan.operations)
     assert len(cells) == 5
     for cell in ((2,) * 6, *cells.values()):
