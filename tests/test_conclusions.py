@@ -66,6 +66,12 @@ def test_too_few_searches_are_inconclusive(first, second):
     assert rank_ratio(first, second).sign == 0
 
 
+def test_two_searches_far_apart_have_an_interval_without_an_end():
+    """Their interval on logarithms passes what a float holds, which is no error and no difference."""
+    found = rank_ratio([1.0, 15_000.0], [2.0, 1.0], comparisons=20)
+    assert (found.high, found.sign) == (np.inf, 0)
+
+
 @pytest.mark.parametrize("ranks", [[], [0.0, 1.0], [float("nan")]])
 def test_what_is_no_rank_is_refused(ranks):
     """Ranks are positive numbers, at least one of them."""

@@ -50,7 +50,7 @@ def rank_ratio(
     parts = [ours - theirs] if paired else [part for part in (ours, theirs) if part.ndim]
     difference = float(ours.mean() - theirs.mean())
     half = _half_width(parts, 1 - (1 - CONFIDENCE) / comparisons) if parts else 0.0
-    return Estimate(*(math.exp(difference + side * half) for side in (0, -1, 1)))
+    return Estimate(*(_exp(difference + side * half) for side in (0, -1, 1)))
 
 
 def random_worth(worse: float | Sequence[float], *, comparisons: int = 1) -> Estimate:
@@ -74,6 +74,11 @@ def random_worth(worse: float | Sequence[float], *, comparisons: int = 1) -> Est
     tail = (1 - CONFIDENCE) / comparisons / 2
     low, high = (float(stats.gamma.ppf(part, found.size)) / total for part in (tail, 1 - tail))
     return Estimate(times, low, high)
+
+
+def _exp(logarithm: float) -> float:
+    """Return e to this power, infinity where it is too large for a float: two searches have very wide intervals."""
+    return math.exp(logarithm) if logarithm < 700 or math.isnan(logarithm) else math.inf
 
 
 def _logarithms(ranks: float | Sequence[float]) -> np.ndarray:
