@@ -83,12 +83,10 @@ def _begin_worker(stop: Flag) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     inherit(stop)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
-    import numpy  # noqa: F401 - so that its library is there to be limited, whoever loaded it
-    import scipy.linalg  # noqa: F401
+        os.environ[name] = "1"  # heeded by the libraries that load from here on
     import threadpoolctl
 
-    threadpoolctl.threadpool_limits(1)
+    threadpoolctl.threadpool_limits(1)  # and this by those that the parent's script has loaded
 
 
 def _end_with_parent() -> None:

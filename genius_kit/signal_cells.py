@@ -65,13 +65,9 @@ def channels_of(edges: Sequence[Edge], classes: int) -> int:
 
     More convolutions mean a narrower network, so that the cell with the most of them is not the best by its size.
     """
-    return min(CHANNELS, key=lambda width: abs(_parameters(edges, classes, width) - TARGET_PARAMETERS))
-
-
-def _parameters(edges: Sequence[Edge], classes: int, width: int) -> int:
-    convolutions = sum(edge.kernel for edge in edges) * width**2
-    norms = 2 * width * len(normalised_nodes(edges))
-    return STEM_KERNEL * width + convolutions + norms + classes * width + classes
+    kernels, norms = sum(edge.kernel for edge in edges), len(normalised_nodes(edges))
+    each = STEM_KERNEL + 2 * norms + classes
+    return min(CHANNELS, key=lambda width: abs(kernels * width**2 + each * width + classes - TARGET_PARAMETERS))
 
 
 def cell_cost(architecture: Sequence[int], operations: Sequence[str], classes: int, values: int) -> Cost:
