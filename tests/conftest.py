@@ -16,6 +16,12 @@ from genius_kit import data
 REPOSITORY = Path(genius_kit.__file__).resolve().parent.parent
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """End the run at a lost worker, its test named: pytest-xdist would start another and wait for the first for ever."""
+    if getattr(config.option, "maxworkerrestart", "") is None:
+        config.option.maxworkerrestart = "0"
+
+
 def _published_folder() -> Path | None:
     """Return the first folder that holds every published file."""
     named = os.environ.get("GENIUS_KIT_PUBLISHED")
