@@ -17,7 +17,7 @@ REPOSITORY = Path(genius_kit.__file__).resolve().parent.parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """End the run at a lost worker, its test named: pytest-xdist would start another and wait for the first for ever."""
+    """End the run at a lost worker, its test named; pytest-xdist would start another and wait for ever."""
     if getattr(config.option, "maxworkerrestart", "") is None:
         config.option.maxworkerrestart = "0"
 
