@@ -13,7 +13,7 @@ import typer
 from genius_kit import control_commands, durable, estimate_commands, study_options
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.journal import read_run
-from genius_kit.method_names import shown_model, stand_in_note
+from genius_kit.method_names import STAND_IN, shown_model, stand_in_note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,6 +129,8 @@ def _print_tables(found: pd.DataFrame, told: pd.DataFrame) -> None:
 
 def _print_table(table: pd.DataFrame, columns: Sequence[str]) -> None:
     named = table.assign(arm=table["method"], model=table["model"].map(shown_model, na_action="ignore"))
+    if set(table["model_kind"].dropna()) == {STAND_IN}:  # the arms say so
+        named["model"] = None
     shown = [name for name in columns if named[name].notna().any()]
     print(named[shown].to_string(index=False, na_rep="-", float_format=_short), end="\n\n")
 
