@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit import extras
 from genius_kit.errors import InvalidParameter, VersionMismatch
 from genius_kit.study_tasks import Flag, Job, Outcome, inherit, run_jobs
+from genius_kit.workers import usable_cores
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -65,7 +66,7 @@ def thread_lane(workers: int | None, runs: int) -> Lane:
 
 def process_lane(workers: int | None, runs: int) -> Lane:
     """Return fresh processes, each with one thread for its numbers: for runs that compute."""
-    count = min(workers or os.cpu_count() or 1, runs)
+    count = min(workers or usable_cores(), runs)
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     stop = context.Event()
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker, initargs=(stop,))

@@ -17,6 +17,7 @@ from torch import Tensor
 from genius_kit.errors import DataCorrupt, DataMissing
 from genius_kit.inside import is_inside
 from genius_kit.splits import FolderSplit
+from genius_kit.workers import usable_cores
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """File names that are taken for images, in small or capital letters; the content decides how they are decoded."""
@@ -94,11 +95,6 @@ def without_corrupt(split: FolderSplit) -> tuple[FolderSplit, int]:
         path = next(path for path, other in split.samples if other == label)
         raise DataCorrupt(f"no image of class {label} can be decoded, {Path(split.root) / path} first: replace them")
     return kept, len(split) - len(kept)
-
-
-def usable_cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _images(root: Path, folder: Path) -> list[str]:

@@ -31,7 +31,7 @@ def report(
     all_notebooks: Annotated[bool, typer.Option("--all", help="Fail when a notebook's data is not there.")] = False,
     output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports"),
     notebooks: Notebooks = None,
-    workers: Annotated[int, typer.Option(min=1, help="Notebooks side by side.")] = 2,
+    workers: Annotated[int | None, typer.Option(min=1, help="Notebooks side by side; 2, or 1 on one core.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A parameter, e.g. --set budget=5; may be repeated.")
     ] = None,
@@ -46,11 +46,18 @@ def report(
     interrupted. Exit codes: 0 done, 1 a notebook failed, 2 wrong usage or, with --all, data missing.
     """
     from genius_kit import reports
+    from genius_kit.report_progress import ReportProgress
 
     if all_notebooks and names:
         raise typer.BadParameter("--all and the names of notebooks do not go together")
     folder = notebooks or reports.notebook_folder()
-    with control_commands.ends_at_once("the same command finishes the rest"):  # kernels end with this process
+    progress = ReportProgress()
+
+    def tell(result: NotebookResult) -> None:
+        progress.clear()
+        _tell(result)
+
+    with progress, control_commands.ends_at_once("the same command finishes the rest"):  # kernels end with us
         results = reports.report(
             folder,
             output,
@@ -61,7 +68,8 @@ def report(
             force=force,
             time_limit=time_limit,
             pdf=pdf,
-            on_result=_tell,
+            on_result=tell,
+            on_look=progress.look,
         )
     print(_summary(results))
     control_commands.tell_stand_in(result.parameters.get("model") for result in results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import subprocess
@@ -26,11 +27,13 @@ def execute(
     cell_limit: float | None = None,
     time_limit: float | None = None,
     threads: int | None = None,
+    on_cell: Callable[[int, int], None] | None = None,
 ) -> str | None:
     """Run the notebook `source` into `executed`; return None, or one sentence on the cell that failed and its error.
 
     `cell_limit` and `time_limit` are seconds for one cell and for the whole notebook; `threads` is how many its
-    numerical libraries use, as many as they like by default.
+    numerical libraries use, as many as they like by default. `on_cell` is told as each code cell begins, which one it
+    is and of how many.
     """
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -47,6 +50,7 @@ def execute(
                 progress_bar=False,
                 timeout_func=_seconds_left(cell_limit, deadline),
                 kernel_manager_class=_kernel_manager_class(threads),
+                on_cell_start=None if on_cell is None else _counted(on_cell, _code_cells(source, parameters)),
                 resources={"metadata": {"path": str(source.parent)}},
                 store_widget_state=False,
                 coalesce_streams=True,
@@ -71,6 +75,24 @@ def _quiet() -> None:
     log = logging.getLogger("papermill")
     if not log.handlers:
         log.addHandler(logging.NullHandler())
+
+
+def _code_cells(source: Path, parameters: dict[str, Any]) -> int:
+    """Return how many cells are run: those with code, and the one in which papermill puts the parameters."""
+    import nbformat
+
+    cells = nbformat.read(source, as_version=4).cells
+    return sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in cells) + bool(parameters)
+
+
+def _counted(on_cell: Callable[[int, int], None], cells: int) -> Callable[..., None]:
+    numbers = itertools.count(1)
+
+    def begin(cell: Any, cell_index: int) -> None:
+        if cell.cell_type == "code" and cell.source.strip():
+            on_cell(next(numbers), cells)
+
+    return begin
 
 
 def _deadline(time_limit: float | None) -> float:

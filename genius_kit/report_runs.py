@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,8 +96,11 @@ def kept_result(job: Job) -> NotebookResult | None:
     return replace(result_of(executed, record), label=job.label, note=_note(job), kept=True)
 
 
-def run_job(job: Job) -> NotebookResult:
-    """Run one notebook and return what came of it, a failure and missing data included."""
+def run_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> NotebookResult:
+    """Run one notebook and return what came of it, a failure and missing data included.
+
+    `on_cell` is told which code cell begins, and how many there are.
+    """
     title, start = job.source.stem, time.perf_counter()
     try:
         notebook = read_notebook(job.source)
@@ -105,7 +109,7 @@ def run_job(job: Job) -> NotebookResult:
             error = f"needs {', '.join(missing)}; get it with `{GET_DATA}`"
             return NotebookResult(job.source.stem, title, "missing", error=error, missing=missing, label=job.label)
         kept = kept_result(job)
-        return execute_job(job) if kept is None else _with_pdf(job, kept)
+        return execute_job(job, on_cell) if kept is None else _with_pdf(job, kept)
     except GeniusKitError as error:
         page = job.folder / f"{job.source.stem}.failed.html"
         return NotebookResult(
@@ -121,7 +125,7 @@ def run_job(job: Job) -> NotebookResult:
         )
 
 
-def execute_job(job: Job) -> NotebookResult:
+def execute_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> NotebookResult:
     """Run one notebook; raises NotebookFailed where a cell raised, ran out of time, lost its kernel, told a secret."""
     start = time.perf_counter()
     record = _wanted(job, read_notebook(job.source))
@@ -134,6 +138,7 @@ def execute_job(job: Job) -> NotebookResult:
             cell_limit=job.cell_limit,
             time_limit=job.time_limit,
             threads=job.threads,
+            on_cell=on_cell,
         )
         record.update(seconds=round(time.perf_counter() - start, 1), versions=report_records.versions())
         record.update(status="failed" if error else "done", given=job.parameters, error=error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,9 @@ from genius_kit.report_grids import label_of, read_grid
 from genius_kit.report_index import write_index
 from genius_kit.report_notebooks import missing_data, notebook_folder, notebooks_in
 from genius_kit.report_parameters import Declared, check_known, check_parameters, declared_in, parse_settings
-from genius_kit.report_runs import (
-    GET_DATA,
-    Job,
-    NotebookResult,
-    execute_job,
-    kept_result,
-    run_job,
-)
+from genius_kit.report_progress import Running, landing
+from genius_kit.report_runs import GET_DATA, Job, NotebookResult, execute_job, kept_result, run_job
+from genius_kit.workers import usable_cores
 
 __all__ = ["GET_DATA", "NotebookResult", "missing_data", "notebook_folder", "read_settings", "report", "run_notebook"]
 
@@ -66,7 +61,7 @@ def run_notebook(
 def report(
     notebook_folder: str | os.PathLike[str] = "notebooks",
     output_folder: str | os.PathLike[str] = "reports",
-    workers: int = 2,
+    workers: int | None = None,
     parameters: Mapping[str, Any] | None = None,
     *,
     names: Sequence[str] | None = None,
@@ -76,20 +71,23 @@ def report(
     time_limit: float | None = None,
     pdf: bool = False,
     on_result: Callable[[NotebookResult], None] | None = None,
+    on_look: Callable[[Sequence[Running], int], None] | None = None,
 ) -> list[NotebookResult]:
-    """Run the notebooks of a folder whose data is there, `workers` at a time, and write `index.html`.
+    """Run the notebooks of a folder whose data is there, `workers` at a time (two cores or more: 2), into an index.
 
     All of them, those called `names`, or those of a `grid` file (see report_grids). One that is done with the same
     parameters, code, cells and data is not run again unless `force`. A notebook names what it needs in its metadata,
     `{"genius_kit": {"needs": ["nas-bench-macro"]}}`; one that lacks data is listed with the command that gets it. A
     notebook that fails or takes longer than `time_limit` seconds is recorded and the others go on. `parameters` go to
     every notebook that declares them. `executor` is any concurrent.futures.Executor whose workers see the same files;
-    threads by default. `on_result` is called with each result as it comes.
+    threads by default. `on_result` is called with each result as it comes, `on_look` every second with what is running
+    and how many notebooks are left.
 
     Raises InvalidParameter before anything runs for a parameter that no notebook declares, a grid with a mistake, a
     folder that cannot be written, or a PDF that nothing here can make; UnknownName for a notebook that is not there.
     """
     folder = Path(output_folder).resolve()
+    workers = workers or min(2, usable_cores())
     settings = {"time_limit": time_limit, "pdf": pdf, "force": force, "threads": _threads(workers)}
     if grid is None:
         jobs = _plain_jobs(notebooks_in(notebook_folder, names), folder, dict(parameters or {}), settings)
@@ -100,7 +98,7 @@ def report(
     if pdf:
         report_pages.check_pdf()
     with own_folder(ready_folder(folder)):
-        results = _run(jobs, executor, workers, on_result or (lambda _result: None))
+        results = _run(jobs, executor, workers, on_result or _ignore, on_look or _ignore)
         write_index(results, folder)
     return results
 
@@ -146,11 +144,19 @@ def _declared(path: Path) -> Declared:
 
 def _threads(workers: int) -> int:
     """Return how many threads each notebook computes with, so that all together use every core once."""
-    return max(1, (os.cpu_count() or 1) // max(1, workers))
+    return max(1, usable_cores() // workers)
+
+
+def _ignore(*_told: Any) -> None:
+    pass
 
 
 def _run(
-    jobs: Sequence[Job], executor: Executor | None, workers: int, tell: Callable[[NotebookResult], None]
+    jobs: Sequence[Job],
+    executor: Executor | None,
+    workers: int,
+    tell: Callable[[NotebookResult], None],
+    look: Callable[[Sequence[Running], int], None],
 ) -> list[NotebookResult]:
     """Return the results in the order of the jobs, told as they come; what is done already is told first."""
     found = {index: _kept(job) for index, job in enumerate(jobs)}
@@ -162,10 +168,13 @@ def _run(
         ready_folder(job.folder)
     if waiting:
         with _pool(executor, min(workers, len(waiting))) as pool:
-            futures = {pool.submit(run_job, jobs[index]): index for index in waiting}
-            for future in as_completed(futures):
-                landed[futures[future]] = _landed(future, jobs[futures[future]])
-                tell(landed[futures[future]])
+            running = {index: Running(f"{jobs[index].source.stem} {jobs[index].label}".rstrip()) for index in waiting}
+            told = {index: (running[index].at,) if executor is None else () for index in waiting}
+            futures = {pool.submit(run_job, jobs[index], *told[index]): index for index in waiting}
+            for future in landing({future: running[index] for future, index in futures.items()}, look):
+                index = futures[future]
+                landed[index] = _landed(future, jobs[index])
+                tell(landed[index])
     return [landed[index] for index in range(len(jobs))]
 
 

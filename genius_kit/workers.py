@@ -22,9 +22,14 @@ START_SECONDS = 0.1
 """How long a process is kept busy when it starts, so that the next one is started too and not spared."""
 
 
+def usable_cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def process_executor(workers: int = 1) -> ProcessPoolExecutor:
     """Return an executor of `workers` fresh processes that share the CPU's cores evenly."""
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, usable_cores() // workers)
     context = multiprocessing.get_context("spawn")  # a fork of a process that has used torch or CUDA may hang
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_limit_threads, initargs=(threads,))
 
