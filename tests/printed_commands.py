@@ -1,8 +1,9 @@
 """Every command and block of Python that the pages print: what each needs, and a run of those that need nothing.
 
 `python -m tests.printed_commands FOLDER` runs the README's first command into FOLDER, checks its pages, and then runs
-every other printed command and block that needs no extra, no data, no key and no person, in an environment that holds
-only what `pip install -e .` installs (no pytest: this file imports nothing of the extras). `--list` prints them all.
+every other printed command and block that needs no extra, no data and no person, with the stand-in in place of a model,
+in an environment that holds only what `pip install -e .` installs (this file imports nothing of the extras, so no
+pytest). `--list` prints them all.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ SHORTER = {
 HERE = "nas-bench-201-cifar10"
 """The table that comes with the package: a study over tables that are not here is run on it."""
 
-DATA = "the data"
+DATA, KEY = "the data", "a key"
+
+DATA, KEY = "the data", "a key"
 
 SET_UP = f"""import genius_kit as gk
 benchmark = gk.load_benchmark("{HERE}")
@@ -230,7 +233,7 @@ def needs(words: Sequence[str], command: Command) -> str:
     if not command.name.startswith("estimate") and any(
         asks(model) for name in ("model", "models") for model in (given.get(name) or "").split(",")
     ):
-        return "a key"
+        return KEY
     if command.name == "ctl" and given["command"] != "status":
         return "a run under way"
     if lacking := missing_data(data_of(command)):
@@ -262,7 +265,7 @@ def python_needs(block: str) -> str:
     """Return what a block of Python needs beside the package: a key, where it names a model of a server."""
     for node in ast.walk(ast.parse(block)):
         if isinstance(node, ast.keyword) and node.arg == "model" and asks(str(getattr(node.value, "value", ""))):
-            return "a key"
+            return KEY
     return ""
 
 
@@ -346,9 +349,11 @@ def filled(words: Sequence[str]) -> list[str]:
     return [known.get(word, word) for word in words]
 
 
-def shortened(words: Sequence[str], command: Command) -> list[str]:
-    """Return a command with what makes it take seconds."""
+def shortened(words: Sequence[str], command: Command, need: str) -> list[str]:
+    """Return a command with what makes it take seconds, and with the stand-in where it asks a model."""
     more = SHORTER.get(command.name, "").split()
+    if need == KEY:
+        more += ["--model" if command.name == "run" else "--models", "offline"]
     if command.name == "run" and command.given["benchmark"] == "train":
         more += ["--set", "epochs=1"]
     if command.name == "study" and missing_data(data_of(command)):
@@ -356,13 +361,13 @@ def shortened(words: Sequence[str], command: Command) -> list[str]:
     return [*filled(words), *more]
 
 
-def told(words: Sequence[str], home: Path, environment: dict[str, str]) -> str:
-    """Run a command; return what went wrong, "" where nothing did."""
+def told(words: Sequence[str], home: Path, environment: dict[str, str], name: str = "") -> str:
+    """Run a command, called `name` where it is not to be shown; return what went wrong, "" where nothing did."""
     start = time.perf_counter()
     done = subprocess.run(
         [*words], cwd=home, env=environment, capture_output=True, text=True, check=False, timeout=600, errors="replace"
     )
-    shown = words[0] if "\n" in words[-1] else shlex.join(words)
+    shown = name or shlex.join(words)
     print(f"{time.perf_counter() - start:6.1f} s  exit {done.returncode}  {shown}", flush=True)
     return "" if done.returncode == 0 else f"{shown}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
 
@@ -375,22 +380,27 @@ def run_report(home: Path) -> list[str]:
     return [*filter(None, [wrong]), *(f"{shlex.join(words)}: there is no {name}" for name in expected_pages() - left)]
 
 
+def blocks_of(page: Iterable[Printed]) -> list[str]:
+    """Return the blocks of Python of a page, with the stand-in in place of each model."""
+    return [re.sub(r'\bmodel="[^"]+"', 'model="offline"', one.text) for one in page if one.is_python]
+
+
 def run_others(home: Path) -> list[str]:
     """Run every other command and block that needs nothing, page by page, and return what went wrong."""
     environment, seen = clean_environment(home), {shlex.join(first_command())}
-    wrong = [told(["python", "-c", SET_UP], home, environment)]
+    begun = blocks_of(printed_on(ROOT / "README.md"))  # what the other pages go on from, and the journal they name
+    wrong = [told(["python", "-c", "\n".join(begun)], home, environment, "the Python of README.md")]
     for page in pages():
         printed = list(printed_on(page))
         for words in (words for one in printed for words in commands_in(one)):
             command, text = parse(words), shlex.join(words)
             need = needs(words, command)
-            if text not in seen and (not need or (need.startswith(DATA) and command.name == "study")):
-                wrong.append(told(shortened(words, command), home, environment))
+            if text not in seen and (need in ("", KEY) or (need.startswith(DATA) and command.name == "study")):
+                wrong.append(told(shortened(words, command, need), home, environment))
             seen.add(text)
-        blocks = [one.text for one in printed if one.is_python and not python_needs(one.text)]
-        if blocks and page.suffix == ".md":
-            script = re.sub(r"budget=\d+", "budget=2", "\n".join([SET_UP, *blocks]))
-            wrong.append(told(["python", "-c", script], home, environment))
+        if page.suffix == ".md" and (blocks := blocks_of(printed)) not in ([], begun):
+            script = re.sub(r"budget=(?!10)\d+", "budget=2", "\n".join([*begun, *blocks]))
+            wrong.append(told(["python", "-c", script], home, environment, f"the Python of {page.name}"))
     return [*filter(None, wrong)]
 
 
