@@ -16,10 +16,19 @@ from genius_kit import data
 REPOSITORY = Path(genius_kit.__file__).resolve().parent.parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at its options
 def pytest_configure(config: pytest.Config) -> None:
-    """End the run at a lost worker, its test named; pytest-xdist would start another and wait for ever."""
+    """End a run whose worker died, with the test named that killed it, where xdist would wait for ever.
+
+    xdist 3.8 (`--dist loadfile`) gives the replacement of a worker what that had done already, which is nothing, and
+    waits for its answer. It also waits while a forked child of the dead worker holds the pipe between the two.
+    """
     if getattr(config.option, "maxworkerrestart", "") is None:
         config.option.maxworkerrestart = "0"
+    for worker in (plugin for plugin in config.pluginmanager.get_plugins() if hasattr(plugin, "channel")):
+        pipe = worker.channel.gateway._io
+        ends = (pipe.infile.fileno(), pipe.outfile.fileno())
+        os.register_at_fork(after_in_child=lambda: [os.close(end) for end in ends])  # noqa: B023 - there is one worker
 
 
 def _published_folder() -> Path | None:
