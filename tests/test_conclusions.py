@@ -62,8 +62,11 @@ def test_a_number_is_a_rank_known_exactly():
 
 @pytest.mark.parametrize(("first", "second"), [([5.0], [7.0, 9.0]), ([3.0, 3.0], [5.0, 5.0])])
 def test_too_few_searches_are_inconclusive(first, second):
-    """One search, or several that show no spread, have no interval."""
-    assert rank_ratio(first, second).sign == 0
+    """One search, or several that show no spread, have no interval; the ratio itself is told."""
+    found = rank_ratio(first, second)
+    assert found.sign == 0
+    assert np.isnan([found.low, found.high]).all()
+    assert 0.6 < found.value < 0.7
 
 
 def test_two_searches_far_apart_have_an_interval_without_an_end():
@@ -146,6 +149,8 @@ def test_what_was_not_run_is_said_instead_of_compared(no_data):
     conclusion = figures.search_conclusion((benchmark, runs), model=STAND_IN)
     assert "not compared with coordinate descent" in conclusion.headline
     assert row_of(conclusion, "random")["rank ÷ coordinate descent"] == "not run"
+    several = figures.search_conclusion((benchmark, runs), (benchmark, runs), model=STAND_IN)
+    assert several.headline.endswith("not compared with coordinate descent.")
     absent = figures.search_conclusion((benchmark, runs), model="gpt-4.1")
     assert absent.headline == "gpt-4.1: not run, so there is nothing to compare."
 

@@ -56,6 +56,13 @@ def test_the_words_follow_the_ranks(results, rank, said):
     assert row[said] == "2"
 
 
+def test_where_nothing_can_be_told_the_headline_says_so(results):
+    """One search that ends where random search does, and its ratio without an interval."""
+    conclusion = figures.optimiser_conclusion(with_ranks(results, 1_180)[results["seed"] == 0])
+    assert conclusion.headline.endswith("better or worse than random search: inconclusive on 2 tables.")
+    assert row_of(conclusion, "coordinate-descent")["rank ÷ random search"].endswith("too few searches")
+
+
 def test_a_long_list_of_methods_keeps_the_headline_short(results):
     """The best ones are named first, the others stand in the table; more comparisons ask for more evidence."""
     random = results[results["proposer"] == "random"]

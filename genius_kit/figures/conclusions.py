@@ -194,10 +194,10 @@ def _search_headline(model: str, answers: Sequence[tuple[Estimate, Estimate | No
     random = [answer(pair[0], "better", "worse") for pair in told]
     descent = [NOT_RUN if pair[1] is None else answer(pair[1]) for pair in told]
     counts = [(said.count("better"), said.count("worse")) for said in (random, descent)]
-    return (
-        f"{model}: better than {RANDOM} on {counts[0][0]} of {len(told)} (worse on {counts[0][1]}), "
-        f"than {DESCENT} on {counts[1][0]} (worse on {counts[1][1]})."
-    )
+    beside = f"than {DESCENT} on {counts[1][0]} (worse on {counts[1][1]})"
+    if set(descent) == {NOT_RUN}:
+        beside = f"not compared with {DESCENT}"
+    return f"{model}: better than {RANDOM} on {counts[0][0]} of {len(told)} (worse on {counts[0][1]}), {beside}."
 
 
 def _beside_descent(descent: Estimate | None) -> str:

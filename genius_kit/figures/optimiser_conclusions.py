@@ -94,6 +94,9 @@ def _span_of(counts: Sequence[int]) -> str:
 
 
 def _optimiser_headline(rows: Sequence[Mapping[str, str]], budget: int, tables: int) -> str:
+    if all(row["better"] == row["worse"] == "0" for row in rows):
+        said = f"inconclusive on {tables} tables"
+        return f"After {budget} evaluations no method is better or worse than random search: {said}."
     opening = f"After {budget} evaluations better than random search, tables of {tables}:"
     listed = [f"{row['method']} {row['better']}" for row in sorted(rows, key=lambda row: -int(row["better"]))]
     while len(f"{opening} {', '.join(listed)}".split()) > MOST_WORDS:
