@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 CONFIDENCE = 0.95
-"""Logarithm of the largest ratio that is told: two searches may leave an interval that no float holds."""
 
 
 @dataclass(frozen=True)
