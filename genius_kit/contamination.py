@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from genius_kit.cards import Judged
 from genius_kit.comparisons import pairs_needed
 from genius_kit.contamination_routes import PROBE, ROUTES, Route, Tables, fewest_pairs, routes, versus_random
 from genius_kit.contamination_words import open_question, sentence
@@ -31,8 +32,8 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True)
-class Contamination:
+@dataclass(frozen=True, repr=False)
+class Contamination(Judged):
     """What a study says of memory: `sentence` to read aloud, `kind` one of KINDS, `evidence` one row a comparison.
 
     Columns of `evidence`: control, table ("public", "private", "difference"), benchmark, n, mean_rank (of the plain

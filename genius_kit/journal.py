@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit import chain, durable
 from genius_kit.budgets import Purse
+from genius_kit.cards import Card
 from genius_kit.chain import Event
 from genius_kit.errors import JournalError
 from genius_kit.journal_lines import mend, read_lines
@@ -246,12 +247,29 @@ def _acquire(path: Path, patience: float) -> Any:
     return lock
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(Card):
     """What a journal says. `events` are its lines, in order."""
 
     path: Path | None
     events: list[Event]
+
+    def facts(self) -> dict[str, object]:
+        """Return what was searched, by whom, how far it is, and the best that it found."""
+        kept = self.settings
+        scored = [event for event in self.of("evaluation") if event.get("feedback") is not None]
+        best = max(scored, key=lambda event: event["feedback"], default=None)
+        rank = (best or {}).get("rank")
+        return {
+            "benchmark": kept.get("benchmark"),
+            "proposer": " ".join(filter(None, [kept.get("proposer"), kept.get("settings", {}).get("model")])),
+            "seed": kept.get("seed"),
+            "evaluations": f"{len(self.of('evaluation'))} of {self.budget}",
+            **({"best": f"{best['feedback']:.2f} %"} if best else {}),
+            **({"at rank": f"{rank['best']} of {rank['of']:,}"} if rank else {}),
+            "ended": self.reason or "not yet",
+            **({"journal": self.path.name} if self.path else {}),
+        }
 
     @property
     def settings(self) -> dict[str, Any]:

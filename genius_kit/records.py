@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypedDict
 
+from genius_kit.cards import Card
 from genius_kit.spaces import Architecture
 
 
@@ -15,16 +16,20 @@ class Message(TypedDict):
     content: str
 
 
-@dataclass(frozen=True)
-class Cost:
+@dataclass(frozen=True, repr=False)
+class Cost(Card):
     """Exact counts of one network: trainable `parameters` and multiply-accumulates `macs`, both integers."""
 
     parameters: int
     macs: int
 
+    def facts(self) -> dict[str, object]:
+        """Return both counts."""
+        return {"parameters": f"{self.parameters:,}", "multiply-accumulates": f"{self.macs:,}"}
 
-@dataclass(frozen=True)
-class Evaluation:
+
+@dataclass(frozen=True, repr=False)
+class Evaluation(Card):
     """What is known of one architecture.
 
     Accuracies are in percent, None where the source has none; `feedback` is the one that the search is shown
@@ -42,9 +47,22 @@ class Evaluation:
     latency: float | None = None
     memory_format: str | None = None
 
+    def facts(self) -> dict[str, object]:
+        """Return what is known; accuracies in percent, latency in seconds."""
+        percent = {
+            "feedback": self.feedback,
+            "validation accuracy": self.validation_accuracy,
+            "test accuracy": self.test_accuracy,
+        }
+        counts = dict(self.cost.facts()) if self.cost else {}
+        told = {"failure": self.failure, "latency": self.latency, "memory format": self.memory_format}
+        known = {name: f"{value:.2f} %" for name, value in percent.items() if value is not None}
+        rest = {name: value for name, value in told.items() if value is not None}
+        return {**known, **counts, **rest, "source": self.source}
 
-@dataclass(frozen=True)
-class RankRange:
+
+@dataclass(frozen=True, repr=False)
+class RankRange(Card):
     """The ranks that rows of equal score share: 1 is best, `best <= worst <= of`."""
 
     best: int
@@ -63,6 +81,10 @@ class RankRange:
 
     def __str__(self) -> str:
         return f"{self.best}" if self.best == self.worst else f"{self.best}-{self.worst}"
+
+    def facts(self) -> dict[str, object]:
+        """Return the rank, of how many, and in percent of them."""
+        return {"rank": str(self), "of": f"{self.of:,}", "top": f"{self.top_percent:.3g} %"}
 
 
 @dataclass(frozen=True)

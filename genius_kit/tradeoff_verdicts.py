@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.cards import Judged
 from genius_kit.comparisons import LEAST_PAIRS, interval, pairs_needed, sign_flip_p
 from genius_kit.contrasts import LEVEL, plain_searches
 from genius_kit.errors import InvalidParameter
@@ -31,8 +32,8 @@ TABLE_COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class TradeoffVerdict:
+@dataclass(frozen=True, repr=False)
+class TradeoffVerdict(Judged):
     """What a study says of one arm: `sentence` to read aloud, `kind` one of KINDS, `evidence` as `tradeoff_table`."""
 
     sentence: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.cards import Judged
 from genius_kit.comparisons import LEAST_PAIRS, holm, interval, pairs_needed, sign_flip_p
 from genius_kit.contamination_routes import repeats
 from genius_kit.contrasts import LEVEL, MARGIN
@@ -22,8 +23,8 @@ SPECIALISED, GENERAL, NOT_ENOUGH = "specialised", "general", "not enough runs"
 KINDS = (SPECIALISED, GENERAL, NOT_ENOUGH)
 
 
-@dataclass(frozen=True)
-class TransferVerdict:
+@dataclass(frozen=True, repr=False)
+class TransferVerdict(Judged):
     """What the searches of one `method` say: `sentence` to read aloud, `kind` one of KINDS, `evidence` one row a pair.
 
     Columns of `evidence`: method, source, target, n, loss (how many times higher the rank on `target` is of what was

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genius_kit.cards import Judged
 from genius_kit.contrasts import MARGIN, Contrast
 from genius_kit.noise import QUANTILE
 
@@ -20,8 +21,8 @@ DECISIVE = 2.5
 """Standard errors that are significant in two to four tests corrected by Holm's rule (p = 0.0125)."""
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, repr=False)
+class Verdict(Judged):
     """What a study says: `sentence` to read aloud, `kind` one of KINDS, `evidence` one row a comparison.
 
     `uses_results` and `needs_names` are the two answers behind the kind, "yes", "to its harm", "less than X" or
