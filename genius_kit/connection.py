@@ -7,7 +7,8 @@ import os
 import re
 import threading
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -32,7 +33,8 @@ class Connection:
     """The connections to one server: an asyncio loop in a thread of its own, made on first use.
 
     Only there can an attempt be given up at its deadline whatever the server does, bytes that drip in the headers
-    included. Shared by the copies that `without` makes; a forked or unpickled copy makes its own.
+    included. Shared by the copies that `without` makes; a forked or unpickled copy makes its own. `close` ends the
+    thread and the connections, and so does the garbage collector once nobody holds the object.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
@@ -46,7 +48,9 @@ class Connection:
         self._lock = threading.Lock()
         self._process: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._client: openai.AsyncOpenAI | None = None
+        self._thread: threading.Thread | None = None
+        self._ends: Callable[[], object] | None = None  # ends the thread, once
+        self._opened: list[openai.AsyncOpenAI] = []  # one at most, which the thread closes at its end
         self._under_way: dict[int, Future[Any]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -125,25 +129,30 @@ class Connection:
             self._reset()  # forked: the thread stayed behind
         with self._lock:
             if self._loop is None:
-                self._loop, self._process = asyncio.new_event_loop(), os.getpid()
-                threading.Thread(target=_run_loop, args=(self._loop,), name="genius-kit-calls", daemon=True).start()
+                self._loop, self._process, self._opened = asyncio.new_event_loop(), os.getpid(), []
+                given = (self._loop, self._opened)
+                self._thread = threading.Thread(target=_run_loop, args=given, name="genius-kit-calls", daemon=True)
+                self._thread.start()
+                self._ends = ends = weakref.finalize(self, _stop, self._loop, self._process)
+                ends.atexit = False
             return self._loop
 
     def _open_client(self) -> openai.AsyncOpenAI:
         """Return the one client, made on first use; runs in the loop, so never twice at once."""
-        if self._client is None:
+        if not self._opened:
             import openai
 
-            self._client = openai.AsyncOpenAI(
+            client = openai.AsyncOpenAI(
                 api_key=self._key(),
                 base_url=self.url,
                 max_retries=0,
                 timeout=openai.Timeout(self.timeout, connect=min(CONNECT_SECONDS, self.timeout)),
                 http_client=openai.DefaultAsyncHttpxClient(trust_env=not self.is_local, follow_redirects=False),
             )
-            redaction.learn({self._client.api_key} - {PLACEHOLDER_KEY})  # the environment may forget it, a server not
+            redaction.learn({client.api_key} - {PLACEHOLDER_KEY})  # the environment may forget it, a server not
             redaction.guard_logs(*_TALKATIVE)
-        return self._client
+            self._opened.append(client)
+        return self._opened[0]
 
     def _key(self) -> str:
         key = os.environ.get("OPENAI_API_KEY", "").strip()
@@ -192,24 +201,29 @@ class Connection:
         return status_failure(status, body, headers, server=self.shown_url, model=model, sent=tuple(request))
 
     def close(self) -> None:
-        """Close the connections and end the thread."""
+        """Close the connections and end the thread; attempts under way are given up."""
         with self._lock:
-            loop, client, owned = self._loop, self._client, self._process == os.getpid()
-            self._loop = self._client = None
-        if loop is None or not owned:
-            return
-        import asyncio
+            thread, ends = self._thread, self._ends
+            self._loop = self._thread = None
+        if thread is not None and ends is not None:
+            ends()
+            thread.join(timeout=CONNECT_SECONDS)  # at once in a forked child, where it does not run
 
-        if client is not None:
-            asyncio.run_coroutine_threadsafe(client.close(), loop).result(timeout=CONNECT_SECONDS)
+
+def _run_loop(loop: asyncio.AbstractEventLoop, opened: list[openai.AsyncOpenAI]) -> None:
+    """Run the loop until it is stopped, then close what was opened in it."""
+    import asyncio
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.get_loop().run_forever()
+        for client in opened:
+            runner.run(client.close())
+
+
+def _stop(loop: asyncio.AbstractEventLoop, process: int) -> None:
+    """Let the thread of a loop come to its end, without waiting for it; a forked child has none to end."""
+    if process == os.getpid() and not loop.is_closed():
         loop.call_soon_threadsafe(loop.stop)
-
-
-def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        loop.run_forever()
-    finally:
-        loop.close()
 
 
 def _checked_url(url: str) -> tuple[str, bool]:

@@ -20,7 +20,7 @@ from genius_kit.study_files import load_study, study_names
 from genius_kit.study_plans import Arm, Study, Task, shard_of
 from genius_kit.study_progress import StudyProgress
 from genius_kit.study_results import curves, read_results, results_of, summary
-from genius_kit.study_tasks import Job, Outcome, locate, outcome_of, pinned
+from genius_kit.study_tasks import Job, Outcome, forget_clients, locate, outcome_of, pinned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,6 +119,8 @@ def _fly(jobs: Sequence[Job], executor: Executor | None, workers: int | None, wa
         raise KeyboardInterrupt(
             f"{len(jobs) - done} of {len(jobs)} runs are unfinished; the same command again resumes them"
         ) from None
+    finally:
+        forget_clients()
     return failures
 
 

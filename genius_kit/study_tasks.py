@@ -234,3 +234,8 @@ def _made_client(proposer: str, space: str, settings: str, reached: tuple[str | 
     made: Any = make_proposer(proposer, load_space(space), **json.loads(settings))
     client: ChatClient = made.client
     return client
+
+
+def forget_clients() -> None:
+    """Let go of the clients that the runs of this process shared, so that their connections close with the last run."""
+    _made_client.cache_clear()

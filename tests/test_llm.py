@@ -1,6 +1,7 @@
 """Clients: every fault a server can show, through a real server on loopback and the real openai package."""
 
 import email.utils
+import gc
 import json
 import pickle
 import re
@@ -437,6 +438,36 @@ def test_a_pickled_client_opens_its_own_connection():
         assert client.send(MESSAGES).text == "three"
         client.close()
         copy.close()
+
+
+def call_threads():
+    """Return the threads in which clients wait for servers."""
+    return {thread for thread in threading.enumerate() if thread.name == "genius-kit-calls"}
+
+
+def test_a_client_that_nobody_holds_ends_its_thread():
+    """With the connections that it had open."""
+    before = call_threads()
+    with ChatServer(["one"]) as server:
+        client = OpenAIClient("m", server.url)
+        client.send(MESSAGES)
+        (thread,) = call_threads() - before
+        del client
+        gc.collect()
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+
+def test_a_client_that_is_closed_gives_up_what_it_waits_for():
+    """The thread that asked is told, and does not wait for ever."""
+    with ChatServer(["late"], delay=60) as server, ThreadPoolExecutor(1) as pool:
+        client = OpenAIClient("m", server.url)
+        asked = pool.submit(client.send, MESSAGES)
+        while not server.connections:
+            time.sleep(0.01)
+        client.close()
+        with pytest.raises(ModelError):
+            asked.result(timeout=10)
 
 
 def test_importing_and_replaying_load_no_openai():
