@@ -113,6 +113,7 @@ def test_a_model_asked_at_several_temperatures_is_named_at_the_lowest(no_data):
     conclusion = figures.search_conclusion((benchmark, asked), model="gpt-4.1", only_model=True)
     assert conclusion.headline.startswith("gpt-4.1, temperature 0: inconclusive beside random search")
     assert [row[0] for row in conclusion.table.rows] == ["gpt-4.1, temperature 0"]
+    assert "Bonferroni over 2 comparisons" in conclusion.table.note
 
 
 def test_one_search_of_each_is_too_few(no_data):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,16 +99,17 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only
     compared with random search (exact: how many times the evaluations it needs to do as well) and with coordinate
     descent, by the ratio of the geometric means of the ranks of the best found. A method whose searches cannot differ
     has n = 1 and no spread. With `only_model` the table leaves out the other methods.
+    Intervals are corrected (Bonferroni) for all comparisons of the table.
     """
-    asked = STAND_IN if model == "offline" else model
     rows, answers = [], []
     framed = [(benchmark, frames_of({**paper_methods(benchmark), **runs})) for benchmark, runs in searched]
-    comparisons = sum(max(1, 2 * len(frames) - 2) for _, frames in framed)
-    for benchmark, frames in framed:
+    asked = _method_of(STAND_IN if model == "offline" else model, [method for _, frames in framed for method in frames])
+    listed = [[asked] if only_model and asked in frames else list(frames) for _, frames in framed]
+    comparisons = max(1, sum(2 * len(methods) - len({"random", DESCENT} & set(methods)) for methods in listed))
+    for (benchmark, frames), methods in zip(framed, listed, strict=True):
         found = _beside_baselines(benchmark, frames, comparisons)
-        asked = _method_of(asked, found)
-        shown = {asked: found[asked]} if only_model and asked in found else found
-        for place, (method, (random, descent)) in enumerate(shown.items()):
+        for place, method in enumerate(methods):
+            random, descent = found[method]
             named = f"{benchmark.title}, {benchmark.space.size:,} architectures" if place == 0 else ""
             cells = {
                 "times random": "–" if method == "random" else estimate_cell(random, "better", "worse"),
@@ -129,7 +130,7 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only
     return conclude(_search_headline(asked, answers), rows, caption, note, words=1 if len(searched) == 1 else 2)
 
 
-def _method_of(model: str, methods: Iterable[str]) -> str:
+def _method_of(model: str, methods: Sequence[str]) -> str:
     """Return the method that is `model`, at the lowest temperature where it was asked at several."""
     asked = sorted(method for method in methods if method.startswith(f"{model}, temperature "))
     return model if model in methods or not asked else asked[0]
