@@ -12,7 +12,7 @@ SENTENCE = 2_000
 
 
 class Card:
-    """Shows an object by its `facts`, what is known of it by name; values may be text from outside, so they are escaped."""
+    """Shows an object by its `facts`, by name. Values may be text from outside, so they are escaped."""
 
     def facts(self) -> Mapping[str, object]:
         """Return what is shown; the name of the class stands above."""
