@@ -285,7 +285,7 @@ def test_shuffled_results_are_the_same_results() -> None:
     _, shuffled = run_of("shuffled-feedback", *map(design, sequence(6)), budget=6)
     for messages, shown in zip(map(listed, plain), map(listed, shuffled), strict=True):
         assert [line[0] for line in shown] == [line[0] for line in messages]
-        assert sorted(line[1] for line in dealt) == sorted(line[1] for line in messages)
+        assert sorted(line[1] for line in shown) == sorted(line[1] for line in messages)
     assert listed(shuffled[-1]) != listed(plain[-1])
     assert listed(shuffled[-1])[:4] != listed(shuffled[-2])[:4]
     _, again = run_of("shuffled-feedback", *map(design, sequence(6)), budget=6)

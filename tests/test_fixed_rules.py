@@ -161,8 +161,9 @@ def test_no_verdict_asks_for_more_searches_of_a_fixed_rule(fixed):
     for words in ("settle", "needed", "p ="):
         assert words not in found.sentence
     begun = verdict(run_arms(Searches(), made_table(0), ARMS, seeds=12, budget=3)).evidence
-    assert set(begun["n"]) == {12}
-    assert begun["p_value"].notna().all()
+    ranks = begun[begun["question"] != "replies"]  # with three evaluations no reply can follow a shuffle
+    assert set(ranks["n"]) == {12}
+    assert ranks["p_value"].notna().all()
 
 
 def test_no_wording_asks_for_more_pairs_of_a_fixed_rule():

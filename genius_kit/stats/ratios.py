@@ -50,7 +50,7 @@ def rank_ratio(
     parts = [ours - theirs] if paired else [part for part in (ours, theirs) if part.ndim]
     difference = float(ours.mean() - theirs.mean())
     half = _half_width(parts, 1 - (1 - CONFIDENCE) / comparisons) if parts else 0.0
-    return Estimate(*(_exp(difference + side * half) for side in (0, -1, 1)))
+    return Estimate(*map(_exp, (difference, difference - half, difference + half)))
 
 
 def random_worth(worse: float | Sequence[float], *, comparisons: int = 1) -> Estimate:
