@@ -1,6 +1,5 @@
 """Sphinx: pages from docs/, docstrings and notebooks; warnings are errors in .ci/run."""
 
-import shutil
 from pathlib import Path
 
 import genius_kit
@@ -20,12 +19,16 @@ suppress_warnings = ["myst.header"]  # notebooks use a heading level for each be
 
 
 def copy_notebooks(app):
-    """Put the notebooks beside the pages: executed ones where a report has made them, else as they are committed."""
+    """Put the notebooks beside the pages: executed ones where a report has made them, else as they are committed.
+
+    Their links to pages lead from notebooks/ over docs/; here they lie below docs/ itself.
+    """
     root, target = Path(app.srcdir).parent, Path(app.srcdir) / "notebooks"
     target.mkdir(exist_ok=True)
     for source in sorted((root / "notebooks").glob("*.ipynb")):
         executed = root / "reports" / source.name
-        shutil.copyfile(executed if executed.is_file() else source, target / source.name)
+        text = (executed if executed.is_file() else source).read_text(encoding="utf-8")
+        (target / source.name).write_text(text.replace("](../docs/", "](../"), encoding="utf-8")
 
 
 def setup(app):
