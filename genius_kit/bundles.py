@@ -97,7 +97,8 @@ def _reference(path: Path) -> str | None:
 
     if not path.is_file():
         return None
-    reference = read_yaml(path.read_text(encoding="utf-8"), path.name).data.get("reference")
+    data = read_yaml(path.read_text(encoding="utf-8", errors="replace"), path.name).data
+    reference = data.get("reference") if isinstance(data, dict) else None
     return reference if isinstance(reference, str) else None
 
 

@@ -66,6 +66,18 @@ def _damaged(path: Path, detail: str) -> CheckpointError:
     )
 
 
+@contextmanager
+def of_this_version(path: Path | None) -> Iterator[None]:
+    """Raise CheckpointError where a field is missing or unknown at `path`: another version of the kit wrote it."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} was written by another version of the kit ({type(error).__name__}: {error!s:.100}). Go on with "
+            "that version, choose another folder, or delete this one to begin anew"
+        ) from error
+
+
 def check_identity(path: Path, recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Raise CheckpointError naming each field in which the run recorded at `path` differs from the one `wanted`."""
     before, now = _flat(recorded), _flat(_plain(wanted))

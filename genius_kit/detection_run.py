@@ -18,6 +18,7 @@ from genius_kit import durable
 from genius_kit.checkpoints import (
     check_identity,
     load_checkpoint,
+    of_this_version,
     read_json,
     save_checkpoint,
     save_whole,
@@ -190,9 +191,10 @@ class Store:
         if not path.is_file():
             return None
         content = read_json(path)
-        check_identity(path, content.pop("identity"), self.identity)
-        content["history"] = tuple(content["history"])
-        result = DetectionResult(**{**content, "weights": str(self.folder / "weights.pt")})
+        with of_this_version(path):
+            check_identity(path, content.pop("identity"), self.identity)
+            content["history"] = tuple(content["history"])
+            result = DetectionResult(**{**content, "weights": str(self.folder / "weights.pt")})
         load_weights(detector, self.folder / "weights.pt")
         warn_if_suspect(self.folder, content, self.identity["recipe"]["channels_last"], has_narrow_strides(detector))
         return result
@@ -203,8 +205,9 @@ class Store:
         if not path.is_file():
             return []
         state = load_checkpoint(path, self.identity)
-        run.restore(state)
-        history: list[Row] = state["history"]
+        with of_this_version(path):
+            run.restore(state)
+            history: list[Row] = state["history"]
         return history
 
     def save(self, run: Run, history: list[Row]) -> None:

@@ -66,9 +66,13 @@ def _run(value: Any) -> bool:
     return isinstance(value, dict) and all(test(value[name]) for name, test in kinds.items() if name in value)
 
 
+def _rank(value: Any) -> bool:
+    return isinstance(value, dict) and all(_number(value.get(name)) for name in ("best", "worst", "of"))
+
+
 _EVERY: dict[str, Test] = {"time": _text, "iteration": _whole, "run": _run}
 _FIELDS: dict[str, dict[str, Test]] = {
-    "run_started": {"format": _whole},
+    "run_started": {"format": _whole, "limits": _table},
     "call": {
         "messages": _messages,
         "text": _words,
@@ -88,10 +92,11 @@ _FIELDS: dict[str, dict[str, Test]] = {
         "test_accuracy": _optional(_number),
         "parameters": _optional(_number),
         "macs": _optional(_number),
-        "rank": _optional(_table),
+        "rank": _optional(_rank),
         "source": _text,
         "failure": _optional(_text),
         "latency": _optional(_number),
+        "seconds": _optional(_number),
         "memory_format": _text,
     },
     "run_finished": {"reason": _text},

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -247,6 +248,19 @@ def _acquire(path: Path, patience: float) -> Any:
     return lock
 
 
+@contextmanager
+def complete(path: Path | None) -> Iterator[None]:
+    """Raise JournalError where an event lacks a field that is read, which no search of this version leaves."""
+    try:
+        yield
+    except (KeyError, StopIteration) as error:
+        raise JournalError(
+            f"{path}: an event lacks its {error.args[0] if error.args else 'proposal'}; the file was altered, or "
+            f"another version of the kit wrote it. Restore it from a copy (`genius-kit verify {path}` says what can "
+            "still be trusted), or read it with that version"
+        ) from None
+
+
 @dataclass(frozen=True, repr=False)
 class Run(Card):
     """What a journal says. `events` are its lines, in order."""
@@ -318,13 +332,8 @@ class Run(Card):
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of `frame` as plain values."""
-        try:
+        with complete(self.path):
             return self._rows()
-        except (KeyError, StopIteration) as error:
-            raise JournalError(
-                f"{self.path}: an evaluation lacks its {error.args[0] if error.args else 'proposal'}; the file was "
-                f"altered, restore it from a copy (`genius-kit verify {self.path}` says what can still be trusted)"
-            ) from None
 
     def _rows(self) -> list[dict[str, Any]]:
         from genius_kit.spaces import load_space

@@ -140,12 +140,26 @@ def bare(event: Event) -> Event:
     return {field: value for field, value in event.items() if field not in ("chain", "salt")}
 
 
+def _refuse_later(path: Path, content: bytes) -> None:
+    """Raise JournalError for a journal of a later format, whose lines this version cannot go on with."""
+    try:
+        written = read_event(content.partition(b"\n")[0]).get("format", 1)
+    except ValueError:  # told with its line
+        return
+    if isinstance(written, int) and written > chain.FORMAT:
+        raise JournalError(
+            f"{path} is a journal of format {written}, and this version of the kit writes format {chain.FORMAT}: go on "
+            "with the version that began it"
+        )
+
+
 def mend(path: Path) -> Lines:
     """Return the checked lines of a journal that is to go on; a torn last line is moved to `<path>.torn`.
 
     Raises JournalError, and changes nothing, where a line is damaged or words were withheld.
     """
     content = path.read_bytes()
+    _refuse_later(path, content)
     lines = read_lines(path, content, checked=True)
     if lines.withheld:
         raise words_withheld(path, lines.withheld, "resumed")

@@ -29,6 +29,8 @@ TRAINING_VERSION = 1
 
 FORMAT = 1
 
+_READ = ("last_validation_accuracy", "test_accuracy", "history")  # what a search and its figures take of a result
+
 Outcome = dict[str, Any]
 """`result` (the fields of a TrainingResult) or `failure` (`cause` and `message`); the other of the two is None."""
 
@@ -92,7 +94,7 @@ class OutcomeStore:
             outcome = _checked(json.loads(text), content)
         except ValueError as error:
             raise DataCorrupt(
-                f"{path} is damaged ({error}); delete it, and the network is trained again when it is asked for"
+                f"{path} cannot be used ({error}); delete it, and the network is trained again when it is asked for"
             ) from error
         if outcome["result"] is not None:
             is_last, space = content["recipe"]["channels_last"], load_space(content["space"])
@@ -119,7 +121,7 @@ class OutcomeStore:
 def _checked(record: Any, content: dict[str, Any]) -> Outcome:
     """Return the outcome in a record; raises ValueError saying what is wrong with it."""
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise ValueError(f"it is no record of format {FORMAT}")
+        raise ValueError(f"it is no record of format {FORMAT}, which this version of the kit reads")
     digest = record.pop("sha256", None)
     if digest != hashlib.sha256(_canonical(record)).hexdigest():
         raise ValueError("its content is not the one that was written")
@@ -127,4 +129,6 @@ def _checked(record: Any, content: dict[str, Any]) -> Outcome:
         raise ValueError("its key does not belong to its content")
     if (record.get("result") is None) == (record.get("failure") is None):
         raise ValueError("it holds neither a result nor a failure, or both")
+    if lacking := [name for name in _READ if name not in (record.get("result") or _READ)]:
+        raise ValueError(f"its result has no {lacking[0]}: another version of the kit wrote it")
     return {name: value for name, value in record.items() if name not in ("format", "key", "content")}

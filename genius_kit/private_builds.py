@@ -23,6 +23,7 @@ from genius_kit.private_tables import (
     TABLE,
     PrivatePlan,
     PrivateTable,
+    read_object,
     read_plan,
     read_result,
     read_table,
@@ -63,7 +64,7 @@ def build(
 def kept_plan(folder: str | Path) -> PrivatePlan | None:
     """Return the plan of the build in `folder`, None where none was begun there."""
     path = Path(folder) / PLAN
-    return read_plan(json.loads(path.read_text(encoding="utf-8")), str(path)) if path.is_file() else None
+    return read_plan(read_object(path), str(path)) if path.is_file() else None
 
 
 def check_table(table: str | Path, secret: str, cells: int = 4) -> Iterator[str]:
@@ -92,7 +93,7 @@ def secret_of(folder: str | Path) -> str:
     path = Path(folder) / SECRET
     if not path.is_file():
         raise InvalidParameter(f"{folder} holds no secret; expected the folder of a build")
-    return check_secret(path.read_text(encoding="ascii").strip())
+    return check_secret(path.read_text(encoding="ascii", errors="replace").strip())
 
 
 @contextmanager
@@ -122,7 +123,7 @@ def _begun(plan: PrivatePlan, folder: Path, secret: str | None) -> str:
     if begun != plan:
         raise InvalidParameter(f"{folder} was begun with the other settings in its {path.name}; take another folder")
     known = secret_of(folder)
-    committed = json.loads(path.read_text(encoding="utf-8")).get("commitment")
+    committed = read_object(path).get("commitment")
     if (secret or known) != known or commitment(known, plan.settings()) != committed:
         raise InvalidParameter(f"{folder} was begun with another secret; take another folder")
     return known

@@ -121,13 +121,8 @@ def read_table(path: str | Path) -> PrivateTable:
     path = Path(path)
     if path.is_dir():
         path = _of_build(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataMissing(f"no table can be read at {path} ({error.strerror}): check the name") from None
-    except ValueError as error:
-        raise DataCorrupt(f"{path} is not JSON ({error}); restore it, or build it again") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    content = read_object(path)
+    if content.get("format") != FORMAT:
         raise DataCorrupt(f"{path} is no table of format {FORMAT}; restore it, or build it again")
     plan = read_plan(content, str(path))
     cells, wanted = content.get("cells"), {plan.key(cell) for cell in plan.cells()}
@@ -138,10 +133,23 @@ def read_table(path: str | Path) -> PrivateTable:
     return PrivateTable(plan, str(content.get("commitment")), results)
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file of a build; raises DataMissing and DataCorrupt."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataMissing(f"no table can be read at {path} ({error.strerror}): check the name") from None
+    except ValueError as error:
+        raise DataCorrupt(f"{path} is not JSON ({error}); restore it, or build it again") from None
+    if not isinstance(content, dict):
+        raise DataCorrupt(f"{path} holds no JSON object; restore it, or build it again")
+    return content
+
+
 def _of_build(folder: Path) -> Path:
     """Return the table of a build; raises DataMissing while it is not done."""
     if (folder / PLAN).is_file() and not (folder / TABLE).is_file():
-        plan = read_plan(json.loads((folder / PLAN).read_text(encoding="utf-8")), str(folder / PLAN))
+        plan = read_plan(read_object(folder / PLAN), str(folder / PLAN))
         done, of = len(list((folder / CELLS).glob("*.json"))), len(plan.cells())
         raise DataMissing(
             f"{folder} is a build that is {100 * done / of:.0f} % done ({done:,} of {of:,} cells), and a table with "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.amounts import Limits
 from genius_kit.errors import JournalError
-from genius_kit.journal import Run, read_run
+from genius_kit.journal import Run, complete, read_run
 from genius_kit.progress import Progress
 from genius_kit.proposers import Proposer, make_proposer
 from genius_kit.run_settings import describe, journal_name
@@ -132,16 +132,18 @@ def resume(
     if not run.settings:
         raise JournalError(f"{journal} holds no run_started event; start the run again with `genius-kit run`")
     kept = run.settings
-    benchmark = _recorded_benchmark(kept, beside)
-    settings = {**kept["settings"], **({"client": client} if client is not None else {})}
-    proposer = make_proposer(kept["proposer"], benchmark.space, **settings)
+    with complete(run.path):
+        name, budget, seed, settings = (kept[field] for field in ("proposer", "budget", "seed", "settings"))
+        benchmark = _recorded_benchmark(kept, beside)
+    given = {"client": client} if client is not None else {}
+    proposer = make_proposer(name, benchmark.space, **{**settings, **given})
     first = benchmark.space.decode(kept["first"]) if "first" in kept else None
     terms = recorded_terms(run.events, Path(journal).parent)
     return search(
         benchmark,
         proposer,
-        kept["budget"],
-        kept["seed"],
+        budget,
+        seed,
         journal,
         first=first,
         approve=approve,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.catalogue import check_recorded, is_table, source_kind
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import counted_once, sequence_of
-from genius_kit.journal import Run, read_run
+from genius_kit.journal import Run, complete, read_run
 from genius_kit.method_names import with_names
 from genius_kit.provenance import marked
 from genius_kit.reply_evidence import reply_columns
@@ -96,7 +96,15 @@ def _order(run: Run) -> int:
 
 
 def row_of(run: Run, benchmark: TabularBenchmark | None = None) -> dict[str, Any]:
-    """Return the row of one run as `read_results` has it, judged on `benchmark`, else on the table that it names."""
+    """Return the row of one run as `read_results` has it, judged on `benchmark`, else on the table that it names.
+
+    Raises JournalError where the journal lacks what is read in it.
+    """
+    with complete(run.path):
+        return _row_of(run, benchmark)
+
+
+def _row_of(run: Run, benchmark: TabularBenchmark | None) -> dict[str, Any]:
     kept, study = run.settings, run.events[0].get("study", {}) if run.events else {}
     settings = kept.get("settings", {})
     failed = run.of("call_failed", "budget_spent")

@@ -19,12 +19,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from genius_kit.checkpoints import check_identity, folder_in_use, load_whole, read_json, save_whole, write_json
+from genius_kit.checkpoints import (
+    check_identity,
+    folder_in_use,
+    load_whole,
+    of_this_version,
+    read_json,
+    save_whole,
+    write_json,
+)
 from genius_kit.costs import count_cost
 from genius_kit.datasets import DataSet, load_dataset
 from genius_kit.devices import choose_device, cpu_threads, torch_state
 from genius_kit.distributed import Team, join_team
-from genius_kit.errors import CheckpointError, InvalidParameter
+from genius_kit.errors import InvalidParameter
 from genius_kit.evaluation import evaluate
 from genius_kit.loaders import image_size
 from genius_kit.memory_formats import has_narrow_strides, warn_if_suspect
@@ -176,15 +184,12 @@ def _read_finished(folder: Path | None, identity: Mapping[str, Any]) -> dict[str
     if folder is None or not (folder / "result.json").exists():
         return None
     record = read_json(folder / "result.json")
-    check_identity(folder / "result.json", record.get("identity", {}), identity)
-    try:
-        result = {**record["result"], "history": tuple(record["result"]["history"])}
-    except KeyError as error:
-        raise CheckpointError(
-            f"{folder / 'result.json'} holds no result; delete it to evaluate the last checkpoint again"
-        ) from error
     path = folder / "weights.pt"
-    return {"result": {**result, "weights": str(path)}, "weights": load_whole(path)}
+    with of_this_version(folder / "result.json"):
+        check_identity(folder / "result.json", record["identity"], identity)
+        result = {**record["result"], "history": tuple(record["result"]["history"]), "weights": str(path)}
+        TrainingResult(**result)
+    return {"result": result, "weights": load_whole(path)}
 
 
 def _finish(loop: TrainingLoop, team: Team, folder: Path | None, identity: Mapping[str, Any]) -> TrainingResult:

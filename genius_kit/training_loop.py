@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genius_kit.checkpoints import State, load_checkpoint, save_checkpoint
+from genius_kit.checkpoints import State, load_checkpoint, of_this_version, save_checkpoint
 from genius_kit.datasets import DataSet
 from genius_kit.devices import autocast, choose_precision
 from genius_kit.distributed import Team, synchronised, without_exchange
@@ -59,7 +59,8 @@ class TrainingLoop:
         self._seconds_before = self._epoch_began = 0.0
         self._loss_sum = torch.zeros((), device=team.device)
         self._checkpoint = folder / "checkpoint.pt" if folder is not None else None
-        self._restore()
+        with of_this_version(self._checkpoint):
+            self._restore()
         self._log = MetricsLog(folder, len(self.history)) if folder is not None and team.leads else None
         if self._log is not None:
             self._log.write(self.history)

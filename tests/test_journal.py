@@ -386,7 +386,7 @@ def test_a_frame_of_altered_events_is_refused(lost):
     """An evaluation without its proposal or one of its fields has no row; the message says what it lacks."""
     events = [event for event in EVENTS if event["event"] != lost]
     events = [{key: value for key, value in event.items() if key != lost} for event in events]
-    with pytest.raises(JournalError, match=rf"an evaluation lacks its {lost}; .*genius-kit verify"):
+    with pytest.raises(JournalError, match=rf"an event lacks its {lost}; .*genius-kit verify"):
         Run(None, events).frame()
 
 

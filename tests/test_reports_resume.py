@@ -1,5 +1,6 @@
 """A report that was interrupted goes on, and one that is finished does nothing."""
 
+import json
 import os
 import signal
 import subprocess
@@ -50,6 +51,25 @@ def test_what_is_done_is_not_run_again(tmp_path):
     assert runs(folder) == {"a": 1, "b": 1}
     assert not any(result.kept for result in reports.report(folder, out, force=True))
     assert runs(folder) == {"a": 2, "b": 2}
+
+
+def test_a_report_of_an_older_version_is_run_again(tmp_path):
+    """Records without the fields of today, and of other kinds: each notebook runs, and its page is replaced."""
+    folder, out = tmp_path / "notebooks", tmp_path / "out"
+    older = {
+        "a": {"status": "done"},
+        "b": "finished on Monday",
+        "c": {"status": "done", "parameters": [], "code": 1, "notebook": None, "data": "none", "files": ["c.html"]},
+    }
+    counted(folder, *older)
+    reports.report(folder, out)
+    for name, record in older.items():
+        executed = json.loads((out / f"{name}.ipynb").read_text(encoding="utf-8"))
+        executed["metadata"]["genius_kit"]["run"] = record
+        (out / f"{name}.ipynb").write_text(json.dumps(executed), encoding="utf-8")
+    again = reports.report(folder, out)
+    assert [(result.status, result.kept) for result in again] == [("done", False)] * 3
+    assert runs(folder) == {"a": 2, "b": 2, "c": 2}
 
 
 def test_what_another_run_has_left_is_not_kept(tmp_path):

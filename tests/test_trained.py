@@ -280,7 +280,7 @@ def test_a_damaged_record_is_refused(counted, make, tmp_path, damage):
     make().evaluate(LARGEST)
     (path,) = files(tmp_path, ".json")
     path.write_text(damage(path.read_text()))
-    with pytest.raises(DataCorrupt, match=rf"{path.name} is damaged .*; delete it"):
+    with pytest.raises(DataCorrupt, match=rf"{path.name} cannot be used .*; delete it"):
         make().evaluate(LARGEST)
     path.unlink()
     assert make().evaluate(LARGEST).feedback == 66.0
