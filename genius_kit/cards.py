@@ -43,6 +43,6 @@ class Judged(Card):
 
 
 def cut(value: object, length: int) -> str:
-    """Return a value as one line of at most `length` characters, with an ellipsis where it is longer."""
-    text = " ".join(str(value).split())
+    """Return a value as one line of at most `length` printable characters, with an ellipsis where it is longer."""
+    text = " ".join("".join(sign if sign.isprintable() else " " for sign in str(value)).split())
     return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -271,6 +271,8 @@ class Run(Card):
     def facts(self) -> dict[str, object]:
         """Return what was searched, by whom, how far it is, and the best that it found."""
         kept = self.settings
+        if not kept:
+            return {"ended": "not begun"}
         scored = [event for event in self.of("evaluation") if event.get("feedback") is not None]
         best = max(scored, key=lambda event: event["feedback"], default=None)
         rank = (best or {}).get("rank")
@@ -279,7 +281,7 @@ class Run(Card):
             "proposer": " ".join(filter(None, [kept.get("proposer"), kept.get("settings", {}).get("model")])),
             "seed": kept.get("seed"),
             "evaluations": f"{len(self.of('evaluation'))} of {self.budget}",
-            **({"best": f"{best['feedback']:.2f} %"} if best else {}),
+            **({"best": f"{best['feedback']:.2f}"} if best else {}),
             **({"at rank": f"{rank['best']} of {rank['of']:,}"} if rank else {}),
             "ended": self.reason or "not yet",
             **({"journal": self.path.name} if self.path else {}),

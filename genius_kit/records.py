@@ -50,7 +50,6 @@ class Evaluation(Card):
     def facts(self) -> dict[str, object]:
         """Return what is known; accuracies in percent, latency in seconds."""
         percent = {
-            "feedback": self.feedback,
             "validation accuracy": self.validation_accuracy,
             "test accuracy": self.test_accuracy,
         }
@@ -58,7 +57,8 @@ class Evaluation(Card):
         told = {"failure": self.failure, "latency": self.latency, "memory format": self.memory_format}
         known = {name: f"{value:.2f} %" for name, value in percent.items() if value is not None}
         rest = {name: value for name, value in told.items() if value is not None}
-        return {**known, **counts, **rest, "source": self.source}
+        shown = {} if self.feedback is None else {"feedback": f"{self.feedback:.2f}"}  # of a proxy it is no percentage
+        return {**shown, **known, **counts, **rest, "source": self.source}
 
 
 @dataclass(frozen=True, repr=False)

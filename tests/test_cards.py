@@ -46,8 +46,18 @@ def test_a_run_says_how_far_it_is_and_what_it_found(no_data):
     assert "evaluations 1 of 3, best 90." in repr(run)
     assert "at rank " in repr(run)
     assert "ended prior spent" in repr(run)
-    assert "evaluations 0 of None" in repr(Run(None, []))
-    assert "ended not yet" in repr(Run(None, []))
+    assert repr(Run(None, [])) == "Run(ended not begun)"
+
+
+def test_a_score_that_is_no_accuracy_is_no_percentage():
+    """The feedback of a proxy stands as it is; accuracies are in percent."""
+    assert repr(Evaluation(None, None, 712.5, None, "proxy")) == "Evaluation(feedback 712.50, source proxy)"
+    assert "test accuracy 91.50 %" in repr(Evaluation(None, 91.5, 91.5, None, "table"))
+
+
+def test_what_a_terminal_would_obey_is_left_out():
+    """An escape sequence from a file is text without its control sign."""
+    assert "\x1b" not in repr(Evaluation(None, None, 1.0, None, "a\x1b[2Jb"))
 
 
 def test_a_rank_prints_as_before():
