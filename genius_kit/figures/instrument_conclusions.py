@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.figures.conclusions import INCONCLUSIVE, MOST_WORDS, Conclusion, conclude, ratio_text
 from genius_kit.figures.verdict_conclusions import verdict_conclusion
-from genius_kit.printed_tables import UNKNOWN, is_known, number
-from genius_kit.styles import STAND_IN
+from genius_kit.method_names import shown_model
+from genius_kit.printed_tables import UNKNOWN, is_known, number, p_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,18 +35,18 @@ def models_conclusion(models: pd.DataFrame) -> Conclusion:
     rows = [
         {
             "table": "" if again[place] else title_of(str(row["benchmark"])),
-            "model": _named(row["model"]),
+            "model": shown_model(row["model"]),
             "n": str(row["n"]),
             "mean rank (95 %)": _with_interval(row["mean_rank"], row["low"], row["high"], 0),
             "rank ÷ reference (95 %)": _ratio(row, answers.get(place)),
-            "p": _p_text(p_values.get(place)),
+            "p": p_text(p_values.get(place)),
         }
         for place, row in models.iterrows()
     ]
     note = (
-        f"Reference: {_named(models['reference'].iloc[0])}. Intervals are bootstraps over searches; the ratio is the "
-        "geometric mean over pairs of one seed. p: two-sided sign flips, corrected by Holm's rule over all rows; "
-        f"better or worse is said where p < {LEVEL:g}."
+        f"Reference: {shown_model(str(models['reference'].iloc[0]))}. Intervals are bootstraps over searches; the "
+        "ratio is the geometric mean over pairs of one seed. p: two-sided sign flips, corrected by Holm's rule over "
+        f"all rows; better or worse is said where p < {LEVEL:g}."
     )
     return conclude(_models_headline(models, answers), rows, "Models side by side", note, words=2)
 
@@ -66,28 +66,29 @@ def _models_headline(models: pd.DataFrame, answers: Mapping[Any, str]) -> str:
     reference = str(models["reference"].iloc[0])
     others = [str(name) for name in models["model"].unique() if name != reference]
     if not others:
-        return f"{_named(reference)}: no second model was asked, so there is nothing to compare."
+        return f"{shown_model(reference)}: no second model was asked, so there is nothing to compare."
     if not answers:
-        return f"{' and '.join(map(_named, others[:2]))}: too few searches beside {_named(reference)} to compare."
+        asked = " and ".join(map(shown_model, others[:2]))
+        return f"{asked}: too few searches beside {shown_model(reference)} to compare."
     if (models.loc[list(answers), ["ratio_low", "ratio_high"]] == 1).all(axis=None):
-        named = " and ".join(map(_named, [others[0], reference])) if len(others) == 1 else "All models"
+        named = " and ".join(map(shown_model, [others[0], reference])) if len(others) == 1 else "All models"
         return f"{named}: the same rank in every pair of searches, so there is nothing to compare."
     pairs = sorted({int(models.loc[place, "pairs"]) for place in answers})
     n = f"n = {'–'.join(map(str, dict.fromkeys((pairs[0], pairs[-1]))))} pairs each"
     told = "; ".join(_told(name, models, answers) for name in others)
-    whole = f"Rank beside {_named(reference)}: {told} ({n})."
+    whole = f"Rank beside {shown_model(reference)}: {told} ({n})."
     if len(whole.split()) <= MOST_WORDS:
         return whole
     said = list(answers.values())
     return (
-        f"Rank beside {_named(reference)}: better in {said.count('better')} of {len(said)} comparisons, worse in "
+        f"Rank beside {shown_model(reference)}: better in {said.count('better')} of {len(said)} comparisons, worse in "
         f"{said.count('worse')} ({n})."
     )
 
 
 def _told(name: str, models: pd.DataFrame, answers: Mapping[Any, str]) -> str:
     said = [answers[place] for place in models.index[models["model"] == name] if place in answers]
-    return f"{_named(name)} better on {said.count('better')} of {len(said)} tables, worse on {said.count('worse')}"
+    return f"{shown_model(name)} better on {said.count('better')} of {len(said)} tables, worse on {said.count('worse')}"
 
 
 def front_conclusion(results: pd.DataFrame, arms: Sequence[str] = ("llm",)) -> Conclusion:
@@ -108,7 +109,7 @@ def front_conclusion(results: pd.DataFrame, arms: Sequence[str] = ("llm",)) -> C
             "n": str(row["n"]),
             "share of the hypervolume (95 %)": _with_interval(row["hypervolume"], row["low"], row["high"], 3),
             "gain over random search (95 %)": _with_interval(row["gain"], row["gain_low"], row["gain_high"], 3),
-            "p": _p_text(row["p_value"]),
+            "p": p_text(row["p_value"]),
         }
         for _, row in table.iterrows()
     ]
@@ -125,7 +126,7 @@ def front_conclusion(results: pd.DataFrame, arms: Sequence[str] = ("llm",)) -> C
 def _arm_name(arm: str, model: object) -> str:
     if not isinstance(model, str):
         return arm
-    return _named(model) if arm == "llm" else f"{arm}, {_named(model)}"
+    return shown_model(model) if arm == "llm" else f"{arm}, {shown_model(model)}"
 
 
 def record_conclusion(audit: Audit, altered: pd.DataFrame) -> Conclusion:
@@ -150,7 +151,7 @@ def record_conclusion(audit: Audit, altered: pd.DataFrame) -> Conclusion:
 
 
 def _record_headline(audit: Audit, altered: pd.DataFrame) -> str:
-    model = _named(audit.run.settings.get("settings", {}).get("model"))
+    model = shown_model(str(audit.run.settings.get("settings", {}).get("model")))
     state = "in order" if audit.is_in_order else f"not in order ({len(audit.findings)} findings)"
     counts = [int(altered[column].sum()) for column in ("found_by_head", "found_by_audit", "found_by_chain")]
     return (
@@ -195,11 +196,3 @@ def _found(altered: pd.DataFrame) -> Sequence[tuple[str, str]]:
 def _with_interval(mean: float, low: float, high: float, digits: int) -> str:
     told = number(mean, digits)
     return f"{told} ({number(low, digits)} to {number(high, digits)})" if is_known(low) else told
-
-
-def _p_text(p_value: float | None) -> str:
-    return UNKNOWN if not is_known(p_value) or p_value is None else "< 0.001" if p_value < 0.001 else number(p_value, 3)
-
-
-def _named(model: object) -> str:
-    return STAND_IN if model == "offline" else str(model)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genius_kit.figures.conclusions import MOST_WORDS, RANDOM, Conclusion, conclude, ratio_text
-from genius_kit.method_names import STAND_IN
+from genius_kit.method_names import shown_model
 from genius_kit.printed_tables import UNKNOWN, number, p_text
 from genius_kit.run_tables import study_table
 from genius_kit.stats import Estimate
@@ -58,10 +58,10 @@ def verdict_conclusion(verdicts: Mapping[str, Judged], question: str, model: str
     They are named after models, or after arms of one `model`. The headline has the deciding numbers as far as it has
     words for them. The model "offline" is called what it is.
     """
-    found = {_named(name): (judged.kind, decisive(judged)) for name, judged in verdicts.items()}
+    found = {shown_model(name): (judged.kind, decisive(judged)) for name, judged in verdicts.items()}
     rows = [{"of": name, "verdict": kind, **_cells(deciding)} for name, (kind, deciding) in found.items()]
     note = "n: searches, or pairs of searches with one seed."
-    asked = f"{question} {_named(model)}:" if model else question
+    asked = f"{question} {shown_model(model)}:" if model else question
     return conclude(_headline(asked, found), rows, "What each verdict rests on", note, words=3)
 
 
@@ -76,7 +76,10 @@ def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: 
     judged = {name: verdict(results, plain=plain) for name, results in studies.items()}
     tables = {name: study_table(summary(results, reference=plain)) for name, results in studies.items()}
     rows = [
-        {"searches of": f"{_named(name)}: {place}" if place else "", **dict(zip(table.header[1:], cells, strict=True))}
+        {
+            "searches of": f"{shown_model(name)}: {place}" if place else "",
+            **dict(zip(table.header[1:], cells, strict=True)),
+        }
         for name, table in tables.items()
         for place, *cells in table.rows
     ]
@@ -84,7 +87,7 @@ def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: 
         "Mean rank with its bootstrap interval (rank 1 is best, ties count with the middle of their range). Ratio: "
         f"geometric mean of the rank over that of “{plain}”, seed by seed, with its bootstrap interval; p: two-sided "
         "sign flips of the pairs, by Holm's rule over the arms of one model. "
-    ) + " ".join(f"{_named(name)}: {_rests_on(decisive(one))}." for name, one in judged.items())
+    ) + " ".join(f"{shown_model(name)}: {_rests_on(decisive(one))}." for name, one in judged.items())
     return conclude(verdict_conclusion(judged, question).headline, rows, "Best found in each arm", note, words=2)
 
 
@@ -92,7 +95,7 @@ def prompts_conclusion(paired: Paired) -> Conclusion:
     """Return what the pairs of searches of two settings say, and what so many pairs can say at most."""
     found, n = paired.comparison, len(paired.pairs)
     names = " beside ".join(", ".join(str(pair[side]) for pair in paired.differing.values()) for side in (1, 0))
-    model = _named(str(paired.variant.get("model", "the model")))
+    model = shown_model(str(paired.variant.get("model", "the model")))
     told, numbers = f"n = {n}", [UNKNOWN] * 3
     if found is not None:
         ratio, low, high = map(ratio_text, (found.ratio, found.ratio_low, found.ratio_high))
@@ -200,10 +203,6 @@ def _cells(deciding: Deciding | None) -> dict[str, str]:
 def _rests_on(deciding: Deciding | None) -> str:
     cells = _cells(deciding)
     return f"the verdict rests on {cells['rests on']}, {cells['value (95 %)']}, p {cells['p']}, n = {cells['n']}"
-
-
-def _named(name: str) -> str:
-    return STAND_IN if name == "offline" else name
 
 
 Found = Mapping[str, "tuple[str, Deciding | None]"]

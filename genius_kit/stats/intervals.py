@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-CONFIDENCE = 0.95
+from genius_kit.stats.ratios import CONFIDENCE
 
 
 class Interval(NamedTuple):
