@@ -10,6 +10,7 @@ from genius_kit.comparisons import LEAST_PAIRS, compare, holm, interval, sign_fl
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import counted_once, fixed_arms
 from genius_kit.method_names import shown_model
+from genius_kit.proposers import WARM
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,9 @@ LABELS = ("permuted-labels", "anonymous")
 
 CHEAP = ("coordinate-descent", "prior")
 """The rules that cost no model; each one present is compared."""
+
+CHEAP_RULE, OWN_START = "cheap rule", "its own start"
+"""The questions that a verdict answers beside its own: do cheap rules do as well, do optimisers with its own start?"""
 
 MARGIN = 2.0
 """A factor in rank below which a difference counts as none: what twice as many random evaluations are worth."""
@@ -98,10 +102,16 @@ def contrasts(results: pd.DataFrame, plain: str) -> tuple[list[Contrast], list[C
 
 
 def cheap_rules(results: pd.DataFrame, plain: str) -> list[Contrast]:
-    """Return the contrast with each rule that costs no model; one that was run once a table is set beside all."""
+    """Return the contrast with each rule that costs no model, and each optimiser that begins with its proposals.
+
+    A rule that was run once a table is set beside all searches; `kind` is the proposer.
+    """
     own = by_search(results, plain)
     rules = [(kind, arm) for kind in CHEAP if (arm := arm_of(results, kind, plain))]
-    return [_contrast("cheap rule", kind, arm, own, _spread(by_search(results, arm), own)) for kind, arm in rules]
+    found = [_contrast(CHEAP_RULE, kind, arm, own, _spread(by_search(results, arm), own)) for kind, arm in rules]
+    begun = results[results["proposer"].isin(WARM)] if "proposer" in results else results[:0]
+    warm = begun[["proposer", "arm"]].drop_duplicates().itertuples(index=False, name=None)
+    return found + [_contrast(OWN_START, kind, arm, own, by_search(results, arm)) for kind, arm in warm]
 
 
 def beside(results: pd.DataFrame, plain: str, arms: Mapping[str, str], question: str) -> list[Contrast]:

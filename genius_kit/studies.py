@@ -43,7 +43,9 @@ def run_study(
     """Run what is unfinished of a study, one journal a run under `output`/name, and return `results` of its runs.
 
     Runs that ask a model go to threads, the others to processes of this machine, `workers` of each; `executor`, any of
-    `concurrent.futures`, takes all of them instead and has to see `output`. `shard` "I/N" takes every N-th run.
+    `concurrent.futures`, takes all of them instead and has to see `output`. Optimisers that begin with a model's
+    proposals come last and take those that the plain arm has on record: both begin alike, and nothing is asked twice.
+    `shard` "I/N" takes every N-th run.
     One that fails does not stop the others: StudyFailed, which names each, is raised at the end. The same call again
     runs what is unfinished and leaves alone what is finished, also after an interruption or a kill. Raises
     InvalidParameter before the first request for a model that its server does not list.
@@ -99,21 +101,17 @@ def _finished(jobs: Sequence[Job]) -> dict[int, Outcome]:
 
 def _fly(jobs: Sequence[Job], executor: Executor | None, workers: int | None, watch: StudyProgress) -> list[Outcome]:
     """Run the jobs and return what failed."""
-    flights, failures, done = Flights(), [], 0
+    failures: list[Outcome] = []
+    flights, done, paths = Flights(), 0, {job.task.order: Path(job.path) for job in jobs}
     try:
-        if executor is not None and jobs:
-            flights.start(foreign_lane(executor, workers), jobs)
-        elif jobs:
-            for make, talks in ((thread_lane, True), (process_lane, False)):
-                ours = [job for job in jobs if job.task.talks == talks]
-                if ours:
-                    flights.start(make(workers, len(ours)), ours)
-        paths = {job.task.order: Path(job.path) for job in jobs}
-        for outcomes in flights.land():
-            outcomes = [_seen(outcome, paths[outcome.order]) for outcome in outcomes]
-            failures += [outcome for outcome in outcomes if outcome.failure is not None]
-            done += sum(outcome.failure is None for outcome in outcomes)
-            watch.update(outcomes, [job.task.order for job in flights.running()])
+        for wave in ([job for job in jobs if job.task.follows == last] for last in (False, True)):
+            flights = Flights()
+            _start(flights, wave, executor, workers)
+            for outcomes in flights.land():
+                outcomes = [_seen(outcome, paths[outcome.order]) for outcome in outcomes]
+                failures += [outcome for outcome in outcomes if outcome.failure is not None]
+                done += sum(outcome.failure is None for outcome in outcomes)
+                watch.update(outcomes, [job.task.order for job in flights.running()])
     except KeyboardInterrupt:
         flights.halt()
         raise KeyboardInterrupt(
@@ -122,6 +120,16 @@ def _fly(jobs: Sequence[Job], executor: Executor | None, workers: int | None, wa
     finally:
         forget_clients()
     return failures
+
+
+def _start(flights: Flights, jobs: Sequence[Job], executor: Executor | None, workers: int | None) -> None:
+    if executor is not None and jobs:
+        flights.start(foreign_lane(executor, workers), jobs)
+    elif jobs:
+        for make, talks in ((thread_lane, True), (process_lane, False)):
+            ours = [job for job in jobs if job.task.talks == talks]
+            if ours:
+                flights.start(make(workers, len(ours)), ours)
 
 
 def _seen(outcome: Outcome, path: Path) -> Outcome:

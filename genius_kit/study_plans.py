@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.amounts import Limits
 from genius_kit.errors import InvalidParameter
-from genius_kit.proposers import TALKING
+from genius_kit.proposers import TALKING, WARM
 
 if TYPE_CHECKING:
     from genius_kit.spaces import Architecture, SearchSpace
@@ -74,6 +74,11 @@ class Task:
     def talks(self) -> bool:
         """Whether the run asks a language model."""
         return self.proposer in TALKING
+
+    @property
+    def follows(self) -> bool:
+        """Whether the run begins with the replies of the plain arm, which are on record once that has run."""
+        return self.proposer in WARM
 
     @property
     def title(self) -> str:

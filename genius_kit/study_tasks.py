@@ -162,7 +162,7 @@ def _search(job: Job, stop: Flag) -> Run:
         control=Control(gate=Gate(rule=task.approval), folder_from=job.heard),
         limits=task.money.run_limits,
         allow_unpriced=task.money.allow_unpriced,
-        reuse=path.parent if task.money.reuse else None,
+        reuse=path.parent if task.money.reuse or task.follows else None,
         share=Share(study_ledger(path.parent), task.money.limits) if task.money.limits else None,
     )
 

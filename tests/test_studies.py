@@ -16,6 +16,7 @@ import pytest
 from genius_kit import executors, figures, studies
 from genius_kit.errors import InvalidParameter, JournalError, StudyFailed, VersionMismatch
 from genius_kit.journal import read_run
+from genius_kit.proposers import WARM
 from genius_kit.study_plans import Arm, Study, first_architecture, shard_of
 from genius_kit.study_tasks import Job, run_jobs
 from tests.study_files import COMMAND, records, text_of
@@ -113,6 +114,20 @@ def test_a_study_runs_and_again_leaves_alone_what_is_finished(no_data, tmp_path)
     again = studies.run_study(small(), tmp_path, workers=2, progress=False)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jsonl")} == before
     assert again.equals(frame)
+
+
+def test_optimisers_that_begin_as_the_model_does_ask_nothing(no_data, tmp_path):
+    """They take the proposals that the plain arm of their seed has on record, though the arms stand in another order."""
+    begun = [Arm(name, name, {"model_proposals": 2}) for name in WARM]
+    plan = small(arms=(*begun, Arm("llm", "llm")), budget=4, first="random")
+    found = studies.run_study(plan, tmp_path, progress=False)
+    firsts = {
+        (arm, seed): [event["architecture"] for event in read_run(path).of("proposal")][:3]
+        for arm, seed, path in zip(found["arm"], found["seed"], found["journal"], strict=True)
+    }
+    own = found[found["arm"] != "llm"]
+    assert own["reused"].tolist() == own["calls"].tolist() == [2] * len(own)
+    assert all(proposed == firsts["llm", seed] for (_, seed), proposed in firsts.items())
 
 
 def test_processes_threads_and_shards_give_the_same_runs(no_data, tmp_path):

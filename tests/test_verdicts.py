@@ -15,6 +15,7 @@ from genius_kit.contrasts import Contrast, contrasts
 from genius_kit.errors import InvalidParameter
 from genius_kit.tabular import TabularBenchmark
 from genius_kit.verdicts import KINDS, pairs_to_settle, verdict
+from genius_kit.verdicts.base import rank_text
 from genius_kit.verdicts.findings import DECISIVE, LEAST_FOLLOWING, SIGN
 from tests.natures import best_designs, made_table
 
@@ -335,6 +336,19 @@ def test_cheap_rules_are_set_beside_the_model() -> None:
     assert f"a single evaluation, does worse (rank 21.0 against {llm}, p = " in sentence
     better = verdict(study({**CHEAT, "prior": [21.0]})).sentence
     assert "does better (rank 21.0 against 26.0, p = " in better
+
+
+def test_optimisers_with_its_own_start_are_set_beside_the_model() -> None:
+    """The sentence tells what they come to from the model's first proposals; what is open stays what it was."""
+    begun = {"llm+gp": SEARCHER["llm"] / 4, "llm+tpe": SEARCHER["llm"] * 4}
+    frame = study({**SEARCHER, **begun}, follows=FOLLOWING)
+    is_begun = frame["arm"].isin(list(begun))
+    frame.loc[is_begun, ["proposer", "control"]] = frame.loc[is_begun, ["arm", "control"]].assign(control=None).to_numpy()
+    found = verdict(frame)
+    means = [f"(rank {rank_text(SEARCHER['llm'].mean() * factor)})" for factor in (1 / 4, 4)]
+    told = f"begun with its own first proposals, gp does better {means[0]}, tpe does worse {means[1]}"
+    assert told in found.sentence
+    assert found.kind == verdict(study(SEARCHER, follows=FOLLOWING)).kind
 
 
 def test_evaluations_that_are_not_the_models_own_are_confessed() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from genius_kit.contrasts import CHEAP_RULE, OWN_START
 from genius_kit.figures.conclusions import MOST_WORDS, RANDOM, Conclusion, conclude, ratio_text
 from genius_kit.method_names import shown_model
 from genius_kit.printed_tables import UNKNOWN, number, p_text
@@ -120,7 +121,7 @@ def decisive(judged: Judged) -> Deciding | None:
 def _of_search(kind: str, evidence: Any) -> Deciding:
     """Return the comparison about results, about the labels that convict, or what is open, of the least p."""
     asked = {"recites": ("labels",), "does neither": (RANDOM,)}.get(kind, ("feedback", "replies"))
-    open_ones = evidence[(evidence["answer"] == "unclear") & (evidence["question"] != "cheap rule")]
+    open_ones = evidence[(evidence["answer"] == "unclear") & ~evidence["question"].isin((CHEAP_RULE, OWN_START))]
     some = open_ones if kind == "not enough runs" else evidence[evidence["question"].isin(asked)]
     row = _smallest(some if len(some) else evidence, "p_value")
     words = {

@@ -15,7 +15,17 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from genius_kit.comparisons import LEAST_PAIRS
-from genius_kit.contrasts import LEVEL, MARGIN, Contrast, cheap_rules, model_of, own_share, plain_searches
+from genius_kit.contrasts import (
+    CHEAP_RULE,
+    LEVEL,
+    MARGIN,
+    OWN_START,
+    Contrast,
+    cheap_rules,
+    model_of,
+    own_share,
+    plain_searches,
+)
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import ONE_SEARCH, counted_once, fixed_arms
 from genius_kit.method_names import subject
@@ -106,7 +116,8 @@ def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenc
     share, rules = own_share(results, plain), cheap_rules(results, plain)
     model, place = model_of(results, plain), _place(results, benchmark)
     parts = [f"{subject(model or plain)} {verb(kind)} on {place}: {reason}"]
-    parts += _numbers(found, _expected(results, plain, benchmark)) + [_rule(one) for one in rules if one.n]
+    parts += _numbers(found, _expected(results, plain, benchmark))
+    parts += [_rule(one) for one in rules if one.n and one.question == CHEAP_RULE] + _from_its_start(rules)
     own = f" (only {100 * share:.0f} % of the evaluations were the model's own proposals)" if share < 0.5 else ""
     told = {"own_proposals": share, "model": model}
     rows = [{**_row(one), **told} for one in found]
@@ -316,18 +327,29 @@ def _expected(results: pd.DataFrame, plain: str, benchmark: TabularBenchmark | N
 
 def _rule(contrast: Contrast) -> str:
     """Return in words how a cheap rule does beside the plain arm; its p-value is not part of the verdict."""
-    if contrast.n < LEAST_PAIRS:
-        how = "is beside it"
-    elif contrast.p_value < LEVEL:
-        how = "does worse" if contrast.ratio > 1 else "does better"
-    elif contrast.low > 1 / MARGIN and contrast.high < MARGIN:
-        how = "does as well"
-    else:
-        how = "cannot be told from it"
     rule = _RULES.get(contrast.kind, contrast.arm)
     ranks = f"rank {rank_text(contrast.mean_rank_arm)} against {rank_text(contrast.mean_rank)}"
     tested = f", p = {contrast.p_value:.2g}" if contrast.n >= LEAST_PAIRS else ""
-    return f"{rule} {how} ({ranks}{tested})"
+    return f"{rule} {_how(contrast)} ({ranks}{tested})"
+
+
+def _from_its_start(rules: list[Contrast]) -> list[str]:
+    """Return how the optimisers do that go on from the model's own first proposals: what is left of a good start."""
+    told = [
+        f"{one.kind.removeprefix('llm+')} {_how(one)} (rank {rank_text(one.mean_rank_arm)})"
+        for one in rules
+        if one.question == OWN_START and one.n
+    ]
+    return [f"begun with its own first proposals, {', '.join(told)}"] if told else []
+
+
+def _how(contrast: Contrast) -> str:
+    if contrast.n < LEAST_PAIRS:
+        return "is beside it"
+    if contrast.p_value < LEVEL:
+        return "does worse" if contrast.ratio > 1 else "does better"
+    is_small = contrast.low > 1 / MARGIN and contrast.high < MARGIN
+    return "does as well" if is_small else "cannot be told from it"
 
 
 def _place(results: pd.DataFrame, benchmark: TabularBenchmark | None) -> str:
