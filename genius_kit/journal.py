@@ -276,9 +276,12 @@ class Run(Card):
         scored = [event for event in self.of("evaluation") if event.get("feedback") is not None]
         best = max(scored, key=lambda event: event["feedback"], default=None)
         rank = (best or {}).get("rank")
+        served = dict.fromkeys(str(event["model"]) for event in self.of("call") if event.get("model"))
+        served.pop(kept.get("settings", {}).get("model"), None)
         return {
             "benchmark": kept.get("benchmark"),
             "proposer": " ".join(filter(None, [kept.get("proposer"), kept.get("settings", {}).get("model")])),
+            **({"answered by": " and ".join(served)} if served else {}),
             "seed": kept.get("seed"),
             "evaluations": f"{len(self.of('evaluation'))} of {self.budget}",
             **({"best": f"{best['feedback']:.2f}"} if best else {}),

@@ -72,3 +72,11 @@ def test_a_failure_is_told_and_what_is_unknown_is_not():
     assert repr(failed) == "Evaluation(failure diverged: at epoch 1, source trained)"
     assert "None" not in failed._repr_html_()
     assert len(repr(Evaluation(1.0, 1.0, 1.0, None, "y" * 999))) < 2 * LONGEST
+
+
+def test_a_run_says_who_answered(no_data):
+    """What served the replies, where it has another name than what was asked: the stand-in is named as one."""
+    benchmark = gk.load_benchmark("nas-bench-201-cifar10")
+    proposer = gk.make_proposer("llm", benchmark.space, model="offline", prompt="standard")
+    run = gk.search(benchmark, proposer, budget=2, progress=False)
+    assert "answered by offline stand-in, not a language model" in repr(run)
