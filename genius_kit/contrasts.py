@@ -109,9 +109,13 @@ def cheap_rules(results: pd.DataFrame, plain: str) -> list[Contrast]:
     own = by_search(results, plain)
     rules = [(kind, arm) for kind in CHEAP if (arm := arm_of(results, kind, plain))]
     found = [_contrast(CHEAP_RULE, kind, arm, own, _spread(by_search(results, arm), own)) for kind, arm in rules]
-    begun = results[results["proposer"].isin(WARM)] if "proposer" in results else results[:0]
-    warm = begun[["proposer", "arm"]].drop_duplicates().itertuples(index=False, name=None)
-    return found + [_contrast(OWN_START, kind, arm, own, by_search(results, arm)) for kind, arm in warm]
+    if "proposer" not in results:
+        return found
+    begun = results.loc[results["proposer"].isin(WARM), ["proposer", "arm"]].drop_duplicates()
+    return found + [
+        _contrast(OWN_START, kind, arm, own, by_search(results, arm))
+        for kind, arm in begun.itertuples(index=False, name=None)
+    ]
 
 
 def beside(results: pd.DataFrame, plain: str, arms: Mapping[str, str], question: str) -> list[Contrast]:

@@ -381,20 +381,20 @@ def test_unfinished_searches_are_left_out() -> None:
     assert "(1 without a rank or a partner left out)" in found.sentence
 
 
-def test_benchmarks_are_pooled_by_pairs() -> None:
-    """Half the seeds on each of two benchmarks are as many pairs; a seed is paired within its own benchmark only."""
-    halves = [
-        study({arm: found[part] for arm, found in SEARCHER.items()}, name, FOLLOWING)
-        for part, name in ((slice(0, 20), "nas-bench-macro"), (slice(20, 40), "channel-bench-resnet"))
-    ]
-    pooled, single = verdict(pd.concat(halves)), verdict(searcher())
-    assert "on 2 benchmarks together" in pooled.sentence
-    np.testing.assert_allclose(pooled.evidence["ratio"], single.evidence["ratio"])
-    rows = pooled.evidence.set_index("question")
-    assert rows.loc["replies", "independent"] == 20  # both tables share the dealing of a seed
-    assert (
-        rows.loc["replies", "evidence_up"] < single.evidence.set_index("question").loc["replies", "evidence_up"] / 1.5
-    )
+def test_several_benchmarks_are_judged_one_by_one() -> None:
+    """Nothing is pooled: what each says is told, and a kind is that of all of them."""
+    names = ("nas-bench-macro", "channel-bench-resnet")
+    alike = [study(SEARCHER, name, FOLLOWING) for name in names]
+    found = verdict(pd.concat(alike))
+    assert found.kind == "searches"
+    assert found.uses_results == "yes"
+    assert found.sentence.startswith("2 benchmarks, each judged by itself, searches. ")
+    assert [verdict(one).sentence in found.sentence for one in alike] == [True, True]
+    assert found.evidence["benchmark"].value_counts().to_dict() == dict.fromkeys(names, 4)
+    unlike = verdict(pd.concat([alike[0], study(CHANCE, names[1])]))
+    kinds = [verdict(study(CHANCE, names[1])).kind, "searches"]
+    assert unlike.kind == ("not enough runs" if "not enough runs" in kinds else "cannot tell")
+    assert f"{names[0]}: searches; {names[1]}: {kinds[0]}" in unlike.sentence
 
 
 def test_the_benchmark_adds_its_title_and_exact_random_search(data_home: Path) -> None:

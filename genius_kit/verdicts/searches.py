@@ -22,6 +22,7 @@ from genius_kit.contrasts import (
     OWN_START,
     Contrast,
     cheap_rules,
+    check,
     model_of,
     own_share,
     plain_searches,
@@ -93,8 +94,8 @@ _RULES = {
 def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenchmark | None = None) -> Verdict:
     """Return the verdict on the arm `plain` of one model, from its searches beside those of the control arms.
 
-    `results` is the frame of `studies.results`, filtered to one model and prompt; several benchmarks are pooled, a
-    pair being the same benchmark and seed. `benchmark` is their table where it is none that can be loaded by its name;
+    `results` is the frame of `studies.results`, filtered to one model and prompt. The unit is a search on one benchmark:
+    of several benchmarks each is judged by itself, nothing is pooled, and a kind is that of all of them. `benchmark` is their table where it is none that can be loaded by its name;
     with it the sentence has its title and the exact mean rank of random search.
 
     "searches": results are used, and labels change the rank of a typical proposal by less than a factor of 2 (MARGIN).
@@ -110,6 +111,10 @@ def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenc
 
     if benchmark is not None and list(results["benchmark"].unique()) != [benchmark.name]:
         raise InvalidParameter(f"the results are not of {benchmark.name} alone; filter them, or leave `benchmark` out")
+    check(results, plain)
+    names = list(results["benchmark"].unique())
+    if len(names) > 1:
+        return _of_each({str(name): verdict(results[results["benchmark"] == name], plain=plain) for name in names})
     whole, results = results, counted_once(results)
     found, luck = findings(results, plain), cache(lambda: luck_of(results, plain, benchmark))
     kind, reason = _judge(found, luck, bool(fixed_arms(results)))
@@ -130,6 +135,30 @@ def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenc
         needs_names=_in_words([one for one in found if one.question == "labels"]),
         memory=_memory(luck()) if kind == RECITES else None,
     )
+
+
+def _of_each(judged: dict[str, Verdict]) -> Verdict:
+    """Return the verdict of several benchmarks: a kind that all of them share, or what is still open."""
+    import pandas as pd
+
+    kinds = {one.kind for one in judged.values()}
+    kind = kinds.pop() if len(kinds) == 1 else NOT_ENOUGH if NOT_ENOUGH in kinds else CANNOT_TELL
+    parts = [one.evidence.assign(benchmark=name) for name, one in judged.items()]
+    return Verdict(
+        f"{len(judged)} benchmarks, each judged by itself, {_shared(judged, 'kind')}. "
+        + " ".join(one.sentence for one in judged.values()),
+        kind,
+        pd.concat(parts, ignore_index=True),
+        *(_shared(judged, name) for name in ("uses_results", "needs_names", "memory")),
+    )
+
+
+def _shared(judged: dict[str, Verdict], name: str) -> str | None:
+    """Return the answer of all benchmarks, or of each where they differ; None where none has one."""
+    answers = {benchmark: getattr(one, name) for benchmark, one in judged.items()}
+    if len(set(answers.values())) == 1:
+        return next(iter(answers.values()))
+    return "; ".join(f"{benchmark}: {answer or 'not asked'}" for benchmark, answer in answers.items())
 
 
 def _judge(found: list[Finding], luck: Callable[[], Luck | None], is_fixed: bool) -> tuple[str, str]:
@@ -355,8 +384,7 @@ def _how(contrast: Contrast) -> str:
 def _place(results: pd.DataFrame, benchmark: TabularBenchmark | None) -> str:
     if benchmark is not None:
         return benchmark.title
-    names = [str(name) for name in results["benchmark"].unique()]
-    return names[0] if len(names) == 1 else f"{len(names)} benchmarks together"
+    return str(results["benchmark"].iloc[0])
 
 
 def each_verdict(results: pd.DataFrame) -> list[Verdict]:
