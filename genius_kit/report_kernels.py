@@ -67,7 +67,18 @@ def execute(
                 raise  # it did, and what it has to tell cannot be written
             if attempt == _START_ATTEMPTS:
                 return f"{name}: no kernel started in {_START_ATTEMPTS} attempts ({error})"
+        finally:
+            _close_loop()
     return None
+
+
+def _close_loop() -> None:
+    """Close the event loop that was made for this thread, which would stay as long as the process."""
+    from jupyter_core.utils import ensure_event_loop
+
+    loop = ensure_event_loop()
+    if not loop.is_running():  # as in a notebook, where it is the kernel's own
+        loop.close()
 
 
 def _quiet() -> None:

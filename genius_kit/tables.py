@@ -92,7 +92,7 @@ def _cached(key: str, columns: Mapping[str, str], size: int, build: Callable[[],
 def _open(path: Path, columns: Mapping[str, str], size: int) -> Table:
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # numpy leaves a damaged one open
         table = {name: archive[name] for name in columns}
     for name, kind in columns.items():
         expected = (size, _RUNS) if name == "runs" else (size,)

@@ -167,6 +167,27 @@ class _Server(ThreadingHTTPServer):
     chat: ChatServer
     deaf_until = 0.0
 
+    def __init__(self, *arguments: Any) -> None:
+        self._connected: set[Any] = set()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Keep the connection until it is over."""
+        self._connected.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget a connection that is over."""
+        self._connected.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """End the connections too, that clients would keep open, and with each its thread."""
+        super().server_close()
+        for request in list(self._connected):
+            with suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
+
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Turn away who comes while connections are refused."""
         if time.monotonic() >= self.deaf_until:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import threading
+import time
 from collections.abc import Iterator
+from multiprocessing import forkserver, resource_sharer, resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +43,42 @@ def _published_folder() -> Path | None:
         if all((folder / name).is_file() for name in data.FILES):
             return folder
     return None
+
+
+GRACE = 10.0
+"""Seconds that a thread or a descriptor may outlive its test."""
+
+
+def _held() -> dict[str, str]:
+    """Return the threads of this process and its open descriptors, each with what it is.
+
+    Left out is what a library keeps once for the whole process: two pipes of multiprocessing, the fonts of matplotlib,
+    the threads of tqdm and of Dask.
+    """
+    whole = ("tqdm_monitor", "IO loop")
+    held = {f"thread {one.ident}": repr(one) for one in threading.enumerate() if one.name not in whole}
+    kept = {str(resource_tracker._resource_tracker._fd), str(forkserver._forkserver._forkserver_alive_fd)}
+    opened = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()
+    for number in opened - kept:
+        try:
+            held[f"descriptor {number}"] = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:
+            pass  # the descriptor of the listing itself
+    return {name: what for name, what in held.items() if not what.endswith(".ttf")}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a thread or a descriptor: hundreds of them stop a run that is long enough."""
+    before = _held()
+    yield
+    ends = time.monotonic() + GRACE
+    while left := {name: what for name, what in _held().items() if before.get(name) != what}:
+        gc.collect()  # what only a circle of references keeps is nobody's
+        resource_sharer.stop(1)  # by which torch hands tensors to other processes; it begins anew when it is needed
+        if time.monotonic() > ends:
+            pytest.fail(f"the test leaves behind: {left}")
+        time.sleep(0.02)
 
 
 @pytest.fixture(autouse=True, scope="session")

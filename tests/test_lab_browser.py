@@ -13,6 +13,11 @@ from tests.chat_server import ChatServer
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture
+def nothing_left_behind():
+    """The kernel keeps its connections to the model's server from one test to the next, and both outlive them."""
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory, embedded_cache):
     """The notebook of the lab, run once in Chromium."""

@@ -1,5 +1,6 @@
 """The widgets of the lab without a browser: their still picture, their messages, errors as sentences."""
 
+import threading
 import time
 from types import SimpleNamespace
 
@@ -83,13 +84,15 @@ def test_the_most_that_may_be_spent_is_a_limit_of_the_search(no_data, tmp_path, 
 
 
 def test_a_reply_that_is_given_up_is_not_shown(lab, monkeypatch):
-    """A model that never answers does not hold the lab."""
-    monkeypatch.setattr(type(lab.session), "ask", lambda self: time.sleep(60))
+    """A model that does not answer does not hold the lab."""
+    over = threading.Event()
+    monkeypatch.setattr(type(lab.session), "ask", lambda self: over.wait(60))
     lab.editor.ask()
     assert lab.editor.ask_button.disabled
     lab.editor.abandon()
     assert not lab.editor.ask_button.disabled
     assert "not waited for" in lab.view.board.status["text"]
+    over.set()
 
 
 def test_a_point_is_one_small_message():

@@ -10,6 +10,7 @@ import os
 import pickle
 import tarfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -462,7 +463,9 @@ def test_a_reply_runs_nothing_in_a_report(page, tmp_path, monkeypatch):
         "display(Markdown(reply + '\\n\\n[click](javascript:window.ran=4)'))",
         "display({'text/html': reply, 'image/svg+xml': reply, 'application/javascript': 'window.ran = 5'}, raw=True)",
     ]
-    result = reports.run_notebook(write(tmp_path / "notebooks", "a", *cells), tmp_path / "out")
+    with ThreadPoolExecutor(1) as thread:  # in this one the browser has a loop of its own
+        notebook = write(tmp_path / "notebooks", "a", *cells)
+        result = thread.submit(reports.run_notebook, notebook, tmp_path / "out").result()
     page.goto(result.page.as_uri())
     assert ran(page) is None
     assert page.get_by_text("<script>window.ran = 1</script>").count() >= 1
