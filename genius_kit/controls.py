@@ -291,7 +291,12 @@ def _nameless(space: SearchSpace) -> SearchSpace:
 
 
 def derangement(count: int, draws: np.random.Generator) -> tuple[int, ...]:
-    """Return a permutation of `count` numbers (2 or more) without a fixed point, uniform among all of these."""
+    """Return a permutation of `count` numbers without a fixed point, uniform among all of these.
+
+    Raises InvalidParameter for fewer than 2, of which none has a place other than its own.
+    """
+    if count < 2:
+        raise InvalidParameter(f"{count} option cannot be renumbered; leave the arm permuted-labels out of this space")
     while True:
         drawn = tuple(int(number) for number in draws.permutation(count))
         if all(number != place for place, number in enumerate(drawn)):

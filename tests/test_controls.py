@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,13 @@ def test_no_number_keeps_its_meaning(name: str, seed: int) -> None:
 def test_seeds_have_labels_of_their_own() -> None:
     """Over a few seeds both derangements of three options come up."""
     assert {view_of("permuted-labels", MACRO, seed).labels for seed in range(12)} == {(1, 2, 0), (2, 0, 1)}
+
+
+def test_a_single_option_cannot_be_renumbered():
+    """It has no number but its own: that is said, and not looked for without an end."""
+    alone = replace(MACRO, options=MACRO.options[:1], choices=((MACRO.choices[0][0],),) * MACRO.length)
+    with pytest.raises(InvalidParameter, match="cannot be renumbered"):
+        view_of("permuted-labels", alone, 0)
 
 
 def menu_of(text: str) -> dict[int, str]:
