@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from genius_kit.records import Message
+from genius_kit.redaction import mask
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,14 @@ class ChatClient(Protocol):
 
     def without(self, parameter: str) -> ChatClient:
         """Return a client whose requests lack `parameter`."""
+
+
+def as_recorded(text: str) -> str:
+    """Return the text of a reply as a journal can hold it: no half of a surrogate pair, no secret.
+
+    It is used in this form too, so that a resumed run reads what the first one read.
+    """
+    return mask(re.sub("[\ud800-\udfff]", "\ufffd", text))
 
 
 def count_or_none(value: object) -> int | None:

@@ -117,6 +117,10 @@ class CheckpointError(GeniusKitError):
     """A checkpoint or training folder that is damaged, in use, or belongs to another run."""
 
 
+class AgentFailed(GeniusKitError):
+    """An agent of the user's own that raised an error, or answered with something that is no reply."""
+
+
 class WriteFailed(GeniusKitError):
     """A file that the disk refused: full, read-only, failing; what was there before still is."""
 
@@ -129,17 +133,25 @@ class StudyFailed(GeniusKitError):
     """Some runs of a study failed while the others went on; the message says which, and why.
 
     `only_model` is true where every failure is a model that could not be reached, `only_limits` where each of the
-    runs came to a limit of what it may spend.
+    runs came to a limit of what it may spend. `reasons` holds why each failed, by its place in the plan.
     """
 
-    def __init__(self, message: str, *, only_model: bool = False, only_limits: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        only_model: bool = False,
+        only_limits: bool = False,
+        reasons: dict[int, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.only_model = only_model
         self.only_limits = only_limits
+        self.reasons = reasons or {}
 
-    def __reduce__(self) -> tuple[Callable[..., StudyFailed], tuple[str, bool, bool]]:
-        return _study_failed, (str(self), self.only_model, self.only_limits)
+    def __reduce__(self) -> tuple[Callable[..., StudyFailed], tuple[str, bool, bool, dict[int, str]]]:
+        return _study_failed, (str(self), self.only_model, self.only_limits, self.reasons)
 
 
-def _study_failed(message: str, only_model: bool, only_limits: bool) -> StudyFailed:
-    return StudyFailed(message, only_model=only_model, only_limits=only_limits)
+def _study_failed(message: str, only_model: bool, only_limits: bool, reasons: dict[int, str]) -> StudyFailed:
+    return StudyFailed(message, only_model=only_model, only_limits=only_limits, reasons=reasons)

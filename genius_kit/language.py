@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.agents import AbsentAgent, is_agent
 from genius_kit.controls import DERANGEMENT, PERMUTATION, View, check_benchmark, check_change, check_control, view_of
 from genius_kit.errors import InvalidParameter
 from genius_kit.principles import PURPOSE, check_principles, elicited, fed_back, question, texts_sha256
@@ -57,9 +58,9 @@ class LanguageModelProposer:
         change: str | None = None,
         principles: str | None = None,
     ) -> None:
-        """`client` replaces the one that `model` and `base_url` name; "offline", the default, is the stand-in and
-        "reciter:KEY" names the design KEY always. `request_seed` is sent with each request, for servers that sample by
-        it: a number, or "run" for the seed of the run.
+        """`client` replaces the one that `model` and `base_url` name; "offline", the default, is the stand-in,
+        "reciter:KEY" names the design KEY always, "agent:NAME" needs its `client`. `request_seed` is sent with each
+        request, for servers that sample by it: a number, or "run" for the seed of the run.
 
         `control`, one of `controls.CONTROLS`, changes one thing about what the model sees, `change`, one of
         `prompt_changes.CHANGES`, one that ought not to matter. With
@@ -108,6 +109,8 @@ class LanguageModelProposer:
         from genius_kit.calls import Caller
 
         self.load_prompt(benchmark)
+        if isinstance(self.client, AbsentAgent):
+            self.client.send([])  # which says who runs it, before the journal does
         if journal.begun and "shuffle" not in journal.begun.get("resolved", {}):
             self.resolved.pop("shuffle", None)  # a run of before there was a rule on record goes on with that of then
         self._caller = Caller(self.client, journal)
@@ -304,6 +307,8 @@ def _read(reply: Reply, view: View) -> Outcome:
 def _client(space: SearchSpace, settings: dict[str, Any]) -> ChatClient:
     from genius_kit.offline import RECITER, OfflineClient, ReciterClient
 
+    if is_agent(settings["model"]):
+        return AbsentAgent(settings["model"])
     if settings["model"] == "offline":
         return OfflineClient()
     if settings["model"].startswith(RECITER):

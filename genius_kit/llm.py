@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.chat import ChatClient, Reply, Usage, mapping_or_empty, usage_of_response
+from genius_kit.chat import ChatClient, Reply, Usage, as_recorded, mapping_or_empty, usage_of_response
 from genius_kit.connection import Connection
 from genius_kit.errors import InvalidParameter, ModelError
 from genius_kit.failures import quote
 from genius_kit.pace import shared_pace
 from genius_kit.prices import Prices, load_prices, price_of
 from genius_kit.records import Message
-from genius_kit.redaction import looks_secret, mask, masked
+from genius_kit.redaction import looks_secret, masked
 from genius_kit.replay import ReplayClient
 
 if TYPE_CHECKING:
@@ -235,11 +235,8 @@ def _unusable(cause: str, what: str, text: str, connection: Connection) -> Model
 
 
 def _text(value: object) -> str | None:
-    """Return a string that can be written as UTF-8, from a string or a list of text parts; else None.
-
-    A secret that the server sent back is masked here, so that what is used is what is recorded.
-    """
+    """Return a string as it is recorded, from a string or a list of text parts; else None."""
     if isinstance(value, list):
         parts = [mapping_or_empty(part).get("text") for part in value]
         value = "".join(part for part in parts if isinstance(part, str)) or None
-    return mask(re.sub("[\ud800-\udfff]", "\ufffd", value)) if isinstance(value, str) else None
+    return as_recorded(value) if isinstance(value, str) else None

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.agents import is_agent, shown
 from genius_kit.offline import NAME, RECITER, ReciterClient, is_stand_in
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 STAND_IN = NAME
 REPLAYED = "GPT-4, replayed from the record"
 PRIOR = "prior (largest everywhere)"
-LANGUAGE_MODEL, NO_MODEL = "language model", ", not a language model"
+LANGUAGE_MODEL, OWN_AGENT, NO_MODEL = "language model", "agent", ", not a language model"
 
 _TEMPERATURE = re.compile(r"\btemperature [\d.]+(, )?")
 
@@ -23,16 +24,19 @@ def shown_model(model: str) -> str:
     """Return what figures and tables call a model: its name, or what answers in its place."""
     if is_stand_in(model) and not model.endswith(NO_MODEL):
         return f"{model}{NO_MODEL}" if model.startswith(RECITER) else STAND_IN
-    return REPLAYED if model == "as recorded" else model
+    return REPLAYED if model == "as recorded" else shown(model)
 
 
 def model_kind(model: object) -> str | None:
-    """Return what answers by the name `model`: LANGUAGE_MODEL or which client that is none; None without a model."""
+    """Return what answers by the name `model`: LANGUAGE_MODEL, OWN_AGENT (whatever that is), or which client is none.
+
+    None without a model.
+    """
     if not isinstance(model, str):
         return None
     if is_stand_in(model):
         return ReciterClient.kind if model.startswith(RECITER) else STAND_IN
-    return LANGUAGE_MODEL
+    return OWN_AGENT if is_agent(model) else LANGUAGE_MODEL
 
 
 def shown_name(arm: str, model: object = None) -> str:
@@ -67,7 +71,7 @@ def subject(model: str) -> str:
 
 def stand_in_note(models: Iterable[object]) -> str | None:
     """Return the line that says which of these models are none; None where there is none such."""
-    found = dict.fromkeys(str(model) for model in models if model_kind(model) not in (None, LANGUAGE_MODEL))
+    found = dict.fromkeys(str(model) for model in models if model_kind(model) not in (None, LANGUAGE_MODEL, OWN_AGENT))
     named = ["the offline stand-in" if shown_model(model) == STAND_IN else model for model in found]
     told = " ".join(" and ".join(named).split())  # one line, whatever the name
     return f"Note: {told} answers, which is no language model." if named else None

@@ -24,7 +24,7 @@ def check_models(tasks: Iterable[Task]) -> None:
     """
     wanted: dict[str, dict[str, None]] = {}
     for task in tasks:
-        if task.talks and not is_stand_in(str(task.settings.get("model", OFFLINE))):
+        if task.talks and task.agent is None and not is_stand_in(str(task.settings.get("model", OFFLINE))):
             wanted.setdefault(_address(task.settings.get("base_url")), {})[str(task.settings["model"])] = None
     for address, models in wanted.items():
         offered = server_models(address)

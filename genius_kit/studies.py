@@ -48,7 +48,8 @@ def run_study(
     `shard` "I/N" takes every N-th run.
     One that fails does not stop the others: StudyFailed, which names each, is raised at the end. The same call again
     runs what is unfinished and leaves alone what is finished, also after an interruption or a kill. Raises
-    InvalidParameter before the first request for a model that its server does not list.
+    InvalidParameter before the first request for a model that its server does not list. The files of agents among the
+    models are imported here.
     """
     study = study if isinstance(study, Study) else load_study(study)
     if workers is not None and workers < 1:
@@ -59,6 +60,8 @@ def run_study(
     known = _finished(jobs)
     rest = [job for job in jobs if job.task.order not in known]
     check_models(job.task for job in rest)
+    for agent in {job.task.agent.model: job.task.agent for job in rest if job.task.agent is not None}.values():
+        agent.check()
     if study.money.limits is not None:
         adopt(Path(output).resolve() / study.name)
     with StudyProgress(tasks, shown=progress) as watch:
@@ -160,4 +163,5 @@ def _failed(study: Study, tasks: dict[int, Task], failures: Sequence[Outcome]) -
         ),
         only_model=all(outcome.is_model for outcome in failures),
         only_limits=all(outcome.is_limit for outcome in failures),
+        reasons={outcome.order: str(outcome.failure) for outcome in failures},
     )

@@ -103,7 +103,7 @@ def _report(loaded: Study, output: Path) -> None:
     with durable.explained(folder / "results.csv"), filelock.FileLock(folder / "results.lock"):
         # the last shard to write has seen the runs of all
         found = results_of(*places(loaded, output))
-        arms = set(found["arm"])
+        arms = set(found.loc[found["reason"].notna() & found["rank"].notna(), "arm"])
         told = summary(found, loaded.reference if loaded.reference in arms else None)
         for name, frame in (("results", found), ("summary", told)):
             durable.write_whole(folder / f"{name}.csv", frame.to_csv(index=False))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from genius_kit.agents import Agent, file_agent, is_agent
 from genius_kit.amounts import Limits
 from genius_kit.catalogue import PROTOCOLS, SOURCES, check_latency, space_name, table_names
 from genius_kit.controls import CONTROLS
@@ -193,10 +194,23 @@ def _study(located: Located) -> Study:
         objectives=tuple(data.get("objectives", ())),
         **given,
     )
+    study = replace(study, agents=_agents(located, study))
     _check_names(located, study)
     _check_objectives(located, study)
     _check_spaces(located, study)
     return study
+
+
+def _agents(located: Located, study: Study) -> dict[str, Agent]:
+    """Return the agents among the models, their files read and not imported."""
+    named: dict[str, tuple[str | int, ...]] = {name: ("models", at) for at, name in enumerate(study.models)}
+    named |= {str(arm.settings.get("model")): ("arms", at, "model") for at, arm in enumerate(study.arms)}
+    found = {}
+    for name, place in named.items():
+        if is_agent(name):
+            with located.at(*place):
+                found[name] = file_agent(name)
+    return found
 
 
 def _money(data: dict[str, Any]) -> Money:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,9 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.proposers import TALKING, WARM
 
 if TYPE_CHECKING:
+    from genius_kit.agents import Agent
     from genius_kit.spaces import Architecture, SearchSpace
+    from genius_kit.tabular import TabularBenchmark
 
 NO_FIRST, RANDOM_FIRST, LARGEST_FIRST = "none", "random", "largest"
 
@@ -50,7 +52,8 @@ class Money:
 class Task:
     """One run of a study as plain values that any process can take; `order` is its place in the plan.
 
-    `version` is the kit's version where it was planned: a worker with another one refuses it.
+    `version` is the kit's version where it was planned: a worker with another one refuses it. `agent` answers in place
+    of a server, `table` is one that is not loaded by its name.
     """
 
     study: str
@@ -69,6 +72,8 @@ class Task:
     money: Money = Money()
     approval: dict[str, Any] = field(default_factory=dict)
     objectives: tuple[str, ...] = ()
+    agent: Agent | None = None
+    table: TabularBenchmark | None = None
 
     @property
     def talks(self) -> bool:
@@ -79,6 +84,12 @@ class Task:
     def follows(self) -> bool:
         """Whether the run begins with the replies of the plain arm, which are on record once that has run."""
         return self.proposer in WARM
+
+    @property
+    def key(self) -> str:
+        """The search in words without who answers: what an agent makes its client of."""
+        prompt = [str(self.settings["prompt"])] if "prompt" in self.settings else []
+        return f"{self.arm} on {self.benchmark}, {', '.join([*prompt, f'seed {self.seed}'])}"
 
     @property
     def title(self) -> str:
@@ -95,6 +106,7 @@ class Study:
     `approval` is a rule from which on each proposal needs a person: `above_dollars` that a run has spent, or a network
     `above_macs`. `first` is "none", "random", "largest" or a key; `reference` names the arm that the others are
     compared with. `objectives` names what every run weighs, accuracy first; empty for accuracy alone.
+    `agents` holds the agents among the models by their names, `tables` those benchmarks that are not loaded by theirs.
     """
 
     name: str
@@ -113,6 +125,8 @@ class Study:
     money: Money = Money()
     approval: dict[str, Any] = field(default_factory=dict)
     objectives: tuple[str, ...] = ()
+    agents: Mapping[str, Agent] = field(default_factory=dict)
+    tables: Mapping[str, TabularBenchmark] = field(default_factory=dict)
 
     def plan(self) -> tuple[Task, ...]:
         """Return every run, always in the same order: seed by seed, so that a study cut short has its arms level."""
@@ -160,6 +174,8 @@ class Study:
                 money=self.money,
                 approval=dict(self.approval),
                 objectives=self.objectives,
+                agent=self.agents.get(settings.get("model", "")),
+                table=self.tables.get(benchmark),
             )
 
 

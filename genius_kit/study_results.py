@@ -62,7 +62,8 @@ def read_results(source: Source) -> pd.DataFrame:
 def results_of(tasks: Sequence[Task], paths: Sequence[Path]) -> pd.DataFrame:
     """Return `read_results` of the runs that were begun, under the study and arm names that the tasks have now."""
     placed = ((task, read_run(path)) for task, path in zip(tasks, paths, strict=True) if path.exists())
-    return _frame([{**row_of(run), "study": task.study, "arm": task.arm} for task, run in placed if run.settings])
+    begun = ((task, run) for task, run in placed if run.settings)
+    return _frame([{**row_of(run, task.table), "study": task.study, "arm": task.arm} for task, run in begun])
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from genius_kit.agents import AbsentAgent
 from genius_kit.data import data_folder
 from genius_kit.errors import BudgetSpent, GeniusKitError, ModelError, VersionMismatch
 from genius_kit.gate import Gate
@@ -90,7 +91,8 @@ def locate(tasks: Sequence[Task], output: str | Path) -> list[Path]:
         group = json.dumps([task.benchmark, task.source, task.proposer, task.settings, task.budget], sort_keys=True)
         benchmark = benchmark_of(task)
         if group not in known:
-            made = make_proposer(task.proposer, benchmark.space, **task.settings)
+            given = {} if task.agent is None else {"client": AbsentAgent(task.agent.model, task.agent.sha256)}
+            made = make_proposer(task.proposer, benchmark.space, **task.settings, **given)
             _load_prompt(made, benchmark)
             known[group] = describe(benchmark, made, task.budget, 0)
         first = first_architecture(task.first, benchmark.space, task.seed)
@@ -182,7 +184,7 @@ def outcome_of(task: Task, run: Run) -> Outcome:
 
 def benchmark_of(task: Task) -> TabularBenchmark:
     """Return the benchmark of a task, read once a process."""
-    return table(task.benchmark, task.protocol, task.fed_run, task.source, task.objectives)
+    return task.table or table(task.benchmark, task.protocol, task.fed_run, task.source, task.objectives)
 
 
 def table(
@@ -202,15 +204,17 @@ def _table(
 
 
 def _proposer(task: Task, benchmark: TabularBenchmark) -> Proposer:
-    """Return the proposer of a task; the runs of one process that ask one model share a client, so its connections."""
+    """Return the proposer of a task; the runs of one process that ask one model share a client, so its connections.
+
+    Each run of an agent has a client of its own.
+    """
     if not task.talks:
         return make_proposer(task.proposer, benchmark.space, **task.settings)
-    made = make_proposer(
-        task.proposer,
-        benchmark.space,
-        **task.settings,
-        client=_client(task.proposer, benchmark.space.name, json.dumps(task.settings, sort_keys=True)),
-    )
+    if task.agent is not None:
+        client: ChatClient = task.agent.client(task.key)
+    else:
+        client = _client(task.proposer, benchmark.space.name, json.dumps(task.settings, sort_keys=True))
+    made = make_proposer(task.proposer, benchmark.space, **task.settings, client=client)
     _load_prompt(made, benchmark)
     return made
 
