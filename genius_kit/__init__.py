@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from genius_kit.study_results import read_results
     from genius_kit.training import train
     from genius_kit.transfer import fine_tune
+    from genius_kit.verdicts.judge import does_it_search
     from genius_kit.verify import verify_run
 
 __version__ = "0.1.0"
@@ -55,6 +56,7 @@ _HOMES = {
     "studies": ("load_study", "run_study", "study_names"),
     "study_results": ("read_results",),
     "training": ("train",),
+    "verdicts.judge": ("does_it_search",),
     "verify": ("verify_run",),
     "transfer": ("fine_tune",),
 }
@@ -72,6 +74,7 @@ __all__ = [
     "Trial",
     "build_network",
     "count_cost",
+    "does_it_search",
     "estimate_run",
     "estimate_study",
     "fine_tune",
