@@ -129,7 +129,7 @@ class AgentClient:
             told = self._made.send(copies, seed) if self._talks else self._made(copies)
         except ModelError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise AgentFailed(f"{shown(self._name)} failed, {_in_words(error)}") from error
         if isinstance(told, str):
             told = Reply(told, None, "stop", seconds=time.perf_counter() - begun)
@@ -153,7 +153,7 @@ def make_one(make: MakeClient, key: str) -> Any:
         made = make(key)
     except (AgentFailed, InvalidParameter):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AgentFailed(f"{call} failed, {_in_words(error)}") from error
     if isinstance(made, type) or not (hasattr(made, "send") or callable(made)):
         raise InvalidParameter(
@@ -190,7 +190,7 @@ def agent_of(make: MakeClient, key: str, name: str | None = None) -> Agent:
         raise InvalidParameter(f"make_client is {quote(repr(make))}; expected a function that makes a client of a key")
     made = make_one(make, key)
     own = str(made.model) if hasattr(made, "send") else _name_of(make, made)
-    called = " ".join((name or own).split())
+    called = " ".join(str(name or own).split())
     return Agent(f"{AGENT}{called or 'agent'}", code_sha256(make), make, {key: made})
 
 

@@ -11,6 +11,8 @@ from genius_kit.bundles import bundle, replay_bundle
 from genius_kit.cli import main
 from genius_kit.errors import AgentFailed, InvalidParameter, StudyFailed
 from genius_kit.journal import read_run
+from genius_kit.verdicts import each_verdict
+from tests.clients.greedy_climber import GreedyClimber
 
 STUDY = """\
 name: mine
@@ -61,6 +63,18 @@ def test_a_study_file_names_an_agent(mine, capfd):
     assert (results["evaluations"] == 4).all()
     keys = [read_run(path).settings["resolved"].get("search") for path in results["journal"]]
     assert len({key for key in keys if key}) == 4
+
+
+def test_a_study_comes_to_the_verdict_of_the_call(mine):
+    """A search has the same key in both, so that a client that seeds its draws with it makes the same searches."""
+    client = Path(__file__).parent / "clients" / "greedy_climber.py"
+    study = STUDY.replace("{model}", f"agent:{client}:CLIENT").replace("random]", "permuted-labels]")
+    Path("study.yaml").write_text(study.replace("seeds: 2", "seeds: 8"), encoding="utf-8")
+    (theirs,) = each_verdict(gk.run_study("study.yaml", "studies", progress=False))
+    ours = gk.does_it_search(GreedyClimber, "nas-bench-201-cifar10", seeds=8, budget=4, progress=False,
+                             arms=("llm", "shuffled-feedback", "permuted-labels"))  # fmt: skip
+    assert (ours.kind, ours.uses_results, ours.needs_names) == (theirs.kind, theirs.uses_results, theirs.needs_names)
+    assert ours.evidence.drop(columns="model").equals(theirs.evidence.drop(columns="model"))
 
 
 def test_a_changed_agent_begins_anew(mine):

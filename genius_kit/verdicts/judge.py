@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -165,7 +166,7 @@ def _seeds(given: Seeds) -> tuple[int, ...]:
     seeds = [seed for one in listed if (seed := _whole(one)) is not None and seed >= 0]
     if len(seeds) < len(listed) or not seeds:
         raise InvalidParameter(f"seeds is {listed!r}; expected one or more whole numbers from 0, such as range(40)")
-    if twice := [seed for place, seed in enumerate(seeds) if seed in seeds[:place]]:
+    if twice := [seed for seed, times in Counter(seeds).items() if times > 1]:
         raise InvalidParameter(
             f"seed {twice[0]} stands in seeds twice, and a repeated search counts once; leave it out"
         )
