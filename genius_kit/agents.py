@@ -12,9 +12,10 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -92,8 +93,8 @@ class AbsentAgent:
     def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
         """Raise InvalidParameter: only a study imports an agent."""
         raise InvalidParameter(
-            f"{self.model} is somebody's own Python code, which only the study that names it runs, and "
-            "gk.does_it_search; go on by the same command or call as before"
+            f"{self.model} is somebody's own Python code, which nothing runs but the study that names it and "
+            "gk.does_it_search; give the command or call of these"
         )
 
 
@@ -281,6 +282,8 @@ def code_sha256(make: MakeClient) -> str:
 
 def _gather(thing: Any, found: dict[int, str]) -> None:
     while isinstance(thing, partial | MethodType):
+        if isinstance(thing, partial):
+            found[id(thing)] = repr(_plain([*thing.args, *chain(*sorted(thing.keywords.items()))]))
         thing = thing.func if isinstance(thing, partial) else thing.__func__
     if not isinstance(thing, FunctionType | type):
         thing = type(thing)
@@ -304,8 +307,12 @@ def _source(thing: Any, functions: Sequence[FunctionType]) -> str:
     except (OSError, TypeError):
         pass
     codes = [code for function in functions for code in _codes(function.__code__)]
-    kept = (str, int, float, bytes, type(None))
-    return repr([(code.co_code, code.co_names, [c for c in code.co_consts if isinstance(c, kept)]) for code in codes])
+    return repr([(code.co_code, code.co_names, _plain(code.co_consts)) for code in codes])
+
+
+def _plain(values: Iterable[Any]) -> list[Any]:
+    """Return those of some values that are written the same way in every process."""
+    return [one for one in values if isinstance(one, str | int | float | bytes | None)]
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

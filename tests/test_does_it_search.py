@@ -9,6 +9,7 @@ import random
 import re
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -274,6 +275,7 @@ def test_other_code_another_budget_and_another_table_do_not_go_on(tmp_path):
 
     for changed, told in (
         ({"make": other}, "are of mine with other code"),
+        ({"make": partial(climber, options=3)}, "are of mine with other code"),
         ({"budget": 5}, "have a budget of 6, not 5"),
         ({"benchmark": made_table(4)}, "are of another table called made"),
     ):

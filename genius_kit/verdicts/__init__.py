@@ -1,6 +1,6 @@
 """Verdicts on studies: one sentence with its numbers, and the words of its kinds.
 
-`searches` asks whether a model searches or recites; `base` is what the instruments share.
+`searches` asks whether a model searches or recites, `judge` any agent; `base` is what the instruments share.
 """
 
 from genius_kit.verdicts.base import (
