@@ -87,9 +87,12 @@ class Task:
 
     @property
     def key(self) -> str:
-        """The search in words without who answers: what an agent makes its client of."""
+        """The search in words without who answers: what an agent makes its client of.
+
+        A run that goes on from the replies of the plain arm has the key of that arm, so that it begins alike.
+        """
         prompt = [str(self.settings["prompt"])] if "prompt" in self.settings else []
-        return f"{self.arm} on {self.benchmark}, {', '.join([*prompt, f'seed {self.seed}'])}"
+        return f"{'llm' if self.follows else self.arm} on {self.benchmark}, {', '.join([*prompt, f'seed {self.seed}'])}"
 
     @property
     def title(self) -> str:

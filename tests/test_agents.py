@@ -65,6 +65,14 @@ def test_a_study_file_names_an_agent(mine, capfd):
     assert len({key for key in keys if key}) == 4
 
 
+def test_an_optimiser_goes_on_from_the_first_proposal_of_an_agent(mine):
+    """It takes the reply of the plain arm of its seed, though each search has a client of its own."""
+    begun = "random, {proposer: llm+gp, model_proposals: 1}]"
+    Path("study.yaml").write_text(Path("study.yaml").read_text().replace("random]", begun), encoding="utf-8")
+    results = gk.run_study("study.yaml", "studies", progress=False).set_index(["arm", "seed"])
+    assert results.loc["llm+gp", "reused"].tolist() == results.loc["llm+gp", "calls"].tolist() == [1, 1]
+
+
 def test_a_study_comes_to_the_verdict_of_the_call(mine):
     """A search has the same key in both, so that a client that seeds its draws with it makes the same searches."""
     client = Path(__file__).parent / "clients" / "greedy_climber.py"

@@ -130,7 +130,7 @@ def test_the_arms_are_those_of_the_shipped_study():
     """By default every arm that asks the model, 40 seeds and 10 evaluations."""
     study = gk.load_study("does-it-search")
     found = gk.does_it_search(climber, TABLE, seeds=2, budget=4, progress=False)
-    asked = [arm.name for arm in study.arms if arm.talks]
+    asked = [arm.name for arm in study.arms if arm.proposer == "llm"]
     assert set(found.evidence["kind"]) >= {*asked} - {"llm"}
     assert (len(study.seeds), study.budget, study.first) == (40, 10, "random")
 

@@ -61,7 +61,7 @@ def does_it_search(
     (a list of {"role", "content"}) that returns text. The key is a string, another one for every search and arm and the
     same one in the next call, so that draws seeded with it are independent and can be repeated. `benchmark` is the
     name of a table or a loaded one. `seeds` (a number, or which), `budget` (evaluations a search) and `arms` are those
-    of the study does-it-search unless given: 40, 10, and its arms that ask a model. `workers` searches go side by side,
+    of the study does-it-search unless given: 40, 10, and its arms that make the verdict. `workers` searches go side by side,
     8 by default; `name` is what the agent is called; `limits` is what all searches together may take, `allow_unpriced`
     consents to a model whose price is unknown.
 
@@ -126,7 +126,7 @@ def _table(benchmark: str | Benchmark) -> TabularBenchmark:
 def _arms(given: Sequence[str] | None) -> tuple[str, ...]:
     """Return the arms, those of the shipped study unless given; each has to enter the verdict."""
     if given is None:
-        return tuple(arm.name for arm in load_study(STUDY).arms if arm.talks)
+        return tuple(arm.name for arm in load_study(STUDY).arms if arm.name in ARMS)
     if isinstance(given, str) or not all(isinstance(one, str) for one in given):
         raise InvalidParameter(f"arms is {given!r}; expected a list of names, {', '.join(ARMS)}, all at the one budget")
     for one in given:
