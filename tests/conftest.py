@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing import forkserver, resource_sharer, resource_tracker
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,8 @@ def _held() -> dict[str, str]:
     kept = {str(resource_tracker._resource_tracker._fd), str(forkserver._forkserver._forkserver_alive_fd)}
     opened = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()
     for number in opened - kept:
-        try:
+        with suppress(OSError):  # one that was closed since, such as that of the listing itself
             held[f"descriptor {number}"] = os.readlink(f"/proc/self/fd/{number}")
-        except OSError:
-            pass  # the descriptor of the listing itself
     return {name: what for name, what in held.items() if not what.endswith(".ttf")}
 
 

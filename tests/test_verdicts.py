@@ -343,7 +343,7 @@ def test_optimisers_with_its_own_start_are_set_beside_the_model() -> None:
     begun = {"llm+gp": SEARCHER["llm"] / 4, "llm+tpe": SEARCHER["llm"] * 4}
     frame = study({**SEARCHER, **begun}, follows=FOLLOWING)
     is_begun = frame["arm"].isin(list(begun))
-    frame.loc[is_begun, ["proposer", "control"]] = frame.loc[is_begun, ["arm", "control"]].assign(control=None).to_numpy()
+    frame.loc[is_begun, "proposer"], frame.loc[is_begun, "control"] = frame.loc[is_begun, "arm"], None
     found = verdict(frame)
     means = [f"(rank {rank_text(SEARCHER['llm'].mean() * factor)})" for factor in (1 / 4, 4)]
     told = f"begun with its own first proposals, gp does better {means[0]}, tpe does worse {means[1]}"

@@ -61,9 +61,9 @@ def does_it_search(
     (a list of {"role", "content"}) that returns text. The key is a string, another one for every search and arm and the
     same one in the next call, so that draws seeded with it are independent and can be repeated. `benchmark` is the
     name of a table or a loaded one. `seeds` (a number, or which), `budget` (evaluations a search) and `arms` are those
-    of the study does-it-search unless given: 40, 10, and its arms that make the verdict. `workers` searches go side by side,
-    8 by default; `name` is what the agent is called; `limits` is what all searches together may take, `allow_unpriced`
-    consents to a model whose price is unknown.
+    of the study does-it-search unless given: 40, 10, and its arms that make the verdict. `workers` searches go side by
+    side, 8 by default; `name` is what the agent is called; `limits` is what all searches together may take,
+    `allow_unpriced` consents to a model whose price is unknown.
 
     With `folder`, journals are kept in its does-it-search, as a study's are, and the same call with more seeds goes on:
     nothing is asked twice, and the verdict may be looked at as often as you like. Code that changed is not gone on with

@@ -94,9 +94,10 @@ _RULES = {
 def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenchmark | None = None) -> Verdict:
     """Return the verdict on the arm `plain` of one model, from its searches beside those of the control arms.
 
-    `results` is the frame of `studies.results`, filtered to one model and prompt. The unit is a search on one benchmark:
-    of several benchmarks each is judged by itself, nothing is pooled, and a kind is that of all of them. `benchmark` is their table where it is none that can be loaded by its name;
-    with it the sentence has its title and the exact mean rank of random search.
+    `results` is the frame of `studies.results`, filtered to one model and prompt. The unit is a search on one
+    benchmark: of several benchmarks each is judged by itself, nothing is pooled, and a kind is that of all of them.
+    `benchmark` is their table where it is none that can be loaded by its name; with it the sentence has its title and
+    the exact mean rank of random search.
 
     "searches": results are used, and labels change the rank of a typical proposal by less than a factor of 2 (MARGIN).
     "searches and leans on the labels": results are used, and labels matter. "recites": results are shown to be unused
