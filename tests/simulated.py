@@ -7,10 +7,10 @@ its search, made for one study by a function of the table and of the study's num
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,10 @@ from genius_kit.tabular import TabularBenchmark
 from genius_kit.verdicts import Verdict, verdict
 
 Design = tuple[int, ...]
-Client = Callable[["View", random.Random], Design]
+Client = Callable[["View", random.Random], Design | None]
+ATTEMPTS = 6
+"""Replies to one step after which a random architecture is taken, as in a study."""
+
 ARMS = ("llm", "shuffled-feedback", "permuted-labels", "anonymous")
 WORTH = {"nas-bench-macro": (2, 3, 4), "nas-bench-201": (0, 2, 3, 4, 1)}
 """How large each option is by its name; elsewhere options come in rising order."""
@@ -119,7 +122,7 @@ def surrogate(table: TabularBenchmark, study: int) -> Client:
             return view.fresh(lambda: view.anything(draws), draws)
         known = np.eye(view.options)[[design for design, _ in view.listed]].reshape(len(view.listed), -1)
         scores = np.array([score for _, score in view.listed])
-        drawn = np.array([view.anything(draws) for _ in range(200)])
+        drawn = np.random.default_rng(draws.getrandbits(32)).integers(view.options, size=(200, view.length))
         weights = known.T @ np.linalg.solve(known @ known.T + np.eye(len(scores)), scores - scores.mean())
         worth = np.eye(view.options)[drawn].reshape(len(drawn), -1) @ weights
         ranked = iter(drawn[np.argsort(-worth)].tolist())
@@ -259,45 +262,112 @@ def looks(
     table: TabularBenchmark, make: Callable[..., Client], study: int, seeds: Sequence[int], budget: int = 10
 ) -> list[Verdict]:
     """Return the verdict on one study of a client at each of some numbers of seeds, as it grows."""
-    client = make(table, study)
-    rows = [
-        row_of_search(table, client, arm, 1_000 * study + seed, budget) for seed in range(max(seeds)) for arm in ARMS
-    ]
-    results = pd.DataFrame(rows)
-    return [verdict(results[results["seed"] < 1_000 * study + count], benchmark=table) for count in seeds]
+    client, simulator = make(table, study), simulator_of(table)
+    count = range(1_000 * study, 1_000 * study + max(seeds))
+    results = pd.DataFrame([row for arm in ARMS for row in simulator.rows(client, arm, count, budget)])
+    grown = [results[results["seed"] < count.start + more] for more in seeds]
+    return [verdict(rows, benchmark=table) for rows in grown]
 
 
-def row_of_search(table: TabularBenchmark, client: Client, arm: str, seed: int, budget: int) -> dict[str, Any]:
-    """Return one search as a row of results, its first architecture being random as in a study."""
-    space = table.space
-    seen = view_of(None if arm == "llm" else arm, space, seed)
-    draws, own = random.Random(f"{arm} {seed}"), [space.sample(np.random.default_rng([seed, 0]))]
-    worth = WORTH.get(space.name, tuple(range(len(space.options))))
-    view = View(len(space.options), space.length, None if arm == "anonymous" else seen.reordered(worth))
-    scores, told = [float(table.scores()[space.index(own[0])])], []
-    while len(own) < budget:
-        count = len(own)
-        places = dealt(count, seed) if arm == "shuffled-feedback" else list(range(count))
-        view.listed = [(seen.show(one), scores[place]) for one, place in zip(own, places, strict=True)]
-        named = seen.read(tuple(client(view, draws)))
-        if arm == "shuffled-feedback":
-            told.append(follows(np.array(named), np.array(own), np.array(scores), np.array(places)))
-        own.append(named)
-        scores.append(float(table.scores()[space.index(named)]))
-    rows = [space.index(one) for one in own]
-    ranks = np.mean([ends[rows] for ends in table.ranks()], axis=0)
-    return {
-        "benchmark": table.name,
-        "arm": arm,
-        "control": None if arm == "llm" else arm,
-        "seed": seed,
-        "budget": budget,
-        "rank": float(ranks[np.argmax(scores)]),
-        "p_random": random_search(table).p_value(max(scores), budget),
-        "typical_rank": float(np.exp(np.log(ranks[1:]).mean())),
-        "proposals": " ".join(map(space.key, own[1:])),
-        "follows": tuple(one for one in told if not math.isnan(one.best)) or None,
-    }
+@dataclass
+class Searched:
+    """One search: the true designs evaluated, which of them a client proposed, and its first reply of each step."""
+
+    seed: int
+    designs: list[Design]
+    own: list[bool]
+    first: list[Design | None]
+
+
+class Simulator:
+    """Searches on one table; what does not depend on the client is kept."""
+
+    def __init__(self, table: TabularBenchmark) -> None:
+        self.table, self.space = table, table.space
+        self.scores, self.random = table.scores().tolist(), random_search(table)
+        self.ranks = np.mean(table.ranks(), axis=0)
+        self.worth = WORTH.get(self.space.name, tuple(range(len(self.space.options))))
+        self.view_of, self.start = cache(self.view_of), cache(self.start)  # type: ignore[method-assign]
+
+    def view_of(self, arm: str, seed: int) -> tuple[tuple[int, ...], tuple[int, ...], Sequence[int] | None]:
+        """Return the shown number of each option, the option of each shown number, and the worth of those."""
+        seen = view_of(None if arm == "llm" else arm, self.space, seed)
+        worth = None if arm == "anonymous" else seen.reordered(self.worth)
+        return seen.labels, seen.read(tuple(range(len(seen.labels)))), worth
+
+    def start(self, seed: int) -> Design:
+        """Return the random first architecture of a seed, the same in every arm."""
+        return self.space.sample(np.random.default_rng([seed, 0]))
+
+    def row_number(self, design: Design) -> int:
+        """Return the row of the table."""
+        row = 0
+        for value, options in zip(design, self.space.choices, strict=True):
+            row = row * len(options) + value
+        return row
+
+    def search(self, client: Client, arm: str, seed: int, budget: int) -> Searched:
+        """Return one search. A reply that names what is listed is refused; after six, chance proposes."""
+        labels, options, worth = self.view_of(arm, seed if arm == "permuted-labels" else 0)
+        draws, done = random.Random(f"{arm} {seed}"), Searched(seed, [self.start(seed)], [False], [])
+        view = View(len(labels), self.space.length, worth)
+        shown = [tuple(labels[one] for one in done.designs[0])]
+        scores = [self.scores[self.row_number(done.designs[0])]]
+        while len(shown) < budget:
+            places = _dealt(len(shown), seed) if arm == "shuffled-feedback" else range(len(shown))
+            view.listed = [(one, scores[place]) for one, place in zip(shown, places, strict=True)]
+            replies = [client(view, draws)]
+            while (replies[-1] is None or replies[-1] in shown) and len(replies) < ATTEMPTS:
+                replies.append(client(view, draws))
+            taken = replies[-1] if replies[-1] is not None and replies[-1] not in shown else None
+            done.first.append(next((tuple(options[a] for a in one) for one in replies if one is not None), None))
+            done.own.append(taken is not None)
+            shown.append(taken or view.fresh(lambda: view.anything(draws), draws))
+            done.designs.append(tuple(options[one] for one in shown[-1]))
+            scores.append(self.scores[self.row_number(done.designs[-1])])
+        return done
+
+    def rows(self, client: Client, arm: str, seeds: Sequence[int], budget: int) -> list[dict[str, Any]]:
+        """Return the searches of an arm as rows of results."""
+        searches = [self.search(client, arm, seed, budget) for seed in seeds]
+        told = self._follows(searches) if arm == "shuffled-feedback" else [None] * len(searches)
+        return [self._row(one, arm, budget, follow) for one, follow in zip(searches, told, strict=True)]
+
+    def _row(self, done: Searched, arm: str, budget: int, told: tuple[Any, ...] | None) -> dict[str, Any]:
+        rows = [self.row_number(one) for one in done.designs]
+        best = max(rows, key=self.scores.__getitem__)
+        own = [row for row, is_own in zip(rows, done.own, strict=True) if is_own]
+        keys = ["".join(str(value + self.space.key_offset) for value in self.space.at(row)) for row in own]
+        return {
+            "benchmark": self.table.name,
+            "arm": arm,
+            "control": None if arm == "llm" else arm,
+            "seed": done.seed,
+            "budget": budget,
+            "rank": float(self.ranks[best]),
+            "p_random": self.random.p_value(self.scores[best], budget),
+            "typical_rank": float(np.exp(np.log(self.ranks[own]).mean())) if own else None,
+            "proposals": " ".join(keys) if own else None,
+            "follows": told,
+        }
+
+    def _follows(self, searches: Sequence[Searched]) -> list[tuple[Any, ...] | None]:
+        """Return what each search's first replies of a step tell, all searches of a step at once."""
+        told: list[list[Any]] = [[] for _ in searches]
+        for count in range(3, len(searches[0].designs)):
+            asked = [place for place, one in enumerate(searches) if one.first[count - 1] is not None]
+            if not asked:
+                continue
+            designs = np.array([searches[place].designs[:count] for place in asked])
+            scores = np.array([[self.scores[self.row_number(one)] for one in shown] for shown in designs.tolist()])
+            named = np.array([searches[place].first[count - 1] for place in asked])
+            places = np.array([_dealt(count, searches[place].seed) for place in asked])
+            for place, *found in zip(asked, *follows(named, designs, scores, places), strict=True):
+                told[place].append(tuple(found))
+        return [tuple(one) or None for one in told]
+
+
+simulator_of, _dealt = cache(Simulator), cache(dealt)
 
 
 def _largest(view: View) -> Design:

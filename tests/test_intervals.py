@@ -10,7 +10,7 @@ import pytest
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.stats.intervals import t_interval
 from tests.natures import made_table
-from tests.simulated import KNOWING, USERS, row_of_search
+from tests.simulated import KNOWING, USERS, simulator_of
 
 POOL, SAMPLES = 300, 2_000
 
@@ -24,7 +24,7 @@ def test_it_covers_differences_of_ranks(table: str, name: str, count: int, data_
     loaded = made_table(3) if table == "made" else load_benchmark(table)
     client = {**USERS, **KNOWING}[name](loaded, 0)
     ranks = [
-        [row_of_search(loaded, client, arm, seed, 10)["typical_rank"] for seed in range(POOL)]
+        [row["typical_rank"] for row in simulator_of(loaded).rows(client, arm, range(POOL), 10)]
         for arm in ("llm", "anonymous")
     ]
     differences = np.log(ranks[1]) - np.log(ranks[0])
