@@ -21,7 +21,7 @@ def reply_columns(run: Run, benchmark: TabularBenchmark) -> dict[str, Any]:
     """Return the columns of `study_results` that are about the replies of a run on a table.
 
     `typical_rank` is the geometric mean of the ranks of the model's own proposals, `proposals` their keys. `follows`,
-    in the arm shuffled-feedback only, has one pair a reply, (best, trend) of `stats.replies.Follows`, of the
+    in the arm shuffled-feedback only, has the numbers of `stats.replies.Follows` a reply, of the
     architecture that the model named first in that step, taken or refused.
     """
     import numpy as np
@@ -43,7 +43,7 @@ def _was_shuffled(run: Run) -> bool:
     return settings.get("control") == SHUFFLED and not settings.get("change") and "objectives" not in run.settings
 
 
-def _follows(run: Run) -> tuple[tuple[float, float], ...]:
+def _follows(run: Run) -> tuple[tuple[float, ...], ...]:
     import numpy as np
 
     evaluations = run.of("evaluation")
@@ -56,7 +56,7 @@ def _follows(run: Run) -> tuple[tuple[float, float], ...]:
         places = np.array(dealt(shown, run.settings["seed"], shuffle), dtype=int)
         told = follows(named, listed[:shown], scores[:shown], places, may_stay=shuffle == PERMUTATION)
         if not math.isnan(told.best):
-            found.append((round(told.best, 6), round(told.trend, 6)))
+            found.append(tuple(round(float(one), 6) for one in told))
     return tuple(found)
 
 

@@ -285,9 +285,7 @@ def knows_the_better(table: TabularBenchmark, study: int) -> Client:
 def knows_half(table: TabularBenchmark, study: int) -> Client:
     """One of the best fifty in half of its replies, else any."""
     known = _best(table, 50)
-    return lambda view, draws: (
-        _or_near(draws.choice(known), view, draws) if draws.random() < 0.5 else _new(view, draws)
-    )
+    return lambda view, draws: _or_near(draws.choice(known), view, draws) if draws.random() < 0.5 else _new(view, draws)
 
 
 def _best(table: TabularBenchmark, count: int) -> list[Design]:

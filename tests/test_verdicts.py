@@ -21,7 +21,7 @@ from tests.natures import best_designs, made_table
 
 SIZE = 6561
 SEEDS = 40
-FOLLOWING, CONTRARY = (0.9, 0.4), (-0.3, -0.4)
+FOLLOWING, CONTRARY = (0.9, 0.4, 0.6, 0.05), (-0.3, -0.4, -0.2, -0.05)
 
 
 def ranks(mean: float, seed: int, n: int = SEEDS) -> np.ndarray:
@@ -29,15 +29,18 @@ def ranks(mean: float, seed: int, n: int = SEEDS) -> np.ndarray:
     return np.ceil(np.random.default_rng(seed).exponential(mean, n))
 
 
-def aimless(seed: int) -> tuple[tuple[float, float], ...]:
+def aimless(seed: int) -> tuple[tuple[float, ...], ...]:
     """What seven replies come to that do not depend on the scores shown."""
-    return tuple(map(tuple, np.random.default_rng([seed, 5]).uniform(-1, 1, (7, 2)) * [1, 0.6]))
+    told = np.random.default_rng([seed, 5]).uniform(-1, 1, (7, 2)) * [1, 0.6]
+    return tuple(
+        (*pair, stay) for pair, stay in zip(told, np.random.default_rng(seed).uniform(-0.5, 0.5, 7), strict=True)
+    )
 
 
 def study(
     arms: dict[str, Sequence[float]],
     benchmark: str = "made",
-    follows: tuple[float, float] | None = None,
+    follows: tuple[float, ...] | None = None,
     lists: Sequence[str] = (),
     **columns: object,
 ) -> pd.DataFrame:
@@ -203,7 +206,8 @@ def test_a_sign_that_replies_follow_keeps_the_question_open(table: TabularBenchm
     """Bounds below the margin are no proof of absence while the replies still speak for a small effect."""
     frame = cheat(table)
     frame["follows"] = [
-        told and tuple((min(best + 0.07, 1), min(trend + 0.03, 1)) for best, trend in told) for told in frame["follows"]
+        told and tuple((min(best + 0.07, 1), min(trend + 0.03, 1), *more) for best, trend, *more in told)
+        for told in frame["follows"]
     ]
     found = verdict(frame, benchmark=table)
     row = found.evidence.set_index("question").loc["replies"]

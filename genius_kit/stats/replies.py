@@ -23,11 +23,18 @@ class Follows(NamedTuple):
 
     `best`: nearer to the architecture shown as best than to the others shown (share of them that are further, less the
     share that are nearer). `trend`: correlation of the scores shown with their weights in the ridge regression that
-    predicts the reply's own score from them, less its mean under the null. Arrays where several replies were asked of.
+    predicts the reply's own score from them, less its mean under the null. `close`: how close the reply is to the
+    architecture shown as best, less the mean of the others; closeness is 1 for a change of one position and halves with
+    each further one, so that replies far from all do not hide the few that are moves from the best. `stay`: the rank of
+    the score shown beside the last architecture, from -1 to 1, times how near the reply is to that one, from -1
+    (nothing in common) to 1: who goes on after a success and leaves after a failure, or the other way round.
+    Arrays where several replies were asked of.
     """
 
     best: np.ndarray
     trend: np.ndarray
+    close: np.ndarray
+    stay: np.ndarray
 
 
 def follows(
@@ -41,14 +48,25 @@ def follows(
     """
     count = shown.shape[-2]
     if count < (LEAST_SHOWN - may_stay):
-        return Follows(*np.full((2, *scores.shape[:-1]), np.nan))
+        return Follows(*np.full((4, *scores.shape[:-1]), np.nan))
     own = scores.argmax(axis=-1, keepdims=True)
     near = (shown == proposal[..., None, :]).sum(axis=-1)
-    ahead = np.sign(np.take_along_axis(near, (places == own).argmax(axis=-1, keepdims=True), axis=-1) - near)
+    stands = (places == own).argmax(axis=-1, keepdims=True)
+    best = _ahead(np.sign(np.take_along_axis(near, stands, axis=-1) - near), own, may_stay)
+    closeness = 0.5 ** np.maximum(shown.shape[-1] - near - 1, 0)
+    close = _ahead(np.take_along_axis(closeness, stands, axis=-1) - closeness, own, may_stay)
+    ranks = _midranks(scores)
+    share = 2 * near[..., -1] / shown.shape[-1] - 1
+    last = _less_expected(np.take_along_axis(ranks, places, axis=-1)[..., -1], ranks[..., -1], count, may_stay)
+    return Follows(best, _trend(proposal, shown, ranks, places, may_stay), close, share * last * 2 / (count - 1))
+
+
+def _ahead(gaps: np.ndarray, own: np.ndarray, may_stay: bool) -> np.ndarray:
+    """Return the mean gap between the architecture shown as best and the others that could have been shown as it."""
     if not may_stay:
-        np.put_along_axis(ahead, own, 0, axis=-1)  # the best score never stands there
-    best = ahead.sum(axis=-1) / (count - 2 + may_stay)
-    return Follows(best, _trend(proposal, shown, _midranks(scores), places, may_stay))
+        np.put_along_axis(gaps, own, 0, axis=-1)  # the best score never stands there
+    mean: np.ndarray = gaps.sum(axis=-1) / (gaps.shape[-1] - 2 + may_stay)
+    return mean
 
 
 def _trend(
@@ -59,12 +77,18 @@ def _trend(
     weights = np.linalg.solve(similar[..., :-1, :-1] + RIDGE * np.eye(count), similar[..., :-1, -1:])[..., 0]
     weights -= weights.mean(axis=-1, keepdims=True)
     size = np.linalg.norm(weights, axis=-1) * np.linalg.norm(ranks, axis=-1)
-    told = (weights * np.take_along_axis(ranks, places, axis=-1)).sum(axis=-1)
-    if not may_stay:
-        expected = -(weights * ranks).sum(axis=-1) / (count - 1)  # each score stands at each other place alike
-        told = (told - expected) * (1 - 1 / count)  # at most 1 in size
+    told, own = ((weights * one).sum(axis=-1) for one in (np.take_along_axis(ranks, places, axis=-1), ranks))
+    told = _less_expected(told, own, count, may_stay)
     trend: np.ndarray = told / np.maximum(size, 1e-9) * (size > 1e-9)
     return trend
+
+
+def _less_expected(told: np.ndarray, own: np.ndarray, count: int, may_stay: bool) -> np.ndarray:
+    """Return what was told less its mean under the null, `own` being the same with each score in its own place.
+
+    Ranks sum to 0, and each score stands at each other place alike; at most as large as the largest that can be told.
+    """
+    return told if may_stay else (told + own / (count - 1)) * (1 - 1 / count)
 
 
 def _similarity(architectures: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from genius_kit.journal import read_run
 from genius_kit.stats.evalues import Evidence, bounded_evidence, confidence_sequence, symmetric_evidence
 from genius_kit.stats.intervals import t_interval
 from genius_kit.stats.relabelling import placing_p, relabelling_p
+from genius_kit.stats.replies import Follows
 from genius_kit.study_results import benchmark_of
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ LEAST_FOLLOWING, LEAST_GAIN = 0.25, 3.0
 """Below these results are said to be unused: a share of what a hill climber's replies come to, either way, and a factor
 in the rank of a typical proposal. The first is what tells; the second is for uses that it does not see."""
 
+LEAST_STAYING = 0.1
+"""Below this, either way, the length of steps is said not to hang on results: who keeps a fifth fewer positions of the
+last architecture after a score of the lower half than after one of the upper half comes to it."""
+
 LUCKY = 0.005
 """The probability below which a list of architectures is better than luck, see `stats.relabelling`."""
 
@@ -53,7 +58,7 @@ _WIDTH = 3.0
 _GAIN = 1 / 6
 """The gain in probability (see `_random`) that is worth MARGIN times the evaluations."""
 
-_SCALES = {"ranks": 1.0, "replies": 0.3, "chance": 0.3}
+_SCALES = {"ranks": 1.0, "replies": 0.3, "staying": 0.1, "chance": 0.3}
 """Standard deviations, about, of what is measured: only power depends on them."""
 
 
@@ -84,13 +89,16 @@ class Finding:
     evidence_up: float
     evidence_down: float
     answer: str
+    evidence_steps: float = -math.inf
+    stay_low: float = math.nan
+    stay_high: float = math.nan
     values: np.ndarray = field(default_factory=lambda: np.array([]), repr=False, compare=False)
 
     @property
     def p_value(self) -> float:
         """The p-value, valid at every look, of the direction that was found; corrected for the ways to say "yes"."""
-        ways = 4 if self.question in ("feedback", "replies") else 2
-        return min(1.0, ways * math.exp(-max(self.evidence_up, self.evidence_down)))
+        ways = {"feedback": 4, "replies": 6}.get(self.question, 2)
+        return min(1.0, ways * math.exp(-max(self.evidence_up, self.evidence_down, self.evidence_steps)))
 
 
 class Luck(NamedTuple):
@@ -199,14 +207,16 @@ def _lists(results: pd.DataFrame, arm: str) -> dict[Key, str]:
 def _replies(results: pd.DataFrame, arm: str) -> Finding:
     """Return how much the replies follow the scores as they were dealt out."""
     rows = results[(results["arm"] == arm) & results["follows"].map(bool) & results["follows"].notna()]
-    searches = [np.array(told, dtype=float) for told in rows["follows"]]
+    searches = [_padded(np.array(told, dtype=float)) for told in rows["follows"]]
     keys = list(zip(rows["benchmark"], rows["seed"], strict=True))
-    by_seed: dict[int, list[float]] = {}
+    by_seed: dict[int, list[tuple[float, float]]] = {}
     for (_, seed), told in zip(keys, searches, strict=True):
-        by_seed.setdefault(seed, []).append(float((told / CLIMBER).mean()))
-    values = np.array([np.mean(parts) for parts in by_seed.values()])  # tables share the draw of a seed
-    evidence = bounded_evidence(searches, list(rows["seed"]))
+        by_seed.setdefault(seed, []).append((float((told[:, :2] / CLIMBER).mean()), float(told[:, 3].mean())))
+    values, stays = np.array([np.mean(parts, axis=0) for parts in by_seed.values()]).reshape(-1, 2).T
+    seeds = list(rows["seed"])  # tables share the draw of a seed
+    evidence = bounded_evidence([told[:, :3] for told in searches], seeds)
     bounds = confidence_sequence(values, _SCALES["replies"], LEVEL)
+    stay_low, stay_high = confidence_sequence(stays, _SCALES["staying"], LEVEL)
     interval = t_interval(values)
     return Finding(
         "replies",
@@ -225,8 +235,22 @@ def _replies(results: pd.DataFrame, arm: str) -> Finding:
         evidence_up=evidence.up,
         evidence_down=evidence.down,
         answer=UNCLEAR,
+        evidence_steps=_steps_evidence(searches, seeds),
+        stay_low=stay_low,
+        stay_high=stay_high,
         values=values,
     )
+
+
+def _padded(told: np.ndarray) -> np.ndarray:
+    """Return what replies tell, with 0 for the last two where a frame of before has only two numbers a reply."""
+    return np.hstack([told, np.zeros((len(told), len(Follows._fields) - told.shape[1]))])
+
+
+def _steps_evidence(searches: list[np.ndarray], seeds: list[int]) -> float:
+    """Return the evidence that the length of steps hangs on the last score, in whichever direction."""
+    found = bounded_evidence([told[:, 3:] for told in searches], seeds)
+    return float(np.logaddexp(*found)) - math.log(2)
 
 
 def _mixed(parts: list[Evidence]) -> Evidence:
@@ -238,10 +262,11 @@ def _answered(feedback: list[Finding], replies: list[Finding]) -> list[Finding]:
     """Return the findings about results with one answer to the question: their evidence is bet on half and half."""
     if not feedback:
         return []
-    both = [*feedback, *replies]
-    up, down = _mixed([Evidence(one.evidence_up, one.evidence_down) for one in both])
-    limit = math.log(DECISIVE)
-    if up >= limit and feedback[0].evidence_down < limit:
+    both, limit = [*feedback, *replies], math.log(DECISIVE)
+    follow = [Evidence(one.evidence_up, one.evidence_down) for one in both]
+    up, down = _mixed(follow)
+    any_use = _mixed([*follow, *(Evidence(one.evidence_steps, 0.0) for one in replies)]).up
+    if max(up, any_use if down < limit else 0.0) >= limit and feedback[0].evidence_down < limit:
         answer = YES
     elif down >= limit:
         answer = HARM
@@ -257,7 +282,8 @@ def _is_unused(ranks: Finding, replies: list[Finding]) -> bool:
 
 def has_sign(one: Finding) -> bool:
     """Whether there is a sign, if no more, that replies follow their results."""
-    return one.question == "replies" and max(one.evidence_up, one.evidence_down) > math.log(SIGN)
+    strongest = max(one.evidence_up, one.evidence_down, one.evidence_steps)
+    return one.question == "replies" and strongest > math.log(SIGN)
 
 
 def _random(results: pd.DataFrame, plain: str) -> list[Finding]:
@@ -288,7 +314,13 @@ def _times(gain: float) -> float:
 
 def is_small(one: Finding) -> bool:
     """Whether the bounds rule out an effect as large as the margin, of replies in either direction."""
-    return one.bound_high < margin_of(one) and (one.question != "replies" or one.bound_low > -LEAST_FOLLOWING)
+    return one.bound_high < margin_of(one) and (one.question != "replies" or _is_even(one))
+
+
+def _is_even(replies: Finding) -> bool:
+    """Whether the replies do not go the other way either, and the length of steps does not hang on results."""
+    stays = max(-replies.stay_low, replies.stay_high)
+    return replies.bound_low > -LEAST_FOLLOWING and stays < LEAST_STAYING
 
 
 def margin_of(one: Finding) -> float:

@@ -45,6 +45,7 @@ from genius_kit.verdicts.base import (
 )
 from genius_kit.verdicts.findings import (
     HARM,
+    LEAST_FOLLOWING,
     LEAST_SEARCHES,
     LUCKY,
     NO,
@@ -279,6 +280,8 @@ def _open(found: list[Finding]) -> list[str]:
 def _bounds(one: Finding) -> str:
     if is_small(one):
         return "a weak sign of it is left"
+    if one.question == "replies" and max(-one.bound_low, one.bound_high) < LEAST_FOLLOWING:
+        return "how near they stay to the last architecture may hang on its score"
     low, high = (_number(end) for end in (one.bound_low, one.bound_high))
     what = "of a hill climber's" if one.question == "replies" else "times"
     return f"{low} to {high} {what} neither shows an effect nor rules out {margin_of(one):g}"
