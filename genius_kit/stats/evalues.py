@@ -16,8 +16,9 @@ import numpy as np
 STAKES = (0.2, 0.5, 0.9)
 """Shares of the money that are bet on a reply, mixed alike."""
 
-STEEPNESS = (0.25, 0.5, 1.0)
-"""Bets on a symmetric value, in units of 1 / scale, mixed alike."""
+STEEPNESS = {0.25: 0.25, 0.5: 0.75}
+"""Bets on a symmetric value, in units of 1 / scale, with the share of the money that is on each. A bound from n values
+is narrowest with a bet of about sqrt(6 / n): 0.5 for 20 to 40 values, 0.25 for 100 and more."""
 
 
 class Evidence(NamedTuple):
@@ -58,9 +59,9 @@ def symmetric_evidence(values: np.ndarray, scale: float = 1.0) -> Evidence:
 
 
 def _symmetric(values: np.ndarray, scale: float) -> float:
-    bets = np.array(STEEPNESS)[:, None] / scale
+    bets = np.array(list(STEEPNESS))[:, None] / scale
     won = np.log(2) - np.logaddexp(0, -2 * bets * values[None])  # log of exp(b x) / cosh(b x)
-    return float(_log_mean(won.sum(axis=1), axis=0))
+    return float(np.logaddexp.reduce(won.sum(axis=1) + np.log(list(STEEPNESS.values()))))
 
 
 def confidence_sequence(values: np.ndarray, scale: float = 1.0, level: float = 0.05) -> tuple[float, float]:

@@ -43,9 +43,10 @@ LEAST_FOLLOWING, LEAST_GAIN = 0.25, 3.0
 """Below these results are said to be unused: a share of what a hill climber's replies come to, either way, and a factor
 in the rank of a typical proposal. The first is what tells; the second is for uses that it does not see."""
 
-LEAST_STAYING = 0.1
-"""Below this, either way, the length of steps is said not to hang on results: who keeps a fifth fewer positions of the
-last architecture after a score of the lower half than after one of the upper half comes to it."""
+LEAST_CLOSE, LEAST_STAYING = 0.1, 0.1
+"""Below these, either way, replies are no moves from the best, and the length of steps does not hang on results.
+A hill climber comes to 0.57 in the first: less than one reply in six is such a move. Who keeps a fifth fewer positions
+of the last architecture after a score of the lower half than after one of the upper half comes to 0.1 in the second."""
 
 LUCKY = 0.005
 """The probability below which a list of architectures is better than luck, see `stats.relabelling`."""
@@ -58,7 +59,7 @@ _WIDTH = 3.0
 _GAIN = 1 / 6
 """The gain in probability (see `_random`) that is worth MARGIN times the evaluations."""
 
-_SCALES = {"ranks": 1.0, "replies": 0.3, "staying": 0.1, "chance": 0.3}
+_SCALES = {"ranks": 1.0, "replies": 0.3, "close": 0.1, "staying": 0.1, "chance": 0.3}
 """Standard deviations, about, of what is measured: only power depends on them."""
 
 
@@ -90,6 +91,8 @@ class Finding:
     evidence_down: float
     answer: str
     evidence_steps: float = -math.inf
+    close_low: float = math.nan
+    close_high: float = math.nan
     stay_low: float = math.nan
     stay_high: float = math.nan
     values: np.ndarray = field(default_factory=lambda: np.array([]), repr=False, compare=False)
@@ -209,14 +212,15 @@ def _replies(results: pd.DataFrame, arm: str) -> Finding:
     rows = results[(results["arm"] == arm) & results["follows"].map(bool) & results["follows"].notna()]
     searches = [_padded(np.array(told, dtype=float)) for told in rows["follows"]]
     keys = list(zip(rows["benchmark"], rows["seed"], strict=True))
-    by_seed: dict[int, list[tuple[float, float]]] = {}
+    by_seed: dict[int, list[np.ndarray]] = {}
     for (_, seed), told in zip(keys, searches, strict=True):
-        by_seed.setdefault(seed, []).append((float((told[:, :2] / CLIMBER).mean()), float(told[:, 3].mean())))
-    values, stays = np.array([np.mean(parts, axis=0) for parts in by_seed.values()]).reshape(-1, 2).T
+        by_seed.setdefault(seed, []).append(np.array([(told[:, :2] / CLIMBER).mean(), *told[:, 2:].mean(axis=0)]))
+    values, close, stay = np.array([np.mean(parts, axis=0) for parts in by_seed.values()]).reshape(-1, 3).T
     seeds = list(rows["seed"])  # tables share the draw of a seed
     evidence = bounded_evidence([told[:, :3] for told in searches], seeds)
     bounds = confidence_sequence(values, _SCALES["replies"], LEVEL)
-    stay_low, stay_high = confidence_sequence(stays, _SCALES["staying"], LEVEL)
+    close_low, close_high = confidence_sequence(close, _SCALES["close"], LEVEL)
+    stay_low, stay_high = confidence_sequence(stay, _SCALES["staying"], LEVEL)
     interval = t_interval(values)
     return Finding(
         "replies",
@@ -236,6 +240,8 @@ def _replies(results: pd.DataFrame, arm: str) -> Finding:
         evidence_down=evidence.down,
         answer=UNCLEAR,
         evidence_steps=_steps_evidence(searches, seeds),
+        close_low=close_low,
+        close_high=close_high,
         stay_low=stay_low,
         stay_high=stay_high,
         values=values,
@@ -318,9 +324,9 @@ def is_small(one: Finding) -> bool:
 
 
 def _is_even(replies: Finding) -> bool:
-    """Whether the replies do not go the other way either, and the length of steps does not hang on results."""
-    stays = max(-replies.stay_low, replies.stay_high)
-    return replies.bound_low > -LEAST_FOLLOWING and stays < LEAST_STAYING
+    """Whether the replies do not go the other way, are no moves from the best, and steps do not hang on results."""
+    close, stay = max(-replies.close_low, replies.close_high), max(-replies.stay_low, replies.stay_high)
+    return replies.bound_low > -LEAST_FOLLOWING and close < LEAST_CLOSE and stay < LEAST_STAYING
 
 
 def margin_of(one: Finding) -> float:

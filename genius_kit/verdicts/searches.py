@@ -281,7 +281,7 @@ def _bounds(one: Finding) -> str:
     if is_small(one):
         return "a weak sign of it is left"
     if one.question == "replies" and max(-one.bound_low, one.bound_high) < LEAST_FOLLOWING:
-        return "how near they stay to the last architecture may hang on its score"
+        return "a few replies may be moves from the best, or the length of its steps may hang on the last score"
     low, high = (_number(end) for end in (one.bound_low, one.bound_high))
     what = "of a hill climber's" if one.question == "replies" else "times"
     return f"{low} to {high} {what} neither shows an effect nor rules out {margin_of(one):g}"
