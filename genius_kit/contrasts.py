@@ -200,7 +200,8 @@ def arm_of(results: pd.DataFrame, kind: str, plain: str) -> str | None:
 
 def by_search(results: pd.DataFrame, arm: str, column: str = "rank") -> dict[Key, float]:
     """Return the rank of each search of one arm, by benchmark and seed; NaN where it has none or is unfinished."""
-    rows = results[results["arm"] == arm]
+    needed = [name for name in ("benchmark", "seed", column, "reason") if name in results]
+    rows = results.loc[results["arm"] == arm, needed]
     values = rows[column].astype(float)
     if "reason" in rows:
         values = values.where(rows["reason"].notna())

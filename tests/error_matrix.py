@@ -30,30 +30,33 @@ KNOWING = {**simulated.KNOWING, **other_natures.KNOWING}
 NATURES = {**USERS, **IGNORANT, **KNOWING}
 STUDIES = int(os.environ.get("GENIUS_KIT_STUDIES", "40"))
 MOST = int(os.environ.get("GENIUS_KIT_LOOKS", "160"))
-LOOKS = {10: (10, 12, 20, 40, 80, 160), 20: (20, 40, 80, 160), 5: (20, 40)}
-"""By evaluations a search: the numbers of seeds at which a study is judged as it grows."""
+LOOKS = (10, 12, 20, 40, 80, 160)
+"""The numbers of seeds at which a study is judged as it grows."""
 
-SHARE = {10: 1.0, 20: 0.25, 5: 0.25}
-"""By evaluations a search: which part of the studies are of it."""
+SIZES = ((10, 160, 1), (5, 40, 4), (20, 40, 4), (20, 160, 20))
+"""Evaluations a search, the largest number of seeds, and of how many studies one has them."""
+
+Cell = tuple[int, int, int, str, str]
+"""A study's number, its evaluations a search, its largest number of seeds, its table and its client's nature."""
 
 
-def cells() -> Iterator[tuple[int, int, str, str]]:
-    """Yield study, budget, table and nature, one study of everything before the next."""
+def cells() -> Iterator[Cell]:
+    """Yield what is to be measured, one study of everything before the next."""
     for study in range(STUDIES):
-        for budget, share in SHARE.items():
-            if study < share * STUDIES:
-                yield from ((study, budget, table, nature) for table in TABLES for nature in NATURES)
+        for budget, most, one_of in SIZES:
+            if study % one_of == 0:
+                yield from ((study, budget, min(most, MOST), table, nature) for table in TABLES for nature in NATURES)
 
 
-def measured(study: int, budget: int, table: str, nature: str) -> list[dict[str, Any]]:
+def measured(study: int, budget: int, most: int, table: str, nature: str) -> list[dict[str, Any]]:
     """Return one row a look at one study."""
-    seeds = [count for count in LOOKS[budget] if count <= MOST]
+    seeds = [count for count in LOOKS if count <= most]
     found = simulated.looks(load_benchmark(table), NATURES[nature], study, seeds, budget)
+    cell = {"study": study, "budget": budget, "most": most, "table": table, "nature": nature}
     return [
-        {"study": study, "budget": budget, "table": table, "nature": nature, "seeds": count, "kind": one.kind,
-         "uses": one.uses_results, "needs": one.needs_names, "reason": one.sentence.split("; mean rank")[0]}
+        {**cell, "seeds": count, "kind": one.kind, "reason": one.sentence.split("; mean rank")[0]}
         for count, one in zip(seeds, found, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def main(path: Path) -> None:
@@ -66,9 +69,9 @@ def main(path: Path) -> None:
                 file.flush()
 
 
-def key(row: dict[str, Any]) -> tuple[int, int, str, str]:
+def key(row: dict[str, Any]) -> Cell:
     """Return which study a row is of."""
-    return row["study"], row["budget"], row["table"], row["nature"]
+    return row["study"], row["budget"], row["most"], row["table"], row["nature"]
 
 
 def print_tables(path: Path) -> None:
@@ -79,7 +82,7 @@ def print_tables(path: Path) -> None:
         shares = pd.crosstab(part["nature"], part["kind"], normalize="index") * 100
         shares.insert(0, "n", part.groupby("nature").size())
         print(shares.reindex([name for name in NATURES if name in shares.index]).round(1).to_string())
-    ever = rows.groupby(["nature", "budget", "table", "study"])["kind"].agg(set)
+    ever = rows.groupby(["nature", "budget", "most", "table", "study"])["kind"].agg(set)
     for kind, wronged in ((RECITES, {**USERS, **IGNORANT}), (NEITHER, USERS)):
         told = ever[ever.index.get_level_values("nature").isin(wronged)].map(lambda kinds, kind=kind: kind in kinds)
         print(f'\never told "{kind}" wrongly: {told.sum()} of {len(told)} studies')

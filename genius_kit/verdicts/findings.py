@@ -197,9 +197,10 @@ def _answer(evidence: Evidence, bounds: tuple[float, float]) -> str:
 def _independent(values: np.ndarray, keys: list[Key], own: dict[Key, str], other: dict[Key, str]) -> np.ndarray:
     """Return one mean value for each different list, of the arm whose lists repeat more."""
     groups = [[(key[0], lists.get(key)) for key in keys] for lists in (own, other)]
-    fewer = min(groups, key=lambda group: len(set(group)))
-    places = [np.flatnonzero([group == one for group in fewer]) for one in dict.fromkeys(fewer)]
-    return np.array([values[place].mean() for place in places])
+    together: dict[object, list[float]] = {}
+    for group, value in zip(min(groups, key=lambda group: len(set(group))), values, strict=True):
+        together.setdefault(group, []).append(value)
+    return np.array([np.mean(alike) for alike in together.values()])
 
 
 def _lists(results: pd.DataFrame, arm: str) -> dict[Key, str]:

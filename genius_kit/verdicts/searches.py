@@ -14,6 +14,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING
 
+from genius_kit.catalogue import is_table, space_name
 from genius_kit.comparisons import LEAST_PAIRS
 from genius_kit.contrasts import (
     CHEAP_RULE,
@@ -31,6 +32,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import ONE_SEARCH, counted_once, fixed_arms
 from genius_kit.method_names import subject
 from genius_kit.provenance import marked
+from genius_kit.spaces import load_space
 from genius_kit.verdicts.base import (
     CANNOT_TELL,
     LEANING,
@@ -68,6 +70,9 @@ if TYPE_CHECKING:
 
 FEW_DIFFERENT = 10
 """Architectures below which exchanging positions cannot tell a memory from a liking for one number."""
+
+FEW_OPTIONS = 3
+"""Options that can be renumbered in two ways only, so that many searches under permuted labels are two draws."""
 
 _PERHAPS = 0.1
 """A p-value from which on more searches are not likely to show a memory."""
@@ -123,7 +128,7 @@ def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenc
     share, rules = own_share(results, plain), cheap_rules(results, plain)
     model, place = model_of(results, plain), _place(results, benchmark)
     parts = [f"{subject(model or plain)} {verb(kind)} on {place}: {reason}"]
-    parts += _numbers(found, _expected(results, plain, benchmark))
+    parts += _numbers(found, _expected(results, plain, benchmark), _has_two_numberings(results, benchmark))
     parts += [_rule(one) for one in rules if one.n and one.question == CHEAP_RULE] + _from_its_start(rules)
     own = f" (only {100 * share:.0f} % of the evaluations were the model's own proposals)" if share < 0.5 else ""
     told = {"own_proposals": share, "model": model}
@@ -181,12 +186,19 @@ def _judge(found: list[Finding], luck: Callable[[], Luck | None], is_fixed: bool
         )
     uses, needs = feedback[0].answer, _together(labels)
     if uses == HARM:
-        return CANNOT_TELL, "it uses its results, to its harm: it would do better without them"
+        return CANNOT_TELL, _harm(feedback[0])
     if uses == YES:
         return _of_user(needs, labels, random)
     if uses == UNCLEAR:
         return NOT_ENOUGH, "; ".join(_open(found))
     return _of_reciter(needs, labels, random, luck, found)
+
+
+def _harm(ranks: Finding) -> str:
+    """Return in words how results are used the wrong way, and whether it does better without them."""
+    if ranks.high < 1:
+        return "it uses its results, to its harm: it would do better without them"
+    return "it uses its results, to its harm: its replies stay away from what they show as good"
 
 
 def _together(labels: list[Finding]) -> str:
@@ -310,7 +322,15 @@ def _row(one: Finding) -> dict[str, object]:
     return {**{name: value for name, value in vars(one).items() if name != "values"}, "p_value": one.p_value}
 
 
-def _numbers(found: list[Finding], expected: str) -> list[str]:
+def _has_two_numberings(results: pd.DataFrame, benchmark: TabularBenchmark | None) -> bool:
+    """Whether there are but two ways to permute the labels: three options, as in NAS-Bench-Macro."""
+    if benchmark is not None:
+        return len(benchmark.space.options) == FEW_OPTIONS
+    names = [str(name) for name in results["benchmark"].unique()]
+    return all(is_table(name) and len(load_space(space_name(name)).options) == FEW_OPTIONS for name in names)
+
+
+def _numbers(found: list[Finding], expected: str, two_numberings: bool) -> list[str]:
     """Return the numbers of every comparison in words."""
     told = []
     ranks = [one for one in found if one.question in ("feedback", "labels") and one.n]
@@ -318,7 +338,8 @@ def _numbers(found: list[Finding], expected: str) -> list[str]:
         left_out = max(one.left_out for one in ranks)
         note = f" ({left_out} without a rank or a partner left out)" if left_out else ""
         pairs = f"n = {ranks[0].n} {'pair' if ranks[0].n == 1 else 'pairs'} of searches"
-        arms = ", ".join([*map(_rank_numbers, ranks), *([expected] if expected else [])])
+        told_ranks = [_rank_numbers(one, two_numberings and one.kind == "permuted-labels") for one in ranks]
+        arms = ", ".join([*told_ranks, *([expected] if expected else [])])
         told.append(f"mean rank {rank_text(ranks[0].mean_rank)} over {pairs}{note}, against {arms}")
     for one in found:
         if one.question == "replies" and one.independent > 1:
@@ -335,14 +356,16 @@ def _numbers(found: list[Finding], expected: str) -> list[str]:
     return told
 
 
-def _rank_numbers(one: Finding) -> str:
+def _rank_numbers(one: Finding, two_numberings: bool) -> str:
     text = f"{rank_text(one.mean_rank_arm)} {_CONDITIONS.get(one.kind, f'for {one.arm}')}"
+    few = "three options have two other numberings only" if two_numberings else ""
     if one.independent < 2:
-        return text + (" (one list, repeated)" if one.n > 1 else "")
+        notes = [note for note in ("one list, repeated" if one.n > 1 else "", few) if note]
+        return text + (f" ({'; '.join(notes)})" if notes else "")
     counted = f", {one.independent} different lists" if one.independent < one.n else ""
     return (
         f"{text} (typical proposal {ratio_text(one.ratio)} times the rank, 95 % interval {ratio_text(one.low)} to "
-        f"{ratio_text(one.high)}{counted}, p = {one.p_value:.2g})"
+        f"{ratio_text(one.high)}{counted}, p = {one.p_value:.2g}{f'; {few}' if few else ''})"
     )
 
 
