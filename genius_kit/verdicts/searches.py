@@ -107,10 +107,11 @@ def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenc
 
     "searches": results are used, and labels change the rank of a typical proposal by less than a factor of 2 (MARGIN).
     "searches and leans on the labels": results are used, and labels matter. "recites": results are shown to be unused
-    (replies follow them less than LEAST_FOLLOWING, ranks gain less than LEAST_GAIN), labels matter, and the
-    architectures named are better than luck. "does neither": results and labels are shown not to matter, and random
-    search with twice the evaluations does as well. "not enough runs": what is still open. "cannot tell": a missing
-    arm, results used to its harm, or anything else. "yes" errs with a probability of 0.01 over all looks (ERROR).
+    (replies follow them less than LEAST_FOLLOWING, LEAST_CLOSE and LEAST_STAYING, ranks gain less than LEAST_GAIN),
+    labels matter, and the architectures named are better than luck. "does neither": results and labels are shown not
+    to matter, labels in neither direction, and random search with twice the evaluations does as well. "not enough
+    runs": what is still open. "cannot tell": a missing arm, results used to its harm, or anything else. "yes" errs with
+    a probability of 0.01 over all looks (ERROR).
 
     Raises InvalidParameter for results of several models, prompts or budgets, repeated seeds, missing columns.
     """
@@ -229,6 +230,9 @@ def _of_reciter(
         reads = any(one.kind == "anonymous" and one.answer == YES for one in labels)
         return _of_list(luck(), reads, repeats, needs == YES)
     if needs == NO and any(one.answer == NO for one in random):
+        harms = [one for one in labels if one.bound_low <= 1 / MARGIN]
+        if harms:
+            return NOT_ENOUGH, "; ".join(["it does not use its results", *map(_open_harm, harms)])
         return NEITHER, "it does no better than random search, and neither its results nor the labels matter"
     if needs == NO and any(one.answer == YES for one in random):
         return CANNOT_TELL, (
@@ -287,6 +291,13 @@ def _open(found: list[Finding]) -> list[str]:
         f"(about {searches_to_settle(one):,} searches may settle it)"
         for one in told
     ]
+
+
+def _open_harm(labels: Finding) -> str:
+    """Return in words that labels which do not help may yet do harm."""
+    low, high = (_number(end) for end in (labels.bound_low, labels.bound_high))
+    what = "the numbers of the options do" if labels.kind == "permuted-labels" else "their names do"
+    return f"whether {what} harm is open, as {low} to {high} times does not rule out {1 / MARGIN:g}"
 
 
 def _bounds(one: Finding) -> str:
