@@ -75,7 +75,7 @@ FEW_OPTIONS = 3
 """Options that can be renumbered in two ways only, so that many searches under permuted labels are two draws."""
 
 _PERHAPS = 0.1
-"""A p-value from which on more searches are not likely to show a memory."""
+"""The p-value of a list above which more searches, whose lists are no better, will not show a memory."""
 
 _QUESTIONS = {
     "feedback": "whether shuffled results change its ranks",
@@ -256,12 +256,12 @@ def _of_list(luck: Luck | None, reads: bool, repeats: bool, matters: bool) -> tu
     if (luck.numbers if by_number else luck.places) <= LUCKY:
         return RECITES, f"it does not use its results and needs the labels ({_memory(luck)})"
     if luck.numbers <= LUCKY:
-        return (NOT_ENOUGH if luck.places <= _PERHAPS else CANNOT_TELL), (
+        return CANNOT_TELL, (
             "it does not use its results and needs the labels, but its architectures are not shown to be worse with "
             f"their positions exchanged (p = {luck.places:.2g}): a liking for one number would do the same"
         )
     what = "searches repeat one list, which counts once" if repeats else "labels matter"
-    return (NOT_ENOUGH if matters else CANNOT_TELL), (
+    return (NOT_ENOUGH if matters and luck.numbers <= _PERHAPS else CANNOT_TELL), (
         f"it does not use its results; {what}, and its list is no better than luck: of lists numbered otherwise "
         f"{100 * luck.numbers:.1f} % are as good"
     )
