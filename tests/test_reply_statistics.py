@@ -51,6 +51,26 @@ def test_a_neighbour_of_the_best_shown_follows_it() -> None:
     assert contrary.trend < -0.4
 
 
+def test_moves_from_the_best_are_close_to_it() -> None:
+    """One changed position counts 1, each further one half as much; a reply that is far from all counts next to 0."""
+    shown = np.array([[0] * 8, [1] * 8, [2] * 8, [0, 1, 2, 0, 1, 2, 0, 1]])
+    scores, places = np.array([90.0, 80.0, 70.0, 60.0]), np.array([1, 0, 3, 2])  # the second is shown as best
+    close = [follows(np.array([1] * (8 - moves) + [3] * moves), shown, scores, places).close for moves in (1, 2, 8)]
+    assert close[0] > 0.9
+    assert close[1] == pytest.approx(0.5, abs=0.1)
+    assert close[2] == 0
+
+
+@pytest.mark.parametrize(("kept", "sign"), [(4, 1), (0, -1)])
+def test_steps_after_a_success_are_told_from_those_after_a_failure(kept: int, sign: int) -> None:
+    """Who keeps most of the last architecture after a good score stays, who leaves it does not; and the other way."""
+    shown = np.array([[0, 0, 0, 0, 0], [1, 1, 1, 1, 1], [2, 2, 2, 2, 2], [0, 1, 2, 0, 1]])
+    scores = np.array([90.0, 80.0, 70.0, 60.0])
+    named = np.array([0, 1, 2, 0, 1][:kept] + [3] * (5 - kept))
+    good, bad = (follows(named, shown, scores, np.array(one)).stay for one in ([1, 3, 2, 0], [1, 0, 3, 2]))
+    assert sign * good > 0 > sign * bad
+
+
 @pytest.mark.parametrize(("count", "may_stay"), [(1, False), (2, False), (1, True)])
 def test_without_a_choice_there_is_no_answer(count: int, may_stay: bool) -> None:
     """One score has one place, and two can only change theirs."""

@@ -217,6 +217,29 @@ def test_a_sign_that_replies_follow_keeps_the_question_open(table: TabularBenchm
     assert "whether its replies follow its results is open, as a weak sign of it is left" in found.sentence
 
 
+@pytest.mark.parametrize(("place", "worth"), [(2, 0.12), (3, 0.15), (3, -0.15)])
+def test_results_used_in_few_replies_or_for_steps_alone_are_used(
+    place: int, worth: float, table: TabularBenchmark
+) -> None:
+    """Moves from the best in a fifth of the replies, or steps that hang on the last score, are no reciting."""
+    frame = cheat(table)
+    draws = np.random.default_rng(0)
+    frame["follows"] = [
+        told and tuple((*one[:place], worth + draws.normal(0, 0.1), *one[place + 1 :]) for one in told)
+        for told in frame["follows"]
+    ]
+    found = verdict(frame, benchmark=table)
+    assert found.uses_results == "yes"
+    assert found.kind == "searches and leans on the labels"
+
+
+def test_labels_that_may_do_harm_are_an_open_question() -> None:
+    """A client that would do better with other labels is not said to do neither."""
+    found = verdict(study({**CHANCE, "permuted-labels": CHANCE["permuted-labels"] / 3}, p_random=0.5))
+    assert found.kind == "not enough runs"
+    assert "whether the numbers of the options do harm is open" in found.sentence
+
+
 def test_seven_seeds_are_not_enough(table: TabularBenchmark) -> None:
     """However clear they look, seven pairs decide nothing, and the sentence says how many could."""
     found = verdict(cheat(table, 7), benchmark=table)
