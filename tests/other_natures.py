@@ -288,6 +288,88 @@ def knows_half(table: TabularBenchmark, study: int) -> Client:
     return lambda view, draws: _or_near(draws.choice(known), view, draws) if draws.random() < 0.5 else _new(view, draws)
 
 
+def majority(view: View, draws: random.Random) -> Design:
+    """Takes in each position what most of the better half of the designs shown have."""
+    half = [design for design, _ in _ordered(view)[: (len(view.listed) + 1) // 2]]
+    votes = [
+        [options.count(one) + draws.random() for one in range(view.options)] for options in zip(*half, strict=True)
+    ]
+    return _or_near([max(range(view.options), key=place.__getitem__) for place in votes], view, draws)
+
+
+def good_over_bad(view: View, draws: random.Random) -> Design:
+    """Draws each option by how often the better designs have it, over how often the worse ones do."""
+    ranked = [design for design, _ in _ordered(view)]
+    good, bad = ranked[: max(1, len(ranked) // 3)], ranked[max(1, len(ranked) // 3) :]
+    made = []
+    for place in range(view.length):
+        weights = [
+            (0.5 + sum(one[place] == option for one in good)) / (0.5 + sum(one[place] == option for one in bad))
+            for option in range(view.options)
+        ]
+        made.append(draws.choices(range(view.options), weights)[0])
+    return _or_near(made, view, draws)
+
+
+def stays_after_a_record(view: View, draws: random.Random) -> Design:
+    """Changes the last design where it is the best so far, else draws."""
+    is_record = _ordered(view)[0][0] == view.listed[-1][0]
+    return _near(view.listed[-1][0], view, draws) if is_record else _new(view, draws)
+
+
+def believes_large_gaps(view: View, draws: random.Random) -> Design:
+    """Climbs where the best score stands out by one and a half standard deviations, else draws."""
+    scores = [score for _, score in view.listed]
+    mean = sum(scores) / len(scores)
+    spread = (sum((one - mean) ** 2 for one in scores) / len(scores)) ** 0.5
+    stands_out = max(scores) > mean + 1.5 * spread
+    return _near(_ordered(view)[0][0], view, draws) if stands_out else _new(view, draws)
+
+
+def every_third(view: View, draws: random.Random) -> Design:
+    """Climbs in every third reply, else changes the last design."""
+    chosen = _ordered(view)[0][0] if len(view.listed) % 3 == 0 else view.listed[-1][0]
+    return _near(chosen, view, draws)
+
+
+def likes_and_climbs(table: TabularBenchmark, study: int) -> Client:
+    """Climbs, and changes positions to one arbitrary number of the study in half of the cases."""
+    liked = random.Random(f"liked {study}").randrange(len(table.space.options))
+
+    def reply(view: View, draws: random.Random) -> Design:
+        made = list(_ordered(view)[0][0])
+        made[draws.randrange(view.length)] = liked if draws.random() < 0.5 else draws.randrange(view.options)
+        return _or_near(made, view, draws)
+
+    return reply
+
+
+def counts_on(view: View, draws: random.Random) -> Design:
+    """The number after the last design, its positions read as digits."""
+    made = list(view.listed[-1][0])
+    for place in reversed(range(view.length)):
+        made[place] = (made[place] + 1) % view.options
+        if made[place]:
+            break
+    return _or_near(made, view, draws)
+
+
+def mirrors(view: View, draws: random.Random) -> Design:
+    """The last design turned round, one position changed by chance; scores are not read."""
+    return _near(view.listed[-1][0][::-1], view, draws)
+
+
+def knows_vaguely(table: TabularBenchmark, study: int) -> Client:
+    """One of the best thirty, each position replaced by chance in two of five cases."""
+    known = _best(table, 30)
+
+    def reply(view: View, draws: random.Random) -> Design:
+        wanted = draws.choice(known)
+        return _or_near([draws.randrange(view.options) if draws.random() < 0.4 else a for a in wanted], view, draws)
+
+    return reply
+
+
 def _best(table: TabularBenchmark, count: int) -> list[Design]:
     return [table.space.at(int(row)) for row in table.scores().argsort()[::-1][:count]]
 
@@ -299,12 +381,16 @@ USERS: dict[str, Callable[..., Client]] = {
     "step length": _alike(step_length), "like a model": _alike(like_a_model),
     "model with a taste": _alike(model_with_a_taste), "crosses": _alike(crosses), "frequencies": _alike(frequencies),
     "knows then climbs": knows_then_climbs, "knows, climbs at times": knows_and_climbs_at_times,
+    "majority": _alike(majority), "good over bad": _alike(good_over_bad),
+    "stays after a record": _alike(stays_after_a_record), "believes large gaps": _alike(believes_large_gaps),
+    "every third": _alike(every_third), "likes and climbs": likes_and_climbs,
 }  # fmt: skip
 IGNORANT: dict[str, Callable[..., Client]] = {
     "turns": _alike(turns), "fills space": _alike(fills_space), "around the first": _alike(around_the_first),
     "repeats itself": _alike(repeats_itself), "worn list": worn_list, "two favourites": two_favourites,
-    "smallest first": _alike(smallest_first),
+    "smallest first": _alike(smallest_first), "counts on": _alike(counts_on), "mirrors": _alike(mirrors),
 }  # fmt: skip
 KNOWING: dict[str, Callable[..., Client]] = {
     "around one known": around_one_known, "knows the better": knows_the_better, "knows half": knows_half,
+    "knows vaguely": knows_vaguely,
 }  # fmt: skip
