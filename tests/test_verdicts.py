@@ -152,7 +152,7 @@ def test_the_evidence_holds_the_numbers_of_the_sentence() -> None:
         assert (evidence[low] <= evidence["ratio"]).all()
         assert (evidence["ratio"] <= evidence[high]).all()
     assert (evidence["bound_low"].drop("replies") <= evidence["low"].drop("replies")).all()
-    assert evidence.loc["feedback", "p_value"] == pytest.approx(4 * np.exp(-evidence.loc["feedback", "evidence_up"]))
+    assert evidence.loc["feedback", "p_value"] == pytest.approx(6 * np.exp(-evidence.loc["feedback", "evidence_up"]))
 
 
 def test_a_list_that_every_search_repeats_counts_once(table: TabularBenchmark) -> None:

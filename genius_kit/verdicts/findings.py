@@ -100,7 +100,7 @@ class Finding:
     @property
     def p_value(self) -> float:
         """The p-value, valid at every look, of the direction that was found; corrected for the ways to say "yes"."""
-        ways = {"feedback": 4, "replies": 6}.get(self.question, 2)
+        ways = 6 if self.question in ("feedback", "replies") else 2
         return min(1.0, ways * math.exp(-max(self.evidence_up, self.evidence_down, self.evidence_steps)))
 
 
@@ -266,14 +266,15 @@ def _mixed(parts: list[Evidence]) -> Evidence:
 
 
 def _answered(feedback: list[Finding], replies: list[Finding]) -> list[Finding]:
-    """Return the findings about results with one answer to the question: their evidence is bet on half and half."""
+    """Return the findings about results with one answer to the question: ranks, replies and steps are bet on alike."""
     if not feedback:
         return []
     both, limit = [*feedback, *replies], math.log(DECISIVE)
     follow = [Evidence(one.evidence_up, one.evidence_down) for one in both]
     up, down = _mixed(follow)
     any_use = _mixed([*follow, *(Evidence(one.evidence_steps, 0.0) for one in replies)]).up
-    if max(up, any_use if down < limit else 0.0) >= limit and feedback[0].evidence_down < limit:
+    is_contrary = feedback[0].evidence_down >= limit or (down >= limit and up < limit)
+    if any_use >= limit and not is_contrary:
         answer = YES
     elif down >= limit:
         answer = HARM
