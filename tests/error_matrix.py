@@ -19,6 +19,7 @@ from scipy import stats
 
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.verdicts import LEANING, NEITHER, RECITES, SEARCHES
+from genius_kit.verdicts.natures import looks
 from tests import other_natures, simulated
 
 TABLES = (
@@ -64,7 +65,7 @@ def cells() -> Iterator[Cell]:
 def measured(study: int, budget: int, most: int, table: str, nature: str) -> list[dict[str, Any]]:
     """Return one row a look at one study."""
     seeds = [count for count in LOOKS if count <= most]
-    found = simulated.looks(load_benchmark(table), NATURES[nature], study, seeds, budget)
+    found = looks(load_benchmark(table), NATURES[nature], study, seeds, budget)
     cell = {"study": study, "budget": budget, "most": most, "table": table, "nature": nature}
     return [
         {**cell, "seeds": count, "kind": one.kind, "reason": one.sentence.split("; mean rank")[0]}

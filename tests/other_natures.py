@@ -1,6 +1,6 @@
 """Clients of known nature that no constant of the verdict on searches was chosen with, and that share no code.
 
-Each is a function of a `simulated.View` and of the random numbers of its search, as those of `simulated` are.
+Each is a function of a `View` and of the random numbers of its search, as those of `simulated` are.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from genius_kit.spaces import Architecture as Design
 from genius_kit.tabular import TabularBenchmark
-from tests.simulated import Client, Design, View
+from genius_kit.verdicts.natures import Client, View
 
 Scored = tuple[Design, float]
 

@@ -9,8 +9,9 @@ import pytest
 
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.stats.intervals import t_interval
+from genius_kit.verdicts.natures import simulator_of
 from tests.natures import made_table
-from tests.simulated import KNOWING, USERS, simulator_of
+from tests.simulated import KNOWING, USERS
 
 POOL, SAMPLES = 300, 2_000
 

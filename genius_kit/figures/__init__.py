@@ -13,6 +13,7 @@ from genius_kit.figures.conversation_conclusions import claims_conclusion, image
 from genius_kit.figures.instrument_conclusions import front_conclusion, models_conclusion, record_conclusion
 from genius_kit.figures.optimiser_conclusions import optimiser_conclusion, worth_conclusion
 from genius_kit.figures.paper_conclusions import order_conclusion, paper_conclusions, printed_conclusion
+from genius_kit.figures.questions import questions_table, two_questions
 from genius_kit.figures.training_conclusions import proxy_conclusion, training_conclusion
 from genius_kit.figures.verdict_conclusions import prompts_conclusion, study_conclusion, verdict_conclusion
 from genius_kit.imagenet_figures import imagenet_trajectory, trajectory_table
@@ -76,6 +77,7 @@ __all__ = [
     "prompt_pairs",
     "prompts_conclusion",
     "proxy_conclusion",
+    "questions_table",
     "rank_by_iteration",
     "rank_curves",
     "record_conclusion",
@@ -96,6 +98,7 @@ __all__ = [
     "table_2_points",
     "training_conclusion",
     "trajectory_table",
+    "two_questions",
     "verdict_conclusion",
     "worth_conclusion",
 ]

@@ -19,7 +19,7 @@ POWER: dict[str, tuple[str, dict[int, float]]] = {
 }
 """By nature: what is right, and the share of studies that say so at some numbers of seeds an arm.
 
-Measured by `tests/simulated.py` at 10 evaluations a search with the arms of the shipped study, pooled over
+Measured with `verdicts.natures` at 10 evaluations a search with the arms of the shipped study, pooled over
 NAS-Bench-Macro, both Channel-Bench tables and NAS-Bench-201 (CIFAR-10 and -100): 79 to 81 studies each at 12 seeds, 159
 to 161 at 20 and 40, 94 to 96 at 80.
 """

@@ -1,0 +1,38 @@
+"""The picture of the two questions, and the known natures that are drawn in it."""
+
+import pandas as pd
+import pytest
+
+from genius_kit import figures
+from genius_kit.verdicts import Verdict
+from genius_kit.verdicts.natures import known_natures
+from tests.natures import made_table
+
+
+@pytest.fixture(scope="module")
+def known():
+    """Verdicts on every known nature on a made table."""
+    return known_natures(made_table(3), seeds=40)
+
+
+def test_each_nature_lies_where_its_kind_is_drawn(known):
+    """To the right where results are used, above where labels are needed, on both axes beyond what counts as none."""
+    table = figures.questions_table(known).set_index("of")
+    uses = {"a hill climber", "one that searches in half of its replies", "a prior, then a climb"}
+    assert set(table.index[table["follows_low"] > 0.25]) == uses
+    assert table.loc["one that recites with a fifth of noise", "without_low"] > 2
+    assert table.loc[["random search", "a hill climber"], "without"].lt(2).all()
+    assert {name: known[name].kind for name in ("a hill climber", "one that recites with a fifth of noise")} == {
+        "a hill climber": "searches",
+        "one that recites with a fifth of noise": "recites",
+    }
+
+
+def test_the_picture_names_each_point_and_its_verdict(known):
+    """A legend entry a point; what was not asked is not drawn."""
+    unasked = Verdict("", "cannot tell", pd.DataFrame({"question": ["labels"], "ratio": [3.0], "kind": ["anonymous"]}))
+    figure = figures.two_questions({"gpt-x": known["a hill climber"], "gpt-y": unasked}, known)
+    (axes,) = figure.axes
+    told = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "gpt-x: searches" in told
+    assert len(told) == len(known) + 1
