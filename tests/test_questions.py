@@ -32,7 +32,7 @@ def test_the_picture_names_each_point_and_its_verdict(known):
     """A legend entry a point; what was not asked is not drawn."""
     unasked = Verdict("", "cannot tell", pd.DataFrame({"question": ["labels"], "ratio": [3.0], "kind": ["anonymous"]}))
     figure = figures.two_questions({"gpt-x": known["a hill climber"], "gpt-y": unasked}, known)
-    (axes,) = figure.axes
-    told = [text.get_text() for text in axes.get_legend().get_texts()]
+    (legend,) = figure.legends
+    told = [text.get_text() for text in legend.get_texts()]
     assert "gpt-x: searches" in told
     assert len(told) == len(known) + 1

@@ -62,7 +62,7 @@ def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] 
     """
     table, natures = questions_table(verdicts), questions_table(known or {})
     figure, (axes,) = new_figure(1, 1)
-    figure.set_size_inches(6.4, 4.6)
+    figure.set_size_inches(6.4, 4 + 0.2 * (len(table) + len(natures)))
     axes.axvline(LEAST_FOLLOWING, color="#bbbbbb", linewidth=0.8)
     axes.axhline(MARGIN, color="#bbbbbb", linewidth=0.8)
     for number, row in enumerate(natures.to_dict("records")):
@@ -75,7 +75,8 @@ def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] 
     _corners(axes)
     axes.set_xlabel("replies follow shuffled results (1: as a hill climber's)")
     axes.set_ylabel("typical rank without labels ÷ with")
-    return finish(figure, [axes])
+    figure.legend(loc="outside lower center", fontsize=8, frameon=False)
+    return finish(figure, [axes], legend=False)
 
 
 def _point(axes: Axes, row: Mapping[Any, Any], style: Style, hollow: bool = False) -> None:

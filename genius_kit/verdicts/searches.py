@@ -276,7 +276,8 @@ def _memory(luck: Luck | None) -> str | None:
             f"memory of this table: with their positions exchanged its architectures are worse, p = {luck.places:.2g}"
         )
     if luck.different < FEW_DIFFERENT:
-        return f"{luck.different} different architectures are too few to tell a memory of this table from a liking"
+        named = "1 architecture is" if luck.different == 1 else f"{luck.different} different architectures are"
+        return f"{named} too few to tell a memory of this table from a liking"
     return (
         "knowledge of what the names or numbers stand for; its list shows no memory of this table, as it is as good "
         f"with its positions exchanged, p = {luck.places:.2g}"
