@@ -194,7 +194,7 @@ class Caller:
         known = answers.find(question.digest, self._journal.path)
         if known is None:
             return None
-        told = ("text", "model", "finish_reason", "refusal", "fingerprint")
+        told = ("text", "model", "finish_reason", "refusal", "fingerprint", "letters")
         kept = {key: known.call[key] for key in told if key in known.call}
         return self._journal.record(
             "call",
@@ -226,9 +226,8 @@ def _failure_fields(error: ModelError, iteration: int) -> dict[str, Any]:
 
 
 def _told(reply: Reply) -> dict[str, Any]:
-    """Return the fields of a reply, its fingerprint only where the server told one."""
-    fields = asdict(reply)
-    return fields if reply.fingerprint is not None else {k: v for k, v in fields.items() if k != "fingerprint"}
+    """Return the fields of a reply, its fingerprint and letters only where the server told them."""
+    return {k: v for k, v in asdict(reply).items() if v is not None or k not in ("fingerprint", "letters")}
 
 
 def _digest(client: ChatClient, messages: Sequence[Message], seed: int | None) -> str:
@@ -239,7 +238,7 @@ def _digest(client: ChatClient, messages: Sequence[Message], seed: int | None) -
 def _restore(event: Event) -> Reply:
     from genius_kit.llm import Reply, Usage
 
-    fields = {key: event[key] for key in ("text", "seconds", "refusal", "fingerprint") if key in event}
+    fields = {key: event[key] for key in ("text", "seconds", "refusal", "fingerprint", "letters") if key in event}
     usage = {key: count for key, count in event.get("usage", {}).items() if key in Usage.__dataclass_fields__}
     named = {"model": event.get("model"), "finish_reason": event.get("finish_reason", "unknown")}
     return Reply(usage=Usage(**usage), **named, **fields)

@@ -30,7 +30,8 @@ class Reply:
 
     `finish_reason` is the server's word ("stop", "length", "content_filter", ...), "unknown" where it gave none;
     `seconds` is the time from sending to the last byte; `refusal` is the model's refusal, when it sent one apart;
-    `fingerprint` names the build behind the model (OpenAI's system_fingerprint), where the server told it.
+    `fingerprint` names the build behind the model (OpenAI's system_fingerprint), where the server told it; `letters`
+    are the log-probabilities of the capital letters at the last place where the reply has one, if they were asked for.
     """
 
     text: str | None
@@ -40,6 +41,7 @@ class Reply:
     seconds: float = 0.0
     refusal: str | None = None
     fingerprint: str | None = None
+    letters: Mapping[str, float] | None = None
 
 
 class ChatClient(Protocol):

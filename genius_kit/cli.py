@@ -196,6 +196,36 @@ def resume(
 
 
 @app.command()
+def memory(
+    benchmark: Annotated[str, typer.Argument(help="Name of a table; `genius-kit data status` lists them.")],
+    model: Annotated[str, typer.Option(help="Model name; `offline` is a rule-based stand-in, no model.")] = "offline",
+    questions: Annotated[int, typer.Option(help="Questions, at most; fewer where it is found to know.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the questions.")] = 0,
+    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server; else OPENAI_BASE_URL.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Sent only when given.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Output limit; sent only when given.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder of the journal.")] = Path("runs"),
+    max_calls: estimate_commands.MaxCalls = None,
+    max_total_tokens: estimate_commands.MaxTotalTokens = None,
+    max_dollars: estimate_commands.MaxDollars = None,
+    max_seconds: estimate_commands.MaxSeconds = None,
+    allow_unpriced: estimate_commands.AllowUnpriced = False,
+    reuse: estimate_commands.Reuse = False,
+) -> None:
+    """Ask a model for accuracies of the table BENCHMARK: does it know them by heart? The same command resumes."""
+    from genius_kit import memory as asking
+    from genius_kit.benchmarks import load_benchmark
+
+    sent: dict[str, Any] = {"base_url": base_url, "temperature": temperature, "max_tokens": max_tokens}
+    limits = estimate_commands.limits_of(max_calls, max_total_tokens, max_dollars, None, max_seconds)
+    sent |= {"limits": limits, "allow_unpriced": allow_unpriced, "reuse": reuse, "output": output}
+    with control_commands.ends_at_once("the same command again goes on"):
+        done = asking.ask(load_benchmark(benchmark), model=model, count=questions, seed=seed, **sent)
+    print(f"{done.path}\n{asking.memory(done).sentence}")
+    control_commands.tell_stand_in([model])
+
+
+@app.command()
 def replay(
     conversation: Annotated[
         str, typer.Argument(help="A published conversation (its file, or 329M or 401M), or the bundle of a study.")

@@ -30,6 +30,18 @@ def _choices(value: Any) -> bool:
     return isinstance(value, list) and all(_whole(option) and option >= 0 for option in value)
 
 
+def _chances(value: Any) -> bool:
+    return isinstance(value, dict) and all(_number(one) for one in value.values())
+
+
+def _accuracies(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 6 and all(map(_text, value))
+
+
+def _place(value: Any) -> bool:
+    return _whole(value) and 0 <= value < 6
+
+
 def _optional(test: Test) -> Test:
     return lambda value: value is None or test(value)
 
@@ -78,8 +90,16 @@ _FIELDS: dict[str, dict[str, Test]] = {
         "text": _words,
         "purpose": _text,
         "usage": _usage,
+        "letters": _chances,
         "cost": _optional(_number),
         "seconds": _optional(_number),
+    },
+    "question": {
+        "architecture": _choices,
+        "text": _text,
+        "options": _accuracies,
+        "published": _place,
+        "shown": _optional(_place),
     },
     "call_failed": {"cause": _text, "message": _words},
     "rejected": {"reason": _text, "detail": _words, "architecture": _optional(_choices)},
@@ -104,6 +124,7 @@ _FIELDS: dict[str, dict[str, Test]] = {
 }
 _NEEDED = {
     "call": ("messages", "text"),
+    "question": ("iteration", "text", "options", "published", "shown"),
     "proposal": ("iteration", "architecture"),
     "evaluation": ("iteration", "architecture", "feedback"),
     "run_finished": ("reason",),

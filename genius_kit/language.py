@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -304,7 +304,10 @@ def _read(reply: Reply, view: View) -> Outcome:
     return view.parse(reply.text)
 
 
-def _client(space: SearchSpace, settings: dict[str, Any]) -> ChatClient:
+def client_of(
+    settings: Mapping[str, Any], schema: Mapping[str, Any] | None = None, extra: Mapping[str, Any] | None = None
+) -> ChatClient:
+    """Return the client of settings with model, base_url, temperature and max_tokens; the others are a server's."""
     from genius_kit.offline import RECITER, OfflineClient, ReciterClient
 
     if is_agent(settings["model"]):
@@ -313,12 +316,13 @@ def _client(space: SearchSpace, settings: dict[str, Any]) -> ChatClient:
         return OfflineClient()
     if settings["model"].startswith(RECITER):
         return ReciterClient(settings["model"].removeprefix(RECITER))
-    from genius_kit.llm import OpenAIClient, schema_for
+    from genius_kit.llm import OpenAIClient
 
-    return OpenAIClient(
-        settings["model"],
-        base_url=settings["base_url"],
-        temperature=settings["temperature"],
-        max_tokens=settings["max_tokens"],
-        response_schema=schema_for(space) if settings["constrained_replies"] else None,
-    )
+    sent = {name: settings[name] for name in ("base_url", "temperature", "max_tokens")}
+    return OpenAIClient(settings["model"], **sent, response_schema=schema, extra=extra)
+
+
+def _client(space: SearchSpace, settings: dict[str, Any]) -> ChatClient:
+    from genius_kit.llm import schema_for
+
+    return client_of(settings, schema_for(space) if settings["constrained_replies"] else None)

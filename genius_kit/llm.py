@@ -209,7 +209,29 @@ def _read_reply(answer: Any, seconds: float, connection: Connection, model: str,
         seconds=seconds,
         refusal=_text(message.get("refusal")),
         fingerprint=_text(fields.get("system_fingerprint")),
+        letters=_letters(choice.get("logprobs")),
     )
+
+
+def _letters(logprobs: object) -> dict[str, float] | None:
+    """Return the log-probabilities of the capital letters that might stand in the place of the last one of a reply."""
+    tokens = mapping_or_empty(logprobs).get("content")
+    for token in reversed(tokens if isinstance(tokens, list) else []):
+        told = mapping_or_empty(token)
+        if not _is_letter(told.get("token")):
+            continue
+        others = told.get("top_logprobs")
+        found: dict[str, float] = {}
+        for one in map(mapping_or_empty, [*(others if isinstance(others, list) else []), told]):
+            text, value = one.get("token"), one.get("logprob")
+            if _is_letter(text) and isinstance(value, int | float) and -math.inf < value <= 0:
+                found[text.strip()] = max(float(value), found.get(text.strip(), -math.inf))
+        return found or None
+    return None
+
+
+def _is_letter(text: object) -> bool:
+    return isinstance(text, str) and re.fullmatch(r"\W*[A-Z]\W*", text, re.ASCII) is not None
 
 
 def _decoded(text: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from genius_kit.records import Message
 
 if TYPE_CHECKING:
     from genius_kit.llm import Reply
+    from genius_kit.tabular import TabularBenchmark
 
 NAME = "offline stand-in, not a language model"
 
@@ -44,6 +46,8 @@ _EMBEDDING_ROW = re.compile(
     re.MULTILINE,
 )
 _EXPERIMENT = re.compile(r"^- Experiment\d+\n((?:Stage.*\n)+).*?accuracy of ([\d.]+)%", re.MULTILINE)
+_ASKED = re.compile(r"^Which accuracy does it report for the architecture (.+)\?$", re.MULTILINE)
+_LETTER = re.compile(r"^([A-Z]): (\d+\.\d\d)$", re.MULTILINE)
 _PRINCIPLES = "Write down the design principles"
 _UNIFORM = re.compile(r"(?:Each number is one of|You can choose each number from|Permitted numbers): ([\d, ]+)\.")
 _WITHOUT = ("", "not measured", "not shown")
@@ -120,17 +124,17 @@ class OfflineClient:
 class ReciterClient:
     """A chat client that always names one design, whatever it is asked: the cheat that controls have to expose.
 
-    `key` is the design in digits, such as "12222222"; the model name "reciter:12222222" stands for it.
+    `key` is the design in digits, such as "12222222"; the model name "reciter:12222222" stands for it. The name of a
+    table, such as "nas-bench-macro", stands for one that names its best design and knows all its accuracies by heart.
     """
 
     kind = "reciter, not a language model"
     is_free = True
 
     def __init__(self, key: str) -> None:
-        if not key.isdecimal():
-            raise InvalidParameter(f"the reciter has the design {key!r}; expected digits, such as reciter:12222222")
-        self.model = f"{RECITER}{key}"
-        self._text = f"Architecture: [{', '.join(key)}]"
+        self.model, self._table = f"{RECITER}{key}", None if key.isdecimal() else _table(key)
+        design = f"[{', '.join(key)}]" if self._table is None else _printed_best(self._table)
+        self._text = f"Architecture: {design}"
 
     def settings(self) -> dict[str, Any]:
         """Return what changes the reply: the design."""
@@ -141,8 +145,43 @@ class ReciterClient:
         return self
 
     def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
-        """Return the one reply."""
-        return _reply(self._text, self.model, time.perf_counter())
+        """Return the one reply, or the accuracy that is asked for where the table is known."""
+        begun, asked = time.perf_counter(), _question(messages)
+        if asked is None or self._table is None:
+            return _reply(self._text, self.model, begun)
+        design, letters, _ = asked
+        known = f"{self._table.evaluate(self._table.space.decode(design)).feedback:.2f}"
+        return _reply(f"Answer: {letters.get(known, 'A')}", self.model, begun)
+
+
+def _table(name: str) -> TabularBenchmark:
+    """Return the table that a reciter knows; raises InvalidParameter where there is none of that name."""
+    from genius_kit.benchmarks import load_benchmark
+    from genius_kit.catalogue import is_table
+
+    if not is_table(name):
+        raise InvalidParameter(
+            f"the reciter has the design {name!r}; expected digits, such as reciter:12222222, or the name of a table "
+            "that it knows by heart, such as reciter:nas-bench-201-cifar10"
+        )
+    table: TabularBenchmark = load_benchmark(name)
+    return table
+
+
+def _printed_best(table: TabularBenchmark) -> str:
+    from genius_kit.wording import format_design
+
+    return format_design(table.space, table.optimum()[0])
+
+
+def _question(messages: Sequence[Message]) -> tuple[str, dict[str, str], dict[str, str]] | None:
+    """Return the design of a question on a table, the letter of each accuracy, and the accuracies that are shown."""
+    text = messages[-1]["content"]
+    asked = _ASKED.search(text)
+    if not asked:
+        return None
+    rows = dict(line.split(" -> ") for line in text.splitlines() if line.count(" -> ") == 1)
+    return asked[1], {accuracy: letter for letter, accuracy in _LETTER.findall(text)}, rows
 
 
 def _reply(text: str, model: str, begun: float) -> Reply:
@@ -157,6 +196,12 @@ def answer(messages: Sequence[Message]) -> str:
     """Return the stand-in's reply to a conversation."""
     reading = read_messages(messages)
     opening = f"I am the {NAME}; I follow a fixed rule."
+    if asked := _question(messages):
+        design, letters, rows = asked
+        guess = list(letters.values())[zlib.crc32(messages[-1]["content"].encode()) % len(letters)]
+        return (
+            f"{opening} I read what is shown and know nothing else.\n\nAnswer: {letters.get(rows.get(design), guess)}"
+        )
     if not reading.options and _PRINCIPLES in messages[-1]["content"]:
         return f"{opening} I have no design principles to write down; what stands in their place changes nothing."
     if not reading.options:

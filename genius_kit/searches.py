@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.amounts import Limits
-from genius_kit.errors import JournalError
+from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import Run, complete, read_run
 from genius_kit.progress import Progress
 from genius_kit.proposers import Proposer, make_proposer
@@ -134,6 +134,8 @@ def resume(
     kept = run.settings
     with complete(run.path):
         name, budget, seed, settings = (kept[field] for field in ("proposer", "budget", "seed", "settings"))
+        if name == "memory":
+            raise InvalidParameter(f"{journal} asks what a model knows: the same `genius-kit memory` command goes on")
         benchmark = _recorded_benchmark(kept, beside)
     given = {"client": client} if client is not None else {}
     proposer = make_proposer(name, benchmark.space, **{**settings, **given})

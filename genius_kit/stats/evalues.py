@@ -49,6 +49,12 @@ def _bounded(searches: Sequence[np.ndarray], draws: Sequence[Hashable], sign: in
     return float(_log_mean(np.ravel(total), axis=0))
 
 
+def betting_evidence(values: Sequence[float]) -> np.ndarray:
+    """Return the evidence after each of some values of mean 0 under the null given those before, none below -1."""
+    bets = np.log1p(np.array(STAKES)[:, None] * np.asarray(values, dtype=float)[None])  # (stakes, values)
+    return _log_mean(bets.cumsum(axis=1), axis=0)
+
+
 def symmetric_evidence(values: np.ndarray, scale: float = 1.0) -> Evidence:
     """Return the evidence that independent `values`, symmetric about 0 under the null, are above or below 0.
 
