@@ -289,10 +289,10 @@ def _value(question: Event, chances: np.ndarray) -> float:
 def memory(run: Run) -> Memory:
     """Return the verdict on the answers in the record of `ask`.
 
-    "knows this table": the published accuracies were chosen more often than chance allows (see DECISIVE: at
-    most one in a hundred of those that do not know them is told so). "no sign of memory": it knows less than a quarter of
-    the rows (95 % bound). "cannot tell": it gave no readable answers, or did not answer what was shown to it, so that
-    its other answers mean nothing. "not enough questions": anything else.
+    "knows this table": the published accuracies were chosen more often than chance allows (DECISIVE: at
+    most one in a hundred of those that do not know them is told so). "no sign of memory": it knows less than a quarter
+    of the rows (95 % bound). "cannot tell": it gave no readable answers, or did not answer what was shown to it, so
+    that its other answers mean nothing. "not enough questions": anything else.
 
     Raises JournalError for the journal of something else.
     """
