@@ -1,49 +1,101 @@
 """Has a model seen the public table? The same arms on it and on a private table that nobody can have seen.
 
-What a model knows of networks helps it on both; what it remembers of a table helps on that table alone. So the gain
-from names is compared between the two: a difference of differences.
+What a model knows of networks helps it on both tables, though not always as much; what it remembers helps on one table
+alone. So what the names are worth is compared between the two. That they are worth more on the public one is no
+accusation: a belief about networks that happens to fit that table does the same. Memory shows in what the bare name of
+the benchmark calls forth, with no operation named and no result shown: architectures that are good where they stand,
+and worse with their positions exchanged.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genius_kit.cards import Judged
-from genius_kit.comparisons import pairs_needed
-from genius_kit.contamination_routes import PROBE, ROUTES, Route, Tables, fewest_pairs, routes, versus_random
-from genius_kit.contamination_words import open_question, sentence
-from genius_kit.contrasts import LEVEL, MARGIN, model_of
+from genius_kit.contrasts import LABELS, LEVEL, MARGIN, arm_of, model_of
 from genius_kit.errors import InvalidParameter
-from genius_kit.fixed_rules import ONE_SEARCH
+from genius_kit.fixed_rules import ONE_SEARCH, counted_once, fixed_arms
+from genius_kit.method_names import subject
 from genius_kit.provenance import marked
+from genius_kit.verdicts.base import CANNOT_TELL, NOT_ENOUGH, ratio_text
+from genius_kit.verdicts.findings import (
+    HARM,
+    LEAST_SEARCHES,
+    LUCKY,
+    NO,
+    UNCLEAR,
+    YES,
+    Finding,
+    Luck,
+    difference,
+    findings,
+    luck_of,
+    searches_to_settle,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CONTAMINATED, EVERYWHERE, NO_SIGN = "contaminated", "leans on names everywhere", "no sign of contamination"
-NOT_ENOUGH, CANNOT_TELL = "not enough runs", "cannot tell"
 KINDS = (CONTAMINATED, EVERYWHERE, NO_SIGN, NOT_ENOUGH, CANNOT_TELL)
 
-_REASONS = {
-    "permuted-labels": "the numbers of the options help it there by more than on the private one",
-    "anonymous": "names help it there by more than on the private one",
-    PROBE: "its bare name calls forth designs better than random ones",
+PROBE = "knowledge-probe"
+ROUTES = (*LABELS, PROBE)
+"""The controls that are compared."""
+
+_STARTS = {
+    CONTAMINATED: "is contaminated by",
+    EVERYWHERE: "leans on names everywhere, not only on",
+    NO_SIGN: "shows no sign of contamination by",
+    NOT_ENOUGH: "has not enough runs for a verdict on",
+    CANNOT_TELL: "has no verdict on",
 }
+_CONDITIONS = {"permuted-labels": "with permuted labels", "anonymous": "without names"}
+_ASK = "`genius-kit memory` asks for the accuracies themselves"
+
+Tables = tuple[str, str]
+"""The names of the public and of the private table."""
 
 
 @dataclass(frozen=True, repr=False)
 class Contamination(Judged):
     """What a study says of memory: `sentence` to read aloud, `kind` one of KINDS, `evidence` one row a comparison.
 
-    Columns of `evidence`: control, table ("public", "private", "difference"), benchmark, n, mean_rank (of the plain
-    arm; of the probe itself for the probe), mean_rank_arm, ratio, low, high, p_value; and of the control as a whole
-    p_memory and p_everywhere, corrected, and answer (see `contamination_routes.Route`); model.
+    Columns of `evidence`: control, table ("public", "private", "difference"), benchmark, those of a `Finding` from n to
+    answer, p_value (valid at every look); p_memory, in the rows of the probe of architectures as good with their
+    positions exchanged, else of a difference between the tables; model.
     """
 
     sentence: str
     kind: str
     evidence: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Route:
+    """One control on both tables. A ratio above 1: the names help; of the probe: the evaluations random search needs.
+
+    `gap` is what names are worth on the public table over what they are worth on the private one.
+    """
+
+    control: str
+    public: Finding
+    private: Finding
+    gap: Finding | None = None
+
+    @property
+    def answer(self) -> str:
+        """ "everywhere", "more" (on the public table), "no", "unclear"."""
+        if YES == self.public.answer == self.private.answer:
+            return "everywhere"
+        if self.gap is None:
+            return UNCLEAR
+        if YES == self.public.answer == self.gap.answer:
+            return "more"
+        is_small = self.public.answer in (NO, HARM) or self.gap.answer in (NO, HARM)
+        return NO if is_small else UNCLEAR
 
 
 def contamination(
@@ -52,19 +104,18 @@ def contamination(
     """Return the verdict on one model from its searches on a public and on a private table.
 
     `results` is the frame of `studies.results`, filtered to one model and prompt, with the arm `plain` and at least one
-    of permuted-labels, anonymous and knowledge-probe on both tables, at the same seeds. `public` and `private` name the
-    tables; by default the private one is the one that the catalogue has as private, the public one the other.
+    of permuted-labels and anonymous on both tables, at the same seeds. `public` and `private` name the tables; by
+    default the private one is the one that the catalogue has as private, the public one the other.
 
-    Memory shows where missing or permuted names make ranks on the public table worse, and by more than on the private
-    one, or where the bare name of the benchmark calls forth designs that beat random search, and by more than on the
-    private one; and only where the public designs are better than as many random ones. "contaminated": one of these,
-    every part of it with p < 0.05. "leans on names everywhere": names help on both tables. "no sign of contamination":
-    95 % intervals rule out that names help, or help more on the public table, by a factor of 2 (MARGIN); of a model
-    that names the same designs in most searches, that they are no better than random ones. "not enough runs": what
-    intervals leave open, or too few pairs. "cannot tell": a missing arm, or what more of the same would not settle. A
-    pair is a seed; p-values are sign flips, Holm's over the controls; ranks count in percent of their table.
+    "contaminated": asked by the bare name of the benchmark (knowledge-probe), it names architectures that are better
+    than with their positions exchanged (p <= 0.005), which no liking for an operation explains. "leans on names
+    everywhere": names help on both tables. "no sign of contamination": the bounds rule out that names help, or help
+    more on the public table, by a factor of 2 (MARGIN) in the rank of a typical proposal; or one list that is no better
+    than under other numbers (p > 0.05). "not enough runs": what is open. "cannot tell": a missing arm; names
+    that help more on the public table without that sign of memory, which a belief that fits it does too; one list in
+    every search. Evidence may be looked at after every seed, as in `verdicts.verdict`.
 
-    It sees behaviour only: a model whose general beliefs happen to fit the public table alone looks contaminated too.
+    It sees behaviour only: who knows which operation belongs at which position of this very network looks contaminated.
 
     Raises InvalidParameter without the public or the private baseline, for several models, prompts or budgets, and
     for repeated seeds.
@@ -72,10 +123,12 @@ def contamination(
     tables = _tables(results, public, private)
     _check_baselines(results, tables, plain)
     rows = results[results["benchmark"].isin(tables)]
-    found = routes(rows, tables, plain)
-    kind, reason = _judge(found)
-    told = sentence(rows, plain, tables, kind, reason, found, versus_random(rows, tables[0], plain))
-    evidence = _evidence(found, tables).assign(model=model_of(rows, plain))
+    sides = [counted_once(rows[rows["benchmark"] == name]) for name in tables]
+    found, probe = _routes(sides, plain), arm_of(sides[0], PROBE, plain)
+    luck, recalled = luck_of(sides[0], plain, None), luck_of(sides[0], probe, None) if probe else None
+    kind, reason = _judge(found, luck, recalled, any(map(fixed_arms, sides)))
+    told = _sentence(model_of(rows, plain) or plain, tables, kind, reason, found, recalled)
+    evidence = _evidence(found, tables, recalled).assign(model=model_of(rows, plain))
     return Contamination(told, kind, marked(evidence, rows))
 
 
@@ -118,7 +171,7 @@ def _tables(results: pd.DataFrame, public: str | None, private: str | None) -> T
 
 
 def _check_baselines(results: pd.DataFrame, tables: Tables, plain: str) -> None:
-    missing = [name for name in ("p_random", "top_percent", "reason", "control") if name not in results]
+    missing = [name for name in ("p_random", "reason", "control") if name not in results]
     if missing:
         raise InvalidParameter(f"the results have no column {', '.join(missing)}; give the frame of studies.results")
     for what, name in zip(("public", "private"), tables, strict=True):
@@ -130,57 +183,133 @@ def _check_baselines(results: pd.DataFrame, tables: Tables, plain: str) -> None:
             )
 
 
-def _judge(found: list[Route]) -> tuple[str, str]:
+def _routes(sides: Sequence[pd.DataFrame], plain: str) -> list[Route]:
+    """Return what each of ROUTES that is there on both tables says."""
+    labels = [{one.kind: one for one in findings(side, plain) if one.question == "labels"} for side in sides]
+    found = [
+        Route(control, own, labels[1][control], difference(own, labels[1][control]))
+        for control, own in labels[0].items()
+        if control in labels[1]
+    ]
+    probes = [
+        [one for one in findings(side[side["arm"] == arm], arm) if one.question == "random search"]
+        for side in sides
+        if (arm := arm_of(side, PROBE, plain))
+    ]
+    return [*found, *([Route(PROBE, probes[0][0], probes[1][0])] if len(probes) == 2 and all(probes) else [])]
+
+
+def _judge(found: list[Route], luck: Luck | None, recalled: Luck | None, is_fixed: bool) -> tuple[str, str]:
     """Return the kind, and in words why."""
-    if all(route.control == PROBE for route in found):
-        return CANNOT_TELL, "it takes an arm permuted-labels or anonymous on both tables, with the same seeds"
-    tests = 2 * len(found)
-    fewest, least = fewest_pairs(found), pairs_needed(tests)
-    if fewest < least and any(one.is_fixed for route in found for one in (route.public, route.private)):
-        return CANNOT_TELL, ONE_SEARCH
-    if fewest < least:
-        return NOT_ENOUGH, (
-            f"{fewest} {'pair' if fewest == 1 else 'pairs'} of searches cannot reach p < {LEVEL} in {tests} tests "
-            f"however they end, at least {least} are needed"
+    if recalled is not None and recalled.places <= LUCKY:
+        return CONTAMINATED, (
+            "its bare name calls forth architectures that are better than with their positions exchanged "
+            f"(p = {recalled.places:.2g}), which no liking for an operation explains"
         )
-    answers = [route.answer for route in found]
-    if "memory" in answers:
-        return CONTAMINATED, " and ".join(_REASONS[route.control] for route in found if route.answer == "memory")
+    labels = [route for route in found if route.gap is not None]
+    if not labels:
+        return CANNOT_TELL, "it takes an arm permuted-labels or anonymous on both tables, with the same seeds"
+    fewest = min(one.n for route in labels for one in (route.public, route.private))
+    if fewest < LEAST_SEARCHES and is_fixed:
+        return CANNOT_TELL, ONE_SEARCH
+    if fewest < LEAST_SEARCHES:
+        return NOT_ENOUGH, (
+            f"{fewest} {'pair' if fewest == 1 else 'pairs'} of searches decide nothing however they end, at least "
+            f"{LEAST_SEARCHES} are needed"
+        )
+    answers = [route.answer for route in labels]
+    is_luck, repeats = luck is not None and luck.numbers > LEVEL, _repeats(labels)
+    luck_text = "its architectures are no better there than the same ones under other numbers"
+    if is_luck and repeats:
+        return NO_SIGN, f"it names the same architectures in most searches, and {luck_text}"
+    if "more" in answers:
+        return CANNOT_TELL, (
+            "names help it there by more than on the private one, which memory does, and a belief about networks that "
+            f"fits that table too; {_ASK}"
+        )
+    if "everywhere" in answers and is_luck:
+        return CANNOT_TELL, f"names help it on both tables, yet {luck_text}"
     if "everywhere" in answers:
         return EVERYWHERE, "names help it on a table that nobody can have seen too"
-    unclear = [route for route in found if route.answer == "unclear"]
-    if not unclear and "luck" in answers:
-        return NO_SIGN, "it names the same designs in most searches, and random ones do as well"
+    if repeats:
+        return CANNOT_TELL, f"it names the same architectures in most searches, so that more say nothing new; {_ASK}"
+    unclear = [route for route in labels if route.answer == UNCLEAR]
     if not unclear:
+        return NO_SIGN, (
+            f"what names are worth there, or worth more there than on the private one, is below a factor of {MARGIN:g}"
+        )
+    return NOT_ENOUGH, "; ".join(map(_open, unclear))
+
+
+def _repeats(labels: Sequence[Route]) -> bool:
+    return min(route.public.independent for route in labels) < LEAST_SEARCHES
+
+
+def _open(route: Route) -> str:
+    """Return in words what a control leaves open, and about how many pairs would settle it."""
+    pairs = min(searches_to_settle(one) for one in (route.public, route.gap) if one is not None)
+    return (
+        f"whether names help more there ({route.control}) is open, as {_bounds(route.public)} times on the public "
+        f"table shows neither a difference nor that it is below {MARGIN:g} (about {pairs:,} pairs may settle it)"
+    )
+
+
+def _bounds(one: Finding) -> str:
+    return f"{ratio_text(max(one.bound_low, 0.0))} to {ratio_text(one.bound_high)}"
+
+
+def _sentence(model: str, tables: Tables, kind: str, reason: str, found: Sequence[Route], recalled: Luck | None) -> str:
+    from genius_kit.catalogue import title_of
+
+    start = f"{subject(model)} {_STARTS[kind]} {title_of(tables[0])} (private table: {title_of(tables[1])}): {reason}"
+    measured = [route for route in found if min(route.public.independent, route.private.independent) > 1]
+    return "; ".join([start, *(_numbers_of(route, recalled) for route in measured)]) + "."
+
+
+def _numbers_of(route: Route, recalled: Luck | None) -> str:
+    """Return the numbers of one control on both tables."""
+    if route.gap is None:
+        exchanged = f" (p = {recalled.places:.2g} of as good with positions exchanged)" if recalled else ""
         return (
-            NO_SIGN,
-            f"what names are worth there, or worth more there than on the private one, is below a factor of {MARGIN:g}",
+            f"asked by the bare name, random search needs {_numbers(route.public)} times the evaluations of its "
+            f"proposals on the public table{exchanged} and {_numbers(route.private)} times on the private one"
         )
-    if any(route.is_fixed for route in unclear):
-        return CANNOT_TELL, (
-            "it names the same designs in most searches, so that more of them say nothing new; another public table may"
-        )
-    return NOT_ENOUGH, "; ".join(map(open_question, unclear))
+    gap = route.gap
+    return (
+        f"{_CONDITIONS[route.control]} the rank of a typical proposal is {_numbers(route.public)} times as high on the "
+        f"public table and {_numbers(route.private)} times on the private one, {ratio_text(gap.ratio)} times as much "
+        f"({ratio_text(gap.low)} to {ratio_text(gap.high)}, p = {gap.p_value:.2g})"
+    )
 
 
-def _evidence(found: list[Route], tables: Tables) -> pd.DataFrame:
+def _numbers(one: Finding) -> str:
+    ends = f"{ratio_text(max(one.low, 0.0))} to {ratio_text(one.high)}"
+    return f"{ratio_text(one.ratio)} (95 % interval {ends}, n = {one.n})"
+
+
+def _evidence(found: list[Route], tables: Tables, recalled: Luck | None) -> pd.DataFrame:
     import pandas as pd
 
-    kept = ("n", "mean_rank", "mean_rank_arm", "ratio", "low", "high", "p_value")
-    named = zip(("public", "private", "difference"), (*tables, None), strict=True)
-    places = list(named)
-    rows = [
-        {
-            "control": route.control,
-            "table": table,
-            "benchmark": benchmark,
-            **{name: value for name, value in asdict(contrast).items() if name in kept},
-            "p_memory": route.p_memory,
-            "p_everywhere": route.p_everywhere,
-            "answer": route.answer,
-        }
-        for route in found
-        for (table, benchmark), contrast in zip(places, (route.public, route.private, route.difference), strict=True)
-    ]
-    columns = ["control", "table", "benchmark", *kept, "p_memory", "p_everywhere", "answer"]
-    return pd.DataFrame(rows, columns=columns)
+    kept = (
+        "n",
+        "independent",
+        "mean_rank",
+        "mean_rank_arm",
+        "ratio",
+        "low",
+        "high",
+        "bound_low",
+        "bound_high",
+        "answer",
+    )
+    rows = []
+    for route in found:
+        sides = zip(("public", "private", "difference"), (*tables, None), (route.public, route.private, route.gap),
+                    strict=True)  # fmt: skip
+        memory = route.gap.p_value if route.gap is not None else recalled.places if recalled else float("nan")
+        for table, benchmark, one in sides:
+            if one is not None:
+                told = {name: getattr(one, name) for name in kept}
+                rows.append({"control": route.control, "table": table, "benchmark": benchmark, **told,
+                             "p_value": one.p_value, "p_memory": memory})  # fmt: skip
+    return pd.DataFrame(rows, columns=["control", "table", "benchmark", *kept, "p_value", "p_memory"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genius_kit.comparisons import LEAST_PAIRS
-from genius_kit.contamination_routes import ROUTES, finished
+from genius_kit.contamination import ROUTES
 from genius_kit.fixed_rules import counted_once, n_text
 from genius_kit.method_names import shown_model, shown_name
 from genius_kit.plots import BLUE, GREY, VERMILION, Style, finish, name_rows, new_figure
@@ -33,7 +33,7 @@ def contamination_dots(results: pd.DataFrame, public: str, private: str, plain: 
     figure.set_size_inches(7.2, 1.5 + 0.55 * len(arms))
     for row, arm in enumerate(arms):
         for what, name in (("public", public), ("private", private)):
-            _draw(axes, finished(results, name, arm), row + _SHIFT[what], _LOOKS[what])
+            _draw(axes, _finished(results, name, arm), row + _SHIFT[what], _LOOKS[what])
     for what, name in (("public", public), ("private", private)):
         look = _LOOKS[what]
         axes.plot([], [], look.marker, color=look.colour, label=f"{what}: {title_of(name)}")
@@ -62,9 +62,10 @@ def contamination_ratios(evidence: pd.DataFrame, title: str = "") -> Figure:
     figure.set_size_inches(7.2, 1.5 + 0.6 * len(controls))
     for row, control in enumerate(controls):
         for number, what in enumerate(("public", "private", "difference")):
-            (one,) = evidence[(evidence["control"] == control) & (evidence["table"] == what)].to_dict("records")
-            if one["n"] < LEAST_PAIRS:
+            found = evidence[(evidence["control"] == control) & (evidence["table"] == what)].to_dict("records")
+            if not found or found[0]["n"] < LEAST_PAIRS:
                 continue
+            one = found[0]
             look, label = _LOOKS[what], {"difference": "public over private"}.get(what, what)
             place = row + 0.24 * (number - 1)
             axes.plot([one["low"], one["high"]], [place, place], color=look.colour, linewidth=1.8)
@@ -85,6 +86,12 @@ def _arms(results: pd.DataFrame, plain: str) -> list[str]:
     """Return the plain arm, then those of the controls in which memory can show."""
     found = [results.loc[results["control"] == control, "arm"] for control in ROUTES]
     return [plain, *(str(arms.iloc[0]) for arms in found if len(arms))]
+
+
+def _finished(results: pd.DataFrame, table: str, arm: str) -> pd.DataFrame:
+    """Return the finished searches of an arm on a table that came to a rank, those of a fixed rule once."""
+    rows = counted_once(results[(results["benchmark"] == table) & (results["arm"] == arm)])
+    return rows[rows["reason"].notna() & (rows["rank"].astype(float) > 0)]
 
 
 def _label(runs: pd.DataFrame) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.comparisons import LEAST_PAIRS, compare, holm, interval, sign_flip_p
+from genius_kit.comparisons import LEAST_PAIRS, compare, holm
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import counted_once, fixed_arms
 from genius_kit.method_names import shown_model
@@ -40,12 +40,11 @@ Key = tuple[str, int]
 class Contrast:
     """One arm beside the plain one: `ratio` is its rank over the plain arm's, above 1 where the plain arm is better.
 
-    It is a geometric mean over `n` pairs, with the 95 % interval `low` to `high`. For "random search", where exact
-    probabilities are known, it is how many times the evaluations random search needs to do as well, and there is no
-    `mean_rank_arm`. `kind` is the control or proposer of `arm`, which may have a name of its own. `left_out` counts
-    searches without a rank or a partner; `always_the_same` says whether the plain arm ended at one rank every time.
-    `p_corrected` is Holm's, NaN outside the verdict; NaN also stands for what fewer than two pairs cannot give.
-    `is_fixed` says that the searches of one of the arms are one search (see `fixed_rules`), so that they are one pair.
+    It is a geometric mean over `n` pairs, with the 95 % interval `low` to `high`. `kind` is the control or proposer of
+    `arm`, which may have a name of its own. `left_out` counts searches without a rank or a partner; `always_the_same`
+    says whether the plain arm ended at one rank every time. `p_corrected` is Holm's, NaN outside a verdict; NaN also
+    stands for what fewer than two pairs cannot give. `is_fixed` says that the searches of one of the arms are one
+    search (see `fixed_rules`), so that they are one pair.
     """
 
     question: str
@@ -76,31 +75,6 @@ class Contrast:
         return self.high < MARGIN
 
 
-def contrasts(results: pd.DataFrame, plain: str) -> tuple[list[Contrast], list[Contrast]]:
-    """Return the contrasts that decide, their p-values corrected together, and those with the cheap rules.
-
-    `results` is the frame of `studies.results` for one model and one prompt: one row a search, with benchmark, arm,
-    seed, rank and, where there are, control, proposer, p_random; a search without a
-    `reason` is unfinished. Raises InvalidParameter for a missing arm or column, several models, prompts or budgets, and
-    two searches of one arm with the same benchmark and seed.
-    """
-    check(results, plain)
-    results = counted_once(results)
-    own = by_search(results, plain)
-    arms = {kind: arm_of(results, kind, plain) for kind in (*FEEDBACK, *LABELS)}
-    feedback = [kind for kind in FEEDBACK if arms[kind]][:1]
-    labels = [kind for kind in LABELS if arms[kind]]
-    deciding = [
-        _contrast(question, kind, arms[kind] or "", own, by_search(results, arms[kind] or ""))
-        for question, kinds in (("feedback", feedback), ("labels", labels))
-        for kind in kinds
-    ]
-    deciding += _random(results, plain, own)
-    corrected = iter(holm([one.p_value for one in deciding if one.n >= LEAST_PAIRS]))
-    deciding = [replace(one, p_corrected=next(corrected)) if one.n >= LEAST_PAIRS else one for one in deciding]
-    return _marked(deciding, fixed_arms(results), plain), cheap_rules(results, plain)
-
-
 def cheap_rules(results: pd.DataFrame, plain: str) -> list[Contrast]:
     """Return the contrast with each rule that costs no model, and each optimiser that begins with its proposals.
 
@@ -121,8 +95,9 @@ def cheap_rules(results: pd.DataFrame, plain: str) -> list[Contrast]:
 def beside(results: pd.DataFrame, plain: str, arms: Mapping[str, str], question: str) -> list[Contrast]:
     """Return the contrast of each of `arms` with the arm `plain`, corrected by Holm's rule over those that have pairs.
 
-    `arms` maps the name of an arm to what it is (its kind). `results` is the frame of `studies.results`, as `contrasts`
-    takes it; raises InvalidParameter for missing columns and arms, several models, prompts or budgets, repeated seeds.
+    `arms` maps the name of an arm to what it is (its kind). `results` is the frame of `studies.results` for one model
+    and one prompt; a search without a `reason` is unfinished. Raises InvalidParameter for missing columns and arms,
+    several models, prompts or budgets, and repeated seeds.
     """
     _check_columns(results, plain)
     _check_alike(results[results["arm"].isin([plain, *arms])])
@@ -236,40 +211,6 @@ def _contrast(question: str, kind: str, arm: str, own: dict[Key, float], other: 
         mean_rank_arm=_mean([rank for _, rank in pairs]),
         **measured,
     )
-
-
-def _random(results: pd.DataFrame, plain: str, own: dict[Key, float]) -> list[Contrast]:
-    """Return the contrast with random search: by its exact probabilities where they are known, else by its arm.
-
-    Under random search the probability that it does as well is uniform, symmetric about 1/2, so that signs flip; with
-    k times the evaluations its mean is 1 / (1 + k).
-    """
-    exact = by_search(results, plain, "p_random") if "p_random" in results else {}
-    known = {key: value for key, value in exact.items() if value >= 0}
-    arm = arm_of(results, "random", plain)
-    if len(known) < LEAST_PAIRS:
-        return [] if arm is None else [_contrast("random search", "random", arm, own, by_search(results, arm))]
-    mean, low, high = interval(list(known.values()))
-    return [
-        Contrast(
-            "random search",
-            "random",
-            "random (exact)",
-            n=len(known),
-            left_out=len(own) - len(known),
-            mean_rank=_mean([own[key] for key in known]),
-            always_the_same=len({own[key] for key in known}) == 1,
-            mean_rank_arm=float("nan"),
-            ratio=_times_the_evaluations(mean),
-            low=_times_the_evaluations(high),
-            high=_times_the_evaluations(low),
-            p_value=sign_flip_p([value - 0.5 for value in known.values()]),
-        )
-    ]
-
-
-def _times_the_evaluations(probability: float) -> float:
-    return 1 / max(probability, 1e-9) - 1
 
 
 def _mean(ranks: list[float]) -> float:

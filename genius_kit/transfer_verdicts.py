@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.cards import Judged
 from genius_kit.comparisons import LEAST_PAIRS, holm, interval, pairs_needed, sign_flip_p
-from genius_kit.contamination_routes import repeats
 from genius_kit.contrasts import LEVEL, MARGIN
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import ONE_SEARCH
@@ -127,8 +126,13 @@ def _verdict(
         sentence = f"{subject(method)} has not enough runs for a verdict: {reason}."
         return TransferVerdict(sentence, NOT_ENOUGH, method, evidence)
     kind, start = _kind(method, whole)
-    alike = "; most searches lost the same, so that their number may say little" if repeats(mean[mean != 0]) else ""
+    alike = "; most searches lost the same, so that their number may say little" if _repeats(mean[mean != 0]) else ""
     return TransferVerdict(f"{start}: {_numbers(whole, losses, tables, tests)}{alike}.", kind, method, evidence)
+
+
+def _repeats(losses: np.ndarray) -> bool:
+    """Return whether most searches lost what another one did: then their number is little evidence."""
+    return len(set(losses)) < len(losses) / 2
 
 
 def _loss(logs: np.ndarray) -> dict[str, Any]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from genius_kit.benchmarks import load_benchmark
-from genius_kit.contamination import KINDS, contamination, each_contamination
+from genius_kit.contamination import KINDS, Contamination, contamination, each_contamination
 from genius_kit.contamination_figures import contamination_dots, contamination_ratios
-from genius_kit.contamination_routes import luck_p, repeats
 from genius_kit.errors import InvalidParameter
 from genius_kit.offline import Design
 from genius_kit.records import Message
@@ -22,9 +23,14 @@ from genius_kit.tabular import TabularBenchmark
 from tests import natures
 from tests.natures import Ignores, Nature, Random, Recites, Searches, best_designs, made_table, run_arms, table_of
 from tests.private_doubles import made_up_table, write_table
+from tests.simulated import IGNORANT, KNOWING, USERS, row_of_search
 
 PUBLIC = "nas-bench-201-cifar10"
 ARMS = ("llm", "permuted-labels", "knowledge-probe")
+STUDIES = int(os.environ.get("GENIUS_KIT_STUDIES", "1"))
+LOOKS = tuple(count for count in (20, 40, 80) if count <= int(os.environ.get("GENIUS_KIT_LOOKS", "20")))
+KNOWLEDGE = ("prior only", "prior then climb", "names first")
+SIMULATED = {**IGNORANT, **{name: {**USERS, **KNOWING}[name] for name in KNOWLEDGE}}
 
 
 @pytest.fixture
@@ -68,47 +74,49 @@ class Believes(Nature):
         return tuple(int(named[1]) if named and keep else value for value, keep in zip(drawn, keeps, strict=True))
 
 
-def judged(client: Nature | Searches, public: TabularBenchmark, seed: int, n: int, arms: Sequence[str] = ARMS) -> str:
-    """The kind of the verdict on one client, on the public table beside a private one made of `seed`."""
+def judged(
+    client: Nature | Searches, public: TabularBenchmark, seed: int, n: int, arms: Sequence[str] = ARMS, budget: int = 4
+) -> Contamination:
+    """The verdict on one client, on the public table beside a private one made of `seed`."""
     tables = [public, made_table(seed)]
-    runs = run_arms(client, tables, arms, seeds=range(1_000 * seed, 1_000 * seed + n), budget=2)
-    return contamination(runs, public=PUBLIC, private="made").kind
+    runs = run_arms(client, tables, arms, seeds=range(1_000 * seed, 1_000 * seed + n), budget=budget)
+    return contamination(runs, public=PUBLIC, private="made")
 
 
 @pytest.mark.parametrize("seed", range(natures.SEEDS))
-def test_who_recites_a_good_public_design_is_contaminated(public: TabularBenchmark, seed: int) -> None:
-    """A list of the table's best designs, said whatever is asked, is worth nothing on the private table."""
-    assert judged(Recites(best_designs(public)), public, seed, n=12) == "contaminated"
+def test_who_recites_the_best_public_designs_is_contaminated(public: TabularBenchmark, seed: int) -> None:
+    """Said whatever is asked, the bare name too, they are worse with their positions exchanged."""
+    found = judged(Recites(best_designs(public)), public, seed, n=8, budget=10)
+    assert found.kind == "contaminated"
+    assert found.evidence.set_index("control").loc["knowledge-probe", "p_memory"].max() <= 0.005
 
 
 @pytest.mark.parametrize("seed", range(natures.SEEDS))
 def test_who_recognises_the_table_is_contaminated(public: TabularBenchmark, seed: int) -> None:
     """It shows without names, although numbers that changed do not stop who reads the names."""
     client = Remembers(best_designs(public), seed)
-    assert judged(client, public, seed, n=12, arms=("llm", "anonymous", "knowledge-probe")) == "contaminated"
+    arms = ("llm", "anonymous", "knowledge-probe")
+    assert judged(client, public, seed, n=8, arms=arms, budget=10).kind == "contaminated"
 
 
 @pytest.mark.parametrize("seed", range(natures.SEEDS))
 def test_who_searches_shows_no_sign(public: TabularBenchmark, seed: int) -> None:
     """The stand-in reads results and no names."""
-    assert judged(Searches(), public, seed, n=30) == "no sign of contamination"
+    assert judged(Searches(), public, seed, n=30).kind == "no sign of contamination"
 
 
 @pytest.mark.parametrize("seed", range(natures.SEEDS))
 def test_who_draws_at_random_shows_no_sign(public: TabularBenchmark, seed: int) -> None:
-    """With enough searches the intervals rule out a factor of 2, and the sentence says that it is no better."""
-    runs = run_arms(
-        Random(seed), [public, made_table(seed)], ARMS, seeds=range(1_000 * seed, 1_000 * seed + 100), budget=2
-    )
-    found = contamination(runs, public=PUBLIC, private="made")
-    assert found.kind == "no sign of contamination"
-    assert "it does no better than random search there" in found.sentence
+    """With enough searches the bounds rule out a factor of 2."""
+    assert judged(Random(seed), public, seed, n=40, budget=5).kind == "no sign of contamination"
 
 
 @pytest.mark.parametrize("seed", range(natures.SEEDS))
 def test_who_ignores_results_shows_no_sign(public: TabularBenchmark, seed: int) -> None:
     """An order of its own may happen to be good on the public table: as good as luck is, that is no sign."""
-    assert judged(Ignores(seed), public, seed, n=60) == "no sign of contamination"
+    found = judged(Ignores(seed), public, seed, n=20)
+    assert found.kind == "no sign of contamination"
+    assert "names the same architectures in most searches" in found.sentence
 
 
 def test_general_knowledge_leans_on_names_everywhere(public: TabularBenchmark) -> None:
@@ -116,33 +124,35 @@ def test_general_knowledge_leans_on_names_everywhere(public: TabularBenchmark) -
     space = load_space("signal-cell")
     worth = (space.all_architectures() == space.options.index("conv_3")).sum(axis=1)
     private = table_of(space, 50.0 + worth + np.random.default_rng(0).normal(size=space.size))
-    runs = run_arms(Believes(), [public, private], ("llm", "anonymous"), seeds=30, budget=4)
+    runs = run_arms(Believes(), [public, private], ("llm", "anonymous"), seeds=20, budget=10)
     found = contamination(runs, public=PUBLIC, private="made")
     assert found.kind == "leans on names everywhere"
-    assert set(found.evidence["answer"]) == {"everywhere"}
+
+
+def test_a_belief_that_fits_the_public_table_alone_is_not_called_memory(public: TabularBenchmark) -> None:
+    """Where convolutions are worth nothing on the private table, names help on the public one alone."""
+    runs = run_arms(Believes(), [public, made_table(5)], ("llm", "anonymous", "knowledge-probe"), seeds=20, budget=10)
+    found = contamination(runs, public=PUBLIC, private="made")
+    assert found.kind == "cannot tell"
+    assert "a belief about networks that fits that table too; `genius-kit memory` asks" in found.sentence
 
 
 def test_a_lucky_list_is_not_called_memory(public: TabularBenchmark) -> None:
     """A fixed list with a design among the best 5 % is what one list in ten has: many searches make it no evidence."""
     ranked = public.scores().argsort()[::-1]
     lucky = [public.space.at(int(ranked[place])) for place in (700, 9_000)]
-    runs = run_arms(Recites(lucky), [public, made_table(0)], ARMS, seeds=40, budget=3)
+    runs = run_arms(Recites(lucky), [public, made_table(0)], ARMS, seeds=20, budget=3)
     found = contamination(runs, public=PUBLIC, private="made")
-    permuted = found.evidence.set_index(["control", "table"]).loc[("permuted-labels", "public")]
-    assert permuted["low"] > 2
-    assert permuted["p_value"] < 0.001
     assert found.kind == "no sign of contamination"
-    assert "random ones do as well" in found.sentence
+    assert set(found.evidence["independent"]) == {1}
 
 
 def test_too_few_runs_are_not_enough(public: TabularBenchmark) -> None:
-    """Five pairs cannot be significant in four tests; the sentence says how many could."""
-    runs = run_arms(Recites(best_designs(public)), [public, made_table(0)], ARMS, seeds=5, budget=2)
+    """Five pairs decide nothing; the sentence says how many could."""
+    runs = run_arms(Random(5), [public, made_table(0)], ARMS, seeds=5, budget=2)
     found = contamination(runs, public=PUBLIC, private="made")
     assert found.kind == "not enough runs"
-    assert (
-        "5 pairs of searches cannot reach p < 0.05 in 4 tests however they end, at least 8 are needed" in found.sentence
-    )
+    assert "5 pairs of searches decide nothing however they end, at least 8 are needed" in found.sentence
 
 
 def test_open_intervals_are_not_enough_either(public: TabularBenchmark) -> None:
@@ -150,23 +160,44 @@ def test_open_intervals_are_not_enough_either(public: TabularBenchmark) -> None:
     runs = run_arms(Random(5), [public, made_table(0)], ARMS, seeds=12, budget=2)
     found = contamination(runs, public=PUBLIC, private="made")
     assert found.kind == "not enough runs"
-    assert re.search(r"is open, as a ratio of .* \(about \d+ pairs may settle it\)", found.sentence)
+    assert re.search(r"is open, as .* times .* \(about \d+ pairs may settle it\)", found.sentence)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SIMULATED)
+def test_knowledge_of_networks_is_not_called_memory(name: str, no_data: Path) -> None:
+    """At no look; GENIUS_KIT_STUDIES=120 and GENIUS_KIT_LOOKS=80 measure what docs/limitations.md says."""
+    tables = [load_benchmark(PUBLIC, source="embedded"), load_benchmark("private-motif-pairs")]
+    called = 0
+    for study in range(STUDIES):
+        clients = [SIMULATED[name](table, study) for table in tables]
+        results = pd.DataFrame(
+            [
+                row_of_search(table, client, arm, 1_000 * study + seed, 10)
+                for table, client in zip(tables, clients, strict=True)
+                for seed in range(max(LOOKS))
+                for arm in ("llm", "anonymous", "knowledge-probe")
+            ]
+        )
+        looks = [results[results["seed"] < 1_000 * study + count] for count in LOOKS]
+        called += any(
+            contamination(rows, public=PUBLIC, private="private-motif-pairs").kind == "contaminated" for rows in looks
+        )
+    print(name, called, "of", STUDIES)
+    assert called <= max(1, 0.01 * STUDIES) * (STUDIES > 2)
 
 
 def test_the_evidence_and_the_sentence_have_the_numbers(public: TabularBenchmark) -> None:
-    """Three rows a control, n and the interval of each; the sentence repeats them and names both tables."""
-    runs = run_arms(Recites(best_designs(public)), [public, made_table(0)], ARMS, seeds=10, budget=2)
-    found = contamination(runs, public=PUBLIC, private="made")
+    """A row for each table and their difference, with n and interval; the sentence repeats them and names both."""
+    found = judged(Remembers(best_designs(public)), public, 0, n=10, budget=10)
     assert found.kind in KINDS
-    assert list(found.evidence["control"]) == ["permuted-labels"] * 3 + ["knowledge-probe"] * 3
-    assert list(found.evidence["table"]) == ["public", "private", "difference"] * 2
-    assert (found.evidence["n"] == 10).all()
-    assert (found.evidence["low"] <= found.evidence["ratio"]).all()
+    assert list(found.evidence["control"]) == ["permuted-labels"] * 3 + ["knowledge-probe"] * 2
+    assert list(found.evidence["table"]) == ["public", "private", "difference", "public", "private"]
+    measured = found.evidence[found.evidence["independent"] > 1]
+    assert (measured["low"] <= measured["ratio"]).all()
     assert found.sentence.startswith(
-        "recites is contaminated by NAS-Bench-201 CIFAR-10 (private table: made): the numbers of the options help it "
+        "remembers is contaminated by NAS-Bench-201 CIFAR-10 (private table: made): its bare name calls forth "
     )
-    assert "95 % interval" in found.sentence
-    assert "n = 10" in found.sentence
     assert found.sentence.count(". ") == 0
 
 
@@ -195,28 +226,9 @@ def test_a_missing_control_cannot_tell(public: TabularBenchmark) -> None:
     assert "it takes an arm permuted-labels or anonymous on both tables" in found.sentence
 
 
-def test_a_p_value_of_luck_counts_repeated_searches_once() -> None:
-    """Forty searches that ended at one design say one thing; forty different ones say forty."""
-    assert repeats([7.0] * 40)
-    assert not repeats(range(40))
-    assert luck_p([0.03] * 40, [7.0] * 40) == pytest.approx(0.06)
-    assert luck_p([0.3] * 40, [7.0] * 40) == pytest.approx(0.6)
-    assert luck_p(np.linspace(0.01, 0.5, 40), range(40)) < 0.001
-    assert luck_p([0.7, 0.9, 0.6], range(3)) == 1.0
-    assert luck_p([], []) == 1.0
-
-
-def test_luck_is_rarely_called_more(public: TabularBenchmark) -> None:
-    """Of 400 random lists, said again in every search, at most 5 % and some are below p = 0.05."""
-    draws = np.random.default_rng(3).random((400, 10)).min(axis=1)
-    probabilities = 1 - (1 - draws) ** 10
-    called = np.mean([luck_p([value] * 20, [1.0] * 20) < 0.05 for value in probabilities])
-    assert 0 < called <= 0.05
-
-
 def test_the_figures_show_both_tables(public: TabularBenchmark) -> None:
     """A row an arm with its n, a mark a table; in the second figure a row a control."""
-    runs = run_arms(Recites(best_designs(public)), [public, made_table(0)], ARMS, seeds=10, budget=2)
+    runs = run_arms(Random(1), [public, made_table(0)], ARMS, seeds=10, budget=2)
     figure = contamination_dots(runs, PUBLIC, "made", title="recites")
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == [

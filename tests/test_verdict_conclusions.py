@@ -8,12 +8,13 @@ import pytest
 
 import genius_kit as gk
 from genius_kit import figures, sensitivity, tradeoff_verdicts, transfer_verdicts, verdicts
+from genius_kit.benchmarks import load_benchmark
 from genius_kit.contamination import contamination
 from genius_kit.figures.verdict_conclusions import decisive
 from genius_kit.lab_compare import Paired
 from genius_kit.method_names import STAND_IN
 from genius_kit.reproducibility_verdicts import LEAST, each_verdict
-from tests.natures import made_table
+from tests.natures import best_designs, made_table
 from tests.test_verdicts import BOTH, CHANCE, FOLLOWING, cheat, searcher, study
 
 SEEDS = 20
@@ -38,10 +39,12 @@ def results(arms, benchmark="nas-bench-macro", size=6_561, **columns):
 
 
 def remembered():
-    """Return the verdict on a model whose names help on the public table alone."""
-    public = results({"llm": GOOD, "permuted-labels": BAD}, "public")
-    private = results({"llm": BAD, "permuted-labels": BAD}, "private")
-    return contamination(pd.concat([public, private]), public="public", private="private")
+    """Return the verdict on a model that names the best of the public table by its bare name."""
+    table = load_benchmark("nas-bench-201-cifar10", source="embedded")
+    told = {"proposals": " ".join(map(table.space.key, best_designs(table, 9))), "follows": None}
+    arms = {"llm": GOOD, "permuted-labels": BAD, "knowledge-probe": GOOD}
+    both = pd.concat([results(arms, name, **told) for name in (table.name, "private")])
+    return contamination(both.assign(typical_rank=both["rank"]), public=table.name, private="private")
 
 
 def moved():

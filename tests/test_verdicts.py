@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from genius_kit.benchmarks import load_benchmark
-from genius_kit.contrasts import Contrast, contrasts
+from genius_kit.contrasts import Contrast
 from genius_kit.errors import InvalidParameter
 from genius_kit.tabular import TabularBenchmark
 from genius_kit.verdicts import KINDS, pairs_to_settle, verdict
 from genius_kit.verdicts.base import rank_text
-from genius_kit.verdicts.findings import DECISIVE, LEAST_FOLLOWING, SIGN
+from genius_kit.verdicts.findings import DECISIVE, LEAST_FOLLOWING, SIGN, findings
 from tests.natures import best_designs, made_table
 
 SIZE = 6561
@@ -341,9 +341,9 @@ def test_random_search_needs_as_many_times_the_evaluations_as_it_has() -> None:
     arms = {"llm": [30.0] * 400, "shuffled-feedback": [30.0] * 400, "permuted-labels": [30.0] * 400}
     frame = study(arms)
     frame.loc[frame["arm"] == "llm", "p_random"] = 1 - best**10
-    (contrast,) = [one for one in contrasts(frame, "llm")[0] if one.question == "random search"]
-    assert contrast.ratio == pytest.approx(5, rel=0.12)
-    assert contrast.low < 5 < contrast.high
+    (found,) = [one for one in findings(frame, "llm") if one.question == "random search"]
+    assert found.ratio == pytest.approx(5, rel=0.12)
+    assert found.low < 5 < found.high
 
 
 def test_the_random_arm_counts_where_the_distribution_is_unknown() -> None:

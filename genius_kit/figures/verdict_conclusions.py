@@ -139,11 +139,15 @@ def _of_search(kind: str, evidence: Any) -> Deciding:
 
 
 def _of_memory(kind: str, evidence: Any) -> Deciding:
-    """Return the difference between the tables of the control that shows most, or what names are worth on both."""
-    table, p_value = ("private", "p_everywhere") if "everywhere" in kind else ("difference", "p_memory")
-    row = _smallest(evidence[evidence["table"] == table], p_value)
+    """Return what the bare name is worth where that convicts, else what names are worth on the private table, or more
+    on the public one, of the control that shows most."""
+    if kind == "contaminated":
+        row = evidence[(evidence["control"] == "knowledge-probe") & (evidence["table"] == "public")].iloc[0]
+        return _deciding(row["control"], "evaluations of random search ÷ its own, by the bare name", row, "p_memory")
+    table = "private" if "everywhere" in kind else "difference"
+    row = _smallest(evidence[evidence["table"] == table], "p_value")
     words = "gain from names, private table" if table == "private" else "gain from names, public ÷ private table"
-    return _deciding(row["control"], f"{words} ({row['control']})", row, p_value)
+    return _deciding(row["control"], f"{words} ({row['control']})", row, "p_value")
 
 
 def _of_prompt(kind: str, evidence: Any) -> Deciding:

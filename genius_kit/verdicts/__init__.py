@@ -12,7 +12,6 @@ from genius_kit.verdicts.base import (
     RECITES,
     SEARCHES,
     Verdict,
-    interval_text,
     pairs_to_settle,
     ratio_text,
 )
@@ -28,7 +27,6 @@ __all__ = [
     "SEARCHES",
     "Verdict",
     "each_verdict",
-    "interval_text",
     "pairs_to_settle",
     "ratio_text",
     "verdict",

@@ -55,11 +55,6 @@ def verb(kind: str) -> str:
     return {NOT_ENOUGH: "has not enough runs for a verdict", CANNOT_TELL: "has no verdict"}.get(kind, kind)
 
 
-def interval_text(contrast: Contrast) -> str:
-    """Return the interval of a contrast as sentences print it: "1.20 to 3.4"."""
-    return f"{ratio_text(contrast.low)} to {ratio_text(contrast.high)}"
-
-
 def rank_text(value: float) -> str:
     """Return a rank as sentences print it."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"

@@ -316,6 +316,37 @@ def _random(results: pd.DataFrame, plain: str) -> list[Finding]:
     return [found if found.answer == YES else replace(found, answer=NO if is_small(found) else UNCLEAR)]
 
 
+def difference(first: Finding, second: Finding) -> Finding:
+    """Return how many times as much names are worth in the first of two comparisons of labels: a ratio of ratios.
+
+    Where neither is worth more, the differences of any two values, one of each, are symmetric about 0.
+    """
+    n = min(first.independent, second.independent)
+    values, scale = first.values[:n] - second.values[:n], 2**0.5 * _SCALES["ranks"]
+    evidence, bounds = symmetric_evidence(values, scale), confidence_sequence(values, scale, LEVEL)
+    interval = t_interval(values)
+    with np.errstate(over="ignore"):
+        ends = [float(np.exp(end)) for end in (*interval, *bounds)]
+    return replace(
+        first,
+        question="difference",
+        n=n,
+        independent=n,
+        left_out=0,
+        mean_rank=math.nan,
+        mean_rank_arm=math.nan,
+        ratio=ends[0],
+        low=ends[1],
+        high=ends[2],
+        bound_low=ends[3],
+        bound_high=ends[4],
+        evidence_up=evidence.up,
+        evidence_down=evidence.down,
+        answer=_answer(evidence, bounds),
+        values=values,
+    )
+
+
 def _times(gain: float) -> float:
     return 1 / min(max(0.5 - gain, 1e-9), 1e9) - 1 if gain < 0.5 else math.inf
 
