@@ -45,6 +45,9 @@ PROBE = "knowledge-probe"
 ROUTES = (*LABELS, PROBE)
 """The controls that are compared."""
 
+LOOKS = 2
+"""The p-value of a list that is good where it stands is shared between the looks at a study that grows by doublings."""
+
 _STARTS = {
     CONTAMINATED: "is contaminated by",
     EVERYWHERE: "leans on names everywhere, not only on",
@@ -108,7 +111,7 @@ def contamination(
     default the private one is the one that the catalogue has as private, the public one the other.
 
     "contaminated": asked by the bare name of the benchmark (knowledge-probe), it names architectures that are better
-    than with their positions exchanged (p <= 0.005), which no liking for an operation explains. "leans on names
+    than with their positions exchanged (p <= 0.0025), which no liking for an operation explains. "leans on names
     everywhere": names help on both tables. "no sign of contamination": the bounds rule out that names help, or help
     more on the public table, by a factor of 2 (MARGIN) in the rank of a typical proposal; or one list that is no better
     than under other numbers (p > 0.05). "not enough runs": what is open. "cannot tell": a missing arm; names
@@ -201,7 +204,7 @@ def _routes(sides: Sequence[pd.DataFrame], plain: str) -> list[Route]:
 
 def _judge(found: list[Route], luck: Luck | None, recalled: Luck | None, is_fixed: bool) -> tuple[str, str]:
     """Return the kind, and in words why."""
-    if recalled is not None and recalled.places <= LUCKY:
+    if recalled is not None and recalled.places <= LUCKY / LOOKS and recalled.numbers <= LUCKY:
         return CONTAMINATED, (
             "its bare name calls forth architectures that are better than with their positions exchanged "
             f"(p = {recalled.places:.2g}), which no liking for an operation explains"

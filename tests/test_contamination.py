@@ -88,7 +88,7 @@ def test_who_recites_the_best_public_designs_is_contaminated(public: TabularBenc
     """Said whatever is asked, the bare name too, they are worse with their positions exchanged."""
     found = judged(Recites(best_designs(public)), public, seed, n=8, budget=10)
     assert found.kind == "contaminated"
-    assert found.evidence.set_index("control").loc["knowledge-probe", "p_memory"].max() <= 0.005
+    assert found.evidence.set_index("control").loc["knowledge-probe", "p_memory"].max() <= 0.0025
 
 
 @pytest.mark.parametrize("seed", range(natures.SEEDS))

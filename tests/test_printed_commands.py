@@ -71,6 +71,8 @@ def test_the_first_command_runs_every_notebook_that_needs_no_data():
         ("genius-kit run nas-bench-201-cifar10 --model reciter:222222", ""),
         ("genius-kit run nas-bench-201-cifar10 --approve", "a person"),
         ("genius-kit study contamination", ""),
+        ("genius-kit memory nas-bench-201-cifar10 --model gpt-4.1", "a key"),
+        ("genius-kit memory nas-bench-macro", "the data nas-bench-macro"),
         ("genius-kit study contamination --models gpt-4.1,o4-mini", "a key"),
         ("genius-kit study does-it-search", "the data nas-bench-macro"),
         ("genius-kit estimate study contamination --models gpt-4.1", ""),
