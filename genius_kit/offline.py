@@ -197,11 +197,10 @@ def answer(messages: Sequence[Message]) -> str:
     reading = read_messages(messages)
     opening = f"I am the {NAME}; I follow a fixed rule."
     if asked := _question(messages):
-        design, letters, rows = asked
+        name, letters, rows = asked
         guess = list(letters.values())[zlib.crc32(messages[-1]["content"].encode()) % len(letters)]
-        return (
-            f"{opening} I read what is shown and know nothing else.\n\nAnswer: {letters.get(rows.get(design), guess)}"
-        )
+        letter = letters.get(rows.get(name, ""), guess)
+        return f"{opening} I read what is shown and know nothing else.\n\nAnswer: {letter}"
     if not reading.options and _PRINCIPLES in messages[-1]["content"]:
         return f"{opening} I have no design principles to write down; what stands in their place changes nothing."
     if not reading.options:
