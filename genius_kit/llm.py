@@ -223,7 +223,7 @@ def _letters(logprobs: object) -> dict[str, float] | None:
         others = told.get("top_logprobs")
         found: dict[str, float] = {}
         for one in map(mapping_or_empty, [*(others if isinstance(others, list) else []), told]):
-            letter, value = str(one.get("token")).strip(), one.get("logprob")
+            letter, value = re.sub(r"\W", "", str(one.get("token"))), one.get("logprob")
             if _is_letter(letter) and isinstance(value, int | float) and -math.inf < value <= 0:
                 found[letter] = max(float(value), found.get(letter, -math.inf))
         return found or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,14 +24,48 @@ from genius_kit.tabular import TabularBenchmark
 from tests import natures
 from tests.natures import Ignores, Nature, Random, Recites, Searches, best_designs, made_table, run_arms, table_of
 from tests.private_doubles import made_up_table, write_table
-from tests.simulated import IGNORANT, KNOWING, USERS, row_of_search
+from tests.simulated import IGNORANT, KNOWING, USERS, WORTH, Client, View, row_of_search
 
 PUBLIC = "nas-bench-201-cifar10"
 ARMS = ("llm", "permuted-labels", "knowledge-probe")
 STUDIES = int(os.environ.get("GENIUS_KIT_STUDIES", "1"))
 LOOKS = tuple(count for count in (20, 40, 80) if count <= int(os.environ.get("GENIUS_KIT_LOOKS", "20")))
+
+
+def most_of_the_largest(table: TabularBenchmark, study: int) -> Client:
+    """Takes the largest operation, where it is named, for two positions of three."""
+
+    def client(view: View, draws: random.Random) -> Design:
+        if view.worth is None:
+            return view.fresh(lambda: view.anything(draws), draws)
+        top = view.worth.index(max(view.worth))
+        return view.fresh(
+            lambda: [top if draws.random() < 2 / 3 else draws.randrange(view.options) for _ in range(view.length)],
+            draws,
+        )
+
+    return client
+
+
+def knows_numbers(table: TabularBenchmark, study: int) -> Client:
+    """Takes larger operations more often, and knows which number is which on the public table without being told."""
+    named = WORTH["nas-bench-201"] if table.name == PUBLIC else None
+
+    def client(view: View, draws: random.Random) -> Design:
+        worth = view.worth or named
+        weights = [2.0**one for one in worth] if worth else None
+        return view.fresh(lambda: draws.choices(range(view.options), weights, k=view.length), draws)
+
+    return client
+
+
 KNOWLEDGE = ("prior only", "prior then climb", "names first")
-SIMULATED = {**IGNORANT, **{name: {**USERS, **KNOWING}[name] for name in KNOWLEDGE}}
+SIMULATED = {
+    **IGNORANT,
+    **{name: {**USERS, **KNOWING}[name] for name in KNOWLEDGE},
+    "most of the largest": most_of_the_largest,
+    "knows numbers": knows_numbers,
+}
 
 
 @pytest.fixture
