@@ -90,7 +90,7 @@ _FIELDS: dict[str, dict[str, Test]] = {
         "text": _words,
         "purpose": _text,
         "usage": _usage,
-        "letters": _chances,
+        "letters": _optional(_chances),
         "cost": _optional(_number),
         "seconds": _optional(_number),
     },

@@ -365,7 +365,7 @@ def _canaries(canaries: pd.DataFrame) -> str:
 
 
 def _source(run: Run) -> str:
-    told = sum("letters" in call for call in run.of("call"))
+    told = sum(call.get("letters") is not None for call in run.of("call"))
     return (
         f"log-probabilities were told for {told} of {len(run.of('call'))} replies"
         if told
