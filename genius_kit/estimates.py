@@ -158,7 +158,10 @@ def estimate_run(
 def estimate_study(
     study: Study | str | Path, output: str | Path | None = None, *, assumptions: Assumptions | None = None
 ) -> Forecast:
-    """Return what a study will take; with `output`, only its runs that are not finished there."""
+    """Return what a study will take; with `output`, only its runs that are not finished there.
+
+    Runs that begin with the replies of the plain arm are expected to find them on record; at worst they are asked.
+    """
     from genius_kit.proposers import make_proposer
     from genius_kit.studies import load_study, unfinished
     from genius_kit.study_plans import Study
@@ -177,7 +180,8 @@ def estimate_study(
             known[key] = estimate_run(
                 benchmark, made, task.budget, limits=study.money.run_limits, assumptions=assumptions
             )
-        found.append(known[key])
+        is_on_record = task.follows and any(arm.proposer == "llm" and not arm.settings for arm in study.arms)
+        found.append(replace(known[key], expected=Sum()) if is_on_record else known[key])
     limit = study.money.limits.dollars if study.money.limits else None
     at_stake = [forecast.at_stake for forecast in found if not forecast.unpriced]
     of_runs = None if None in at_stake else sum(value for value in at_stake if value is not None)

@@ -21,10 +21,11 @@ from genius_kit.records import Message
 from genius_kit.spaces import load_space
 from genius_kit.studies import load_study, run_study
 from genius_kit.tabular import TabularBenchmark
+from genius_kit.verdicts.natures import WORTH, Client, View, simulator_of
 from tests import natures
 from tests.natures import Ignores, Nature, Random, Recites, Searches, best_designs, made_table, run_arms, table_of
 from tests.private_doubles import made_up_table, write_table
-from tests.simulated import IGNORANT, KNOWING, USERS, WORTH, Client, View, row_of_search
+from tests.simulated import IGNORANT, KNOWING, USERS
 
 PUBLIC = "nas-bench-201-cifar10"
 ARMS = ("llm", "permuted-labels", "knowledge-probe")
@@ -208,10 +209,10 @@ def test_knowledge_of_networks_is_not_called_memory(name: str, no_data: Path) ->
         clients = [SIMULATED[name](table, study) for table in tables]
         results = pd.DataFrame(
             [
-                row_of_search(table, client, arm, 1_000 * study + seed, 10)
+                row
                 for table, client in zip(tables, clients, strict=True)
-                for seed in range(max(LOOKS))
                 for arm in ("llm", "anonymous", "knowledge-probe")
+                for row in simulator_of(table).rows(client, arm, range(1_000 * study, 1_000 * study + max(LOOKS)), 10)
             ]
         )
         looks = [results[results["seed"] < 1_000 * study + count] for count in LOOKS]

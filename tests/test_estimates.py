@@ -232,7 +232,8 @@ def test_a_study_is_estimated_as_the_options_change_it(no_data, tmp_path):
     options = ["--models", "gpt-4.1", "--benchmarks", "nas-bench-201-cifar10", "--max-tokens", "100", "--seeds", "2"]
     command = [sys.executable, "-m", "genius_kit", "estimate", "study", "does-it-search", *options]
     done = subprocess.run([*command, "--budget", "3"], capture_output=True, text=True, cwd=tmp_path, check=True)
-    assert "14 runs; expected" in done.stdout
+    assert "22 runs; expected" in done.stdout  # 8 of them begin with replies that are on record
+    assert done.stdout.splitlines()[1].split()[:2] == ["expected", "28"]
     assert "2 seeds an arm are too few for a verdict; 40 are enough for most natures" in done.stdout
     assert "$" in done.stdout.splitlines()[1]
     assert "limits let" not in done.stdout

@@ -8,6 +8,7 @@ study's number; None is a reply without an architecture.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -162,7 +163,7 @@ class Simulator:
     def view_of(self, arm: str, seed: int) -> tuple[tuple[int, ...], tuple[int, ...], Sequence[int] | None]:
         """Return the shown number of each option, the option of each shown number, and the worth of those."""
         seen = view_of(None if arm == "llm" else arm, self.space, seed)
-        worth = None if arm == "anonymous" else seen.reordered(self.worth)
+        worth = None if arm in ("anonymous", "knowledge-probe") else seen.reordered(self.worth)
         return seen.labels, seen.read(tuple(range(len(seen.labels)))), worth
 
     def start(self, seed: int) -> Architecture:
@@ -185,7 +186,8 @@ class Simulator:
         scores = [self.scores[self.row_number(done.architectures[0])]]
         while len(shown) < budget:
             places = _dealt(len(shown), seed) if arm == "shuffled-feedback" else range(len(shown))
-            view.listed = [(one, scores[place]) for one, place in zip(shown, places, strict=True)]
+            told = [-math.inf] * len(shown) if arm == "knowledge-probe" else scores
+            view.listed = [(one, told[place]) for one, place in zip(shown, places, strict=True)]
             replies = [client(view, draws)]
             while (replies[-1] is None or replies[-1] in shown) and len(replies) < ATTEMPTS:
                 replies.append(client(view, draws))
@@ -214,7 +216,11 @@ class Simulator:
             "control": None if arm == "llm" else arm,
             "seed": done.seed,
             "budget": budget,
+            "proposer": "llm",
+            "model": "made",
+            "reason": "budget",
             "rank": float(self.ranks[best]),
+            "top_percent": 100 * float(self.ranks[best]) / self.space.size,
             "p_random": self.random.p_value(self.scores[best], budget),
             "typical_rank": float(np.exp(np.log(self.ranks[own]).mean())) if own else None,
             "proposals": " ".join(keys) if own else None,
