@@ -49,9 +49,10 @@ def questions_table(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
 
 def _row(evidence: pd.DataFrame, question: str) -> dict[str, Any]:
     """Return the row of a question with the largest effect, empty where it was not asked."""
-    told = evidence.to_dict("records") if "question" in evidence else []
+    told: list[Any] = evidence.to_dict("records") if "question" in evidence else []
     rows = [row for row in told if row["question"] == question and row["ratio"] == row["ratio"]]
-    return max(rows, key=lambda row: float(row["ratio"]), default={})
+    largest: dict[str, Any] = max(rows, key=lambda row: float(row["ratio"]), default={})
+    return largest
 
 
 def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] | None = None) -> Figure:
