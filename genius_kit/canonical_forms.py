@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from genius_kit.search_space import Architecture
+from genius_kit.signal_rules import FIRST_RULES, SignalRules
 
 NAS_BENCH_201_OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NAS_BENCH_201_EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -79,8 +80,9 @@ class SignalClasses:
     """Maps a private cell to the first one that computes the same, in lexicographic order."""
 
     operations: tuple[str, ...]
+    rules: SignalRules = FIRST_RULES
 
     def __call__(self, architecture: Architecture) -> Architecture:
         from genius_kit.signal_cells import cell_classes
 
-        return cell_classes(self.operations)[architecture]
+        return cell_classes(self.operations, self.rules)[architecture]

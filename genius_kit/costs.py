@@ -64,7 +64,7 @@ def layer_costs(
         from genius_kit.signal_cells import cell_layers
 
         sizes = class_and_image_sizes(space, num_classes, image_size)
-        return cell_layers(space.check(architecture), space.options, *sizes)
+        return cell_layers(space.check(architecture), space.options, *sizes, space.rules)
     values = iter(space.check(architecture))
     rows = []
     for name, counts in slots(space, architecture, num_classes, image_size):

@@ -80,7 +80,8 @@ def check_table(table: str | Path, secret: str, cells: int = 4) -> Iterator[str]
     signals = make_signals(plan.task, secret)
     for place in generator(secret, "check").permutation(len(plan.cells()))[:cells]:
         cell = plan.cells()[place]
-        kept, again = found.results[plan.key(cell)], train_cell(cell, plan.operations, plan.task, signals, plan.recipe)
+        kept = found.results[plan.key(cell)]
+        again = train_cell(cell, plan.operations, plan.task, signals, plan.recipe, plan.rules)
         before, now = (100 * sum(one.test) / len(one.test) / plan.task.samples for one in (kept, again))
         same = "the same counts" if (kept.validation, kept.test) == (again.validation, again.test) else "other counts"
         yield f"cell {plan.key(cell)}: {before:.2f} % in the table, {now:.2f} % now, {same}"
@@ -171,7 +172,7 @@ def _lane(executor: Executor | None, workers: int | None, jobs: int) -> Iterator
 
 def _train_one(plan: PrivatePlan, folder: str, secret: str, cell: Architecture) -> None:
     """Train one cell and keep what came of it; runs in a worker."""
-    result = train_cell(cell, plan.operations, plan.task, _signals(plan, secret), plan.recipe)
+    result = train_cell(cell, plan.operations, plan.task, _signals(plan, secret), plan.recipe, plan.rules)
     content: dict[str, Any] = asdict(result)
     durable.write_whole(_path(Path(folder), plan, cell), json.dumps(content) + "\n")
 

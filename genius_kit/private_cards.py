@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.private_catalogue import accuracies, class_of_rows, trained_costs
 from genius_kit.private_tables import PrivateTable
-from genius_kit.spaces import Architecture, signal_space
+from genius_kit.spaces import Architecture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,7 +77,7 @@ def card_of(table: PrivateTable) -> Card:
         seeds_spearman=_between_seeds(runs),
         top_spearman=_among_the_best(runs),
         contrast=float((mean.max() - np.median(mean)) / noise),
-        all_largest=share_above(table, signal_space(plan.operations).all_largest),
+        all_largest=share_above(table, plan.space.all_largest),
         residual=min((share_above(table, cell) for cell in residual_cells(plan.operations).values()), default=1.0),
         parameters=float(spearmanr(parameters, mean)[0]),
         macs=float(spearmanr(macs, mean)[0]),
@@ -91,7 +91,7 @@ def _of_rows(table: PrivateTable) -> dict[str, Any]:
     import numpy as np
     from scipy.stats import spearmanr
 
-    space, rows = signal_space(table.plan.operations), class_of_rows(table)
+    space, rows = table.plan.space, class_of_rows(table)
     shown = accuracies(table, "validation").mean(axis=1)[rows]
     parameters, macs = (costs[rows] for costs in trained_costs(table))
     kernels = [place for place, name in enumerate(space.options) if name.startswith("conv")]
@@ -115,7 +115,7 @@ def residual_cells(operations: tuple[str, ...]) -> dict[str, Architecture]:
 
 def share_above(table: PrivateTable, architecture: Architecture) -> float:
     """Return which part of the trained cells has a higher mean test accuracy than this one, 0 to 1."""
-    space = signal_space(table.plan.operations)
+    space = table.plan.space
     mean = accuracies(table, "test").mean(axis=1)
     own = mean[table.plan.cells().index(space.canonical(architecture))]
     return float((mean > own).mean())

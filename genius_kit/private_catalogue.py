@@ -11,7 +11,8 @@ from genius_kit import durable
 from genius_kit.data import data_folder
 from genius_kit.errors import DataCorrupt, InvalidParameter
 from genius_kit.private_tables import PrivateTable, read_table
-from genius_kit.spaces import SearchSpace, signal_space
+from genius_kit.search_space import SearchSpace
+from genius_kit.signal_rules import SignalRules
 from genius_kit.tabular import TabularBenchmark
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def add_table(table: str | Path) -> Path:
 
 def private_space(name: str) -> SearchSpace:
     """Return the space that a private table lists."""
-    return signal_space(private_table(name).plan.operations)
+    return private_table(name).plan.space
 
 
 def private_title(name: str) -> str:
@@ -88,7 +89,7 @@ def load_private(name: str, protocol: str, fed_run: int) -> TabularBenchmark:
         name=name,
         title=private_title(name),
         dataset="signals that were made for this table",
-        space=signal_space(table.plan.operations),
+        space=table.plan.space,
         protocol=protocol,
         feedback_name="validation accuracy",
         columns={
@@ -128,7 +129,7 @@ def class_of_rows(table: PrivateTable) -> np.ndarray:
     """Return for every architecture of the space the place of its class among the trained cells."""
     import numpy as np
 
-    return np.array(_places(table.plan.operations))
+    return np.array(_places(table.plan.operations, table.plan.rules))
 
 
 def trained_costs(table: PrivateTable) -> tuple[np.ndarray, np.ndarray]:
@@ -138,15 +139,16 @@ def trained_costs(table: PrivateTable) -> tuple[np.ndarray, np.ndarray]:
     from genius_kit.signal_cells import cell_cost
 
     plan = table.plan
-    costs = [cell_cost(cell, plan.operations, plan.task.classes, plan.task.values) for cell in plan.cells()]
+    sizes = plan.task.classes, plan.task.values
+    costs = [cell_cost(cell, plan.operations, *sizes, plan.rules) for cell in plan.cells()]
     return np.array([cost.parameters for cost in costs]), np.array([cost.macs for cost in costs])
 
 
 @lru_cache(maxsize=4)
-def _places(operations: tuple[str, ...]) -> tuple[int, ...]:
+def _places(operations: tuple[str, ...], rules: SignalRules) -> tuple[int, ...]:
     from genius_kit.signal_cells import cell_classes
 
-    classes = cell_classes(operations)
+    classes = cell_classes(operations, rules)
     place = {cell: number for number, cell in enumerate(sorted(set(classes.values())))}
     return tuple(place[first] for first in classes.values())
 

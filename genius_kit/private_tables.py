@@ -14,9 +14,10 @@ from typing import Any
 
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter
 from genius_kit.signal_cells import cell_classes, cell_cost
+from genius_kit.signal_rules import FIRST_RULES, LIBRARY, SignalRules
 from genius_kit.signal_training import CellResult, SignalRecipe
-from genius_kit.signals import SignalTask, commitment
-from genius_kit.spaces import SIGNAL_OPERATIONS, Architecture
+from genius_kit.signals import SignalTask, check_whole, commitment
+from genius_kit.spaces import SIGNAL_OPERATIONS, Architecture, SearchSpace, signal_space
 
 FORMAT = 1
 TABLE, PLAN, SECRET, CELLS = "table.json", "plan.json", "secret", "cells"
@@ -25,19 +26,27 @@ TABLE, PLAN, SECRET, CELLS = "table.json", "plan.json", "secret", "cells"
 
 @dataclass(frozen=True)
 class PrivatePlan:
-    """What a private benchmark is made of besides its secret: a task, a recipe, and the operations of its cells."""
+    """What a private benchmark is made of besides its secret: a task, a recipe, and what its networks are made of.
+
+    `draw` is 0 where the secret decides the signals only, else the version of the draw by which it decides task,
+    operations and rules too (`private_draws.drawn_plan`).
+    """
 
     name: str
     task: SignalTask
     recipe: SignalRecipe
     operations: tuple[str, ...]
+    rules: SignalRules = FIRST_RULES
+    draw: int = 0
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.operations if name not in SIGNAL_OPERATIONS]
+        check_whole("draw", self.draw, 0)
+        known = LIBRARY if self.draw else SIGNAL_OPERATIONS
+        unknown = [name for name in self.operations if name not in known]
         if unknown or len(set(self.operations)) != len(self.operations) or len(self.operations) < 2:
             came = ", ".join(self.operations) or "nothing"
             raise InvalidParameter(
-                f"operations {came} came; expected at least two of {', '.join(SIGNAL_OPERATIONS)}, each once"
+                f"operations {came} came; expected at least two of {', '.join(known)}, each once"
             )
         if not self.name or not set(self.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-"):
             raise InvalidParameter(
@@ -46,16 +55,23 @@ class PrivatePlan:
 
     def settings(self) -> dict[str, Any]:
         """Return what the secret is used for, fit for JSON."""
+        drawn = {"draw": self.draw, "rules": self.rules.settings()} if self.draw else {}
         return {
             "name": self.name,
             "task": self.task.settings(),
             "recipe": self.recipe.settings(),
             "operations": list(self.operations),
+            **drawn,
         }
+
+    @property
+    def space(self) -> SearchSpace:
+        """The space that the table lists."""
+        return signal_space(self.operations, self.rules)
 
     def cells(self) -> tuple[Architecture, ...]:
         """Return one cell of each class, in lexicographic order: those that are trained."""
-        return tuple(sorted(set(cell_classes(self.operations).values())))
+        return tuple(sorted(set(cell_classes(self.operations, self.rules).values())))
 
     def key(self, cell: Architecture) -> str:
         """Return the name of a cell in the table: one digit an edge."""
@@ -70,6 +86,8 @@ def read_plan(content: Mapping[str, Any], place: str) -> PrivatePlan:
             SignalTask(**content["task"]),
             SignalRecipe(**content["recipe"]),
             tuple(content["operations"]),
+            SignalRules(**content["rules"]) if content.get("draw") else FIRST_RULES,
+            content.get("draw", 0),
         )
     except (KeyError, TypeError, InvalidParameter) as error:
         raise DataCorrupt(f"{place} does not say how a private benchmark is made ({error}); restore it") from None
@@ -94,7 +112,8 @@ class PrivateTable:
 
     def _cell(self, key: str, result: CellResult) -> dict[str, Any]:
         task = self.plan.task
-        cost = cell_cost([int(digit) for digit in key], self.plan.operations, task.classes, task.values)
+        cell = [int(digit) for digit in key]
+        cost = cell_cost(cell, self.plan.operations, task.classes, task.values, self.plan.rules)
         return {
             "validation": list(result.validation),
             "test": list(result.test),

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from genius_kit.errors import InvalidArchitecture, InvalidParameter
+from genius_kit.signal_rules import FIRST_RULES, SignalRules
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,7 @@ class SearchSpace:
     index with the highest capacity at every position; `key_offset` is added to an index to print the digit of
     `key`. `width` multiplies the channel counts of the skeleton; see `load_space`. `widths` are channel counts that
     the options of the first position stand for, where they are no operations. `input` is what the networks take:
-    "images" or "signals".
+    "images" or "signals"; `rules` are those of the networks of signals, which images have no use for.
     """
 
     name: str
@@ -44,6 +45,7 @@ class SearchSpace:
     width: float = 1.0
     widths: tuple[int, ...] = ()
     input: str = "images"
+    rules: SignalRules = FIRST_RULES
 
     def check_images(self) -> None:
         """Raise InvalidParameter where the networks of this space do not take images."""

@@ -1,8 +1,8 @@
 """The cell of the private benchmarks: what its edges do, which of them count, how wide it is, what it costs.
 
-A cell has an input, two inner nodes and an output, as in NAS-Bench-201. A node sums what its edges bring; an inner node
-that a convolution enters is normalised, and the output always is. So nodes without a convolution are plain sums, and
-two cells that sum the same terms are one.
+A cell has an input, two inner nodes and an output, as in NAS-Bench-201. A node joins what its edges bring by the rule
+of its table (`signal_rules`); an inner node that a convolution enters is normalised, and the output always is. So nodes
+without a convolution are plain sums, and two cells that sum the same terms are one.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from functools import lru_cache, partial
 from genius_kit.canonical_forms import first_of_class
 from genius_kit.records import Cost
 from genius_kit.spaces import NAS_BENCH_201_EDGES as EDGES
+from genius_kit.signal_rules import CONVOLUTIONS, FIRST_RULES, POINTWISE, SignalRules
 from genius_kit.spaces import Architecture
 
-SHIFT, STEM_KERNEL, STEM_STRIDE = 6, 5, 2
-KERNELS = {"conv_1": 1, "conv_3": 3}
-CHANNELS = range(4, 25)
-TARGET_PARAMETERS = 3000
+STEM_KERNEL, STEM_STRIDE = 5, 2
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,12 @@ class Edge:
     @property
     def kernel(self) -> int:
         """Width of the convolution, 0 where there is none."""
-        return KERNELS.get(self.operation, 0)
+        return CONVOLUTIONS.get(self.operation, (0, 0))[0]
+
+    @property
+    def dilation(self) -> int:
+        """Distance between the places that the convolution sees, 0 where there is none."""
+        return CONVOLUTIONS.get(self.operation, (0, 0))[1]
 
 
 def active_edges(architecture: Sequence[int], operations: Sequence[str]) -> tuple[Edge, ...]:
@@ -54,34 +57,50 @@ def active_edges(architecture: Sequence[int], operations: Sequence[str]) -> tupl
     return tuple(edge for edge in open_edges if edge.source in alive and edge.target in alive)
 
 
-def normalised_nodes(edges: Sequence[Edge]) -> tuple[int, ...]:
-    """Return the nodes with a batch norm: the input, the output, and the inner ones that a convolution enters."""
+def normalised_nodes(edges: Sequence[Edge], rules: SignalRules = FIRST_RULES) -> tuple[int, ...]:
+    """Return the nodes with a batch norm: the input, the output, and the inner ones that a convolution enters.
+
+    Where nodes multiply, those with several edges have one too.
+    """
     entered = {edge.target for edge in edges if edge.kernel}
+    if rules.join == "product":
+        entered |= {node for node in (1, 2) if sum(edge.target == node for edge in edges) > 1}
     return (0, *sorted(entered & {1, 2}), 3)
 
 
-def channels_of(edges: Sequence[Edge], classes: int) -> int:
-    """Return the width at which a cell has about TARGET_PARAMETERS parameters, within CHANNELS; of two the narrower.
+def channels_of(edges: Sequence[Edge], classes: int, rules: SignalRules = FIRST_RULES) -> int:
+    """Return the width at which a cell has about `rules.parameters` parameters, within the limits; of two the narrower.
 
     More convolutions mean a narrower network, so that the cell with the most of them is not the best by its size.
     """
-    kernels, norms = sum(edge.kernel for edge in edges), len(normalised_nodes(edges))
+    kernels, norms = sum(edge.kernel for edge in edges), len(normalised_nodes(edges, rules))
     each = STEM_KERNEL + 2 * norms + classes
-    return min(CHANNELS, key=lambda width: abs(kernels * width**2 + each * width + classes - TARGET_PARAMETERS))
+    widths = range(rules.narrowest, rules.widest + 1)
+    return min(widths, key=lambda width: abs(kernels * width**2 + each * width + classes - rules.parameters))
 
 
-def cell_cost(architecture: Sequence[int], operations: Sequence[str], classes: int, values: int) -> Cost:
+def cell_cost(
+    architecture: Sequence[int],
+    operations: Sequence[str],
+    classes: int,
+    values: int,
+    rules: SignalRules = FIRST_RULES,
+) -> Cost:
     """Return the counts of the network of a cell for signals of `values` values."""
-    layers = cell_layers(architecture, operations, classes, values)
+    layers = cell_layers(architecture, operations, classes, values, rules)
     return Cost(sum(layer[1] for layer in layers), sum(layer[2] for layer in layers))
 
 
 def cell_layers(
-    architecture: Sequence[int], operations: Sequence[str], classes: int, values: int
+    architecture: Sequence[int],
+    operations: Sequence[str],
+    classes: int,
+    values: int,
+    rules: SignalRules = FIRST_RULES,
 ) -> list[tuple[str, int, int]]:
     """Return (layer name, parameters, MACs) of the network of a cell, in order."""
     edges = active_edges(architecture, operations)
-    width = channels_of(edges, classes)
+    width = channels_of(edges, classes, rules)
     length = -(-values // STEM_STRIDE)
     convolutions = [
         (f"edge {edge.source}-{edge.target}", edge.kernel * width**2, edge.kernel * width**2 * length)
@@ -91,47 +110,56 @@ def cell_layers(
     return [
         ("stem", STEM_KERNEL * width, STEM_KERNEL * width * length),
         *convolutions,
-        *((f"norm {node}", 2 * width, 0) for node in normalised_nodes(edges)),
+        *((f"norm {node}", 2 * width, 0) for node in normalised_nodes(edges, rules)),
         ("classifier", classes * width + classes, classes * width),
     ]
 
 
-def signal_expression(architecture: Sequence[int], operations: Sequence[str]) -> str:
+def signal_expression(
+    architecture: Sequence[int], operations: Sequence[str], rules: SignalRules = FIRST_RULES
+) -> str:
     """Return what a cell computes, as text: equal texts mean the same network; "" is the empty sum.
 
     The normalised inner nodes have names, a and b, since a node that is used twice is not two nodes that look alike; of
     the two ways to name them the text is the first in the alphabet.
     """
     edges = active_edges(architecture, operations)
-    return min(_spelled(edges, names) for names in ("ab", "ba")) if edges else ""
+    return min(_spelled(edges, names, rules) for names in ("ab", "ba")) if edges else ""
 
 
-def _spelled(edges: Sequence[Edge], names: str) -> str:
-    nodes: dict[int, tuple[str, ...]] = {0: ("x>0",)}
-    told = []
+def _spelled(edges: Sequence[Edge], names: str, rules: SignalRules) -> str:
+    nodes: dict[int, tuple[str, ...]] = {0: ("x",)}
+    told, normalised = [], normalised_nodes(edges, rules)
     for target in (1, 2, 3):
         coming = [edge for edge in edges if edge.target == target]
-        terms = tuple(sorted(term for edge in coming for term in _terms(edge, nodes[edge.source])))
-        if target < 3 and any(edge.kernel for edge in coming):
-            told.append(f"{names[target - 1]}={'+'.join(terms)}")
-            terms = (f"{names[target - 1]}>0",)
-        nodes[target] = terms
+        nodes[target] = _joined([_terms(edge, nodes[edge.source]) for edge in coming], rules.join)
+        if target < 3 and target in normalised:
+            told.append(f"{names[target - 1]}={'+'.join(nodes[target])}")
+            nodes[target] = (names[target - 1],)
     return "; ".join([*sorted(told), "+".join(nodes[3])])
 
 
+def _joined(coming: Sequence[tuple[str, ...]], join: str) -> tuple[str, ...]:
+    """Return the terms of a node: all that come where it sums, else one that holds what is joined."""
+    if join == "sum" or len(coming) < 2:
+        return tuple(sorted(itertools.chain.from_iterable(coming)))
+    parts = ["+".join(terms) for terms in coming]
+    return (f"{join}[{' '.join(sorted(set(parts) if join == 'maximum' else parts))}]",)
+
+
 def _terms(edge: Edge, source: tuple[str, ...]) -> tuple[str, ...]:
-    if edge.kernel:
-        return (f"{edge.operation}({'+'.join(source)})>0",)
-    return tuple(_shifted(term) for term in source) if edge.operation == "shift_6" else source
-
-
-def _shifted(term: str) -> str:
-    inner, _, times = term.rpartition(">")
-    return f"{inner}>{int(times) + 1}"
+    """Return what an edge brings: linear operations act on each term, the others on their sum."""
+    if edge.operation == "skip_connect":
+        return source
+    if edge.kernel or edge.operation in POINTWISE:
+        return (f"{edge.operation}({'+'.join(source)})",)
+    return tuple(f"{edge.operation}({term})" for term in source)
 
 
 @lru_cache(maxsize=8)
-def cell_classes(operations: tuple[str, ...]) -> dict[Architecture, Architecture]:
+def cell_classes(
+    operations: tuple[str, ...], rules: SignalRules = FIRST_RULES
+) -> dict[Architecture, Architecture]:
     """Return of every cell the first one, in lexicographic order, that computes the same."""
     cells = itertools.product(range(len(operations)), repeat=len(EDGES))
-    return first_of_class(cells, partial(signal_expression, operations=operations))
+    return first_of_class(cells, partial(signal_expression, operations=operations, rules=rules))

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.networks import NetworkSettings
-from genius_kit.signal_cells import SHIFT, STEM_KERNEL, STEM_STRIDE, Edge, active_edges, channels_of, normalised_nodes
+from genius_kit.signal_cells import STEM_KERNEL, STEM_STRIDE, Edge, active_edges, channels_of, normalised_nodes
+from genius_kit.signal_rules import FIRST_RULES, SignalRules
 from genius_kit.spaces import Architecture, SearchSpace
 
 
@@ -48,17 +50,23 @@ class SeededCells(nn.Module):
     """The network of one cell under several seeds: stem, cell, mean over the signal, linear layer."""
 
     def __init__(
-        self, architecture: Sequence[int], operations: Sequence[str], classes: int, seeds: Sequence[int]
+        self,
+        architecture: Sequence[int],
+        operations: Sequence[str],
+        classes: int,
+        seeds: Sequence[int],
+        rules: SignalRules = FIRST_RULES,
     ) -> None:
         super().__init__()
-        self.edges = active_edges(architecture, operations)
-        width = channels_of(self.edges, classes)
+        self.edges, self.rules = active_edges(architecture, operations), rules
+        width = channels_of(self.edges, classes, rules)
         draws = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.stem = _weights(draws, width, STEM_KERNEL)
         self.convolutions = nn.ParameterDict(
             {_name(edge): _weights(draws, width, edge.kernel * width) for edge in self.edges if edge.kernel}
         )
-        self.norms = nn.ModuleDict({str(node): SeededNorm(len(seeds), width) for node in normalised_nodes(self.edges)})
+        normalised = normalised_nodes(self.edges, rules)
+        self.norms = nn.ModuleDict({str(node): SeededNorm(len(seeds), width) for node in normalised})
         self.classifier = _weights(draws, classes, width, gain=1.0)
         self.bias = nn.Parameter(torch.zeros(len(seeds), classes, 1))
 
@@ -68,8 +76,9 @@ class SeededCells(nn.Module):
         for target in (1, 2, 3):
             terms = [self._carried(edge, nodes[edge.source]) for edge in self.edges if edge.target == target]
             if terms:
-                nodes[target] = self._normalised(target, sum(terms[1:], terms[0]))
-        pooled = torch.relu(nodes[3]).mean(dim=3)
+                nodes[target] = self._normalised(target, reduce(_JOINS[self.rules.join], terms))
+        active = torch.relu(nodes[3])
+        pooled = active.mean(dim=3) if self.rules.readout == "mean" else active.amax(dim=3)
         return torch.bmm(self.classifier, pooled) + self.bias
 
     def _normalised(self, node: int, values: Tensor) -> Tensor:
@@ -85,17 +94,47 @@ class SeededCells(nn.Module):
         return torch.bmm(self.stem, flat).view(seeds, -1, count, length)
 
     def _carried(self, edge: Edge, values: Tensor) -> Tensor:
-        if edge.operation == "shift_6":
-            return nn.functional.pad(values[..., :-SHIFT], (SHIFT, 0))
-        return self._convolved(edge, torch.relu(values)) if edge.kernel else values
+        return self._convolved(edge, torch.relu(values)) if edge.kernel else carried(edge.operation, values)
 
     def _convolved(self, edge: Edge, values: Tensor) -> Tensor:
         seeds, channels, count, length = values.shape
-        if edge.kernel == 3:
-            padded = nn.functional.pad(values, (1, 1))
-            values = torch.cat([padded[..., start : start + length] for start in range(3)], dim=1)
+        if edge.kernel > 1:
+            around = edge.dilation * (edge.kernel // 2)
+            padded = nn.functional.pad(values, (around, around))
+            starts = range(0, 2 * around + 1, edge.dilation)
+            values = torch.cat([padded[..., start : start + length] for start in starts], dim=1)
         flat = values.reshape(seeds, edge.kernel * channels, count * length)
         return torch.bmm(self.convolutions[_name(edge)], flat).view(seeds, channels, count, length)
+
+
+def carried(operation: str, values: Tensor) -> Tensor:
+    """Return what an operation without weights makes of values (..., length)."""
+    name, _, number = operation.rpartition("_")
+    if operation == "absolute":
+        return values.abs()
+    if operation == "reverse":
+        return values.flip(-1)
+    if name == "shift":
+        return _delayed(values, int(number))
+    if name == "difference":
+        return values - _delayed(values, int(number))
+    if name in ("mean", "maximum"):
+        return _pooled(name, int(number), values)
+    return values
+
+
+def _delayed(values: Tensor, places: int) -> Tensor:
+    return nn.functional.pad(values[..., :-places], (places, 0))
+
+
+def _pooled(name: str, kernel: int, values: Tensor) -> Tensor:
+    """Return mean or maximum over `kernel` places, zeros outside."""
+    padded, length = nn.functional.pad(values, (kernel // 2, kernel // 2)), values.shape[-1]
+    parts = [padded[..., start : start + length] for start in range(kernel)]
+    return reduce(torch.maximum, parts) if name == "maximum" else sum(parts[1:], parts[0]) / kernel
+
+
+_JOINS = {"sum": torch.add, "maximum": torch.maximum, "product": torch.mul}
 
 
 class SignalNetwork(SeededCells):
@@ -105,7 +144,7 @@ class SignalNetwork(SeededCells):
         if settings.features_only or settings.dropout or settings.drop_path:
             raise InvalidParameter(f"networks of {space.name} have no dropout, no drop path and no feature maps")
         seed = int(torch.randint(2**62, ()))
-        super().__init__(architecture, space.options, settings.num_classes, (seed,))
+        super().__init__(architecture, space.options, settings.num_classes, (seed,), space.rules)
         self.space_name, self.key, self.num_classes = space.name, space.key(architecture), settings.num_classes
 
     def forward(self, signals: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.signal_rules import FIRST_RULES, SignalRules
 from genius_kit.signals import check_whole
 
 if TYPE_CHECKING:
@@ -52,7 +53,12 @@ class CellResult:
 
 
 def train_cell(
-    architecture: Sequence[int], operations: Sequence[str], task: SignalTask, signals: Signals, recipe: SignalRecipe
+    architecture: Sequence[int],
+    operations: Sequence[str],
+    task: SignalTask,
+    signals: Signals,
+    recipe: SignalRecipe,
+    rules: SignalRules = FIRST_RULES,
 ) -> CellResult:
     """Train one cell under every seed of the recipe; the same call gives the same counts on one machine.
 
@@ -61,6 +67,7 @@ def train_cell(
     import torch
 
     from genius_kit.signal_cells import active_edges
+    from genius_kit.signal_networks import SeededCells
 
     begun = time.perf_counter()
     parts = {
@@ -71,24 +78,17 @@ def train_cell(
         commonest = int(parts["train"][1].bincount().argmax())
         right = {name: int((parts[name][1] == commonest).sum()) for name in ("validation", "test")}
         return CellResult((right["validation"],) * recipe.seeds, (right["test"],) * recipe.seeds, 0.0)
-    network = _trained(architecture, operations, task.classes, parts["train"], recipe)
+    network = SeededCells(architecture, operations, task.classes, range(recipe.seeds), rules)
+    _train(network, parts["train"], recipe)
     counts = {name: _right(network, *parts[name], recipe.seeds) for name in ("validation", "test")}
     return CellResult(counts["validation"], counts["test"], round(time.perf_counter() - begun, 3))
 
 
-def _trained(
-    architecture: Sequence[int],
-    operations: Sequence[str],
-    classes: int,
-    part: tuple[torch.Tensor, torch.Tensor],
-    recipe: SignalRecipe,
-) -> torch.nn.Module:
+def _train(network: torch.nn.Module, part: tuple[torch.Tensor, torch.Tensor], recipe: SignalRecipe) -> None:
+    """Train the networks of all seeds, which see the same signals in orders of their own."""
     import torch
 
-    from genius_kit.signal_networks import SeededCells
-
     signals, labels = part
-    network = SeededCells(architecture, operations, classes, range(recipe.seeds))
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay, fused=True)
     rounds = max(1, len(signals) // recipe.batch)  # fewer signals than a batch are one
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _cosine(rounds, rounds * recipe.epochs))
@@ -103,7 +103,7 @@ def _trained(
             loss.mean(dim=1).sum().backward()  # a sum over seeds: none has a part in the gradient of another
             optimizer.step()
             schedule.step()
-    return network.eval()
+    network.eval()
 
 
 def _cosine(warm: int, steps: int) -> Any:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit import extras
 from genius_kit.errors import InvalidParameter
+from genius_kit.signal_families import CLASSES, FAMILIES, LENGTH
 
 if TYPE_CHECKING:
     import numpy as np
 
-KINDS = ("motif-pairs", "mnist1d")
+KINDS = ("motif-pairs", "mnist1d", *FAMILIES)
 PARTS = ("train", "validation", "test")
 _MNIST1D_LENGTH, _MNIST1D_CLASSES = 40, 10
 _AMPLITUDES = (0.8, 1.2)
@@ -30,7 +31,7 @@ class SignalTask:
     In "motif-pairs" each signal of `length` values holds two of `motifs` secret smooth curves of `motif_length` values,
     one after the other at random places, and white noise of deviation `noise` (a motif has deviation 1); the label is
     the ordered pair. In "mnist1d" it is a digit drawn as a curve of 40 values (Greydanus and Kobak, ICML 2024), and the
-    other figures have no meaning.
+    other figures have no meaning. The kinds of `signal_families` have `samples` and `noise`.
     """
 
     kind: str = "motif-pairs"
@@ -62,17 +63,24 @@ class SignalTask:
     @property
     def classes(self) -> int:
         """Number of labels."""
+        if self.kind in FAMILIES:
+            return CLASSES
         return self.motifs**2 if self.kind == "motif-pairs" else _MNIST1D_CLASSES
 
     @property
     def values(self) -> int:
         """Number of values of a signal."""
+        if self.kind in FAMILIES:
+            return LENGTH
         return self.length if self.kind == "motif-pairs" else _MNIST1D_LENGTH
 
     def settings(self) -> dict[str, Any]:
         """Return the fields that have a meaning for this kind, fit for JSON."""
         fields = asdict(self)
-        return fields if self.kind == "motif-pairs" else {name: fields[name] for name in ("kind", "samples")}
+        if self.kind == "motif-pairs":
+            return fields
+        names = ("kind", "samples", "noise") if self.kind in FAMILIES else ("kind", "samples")
+        return {name: fields[name] for name in names}
 
 
 @dataclass(frozen=True)
@@ -111,8 +119,8 @@ def make_signals(task: SignalTask, secret: str) -> Signals:
     """Return the signals of a task, each part standardised with the mean and deviation of the training part."""
     import numpy as np
 
-    make = _motif_pairs if task.kind == "motif-pairs" else _mnist1d
-    made = make(task, check_secret(secret))
+    makers = {"motif-pairs": _motif_pairs, "mnist1d": _mnist1d}
+    made = makers.get(task.kind, _of_family)(task, check_secret(secret))
     mean, deviation = made["train"][0].mean(), made["train"][0].std()
     return Signals(
         {part: ((x - mean) / deviation).astype(np.float32) for part, (x, _) in made.items()},
@@ -130,6 +138,11 @@ def generator(secret: str, use: str) -> np.random.Generator:
 def _motif_pairs(task: SignalTask, secret: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     motifs = _motifs(task, generator(secret, "motifs"))
     return {part: _part(task, motifs, generator(secret, part)) for part in PARTS}
+
+
+def _of_family(task: SignalTask, secret: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    make = FAMILIES[task.kind](generator(secret, "family"), task.noise)
+    return {part: make(generator(secret, part), task.samples) for part in PARTS}
 
 
 def _motifs(task: SignalTask, rng: np.random.Generator) -> np.ndarray:

@@ -19,7 +19,7 @@ MACRO_STEM, MACRO_WIDTHS, MACRO_DEPTHS = 32, (64, 128, 256), (2, 3, 3)
 HEAD_CHANNELS = 1280  # of both
 CELL_WIDTHS, CELLS_A_STAGE = (16, 32, 64), 5
 
-_CLASSES = {"mobilenet-imagenet": 1000, "vision-transformer": 1000, "signal-cell": 25}
+_CLASSES = {"mobilenet-imagenet": 1000, "vision-transformer": 1000}
 _IMAGE_SIZES = {"mobilenet-imagenet": 224, "vision-transformer": 224, "signal-cell": 48}
 
 
@@ -77,7 +77,8 @@ def class_and_image_sizes(space: SearchSpace, num_classes: int | None, image_siz
     For private signal cells the second is the number of values of a signal.
     Raises InvalidParameter for anything but a positive whole number.
     """
-    classes = _CLASSES.get(space.base, 10) if num_classes is None else num_classes
+    usual = space.rules.classes if space.input == "signals" else _CLASSES.get(space.base, 10)
+    classes = usual if num_classes is None else num_classes
     is_imagenet16 = space.base == "nas-bench-201" and classes == 120
     size = (16 if is_imagenet16 else _IMAGE_SIZES.get(space.base, 32)) if image_size is None else image_size
     for name, value in (("num_classes", classes), ("image_size", size)):

@@ -15,6 +15,7 @@ from genius_kit.canonical_forms import (
 )
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.search_space import Architecture, SearchSpace
+from genius_kit.signal_rules import CONVOLUTIONS, FIRST_RULES, LIBRARY, SignalRules, drawn_rules
 
 __all__ = [
     "DEFAULT_SIGNAL_OPERATIONS",
@@ -30,10 +31,10 @@ __all__ = [
     "signal_space",
 ]
 
-SIGNAL_OPERATIONS = ("none", "skip_connect", "conv_1", "conv_3", "shift_6")
-"""What an edge of a private signal cell may carry; a private table has all of them or some."""
+SIGNAL_OPERATIONS = LIBRARY[:5]
+"""What an edge of a private signal cell may carry where the secret decides the signals only; all of them or some."""
+_LETTERS = "abcdefghijklmnop"
 DEFAULT_SIGNAL_OPERATIONS = ("none", "skip_connect", "conv_3", "shift_6")
-_CAPACITY = ("none", "skip_connect", "shift_6", "conv_1", "conv_3")
 
 TRANSFORMER_EMBEDDINGS = (144, 168, 192, 216, 240)
 TRANSFORMER_BLOCKS = ((3, 3.5), (3, 4.0), (4, 3.5), (4, 4.0))
@@ -121,24 +122,36 @@ def _transformer() -> SearchSpace:
     )
 
 
-def signal_space(operations: tuple[str, ...] = DEFAULT_SIGNAL_OPERATIONS) -> SearchSpace:
+def signal_space(
+    operations: tuple[str, ...] = DEFAULT_SIGNAL_OPERATIONS, rules: SignalRules = FIRST_RULES
+) -> SearchSpace:
     """Return the space of the private cells with these operations; its name tells which, where they are not the usual.
 
-    The name ends in their places in SIGNAL_OPERATIONS, one digit each, such as "signal-cell-01234".
+    The name ends in their places in SIGNAL_OPERATIONS, one digit each, such as "signal-cell-01234". With rules that a
+    secret drew it ends in letters, which are places in LIBRARY, and the rules: "signal-cell-dbma-sum-mean-1300".
     """
-    places = "".join(str(SIGNAL_OPERATIONS.index(name)) for name in operations)
+    places = "".join(str(LIBRARY.index(name)) for name in operations)
+    usual = "signal-cell" if operations == DEFAULT_SIGNAL_OPERATIONS else f"signal-cell-{places}"
+    letters = "".join(_LETTERS[LIBRARY.index(name)] for name in operations)
+    drawn = f"signal-cell-{letters}-{rules.join}-{rules.readout}-{rules.parameters}"
     return SearchSpace(
-        name="signal-cell" if operations == DEFAULT_SIGNAL_OPERATIONS else f"signal-cell-{places}",
+        name=usual if rules == FIRST_RULES else drawn,
         title="Private signal cells",
         family="cell",
         choices=(operations,) * 6,
         positions=tuple(f"edge {source}-{target}" for source, target in NAS_BENCH_201_EDGES),
         stages=((0,), (1, 2), (3, 4, 5)),
         options=operations,
-        largest=max(range(len(operations)), key=lambda option: _CAPACITY.index(operations[option])),
-        canonical_form=SignalClasses(operations),
+        largest=max(range(len(operations)), key=lambda option: _capacity(operations[option])),
+        canonical_form=SignalClasses(operations, rules),
         input="signals",
+        rules=rules,
     )
+
+
+def _capacity(operation: str) -> tuple[int, int]:
+    """Return what orders operations by capacity: the kernel, then nothing, a skip, anything else."""
+    return CONVOLUTIONS.get(operation, (0, 0))[0], min(LIBRARY.index(operation), 2)
 
 
 SPACES: dict[str, Callable[[], SearchSpace]] = {
@@ -158,11 +171,15 @@ def load_space(name: str) -> SearchSpace:
     The width (0 < w <= 4) multiplies every channel count of the skeleton; the options, the keys and the sizes stay
     as they are. "-w1" and trailing zeros are dropped from the name. The channel spaces have no width: it is what
     they search, and so do the private cells, which choose theirs by a rule. "signal-cell-01234" is that space with
-    other operations; see `signal_space`. Raises UnknownName, which lists the known names, and InvalidParameter for a
+    other operations, "signal-cell-dbma-sum-mean-1300" one that a secret drew; see `signal_space`. Raises UnknownName, which lists the known names, and InvalidParameter for a
     width that is refused.
     """
     if re.fullmatch(r"signal-cell-[0-4]{2,5}", name) and len(set(name[12:])) == len(name[12:]):
         return signal_space(tuple(SIGNAL_OPERATIONS[int(place)] for place in name[12:]))
+    drawn = re.fullmatch(r"signal-cell-([a-p]{2,5})-([a-z]+)-([a-z]+)-([1-9]\d{2,5})", name)
+    if drawn and len(set(drawn[1])) == len(drawn[1]):
+        operations = tuple(LIBRARY[_LETTERS.index(letter)] for letter in drawn[1])
+        return signal_space(operations, drawn_rules(drawn[2], drawn[3], int(drawn[4])))
     base, _, digits = name.rpartition("-w")
     if name not in SPACES and base in SPACES:
         return _with_width(SPACES[base](), digits)
