@@ -35,8 +35,18 @@ EDGE_STYLES = {
     "avg_pool_3x3": (GREEN, "3×3 pool"),
     "conv_1": (BLUE, "conv 1"),
     "conv_3": (VERMILION, "conv 3"),
-    "shift_6": (GREEN, "shift 6"),
+    "conv_5": (PURPLE, "conv 5"),
+    "conv_7": (YELLOW, "conv 7"),
+    "conv_3_dilated_2": (PURPLE, "conv 3, dilation 2"),
+    "conv_3_dilated_4": (YELLOW, "conv 3, dilation 4"),
+    **{f"shift_{places}": (GREEN, f"shift {places}") for places in (3, 4, 6, 9)},
+    "difference_2": (ORANGE, "difference 2"),
+    "absolute": (SKY, "absolute"),
+    "reverse": (BLACK, "reverse"),
+    "mean_5": (ORANGE, "mean 5"),
+    "maximum_3": (SKY, "maximum 3"),
 }
+"""Colour and label; those of one colour seldom share a menu, and the labels tell them apart."""
 EDGE_CURVES = {(0, 2): -0.55, (0, 3): -0.72, (1, 3): 0.55}
 """Curvature of the edges that pass over a node (negative: above), so that no two edges cross."""
 

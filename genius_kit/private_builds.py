@@ -9,18 +9,20 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from genius_kit import durable
 from genius_kit.errors import DataCorrupt, InvalidParameter
+from genius_kit.private_draws import check_draw
 from genius_kit.private_tables import (
     CELLS,
     PLAN,
     SECRET,
     TABLE,
+    TIMESTAMP_CHARACTERS,
     PrivatePlan,
     PrivateTable,
     read_object,
@@ -54,6 +56,7 @@ def build(
     folder = durable.make_folder(Path(folder))
     with _alone(folder):
         secret = _begun(plan, folder, secret)
+        check_draw(plan, secret)
         left = [cell for cell in plan.cells() if not _path(folder, plan, cell).exists()]
         _train(plan, folder, secret, left, executor, workers, progress)
         table = PrivateTable(plan, commitment(secret, plan.settings()), _results(plan, folder))
@@ -67,16 +70,39 @@ def kept_plan(folder: str | Path) -> PrivatePlan | None:
     return read_plan(read_object(path), str(path)) if path.is_file() else None
 
 
+def check_seal(table: str | Path, published: str | None = None) -> Iterator[str]:
+    """Yield what can be said of a table without its secret: whether every cell is as it was sealed.
+
+    `published` is the seal as it was shown elsewhere. Raises DataCorrupt where the table has another, or none.
+    """
+    found = read_table(table)
+    if published is not None and published != found.seal:
+        raise DataCorrupt(
+            f"{table} has the seal {found.seal or '(none)'}, the published one is {published}: this is another "
+            "table, or it was altered and sealed again"
+        )
+    if not found.seal:
+        yield f"{found.plan.name}: no seal (first format): only its secret and training again show altered cells"
+        return
+    yield f"{found.plan.name}: all {len(found.results):,} cells are as they were sealed, {found.seal}"
+    if found.timestamp:
+        yield f"its builder says of the time: {found.timestamp}"
+
+
 def check_table(table: str | Path, secret: str, cells: int = 4) -> Iterator[str]:
     """Yield what a check says: the commitment, then each of some cells that are trained again, drawn by the secret.
 
     On one kind of machine the counts are the same; elsewhere they may differ by rounding. Raises DataCorrupt where
-    the secret is another, or a cell scores otherwise by more than TOLERANCE points in the mean of its seeds.
+    the secret is another or draws another plan, or a cell scores otherwise by more than TOLERANCE points in the mean
+    of its seeds.
     """
     found = read_table(table)
     found.check_secret(secret)
     plan = found.plan
+    check_draw(plan, secret)
     yield f"{plan.name}: the secret is the one of the commitment {found.commitment}"
+    if plan.draw:
+        yield f"{plan.name}: the secret draws this task, these operations in this order, and these rules"
     signals = make_signals(plan.task, secret)
     for place in generator(secret, "check").permutation(len(plan.cells()))[:cells]:
         cell = plan.cells()[place]
@@ -87,6 +113,24 @@ def check_table(table: str | Path, secret: str, cells: int = 4) -> Iterator[str]
         yield f"cell {plan.key(cell)}: {before:.2f} % in the table, {now:.2f} % now, {same}"
         if abs(before - now) > TOLERANCE:
             raise DataCorrupt(f"cell {plan.key(cell)} of {table} scores otherwise: it was not made with this recipe")
+
+
+def stamp(table: str | Path, timestamp: str) -> Path:
+    """Write into a table where its seal was shown and when, and return the path of its file.
+
+    Raises InvalidParameter for a table without a seal, and for a text that is no single short line.
+    """
+    path = Path(table) / TABLE if Path(table).is_dir() else Path(table)
+    found = read_table(path)
+    if not found.seal:
+        raise InvalidParameter(f"{path} is of the first format and has no seal that could be timestamped")
+    if not timestamp.strip() or len(timestamp) > TIMESTAMP_CHARACTERS or not timestamp.isprintable():
+        raise InvalidParameter(
+            f"the timestamp {timestamp!r:.80} came; expected one line of at most {TIMESTAMP_CHARACTERS} characters"
+        )
+    content = replace(found, timestamp=timestamp).content()
+    durable.write_whole(path, json.dumps(content, separators=(",", ":")) + "\n")
+    return path
 
 
 def secret_of(folder: str | Path) -> str:

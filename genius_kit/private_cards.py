@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.private_catalogue import accuracies, class_of_rows, trained_costs
+from genius_kit.private_pilots import between_seeds
 from genius_kit.private_tables import PrivateTable
 from genius_kit.spaces import Architecture
 
@@ -74,7 +75,7 @@ def card_of(table: PrivateTable) -> Card:
         median=float(np.median(mean)),
         best=float(mean.max()),
         noise=noise,
-        seeds_spearman=_between_seeds(runs),
+        seeds_spearman=between_seeds(runs),
         top_spearman=_among_the_best(runs),
         contrast=float((mean.max() - np.median(mean)) / noise),
         all_largest=share_above(table, plan.space.all_largest),
@@ -135,13 +136,21 @@ def card_text(table: PrivateTable) -> str:
             f"Task: {task}.  ",
             f"Recipe: {recipe}.  ",
             f"Operations: {', '.join(plan.operations)}.  ",
-            f"Commitment: `{table.commitment}`.",
+            *_drawn_lines(table),
+            f"Commitment: `{table.commitment}`." + ("  " if table.seal else ""),
+            *([f"Seal: `{table.seal}`."] if table.seal else []),
             "",
             "| figure | value |",
             "|---|---|",
             *rows,
         ]
     )
+
+
+def _drawn_lines(table: PrivateTable) -> list[str]:
+    """Return the line of the rules, where the secret drew them."""
+    rules = ", ".join(f"{key} {value}" for key, value in table.plan.rules.settings().items())
+    return [f"Rules: {rules}; drawn by the secret, as task and operations are.  "] if table.plan.draw else []
 
 
 _WORDS = {
@@ -168,17 +177,6 @@ _WORDS = {
 
 def _shown(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
-
-
-def _between_seeds(runs: np.ndarray) -> float:
-    import itertools
-
-    import numpy as np
-    from scipy.stats import spearmanr
-
-    pairs = itertools.combinations(range(runs.shape[1]), 2)
-    found = [spearmanr(runs[:, first], runs[:, second])[0] for first, second in pairs]
-    return float(np.mean(found)) if found else float("nan")
 
 
 def _among_the_best(runs: np.ndarray) -> float:

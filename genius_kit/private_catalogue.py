@@ -65,8 +65,11 @@ def private_title(name: str) -> str:
 
 
 def private_source(table: PrivateTable) -> str:
-    """Return what a run records as the source of its scores: the commitment that proves which table it was."""
-    return f"private table, commitment {table.commitment}"
+    """Return what a run records as the source of its scores: the seal that proves which table it was.
+
+    A table of the first format has none: there it is the commitment.
+    """
+    return f"private table, seal {table.seal}" if table.seal else f"private table, commitment {table.commitment}"
 
 
 def load_private(name: str, protocol: str, fed_run: int) -> TabularBenchmark:

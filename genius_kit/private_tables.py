@@ -16,10 +16,14 @@ from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter
 from genius_kit.signal_cells import cell_classes, cell_cost
 from genius_kit.signal_rules import FIRST_RULES, LIBRARY, SignalRules
 from genius_kit.signal_training import CellResult, SignalRecipe
-from genius_kit.signals import SignalTask, check_whole, commitment
+from genius_kit.signals import SignalTask, check_whole, commitment, seal
 from genius_kit.spaces import SIGNAL_OPERATIONS, Architecture, SearchSpace, signal_space
 
-FORMAT = 1
+FORMAT = 2
+FIRST_FORMAT = 1
+"""Without a seal: what the tables before have, which load as ever."""
+
+TIMESTAMP_CHARACTERS = 500
 TABLE, PLAN, SECRET, CELLS = "table.json", "plan.json", "secret", "cells"
 """Names in the folder of a build: the table when it is whole, what is built, the secret, one file a trained cell."""
 
@@ -45,9 +49,7 @@ class PrivatePlan:
         unknown = [name for name in self.operations if name not in known]
         if unknown or len(set(self.operations)) != len(self.operations) or len(self.operations) < 2:
             came = ", ".join(self.operations) or "nothing"
-            raise InvalidParameter(
-                f"operations {came} came; expected at least two of {', '.join(known)}, each once"
-            )
+            raise InvalidParameter(f"operations {came} came; expected at least two of {', '.join(known)}, each once")
         if not self.name or not set(self.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-"):
             raise InvalidParameter(
                 f"name {self.name!r} came; expected small letters, digits and - (`--name my-signals`)"
@@ -95,16 +97,31 @@ def read_plan(content: Mapping[str, Any], place: str) -> PrivatePlan:
 
 @dataclass(frozen=True)
 class PrivateTable:
-    """A whole table: the results of every class of cells by key, counts of right answers among `plan.task.samples`."""
+    """A whole table: the results of every class of cells by key, counts of right answers among `plan.task.samples`.
+
+    `commitment` binds secret and settings, `seal` these and every result; a table of the first format has no seal.
+    `timestamp` says in words where the seal was shown and when; it is not part of it.
+    """
 
     plan: PrivatePlan
     commitment: str
     results: dict[str, CellResult]
+    format: int = FORMAT
+    timestamp: str = ""
+
+    @property
+    def seal(self) -> str:
+        """The one number that vouches for the whole table, "" where the format has none."""
+        return "" if self.format == FIRST_FORMAT else seal(self._sealed())
 
     def content(self) -> dict[str, Any]:
         """Return the table as it is written."""
+        sealed = {"seal": self.seal} if self.seal else {}
+        return {**self._sealed(), **sealed, **({"timestamp": self.timestamp} if self.timestamp else {})}
+
+    def _sealed(self) -> dict[str, Any]:
         return {
-            "format": FORMAT,
+            "format": self.format,
             **self.plan.settings(),
             "commitment": self.commitment,
             "cells": {key: self._cell(key, result) for key, result in sorted(self.results.items())},
@@ -141,15 +158,35 @@ def read_table(path: str | Path) -> PrivateTable:
     if path.is_dir():
         path = _of_build(path)
     content = read_object(path)
-    if content.get("format") != FORMAT:
-        raise DataCorrupt(f"{path} is no table of format {FORMAT}; restore it, or build it again")
+    if content.get("format") not in (FIRST_FORMAT, FORMAT):
+        raise DataCorrupt(f"{path} is no table of format {FIRST_FORMAT} or {FORMAT}; restore it, or build it again")
     plan = read_plan(content, str(path))
     cells, wanted = content.get("cells"), {plan.key(cell) for cell in plan.cells()}
     if not isinstance(cells, dict) or set(cells) != wanted:
         found = len(cells) if isinstance(cells, dict) else 0
         raise DataCorrupt(f"{path} holds {found:,} cells, expected {len(wanted):,} of {plan.name}; restore it")
     results = {key: read_result(cell, plan, f"{path}: cell {key}") for key, cell in cells.items()}
-    return PrivateTable(plan, str(content.get("commitment")), results)
+    table = PrivateTable(plan, str(content.get("commitment")), results, content["format"], _timestamp(content, path))
+    _check_seal(table, content, path)
+    return table
+
+
+def _check_seal(table: PrivateTable, content: dict[str, Any], path: Path) -> None:
+    """Raise DataCorrupt where anything of a sealed table is not what was sealed."""
+    if table.format == FIRST_FORMAT and not table.plan.draw and "seal" not in content:
+        return
+    if table.format == FIRST_FORMAT or content.get("seal") != seal(content):
+        raise DataCorrupt(f"the seal of {path} does not match: a cell or a setting was altered; restore the table")
+
+
+def _timestamp(content: dict[str, Any], path: Path) -> str:
+    """Return what a table says of its time; raises DataCorrupt for anything but one short line."""
+    text = content.get("timestamp", "")
+    if not isinstance(text, str) or len(text) > TIMESTAMP_CHARACTERS or not (text.isprintable()):
+        raise DataCorrupt(
+            f"{path} has the timestamp {text!r:.80}; expected one line of at most {TIMESTAMP_CHARACTERS} characters"
+        )
+    return text
 
 
 def read_object(path: Path) -> dict[str, Any]:

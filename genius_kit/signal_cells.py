@@ -14,8 +14,8 @@ from functools import lru_cache, partial
 
 from genius_kit.canonical_forms import first_of_class
 from genius_kit.records import Cost
-from genius_kit.spaces import NAS_BENCH_201_EDGES as EDGES
 from genius_kit.signal_rules import CONVOLUTIONS, FIRST_RULES, POINTWISE, SignalRules
+from genius_kit.spaces import NAS_BENCH_201_EDGES as EDGES
 from genius_kit.spaces import Architecture
 
 STEM_KERNEL, STEM_STRIDE = 5, 2
@@ -69,14 +69,17 @@ def normalised_nodes(edges: Sequence[Edge], rules: SignalRules = FIRST_RULES) ->
 
 
 def channels_of(edges: Sequence[Edge], classes: int, rules: SignalRules = FIRST_RULES) -> int:
-    """Return the width at which a cell has about `rules.parameters` parameters, within the limits; of two the narrower.
+    """Return the width of a cell by the rule of its table; by "parameters" of two that are as near the narrower.
 
     More convolutions mean a narrower network, so that the cell with the most of them is not the best by its size.
     """
+    if rules.rule == "kernels":
+        fitting = rules.target // max(1, sum(edge.kernel for edge in edges))
+        return max(rules.narrowest, min(rules.widest, fitting))
     kernels, norms = sum(edge.kernel for edge in edges), len(normalised_nodes(edges, rules))
     each = STEM_KERNEL + 2 * norms + classes
     widths = range(rules.narrowest, rules.widest + 1)
-    return min(widths, key=lambda width: abs(kernels * width**2 + each * width + classes - rules.parameters))
+    return min(widths, key=lambda width: abs(kernels * width**2 + each * width + classes - rules.target))
 
 
 def cell_cost(
@@ -115,9 +118,7 @@ def cell_layers(
     ]
 
 
-def signal_expression(
-    architecture: Sequence[int], operations: Sequence[str], rules: SignalRules = FIRST_RULES
-) -> str:
+def signal_expression(architecture: Sequence[int], operations: Sequence[str], rules: SignalRules = FIRST_RULES) -> str:
     """Return what a cell computes, as text: equal texts mean the same network; "" is the empty sum.
 
     The normalised inner nodes have names, a and b, since a node that is used twice is not two nodes that look alike; of
@@ -157,9 +158,7 @@ def _terms(edge: Edge, source: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=8)
-def cell_classes(
-    operations: tuple[str, ...], rules: SignalRules = FIRST_RULES
-) -> dict[Architecture, Architecture]:
+def cell_classes(operations: tuple[str, ...], rules: SignalRules = FIRST_RULES) -> dict[Architecture, Architecture]:
     """Return of every cell the first one, in lexicographic order, that computes the same."""
     cells = itertools.product(range(len(operations)), repeat=len(EDGES))
     return first_of_class(cells, partial(signal_expression, operations=operations, rules=rules))

@@ -13,6 +13,7 @@ CONVOLUTIONS = {
     "conv_3_dilated_2": (3, 2),
     "conv_3_dilated_4": (3, 4),
     "conv_5": (5, 1),
+    "conv_7": (7, 1),
 }
 """Kernel and dilation of the operations with weights."""
 
@@ -21,11 +22,12 @@ POINTWISE = ("absolute", "maximum_3")
 
 LIBRARY = (
     *("none", "skip_connect", "conv_1", "conv_3", "shift_6", "conv_3_dilated_2", "conv_3_dilated_4", "conv_5"),
-    *("shift_3", "shift_4", "shift_9", "difference_2", "absolute", "reverse", "mean_5", "maximum_3"),
+    *("shift_3", "shift_4", "shift_9", "difference_2", "absolute", "reverse", "mean_5", "maximum_3", "conv_7"),
 )
 """Every operation that an edge of a private cell may carry; a letter in the name of a space is a place here."""
 
 JOINS, READOUTS = ("sum", "maximum", "product"), ("mean", "maximum")
+WIDTH_RULES = ("parameters", "kernels")
 
 
 @dataclass(frozen=True)
@@ -33,21 +35,24 @@ class SignalRules:
     """How the networks of a table are made, whatever their cell.
 
     `join` is what a node makes of its edges, `readout` how the last values become one a channel. The width of a network
-    is the one, from `narrowest` to `widest`, that comes nearest to so many `parameters` with so many `classes`.
+    lies from `narrowest` to `widest` channels. By the rule "parameters" it is the one that comes nearest to `target`
+    parameters with so many `classes`; by "kernels" channels times the sum of all kernels is at most `target`, so that
+    each further convolution makes the network narrower and smaller.
     """
 
     join: str = "sum"
     readout: str = "mean"
-    parameters: int = 3000
+    rule: str = "parameters"
+    target: int = 3000
     narrowest: int = 4
     widest: int = 24
     classes: int = 25
 
     def __post_init__(self) -> None:
-        for name, known in (("join", JOINS), ("readout", READOUTS)):
+        for name, known in (("join", JOINS), ("readout", READOUTS), ("rule", WIDTH_RULES)):
             if getattr(self, name) not in known:
                 raise InvalidParameter(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}")
-        for name in ("parameters", "narrowest", "widest", "classes"):
+        for name in ("target", "narrowest", "widest", "classes"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
                 raise InvalidParameter(f"{name} is {value!r}; expected a whole number from 1 to 1,000,000")
@@ -63,6 +68,6 @@ FIRST_RULES = SignalRules()
 """Those of the tables whose secret decides the signals only."""
 
 
-def drawn_rules(join: str, readout: str, parameters: int) -> SignalRules:
-    """Return the rules of a table whose secret decides them: so wide at most that all networks are about equally big."""
-    return SignalRules(join, readout, parameters, narrowest=4, widest=100, classes=16)
+def drawn_rules(join: str, readout: str, target: int) -> SignalRules:
+    """Return the rules of a table whose secret decides them: more convolutions make a network narrower and smaller."""
+    return SignalRules(join, readout, "kernels", target, narrowest=4, widest=40, classes=16)

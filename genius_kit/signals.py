@@ -108,6 +108,12 @@ def commitment(secret: str, settings: dict[str, Any]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
+def seal(content: dict[str, Any]) -> str:
+    """Return the SHA-256 over a whole table as it is written: settings, commitment and every cell's record."""
+    sealed = {name: value for name, value in content.items() if name not in ("seal", "timestamp")}
+    return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
+
+
 def check_secret(secret: str) -> str:
     """Return `secret` if it is one: 32 hex digits; raises InvalidParameter, which does not repeat it."""
     if len(secret) != 32 or not set(secret) <= set("0123456789abcdef"):

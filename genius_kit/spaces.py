@@ -33,7 +33,7 @@ __all__ = [
 
 SIGNAL_OPERATIONS = LIBRARY[:5]
 """What an edge of a private signal cell may carry where the secret decides the signals only; all of them or some."""
-_LETTERS = "abcdefghijklmnop"
+_LETTERS = "abcdefghijklmnopq"
 DEFAULT_SIGNAL_OPERATIONS = ("none", "skip_connect", "conv_3", "shift_6")
 
 TRANSFORMER_EMBEDDINGS = (144, 168, 192, 216, 240)
@@ -128,12 +128,12 @@ def signal_space(
     """Return the space of the private cells with these operations; its name tells which, where they are not the usual.
 
     The name ends in their places in SIGNAL_OPERATIONS, one digit each, such as "signal-cell-01234". With rules that a
-    secret drew it ends in letters, which are places in LIBRARY, and the rules: "signal-cell-dbma-sum-mean-1300".
+    secret drew it ends in letters, which are places in LIBRARY, and the rules: "signal-cell-dbma-sum-mean-120".
     """
     places = "".join(str(LIBRARY.index(name)) for name in operations)
     usual = "signal-cell" if operations == DEFAULT_SIGNAL_OPERATIONS else f"signal-cell-{places}"
     letters = "".join(_LETTERS[LIBRARY.index(name)] for name in operations)
-    drawn = f"signal-cell-{letters}-{rules.join}-{rules.readout}-{rules.parameters}"
+    drawn = f"signal-cell-{letters}-{rules.join}-{rules.readout}-{rules.target}"
     return SearchSpace(
         name=usual if rules == FIRST_RULES else drawn,
         title="Private signal cells",
@@ -171,12 +171,12 @@ def load_space(name: str) -> SearchSpace:
     The width (0 < w <= 4) multiplies every channel count of the skeleton; the options, the keys and the sizes stay
     as they are. "-w1" and trailing zeros are dropped from the name. The channel spaces have no width: it is what
     they search, and so do the private cells, which choose theirs by a rule. "signal-cell-01234" is that space with
-    other operations, "signal-cell-dbma-sum-mean-1300" one that a secret drew; see `signal_space`. Raises UnknownName, which lists the known names, and InvalidParameter for a
-    width that is refused.
+    other operations, "signal-cell-dbma-sum-mean-120" one that a secret drew; see `signal_space`. Raises UnknownName,
+    which lists the known names, and InvalidParameter for a width that is refused.
     """
     if re.fullmatch(r"signal-cell-[0-4]{2,5}", name) and len(set(name[12:])) == len(name[12:]):
         return signal_space(tuple(SIGNAL_OPERATIONS[int(place)] for place in name[12:]))
-    drawn = re.fullmatch(r"signal-cell-([a-p]{2,5})-([a-z]+)-([a-z]+)-([1-9]\d{2,5})", name)
+    drawn = re.fullmatch(r"signal-cell-([a-q]{2,5})-([a-z]+)-([a-z]+)-([1-9]\d{1,3})", name)
     if drawn and len(set(drawn[1])) == len(drawn[1]):
         operations = tuple(LIBRARY[_LETTERS.index(letter)] for letter in drawn[1])
         return signal_space(operations, drawn_rules(drawn[2], drawn[3], int(drawn[4])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from genius_kit.private_draws import drawn_plan
 from genius_kit.private_tables import PrivatePlan, PrivateTable
 from genius_kit.signal_cells import active_edges
 from genius_kit.signal_training import CellResult, SignalRecipe
@@ -24,6 +25,17 @@ def made_up_table(name: str = "made-up", operations: tuple[str, ...] = DEFAULT_S
         right = 400 + sum(WORTH[edge.operation] for edge in edges) - 90 * sum(edge.kernel > 0 for edge in edges) ** 2
         seeds = [max(0, min(4000, right + 7 * ((place * step) % 5))) for step in (1, 2, 3)]
         results[plan.key(cell)] = CellResult(tuple(seeds), tuple(max(0, count - 11) for count in seeds), 1.0)
+    return PrivateTable(plan, commitment(SECRET, plan.settings()), results)
+
+
+def drawn_table(name: str = "drawn") -> PrivateTable:
+    """Return a table whose plan SECRET draws; its scores fall along the key and differ by a little between seeds."""
+    plan = drawn_plan(name, SECRET)
+    results = {}
+    for place, cell in enumerate(plan.cells()):
+        right = 3000 - (37 * place) % 2000
+        seeds = tuple(right + (place * step) % 5 for step in (1, 2, 3))
+        results[plan.key(cell)] = CellResult(seeds, tuple(count - 11 for count in seeds), 1.0)
     return PrivateTable(plan, commitment(SECRET, plan.settings()), results)
 
 

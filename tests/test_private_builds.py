@@ -17,7 +17,7 @@ from genius_kit.errors import DataCorrupt, DataMissing, GeniusKitError, InvalidP
 from genius_kit.private_builds import TOLERANCE, build, check_table, kept_plan, secret_of
 from genius_kit.private_tables import PrivatePlan, read_table
 from genius_kit.signal_training import SignalRecipe
-from genius_kit.signals import SignalTask
+from genius_kit.signals import SignalTask, seal
 
 SECRET = "00112233445566778899aabbccddeeff"  # pragma: allowlist secret
 OTHER = "ffeeddccbbaa99887766554433221100"  # pragma: allowlist secret
@@ -33,6 +33,11 @@ def built(tmp_path_factory):
     with ThreadPoolExecutor(1) as pool:
         build(PLAN, folder, secret=SECRET, executor=pool, progress=False)
     return folder
+
+
+def sealed_again(content):
+    """A table that was altered by somebody who then wrote a seal that fits."""
+    return {**content, "seal": seal(content)}
 
 
 def call(*arguments, check=True):
@@ -146,11 +151,14 @@ def test_a_table_that_was_altered_does_not_prove_itself(built, tmp_path):
     content = json.loads((built / "table.json").read_text())
     path = tmp_path / "table.json"
     path.write_text(json.dumps({**content, "task": {**content["task"], "noise": 0.2}}))
+    with pytest.raises(DataCorrupt, match=r"seal of .* does not match"):
+        list(check_table(path, SECRET))
+    path.write_text(json.dumps(sealed_again({**content, "task": {**content["task"], "noise": 0.2}})))
     with pytest.raises(DataCorrupt, match="does not match the commitment"):
         list(check_table(path, SECRET))
     for cell in content["cells"].values():
         cell["test"] = [0, 0]
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(sealed_again(content)))
     with pytest.raises(DataCorrupt, match="scores otherwise"):
         list(check_table(path, SECRET, 20))
 
@@ -163,7 +171,7 @@ def test_a_table_that_was_altered_does_not_prove_itself(built, tmp_path):
         (lambda content: content["cells"]["111111"].update(test=[1]), "111111: test is"),
         (lambda content: content["cells"]["111111"].update(validation=[1, 301]), "expected 2 counts from 0 to 300"),
         (lambda content: content["cells"]["111111"].update(seconds=None), "has seconds None"),
-        (lambda content: content.update(format=2), "no table of format 1"),
+        (lambda content: content.update(format=3), "no table of format 1 or 2"),
         (lambda content: content.update(task={"kind": "?"}), "does not say how"),
         (lambda content: content.update(operations=["none", "import os"]), "does not say how"),
     ],

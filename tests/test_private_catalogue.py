@@ -14,6 +14,7 @@ from genius_kit.cli import app
 from genius_kit.errors import DataCorrupt, GeniusKitError, InvalidParameter, UnknownName
 from genius_kit.private_cards import card_of, card_text
 from genius_kit.private_catalogue import add_table
+from genius_kit.signals import seal
 from genius_kit.spaces import SIGNAL_OPERATIONS
 from genius_kit.study_results import best_ranks
 from tests.private_doubles import made_up_table, write_table
@@ -27,12 +28,12 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_private_table_is_listed_with_its_commitment(home):
-    """The list of benchmarks names it, its size, and the commitment in place of a file."""
+def test_a_private_table_is_listed_with_its_seal(home):
+    """The list of benchmarks names it, its size, and the seal in place of a file."""
     row = gk.list_benchmarks().set_index("name").loc["made-up"]
     assert row["size"] == 4096
     assert row["available"]
-    assert made_up_table().commitment in row["source"]
+    assert made_up_table().seal in row["source"]
 
 
 def test_every_cell_has_the_result_of_its_class(home):
@@ -59,13 +60,13 @@ def test_held_out_shows_one_seed_and_reports_the_others(home):
 
 
 def test_a_search_of_a_private_table_resumes_from_its_journal(home, tmp_path):
-    """A run is recorded with the commitment, resumes, and reads as any other; the secret is nowhere in it."""
+    """A run is recorded with the seal, resumes, and reads as any other; the secret is nowhere in it."""
     benchmark = gk.load_benchmark("made-up")
     proposer = gk.make_proposer("llm", benchmark.space, model="offline")
     run = gk.search(benchmark, proposer, budget=6, seed=3, journal=tmp_path / "a.jsonl")
     again = gk.search(benchmark, proposer, budget=6, seed=3, journal=tmp_path / "a.jsonl")
     assert list(run.frame()["key"]) == list(again.frame()["key"])
-    assert run.settings["source"].endswith(made_up_table().commitment)
+    assert run.settings["source"].endswith(made_up_table().seal)
 
 
 def test_a_run_of_another_table_of_the_same_name_is_refused(home, tmp_path):
@@ -75,12 +76,13 @@ def test_a_run_of_another_table_of_the_same_name_is_refused(home, tmp_path):
     run = gk.search(benchmark, proposer, budget=3, seed=0, journal=tmp_path / "a.jsonl")
     best_ranks(run)
     content = json.loads((home / "private" / "made-up.json").read_text())
-    content["commitment"] = "0" * 64
+    content["cells"]["222222"]["test"][0] += 1
+    content["seal"] = seal(content)
     (home / "private" / "made-up.json").write_text(json.dumps(content))
     table = gk.load_benchmark("made-up")
-    with pytest.raises(DataCorrupt, match="0000; put the run's own table"):
+    with pytest.raises(DataCorrupt, match="put the run's own table"):
         catalogue.check_recorded(table, run.settings["source"])
-    with pytest.raises(GeniusKitError, match="commitment"):
+    with pytest.raises(GeniusKitError, match="seal"):
         gk.search(table, proposer, budget=4, seed=0, journal=tmp_path / "a.jsonl")
 
 
@@ -133,6 +135,7 @@ def test_a_built_table_is_added_by_its_name(tmp_path, monkeypatch):
     assert gk.load_benchmark("made-up").evaluate((2,) * 6).test_accuracy is not None
     content = json.loads(path.read_text())
     content["commitment"] = "0" * 64
+    content["seal"] = seal(content)
     path.write_text(json.dumps(content))
     with pytest.raises(InvalidParameter, match="another --name"):
         add_table(path)

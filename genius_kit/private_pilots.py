@@ -1,0 +1,101 @@
+"""A quick look at the table of a secret before it is built: some rows are trained, and a poor table is not built.
+
+Of some secrets the largest option everywhere is among the best, or seeds disagree. Whoever builds draws another then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.private_draws import RECIPE, SAMPLES, drawn_plan
+from genius_kit.private_tables import PrivatePlan
+from genius_kit.signal_cells import cell_cost
+from genius_kit.signal_training import SignalRecipe, train_cell
+from genius_kit.signals import generator, make_signals, new_secret
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ROWS, TRIES = 40, 30
+LEAST_SEEDS, LEAST_ABOVE, MOST_PARAMETERS = 0.93, 0.35, 0.4
+"""Bounds of a pilot: a little stricter than what is asked of a table where few rows say less than all."""
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """Figures over some rows: Spearman correlation between seeds, the part of the rows whose mean validation accuracy
+    is above that of the largest option everywhere, and the Spearman correlation of the parameters with it.
+    """
+
+    rows: int
+    seeds: float
+    above: float
+    parameters: float
+
+    @property
+    def passes(self) -> bool:
+        """Whether a table of this secret is worth building."""
+        return self.seeds >= LEAST_SEEDS and self.above >= LEAST_ABOVE and abs(self.parameters) <= MOST_PARAMETERS
+
+    def __str__(self) -> str:
+        verdict = "it is built" if self.passes else "another secret is drawn"
+        return (
+            f"pilot of {self.rows} rows: seeds agree with {self.seeds:.2f} (at least {LEAST_SEEDS}), {self.above:.0%} "
+            f"beat the largest option everywhere (at least {LEAST_ABOVE:.0%}), parameters go with the accuracy by "
+            f"{self.parameters:.2f} (at most {MOST_PARAMETERS} either way): {verdict}"
+        )
+
+
+def pilot(plan: PrivatePlan, secret: str, rows: int = ROWS) -> Pilot:
+    """Train `rows` rows that the secret draws, under every seed of the plan, and return what they say of the table."""
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    draw, space, signals = generator(secret, "pilot"), plan.space, make_signals(plan.task, secret)
+    cells = [space.sample(draw) for _ in range(rows)]
+    train = partial(train_cell, task=plan.task, signals=signals, recipe=plan.recipe, rules=plan.rules)
+    trained = {cell: train(cell, plan.operations).validation for cell in map(space.canonical, cells)}
+    largest = np.mean(train(space.canonical(space.all_largest), plan.operations).validation)
+    right = np.array([trained[space.canonical(cell)] for cell in cells])
+    sizes = plan.task.classes, plan.task.values
+    parameters = [cell_cost(cell, plan.operations, *sizes, plan.rules).parameters for cell in cells]
+    mean = right.mean(axis=1)
+    return Pilot(rows, between_seeds(right), float((mean > largest).mean()), float(spearmanr(parameters, mean)[0]))
+
+
+def promising_secret(
+    name: str, samples: int = SAMPLES, recipe: SignalRecipe = RECIPE, rows: int = ROWS
+) -> Iterator[tuple[str, PrivatePlan, Pilot]]:
+    """Yield fresh secrets with their plans and pilots; the last one passes.
+
+    Raises InvalidParameter after TRIES secrets, and for one seed, which cannot agree with another.
+    """
+    if recipe.seeds < 2:
+        raise InvalidParameter(f"a pilot compares seeds, {recipe.seeds} came; train at least 2, or take `--pilot 0`")
+    for _ in range(TRIES):
+        secret = new_secret()
+        plan = drawn_plan(name, secret, samples, recipe)
+        found = pilot(plan, secret, rows)
+        yield secret, plan, found
+        if found.passes:
+            return
+    raise InvalidParameter(
+        f"none of {TRIES} secrets passed its pilot; expected some with {SAMPLES} signals and {RECIPE.epochs} epochs: "
+        "raise --samples or --epochs, or build without a pilot (`--pilot 0`)"
+    )
+
+
+def between_seeds(runs: np.ndarray) -> float:
+    """Return the mean Spearman correlation over pairs of seeds of values (cells, seeds); NaN for one seed."""
+    import itertools
+
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    pairs = itertools.combinations(range(runs.shape[1]), 2)
+    found = [spearmanr(runs[:, first], runs[:, second])[0] for first, second in pairs]
+    return float(np.mean(found)) if found else float("nan")
