@@ -56,7 +56,6 @@ def build(
     folder = durable.make_folder(Path(folder))
     with _alone(folder):
         secret = _begun(plan, folder, secret)
-        check_draw(plan, secret)
         left = [cell for cell in plan.cells() if not _path(folder, plan, cell).exists()]
         _train(plan, folder, secret, left, executor, workers, progress)
         table = PrivateTable(plan, commitment(secret, plan.settings()), _results(plan, folder))
@@ -161,6 +160,7 @@ def _begun(plan: PrivatePlan, folder: Path, secret: str | None) -> str:
     path, begun = folder / PLAN, kept_plan(folder)
     if begun is None:
         secret = check_secret(secret) if secret else new_secret()
+        check_draw(plan, secret)
         durable.write_whole(folder / SECRET, secret + "\n", private=True)
         kept = {**plan.settings(), "commitment": commitment(secret, plan.settings())}
         durable.write_whole(path, json.dumps(kept, indent=1) + "\n")

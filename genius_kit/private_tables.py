@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ class PrivateTable:
     format: int = FORMAT
     timestamp: str = ""
 
-    @property
+    @cached_property
     def seal(self) -> str:
         """The one number that vouches for the whole table, "" where the format has none."""
         return "" if self.format == FIRST_FORMAT else seal(self._sealed())

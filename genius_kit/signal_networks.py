@@ -7,7 +7,7 @@ its input: on a CPU many times quicker than as many small convolutions. See `sig
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 import torch
@@ -21,12 +21,17 @@ from genius_kit.spaces import Architecture, SearchSpace
 
 
 class SeededNorm(nn.Module):
-    """A batch norm a seed, of values (seeds, channels, signals, length)."""
+    """A batch norm a seed, of values (seeds, channels, signals, length).
+
+    `fused` is torch's own, half as long again as quick; it rounds otherwise, and the tables of the first rules were
+    made without it.
+    """
 
     momentum, epsilon = 0.1, 1e-5
 
-    def __init__(self, seeds: int, channels: int) -> None:
+    def __init__(self, seeds: int, channels: int, fused: bool = False) -> None:
         super().__init__()
+        self.fused = fused
         self.scale = nn.Parameter(torch.ones(seeds, channels, 1, 1))
         self.shift = nn.Parameter(torch.zeros(seeds, channels, 1, 1))
         self.mean: Tensor
@@ -36,6 +41,10 @@ class SeededNorm(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return the values normalised, while training by their own mean and variance."""
+        if self.fused:
+            flat = values.reshape(1, -1, values.shape[2] * values.shape[3])  # seeds and channels are all channels here
+            kept = (part.view(-1) for part in (self.mean, self.variance, self.scale, self.shift))
+            return nn.functional.batch_norm(flat, *kept, self.training, self.momentum, self.epsilon).view(values.shape)
         mean, variance = self.mean, self.variance
         if self.training:
             variance, mean = torch.var_mean(values, dim=(2, 3), keepdim=True, correction=0)
@@ -66,7 +75,8 @@ class SeededCells(nn.Module):
             {_name(edge): _weights(draws, width, edge.kernel * width) for edge in self.edges if edge.kernel}
         )
         normalised = normalised_nodes(self.edges, rules)
-        self.norms = nn.ModuleDict({str(node): SeededNorm(len(seeds), width) for node in normalised})
+        fused = rules != FIRST_RULES
+        self.norms = nn.ModuleDict({str(node): SeededNorm(len(seeds), width, fused) for node in normalised})
         self.classifier = _weights(draws, classes, width, gain=1.0)
         self.bias = nn.Parameter(torch.zeros(len(seeds), classes, 1))
 
@@ -134,7 +144,11 @@ def _pooled(name: str, kernel: int, values: Tensor) -> Tensor:
     return reduce(torch.maximum, parts) if name == "maximum" else sum(parts[1:], parts[0]) / kernel
 
 
-_JOINS = {"sum": torch.add, "maximum": torch.maximum, "product": torch.mul}
+_JOINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "sum": torch.add,
+    "maximum": torch.maximum,
+    "product": torch.mul,
+}
 
 
 class SignalNetwork(SeededCells):

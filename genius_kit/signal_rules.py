@@ -70,4 +70,4 @@ FIRST_RULES = SignalRules()
 
 def drawn_rules(join: str, readout: str, target: int) -> SignalRules:
     """Return the rules of a table whose secret decides them: more convolutions make a network narrower and smaller."""
-    return SignalRules(join, readout, "kernels", target, narrowest=4, widest=40, classes=16)
+    return SignalRules(join, readout, "kernels", target, narrowest=8, widest=40, classes=16)

@@ -130,7 +130,7 @@ def test_joins_and_operations_make_what_they_say():
 
 
 def test_a_drawn_table_is_built_and_proved(tmp_path):
-    """It is read and sealed, and its secret shows that it draws the plan; the cells that are checked were trained here."""
+    """It is read and sealed, and its secret draws the plan; the two cells that are checked are trained here."""
     plan = drawn_plan("tiny", SECRET, 100, TINY)
     checked = set(generator(SECRET, "check").permutation(len(plan.cells()))[:2])
     (tmp_path / "tiny" / "cells").mkdir(parents=True)
