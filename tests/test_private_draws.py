@@ -104,7 +104,7 @@ def test_every_operation_counts_as_its_network_does(operation):
 
 def test_more_convolutions_make_a_network_narrower_and_smaller():
     """By the drawn rule channels times kernels are bounded, so the largest option everywhere has few weights."""
-    space = load_space("signal-cell-dbi-sum-mean-120")
+    space = load_space("signal-cell-dbi-sum-mean-200")
     sizes = [gk.count_cost(space, (0,) * count + (1,) * (6 - count)).parameters for count in range(1, 7)]
     assert sizes[1:] == sorted(sizes[1:], reverse=True)
     assert CONVOLUTIONS[space.options[space.largest]][0] == 3
