@@ -43,8 +43,13 @@ class SeededNorm(nn.Module):
         """Return the values normalised, while training by their own mean and variance."""
         if self.fused:
             flat = values.reshape(1, -1, values.shape[2] * values.shape[3])  # seeds and channels are all channels here
-            kept = (part.view(-1) for part in (self.mean, self.variance, self.scale, self.shift))
-            return nn.functional.batch_norm(flat, *kept, self.training, self.momentum, self.epsilon).view(values.shape)
+            mean, variance, scale, shift = (
+                kept.view(-1) for kept in (self.mean, self.variance, self.scale, self.shift)
+            )
+            normed = nn.functional.batch_norm(
+                flat, mean, variance, scale, shift, self.training, self.momentum, self.epsilon
+            )
+            return normed.view(values.shape)
         mean, variance = self.mean, self.variance
         if self.training:
             variance, mean = torch.var_mean(values, dim=(2, 3), keepdim=True, correction=0)
