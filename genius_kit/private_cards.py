@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.private_catalogue import accuracies, class_of_rows, trained_costs
-from genius_kit.private_pilots import between_seeds
 from genius_kit.private_tables import PrivateTable
 from genius_kit.spaces import Architecture
 
@@ -75,7 +74,7 @@ def card_of(table: PrivateTable) -> Card:
         median=float(np.median(mean)),
         best=float(mean.max()),
         noise=noise,
-        seeds_spearman=between_seeds(runs),
+        seeds_spearman=_between_seeds(runs),
         top_spearman=_among_the_best(runs),
         contrast=float((mean.max() - np.median(mean)) / noise),
         all_largest=share_above(table, plan.space.all_largest),
@@ -177,6 +176,17 @@ _WORDS = {
 
 def _shown(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
+def _between_seeds(runs: np.ndarray) -> float:
+    import itertools
+
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    pairs = itertools.combinations(range(runs.shape[1]), 2)
+    found = [spearmanr(runs[:, first], runs[:, second])[0] for first, second in pairs]
+    return float(np.mean(found)) if found else float("nan")
 
 
 def _among_the_best(runs: np.ndarray) -> float:

@@ -254,8 +254,8 @@ def test_a_pilot_says_whether_a_secret_is_worth_building():
     found = pilot(plan, SECRET, 4)
     assert found == pilot(plan, SECRET, 4)
     assert 0 <= found.above <= 1
-    assert Pilot(40, 0.95, 0.5, 0.1).passes
-    for poor in (Pilot(40, 0.5, 0.5, 0.1), Pilot(40, 0.95, 0.1, 0.1), Pilot(40, 0.95, 0.5, -0.6)):
+    assert Pilot(40, 0.96, 0.5, 0.1).passes
+    for poor in (Pilot(40, 0.5, 0.5, 0.1), Pilot(40, 0.96, 0.1, 0.1), Pilot(40, 0.96, 0.5, -0.6)):
         assert not poor.passes
         assert "another secret" in str(poor)
     with pytest.raises(InvalidParameter, match="at least 2"):
