@@ -33,7 +33,8 @@ class Card:
     over pairs of seeds; `top_spearman` that of the mean of all but one seed against the one left out, among the TOP
     cells by the former. `contrast` is how many noise deviations the best cell is above the median. `all_largest` and
     `residual` are shares of the cells that do better, the latter the smallest of all RESIDUAL cells. `parameters` and
-    `macs` are Spearman correlations with the accuracy. NaN stands for what one seed cannot give.
+    `macs` are Spearman correlations with the accuracy. NaN stands for what one seed cannot give, or
+    a table without residual cells.
 
     The figures that begin with `rows` are over all rows of the space, which a search draws from, by the mean validation
     accuracy, which it is shown: what knowing networks is worth on this table.
@@ -78,7 +79,9 @@ def card_of(table: PrivateTable) -> Card:
         top_spearman=_among_the_best(runs),
         contrast=float((mean.max() - np.median(mean)) / noise),
         all_largest=share_above(table, plan.space.all_largest),
-        residual=min((share_above(table, cell) for cell in residual_cells(plan.operations).values()), default=1.0),
+        residual=min(
+            (share_above(table, cell) for cell in residual_cells(plan.operations).values()), default=float("nan")
+        ),
         parameters=float(spearmanr(parameters, mean)[0]),
         macs=float(spearmanr(macs, mean)[0]),
         splits=float(spearmanr(accuracies(table, "validation").mean(axis=1), mean)[0]),
