@@ -131,6 +131,17 @@ def card(table: Table) -> None:
 
 
 @benchmark_app.command()
+def compare(first: Table, second: Table) -> None:
+    """Print how two tables agree, row by row: by option numbers, and by operations where both have them."""
+    from genius_kit.private_cards import agreement_of
+    from genius_kit.private_tables import read_table
+
+    found = agreement_of(read_table(first), read_table(second))
+    print(f"by key: Spearman {found.by_key:.3f} (n = {found.keys:,} rows)")
+    print(f"by operation: Spearman {found.by_meaning:.3f} (n = {found.meanings:,} rows that both tables have)")
+
+
+@benchmark_app.command()
 def add(table: Table) -> None:
     """Copy a whole table into the data folder, from where it loads by its name like the published ones."""
     from genius_kit.private_catalogue import add_table

@@ -124,6 +124,44 @@ def share_above(table: PrivateTable, architecture: Architecture) -> float:
     return float((mean > own).mean())
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """What knowing one table is worth on another: Spearman correlations of validation accuracy, over so many rows.
+
+    `by_key` is over rows with the same option numbers, which is what memorised keys carry over, `by_meaning` over rows
+    with the same operations, which only exist where the menus overlap. NaN where there are fewer than three rows.
+    """
+
+    by_key: float
+    keys: int
+    by_meaning: float
+    meanings: int
+
+
+def agreement_of(first: PrivateTable, second: PrivateTable) -> Agreement:
+    """Return how two tables agree, each row once."""
+    one, other = _shown_by_key(first), _shown_by_key(second)
+    keys = [(key, key) for key in one if key in other]
+    places = {str(place): name for place, name in enumerate(first.plan.operations)}
+    found = {name: str(place) for place, name in enumerate(second.plan.operations)}
+    shared = [key for key in one if all(places[digit] in found for digit in key)]
+    meanings = [(key, "".join(found[places[digit]] for digit in key)) for key in shared]
+    return Agreement(_spearman(one, other, keys), len(keys), _spearman(one, other, meanings), len(meanings))
+
+
+def _shown_by_key(table: PrivateTable) -> dict[str, float]:
+    space, shown = table.plan.space, accuracies(table, "validation").mean(axis=1)[class_of_rows(table)]
+    return {space.key(row): float(value) for row, value in zip(space.all_architectures(), shown, strict=True)}
+
+
+def _spearman(one: dict[str, float], other: dict[str, float], pairs: list[tuple[str, str]]) -> float:
+    from scipy.stats import spearmanr
+
+    if len(pairs) < 3:
+        return float("nan")
+    return float(spearmanr([one[key] for key, _ in pairs], [other[key] for _, key in pairs])[0])
+
+
 def card_text(table: PrivateTable) -> str:
     """Return the card in Markdown: what the table is made of, and its figures."""
     plan, card = table.plan, card_of(table)

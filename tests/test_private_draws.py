@@ -13,11 +13,11 @@ from genius_kit.cli import app
 from genius_kit.drawings import draw_architecture
 from genius_kit.errors import DataCorrupt, InvalidParameter
 from genius_kit.private_builds import build, check_seal, check_table, stamp
-from genius_kit.private_cards import card_text
+from genius_kit.private_cards import agreement_of, card_text
 from genius_kit.private_catalogue import private_folders
 from genius_kit.private_draws import FREE, NOISES, WEIGHTED, drawn_plan
 from genius_kit.private_pilots import Pilot, pilot, promising_secret
-from genius_kit.private_tables import read_table
+from genius_kit.private_tables import PrivateTable, read_table
 from genius_kit.signal_families import CLASSES, FAMILIES
 from genius_kit.signal_rules import CONVOLUTIONS, LIBRARY, drawn_rules
 from genius_kit.signal_training import SignalRecipe, train_cell
@@ -260,3 +260,22 @@ def test_a_pilot_says_whether_a_secret_is_worth_building():
         assert "another secret" in str(poor)
     with pytest.raises(InvalidParameter, match="at least 2"):
         next(promising_secret("a", recipe=TINY))
+
+
+def test_tables_are_compared_by_key_and_by_operation(path, tmp_path):
+    """The same networks in another order of operations: they agree by operation, less by key; no shared menu is NaN."""
+    table = read_table(path)
+    turned = dataclasses.replace(table.plan, operations=table.plan.operations[::-1])
+    flip = str.maketrans("012", "210")
+    same = PrivateTable(turned, "0" * 64, {key.translate(flip): one for key, one in table.results.items()})
+    found = agreement_of(table, same)
+    assert (found.keys, found.meanings) == (729, 729)
+    assert found.by_meaning == pytest.approx(1)
+    assert abs(found.by_key) < 0.9
+    others = [name for name in ("conv_1", "conv_7", "none") if name not in table.plan.operations]
+    strange = dataclasses.replace(table.plan, operations=tuple(others))
+    results = dict(zip(map(strange.key, strange.cells()), table.results.values(), strict=False))
+    far = agreement_of(table, PrivateTable(strange, "0" * 64, results))
+    assert np.isnan(far.by_meaning)
+    shown = CliRunner().invoke(app, ["benchmark", "compare", str(path), str(path)])
+    assert "by key: Spearman 1.000 (n = 729 rows)" in shown.output
