@@ -21,7 +21,7 @@ DRAW = 1
 
 SAMPLES = 4000
 RECIPE = SignalRecipe(seeds=3, epochs=6, batch=32, rate=0.01)
-"""Many small steps: among 1 to 1.7 points of noise a training, at a second or two of one core a cell."""
+"""Many small steps of batches of 32 leave less noise for the same time than larger batches do."""
 
 NOISES = {"echoes": (0.05, 0.15), "rhythms": (1.0, 1.3), "counts": (0.35, 0.5), "orders": (0.45, 0.6)}
 """The two noise levels of each family."""
