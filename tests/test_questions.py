@@ -36,3 +36,9 @@ def test_the_picture_names_each_point_and_its_verdict(known):
     told = [text.get_text() for text in legend.get_texts()]
     assert "gpt-x: searches" in told
     assert len(told) == len(known) + 1
+
+
+def test_natures_are_drawn_without_a_model(known):
+    """The picture of the docs: known natures alone."""
+    (legend,) = figures.two_questions({}, known).legends
+    assert len(legend.get_texts()) == len(known)

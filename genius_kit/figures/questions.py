@@ -42,9 +42,8 @@ def questions_table(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
         for column, found in (("follows", replies), ("without", labels)):
             row |= {column: found.get("ratio"), f"{column}_low": found.get("low"), f"{column}_high": found.get("high")}
         rows.append(row)
-    frame = pd.DataFrame(rows)
-    numbers = [column for column in frame if str(column).startswith(("follows", "without"))]
-    return frame.astype(dict.fromkeys(numbers, float))
+    numbers = [f"{name}{end}" for name in ("follows", "without") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["of", "verdict", "control", *numbers]).astype(dict.fromkeys(numbers, float))
 
 
 def _row(evidence: pd.DataFrame, question: str) -> dict[str, Any]:
