@@ -59,6 +59,7 @@ _LOGGED = {
     "call_failed": "the cause, and whether it is tried again",
     "rejected": "why a proposal was not taken",
     "candidates": "the designs that a hybrid chose among, and the chosen one",
+    "question": "what the model is asked about a table's accuracies, and what it was shown in their place",
     "declined": "that the model sees no improvement",
     "approval": "a person's decision: what was proposed, what is evaluated, by whom, from where, why",
     "proposal": "the design that is to be evaluated, and where it is from",

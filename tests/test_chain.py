@@ -141,7 +141,7 @@ def test_a_secret_of_the_environment_is_not_written(tmp_path, monkeypatch):
     key = "sk-canary-0123456789"
     monkeypatch.setenv("OPENAI_API_KEY", key)
     benchmark, path = ToyBenchmark(), tmp_path / "a.jsonl"
-    replies = [f"{key} Architecture: [2, 2, 2, 2, 2, 2, 2, {last}]" for last in (2, 1, 0)]
+    replies = [f"{key}\nArchitecture: [2, 2, 2, 2, 2, 2, 2, {last}]" for last in (2, 1, 0)]
     proposer = gk.make_proposer("llm", benchmark.space, client=QueueClient(*replies[:2]))
     with pytest.raises(IndexError):
         gk.search(benchmark, proposer, 3, journal=path, progress=False)
@@ -149,7 +149,7 @@ def test_a_secret_of_the_environment_is_not_written(tmp_path, monkeypatch):
     run = gk.search(benchmark, proposer, 3, journal=path, progress=False)
     assert len(run.frame()) == 3
     assert key not in path.read_text()
-    assert "[key] Architecture" in path.read_text()
+    assert r"[key]\nArchitecture" in path.read_text()
 
 
 def test_a_surrogate_half_is_kept(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import genius_kit as gk
 from genius_kit import studies, verdicts
 
-SEEDS = 12
+SEEDS = 20
 
 
 @pytest.fixture

@@ -62,6 +62,11 @@ class Cluster:
 
 
 @pytest.fixture
+def nothing_left_behind():
+    """Dask keeps the loop in which a client could not connect, once for the process."""
+
+
+@pytest.fixture
 def cluster(no_data, tmp_path):
     """A running cluster."""
     made = Cluster(tmp_path)

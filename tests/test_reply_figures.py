@@ -25,7 +25,7 @@ def spoken():
         "Architecture: 22222222",  # a duplicate
         "no design at all",
         "Architecture: 22222221",  # after two refusals
-        "No improvement is possible: I am confident that this is the best architecture.",
+        "No improvement possible.",
     )
 
 

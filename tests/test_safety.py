@@ -69,9 +69,12 @@ def wrong(name, keywords):
 
 
 def test_no_call_of_the_package_runs_what_it_reads():
-    """No eval, no pickle of others, no shell, no plain template environment, no unfiltered archive."""
-    found = [call for call in calls() if wrong(call[2], call[3])]
-    assert found == []
+    """No eval, no pickle of others, no shell, no plain template environment, no unfiltered archive.
+
+    But one file: that of an agent, which its user names to have it run (see `genius_kit.agents`).
+    """
+    found = [(module, name) for module, _, name, keywords in calls() if wrong(name, keywords)]
+    assert sorted(found) == [("agents.py", "compile"), ("agents.py", "exec")]
     assert sum(name == "torch.load" for _, _, name, _ in calls()) >= 2  # the walk sees what it is to see
 
 

@@ -266,8 +266,8 @@ def test_published_data_is_named_by_its_sum(tmp_path, data_home):
 def talked(path):
     """Record a run with a failure, a refused reply, and words everywhere; return the run."""
     failure = ModelError("a secret failure", cause="server", retryable=True, retry_after=0.0)
-    answers = ["no design, a secret", failure, "a secret Architecture: [2, 2, 2, 2, 2, 2, 2, 2]"]
-    answers += [f"a secret Architecture: [2, 2, 2, 2, 2, 2, 2, {last}]" for last in (1, 0)]
+    answers = ["no design, a secret", failure, "a secret\nArchitecture: [2, 2, 2, 2, 2, 2, 2, 2]"]
+    answers += [f"a secret\nArchitecture: [2, 2, 2, 2, 2, 2, 2, {last}]" for last in (1, 0)]
     proposer = gk.make_proposer("llm", ToyBenchmark().space, client=QueueClient(*answers))
     return gk.search(ToyBenchmark(), proposer, 3, journal=path, progress=False)
 

@@ -75,7 +75,10 @@ def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] 
     _corners(axes)
     axes.set_xlabel("replies follow shuffled results (1: as a hill climber's)")
     axes.set_ylabel("typical rank without labels ÷ with")
-    figure.legend(loc="outside lower center", fontsize=8, frameon=False)
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside lower center", fontsize=8, frameon=False)
+    else:
+        axes.text(0.5, 0.5, "too few searches for both numbers", transform=axes.transAxes, ha="center", fontsize=8)
     return finish(figure, [axes], legend=False)
 
 
