@@ -353,7 +353,7 @@ def shortened(words: Sequence[str], command: Command, need: str) -> list[str]:
     """Return a command with what makes it take seconds, and with the stand-in where it asks a model."""
     more = SHORTER.get(command.name, "").split()
     if need == KEY:
-        more += ["--model" if command.name == "run" else "--models", "offline"]
+        more += ["--model" if command.name in ("run", "memory") else "--models", "offline"]
     if command.name == "run" and command.given["benchmark"] == "train":
         more += ["--set", "epochs=1"]
     if command.name == "study" and missing_data(data_of(command)):
