@@ -8,11 +8,13 @@ from genius_kit import studies, verdicts
 SEEDS = 20
 
 
-@pytest.fixture
-def cheat(data_home, tmp_path):
+@pytest.fixture(scope="module")
+def cheat(imported, tmp_path_factory):
     """The shipped study with a client that always answers 12222222."""
     study = gk.load_study("does-it-search", models=["reciter:12222222"], seeds=SEEDS)
-    return gk.run_study(study, tmp_path, workers=2, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENIUS_KIT_DATA", str(imported))
+        yield gk.run_study(study, tmp_path_factory.mktemp("cheat"), workers=2, progress=False)
 
 
 @pytest.mark.slow
