@@ -170,6 +170,7 @@ def estimate_study(
     study = study if isinstance(study, Study) else load_study(study)
     given = assumptions or Assumptions()
     tasks = study.plan() if output is None else unfinished(study, output)
+    is_plain_asked = any(arm.proposer == "llm" and not arm.settings for arm in study.arms)
     known: dict[str, Forecast] = {}
     found = []
     for task in tasks:
@@ -180,8 +181,7 @@ def estimate_study(
             known[key] = estimate_run(
                 benchmark, made, task.budget, limits=study.money.run_limits, assumptions=assumptions
             )
-        is_on_record = task.follows and any(arm.proposer == "llm" and not arm.settings for arm in study.arms)
-        found.append(replace(known[key], expected=Sum()) if is_on_record else known[key])
+        found.append(replace(known[key], expected=Sum()) if task.follows and is_plain_asked else known[key])
     limit = study.money.limits.dollars if study.money.limits else None
     at_stake = [forecast.at_stake for forecast in found if not forecast.unpriced]
     of_runs = None if None in at_stake else sum(value for value in at_stake if value is not None)

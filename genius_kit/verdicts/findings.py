@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -162,28 +162,32 @@ def _finding(
     shown: Callable[[float], float],
 ) -> Finding:
     best, best_arm = by_search(results, plain), by_search(results, arm)
-    interval = t_interval(values)
-    with np.errstate(over="ignore"):
-        ends = [float(shown(end)) for end in (*interval, *bounds)]
     return Finding(
         question,
         kind,
         arm,
         n=len(keys),
-        independent=len(values),
         left_out=searches - len(keys),
         mean_rank=_mean([best[key] for key in keys if key in best]),
         mean_rank_arm=_mean([best_arm[key] for key in keys if key in best_arm]),
-        ratio=ends[0],
-        low=ends[1],
-        high=ends[2],
-        bound_low=ends[3],
-        bound_high=ends[4],
-        evidence_up=evidence.up,
-        evidence_down=evidence.down,
-        answer=_answer(evidence, bounds),
-        values=values,
+        **_measured(values, evidence, bounds, shown),
     )
+
+
+def _measured(
+    values: np.ndarray, evidence: Evidence, bounds: tuple[float, float], shown: Callable[[float], float]
+) -> dict[str, Any]:
+    """Return the fields of a finding that follow from its values, whose ends are told as `shown` gives them."""
+    with np.errstate(over="ignore"):
+        ends = [float(shown(end)) for end in (*t_interval(values), *bounds)]
+    return {
+        **dict(zip(("ratio", "low", "high", "bound_low", "bound_high"), ends, strict=True)),
+        "independent": len(values),
+        "evidence_up": evidence.up,
+        "evidence_down": evidence.down,
+        "answer": _answer(evidence, bounds),
+        "values": values,
+    }
 
 
 def _answer(evidence: Evidence, bounds: tuple[float, float]) -> str:
@@ -324,27 +328,8 @@ def difference(first: Finding, second: Finding) -> Finding:
     n = min(first.independent, second.independent)
     values, scale = first.values[:n] - second.values[:n], 2**0.5 * _SCALES["ranks"]
     evidence, bounds = symmetric_evidence(values, scale), confidence_sequence(values, scale, LEVEL)
-    interval = t_interval(values)
-    with np.errstate(over="ignore"):
-        ends = [float(np.exp(end)) for end in (*interval, *bounds)]
-    return replace(
-        first,
-        question="difference",
-        n=n,
-        independent=n,
-        left_out=0,
-        mean_rank=math.nan,
-        mean_rank_arm=math.nan,
-        ratio=ends[0],
-        low=ends[1],
-        high=ends[2],
-        bound_low=ends[3],
-        bound_high=ends[4],
-        evidence_up=evidence.up,
-        evidence_down=evidence.down,
-        answer=_answer(evidence, bounds),
-        values=values,
-    )
+    told = _measured(values, evidence, bounds, np.exp)
+    return replace(first, question="difference", n=n, left_out=0, mean_rank=math.nan, mean_rank_arm=math.nan, **told)
 
 
 def _times(gain: float) -> float:

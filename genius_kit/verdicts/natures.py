@@ -209,7 +209,7 @@ class Simulator:
         rows = [self.row_number(one) for one in done.architectures]
         best = max(rows, key=self.scores.__getitem__)
         own = [row for row, is_own in zip(rows, done.own, strict=True) if is_own]
-        keys = ["".join(str(value + self.space.key_offset) for value in self.space.at(row)) for row in own]
+        keys = [self.space.key(self.space.at(row)) for row in own]
         return {
             "benchmark": self.table.name,
             "arm": arm,

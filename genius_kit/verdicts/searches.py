@@ -338,8 +338,8 @@ def _has_two_numberings(results: pd.DataFrame, benchmark: TabularBenchmark | Non
     """Whether there are but two ways to permute the labels: three options, as in NAS-Bench-Macro."""
     if benchmark is not None:
         return len(benchmark.space.options) == FEW_OPTIONS
-    names = [str(name) for name in results["benchmark"].unique()]
-    return all(is_table(name) and len(load_space(space_name(name)).options) == FEW_OPTIONS for name in names)
+    name = str(results["benchmark"].iloc[0])
+    return is_table(name) and len(load_space(space_name(name)).options) == FEW_OPTIONS
 
 
 def _numbers(found: list[Finding], expected: str, two_numberings: bool) -> list[str]:
