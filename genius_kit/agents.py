@@ -22,7 +22,7 @@ from typing import Any
 
 from genius_kit.chat import Reply, Usage, as_recorded
 from genius_kit.errors import AgentFailed, InvalidParameter, ModelError
-from genius_kit.failures import quote
+from genius_kit.llm.http_errors import quote
 from genius_kit.records import Message
 
 AGENT = "agent:"

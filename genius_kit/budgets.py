@@ -13,18 +13,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.amounts import Amount, Limits, words
+from genius_kit.budget.worst_cases import WorstCase, worst_case
 from genius_kit.errors import BudgetSpent, InvalidParameter
 from genius_kit.ledger import OverLimit, Share, State, check_fits, name_of
 from genius_kit.spending import recorded_limits, seconds_of, spent_of
-from genius_kit.worst_cases import WorstCase, worst_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from genius_kit.benchmarks import Benchmark
+    from genius_kit.budget.prices import Prices
     from genius_kit.chat import ChatClient
     from genius_kit.journal import Journal
-    from genius_kit.prices import Prices
 
 __all__ = ["Amount", "BudgetSpent", "Limits", "Purse", "seconds_of", "spent_of"]
 
@@ -87,8 +87,8 @@ class Purse:
             raise InvalidParameter(
                 f"no price is known for the model {self._model!r}, so nothing was sent: what it costs could not be "
                 "counted. Put its price into a file that GENIUS_KIT_PRICES names (the form is that of "
-                "genius_kit/prices.toml), or consent: allow_unpriced=True, --allow-unpriced, `allow_unpriced: true` "
-                f"in a study file, {CONSENT}=1"
+                "genius_kit/budget/prices.toml), or consent: allow_unpriced=True, --allow-unpriced, "
+                f"`allow_unpriced: true` in a study file, {CONSENT}=1"
             )
 
     def _check_bounded(self, worst: WorstCase) -> None:

@@ -104,7 +104,7 @@ def _reference(path: Path) -> str | None:
 
 def _made_with(folder: Path, runs: Collection[Verification]) -> dict[str, bytes | Path]:
     """Return the files that say what the runs were made with: study, prompts, prices, installed versions."""
-    from genius_kit.prices import PACKAGED_PRICES
+    from genius_kit.budget.prices import PACKAGED_PRICES
 
     made: dict[str, bytes | Path] = {"prices.toml": PACKAGED_PRICES, "environment.txt": _environment().encode()}
     own = Path(os.environ.get("GENIUS_KIT_PRICES") or "").expanduser()

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.amounts import Limits, dollars
-from genius_kit.calls import ATTEMPTS_LIMIT, LONGEST_WAIT_SECONDS
+from genius_kit.budget.prices import Price, load_prices
+from genius_kit.budget.worst_cases import TOKENS_A_MESSAGE, worst_case
 from genius_kit.chat import Usage
 from genius_kit.errors import InvalidParameter
-from genius_kit.prices import Price, load_prices
+from genius_kit.llm.calls import ATTEMPTS_LIMIT, LONGEST_WAIT_SECONDS
 from genius_kit.principles import note_length, question
 from genius_kit.records import Evaluation, Message, Rejection, Trial
-from genius_kit.worst_cases import TOKENS_A_MESSAGE, worst_case
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from genius_kit.budget.prices import load_prices
 from genius_kit.errors import InvalidParameter
 from genius_kit.lab_answer import Answer, answer_html
 from genius_kit.lab_code import ask_line, prompt_line
 from genius_kit.lab_view import Message, TemplateView
 from genius_kit.lab_widgets import button, guarded, labelled, on_change, row
-from genius_kit.prices import load_prices
 from genius_kit.prompts import HISTORIES, VARIANTS
 
 if TYPE_CHECKING:

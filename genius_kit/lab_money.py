@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genius_kit.amounts import dollars
+from genius_kit.budget.prices import load_prices
 from genius_kit.estimates import Assumptions, expected_talk, opening_sizes
 from genius_kit.lab_draft import plain
 from genius_kit.offline import is_stand_in
-from genius_kit.prices import load_prices
 
 if TYPE_CHECKING:
     from genius_kit.prompts import TemplatePrompt

@@ -16,8 +16,8 @@ from genius_kit.spaces import Architecture, SearchSpace
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
+    from genius_kit.chat import ChatClient, Reply
     from genius_kit.journal import Journal
-    from genius_kit.llm import ChatClient, Reply
     from genius_kit.prompts import Prompt
 
 
@@ -106,7 +106,7 @@ class LanguageModelProposer:
 
     def prepare(self, benchmark: Benchmark, journal: Journal) -> None:
         """Load the prompt for `benchmark` and start this run's record of calls."""
-        from genius_kit.calls import Caller
+        from genius_kit.llm.calls import Caller
 
         self.load_prompt(benchmark)
         if isinstance(self.client, AbsentAgent):
@@ -316,13 +316,13 @@ def client_of(
         return OfflineClient()
     if settings["model"].startswith(RECITER):
         return ReciterClient(settings["model"].removeprefix(RECITER))
-    from genius_kit.llm import OpenAIClient
+    from genius_kit.llm.client import OpenAIClient
 
     sent = {name: settings[name] for name in ("base_url", "temperature", "max_tokens")}
     return OpenAIClient(settings["model"], **sent, response_schema=schema, extra=extra)
 
 
 def _client(space: SearchSpace, settings: dict[str, Any]) -> ChatClient:
-    from genius_kit.llm import schema_for
+    from genius_kit.llm.client import schema_for
 
     return client_of(settings, schema_for(space) if settings["constrained_replies"] else None)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from genius_kit.amounts import Limits
 from genius_kit.budgets import Purse
 from genius_kit.errors import BudgetSpent, GeniusKitError, InvalidParameter
-from genius_kit.failures import quote
 from genius_kit.journal import Event, Journal, Run, read_run
 from genius_kit.live_control import Control
+from genius_kit.llm.http_errors import quote
 from genius_kit.proposers import Proposer
 from genius_kit.run_state import is_owned, state_of
 from genius_kit.search import conduct

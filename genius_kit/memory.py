@@ -28,12 +28,12 @@ import numpy as np
 from genius_kit import chain
 from genius_kit.benchmarks import MEASURED
 from genius_kit.budgets import Purse
-from genius_kit.calls import Caller
 from genius_kit.cards import Judged
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.holes import fill, read_template
 from genius_kit.journal import Event, Journal, Run, complete
 from genius_kit.language import client_of
+from genius_kit.llm.calls import Caller
 from genius_kit.method_names import subject
 from genius_kit.provenance import marked
 from genius_kit.run_origins import code_state, data_sums

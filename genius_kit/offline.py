@@ -19,7 +19,7 @@ from genius_kit.offline_front import by_gap, in_turn, read_costs
 from genius_kit.records import Message
 
 if TYPE_CHECKING:
-    from genius_kit.llm import Reply
+    from genius_kit.chat import Reply
     from genius_kit.tabular import TabularBenchmark
 
 NAME = "offline stand-in, not a language model"
@@ -186,7 +186,7 @@ def _question(messages: Sequence[Message]) -> tuple[str, dict[str, str], dict[st
 
 def _reply(text: str, model: str, begun: float) -> Reply:
     """Return a reply of a client that is no model: nothing was tokenised, so that the counts are None."""
-    from genius_kit.llm import Reply, Usage
+    from genius_kit.chat import Reply, Usage
 
     usage = Usage(input_tokens=None, cached_input_tokens=None, output_tokens=None, reasoning_tokens=None)
     return Reply(text=text, model=model, finish_reason="stop", usage=usage, seconds=time.perf_counter() - begun)

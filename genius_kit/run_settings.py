@@ -52,7 +52,7 @@ def _version(package: str) -> str:
 
 def price_entry(proposer: Proposer) -> dict[str, Any] | None:
     """Return the price entry that the run's calls are counted at, None for an unpriced model or no model."""
-    from genius_kit.prices import load_prices
+    from genius_kit.budget.prices import load_prices
 
     model = proposer.settings.get("model")
     return load_prices().record(model) if model else None

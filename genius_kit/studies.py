@@ -14,7 +14,7 @@ from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.executors import Flights, foreign_lane, process_lane, thread_lane
 from genius_kit.journal import read_run
 from genius_kit.ledger import adopt
-from genius_kit.model_lists import check_models
+from genius_kit.llm.models import check_models
 from genius_kit.remote_control import size_of
 from genius_kit.study_files import load_study, study_names
 from genius_kit.study_plans import Arm, Study, Task, shard_of

@@ -17,17 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genius_kit.amounts import Amount, Limits
+from genius_kit.budget.prices import load_prices
+from genius_kit.budget.worst_cases import UNBILLED, WorstCase, worst_case
 from genius_kit.budgets import Purse, seconds_of, spent_of
 from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError, ModelError, StudyFailed
 from genius_kit.journal import Journal, read_run
 from genius_kit.ledger import FILE, Share, State, StudyLedger, adopt, study_ledger
 from genius_kit.llm import OpenAIClient, Reply, Usage
-from genius_kit.prices import load_prices
 from genius_kit.proposers import make_proposer
 from genius_kit.search import conduct, search
 from genius_kit.searches import resume
 from genius_kit.studies import load_study, run_study
-from genius_kit.worst_cases import UNBILLED, WorstCase, worst_case
 from tests.chat_server import MODEL, Answer, ChatServer, completion
 from tests.doubles import QueueClient, ToyBenchmark, reply
 
@@ -148,8 +148,8 @@ figures = st.one_of(st.none(), st.integers(0, 10**7))
 @settings(max_examples=300, deadline=None)
 def test_no_reply_is_charged_above_its_worst_case(text, received, cached, written, reasoning, limit, list_prices):
     """Whatever a server counts, and whatever the prices are, the charge is within what was reserved."""
+    from genius_kit.budget.prices import Price
     from genius_kit.chat import checked_usage
-    from genius_kit.prices import Price
 
     usage = checked_usage(received, cached, written, reasoning)
     price = Price(*list_prices, "")
@@ -495,7 +495,7 @@ class Actor:
 
 
 def _price():
-    from genius_kit.prices import Price
+    from genius_kit.budget.prices import Price
 
     return Price(1.0, 0.5, 10.0, 20.0, "")
 
@@ -544,8 +544,8 @@ from types import SimpleNamespace
 from genius_kit.amounts import Limits, Amount
 from genius_kit.budgets import Purse, BudgetSpent
 from genius_kit.ledger import Share, study_ledger
-from genius_kit.worst_cases import WorstCase
-from genius_kit.prices import Price
+from genius_kit.budget.worst_cases import WorstCase
+from genius_kit.budget.prices import Price
 folder, number = Path(sys.argv[1]), sys.argv[2]
 price = Price(1.0, 1.0, 10.0, 10.0, "")
 def work(thread):

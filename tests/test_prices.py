@@ -5,9 +5,10 @@ import tomllib
 
 import pytest
 
+from genius_kit.budget import load_prices, price_of
+from genius_kit.budget.prices import PACKAGED_PRICES
+from genius_kit.chat import Usage
 from genius_kit.errors import InvalidParameter
-from genius_kit.llm import Usage, load_prices, price_of
-from genius_kit.prices import PACKAGED_PRICES
 
 USAGE = Usage(input_tokens=1_000_000, cached_input_tokens=400_000, output_tokens=500_000, reasoning_tokens=200_000)
 

@@ -9,6 +9,7 @@ import pytest
 
 import genius_kit as gk
 from genius_kit import prompt_changes
+from genius_kit.budget.worst_cases import worst_case
 from genius_kit.controls import view_of
 from genius_kit.costs import MacsBound
 from genius_kit.errors import InvalidParameter, PromptError
@@ -18,7 +19,6 @@ from genius_kit.prompt_changes import CHANGES, LISTS, MENUS, PARTS, REWORDINGS, 
 from genius_kit.prompts import HISTORIES, load_prompt
 from genius_kit.records import Evaluation, Message, Trial
 from genius_kit.spaces import SPACES, SearchSpace, load_space
-from genius_kit.worst_cases import worst_case
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.natures import Searches, run_one
 from tests.resuming import assert_resumes_alike

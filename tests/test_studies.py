@@ -157,7 +157,7 @@ def test_a_server_that_does_not_answer_fails_its_runs_only(no_data, tmp_path):
         address = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
     study = small(models=("some-model",), language={"base_url": address}, seeds=(0,))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genius_kit.calls.Caller.__init__.__kwdefaults__", {"attempts_limit": 1, "sleep": time.sleep})
+        patch.setattr("genius_kit.llm.calls.Caller.__init__.__kwdefaults__", {"attempts_limit": 1, "sleep": time.sleep})
         with pytest.raises(StudyFailed, match=r"(?s)1 of the 3 runs .* llm on .*, some-model") as raised:
             studies.run_study(study, tmp_path, progress=False)
     assert raised.value.only_model

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import genius_kit
-from genius_kit.calls import ATTEMPTS_LIMIT, Caller
 from genius_kit.errors import ModelError
 from genius_kit.journal import Journal, read_run
 from genius_kit.llm import OpenAIClient
+from genius_kit.llm.calls import ATTEMPTS_LIMIT, Caller
 from genius_kit.replies import parse_reply
 from genius_kit.spaces import load_space
 from genius_kit.steering import ASIDES

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.amounts import Amount, exact
 
 if TYPE_CHECKING:
+    from genius_kit.budget.prices import Price, Prices
     from genius_kit.chat import ChatClient, Usage
     from genius_kit.errors import ModelError
-    from genius_kit.prices import Price, Prices
     from genius_kit.records import Message
 
 TOKENS_A_MESSAGE, TOKENS_A_REQUEST = 16, 64

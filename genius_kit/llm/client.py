@@ -1,4 +1,4 @@
-"""Clients of language models: any OpenAI-compatible server here, recordings in `replay`, prices in `prices`."""
+"""The client of one model behind any OpenAI-compatible server."""
 
 from __future__ import annotations
 
@@ -9,30 +9,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.chat import ChatClient, Reply, Usage, as_recorded, mapping_or_empty, usage_of_response
-from genius_kit.connection import Connection
+from genius_kit.chat import Reply, as_recorded, mapping_or_empty, usage_of_response
 from genius_kit.errors import InvalidParameter, ModelError
-from genius_kit.failures import quote
+from genius_kit.llm.connection import Connection
+from genius_kit.llm.http_errors import quote
 from genius_kit.pace import shared_pace
-from genius_kit.prices import Prices, load_prices, price_of
 from genius_kit.records import Message
 from genius_kit.redaction import looks_secret, masked
-from genius_kit.replay import ReplayClient
 
 if TYPE_CHECKING:
     from genius_kit.spaces import SearchSpace
-
-__all__ = [
-    "ChatClient",
-    "OpenAIClient",
-    "Prices",
-    "ReplayClient",
-    "Reply",
-    "Usage",
-    "load_prices",
-    "price_of",
-    "schema_for",
-]
 
 OPENAI_URL = "https://api.openai.com/v1"
 LONGEST_INTEGER = 100  # digits

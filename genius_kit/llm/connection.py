@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from genius_kit import redaction
 from genius_kit.errors import InvalidParameter, ModelError
-from genius_kit.failures import quote, status_failure
+from genius_kit.llm.http_errors import quote, status_failure
 from genius_kit.records import Message
 
 if TYPE_CHECKING:

@@ -15,19 +15,19 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.amounts import Amount
+from genius_kit.budget.prices import load_prices, price_of
+from genius_kit.budget.worst_cases import WorstCase, may_be_billed, worst_case
 from genius_kit.chat import Usage
 from genius_kit.errors import JournalError, ModelError
 from genius_kit.pace import slot_of
-from genius_kit.prices import load_prices, price_of
 from genius_kit.records import Message
 from genius_kit.steering import HungUp
-from genius_kit.worst_cases import WorstCase, may_be_billed, worst_case
 
 if TYPE_CHECKING:
     import tenacity
 
+    from genius_kit.chat import ChatClient, Reply
     from genius_kit.journal import Event, Journal
-    from genius_kit.llm import ChatClient, Reply
 
 ATTEMPTS_LIMIT = 6  # attempts a request, the first included
 LONGEST_WAIT_SECONDS = 120.0  # a server that asks for a longer wait ends the run, resumable
@@ -236,7 +236,7 @@ def _digest(client: ChatClient, messages: Sequence[Message], seed: int | None) -
 
 
 def _restore(event: Event) -> Reply:
-    from genius_kit.llm import Reply, Usage
+    from genius_kit.chat import Reply, Usage
 
     fields = {key: event[key] for key in ("text", "seconds", "refusal", "fingerprint", "letters") if key in event}
     usage = {key: count for key, count in event.get("usage", {}).items() if key in Usage.__dataclass_fields__}

@@ -38,7 +38,7 @@ def server_models(base_url: str | None = None) -> list[str] | None:
 
     `base_url` is the address up to and with /v1; else OPENAI_BASE_URL, else OpenAI's own.
     """
-    from genius_kit.connection import Connection
+    from genius_kit.llm.connection import Connection
 
     try:
         connection = Connection(_address(base_url), SECONDS)
@@ -53,7 +53,7 @@ def server_models(base_url: str | None = None) -> list[str] | None:
 
 
 def _address(base_url: str | None) -> str:
-    from genius_kit.llm import OPENAI_URL
+    from genius_kit.llm.client import OPENAI_URL
 
     return base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
 
@@ -66,7 +66,7 @@ def _refusal(address: str, unknown: list[str], offered: list[str]) -> str:
     """Return which models are not there, the nearest names that are, and that nothing was asked yet."""
     from difflib import get_close_matches
 
-    from genius_kit.connection import shown_address
+    from genius_kit.llm.connection import shown_address
 
     near = [match for name in unknown for match in get_close_matches(name, offered, n=3)]
     shown = list(dict.fromkeys([*near, *offered]))[:SHOWN]
