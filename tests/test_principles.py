@@ -17,6 +17,7 @@ from genius_kit.errors import BudgetSpent, InvalidParameter
 from genius_kit.estimates import estimate_run
 from genius_kit.journal import Run, read_run
 from genius_kit.llm import Reply, Usage
+from genius_kit.llm.calls import ATTEMPTS_LIMIT
 from genius_kit.offline import Design
 from genius_kit.principles import PRINCIPLES
 from genius_kit.rationales import tellings_of_run
@@ -216,7 +217,7 @@ def test_the_estimate_counts_them(principles: str, history: str) -> None:
         return estimate_run(benchmark, made, 3)
 
     plain, found = forecast(None), forecast(principles)
-    assert found.worst.calls - plain.worst.calls == gk.calls.ATTEMPTS_LIMIT
+    assert found.worst.calls - plain.worst.calls == ATTEMPTS_LIMIT
     assert found.expected.calls > plain.expected.calls
     assert found.expected.dollars > plain.expected.dollars
     long = [Reply(f"{'word ' * 100}{text}", "queue-1", "stop", Usage(4_000, 0, 100, 0)) for text in ("", *DESIGNS)]
