@@ -13,7 +13,6 @@ from genius_kit.search import search  # now, so that the name means the function
 if TYPE_CHECKING:
     from genius_kit.amounts import Limits
     from genius_kit.benchmarks import list_benchmarks, load_benchmark
-    from genius_kit.costs import count_cost
     from genius_kit.datasets import load_dataset
     from genius_kit.estimates import estimate_run, estimate_study
     from genius_kit.exports import to_optuna
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from genius_kit.replies import parse_reply
     from genius_kit.reports import report, run_notebook
     from genius_kit.searches import replay_conversation, resume, search_many
-    from genius_kit.spaces import load_space
+    from genius_kit.spaces import count_cost, load_space
     from genius_kit.studies import load_study, run_study, study_names
     from genius_kit.study_results import read_results
     from genius_kit.training import train
@@ -39,7 +38,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "amounts": ("Limits",),
     "benchmarks": ("list_benchmarks", "load_benchmark"),
-    "costs": ("count_cost",),
+    "spaces": ("count_cost", "load_space"),
     "datasets": ("load_dataset",),
     "estimates": ("estimate_run", "estimate_study"),
     "exports": ("to_optuna",),
@@ -52,7 +51,6 @@ _HOMES = {
     "replies": ("parse_reply",),
     "reports": ("report", "run_notebook"),
     "searches": ("replay_conversation", "resume", "search_many"),
-    "spaces": ("load_space",),
     "studies": ("load_study", "run_study", "study_names"),
     "study_results": ("read_results",),
     "training": ("train",),

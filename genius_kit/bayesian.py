@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.evolution import fitness, one_change
-from genius_kit.listing import is_listable, list_space, sample_designs
 from genius_kit.proposers import Situation, Stop, Suggestion, random_suggestion, scored_trials
 from genius_kit.spaces import Architecture, SearchSpace
+from genius_kit.spaces.costs import is_listable, list_space, sample_designs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -212,7 +212,7 @@ def candidate_designs(situation: Situation) -> np.ndarray:
         return list_space(benchmark.space, benchmark.constraint).designs[situation.open_rows()].astype(np.int64)
     drawn = np.unique(_drawn(situation), axis=0)
     if benchmark.constraint is not None:
-        from genius_kit.costs import count_costs
+        from genius_kit.spaces.costs import count_costs
 
         drawn = drawn[benchmark.constraint.allows(count_costs(benchmark.space, drawn)[1])]
     untried = [not situation.was_tried(tuple(design)) for design in drawn.tolist()]

@@ -11,7 +11,7 @@ import typer
 from genius_kit import control_commands
 from genius_kit.signal_training import SignalRecipe
 from genius_kit.signals import KINDS, SignalTask
-from genius_kit.spaces import DEFAULT_SIGNAL_OPERATIONS, SIGNAL_OPERATIONS
+from genius_kit.spaces.signal_cell import DEFAULT_OPERATIONS, OPERATIONS
 
 if TYPE_CHECKING:
     from genius_kit.private_tables import PrivatePlan
@@ -32,7 +32,7 @@ def build(
     samples: Annotated[int | None, typer.Option(min=100, help="Signals of each part.")] = None,
     noise: Annotated[float | None, typer.Option(min=0, help="Deviation of the noise; with --task.")] = None,
     operations: Annotated[
-        str | None, typer.Option(help=f"With --task: of {', '.join(SIGNAL_OPERATIONS)}; with commas.")
+        str | None, typer.Option(help=f"With --task: of {', '.join(OPERATIONS)}; with commas.")
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each cell; 3 by default.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training part; 5 by default.")] = None,
@@ -54,7 +54,7 @@ def build(
     secret, known = None, kept_plan(folder)
     if known is None:
         called = name or folder.resolve().name
-        known = PrivatePlan(called, SignalTask(), SignalRecipe(), DEFAULT_SIGNAL_OPERATIONS)
+        known = PrivatePlan(called, SignalTask(), SignalRecipe(), DEFAULT_OPERATIONS)
         if task is None and noise is None and operations is None:
             recipe = _changed(RECIPE, seeds=seeds, epochs=epochs)
             secret, known = _drawn(called, samples or SAMPLES, recipe, pilot)

@@ -15,8 +15,8 @@ from genius_kit.spaces import SearchSpace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.costs import MacsBound
     from genius_kit.proxies import ProxyBenchmark
+    from genius_kit.spaces.costs import MacsBound
     from genius_kit.tabular import TabularBenchmark
     from genius_kit.trained import TrainedBenchmark
 

@@ -326,6 +326,6 @@ def _costs(space: SearchSpace, entry: _Entry, table: tables.Table) -> tuple[np.n
     """Return parameters and multiply-accumulates of every row: from the table, or counted for NAS-Bench-201."""
     if "macs" in table:
         return table["parameters"], table["macs"]
-    from genius_kit.costs import all_costs
+    from genius_kit.spaces.costs import all_costs
 
     return all_costs(space, num_classes=entry.classes)

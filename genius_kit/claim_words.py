@@ -142,8 +142,6 @@ def _values(space: SearchSpace, name: str) -> Attribute | None:
         found = [re.search(rf"{name} (\d)", option) for option in space.options]
         return [[float(part[1]) if part else 0.0 for part in found]] * space.length
     if name == "complexity" and space.family in ("stages", "layers"):
-        from genius_kit.costs import macs_table
-
-        table: Attribute = macs_table(space)[1].tolist()
+        table: Attribute = space.macs_table()[1].tolist()
         return [[value / max(row) for value in row] for row in table]  # of the costliest one at the same position
     return None

@@ -294,6 +294,6 @@ def _count(design: Architecture, where: Sequence[int], options: frozenset[int]) 
 
 
 def _macs(space: SearchSpace, design: Architecture) -> int:
-    from genius_kit.costs import count_cost
+    from genius_kit.spaces.costs import count_cost
 
     return count_cost(space, design).macs

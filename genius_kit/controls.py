@@ -110,7 +110,7 @@ def replaced_texts(control: str | None, change: str | None, space: SearchSpace, 
 
 def _controlled_texts(control: str | None, space: SearchSpace) -> Texts:
     names = _TEXTS.get(control or "", {})
-    if control == "permuted-labels" and space.family == "channels":
+    if control == "permuted-labels" and not space.names_operations:
         names = {"answer_format": "numbers_answer_format"}
     return {part: ("controls", name) for part, name in names.items()}
 
@@ -118,7 +118,7 @@ def _controlled_texts(control: str | None, space: SearchSpace) -> Texts:
 def needed_holes(control: str | None, change: str | None, space: SearchSpace) -> list[str]:
     """Return the holes that a variant needs for a control and a change: its own text could not be changed."""
     needed = _NEEDED.get(control or "", [])
-    controlled = [hole for hole in needed if hole != "operations" or space.family != "channels"]
+    controlled = [hole for hole in needed if hole != "operations" or space.names_operations]
     return [*controlled, *prompt_changes.holes_of_change(change, space)]
 
 
@@ -268,13 +268,16 @@ def dealt(count: int, seed: int, shuffle: str = DERANGEMENT) -> list[int]:
 def _numbered(space: SearchSpace, first: int = 0) -> SearchSpace:
     """Return `space` with plain numbers from `first` on for options: no operation name or channel count is read."""
     numbers = tuple(range(first, first + len(space.options)))
-    return replace(
-        space,
-        family="stages" if space.family == "stages" else "layers",
+    return SearchSpace(
+        name=space.name,
+        title=space.title,
         choices=(numbers,) * space.length,
+        positions=space.positions,
+        stages=space.stages,
         options=tuple(str(number) for number in numbers),
-        key_offset=0,
-        canonical_form=None,
+        largest=space.largest,
+        width=space.width,
+        in_stages=space.in_stages,
     )
 
 
@@ -285,7 +288,7 @@ def _nameless(space: SearchSpace) -> SearchSpace:
         name="anonymous",
         title="this task",
         positions=tuple(f"{_PLACE} {number}" for number in range(1, space.length + 1)),
-        stages=space.stages if space.family == "stages" else (tuple(range(space.length)),),
+        stages=space.stages if space.in_stages else (tuple(range(space.length)),),
         width=1.0,
     )
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from genius_kit.benchmarks import Benchmark
-from genius_kit.costs import MacsBound, count_cost, whole_millions
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidArchitecture
 from genius_kit.records import Evaluation, Message, Outcome, Proposal
 from genius_kit.spaces import Architecture, SearchSpace, load_space
+from genius_kit.spaces.costs import MacsBound, count_cost, whole_millions
 
 SPACE_NAME = "mobilenet-imagenet"
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from genius_kit.records import Rejection
-from genius_kit.spaces import NAS_BENCH_201_OPERATIONS, Architecture, SearchSpace
+from genius_kit.spaces import Architecture, SearchSpace
+from genius_kit.spaces.nas_bench_201 import OPERATIONS
 
 PLACEHOLDERS = {"...", "…", "....", ".."}
 SHOWN_CHARACTERS = 40
@@ -204,7 +205,7 @@ def _bracketed(
             return None
         return Fragment(start, end, tuple(item for child in children for item in child.items), "nested")
     items = _split(COMMENT.sub("", inner))
-    names = space.options if space.family == "cell" else NAS_BENCH_201_OPERATIONS
+    names = space.options if space.family == "cell" else OPERATIONS
     if not items or not all(ITEM.fullmatch(item) for item in items[:200]):
         return None
     if not any(re.match(r"[-+.]?[0-9]|…|\.\.", item) or item.lower() in names for item in items[:200]):

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.spaces import (
-    NAS_BENCH_201_EDGES,
-    TRANSFORMER_BLOCKS,
-    TRANSFORMER_EMBEDDINGS,
     Architecture,
     SearchSpace,
+    nas_bench_201,
+    vision_transformer,
 )
 
 if TYPE_CHECKING:
@@ -156,12 +155,12 @@ def _transformer_box(space: SearchSpace, position: int, value: int) -> tuple[flo
     The embedding's height is its width, a block's its heads times its MLP ratio.
     """
     if not position:
-        height = TRANSFORMER_EMBEDDINGS[value] / TRANSFORMER_EMBEDDINGS[-1]
+        height = vision_transformer.EMBEDDINGS[value] / vision_transformer.EMBEDDINGS[-1]
         return height, space.describe(0, value), {"facecolor": "white", "edgecolor": BLACK, "linewidth": 1.2}
     if not value:
         return 0.3, "skip", {"facecolor": "none", "edgecolor": GREY, "linestyle": "--", "linewidth": 0.9}
-    heads, ratio = TRANSFORMER_BLOCKS[value - 1]
-    height = heads * ratio / math.prod(TRANSFORMER_BLOCKS[-1])
+    heads, ratio = vision_transformer.BLOCKS[value - 1]
+    height = heads * ratio / math.prod(vision_transformer.BLOCKS[-1])
     colour = BLOCK_COLOURS[space.base][value]
     return height, f"{heads} heads, ×{ratio:g}", {"facecolor": colour, "edgecolor": BLACK, "linewidth": 0.8}
 
@@ -187,7 +186,7 @@ def _draw_cell(space: SearchSpace, values: Architecture, ax: Axes) -> None:
     """Draw the four nodes on a line and the operation of every edge; `none` edges are dotted and unnamed."""
     from matplotlib.patches import Circle
 
-    for (source, target), value in zip(NAS_BENCH_201_EDGES, values, strict=True):
+    for (source, target), value in zip(nas_bench_201.EDGES, values, strict=True):
         _draw_edge(source, target, space.options[value], ax)
     for node in range(4):
         centre = (NODE_SPACING * node, 0.0)

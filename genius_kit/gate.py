@@ -134,7 +134,7 @@ def spent_dollars(situation: Situation) -> float | None:
 
 def cost_of(situation: Situation, architecture: Architecture) -> Cost | None:
     """Return parameters and MACs of a design, None where the kit cannot count them."""
-    from genius_kit.costs import count_cost
+    from genius_kit.spaces.costs import count_cost
 
     try:
         return count_cost(situation.benchmark.space, architecture)

@@ -20,8 +20,8 @@ def trajectory_table(run: Any) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from genius_kit.costs import count_cost
     from genius_kit.spaces import load_space
+    from genius_kit.spaces.costs import count_cost
 
     space = load_space(run.settings["space"])
     rows: list[dict[str, Any]] = []

@@ -11,10 +11,10 @@ from html import escape
 
 from genius_kit.drawings import BLOCK_COLOURS, BLUE, EDGE_STYLES, GREY, SKY, VERMILION
 from genius_kit.spaces import (
-    NAS_BENCH_201_EDGES,
-    TRANSFORMER_BLOCKS,
     Architecture,
     SearchSpace,
+    nas_bench_201,
+    vision_transformer,
 )
 
 BOX, GAP, TALL = 46, 6, 40  # width of a layer, space between layers, height, in pixels
@@ -95,7 +95,7 @@ def _label(space: SearchSpace, position: int, option: int) -> tuple[list[str], s
             return [space.describe(0, option).split()[0], "wide"], "white"
         if not option:
             return ["skip"], ""
-        heads, ratio = TRANSFORMER_BLOCKS[option - 1]
+        heads, ratio = vision_transformer.BLOCKS[option - 1]
         return [f"{heads} heads", f"×{ratio:g}"], BLOCK_COLOURS[space.base][option]
     found = re.search(r"kernel (\d), expansion (\d)", space.options[option])
     if found:
@@ -125,7 +125,7 @@ def _channels(space: SearchSpace, values: Architecture) -> tuple[int, int, list[
 def _cell(space: SearchSpace, values: Architecture) -> tuple[int, int, list[str]]:
     """Return the four nodes of a cell on a line, with the operation of every edge."""
     shapes: list[str] = []
-    for (source, target), value in zip(NAS_BENCH_201_EDGES, values, strict=True):
+    for (source, target), value in zip(nas_bench_201.EDGES, values, strict=True):
         shapes += _edge(source, target, space.options[value])
     for node, x in enumerate(NODE_X):
         shapes.append(f'<circle cx="{x}" cy="{NODE_Y}" r="15" fill="white" stroke="black"/>')

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from genius_kit.devices import FORMATS, autocast, choose_device
 from genius_kit.errors import InvalidParameter
+from genius_kit.networks import build_network
+from genius_kit.spaces import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,25 @@ def measure_latency(
     median, p10, p90 = spread(seconds)
     threads = torch.get_num_threads() if device.type == "cpu" else None
     return Latency(median, p10, p90, repeats, batch_size, image_size, device_name(device), threads, precision)
+
+
+def latency_of(
+    space: SearchSpace,
+    architecture: Sequence[int],
+    *,
+    num_classes: int | None = None,
+    image_size: int | None = None,
+    **settings: Any,
+) -> Latency:
+    """Return the latency of one network as measured on the present device, in seconds; the weights are random.
+
+    `num_classes` and `image_size` default as in `count_cost`; `settings` go to `measure_latency` (batch
+    size, device, precision, warm-up, repeats). Raises InvalidArchitecture, InvalidParameter.
+    """
+    space.check_images()
+    classes, side = space.sizes(num_classes, image_size)
+    network = build_network(space, architecture, num_classes=classes, image_size=side)
+    return measure_latency(network, image_size=side, **settings)
 
 
 @contextmanager

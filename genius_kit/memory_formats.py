@@ -14,8 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.skeletons import IMAGENET_STEM, IMAGENET_STRIDES, IMAGENET_WIDTHS, MACRO_STEM, MACRO_WIDTHS
-from genius_kit.spaces import SearchSpace
+from genius_kit.spaces import SearchSpace, mobilenet, nas_bench_macro
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +24,8 @@ NARROW = 16
 """Input channels from which on a 1x1 convolution with a stride is safe on every CPU, whatever its vectors are."""
 
 _INPUTS = {
-    "layers": tuple((width, 2) for width in (MACRO_STEM, *MACRO_WIDTHS[:-1])),
-    "stages": tuple(zip((IMAGENET_STEM, *IMAGENET_WIDTHS[:-1]), IMAGENET_STRIDES, strict=True)),
+    "layers": tuple((width, 2) for width in (nas_bench_macro.STEM, *nas_bench_macro.WIDTHS[:-1])),
+    "stages": tuple(zip((mobilenet.STEM, *mobilenet.WIDTHS[:-1]), mobilenet.STRIDES, strict=True)),
 }
 """Input channels at full width and stride of the first layer of each stage, by family of space."""
 

@@ -16,8 +16,9 @@ from timm.models._efficientnet_builder import efficientnet_init_weights
 from torch import Tensor, nn
 
 from genius_kit.networks import Network, NetworkSettings, stages_without_skips
-from genius_kit.skeletons import HEAD_CHANNELS, IMAGENET_LAST, IMAGENET_STEM, IMAGENET_STRIDES, IMAGENET_WIDTHS
 from genius_kit.spaces import SearchSpace
+from genius_kit.spaces.layers import HEAD_CHANNELS
+from genius_kit.spaces.mobilenet import LAST, STEM, STRIDES, WIDTHS
 
 _BLOCKS = tuple((kernel, expansion) for expansion in (4, 6) for kernel in (3, 5, 7))
 _SQUEEZE: Any = partial(
@@ -54,8 +55,8 @@ class ImageNetNetwork(Network):
 
     def __init__(self, space: SearchSpace, architecture: Sequence[int], settings: NetworkSettings) -> None:
         super().__init__(space, architecture, settings)
-        stem, last, head = (space.scaled(count) for count in (IMAGENET_STEM, IMAGENET_LAST, HEAD_CHANNELS))
-        widths = [space.scaled(width) for width in IMAGENET_WIDTHS]
+        stem, last, head = (space.scaled(count) for count in (STEM, LAST, HEAD_CHANNELS))
+        widths = [space.scaled(width) for width in WIDTHS]
         self.conv_stem = create_conv2d(3, stem, 3, stride=2)
         self.bn1 = nn.BatchNorm2d(stem)
         self.act1 = nn.Hardswish(inplace=True)
@@ -82,7 +83,7 @@ def _stages(
     stages = []
     for number, ((first, _), *rest) in enumerate(stages_without_skips(space, architecture, drop_path)):
         inputs, outputs = widths[number], widths[number + 1]
-        layers = [_layer(first, inputs, outputs, IMAGENET_STRIDES[number])]
+        layers = [_layer(first, inputs, outputs, STRIDES[number])]
         layers += [_layer(option, outputs, outputs, 1, rate) for option, rate in rest]
         stages.append(nn.Sequential(*layers))
     return stages

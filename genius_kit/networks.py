@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.skeletons import class_and_image_sizes
 from genius_kit.spaces import SearchSpace
 from genius_kit.weights import load_weights
 
@@ -122,7 +121,7 @@ def build_network(
     That of a private signal cell takes signals (B, values). Raises InvalidArchitecture, InvalidParameter.
     """
     values = space.check(architecture)
-    classes, size = class_and_image_sizes(space, num_classes, image_size)
+    classes, size = space.sizes(num_classes, image_size)
     for name, rate in (("dropout", dropout), ("drop_path", drop_path)):
         if not 0 <= rate < 1:
             raise InvalidParameter(f"{name} {rate!r} came, expected a number from 0 up to, not including, 1")

@@ -11,8 +11,8 @@ from genius_kit import durable
 from genius_kit.data import data_folder
 from genius_kit.errors import DataCorrupt, InvalidParameter
 from genius_kit.private_tables import PrivateTable, read_table
-from genius_kit.search_space import SearchSpace
-from genius_kit.signal_rules import SignalRules
+from genius_kit.spaces import SearchSpace
+from genius_kit.spaces.signal_cell import SignalRules
 from genius_kit.tabular import TabularBenchmark
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def trained_costs(table: PrivateTable) -> tuple[np.ndarray, np.ndarray]:
     """Return parameters and MACs of every trained cell, in the order of `plan.cells()`."""
     import numpy as np
 
-    from genius_kit.signal_cells import cell_cost
+    from genius_kit.spaces.signal_cell import cell_cost
 
     plan = table.plan
     sizes = plan.task.classes, plan.task.values
@@ -149,7 +149,7 @@ def trained_costs(table: PrivateTable) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=4)
 def _places(operations: tuple[str, ...], rules: SignalRules) -> tuple[int, ...]:
-    from genius_kit.signal_cells import cell_classes
+    from genius_kit.spaces.signal_cell import cell_classes
 
     classes = cell_classes(operations, rules)
     place = {cell: number for number, cell in enumerate(sorted(set(classes.values())))}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from genius_kit.errors import DataCorrupt
 from genius_kit.private_tables import PrivatePlan
-from genius_kit.signal_rules import JOINS, READOUTS, drawn_rules
 from genius_kit.signal_training import SignalRecipe
 from genius_kit.signals import SignalTask, generator
+from genius_kit.spaces.signal_cell import JOINS, READOUTS, drawn_rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from genius_kit.errors import InvalidParameter
 from genius_kit.private_draws import RECIPE, SAMPLES, drawn_plan
 from genius_kit.private_tables import PrivatePlan
-from genius_kit.signal_cells import cell_cost
 from genius_kit.signal_training import SignalRecipe, train_cell
 from genius_kit.signals import generator, make_signals, new_secret
+from genius_kit.spaces.signal_cell import cell_cost
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter
-from genius_kit.signal_cells import cell_classes, cell_cost
-from genius_kit.signal_rules import FIRST_RULES, LIBRARY, SignalRules
 from genius_kit.signal_training import CellResult, SignalRecipe
 from genius_kit.signals import SignalTask, check_whole, commitment, seal
-from genius_kit.spaces import SIGNAL_OPERATIONS, Architecture, SearchSpace, signal_space
+from genius_kit.spaces import Architecture, SearchSpace, signal_space
+from genius_kit.spaces.signal_cell import FIRST_RULES, LIBRARY, OPERATIONS, SignalRules, cell_classes, cell_cost
 
 FORMAT = 2
 FIRST_FORMAT = 1
@@ -46,7 +45,7 @@ class PrivatePlan:
 
     def __post_init__(self) -> None:
         check_whole("draw", self.draw, 0)
-        known = LIBRARY if self.draw else SIGNAL_OPERATIONS
+        known = LIBRARY if self.draw else OPERATIONS
         unknown = [name for name in self.operations if name not in known]
         if unknown or len(set(self.operations)) != len(self.operations) or len(self.operations) < 2:
             came = ", ".join(self.operations) or "nothing"

@@ -62,7 +62,7 @@ def changed_texts(change: str | None, space: SearchSpace, prompt: str) -> dict[s
         return {"variant": ("changes", "no_rationale")}
     if change == "no-persona":
         return {"system": ("changes", "no_persona")}
-    if change in MENUS and space.family == "channels":
+    if change in MENUS and not space.names_operations:
         return {"answer_format": ("changes", "reordered_answer_format")}
     return {}
 
@@ -70,7 +70,7 @@ def changed_texts(change: str | None, space: SearchSpace, prompt: str) -> dict[s
 def holes_of_change(change: str | None, space: SearchSpace) -> list[str]:
     """Return the holes that a variant needs for a change: text that it holds by itself could not be changed."""
     if change in MENUS:
-        return ["answer_format" if space.family == "channels" else "operations"]
+        return ["operations" if space.names_operations else "answer_format"]
     if change in REWORDINGS:
         return ["problem", "answer_format"]
     return ["system"] if change == "no-persona" else []

@@ -35,8 +35,8 @@ from genius_kit.wording import (
 )
 
 if TYPE_CHECKING:
-    from genius_kit.costs import MacsBound
     from genius_kit.objectives import Objectives
+    from genius_kit.spaces.costs import MacsBound
 
 __all__ = [
     "HISTORIES",
@@ -176,7 +176,7 @@ def list_prompts(space: SearchSpace) -> list[str]:
     """Return the names of the variants for `space`, saved ones last; any path of a template file is a variant too."""
     saved = sorted(path.stem for path in variants_folder().glob("*.md"))
     own = [name for name in saved if name not in VARIANTS]
-    return [*VARIANTS, *(["published"] if space.family == "stages" else []), *own]
+    return [*VARIANTS, *(["published"] if space.has_published_prompts else []), *own]
 
 
 def variants_folder() -> Path:
@@ -246,7 +246,7 @@ def _read_texts(source: str, space: SearchSpace, replaced: dict[str, tuple[str, 
         return read_template(*replaced.get(name, (folder, name)))
 
     shared = {name: read("shared", name) for name in _SHARED}
-    if space.family == "transformer":
+    if space.embedding_table():
         shared["macs_table"] = read(space.base, "macs_table")
     parts = {name: read(space.base, name) for name in _PARTS}
     return Texts(read("variants", "variant") if "variant" in replaced else source, shared, parts)
@@ -262,7 +262,7 @@ def _holes(texts: Texts, view: View, constraint: MacsBound | None, facts: dict[s
     numbers = option_numbers(view.space)
     inside = {**facts, **values, "numbers": numbers, "shown": view.space}
     values |= {name: fill(text, inside, f"{space.base}/{name}.md") for name, text in texts.parts.items()}
-    if (view.is_renumbered or view.menu != tuple(range(len(view.menu)))) and space.family != "channels":
+    if (view.is_renumbered or view.menu != tuple(range(len(view.menu)))) and space.names_operations:
         values["operations"] = relisted(values["operations"], view.labels, view.menu, f"{space.base}/operations.md")
     if "tradeoff" in shared:
         values["problem"] += "\n\n" + fill(shared["tradeoff"], inside, "tradeoff.md")
@@ -277,7 +277,7 @@ def _holes(texts: Texts, view: View, constraint: MacsBound | None, facts: dict[s
 def _widths(view: View) -> list[tuple[str, list[int]]]:
     """Return the channel counts of each position in the order of the shown numbers, where these stand for counts."""
     space = view.true_space
-    if space.family != "channels" or not view.is_renumbered:
+    if space.names_operations or not view.is_renumbered:
         return []
     counts = [[option_number(space, place, i) for i in range(len(menu))] for place, menu in enumerate(space.choices)]
     return [(name, view.reordered(row)) for name, row in zip(view.space.positions, counts, strict=True)]
@@ -285,16 +285,9 @@ def _widths(view: View) -> list[tuple[str, list[int]]]:
 
 def _network_values(space: SearchSpace, image_size: int | None) -> dict[str, Any]:
     """Return what the skeleton's text depends on: `sides` are those of the image halved once, twice, ..."""
-    from genius_kit.skeletons import class_and_image_sizes
-
-    _, size = class_and_image_sizes(space, None, image_size)
+    _, size = space.sizes(None, image_size)
     sides = [(size + 2**halvings - 1) // 2**halvings for halvings in range(1, 6)]
-    values: dict[str, Any] = {"space": space, "image_size": size, "sides": sides}
-    if space.family == "transformer":
-        from genius_kit.transformer_costs import patch_size
-
-        values["patch"] = patch_size(size)
-    return values
+    return {"space": space, "image_size": size, "sides": sides, **space.network_facts(size)}
 
 
 def prompt_source(name_or_path: str | Path, space: SearchSpace) -> str:

@@ -14,9 +14,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genius_kit.errors import InvalidParameter, UnknownName
-from genius_kit.listing import is_listable, list_space, sample_designs
 from genius_kit.records import Message, Rejection, Trial
 from genius_kit.spaces import Architecture, SearchSpace
+from genius_kit.spaces.costs import is_listable, list_space, sample_designs
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,12 +18,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from genius_kit.benchmarks import Benchmark
-from genius_kit.costs import MacsBound, count_cost
 from genius_kit.devices import choose_device
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.records import Cost, Evaluation
-from genius_kit.skeletons import class_and_image_sizes
 from genius_kit.spaces import Architecture, SearchSpace, load_space
+from genius_kit.spaces.costs import MacsBound, count_cost
 
 Proxy = Callable[[nn.Module, Tensor, Tensor], float]
 
@@ -263,7 +262,7 @@ def _batch(space: SearchSpace, arguments: Mapping[str, Any], device: torch.devic
 
 
 def _noise(space: SearchSpace, arguments: Mapping[str, Any]) -> tuple[Tensor, Tensor, int]:
-    classes, side = class_and_image_sizes(space, arguments["num_classes"], arguments["image_size"])
+    classes, side = space.sizes(arguments["num_classes"], arguments["image_size"])
     generator = torch.Generator().manual_seed(arguments["seed"])
     images = torch.randn(arguments["batch_size"], 3, side, side, generator=generator)
     labels = torch.randint(classes, (arguments["batch_size"],), generator=generator)

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.costs import whole_millions
 from genius_kit.errors import PromptError
 from genius_kit.prompts import Prompt, fill, read_template, trial_millions
 from genius_kit.records import Message, Rejection, Trial
 from genius_kit.spaces import SearchSpace
+from genius_kit.spaces.costs import whole_millions
 
 if TYPE_CHECKING:
-    from genius_kit.costs import MacsBound
+    from genius_kit.spaces.costs import MacsBound
 
 _FIRST_BLOCK = re.compile(r"^- Experiment1\n(?P<stages>(?:.*\[[\d, ]+\].*\n)+)(?P<outcome>.*?\d.*)$", re.MULTILINE)
 _LIST = re.compile(r"\[[\d, ]+\]")

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import TypedDict
 
 from genius_kit.cards import Card
-from genius_kit.spaces import Architecture
+
+Architecture = tuple[int, ...]
+"""One option index a position; the only form architectures have inside the package."""
 
 
 class Message(TypedDict):

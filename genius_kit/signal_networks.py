@@ -1,7 +1,7 @@
 """Small networks of signals, one cell under several seeds at once, for tables that a CPU fills in an hour.
 
 The weights have a leading dimension for the seeds, and a convolution is one batched product of them with the windows of
-its input: on a CPU many times quicker than as many small convolutions. See `signal_cells` for what a cell is.
+its input: on a CPU many times quicker than as many small convolutions. See `spaces.signal_cell` for what a cell is.
 """
 
 from __future__ import annotations
@@ -15,9 +15,18 @@ from torch import Tensor, nn
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.networks import NetworkSettings
-from genius_kit.signal_cells import STEM_KERNEL, STEM_STRIDE, Edge, active_edges, channels_of, normalised_nodes
-from genius_kit.signal_rules import FIRST_RULES, SignalRules
-from genius_kit.spaces import Architecture, SearchSpace
+from genius_kit.spaces import Architecture
+from genius_kit.spaces.signal_cell import (
+    FIRST_RULES,
+    STEM_KERNEL,
+    STEM_STRIDE,
+    Edge,
+    SignalRules,
+    SignalSpace,
+    active_edges,
+    channels_of,
+    normalised_nodes,
+)
 
 
 class SeededNorm(nn.Module):
@@ -159,7 +168,7 @@ _JOINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 class SignalNetwork(SeededCells):
     """The network of one private cell under one seed, drawn from torch's generator: what `build_network` returns."""
 
-    def __init__(self, space: SearchSpace, architecture: Architecture, settings: NetworkSettings) -> None:
+    def __init__(self, space: SignalSpace, architecture: Architecture, settings: NetworkSettings) -> None:
         if settings.features_only or settings.dropout or settings.drop_path:
             raise InvalidParameter(f"networks of {space.name} have no dropout, no drop path and no feature maps")
         seed = int(torch.randint(2**62, ()))

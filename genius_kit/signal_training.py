@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.signal_rules import FIRST_RULES, SignalRules
 from genius_kit.signals import check_whole
+from genius_kit.spaces.signal_cell import FIRST_RULES, SignalRules
 
 if TYPE_CHECKING:
     import torch
@@ -66,8 +66,8 @@ def train_cell(
     """
     import torch
 
-    from genius_kit.signal_cells import active_edges
     from genius_kit.signal_networks import SeededCells
+    from genius_kit.spaces.signal_cell import active_edges
 
     begun = time.perf_counter()
     parts = {

@@ -1,6 +1,6 @@
 """The networks of the CIFAR spaces: NAS-Bench-Macro, Channel-Bench-Macro and NAS-Bench-201.
 
-Each layer is the one that `skeletons` counts. Activations are ReLU, as in the published code of the three
+Each layer is the one that its space counts. Activations are ReLU, as in the published code of the three
 benchmarks (xiusu/NAS-Bench-Macro, xiusu/Channel-Bench-Macro, D-X-Y/AutoDL-Projects).
 """
 
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torchvision.ops.misc import Conv2dNormActivation
 
 from genius_kit.networks import Network, NetworkSettings, drop_path_rates, stages_without_skips
-from genius_kit.skeletons import CELL_WIDTHS, CELLS_A_STAGE, HEAD_CHANNELS, MACRO_STEM, MACRO_WIDTHS
-from genius_kit.spaces import NAS_BENCH_201_EDGES, NAS_BENCH_201_OPERATIONS, SearchSpace
+from genius_kit.spaces import SearchSpace, nas_bench_macro
+from genius_kit.spaces.layers import HEAD_CHANNELS
+from genius_kit.spaces.nas_bench_201 import CELLS_A_STAGE, EDGES, OPERATIONS, WIDTHS
 
 _MACRO_BLOCKS = ((3, 3), (5, 6))  # kernel, expansion of options 1 and 2
 
@@ -58,7 +59,7 @@ class MacroNetwork(Network):
 
     def __init__(self, space: SearchSpace, architecture: Sequence[int], settings: NetworkSettings) -> None:
         super().__init__(space, architecture, settings)
-        widths = [space.scaled(width) for width in (MACRO_STEM, *MACRO_WIDTHS)]
+        widths = [space.scaled(width) for width in (nas_bench_macro.STEM, *nas_bench_macro.WIDTHS)]
         self.stem = _convolution(3, widths[0], 3)
         chosen = stages_without_skips(space, architecture, settings.drop_path)
         for number, ((first, _), *rest) in enumerate(chosen, start=1):
@@ -151,7 +152,7 @@ class Cell(nn.Module):
 
     def __init__(self, architecture: Sequence[int], width: int) -> None:
         super().__init__()
-        self.operations = [NAS_BENCH_201_OPERATIONS[option] for option in architecture]
+        self.operations = [OPERATIONS[option] for option in architecture]
         self.layers = nn.ModuleDict()
         for edge, operation in enumerate(self.operations):
             if operation == "avg_pool_3x3":
@@ -163,7 +164,7 @@ class Cell(nn.Module):
         nodes: list[Tensor] = [features]
         for target in (1, 2, 3):
             total: Tensor | None = None
-            for edge, (source, end) in enumerate(NAS_BENCH_201_EDGES):
+            for edge, (source, end) in enumerate(EDGES):
                 if end != target or self.operations[edge] == "none":
                     continue
                 skips = self.operations[edge] == "skip_connect"
@@ -198,7 +199,7 @@ class CellNetwork(Network):
 
     def __init__(self, space: SearchSpace, architecture: Sequence[int], settings: NetworkSettings) -> None:
         super().__init__(space, architecture, settings)
-        widths = [space.scaled(width) for width in CELL_WIDTHS]
+        widths = [space.scaled(width) for width in WIDTHS]
         rates = drop_path_rates(settings.drop_path, 2)
         cells: list[nn.Module] = []
         for stage, width in enumerate(widths):

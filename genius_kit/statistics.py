@@ -207,7 +207,7 @@ def class_rank(benchmark: Benchmark, architecture: Sequence[int], by: str = "fee
     """
     import numpy as np
 
-    from genius_kit.listing import list_space
+    from genius_kit.spaces.costs import list_space
     from genius_kit.tabular import tied_ranks
 
     scores = _scores(benchmark, by)

@@ -158,7 +158,7 @@ class RecordedSteps(Sequence[Step]):
         )
 
     def _words(self, position: int, option: int) -> str:
-        if self.space.family == "channels":
+        if not self.space.names_operations:
             return f"{self.space.choices[position][option]} channels"
         return self.space.describe(position, option)
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from genius_kit import data
 from genius_kit.benchmarks import Benchmark
-from genius_kit.costs import MacsBound, count_cost
 from genius_kit.errors import InvalidParameter, TrainingFailed
 from genius_kit.jobs import Job, train_once
 from genius_kit.objectives import Objectives
@@ -19,6 +18,7 @@ from genius_kit.outcomes import Outcome, OutcomeStore, content_of, key_of
 from genius_kit.recipes import RECIPES, Recipe, load_recipe
 from genius_kit.records import Cost, Evaluation
 from genius_kit.spaces import Architecture, SearchSpace, load_space
+from genius_kit.spaces.costs import MacsBound, count_cost
 from genius_kit.workers import Workers
 
 if TYPE_CHECKING:

@@ -28,7 +28,6 @@ from genius_kit.checkpoints import (
     save_whole,
     write_json,
 )
-from genius_kit.costs import count_cost
 from genius_kit.datasets import DataSet, load_dataset
 from genius_kit.devices import choose_device, cpu_threads, torch_state
 from genius_kit.distributed import Team, join_team
@@ -40,6 +39,7 @@ from genius_kit.metrics_log import Row
 from genius_kit.networks import build_seeded
 from genius_kit.recipes import Recipe, load_recipe
 from genius_kit.spaces import SearchSpace, load_space
+from genius_kit.spaces.costs import count_cost
 from genius_kit.training_failures import explained
 from genius_kit.training_loop import TrainingLoop
 

@@ -13,8 +13,8 @@ from timm.layers import Attention, DropPath, LayerNorm, Mlp, PatchEmbed, trunc_n
 from torch import Tensor, nn
 
 from genius_kit.networks import NetworkSettings, drop_path_rates
-from genius_kit.spaces import TRANSFORMER_BLOCKS, TRANSFORMER_EMBEDDINGS, SearchSpace
-from genius_kit.transformer_costs import HEAD_WIDTH, patch_size
+from genius_kit.spaces import SearchSpace
+from genius_kit.spaces.vision_transformer import BLOCKS, EMBEDDINGS, HEAD_WIDTH, patch_size
 
 INITIAL_DEVIATION = 0.02  # of the truncated normal of positions and linear weights, as in ViT and DeiT
 
@@ -51,8 +51,8 @@ class VisionTransformer(nn.Module):
         super().__init__()
         image_size, num_classes = settings.image_size, settings.num_classes
         embedding, *options = space.check(architecture)
-        patch, channels = patch_size(image_size), space.scaled(TRANSFORMER_EMBEDDINGS[embedding])
-        chosen = [TRANSFORMER_BLOCKS[option - 1] for option in options if option]
+        patch, channels = patch_size(image_size), space.scaled(EMBEDDINGS[embedding])
+        chosen = [BLOCKS[option - 1] for option in options if option]
         rates = drop_path_rates(settings.drop_path, len(chosen))
         head_width = space.scaled(HEAD_WIDTH)
         self.space_name, self.key, self.num_classes = space.name, space.key(architecture), num_classes

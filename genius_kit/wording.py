@@ -13,7 +13,7 @@ from genius_kit.spaces import Architecture, SearchSpace
 
 if TYPE_CHECKING:
     from genius_kit.controls import View
-    from genius_kit.costs import MacsBound
+    from genius_kit.spaces.costs import MacsBound
 
 _OPTION_LINE = re.compile(r"^- (\d+): .*$")
 
@@ -21,7 +21,7 @@ _OPTION_LINE = re.compile(r"^- (\d+): .*$")
 def format_design(space: SearchSpace, architecture: Architecture) -> str:
     """Return the design as prompts print it: option numbers or channel counts, stages in lists of their own."""
     numbers = [option_number(space, position, value) for position, value in enumerate(architecture)]
-    if space.family != "stages":
+    if not space.in_stages:
         return str(numbers)
     return str([[numbers[position] for position in stage] for stage in space.stages])
 
@@ -39,7 +39,7 @@ def option_numbers(space: SearchSpace) -> str:
 
 def placeholder(space: SearchSpace) -> str:
     """Return the answer format's example: letters in place of numbers, so that an echo of it is no design."""
-    if space.family == "stages":
+    if space.in_stages:
         return "[[a, b, c, d, e, f], ..., [u, v, w, x, y, z]]"
     return f"[a, b, ..., {string.ascii_lowercase[space.length - 1]}]"
 
@@ -58,7 +58,7 @@ def bound_words(bound: MacsBound) -> str:
 
 def trial_millions(space: SearchSpace, trial: Trial) -> int:
     """Return the MACs of a trial in whole millions as the bound judges them: at the image size of the space."""
-    from genius_kit.costs import count_cost, whole_millions
+    from genius_kit.spaces.costs import count_cost, whole_millions
 
     return whole_millions(count_cost(space, trial.architecture).macs)
 
@@ -69,18 +69,16 @@ def macs_text(template: str, view: View, constraint: MacsBound | None) -> str:
     Those of the transformer space stand on a line for each embedding. The options stand in the order of `view`.
     """
     space = view.true_space
-    if space.family == "channels" or (constraint is None and space.family != "stages"):
+    if space.shows_macs == "never" or (constraint is None and space.shows_macs != "always"):
         return ""
-    from genius_kit.costs import embedding_table, macs_table
-
     numbers = option_numbers(view.space)
-    if space.family == "transformer":
+    if by_embedding := space.embedding_table():
         lines = [
             (f"{own / 1e6:.2f}", [f"{count / 1e6:.2f}" for count in view.reordered(block)])
-            for own, block in view.reordered(embedding_table(space))
+            for own, block in view.reordered(by_embedding)
         ]
         return fill(template, {"rows": lines, "numbers": numbers}, "macs_table.md")
-    fixed, table = macs_table(space)
+    fixed, table = space.macs_table()
     rows: list[tuple[str, list[str]]] = []
     for position, entries in zip(view.space.positions, table.tolist(), strict=True):
         printed = [f"{count / 1e6:.2f}" for count in view.reordered(entries)]

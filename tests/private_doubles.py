@@ -7,16 +7,15 @@ from pathlib import Path
 
 from genius_kit.private_draws import drawn_plan
 from genius_kit.private_tables import PrivatePlan, PrivateTable
-from genius_kit.signal_cells import active_edges
 from genius_kit.signal_training import CellResult, SignalRecipe
 from genius_kit.signals import SignalTask, commitment
-from genius_kit.spaces import DEFAULT_SIGNAL_OPERATIONS
+from genius_kit.spaces.signal_cell import DEFAULT_OPERATIONS, active_edges
 
 SECRET = "00112233445566778899aabbccddeeff"  # pragma: allowlist secret
 WORTH = {"skip_connect": 100, "conv_1": 150, "conv_3": 300, "shift_6": 420}
 
 
-def made_up_table(name: str = "made-up", operations: tuple[str, ...] = DEFAULT_SIGNAL_OPERATIONS) -> PrivateTable:
+def made_up_table(name: str = "made-up", operations: tuple[str, ...] = DEFAULT_OPERATIONS) -> PrivateTable:
     """Return a table in which shifts are worth most, each further convolution costs, and seeds differ by a little."""
     plan = PrivatePlan(name, SignalTask(samples=4000), SignalRecipe(), operations)
     results = {}

@@ -10,9 +10,9 @@ from scipy import stats
 
 import genius_kit as gk
 from genius_kit.bayesian import candidate_designs
-from genius_kit.costs import MacsBound, count_cost, whole_millions
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.records import Evaluation
+from genius_kit.spaces.costs import MacsBound, count_cost, whole_millions
 from genius_kit.surrogates import (
     CountsKernel,
     expected_improvement,

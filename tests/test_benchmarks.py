@@ -11,10 +11,10 @@ import pytest
 
 from genius_kit.benchmarks import Benchmark, check_settings, list_benchmarks, load_benchmark
 from genius_kit.catalogue import BENCHMARK_NAMES
-from genius_kit.costs import MacsBound, count_cost
 from genius_kit.errors import DataMissing, InvalidArchitecture, InvalidParameter, UnknownName
 from genius_kit.records import Evaluation
 from genius_kit.spaces import load_space
+from genius_kit.spaces.costs import MacsBound, count_cost
 from genius_kit.tabular import TabularBenchmark, tied_ranks
 
 TABLE_FACTS = {

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 import genius_kit as gk
 from genius_kit.controls import CONTROLS, SCORE_FACTOR, SCORE_OFFSET, View, dealt, view_of
-from genius_kit.costs import MacsBound, count_cost
 from genius_kit.errors import InvalidParameter, PromptError
 from genius_kit.holes import read_template
 from genius_kit.journal import Run
 from genius_kit.prompts import HISTORIES, VARIANTS, load_prompt
 from genius_kit.records import Evaluation, Message, Proposal, Rejection, Trial
-from genius_kit.spaces import NAS_BENCH_201_OPERATIONS, SPACES, Architecture, SearchSpace, load_space
+from genius_kit.spaces import SPACES, Architecture, SearchSpace, load_space
+from genius_kit.spaces.costs import MacsBound, count_cost
+from genius_kit.spaces.nas_bench_201 import OPERATIONS
 from genius_kit.wording import renumbered
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.resuming import assert_resumes_alike
@@ -263,7 +264,7 @@ def test_refusals_speak_the_shown_labels(control: str, name: str) -> None:
     assert unknown["reason"] == "off-menu"
     for event in (duplicate, unknown):
         assert event["detail"] in text_of(sent)
-        assert not [word for word in NAS_BENCH_201_OPERATIONS if word in event["detail"]]
+        assert not [word for word in OPERATIONS if word in event["detail"]]
     assert [tuple(event["architecture"]) for event in run.of("evaluation")] == [space.all_largest, (0,) * space.length]
 
 

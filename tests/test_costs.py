@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pytest
 
-from genius_kit.costs import MacsBound, all_costs, count_cost, layer_costs, macs_table, whole_millions
 from genius_kit.errors import InvalidArchitecture, InvalidParameter
 from genius_kit.records import Cost
 from genius_kit.spaces import SPACES, load_space
+from genius_kit.spaces.costs import MacsBound, all_costs, count_cost, layer_costs, whole_millions
 
 GENIUS_329 = "100010101110404300430440505550"
 GENIUS_401 = "101011110011440404450505650605"
@@ -70,7 +70,7 @@ def test_imagenet_table_is_the_one_the_model_was_shown(published):
     """Every entry of the searchable layers printed in the published prompt is ours, to its four decimals."""
     prompt = json.loads((published / "chat_history" / "329M.json").read_text())[1]["content"]
     found = re.findall(r"flops_stage(\d)_(first|rest)\s*=\s*\[([^\]]*)\]", prompt)
-    _, table = macs_table(load_space("mobilenet-imagenet"))
+    _, table = load_space("mobilenet-imagenet").macs_table()
     assert len(found) == 10
     for stage, kind, entries in found:
         rows = table[[6 * int(stage) - 6]] if kind == "first" else table[6 * int(stage) - 5 : 6 * int(stage)]
@@ -81,7 +81,7 @@ def test_fixed_layers_exceed_the_shown_ones(published):
     """The fixed layers cost 1.62 M more than the published prompt states, so no model could compute the total."""
     prompt = json.loads((published / "chat_history" / "329M.json").read_text())[1]["content"]
     shown = sum(float(figure) for figure in re.findall(r"FLOPS:\s*(\d[\d.]*)\s*}", prompt))
-    fixed, _ = macs_table(load_space("mobilenet-imagenet"))
+    fixed, _ = load_space("mobilenet-imagenet").macs_table()
     assert sum(fixed.values()) / 1e6 - shown == pytest.approx(1.62, abs=0.005)
 
 
@@ -114,7 +114,7 @@ def test_macs_table_adds_up(name):
     """Fixed layers plus one entry a position give the exact total."""
     space = load_space(name)
     for convention in ("paper", "convolutions"):
-        fixed, table = macs_table(space, convention)
+        fixed, table = space.macs_table(convention)
         assert table.shape == (space.length, len(space.options))
         for architecture in [space.sample(np.random.default_rng(seed)) for seed in range(10)]:
             total = sum(fixed.values()) + table[np.arange(space.length), architecture].sum()
@@ -191,6 +191,6 @@ def test_what_cannot_be_listed_is_refused():
     with pytest.raises(InvalidParameter, match="too many to list"):
         all_costs(load_space("mobilenet-imagenet"))
     with pytest.raises(InvalidParameter, match="no MACs of its own"):
-        macs_table(load_space("channel-bench-resnet"))
+        load_space("channel-bench-resnet").macs_table()
     with pytest.raises(InvalidArchitecture, match="8 positions"):
         count_cost(load_space("nas-bench-macro"), (0, 1))

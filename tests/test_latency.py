@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from genius_kit import costs
 from genius_kit.errors import InvalidArchitecture, InvalidParameter
-from genius_kit.latency import measure_latency, spread
+from genius_kit.latency import latency_of, measure_latency, spread
 from genius_kit.spaces import load_space
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -89,13 +88,13 @@ def test_bad_settings_are_refused(settings: dict, words: str) -> None:
 
 @pytest.mark.alone
 def test_latency_of_an_architecture() -> None:
-    """`costs.latency` builds the network: 400 times the pixels take longer, and a wrong architecture is refused."""
+    """`latency_of` builds the network: 400 times the pixels take longer, and a wrong architecture is refused."""
     space = load_space("nas-bench-macro-w0.25")
     small, large = (
-        costs.latency(space, space.all_largest, image_size=side, device="cpu", warmup=1, repeats=9) for side in (8, 160)
+        latency_of(space, space.all_largest, image_size=side, device="cpu", warmup=1, repeats=9) for side in (8, 160)
     )
     assert 0 < small.p10 < large.p10  # the median only on a machine without other work
     assert (small.image_size, large.image_size) == (8, 160)
-    assert costs.latency(space, space.all_largest, device="cpu", warmup=0, repeats=1).image_size == 32
+    assert latency_of(space, space.all_largest, device="cpu", warmup=0, repeats=1).image_size == 32
     with pytest.raises(InvalidArchitecture):
-        costs.latency(space, (1, 2, 3))
+        latency_of(space, (1, 2, 3))

@@ -521,7 +521,7 @@ def test_a_decision_that_cannot_be_taken_leaves_the_proposal_waiting():
 
 def test_an_edit_over_the_bound_is_refused():
     """The bound of the benchmark holds for a person too."""
-    from genius_kit.costs import MacsBound, count_cost
+    from genius_kit.spaces.costs import MacsBound, count_cost
 
     benchmark = ToyBenchmark()
     largest = count_cost(benchmark.space, (2,) * 8).macs

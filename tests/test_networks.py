@@ -13,11 +13,11 @@ from timm.models._efficientnet_blocks import InvertedResidual
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from genius_kit.costs import count_cost, layer_costs
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName
 from genius_kit.networks import build_network, load_weights
 from genius_kit.small_networks import Cell
 from genius_kit.spaces import load_space
+from genius_kit.spaces.costs import count_cost, layer_costs
 
 GENIUS_329 = "100010101110404300430440505550"
 GENIUS_401 = "101011110011440404450505650605"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from genius_kit.costs import MacsBound, count_cost, whole_millions
 from genius_kit.offline import NAME, OfflineClient, answer
 from genius_kit.prompts import HISTORIES, VARIANTS, Prompt, load_prompt
 from genius_kit.records import Evaluation, Message, NoImprovement, Proposal, Rejection, Trial
 from genius_kit.replies import parse_reply
 from genius_kit.spaces import SPACES, Architecture, SearchSpace, load_space
+from genius_kit.spaces.costs import MacsBound, count_cost, whole_millions
 
 BOUND = MacsBound(330, 270)
 

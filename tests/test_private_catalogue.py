@@ -15,7 +15,7 @@ from genius_kit.errors import DataCorrupt, GeniusKitError, InvalidParameter, Unk
 from genius_kit.private_cards import card_of, card_text
 from genius_kit.private_catalogue import add_table
 from genius_kit.signals import seal
-from genius_kit.spaces import SIGNAL_OPERATIONS
+from genius_kit.spaces.signal_cell import OPERATIONS
 from genius_kit.study_results import best_ranks
 from tests.private_doubles import made_up_table, write_table
 
@@ -116,14 +116,14 @@ def test_images_are_no_signals(kind):
 def test_a_table_of_all_five_operations_has_a_space_of_its_own(tmp_path, monkeypatch):
     """The operations are part of the space, whose name says which they are."""
     monkeypatch.setenv("GENIUS_KIT_DATA", str(tmp_path))
-    write_table(made_up_table("five", SIGNAL_OPERATIONS), tmp_path)
+    write_table(made_up_table("five", OPERATIONS), tmp_path)
     benchmark = gk.load_benchmark("five")
     assert benchmark.space.name == "signal-cell-01234"
     assert benchmark.space.size == 5**6 == len(benchmark.scores())
     assert catalogue.space_name("five") == "signal-cell-01234"
-    assert gk.load_space("signal-cell-01234").options == SIGNAL_OPERATIONS
+    assert gk.load_space("signal-cell-01234").options == OPERATIONS
     shown = gk.load_prompt("standard", benchmark.space).messages([])[-1]["content"]
-    assert all(f"- {number}: {name}. " in shown for number, name in enumerate(SIGNAL_OPERATIONS))
+    assert all(f"- {number}: {name}. " in shown for number, name in enumerate(OPERATIONS))
 
 
 def test_a_built_table_is_added_by_its_name(tmp_path, monkeypatch):

@@ -19,11 +19,10 @@ from genius_kit.private_draws import FREE, NOISES, WEIGHTED, drawn_plan
 from genius_kit.private_pilots import Pilot, pilot, promising_secret
 from genius_kit.private_tables import PrivateTable, read_table
 from genius_kit.signal_families import CLASSES, FAMILIES
-from genius_kit.signal_rules import CONVOLUTIONS, LIBRARY, drawn_rules
 from genius_kit.signal_training import SignalRecipe, train_cell
 from genius_kit.signals import SignalTask, generator, make_signals, seal
-from genius_kit.skeletons import class_and_image_sizes
 from genius_kit.spaces import load_space, signal_space
+from genius_kit.spaces.signal_cell import CONVOLUTIONS, LIBRARY, drawn_rules
 from tests.private_doubles import SECRET, drawn_table, write_table
 
 OTHER = "ffeeddccbbaa99887766554433221100"  # pragma: allowlist secret
@@ -63,7 +62,7 @@ def test_a_drawn_space_is_loaded_by_its_name():
     for secret in SECRETS[:20]:
         space = drawn_plan("a", secret).space
         assert load_space(space.name) == space
-        assert class_and_image_sizes(space, None, None) == (CLASSES, 48)
+        assert space.sizes() == (CLASSES, 48)
         assert gk.count_cost(load_space(space.name), space.all_largest) == gk.count_cost(space, space.all_largest)
     with pytest.raises(InvalidParameter, match="join"):
         load_space("signal-cell-dbma-average-mean-120")

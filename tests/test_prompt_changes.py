@@ -9,9 +9,9 @@ import pytest
 
 import genius_kit as gk
 from genius_kit import prompt_changes
+from genius_kit.budget import load_prices
 from genius_kit.budget.worst_cases import worst_case
 from genius_kit.controls import view_of
-from genius_kit.costs import MacsBound
 from genius_kit.errors import InvalidParameter, PromptError
 from genius_kit.estimates import estimate_run
 from genius_kit.offline import read_messages
@@ -19,6 +19,7 @@ from genius_kit.prompt_changes import CHANGES, LISTS, MENUS, PARTS, REWORDINGS, 
 from genius_kit.prompts import HISTORIES, load_prompt
 from genius_kit.records import Evaluation, Message, Trial
 from genius_kit.spaces import SPACES, SearchSpace, load_space
+from genius_kit.spaces.costs import MacsBound
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.natures import Searches, run_one
 from tests.resuming import assert_resumes_alike
@@ -234,7 +235,7 @@ def test_an_estimate_knows_that_the_list_stops_growing(change: str) -> None:
     assert lengths[SHOWN] - lengths[1] > lengths[29] - lengths[SHOWN]
     assert forecast.expected.calls is not None
     assert forecast.expected.calls >= 30
-    assert worst_case(client, prompt.messages(trials), gk.llm.load_prices()).input >= lengths[29]
+    assert worst_case(client, prompt.messages(trials), load_prices()).input >= lengths[29]
     expected = sum(length / 4 for length in lengths)
     assert forecast.expected.tokens is not None
     assert forecast.expected.tokens > expected

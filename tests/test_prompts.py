@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from genius_kit.costs import MacsBound
 from genius_kit.errors import InvalidParameter, PromptError, UnknownName
 from genius_kit.prompts import HISTORIES, HOLES, VARIANTS, list_prompts, load_prompt, placeholder
 from genius_kit.records import Cost, Evaluation, Message, Rejection, Trial
 from genius_kit.replies import parse_reply
 from genius_kit.spaces import SPACES, Architecture, SearchSpace, load_space
+from genius_kit.spaces.costs import MacsBound
 
 MACRO = load_space("nas-bench-macro")
 IMAGENET = load_space("mobilenet-imagenet")

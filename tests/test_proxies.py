@@ -15,7 +15,6 @@ from torch import nn
 
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.correlations import correlate
-from genius_kit.costs import MacsBound, count_cost
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName
 from genius_kit.networks import build_network
 from genius_kit.proposers import make_proposer
@@ -23,6 +22,7 @@ from genius_kit.proxies import LOWEST_LOGARITHM, PROXIES, ProxyBenchmark, grad_n
 from genius_kit.search import search
 from genius_kit.searches import resume
 from genius_kit.spaces import load_space
+from genius_kit.spaces.costs import MacsBound, count_cost
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

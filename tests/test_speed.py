@@ -13,11 +13,11 @@ from torch import nn
 from typer.testing import CliRunner
 
 from genius_kit import input_speed, speed
-from genius_kit.costs import count_cost
 from genius_kit.devices import cpu_threads
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName
 from genius_kit.networks import build_network
 from genius_kit.spaces import load_space
+from genius_kit.spaces.costs import count_cost
 
 SMALL: dict[str, Any] = {"batch_size": 2, "image_size": 32, "repeats": 2, "warmup": 1, "device": "cpu"}
 

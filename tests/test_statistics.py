@@ -11,8 +11,8 @@ import pytest
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.catalogue import BENCHMARK_NAMES
 from genius_kit.errors import InvalidParameter
-from genius_kit.listing import list_space
 from genius_kit.records import RankRange
+from genius_kit.spaces.costs import list_space
 from genius_kit.statistics import TIES, RandomSearch, class_rank, regret, worth
 from tests.doubles import ToyBenchmark
 

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.spaces import SIGNAL_OPERATIONS, load_space, signal_space
+from genius_kit.spaces import load_space, signal_space
+from genius_kit.spaces.signal_cell import OPERATIONS
 from genius_kit.studies import Arm, Study, run_study
 from genius_kit.tabular import TabularBenchmark
 from genius_kit.transfer_figures import transfer_heatmap
@@ -88,9 +89,9 @@ def test_a_cell_is_carried_edge_by_edge_and_back(public: str, private: str) -> N
 
 def test_a_convolution_of_kernel_1_stays_one_where_there_is_one() -> None:
     """Else it becomes one of kernel 3, from where the way back leads to kernel 3."""
-    five = signal_space(SIGNAL_OPERATIONS)
+    five = signal_space(OPERATIONS)
     ones = CIFAR.decode("222222")
-    assert five.key(carry(ones, CIFAR, five)) == str(SIGNAL_OPERATIONS.index("conv_1")) * 6
+    assert five.key(carry(ones, CIFAR, five)) == str(OPERATIONS.index("conv_1")) * 6
     assert CIFAR.key(carry(carry(ones, CIFAR, five), five, CIFAR)) == "222222"
     assert SIGNALS.key(carry(ones, CIFAR, SIGNALS)) == "222222"
     assert CIFAR.key(carry(carry(ones, CIFAR, SIGNALS), SIGNALS, CIFAR)) == "333333"

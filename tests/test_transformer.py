@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import genius_kit as gk
-from genius_kit.costs import MacsBound, all_costs, count_cost, embedding_table, layer_costs, macs_table
 from genius_kit.errors import InvalidArchitecture, InvalidParameter
 from genius_kit.offline import OfflineClient, answer
 from genius_kit.prompts import HISTORIES, VARIANTS, format_design, list_prompts, load_prompt, placeholder
 from genius_kit.records import Evaluation, Message, NoImprovement, Proposal, Rejection, Trial
 from genius_kit.replies import parse_reply
 from genius_kit.spaces import load_space
-from genius_kit.transformer_costs import patch_size
+from genius_kit.spaces.costs import MacsBound, all_costs, count_cost, layer_costs
+from genius_kit.spaces.vision_transformer import patch_size
 from tests.doubles import QueueClient, ToyBenchmark
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -84,19 +84,18 @@ def test_cost_is_the_embeddings_row() -> None:
     """Fixed layers plus one entry a block give the total; there is no table of positions and no list of the space."""
     for convention in ("paper", "convolutions"):
         for space in (SPACE, NARROW):
-            table = embedding_table(space, convention)
+            table = space.embedding_table(convention)
             for seed in range(10):
                 design = space.sample(np.random.default_rng(seed))
                 fixed, block = table[design[0]]
                 total = fixed + sum(block[value] for value in design[1:])
                 assert total == count_cost(space, design, convention=convention).macs
-    assert all(low < high for _, block in embedding_table(SPACE) for low, high in pairwise(block))
-    with pytest.raises(InvalidParameter, match="layer_costs"):
-        macs_table(SPACE)
+    assert all(low < high for _, block in SPACE.embedding_table() for low, high in pairwise(block))
+    with pytest.raises(InvalidParameter, match="embedding_table"):
+        SPACE.macs_table()
     with pytest.raises(InvalidParameter, match="too many"):
         all_costs(SPACE)
-    with pytest.raises(InvalidParameter, match="no embedding"):
-        embedding_table(load_space("nas-bench-macro"))
+    assert load_space("nas-bench-macro").embedding_table() == []
 
 
 def test_layers_are_named_in_order() -> None:
@@ -267,7 +266,7 @@ def test_prompt_of_a_narrow_space() -> None:
     text = load_prompt("minimal", NARROW, constraint=MacsBound(100)).messages([])[-1]["content"]
     assert "- 4: 60 channels." in text
     assert "A head is 16 channels wide" in text
-    fixed, _ = embedding_table(NARROW)[4]
+    fixed, _ = NARROW.embedding_table()[4]
     assert f"- embedding 4: fixed {fixed / 1e6:.2f}, block" in text
 
 

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.comparisons import holm
-from genius_kit.costs import CONVENTIONS, count_cost
 from genius_kit.errors import DataMissing
 from genius_kit.figures.conclusions import Conclusion, conclude
 from genius_kit.imagenet_figures import trajectory_table
 from genius_kit.method_names import shown_model
 from genius_kit.printed_tables import UNKNOWN, number, p_text
 from genius_kit.run_frames import best_architecture
-from genius_kit.spaces import load_space
+from genius_kit.spaces import CONVENTIONS, count_cost, load_space
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,292 @@
+"""What a search space is: the options at each position, its networks' layers, the field's own strings; all by name.
+
+What differs between spaces is a method or a class variable here and an override in the file of the space.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName
+from genius_kit.records import Architecture
+from genius_kit.spaces.layers import Count, Slot, checked_size, total
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CONVENTIONS = ("paper", "convolutions")
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A finite space of architectures: `choices[i]` are the options at position i, in the field's order.
+
+    `positions` names each position; `stages` groups consecutive positions; `options` describes each option index in
+    words; see `describe` for the positions that mean something else by it. `largest` is the option index with the
+    highest capacity at every position; `key_offset` is added to an index to print the digit of `key`. `width`
+    multiplies the channel counts of the skeleton; see `load_space`. `in_stages` says that architectures are written
+    as one list a stage. The class itself is a space of numbered options without networks; its subclasses have some.
+    """
+
+    name: str
+    title: str
+    choices: tuple[tuple[int | str, ...], ...]
+    positions: tuple[str, ...]
+    stages: tuple[tuple[int, ...], ...]
+    options: tuple[str, ...]
+    largest: int
+    key_offset: int = 0
+    width: float = 1.0
+    in_stages: bool = False
+
+    family: ClassVar[str] = "layers"
+    """What is chosen: an operation a layer ("layers", "stages"), a channel count ("channels"), an operation an edge
+    ("cell"), or an embedding width and blocks ("transformer")."""
+    input: ClassVar[str] = "images"
+    """What the networks take: "images" or "signals"."""
+    usual_sizes: ClassVar[tuple[int, int]] = (10, 32)
+    """Classes, and pixels of a side (values of a signal), of the space's data set."""
+    names_operations: ClassVar[bool] = True
+    """Whether an option is an operation with a name, and not a channel count."""
+    paper_adds_other: ClassVar[bool] = False
+    """Whether the convention "paper" adds the `other` operations of each layer."""
+    shows_macs: ClassVar[str] = "bound"
+    """When a prompt lists the MACs of the options: "always", under a "bound", "never"."""
+    has_published_prompts: ClassVar[bool] = False
+    """Whether the paper's conversations are about this space."""
+
+    @property
+    def base(self) -> str:
+        """The name of the space at full width, under which templates and drawings are looked up."""
+        return self.name.rpartition("-w")[0] if self.width != 1 else self.name
+
+    def check_images(self) -> None:
+        """Raise InvalidParameter where the networks of this space do not take images."""
+        if self.input != "images":
+            raise InvalidParameter(
+                f"{self.name} has networks for {self.input}, and this works on images; `genius-kit benchmark build` "
+                "trains them, and a finished table is searched by its name"
+            )
+
+    def scaled(self, channels: int) -> int:
+        """Return a channel count of the skeleton times `width`: the nearest whole number (halves go up), at least 1."""
+        return max(1, int(channels * self.width + 0.5))
+
+    def with_width(self, width: float, printed: str) -> Self:
+        """Return the space with narrower or wider networks; raises InvalidParameter where it has no width."""
+        return replace(self, name=f"{self.name}-w{printed}", title=f"{self.title}, width {printed}", width=width)
+
+    @property
+    def length(self) -> int:
+        """Number of positions."""
+        return len(self.choices)
+
+    @cached_property
+    def size(self) -> int:
+        """Number of architectures, isomorphic ones counted apart."""
+        product = 1
+        for options in self.choices:
+            product *= len(options)
+        return product
+
+    def describe(self, position: int, option: int) -> str:
+        """Return in words what an option index stands for at a position: "240 channels", "4 heads, MLP ratio 3.5"."""
+        return self.options[option]
+
+    def check(self, architecture: Sequence[int]) -> Architecture:
+        """Return `architecture` as a tuple of plain ints, or raise InvalidArchitecture saying what is wrong."""
+        values = tuple(architecture)
+        if len(values) != self.length:
+            raise InvalidArchitecture(f"{self.name} has {self.length} positions, {len(values)} values came: {values}")
+        for position, (value, options) in enumerate(zip(values, self.choices, strict=True)):
+            if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= value < len(options):
+                raise InvalidArchitecture(
+                    f"{value!r} at position {position} is not an option index of {self.name} (0 to {len(options) - 1})"
+                )
+        return tuple(int(value) for value in values)
+
+    def encode(self, architecture: Sequence[int]) -> str:
+        """Return the field's own string: digits, channel counts ("256,192,..."), or the NAS-Bench-201 arch string."""
+        return self.key(architecture)
+
+    def key(self, architecture: Sequence[int]) -> str:
+        """Return one digit a position, as the benchmark files and the papers abbreviate it ("22212220", "4344424")."""
+        return "".join(str(value + self.key_offset) for value in self.check(architecture))
+
+    def decode(self, text: str) -> Architecture:
+        """Return the architecture that `text` (a string of `encode` or of `key`) stands for.
+
+        Raises InvalidArchitecture, naming what came and what was expected.
+        """
+        text = text.strip()
+        low, high = self.key_offset, self.key_offset + len(self.options) - 1
+        if len(text) != self.length or not re.fullmatch(f"[{low}-{high}]*", text):
+            raise InvalidArchitecture(
+                f"{text!r} is not an architecture of {self.name}: expected {self.length} digits from {low} to {high}, "
+                f"e.g. {self.key(self.all_largest)!r}"
+            )
+        return self.check([int(digit) - self.key_offset for digit in text])
+
+    @property
+    def all_largest(self) -> Architecture:
+        """The architecture with the highest-capacity option at every position."""
+        return (self.largest,) * self.length
+
+    def canonical(self, architecture: Sequence[int]) -> Architecture:
+        """Return the representative of the architectures that compute the same function as `architecture`."""
+        return self.canonical_form(self.check(architecture))
+
+    def canonical_form(self, values: Architecture) -> Architecture:
+        """Return the representative of valid option indices; here every architecture is its own."""
+        return values
+
+    def same(self, first: Sequence[int], second: Sequence[int]) -> bool:
+        """Return whether two architectures are isomorphic."""
+        return self.canonical(first) == self.canonical(second)
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """Return one architecture, uniform over the space."""
+        return tuple(int(rng.integers(len(options))) for options in self.choices)
+
+    def neighbours(self, architecture: Sequence[int]) -> Iterator[Architecture]:
+        """Yield every architecture that differs from `architecture` at exactly one position."""
+        values = self.check(architecture)
+        for position, options in enumerate(self.choices):
+            for option in range(len(options)):
+                if option != values[position]:
+                    yield (*values[:position], option, *values[position + 1 :])
+
+    def index(self, architecture: Sequence[int]) -> int:
+        """Return the row of `architecture` when the space is listed in lexicographic order."""
+        row = 0
+        for value, options in zip(self.check(architecture), self.choices, strict=True):
+            row = row * len(options) + value
+        return row
+
+    def at(self, row: int) -> Architecture:
+        """Return the architecture at `row` of the lexicographic order; the inverse of `index`."""
+        if not 0 <= row < self.size:
+            raise InvalidArchitecture(f"row {row} is not in {self.name} (0 to {self.size - 1})")
+        values = []
+        for options in reversed(self.choices):
+            row, value = divmod(row, len(options))
+            values.append(value)
+        return tuple(reversed(values))
+
+    def all_architectures(self) -> np.ndarray:
+        """Return every architecture in lexicographic order as an int8 array of shape (size, length)."""
+        import numpy as np
+
+        grids = np.meshgrid(*[np.arange(len(options), dtype=np.int8) for options in self.choices], indexing="ij")
+        return np.stack([grid.ravel() for grid in grids], axis=1)
+
+    def sizes(self, num_classes: int | None = None, image_size: int | None = None) -> tuple[int, int]:
+        """Return the number of classes and the image's side in pixels, where None means those of the space's data set.
+
+        For private signal cells the second is the number of values of a signal.
+        Raises InvalidParameter for anything but a positive whole number.
+        """
+        classes, size = self.usual_sizes
+        return (
+            checked_size("num_classes", classes if num_classes is None else num_classes),
+            checked_size("image_size", size if image_size is None else image_size),
+        )
+
+    def layers(self, architecture: Sequence[int], classes: int, size: int) -> Iterator[Slot]:
+        """Yield the layers of the networks in order, each with one count an option; a single one where none is chosen.
+
+        `architecture` matters where the cost of a layer depends on what is chosen elsewhere.
+        """
+        raise InvalidParameter(f"{self.name} has no networks, so no layers to count")
+
+    def layer_counts(self, architecture: Sequence[int], classes: int, size: int) -> Iterator[tuple[str, Count]]:
+        """Yield each layer of one network with its counts."""
+        values = iter(self.check(architecture))
+        for name, counts in self.layers(architecture, classes, size):
+            yield name, counts[next(values)] if len(counts) > 1 else counts[0]
+
+    def counts(self, architectures: np.ndarray, classes: int, size: int) -> Count:
+        """Return the counts of many networks at once, arrays of shape (n,); `architectures` is (n, positions)."""
+        return total(self.layers(self.all_largest, classes, size), architectures.T)
+
+    def macs(self, count: Count, convention: str = "paper") -> Any:
+        """Return the MACs of a count: by "convolutions" without the `other` operations, by "paper" as it prints them.
+
+        Raises InvalidParameter for another convention.
+        """
+        if convention not in CONVENTIONS:
+            raise InvalidParameter(f"convention {convention!r} is not one of {', '.join(CONVENTIONS)}")
+        is_more = convention == "paper" and self.paper_adds_other
+        return count.convolutions + count.other if is_more else count.convolutions
+
+    def macs_table(self, convention: str = "paper") -> tuple[dict[str, int], np.ndarray]:
+        """Return the MACs of the fixed layers by name, and of each option at each position, (positions, options).
+
+        The total of an architecture is the sum of the fixed layers plus one entry a row, exactly. Raises
+        InvalidParameter where a layer's cost depends on what is chosen elsewhere.
+        """
+        import numpy as np
+
+        layers = list(self.layers(self.all_largest, *self.sizes()))
+        fixed = {name: self.macs(counts[0], convention) for name, counts in layers if len(counts) == 1}
+        table = [[self.macs(count, convention) for count in counts] for _, counts in layers if len(counts) > 1]
+        return fixed, np.array(table, dtype=np.int64)
+
+    def macs_range(self, convention: str = "paper") -> tuple[int, int]:
+        """Return the fewest and the most MACs that an architecture can have."""
+        fixed, table = self.macs_table(convention)
+        base = sum(fixed.values())
+        return base + int(table.min(axis=1).sum()), base + int(table.max(axis=1).sum())
+
+    def embedding_table(self, convention: str = "paper") -> list[tuple[int, list[int]]]:
+        """Return (MACs of all but the blocks, MACs of each option of one block) for each embedding option, if any.
+
+        The total of an architecture is the first of its embedding's row plus one entry of the second for each block.
+        """
+        return []
+
+    def network_facts(self, size: int) -> dict[str, Any]:
+        """Return what else the text about the networks says at this image size."""
+        return {}
+
+    def _no_width(self, why: str) -> InvalidParameter:
+        return InvalidParameter(f"{self.name} has no width: {why}")
+
+
+SPACES: dict[str, Callable[[], SearchSpace]] = {}
+"""The search spaces by name; each file of this folder adds its own."""
+
+READERS: list[Callable[[str], SearchSpace | None]] = []
+"""Functions that read names of which there are more than a list can hold."""
+
+
+def load_space(name: str) -> SearchSpace:
+    """Return the search space called `name`; "-w0.25" after a name is that space with narrower networks.
+
+    The width (0 < w <= 4) multiplies every channel count of the skeleton; the options, the keys and the sizes stay
+    as they are. "-w1" and trailing zeros are dropped from the name. The channel spaces have no width: it is what
+    they search, and so do the private cells, which choose theirs by a rule. "signal-cell-01234" is that space with
+    other operations, "signal-cell-dbma-sum-mean-120" one that a secret drew; see `signal_space`. Raises UnknownName,
+    which lists the known names, and InvalidParameter for a width that is refused.
+    """
+    if name in SPACES:
+        return SPACES[name]()
+    read = next(filter(None, (reader(name) for reader in READERS)), None)
+    base, _, digits = name.rpartition("-w")
+    if read is None and base not in SPACES:
+        raise UnknownName(f"no search space is called {name!r}; the known ones are {', '.join(SPACES)}")
+    return read or _with_width(SPACES[base](), digits)
+
+
+def _with_width(space: SearchSpace, digits: str) -> SearchSpace:
+    width = float(digits) if re.fullmatch(r"\d+(\.\d{1,4})?", digits) else 0.0
+    if not 0 < width <= 4:
+        raise InvalidParameter(
+            f"width {digits!r} of {space.name!r} came, expected a number over 0 and up to 4 with at most 4 "
+            f"decimals, as in {space.name}-w0.25"
+        )
+    return space if width == 1 else space.with_width(width, f"{width:.4f}".rstrip("0").rstrip("."))
