@@ -10,7 +10,7 @@ from genius_kit.spending import spent_of
 from genius_kit.steering import ASIDES
 
 if TYPE_CHECKING:
-    from genius_kit.controls import View
+    from genius_kit.prompts.views import View
 
 ANSWERS = ("rejected", "approval", "proposal", "declined", "candidates")
 """What may come of a reply."""

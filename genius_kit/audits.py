@@ -28,7 +28,7 @@ from genius_kit.verify_text import verdict as chain_verdict
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.controls import View
+    from genius_kit.prompts.views import View
 
 
 @dataclass(frozen=True)

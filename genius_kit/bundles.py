@@ -117,7 +117,7 @@ def _made_with(folder: Path, runs: Collection[Verification]) -> dict[str, bytes 
 
 def _prompts(runs: Collection[Verification]) -> dict[str, bytes | Path]:
     """Return the template of each prompt that was used, where it is still to be found and ours to pass on."""
-    from genius_kit.prompts import prompt_source
+    from genius_kit.prompts.template import prompt_source
     from genius_kit.spaces import load_space
 
     used: dict[str, bytes | Path] = {}

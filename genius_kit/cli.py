@@ -22,8 +22,8 @@ from genius_kit import (
     study_commands,
     training_commands,
 )
-from genius_kit.controls import CONTROLS
-from genius_kit.prompt_changes import CHANGES
+from genius_kit.prompts.changes import CHANGES
+from genius_kit.prompts.views import CONTROLS
 from genius_kit.proposers import PROPOSERS, TALKING
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.evolution import choose_parent
-from genius_kit.holes import fill, read_template
 from genius_kit.language import LanguageModelProposer
 from genius_kit.prompts import TemplatePrompt
+from genius_kit.prompts.base import fill, read_template
 from genius_kit.proposers import Proposer, Situation, Stop, Suggestion, make_proposer, random_suggestion, scored_trials
 from genius_kit.records import Message, Proposal
 from genius_kit.spaces import Architecture, SearchSpace

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from genius_kit import durable
 from genius_kit.errors import InvalidParameter, PromptError
-from genius_kit.holes import HOLES, check_holes, sandbox
-from genius_kit.prompts import USER_MARK, TemplatePrompt, load_prompt
+from genius_kit.prompts.base import HOLES, check_holes, sandbox
+from genius_kit.prompts.template import USER_MARK, TemplatePrompt, load_prompt
 from genius_kit.records import Message, Trial
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from genius_kit.lab_compare import Paired, compare_prompts
 from genius_kit.lab_draft import open_draft, plain
 from genius_kit.lab_money import USUAL_OUTPUT_TOKENS, Estimate, TokenCounter, cost_words, estimate
 from genius_kit.lab_replay import Recording
-from genius_kit.prompts import variants_folder
+from genius_kit.prompts.template import variants_folder
 from genius_kit.proposers import make_proposer
 from genius_kit.records import Trial
 

@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.agents import AbsentAgent, is_agent
-from genius_kit.controls import DERANGEMENT, PERMUTATION, View, check_benchmark, check_change, check_control, view_of
 from genius_kit.errors import InvalidParameter
-from genius_kit.principles import PURPOSE, check_principles, elicited, fed_back, question, texts_sha256
+from genius_kit.prompts.principles import PURPOSE, check_principles, elicited, fed_back, question, texts_sha256
+from genius_kit.prompts.views import (
+    DERANGEMENT,
+    PERMUTATION,
+    View,
+    check_benchmark,
+    check_change,
+    check_control,
+    view_of,
+)
 from genius_kit.proposers import Situation, Stop, Suggestion, random_suggestion
 from genius_kit.records import Message, NoImprovement, Outcome, Proposal, Rejection
 from genius_kit.spaces import Architecture, SearchSpace

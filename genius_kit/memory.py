@@ -30,11 +30,11 @@ from genius_kit.benchmarks import MEASURED
 from genius_kit.budgets import Purse
 from genius_kit.cards import Judged
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.holes import fill, read_template
 from genius_kit.journal import Event, Journal, Run, complete
 from genius_kit.language import client_of
 from genius_kit.llm.calls import Caller
 from genius_kit.method_names import subject
+from genius_kit.prompts.base import fill, read_template
 from genius_kit.provenance import marked
 from genius_kit.run_origins import code_state, data_sums
 from genius_kit.run_settings import describe, journal_name, price_entry, versions
@@ -149,7 +149,7 @@ def _question(
     benchmark: TabularBenchmark, group: list[tuple[int, str]], draws: np.random.Generator, is_canary: bool
 ) -> Question:
     """Return the question on one of some rows, drawn by chance, the accuracies in an order drawn by chance."""
-    from genius_kit.controls import derangement
+    from genius_kit.prompts.views import derangement
 
     space, asked = benchmark.space, int(draws.integers(OPTIONS))
     accuracies = [accuracy for _, accuracy in group]

@@ -169,7 +169,7 @@ def _table(name: str) -> TabularBenchmark:
 
 
 def _printed_best(table: TabularBenchmark) -> str:
-    from genius_kit.wording import format_design
+    from genius_kit.prompts.formatting import format_design
 
     return format_design(table.space, table.optimum()[0])
 

@@ -19,8 +19,8 @@ from genius_kit.spaces import Architecture, SearchSpace, load_space
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.conversations import Conversation
     from genius_kit.journal import Run
+    from genius_kit.prompts.conversations import Conversation
 
 SHUFFLES = 2_000
 HIDDEN = ("permuted-labels", "anonymous", "knowledge-probe")

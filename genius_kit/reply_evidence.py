@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.controls import PERMUTATION, dealt
 from genius_kit.journal import Run
+from genius_kit.prompts.views import PERMUTATION, dealt
 from genius_kit.stats.replies import follows
 
 if TYPE_CHECKING:

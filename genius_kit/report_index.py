@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from genius_kit import durable
-from genius_kit.holes import sandbox
+from genius_kit.prompts.base import sandbox
 from genius_kit.report_records import record_of
 from genius_kit.report_runs import GET_DATA, NotebookResult, result_of
 

@@ -189,8 +189,8 @@ def replay_conversation(path: str | Path, journal: str | Path | None = None, str
     The prompts are the `published` variant; with `strict` a prompt that differs from the recorded one is refused
     (ReplayMismatch), else it is counted in the client's `mismatches`. Needs no key and no network.
     """
-    from genius_kit.conversations import RecordedBenchmark, read_conversation
     from genius_kit.llm import ReplayClient
+    from genius_kit.prompts.conversations import RecordedBenchmark, read_conversation
 
     conversation = read_conversation(path)
     benchmark = RecordedBenchmark(conversation)

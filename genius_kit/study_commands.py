@@ -181,7 +181,7 @@ def slurm_script(
     import re
     import shlex
 
-    from genius_kit.holes import sandbox
+    from genius_kit.prompts.base import sandbox
     from genius_kit.study_files import load_study
 
     if not re.fullmatch(r"[1-9]\d*[KMGT]?", memory):

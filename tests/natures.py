@@ -16,8 +16,8 @@ import pandas as pd
 
 from genius_kit.benchmarks import Benchmark
 from genius_kit.chat import ChatClient, Reply, Usage
-from genius_kit.controls import CONTROLS
 from genius_kit.offline import Design, OfflineClient, read_messages
+from genius_kit.prompts.views import CONTROLS
 from genius_kit.proposers import PROPOSERS, make_proposer
 from genius_kit.records import Message
 from genius_kit.search import search

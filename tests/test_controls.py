@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import genius_kit as gk
-from genius_kit.controls import CONTROLS, SCORE_FACTOR, SCORE_OFFSET, View, dealt, view_of
 from genius_kit.errors import InvalidParameter, PromptError
-from genius_kit.holes import read_template
 from genius_kit.journal import Run
 from genius_kit.prompts import HISTORIES, VARIANTS, load_prompt
+from genius_kit.prompts.base import read_template
+from genius_kit.prompts.formatting import renumbered
+from genius_kit.prompts.views import CONTROLS, SCORE_FACTOR, SCORE_OFFSET, View, dealt, view_of
 from genius_kit.records import Evaluation, Message, Proposal, Rejection, Trial
 from genius_kit.spaces import SPACES, Architecture, SearchSpace, load_space
 from genius_kit.spaces.costs import MacsBound, count_cost
 from genius_kit.spaces.nas_bench_201 import OPERATIONS
-from genius_kit.wording import renumbered
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.resuming import assert_resumes_alike
 

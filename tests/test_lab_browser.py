@@ -7,7 +7,7 @@ import pytest
 from browser_lab import NOTEBOOK, LabPage, chromium, lab_server
 
 from genius_kit.offline import answer
-from genius_kit.prompts import variants_folder
+from genius_kit.prompts.template import variants_folder
 from tests.chat_server import ChatServer
 
 pytestmark = pytest.mark.slow

@@ -19,7 +19,7 @@ from genius_kit.journal import Run, read_run
 from genius_kit.llm import Reply, Usage
 from genius_kit.llm.calls import ATTEMPTS_LIMIT
 from genius_kit.offline import Design
-from genius_kit.principles import PRINCIPLES
+from genius_kit.prompts.principles import PRINCIPLES
 from genius_kit.rationales import tellings_of_run
 from genius_kit.records import Message
 from genius_kit.redacted import redact

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 import genius_kit as gk
-from genius_kit import prompt_changes
 from genius_kit.budget import load_prices
 from genius_kit.budget.worst_cases import worst_case
-from genius_kit.controls import view_of
 from genius_kit.errors import InvalidParameter, PromptError
 from genius_kit.estimates import estimate_run
 from genius_kit.offline import read_messages
-from genius_kit.prompt_changes import CHANGES, LISTS, MENUS, PARTS, REWORDINGS, SHOWN
 from genius_kit.prompts import HISTORIES, load_prompt
+from genius_kit.prompts import changes as prompt_changes
+from genius_kit.prompts.changes import CHANGES, LISTS, MENUS, PARTS, REWORDINGS, SHOWN
+from genius_kit.prompts.views import view_of
 from genius_kit.records import Evaluation, Message, Trial
 from genius_kit.spaces import SPACES, SearchSpace, load_space
 from genius_kit.spaces.costs import MacsBound

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from genius_kit.errors import InvalidParameter, PromptError, UnknownName
-from genius_kit.prompts import HISTORIES, HOLES, VARIANTS, list_prompts, load_prompt, placeholder
+from genius_kit.prompts import HISTORIES, HOLES, VARIANTS, list_prompts, load_prompt
+from genius_kit.prompts.formatting import placeholder
 from genius_kit.records import Cost, Evaluation, Message, Rejection, Trial
 from genius_kit.replies import parse_reply
 from genius_kit.spaces import SPACES, Architecture, SearchSpace, load_space

@@ -25,11 +25,11 @@ from genius_kit import data, embedded_records, reports
 from genius_kit.coco import load_coco
 from genius_kit.datasets import load_dataset
 from genius_kit.errors import DataCorrupt, DataMissing, JournalError, PromptError, UnknownName
-from genius_kit.holes import fill, sandbox
 from genius_kit.inside import is_inside, unpack_tar
 from genius_kit.lab_answer import Answer, Rule, answer_html, marked_html
 from genius_kit.lab_draft import open_draft
 from genius_kit.lab_replay import step_html
+from genius_kit.prompts.base import fill, sandbox
 from genius_kit.steps import open_run
 from tests.doubles import QueueClient, ToyBenchmark
 

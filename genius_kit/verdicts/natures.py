@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from genius_kit.controls import dealt, view_of
+from genius_kit.prompts.views import dealt, view_of
 from genius_kit.spaces import Architecture
 from genius_kit.stats.replies import follows
 from genius_kit.study_results import random_search

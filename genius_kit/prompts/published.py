@@ -14,16 +14,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from genius_kit.data import find
 from genius_kit.errors import PromptError
-from genius_kit.prompts import Prompt, fill, read_template, trial_millions
+from genius_kit.prompts.base import Prompt, fill, read_template
+from genius_kit.prompts.formatting import trial_millions
 from genius_kit.records import Message, Rejection, Trial
-from genius_kit.spaces import SearchSpace
+from genius_kit.spaces import MacsBound, SearchSpace
 from genius_kit.spaces.costs import whole_millions
-
-if TYPE_CHECKING:
-    from genius_kit.spaces.costs import MacsBound
 
 _FIRST_BLOCK = re.compile(r"^- Experiment1\n(?P<stages>(?:.*\[[\d, ]+\].*\n)+)(?P<outcome>.*?\d.*)$", re.MULTILINE)
 _LIST = re.compile(r"\[[\d, ]+\]")
@@ -86,7 +85,7 @@ def load_published(
         raise PromptError(
             f'the published prompt lists its results afresh: history="table" is its only form, not {history!r}'
         )
-    path = _find() if conversation is None else Path(conversation)
+    path = find("chat_history/329M.json") if conversation is None else Path(conversation)
     content, chat = _read(path)
     openings = [chat[i : i + 2] for i, message in enumerate(chat[:-1]) if message["role"] == "system"]
     later = [chat[i] for i in range(1, len(chat)) if chat[i]["role"] == "user" and chat[i - 1]["role"] == "assistant"]
@@ -119,12 +118,6 @@ def _closing(text: str, outcome: str) -> str | None:
     """Return what follows the last experiment of `text`: one file has a blank line fewer there."""
     outcomes = re.finditer(_NUMBER.pattern.join(map(re.escape, _NUMBER.split(outcome))), text)
     return next((text[found.end() :] for found in reversed(list(outcomes))), None)
-
-
-def _find() -> Path:
-    from genius_kit.data import find
-
-    return find("chat_history/329M.json")
 
 
 def _read(path: Path) -> tuple[bytes, list[Message]]:

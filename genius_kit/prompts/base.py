@@ -1,18 +1,56 @@
-"""Template files with named holes, filled strictly: a hole that is unknown or left open is an error that names it."""
+"""What a prompt is, and the template files that it is made of.
+
+Templates have named holes, filled strictly: a hole that is unknown or left open is an error that names it.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import PromptError
+from genius_kit.records import Message, Rejection, Trial
+
+if TYPE_CHECKING:
+    from genius_kit.prompts.views import View
 
 HOLES = (
     "system", "problem", "operations", "skeleton", "dataset", "metric",
     "constraint", "macs_table", "answer_format", "results",
 )  # fmt: skip
 """What a variant of the prompt may use."""
+
+HISTORIES = ("table", "dialogue")
+
+
+@dataclass(frozen=True)
+class Prompt(ABC):
+    """What one run sends to a model; `sha256` is over the sources of the text, whatever fills them."""
+
+    name: str
+    history: str
+    sha256: str
+
+    @property
+    def lists_all(self) -> bool:
+        """Whether every result is told; where not, prompts need not grow with the results."""
+        return True
+
+    def seen(self, view: View) -> Prompt:
+        """Return the prompt under `view`, which is that of one run; a prompt of fixed text stays as it is."""
+        return self
+
+    @abstractmethod
+    def messages(self, trials: Sequence[Trial]) -> list[Message]:
+        """Return the whole opening for the proposal that follows `trials`."""
+
+    @abstractmethod
+    def refusal(self, rejection: Rejection) -> Message:
+        """Return the user message that sends the rejection's detail back and asks again."""
 
 
 def read_template(folder: str, name: str) -> str:

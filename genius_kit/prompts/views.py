@@ -1,7 +1,7 @@
 """Control arms: runs of a language model in which one thing about what the model sees is changed.
 
 Budget, first evaluation, refusals and limits are those of the plain arm. See `CONTROLS` for what each one changes; what
-ought not to matter is changed by `prompt_changes` through the same `View`.
+ought not to matter is changed by `changes` through the same `View`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from genius_kit import prompt_changes
 from genius_kit.errors import InvalidParameter
+from genius_kit.prompts import changes
+from genius_kit.prompts.formatting import format_design, result_text, weighed_result
 from genius_kit.records import Outcome, Proposal, Trial
+from genius_kit.replies import parse_reply
 from genius_kit.spaces import Architecture, SearchSpace
-from genius_kit.weighed_prompts import weighed_result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,12 +101,12 @@ def check_benchmark(control: str | None, benchmark: Benchmark) -> None:
 
 def check_change(change: str | None, control: str | None, space: SearchSpace, prompt: str, history: str) -> None:
     """Raise InvalidParameter for an unknown change, or one that does not go with this prompt, history or control."""
-    prompt_changes.check_change(change, control, prompt, history, set(_controlled_texts(control, space)))
+    changes.check_change(change, control, prompt, history, set(_controlled_texts(control, space)))
 
 
 def replaced_texts(control: str | None, change: str | None, space: SearchSpace, prompt: str) -> Texts:
     """Return which parts of the prompt a control and a change replace."""
-    return {**prompt_changes.changed_texts(change, space, prompt), **_controlled_texts(control, space)}
+    return {**changes.changed_texts(change, space, prompt), **_controlled_texts(control, space)}
 
 
 def _controlled_texts(control: str | None, space: SearchSpace) -> Texts:
@@ -119,7 +120,7 @@ def needed_holes(control: str | None, change: str | None, space: SearchSpace) ->
     """Return the holes that a variant needs for a control and a change: its own text could not be changed."""
     needed = _NEEDED.get(control or "", [])
     controlled = [hole for hole in needed if hole != "operations" or space.names_operations]
-    return [*controlled, *prompt_changes.holes_of_change(change, space)]
+    return [*controlled, *changes.holes_of_change(change, space)]
 
 
 @dataclass(frozen=True)
@@ -146,12 +147,12 @@ class View:
     @property
     def menu(self) -> tuple[int, ...]:
         """The shown options in the order in which the prompt lists them."""
-        return prompt_changes.menu_order(self.change, len(self.labels), self.seed)
+        return changes.menu_order(self.change, len(self.labels), self.seed)
 
     @property
     def lists_all(self) -> bool:
         """Whether every result is listed."""
-        return self.change not in prompt_changes.PARTS
+        return self.change not in changes.PARTS
 
     def show(self, architecture: Architecture) -> Architecture:
         """Return the architecture of `space` that stands for a true one."""
@@ -167,8 +168,6 @@ class View:
 
     def design(self, architecture: Architecture) -> str:
         """Return a true architecture as prompts print it under this view."""
-        from genius_kit.wording import format_design
-
         return format_design(self.space, self.show(architecture))
 
     def name(self, architecture: Architecture) -> str:
@@ -181,8 +180,6 @@ class View:
 
         The knowledge probe takes the field's own strings too: who knows a benchmark may answer in them.
         """
-        from genius_kit.replies import parse_reply
-
         outcome = parse_reply(text, self.space)
         if isinstance(outcome, Proposal):
             return Proposal(self.read(outcome.architecture))
@@ -196,8 +193,6 @@ class View:
 
         None where nothing at all stands beside the design.
         """
-        from genius_kit.wording import result_text
-
         if self.control == "knowledge-probe":
             return [None] * len(trials)
         if self.control == "no-feedback":
@@ -212,12 +207,12 @@ class View:
     def listed(self, trials: Sequence[Trial]) -> list[int]:
         """Return the places of the trials whose results are listed, in the order in which the prompt lists them."""
         scores = [self._score(trial.evaluation.feedback) for trial in trials]
-        return prompt_changes.listing(self.change, [scores[place] for place in self._dealt(len(scores))], self.seed)
+        return changes.listing(self.change, [scores[place] for place in self._dealt(len(scores))], self.seed)
 
     def _dealt(self, count: int) -> list[int]:
         """Return which of `count` results stands beside each design."""
         if self.control != "shuffled-feedback":
-            return prompt_changes.beside(self.change, count, self.seed)
+            return changes.beside(self.change, count, self.seed)
         return dealt(count, self.seed, self.shuffle)
 
     def _score(self, feedback: float | None) -> float | None:
@@ -243,9 +238,9 @@ def view_of(
     The plain view for None and None.
     """
     same = tuple(range(len(space.options)))
-    drawn = seed if control in _DRAWN or prompt_changes.is_drawn(change) else 0
+    drawn = seed if control in _DRAWN or changes.is_drawn(change) else 0
     if control == "permuted-labels":
-        labels = derangement(len(same), prompt_changes.generator_of(seed, 0, _LABELS_TAG))
+        labels = derangement(len(same), changes.generator_of(seed, 0, _LABELS_TAG))
         return View(control, space, _numbered(space), labels, drawn, change)
     if control == "anonymous":
         return View(control, space, _nameless(space), same, drawn, change)
@@ -259,7 +254,7 @@ def dealt(count: int, seed: int, shuffle: str = DERANGEMENT) -> list[int]:
 
     A single result has no other design to stand beside, and two only each other's: the first two steps tell nothing.
     """
-    draws = prompt_changes.generator_of(seed, count + 1, _SHUFFLE_TAG)
+    draws = changes.generator_of(seed, count + 1, _SHUFFLE_TAG)
     if shuffle == PERMUTATION or count < 2:
         return [int(place) for place in draws.permutation(count)]
     return list(derangement(count, draws))

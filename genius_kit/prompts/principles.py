@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.holes import fill, read_template
+from genius_kit.prompts.base import fill, read_template
 from genius_kit.records import Message
 
 if TYPE_CHECKING:
-    from genius_kit.prompts import TemplatePrompt
+    from genius_kit.prompts.template import TemplatePrompt
 
 PRINCIPLES = ("asked", "fed-back")
 """They are asked for and not shown again; they stand in the prompt of every later step."""

@@ -1,19 +1,22 @@
-"""How prompts write down designs, results, bounds and costs."""
+"""How prompts write down designs, results, bounds and costs.
+
+What speaks of several objectives is read only where a benchmark weighs them: a plain prompt's text stays.
+"""
 
 from __future__ import annotations
 
 import re
 import string
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from genius_kit.errors import PromptError
-from genius_kit.holes import fill
-from genius_kit.records import Trial
-from genius_kit.spaces import Architecture, SearchSpace
+from genius_kit.errors import InvalidParameter, PromptError
+from genius_kit.records import Evaluation, Trial
+from genius_kit.spaces import Architecture, MacsBound, SearchSpace, count_cost
+from genius_kit.spaces.costs import whole_millions
 
 if TYPE_CHECKING:
-    from genius_kit.controls import View
-    from genius_kit.spaces.costs import MacsBound
+    from genius_kit.objectives import Objectives
 
 _OPTION_LINE = re.compile(r"^- (\d+): .*$")
 
@@ -58,36 +61,7 @@ def bound_words(bound: MacsBound) -> str:
 
 def trial_millions(space: SearchSpace, trial: Trial) -> int:
     """Return the MACs of a trial in whole millions as the bound judges them: at the image size of the space."""
-    from genius_kit.spaces.costs import count_cost, whole_millions
-
     return whole_millions(count_cost(space, trial.architecture).macs)
-
-
-def macs_text(template: str, view: View, constraint: MacsBound | None) -> str:
-    """Return the MACs of every option at every position, equal neighbours on one line; "" where none are wanted.
-
-    Those of the transformer space stand on a line for each embedding. The options stand in the order of `view`.
-    """
-    space = view.true_space
-    if space.shows_macs == "never" or (constraint is None and space.shows_macs != "always"):
-        return ""
-    numbers = option_numbers(view.space)
-    if by_embedding := space.embedding_table():
-        lines = [
-            (f"{own / 1e6:.2f}", [f"{count / 1e6:.2f}" for count in view.reordered(block)])
-            for own, block in view.reordered(by_embedding)
-        ]
-        return fill(template, {"rows": lines, "numbers": numbers}, "macs_table.md")
-    fixed, table = space.macs_table()
-    rows: list[tuple[str, list[str]]] = []
-    for position, entries in zip(view.space.positions, table.tolist(), strict=True):
-        printed = [f"{count / 1e6:.2f}" for count in view.reordered(entries)]
-        if rows and rows[-1][1] == printed:
-            rows[-1] = (f"{rows[-1][0].split(' to ')[0]} to {position}", printed)
-        else:
-            rows.append((position, printed))
-    values = {"rows": rows, "numbers": numbers, "fixed": f"{sum(fixed.values()) / 1e6:.2f}"}
-    return fill(template, values, "macs_table.md")
 
 
 def renumbered(text: str, labels: tuple[int, ...], name: str) -> str:
@@ -124,3 +98,65 @@ def relisted(text: str, labels: tuple[int, ...], order: tuple[int, ...], name: s
     if not found:
         raise PromptError(f"the template {name} has no lines '- NUMBER: ...', so its options cannot be renumbered")
     return "\n".join(made[:-1])
+
+
+NAMELESS = "anonymous"
+"""The control under which costs have no names and no units."""
+
+_REPLACED = {"results": ("shared", "tradeoff_results"), "dialogue_results": ("shared", "tradeoff_dialogue_results")}
+
+
+def check_weighed(objectives: Objectives | None, control: str | None, change: str | None, prompt: str) -> None:
+    """Raise InvalidParameter for a prompt, a control or a change that cannot speak of several objectives."""
+    if objectives is None:
+        return
+    wrong = None
+    if prompt == "published":
+        wrong = "the published prompt asks for accuracy alone, and its text is fixed; take another variant"
+    elif control == "knowledge-probe":
+        wrong = "the control knowledge-probe asks for the most accurate design that is known; leave it out"
+    elif change is not None and change.startswith("reworded"):
+        wrong = f"the change {change} has words for accuracy alone; leave it out"
+    if wrong is not None:
+        raise InvalidParameter(f"the benchmark weighs {objectives}: {wrong}")
+
+
+def weighed_texts(objectives: Objectives | None, control: str | None) -> dict[str, tuple[str, str]]:
+    """Return which shared parts of the prompt objectives replace; results that are withheld stay withheld."""
+    return {} if objectives is None or control == "no-feedback" else dict(_REPLACED)
+
+
+def weighed_facts(objectives: Objectives | None, control: str | None) -> dict[str, Any]:
+    """Return what fills the parts that speak of costs; nothing without objectives."""
+    if objectives is None:
+        return {}
+    if control == NAMELESS:
+        names = ["its cost"] if len(objectives.costs) == 1 else ["its first cost", "its second cost"]
+        return {"costs": " and ".join(names), "told_costs": " and ".join(names)}
+    plain = [f"its {one.title}" for one in objectives.costs]
+    told = [f"its {one.title} in {one.scale}" for one in objectives.costs]
+    return {"costs": " and ".join(plain), "told_costs": " and ".join(told)}
+
+
+def weighed_result(
+    told: str, evaluation: Evaluation, objectives: Objectives, control: str | None, unit: str = "percent"
+) -> str:
+    """Return a result with its costs: "93.10 percent, 85.20 million multiply-accumulates".
+
+    `told` is the accuracy as a plain prompt prints it. A cost that was not measured is said to be so.
+    """
+    from genius_kit.objectives import value_of
+
+    costs: Sequence[str] = [
+        f"{one.title} not measured" if value is None else one.number(value) if control == NAMELESS else one.shown(value)
+        for one in objectives.costs
+        for value in [value_of(evaluation, one.name)]
+    ]
+    named = [f"{title} {cost}" for title, cost in zip(_titles(len(costs)), costs, strict=True)]
+    return ", ".join(
+        [told if evaluation.feedback is None else f"{told} {unit}", *(named if control == NAMELESS else costs)]
+    )
+
+
+def _titles(count: int) -> list[str]:
+    return ["cost"] if count == 1 else ["first cost", "second cost"]

@@ -3,58 +3,41 @@
 A variant is a Markdown file under `templates/variants` or any file of the user's. Its holes are HOLES; a line
 `<!-- user -->` ends the system message, and without that line there is none. Fixed text comes first and the
 results last, so that successive prompts share their beginning and a provider's prefix cache is hit.
-The variant "published" is not a template of ours: see `published.py`.
+The variant "published" is not a template of ours: see `published`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.controls import View, check_change, check_control, needed_holes, replaced_texts, view_of
 from genius_kit.data import data_folder
 from genius_kit.errors import InvalidParameter, PromptError, UnknownName
-from genius_kit.holes import HOLES, check_holes, fill, read_template
-from genius_kit.records import Message, Rejection, Trial
-from genius_kit.spaces import SearchSpace
-from genius_kit.weighed_prompts import check_weighed, weighed_facts, weighed_texts
-from genius_kit.wording import (
+from genius_kit.prompts.base import HISTORIES, Prompt, check_holes, fill, read_template
+from genius_kit.prompts.formatting import (
     bound_words,
-    format_design,
-    macs_text,
+    check_weighed,
     option_number,
     option_numbers,
     placeholder,
     relisted,
     trial_millions,
+    weighed_facts,
+    weighed_texts,
 )
+from genius_kit.prompts.published import load_published
+from genius_kit.prompts.views import View, check_change, check_control, needed_holes, replaced_texts, view_of
+from genius_kit.records import Message, Rejection, Trial
+from genius_kit.spaces import MacsBound, SearchSpace
 
 if TYPE_CHECKING:
     from genius_kit.objectives import Objectives
-    from genius_kit.spaces.costs import MacsBound
-
-__all__ = [
-    "HISTORIES",
-    "HOLES",
-    "VARIANTS",
-    "Prompt",
-    "TemplatePrompt",
-    "fill",
-    "format_design",
-    "list_prompts",
-    "load_prompt",
-    "placeholder",
-    "read_template",
-    "trial_millions",
-]
 
 VARIANTS = ("minimal", "standard", "reasoned")
-HISTORIES = ("table", "dialogue")
 USER_MARK = re.compile(r"^<!-- user -->[ \t]*\n", re.MULTILINE)
 
 _DATASETS = {"mobilenet-imagenet": "ImageNet", "vision-transformer": "ImageNet"}
@@ -62,32 +45,6 @@ _PARTS = ("problem", "operations", "skeleton")
 _SHARED = (
     "system", "constraint", "macs_table", "answer_format", "results", "dialogue_results", "dialogue_result", "refusal",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Prompt(ABC):
-    """What one run sends to a model; `sha256` is over the sources of the text, whatever fills them."""
-
-    name: str
-    history: str
-    sha256: str
-
-    @property
-    def lists_all(self) -> bool:
-        """Whether every result is told; where not, prompts need not grow with the results."""
-        return True
-
-    def seen(self, view: View) -> Prompt:
-        """Return the prompt under `view`, which is that of one run; a prompt of fixed text stays as it is."""
-        return self
-
-    @abstractmethod
-    def messages(self, trials: Sequence[Trial]) -> list[Message]:
-        """Return the whole opening for the proposal that follows `trials`."""
-
-    @abstractmethod
-    def refusal(self, rejection: Rejection) -> Message:
-        """Return the user message that sends the rejection's detail back and asks again."""
 
 
 @dataclass(frozen=True)
@@ -214,8 +171,6 @@ def load_prompt(
     check_change(change, control, space, str(name_or_path), history)
     check_weighed(objectives, control, change, str(name_or_path))
     if name_or_path == "published" and "published" in list_prompts(space):
-        from genius_kit.published import load_published
-
         return load_published(space, history=history, constraint=constraint, conversation=conversation)
     replaced = replaced_texts(control, change, space, str(name_or_path)) | weighed_texts(objectives, control)
     texts = _read_texts(prompt_source(name_or_path, space), space, replaced)
@@ -256,7 +211,7 @@ def _holes(texts: Texts, view: View, constraint: MacsBound | None, facts: dict[s
     """Return what fills the variant's holes, all but the results."""
     space, shared = view.true_space, texts.shared
     values: dict[str, Any] = {name: facts[name] for name in ("dataset", "metric", "unit")}
-    values |= {"constraint": "", "macs_table": macs_text(shared["macs_table"], view, constraint)}
+    values |= {"constraint": "", "macs_table": _macs_text(shared["macs_table"], view, constraint)}
     if constraint:
         values["constraint"] = fill(shared["constraint"], {"bound": bound_words(constraint)}, "constraint.md")
     numbers = option_numbers(view.space)
@@ -272,6 +227,33 @@ def _holes(texts: Texts, view: View, constraint: MacsBound | None, facts: dict[s
     values["answer_format"] = fill(shared["answer_format"], form, "answer_format.md")
     values["system"] = fill(shared["system"], {}, "system.md")
     return values
+
+
+def _macs_text(template: str, view: View, constraint: MacsBound | None) -> str:
+    """Return the MACs of every option at every position, equal neighbours on one line; "" where none are wanted.
+
+    Those of the transformer space stand on a line for each embedding. The options stand in the order of `view`.
+    """
+    space = view.true_space
+    if space.shows_macs == "never" or (constraint is None and space.shows_macs != "always"):
+        return ""
+    numbers = option_numbers(view.space)
+    if by_embedding := space.embedding_table():
+        lines = [
+            (f"{own / 1e6:.2f}", [f"{count / 1e6:.2f}" for count in view.reordered(block)])
+            for own, block in view.reordered(by_embedding)
+        ]
+        return fill(template, {"rows": lines, "numbers": numbers}, "macs_table.md")
+    fixed, table = space.macs_table()
+    rows: list[tuple[str, list[str]]] = []
+    for position, entries in zip(view.space.positions, table.tolist(), strict=True):
+        printed = [f"{count / 1e6:.2f}" for count in view.reordered(entries)]
+        if rows and rows[-1][1] == printed:
+            rows[-1] = (f"{rows[-1][0].split(' to ')[0]} to {position}", printed)
+        else:
+            rows.append((position, printed))
+    values = {"rows": rows, "numbers": numbers, "fixed": f"{sum(fixed.values()) / 1e6:.2f}"}
+    return fill(template, values, "macs_table.md")
 
 
 def _widths(view: View) -> list[tuple[str, list[int]]]:

@@ -1,0 +1,24 @@
+"""What a model is shown: templates filled for a space, views of it, the paper's own text.
+
+`template` makes a prompt, `views` and `changes` are what an arm changes in it, `published` reads the paper's prompts,
+`conversations` its replies, `principles` asks for design principles.
+"""
+
+from genius_kit.prompts.base import HISTORIES, HOLES, Prompt
+from genius_kit.prompts.changes import CHANGES
+from genius_kit.prompts.template import VARIANTS, TemplatePrompt, list_prompts, load_prompt
+from genius_kit.prompts.views import CONTROLS, View, view_of
+
+__all__ = [
+    "CHANGES",
+    "CONTROLS",
+    "HISTORIES",
+    "HOLES",
+    "VARIANTS",
+    "Prompt",
+    "TemplatePrompt",
+    "View",
+    "list_prompts",
+    "load_prompt",
+    "view_of",
+]
