@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.search import search  # now, so that the name means the function and not its module
+from genius_kit.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from genius_kit.amounts import Limits
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from genius_kit.transfer import fine_tune
     from genius_kit.verdicts.judge import does_it_search
     from genius_kit.verify import verify_run
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "amounts": ("Limits",),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.amounts import COUNTED, words
 from genius_kit.audit_checks import follows, gate_findings, proposals, step_findings
 from genius_kit.audit_words import described, in_words
-from genius_kit.catalogue import table_names
+from genius_kit.benchmarks.catalogue import table_names
 from genius_kit.errors import GeniusKitError, JournalError
 from genius_kit.findings import examine
 from genius_kit.journal import Event, Run

@@ -21,7 +21,8 @@ def draw_all(journals: Path, target: Path, reference: str | None = None) -> None
     `reference` is the arm that the others are compared with, where it is among them. Raises DataMissing without a
     table that the runs searched.
     """
-    from genius_kit.study_results import curves, read_results, summary
+    from genius_kit.study_results import curves, read_results
+    from genius_kit.study_summary import summary
 
     target.mkdir(parents=True, exist_ok=True)
     found = read_results(journals)
@@ -74,7 +75,7 @@ def _draw_fronts(part: pd.DataFrame, ending: str, folder: Path) -> None:
 
 def _parts(found: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield title, ending of file names and runs of each benchmark, model and prompt; other arms stand in each."""
-    from genius_kit.catalogue import title_of
+    from genius_kit.benchmarks.catalogue import title_of
     from genius_kit.method_names import shown_model
 
     for benchmark, here in found.groupby("benchmark", sort=False):

@@ -142,7 +142,7 @@ def _environment() -> str:
 
 
 def _manifest(contents: Mapping[str, bytes | Path], runs: Collection[Verification], reference: str | None) -> bytes:
-    from genius_kit import __version__
+    from genius_kit.version import __version__
 
     files = {}
     for name, given in contents.items():

@@ -137,7 +137,7 @@ def contamination(
 
 def each_contamination(results: pd.DataFrame) -> list[Contamination]:
     """Return one verdict for each public table, model and prompt of a study that has private tables too."""
-    from genius_kit.catalogue import is_private
+    from genius_kit.benchmarks.catalogue import is_private
 
     hidden = [name for name in results["benchmark"].unique() if is_private(name)]
     plain = results[(results["proposer"] == "llm") & results["control"].isna()]
@@ -155,7 +155,7 @@ def each_contamination(results: pd.DataFrame) -> list[Contamination]:
 
 def _tables(results: pd.DataFrame, public: str | None, private: str | None) -> Tables:
     """Return the names of the public and the private table; raises InvalidParameter where one cannot be told."""
-    from genius_kit.catalogue import is_private
+    from genius_kit.benchmarks.catalogue import is_private
 
     names = [str(name) for name in results["benchmark"].unique()]
     hidden = [private] if private else [name for name in names if is_private(name) and name != public]
@@ -262,7 +262,7 @@ def _bounds(one: Finding) -> str:
 
 
 def _sentence(model: str, tables: Tables, kind: str, reason: str, found: Sequence[Route], recalled: Luck | None) -> str:
-    from genius_kit.catalogue import title_of
+    from genius_kit.benchmarks.catalogue import title_of
 
     start = f"{subject(model)} {_STARTS[kind]} {title_of(tables[0])} (private table: {title_of(tables[1])}): {reason}"
     measured = [route for route in found if min(route.public.independent, route.private.independent) > 1]

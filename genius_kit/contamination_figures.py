@@ -26,7 +26,7 @@ def contamination_dots(results: pd.DataFrame, public: str, private: str, plain: 
     """
     from matplotlib.ticker import FuncFormatter
 
-    from genius_kit.catalogue import title_of
+    from genius_kit.benchmarks.catalogue import title_of
 
     arms = _arms(results, plain)
     figure, (axes,) = new_figure(1, 1)

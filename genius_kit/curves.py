@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from genius_kit.benchmarks.trained import TrainedBenchmark
     from genius_kit.journal import Run
-    from genius_kit.trained import TrainedBenchmark
 
 
 def histories(benchmark: TrainedBenchmark, runs: Sequence[Run]) -> dict[str, pd.DataFrame]:

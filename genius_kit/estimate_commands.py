@@ -12,8 +12,8 @@ import typer
 
 from genius_kit import study_options
 from genius_kit.amounts import Limits
+from genius_kit.benchmarks.base import OBJECTIVES
 from genius_kit.errors import InvalidParameter
-from genius_kit.objectives import OBJECTIVES
 from genius_kit.proposers import PROPOSERS, TALKING
 
 if TYPE_CHECKING:

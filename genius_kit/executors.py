@@ -269,7 +269,7 @@ def _check_workers(client: Client, address: str) -> None:
     """Refuse workers that would run other code; a function of the standard library asks, so each can answer."""
     from importlib.metadata import version
 
-    from genius_kit import __version__ as here
+    from genius_kit.version import __version__ as here
 
     found = client.run(version, "genius-kit", on_error="return")
     if not found:

@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from genius_kit.benchmarks.latency import device_name, spread
 from genius_kit.devices import cpu_threads
 from genius_kit.errors import InvalidParameter
-from genius_kit.latency import device_name, spread
 from genius_kit.loaders import training_loader, worker_count
 from genius_kit.recipes import Recipe, load_recipe
 from genius_kit.splits import DataSet, FolderSplit, TensorSplit

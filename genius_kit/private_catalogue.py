@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genius_kit import durable
+from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.data import data_folder
 from genius_kit.errors import DataCorrupt, InvalidParameter
 from genius_kit.private_tables import PrivateTable, read_table
 from genius_kit.spaces import SearchSpace
 from genius_kit.spaces.signal_cell import SignalRules
-from genius_kit.tabular import TabularBenchmark
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ import threading
 from types import TracebackType
 from typing import Any
 
-from genius_kit.journal import Event
+from genius_kit.chain import Event
 
 
 class Progress:

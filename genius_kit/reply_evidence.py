@@ -12,7 +12,7 @@ from genius_kit.stats.replies import follows
 if TYPE_CHECKING:
     import numpy as np
 
-    from genius_kit.tabular import TabularBenchmark
+    from genius_kit.benchmarks.tabular import TabularBenchmark
 
 SHUFFLED = "shuffled-feedback"
 

@@ -76,7 +76,8 @@ def needs_of(notebook: NotebookNode) -> list[str]:
 
 def missing_data(needs: Sequence[str]) -> tuple[str, ...]:
     """Return which of `needs`, names of benchmarks or of data files, are not on this machine."""
-    from genius_kit import catalogue, data
+    from genius_kit import data
+    from genius_kit.benchmarks import catalogue
 
     available = {row["name"]: row["available"] for row in catalogue.tabular_rows()} if needs else {}
     missing = []

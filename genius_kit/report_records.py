@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import genius_kit
 from genius_kit.report_notebooks import needs_of
+from genius_kit.version import __version__
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -43,7 +43,7 @@ def fingerprint(notebook: NotebookNode, parameters: Mapping[str, Any], folder: P
 def code_sum() -> str:
     """Return the SHA-256 over the version and every file of the package."""
     root = Path(__file__).resolve().parent
-    total = hashlib.sha256(genius_kit.__version__.encode())
+    total = hashlib.sha256(__version__.encode())
     for path in sorted(root.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
             total.update(path.relative_to(root).as_posix().encode() + b"\0")
@@ -63,7 +63,8 @@ def data_sums(needs: Sequence[str], parameters: Mapping[str, Any], folder: Path)
     These are what it needs, the benchmarks and files that its parameters name, and, for a notebook that needs nothing,
     every published file that is here: it takes what it finds. An embedded table counts by its package's version.
     """
-    from genius_kit import catalogue, data
+    from genius_kit import data
+    from genius_kit.benchmarks import catalogue
 
     values = [value for value in parameters.values() if isinstance(value, str) and value]
     named = [*needs, *(value for value in values if value in catalogue.table_names())]

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from genius_kit.agreement import Match, match_rate, other_answer, repeats_needed, smallest_relabelling_p
-from genius_kit.catalogue import title_of
+from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.errors import InvalidParameter
 from genius_kit.method_names import subject
 from genius_kit.paper import TRIAL_TABLES

@@ -17,8 +17,8 @@ _GIT_SECONDS = 5.0
 def data_sums(benchmark: Benchmark) -> dict[str, str]:
     """Return the SHA-256 of each file that answers for a benchmark, by its name; empty where no file does."""
     from genius_kit import data
-    from genius_kit.catalogue import embedded_dataset
-    from genius_kit.tables import EMBEDDED_PACKAGE, embedded_version
+    from genius_kit.benchmarks.catalogue import embedded_dataset
+    from genius_kit.benchmarks.tables import EMBEDDED_PACKAGE, embedded_version
 
     source = getattr(benchmark, "source", None) or ""
     dataset = embedded_dataset(benchmark.name)

@@ -159,7 +159,7 @@ def _corrected(values: Sequence[Any]) -> list[float | None]:
 
 
 def _study_cells(row: dict[Any, Any], told: Sequence[str], is_first: bool) -> tuple[str, ...]:
-    from genius_kit.catalogue import title_of
+    from genius_kit.benchmarks.catalogue import title_of
 
     name = title_of(str(row["benchmark"]))
     return (

@@ -171,7 +171,7 @@ def _check_sound(run: Run) -> None:
 def _recorded_benchmark(kept: dict[str, Any], beside: dict[str, Any]) -> Benchmark:
     """Return the benchmark that a run's first event names."""
     from genius_kit.benchmarks import load_benchmark
-    from genius_kit.catalogue import check_recorded, source_kind
+    from genius_kit.benchmarks.catalogue import check_recorded, source_kind
 
     if made_by := kept.get("benchmark_settings"):
         settings = {key: value for key, value in made_by.items() if key != "kind"}

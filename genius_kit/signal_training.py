@@ -66,7 +66,7 @@ def train_cell(
     """
     import torch
 
-    from genius_kit.signal_networks import SeededCells
+    from genius_kit.networks.signal import SeededCells
     from genius_kit.spaces.signal_cell import active_edges
 
     begun = time.perf_counter()

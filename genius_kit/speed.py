@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genius_kit import durable
+from genius_kit.benchmarks.latency import device_name, spread, time_call
 from genius_kit.devices import choose_device, torch_state
 from genius_kit.distributed import join_team
 from genius_kit.errors import InvalidParameter
-from genius_kit.latency import device_name, spread, time_call
 from genius_kit.recipes import Recipe, load_recipe
 from genius_kit.spaces import load_space
 from genius_kit.splits import DataSet, TensorSplit

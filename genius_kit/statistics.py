@@ -207,8 +207,8 @@ def class_rank(benchmark: Benchmark, architecture: Sequence[int], by: str = "fee
     """
     import numpy as np
 
+    from genius_kit.benchmarks.tabular import tied_ranks
     from genius_kit.spaces.costs import list_space
-    from genius_kit.tabular import tied_ranks
 
     scores = _scores(benchmark, by)
     if scores is None:
@@ -223,7 +223,7 @@ def class_rank(benchmark: Benchmark, architecture: Sequence[int], by: str = "fee
 
 def _scores(benchmark: Benchmark, by: str) -> np.ndarray | None:
     """Return the score of every architecture; None without a table or where the table does not hold this score."""
-    from genius_kit.tabular import TabularBenchmark
+    from genius_kit.benchmarks.tabular import TabularBenchmark
 
     if not isinstance(benchmark, TabularBenchmark) or benchmark.rank(benchmark.space.at(0), by) is None:
         return None

@@ -19,7 +19,8 @@ from genius_kit.remote_control import size_of
 from genius_kit.study_files import load_study, study_names
 from genius_kit.study_plans import Arm, Study, Task, shard_of
 from genius_kit.study_progress import StudyProgress
-from genius_kit.study_results import curves, read_results, results_of, summary
+from genius_kit.study_results import curves, read_results, results_of
+from genius_kit.study_summary import summary
 from genius_kit.study_tasks import Job, Outcome, forget_clients, locate, outcome_of, pinned
 
 if TYPE_CHECKING:

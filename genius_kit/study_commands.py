@@ -96,7 +96,8 @@ def _report(loaded: Study, output: Path) -> None:
     import filelock
 
     from genius_kit.studies import places
-    from genius_kit.study_results import results_of, summary
+    from genius_kit.study_results import results_of
+    from genius_kit.study_summary import summary
     from genius_kit.verify import write_heads
 
     folder = durable.make_folder(Path(output) / loaded.name)

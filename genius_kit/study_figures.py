@@ -59,7 +59,7 @@ def rank_curves(curves: pd.DataFrame) -> Figure:
 
     `curves` is what `studies.curves` returns. Bands are 95 % intervals of the mean over searches; 1 is the best rank.
     """
-    from genius_kit.catalogue import title_of
+    from genius_kit.benchmarks.catalogue import title_of
 
     benchmarks = list(dict.fromkeys(curves["benchmark"]))
     columns = min(COLUMNS, len(benchmarks))

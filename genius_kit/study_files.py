@@ -8,9 +8,9 @@ from typing import Any
 
 from genius_kit.agents import Agent, file_agent, is_agent
 from genius_kit.amounts import Limits
-from genius_kit.catalogue import PROTOCOLS, SOURCES, check_latency, space_name, table_names
+from genius_kit.benchmarks.base import OBJECTIVES, Objectives, read_objectives
+from genius_kit.benchmarks.catalogue import PROTOCOLS, SOURCES, check_latency, space_name, table_names
 from genius_kit.errors import InvalidParameter, UnknownName
-from genius_kit.objectives import OBJECTIVES, Objectives, read_objectives
 from genius_kit.prompts import load_prompt
 from genius_kit.prompts.changes import CHANGES
 from genius_kit.prompts.principles import PRINCIPLES

@@ -13,8 +13,8 @@ from genius_kit.proposers import TALKING, WARM
 
 if TYPE_CHECKING:
     from genius_kit.agents import Agent
+    from genius_kit.benchmarks.tabular import TabularBenchmark
     from genius_kit.spaces import Architecture, SearchSpace
-    from genius_kit.tabular import TabularBenchmark
 
 NO_FIRST, RANDOM_FIRST, LARGEST_FIRST = "none", "random", "largest"
 
@@ -151,7 +151,7 @@ class Study:
         return [settings for place, settings in enumerate(told) if settings not in told[:place]]
 
     def _tasks(self) -> Iterator[Task]:
-        from genius_kit import __version__
+        from genius_kit.version import __version__
 
         runs = [
             (benchmark, arm, settings)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.catalogue import check_recorded, is_table, source_kind
+from genius_kit.benchmarks.catalogue import check_recorded, is_table, source_kind
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import counted_once, sequence_of
 from genius_kit.journal import Run, complete, read_run
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from genius_kit.benchmarks.tabular import TabularBenchmark
     from genius_kit.statistics import RandomSearch
-    from genius_kit.tabular import TabularBenchmark
 
 GROUP = ["study", "benchmark", "arm", "model", "prompt"]
 RESULT_COLUMNS = (
@@ -275,19 +275,3 @@ def groups(frame: pd.DataFrame) -> Iterable[tuple[dict[str, Any], pd.DataFrame]]
                 f"{', '.join(map(str, same))}; move the runs of one of the settings to another folder"
             )
         yield named, group
-
-
-def summary(results: pd.DataFrame, reference: str | None = None) -> pd.DataFrame:
-    """Return one row an arm (study, benchmark, arm, model, prompt, touched, budget) of what `read_results` gives.
-
-    Over the `n` finished runs, those of a fixed rule counted once (see `fixed_rules`): mean_rank with sd,
-    standard_error and its 95 % interval low to high, mean top_percent and regret; random_rank, what random search is
-    expected to reach with the budget; worth_random and worth_gp, how many evaluations random search and the study's gp
-    arm need for the mean rank (None: more than they had). `ratio` to `p_value` compare the ranks with those of the
-    `reference` arm, seed by seed (the first plain llm arm unless named; below 1 is better than it; only at the same
-    budget). own_share is the share of evaluations that the model itself proposed; `method` and `model_kind` say what
-    the arm is (see `method_names`).
-    """
-    from genius_kit.study_summary import rows
-
-    return marked(rows(list(groups(results)), reference), results)

@@ -10,12 +10,13 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import counted_once
 from genius_kit.journal import read_run
 from genius_kit.method_names import with_names
-from genius_kit.study_results import KEYS, benchmark_of, best_ranks, random_search
+from genius_kit.provenance import marked
+from genius_kit.study_results import KEYS, benchmark_of, best_ranks, groups, random_search
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.tabular import TabularBenchmark
+    from genius_kit.benchmarks.tabular import TabularBenchmark
 
 SUMMARY_COLUMNS = (
     *KEYS, "proposer", "control", "n", "mean_rank", "sd", "standard_error", "low", "high", "top_percent",
@@ -28,7 +29,7 @@ Group = tuple[Keys, "pd.DataFrame"]
 
 
 def rows(groups: Sequence[Group], reference: str | None) -> pd.DataFrame:
-    """Return the summary of groups of finished runs; see `study_results.summary`."""
+    """Return the summary of groups of finished runs; see `summary`."""
     import pandas as pd
 
     named = reference or next((keys["arm"] for keys, group in groups if _is_plain_model(group)), None)
@@ -141,3 +142,17 @@ def _reference_group(keys: Keys, groups: Sequence[Group], reference: str | None)
     if keys["arm"] == reference or not found:
         return None
     return alike[0] if alike else found[0][1]
+
+
+def summary(results: pd.DataFrame, reference: str | None = None) -> pd.DataFrame:
+    """Return one row an arm (study, benchmark, arm, model, prompt, touched, budget) of what `read_results` gives.
+
+    Over the `n` finished runs, those of a fixed rule counted once (see `fixed_rules`): mean_rank with sd,
+    standard_error and its 95 % interval low to high, mean top_percent and regret; random_rank, what random search is
+    expected to reach with the budget; worth_random and worth_gp, how many evaluations random search and the study's gp
+    arm need for the mean rank (None: more than they had). `ratio` to `p_value` compare the ranks with those of the
+    `reference` arm, seed by seed (the first plain llm arm unless named; below 1 is better than it; only at the same
+    budget). own_share is the share of evaluations that the model itself proposed; `method` and `model_kind` say what
+    the arm is (see `method_names`).
+    """
+    return marked(rows(list(groups(results)), reference), results)

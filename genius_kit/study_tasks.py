@@ -27,8 +27,8 @@ from genius_kit.spaces import load_space
 from genius_kit.study_plans import Task, first_architecture
 
 if TYPE_CHECKING:
+    from genius_kit.benchmarks.tabular import TabularBenchmark
     from genius_kit.llm import ChatClient
-    from genius_kit.tabular import TabularBenchmark
 
 PATIENCE_SECONDS = 60.0
 """How long a run waits for its journal: a worker that was killed frees it, one that is being stopped needs a moment."""
@@ -104,7 +104,7 @@ def locate(tasks: Sequence[Task], output: str | Path) -> list[Path]:
 
 def pinned(task: Task) -> Task:
     """Return the task with the source of its table named, so that every worker reads the same one."""
-    from genius_kit.catalogue import source_kind
+    from genius_kit.benchmarks.catalogue import source_kind
 
     return replace(task, source=source_kind(benchmark_of(task).source))
 
@@ -131,7 +131,7 @@ def _run(job: Job, stop: Flag) -> Outcome:
 
 
 def _search(job: Job, stop: Flag) -> Run:
-    from genius_kit import __version__
+    from genius_kit.version import __version__
 
     task, path = job.task, Path(job.path)
     if task.version != __version__:

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.benchmarks.base import OBJECTIVES
 from genius_kit.cards import Judged
 from genius_kit.comparisons import LEAST_PAIRS, interval, pairs_needed, sign_flip_p
 from genius_kit.contrasts import LEVEL, plain_searches
 from genius_kit.errors import InvalidParameter
 from genius_kit.method_names import shown_model, subject, with_names
-from genius_kit.objectives import OBJECTIVES
 from genius_kit.provenance import marked
 from genius_kit.tradeoffs import DRAWS
 
@@ -178,7 +178,7 @@ def _kind(row: dict[str, Any]) -> str:
 
 
 def _sentence(row: dict[str, Any], kind: str, known: pd.DataFrame) -> str:
-    from genius_kit.catalogue import title_of
+    from genius_kit.benchmarks.catalogue import title_of
 
     model = str(row["arm"])
     if isinstance(row["model"], str):

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.benchmarks.base import Objectives, recorded_objectives
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import distinct
-from genius_kit.objectives import Objectives, objectives_of, recorded_objectives
 from genius_kit.pareto import epsilon, front_of, hypervolume, hypervolumes
 from genius_kit.provenance import marked
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from genius_kit.benchmarks.tabular import TabularBenchmark
     from genius_kit.journal import Run
-    from genius_kit.tabular import TabularBenchmark
 
 DRAWS = 2_000
 """Random searches that are drawn for their mean share; its standard error is then a 45th of their spread."""
@@ -44,7 +44,7 @@ class Yardstick:
     def __init__(self, benchmark: TabularBenchmark) -> None:
         import numpy as np
 
-        self.objectives: Objectives = objectives_of(benchmark, "a front")
+        self.objectives: Objectives = benchmark.weighed("a front")
         losses = benchmark.losses()
         spread = np.ptp(losses, axis=0)
         self.parts: np.ndarray = (losses - losses.min(axis=0)) / np.where(spread > 0, spread, 1.0)
@@ -121,14 +121,14 @@ def yardstick(name: str, protocol: str, fed_run: int, source: str | None, object
 def _yardstick(
     name: str, protocol: str, fed_run: int, source: str | None, objectives: Objectives, folder: str
 ) -> Yardstick:
-    from genius_kit.catalogue import load_tabular
+    from genius_kit.benchmarks.catalogue import load_tabular
 
     return Yardstick(load_tabular(name, protocol, fed_run, source=source).weighing(objectives))
 
 
 def yardstick_of(run: Run) -> Yardstick:
     """Return the yardstick of the table that a run searched; raises InvalidParameter for a run of one objective."""
-    from genius_kit.catalogue import source_kind
+    from genius_kit.benchmarks.catalogue import source_kind
 
     kept = run.settings
     objectives = recorded_objectives(kept)
@@ -144,7 +144,7 @@ def yardstick_of(run: Run) -> Yardstick:
 
 def recorded_on_table(run: Run) -> bool:
     """Return whether a run searched a table that is known here."""
-    from genius_kit.catalogue import table_names
+    from genius_kit.benchmarks.catalogue import table_names
 
     return run.settings.get("benchmark") in table_names()
 

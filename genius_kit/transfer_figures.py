@@ -80,6 +80,6 @@ def _label(panel: Axes, tables: list[str], method: str, is_first: bool) -> None:
 
 def _short(name: str) -> str:
     """Return a table's name in lines that are short enough for a tick."""
-    from genius_kit.catalogue import title_of
+    from genius_kit.benchmarks.catalogue import title_of
 
     return title_of(name).replace("NAS-Bench-201 ", "NB201\n").replace(" (", "\n(")

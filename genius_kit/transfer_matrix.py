@@ -19,7 +19,7 @@ from genius_kit.spaces import Architecture, SearchSpace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.tabular import TabularBenchmark
+    from genius_kit.benchmarks.tabular import TabularBenchmark
 
 ROLES = (
     ("none", ("none",)),

@@ -92,7 +92,7 @@ def write_study(folder):
 
 def run_training(folder, address):
     """Evaluate one network of a quarter width on digits of 8 pixels, by training it for two epochs."""
-    from genius_kit.trained import TrainedBenchmark
+    from genius_kit.benchmarks.trained import TrainedBenchmark
 
     torch.set_num_threads(1)
     settings = {"image_size": 8, "subset": 256, "keep_weights": True, "cache": folder / "trained"}

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from genius_kit.benchmarks import Benchmark
+from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.chat import ChatClient, Reply, Usage
 from genius_kit.offline import Design, OfflineClient, read_messages
 from genius_kit.prompts.views import CONTROLS
@@ -24,7 +25,6 @@ from genius_kit.search import search
 from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.study_plans import first_architecture
 from genius_kit.study_results import RESULT_COLUMNS, row_of
-from genius_kit.tabular import TabularBenchmark
 
 SEEDS = int(os.environ.get("GENIUS_KIT_NATURE_SEEDS", "1"))
 """How many seeds of each nature the tests go through; 20 where every one is to be right."""

@@ -10,8 +10,8 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.spaces import Architecture as Design
-from genius_kit.tabular import TabularBenchmark
 from genius_kit.verdicts.natures import Client, View
 
 Scored = tuple[Design, float]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.spaces import Architecture as Design
-from genius_kit.tabular import TabularBenchmark
 from genius_kit.verdicts.natures import (
     Client,
     View,

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from genius_kit.anchors import compare_with_anchors, read_anchors
-from genius_kit.catalogue import BENCHMARK_NAMES
+from genius_kit.benchmarks.catalogue import BENCHMARK_NAMES
 from genius_kit.proposers import PROPOSERS
 
 

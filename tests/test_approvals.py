@@ -21,7 +21,8 @@ from genius_kit.run_state import run_state, why_stopped
 from genius_kit.searches import resume
 from genius_kit.steering import Decision
 from genius_kit.study_files import load_study
-from genius_kit.study_results import read_results, summary
+from genius_kit.study_results import read_results
+from genius_kit.study_summary import summary
 from genius_kit.terminal_approval import TerminalApprover
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.test_live import HashClient, design, llm, pending, plain, until

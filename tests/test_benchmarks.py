@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genius_kit.benchmarks import Benchmark, check_settings, list_benchmarks, load_benchmark
-from genius_kit.catalogue import BENCHMARK_NAMES
+from genius_kit.benchmarks import Benchmark, list_benchmarks, load_benchmark
+from genius_kit.benchmarks.base import check_settings
+from genius_kit.benchmarks.catalogue import BENCHMARK_NAMES
+from genius_kit.benchmarks.tabular import TabularBenchmark, tied_ranks
 from genius_kit.errors import DataMissing, InvalidArchitecture, InvalidParameter, UnknownName
 from genius_kit.records import Evaluation
 from genius_kit.spaces import load_space
 from genius_kit.spaces.costs import MacsBound, count_cost
-from genius_kit.tabular import TabularBenchmark, tied_ranks
 
 TABLE_FACTS = {
     # name: rows, optimum, its feedback, distinct scores, rows sharing a score, largest tie
@@ -122,8 +123,8 @@ def test_tied_ranks_of_a_small_table() -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_published_rank_inside_tie_range(data_home: Path, name: str) -> None:
     """The rank stored in the NAS-Bench-201 files, by test accuracy, lies in our range on every row."""
-    from genius_kit.catalogue import _ENTRIES
-    from genius_kit.tables import load_table
+    from genius_kit.benchmarks.catalogue import _ENTRIES
+    from genius_kit.benchmarks.tables import load_table
 
     stored = load_table(_ENTRIES[name].file)["published_rank"]
     best, worst = load_benchmark(name).ranks("test")
@@ -242,8 +243,8 @@ def test_embedded_agrees_with_published(data_home: Path, name: str) -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_embedded_held_out(no_data: Path, name: str) -> None:
     """Held-out on the embedded table feeds one seed and reports the mean of the others; each cell has an answer."""
-    from genius_kit.catalogue import _ENTRIES
-    from genius_kit.tables import load_embedded
+    from genius_kit.benchmarks.catalogue import _ENTRIES
+    from genius_kit.benchmarks.tables import load_embedded
 
     runs = load_embedded(str(_ENTRIES[name].embedded))["runs"]
     benchmark = load_benchmark(name, protocol="held-out", fed_run=1)

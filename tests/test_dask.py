@@ -122,7 +122,7 @@ def test_the_command_runs_on_a_cluster(cluster, tmp_path):
 @pytest.mark.slow
 def test_workers_of_another_version_are_refused_by_name(cluster, monkeypatch):
     """Every worker is asked for its version before anything is sent."""
-    monkeypatch.setattr("genius_kit.__version__", "0.0.1")
+    monkeypatch.setattr("genius_kit.version.__version__", "0.0.1")
     told = r"genius-kit 0\.0\.1 is here, but tcp://.* has 0\.1\.0.*same version"
     with pytest.raises(VersionMismatch, match=told), dask_executor(cluster.address):
         pass

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from genius_kit.benchmarks.latency import latency_of, measure_latency, spread
 from genius_kit.errors import InvalidArchitecture, InvalidParameter
-from genius_kit.latency import latency_of, measure_latency, spread
 from genius_kit.spaces import load_space
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
+from genius_kit.benchmarks.cache import OutcomeStore, content_of
 from genius_kit.checkpoints import load_whole, save_whole
 from genius_kit.journal import Run
 from genius_kit.memory_formats import has_narrow_strides, is_narrow, memory_format
 from genius_kit.networks import build_network
-from genius_kit.outcomes import OutcomeStore, content_of
 from genius_kit.recipes import RECIPES
 from genius_kit.spaces import load_space
 from tests import convolution_child

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.chat import ChatClient
-from genius_kit.tabular import TabularBenchmark
 from genius_kit.verdicts import NEITHER, NOT_ENOUGH, RECITES, SEARCHES, verdict
 from tests.natures import SEEDS, Climbs, Ignores, Random, Recites, best_designs, made_table, run_arms
 

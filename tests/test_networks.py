@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName
 from genius_kit.networks import build_network, load_weights
-from genius_kit.small_networks import Cell
+from genius_kit.networks.cifar import Cell
 from genius_kit.spaces import load_space
 from genius_kit.spaces.costs import count_cost, layer_costs
 

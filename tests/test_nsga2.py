@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import genius_kit as gk
+from genius_kit.benchmarks.base import Objectives
 from genius_kit.errors import InvalidParameter
 from genius_kit.nsga2 import NSGA2Proposer, fittest
-from genius_kit.objectives import Objectives
 from genius_kit.parego import scalarised
 from genius_kit.pareto import hypervolume
 from genius_kit.proposers import Situation

@@ -6,9 +6,9 @@ import pickle
 import pytest
 
 import genius_kit as gk
+from genius_kit.benchmarks.base import OBJECTIVES, Objectives, read_objectives
 from genius_kit.errors import InvalidParameter, JournalError, PromptError
 from genius_kit.journal import read_run
-from genius_kit.objectives import OBJECTIVES, Objectives, read_objectives
 from genius_kit.records import Cost, Evaluation
 from genius_kit.replay import ReplayClient
 from genius_kit.verify import verify_run

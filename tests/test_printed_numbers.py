@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import spearmanr
 
 import genius_kit as gk
-from genius_kit.embedded_records import read_records
+from genius_kit.benchmarks.tables import read_records
 from genius_kit.noise import resolutions
 from genius_kit.offline import ReciterClient
 from genius_kit.paper import TRIAL_TABLES, paper_architecture, paper_label, paper_methods

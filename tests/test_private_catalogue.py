@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import genius_kit as gk
-from genius_kit import catalogue
+from genius_kit.benchmarks import catalogue
 from genius_kit.cli import app
 from genius_kit.errors import DataCorrupt, GeniusKitError, InvalidParameter, UnknownName
 from genius_kit.private_cards import card_of, card_text

@@ -112,7 +112,7 @@ def test_more_convolutions_make_a_network_narrower_and_smaller():
 def test_joins_and_operations_make_what_they_say():
     """Each operation without weights, on values that can be checked by eye."""
     torch = pytest.importorskip("torch")
-    from genius_kit.signal_networks import carried
+    from genius_kit.networks.signal import carried
 
     values = torch.tensor([1.0, -2.0, 4.0, 0.0, 3.0])
     expected = {

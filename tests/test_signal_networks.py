@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from genius_kit.signal_networks import SeededCells
+from genius_kit.networks.signal import SeededCells
 from genius_kit.signal_training import SignalRecipe, train_cell
 from genius_kit.signals import SignalTask, make_signals
 from genius_kit.spaces.signal_cell import active_edges, cell_classes, cell_cost, channels_of, signal_expression

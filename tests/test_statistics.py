@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from genius_kit.benchmarks import load_benchmark
-from genius_kit.catalogue import BENCHMARK_NAMES
+from genius_kit.benchmarks.catalogue import BENCHMARK_NAMES
 from genius_kit.errors import InvalidParameter
 from genius_kit.records import RankRange
 from genius_kit.spaces.costs import list_space

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genius_kit import data, tables
+from genius_kit import data
+from genius_kit.benchmarks import tables
 from genius_kit.errors import DataCorrupt
 from genius_kit.spaces import load_space
 

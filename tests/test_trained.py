@@ -12,9 +12,9 @@ import pytest
 
 import genius_kit as gk
 from genius_kit import figures, training
+from genius_kit.benchmarks.cache import content_of, key_of
 from genius_kit.errors import DataCorrupt, InvalidParameter, JournalError, TrainingFailed, UnknownName
 from genius_kit.journal import read_run
-from genius_kit.outcomes import content_of, key_of
 from genius_kit.prompts import load_prompt
 from genius_kit.records import Trial
 from genius_kit.training import TrainingResult
@@ -156,7 +156,7 @@ def test_isomorphic_architectures_share_a_training(counted, make):
 def test_a_new_version_of_the_training_trains_anew(counted, make, monkeypatch):
     """What older code trained is not used."""
     make().evaluate(LARGEST)
-    monkeypatch.setattr("genius_kit.outcomes.TRAINING_VERSION", 2)
+    monkeypatch.setattr("genius_kit.benchmarks.cache.TRAINING_VERSION", 2)
     make().evaluate(LARGEST)
     assert len(counted.keys) == 2
 
@@ -388,7 +388,7 @@ def test_threads_as_an_executor(counted, make):
 
 def test_a_killed_worker_is_recorded_and_the_search_goes_on(counted, make, monkeypatch):
     """Every training that kills its process is a failure of its own."""
-    monkeypatch.setattr("genius_kit.trained.train_once", worker_children.die)
+    monkeypatch.setattr("genius_kit.benchmarks.trained.train_once", worker_children.die)
     context = multiprocessing.get_context("spawn")
     benchmark = make(executor=partial(ProcessPoolExecutor, 1, mp_context=context))
     run = gk.search(benchmark, gk.make_proposer("random", benchmark.space), 2, progress=False)

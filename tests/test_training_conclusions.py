@@ -8,8 +8,9 @@ import pytest
 from scipy import stats
 
 import genius_kit as gk
-from genius_kit import correlations, data, figures
-from genius_kit.correlations import correlate
+from genius_kit import data, figures
+from genius_kit.benchmarks import correlations
+from genius_kit.benchmarks.correlations import correlate
 from genius_kit.errors import InvalidParameter
 from genius_kit.method_names import STAND_IN
 from genius_kit.rationales import agreement

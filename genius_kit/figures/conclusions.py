@@ -21,8 +21,8 @@ from genius_kit.stats import Estimate, random_worth, rank_ratio
 if TYPE_CHECKING:
     import pandas as pd
 
+    from genius_kit.benchmarks.tabular import TabularBenchmark
     from genius_kit.statistics import RandomSearch
-    from genius_kit.tabular import TabularBenchmark
 
 MOST_WORDS = 25
 DESCENT = "coordinate descent"

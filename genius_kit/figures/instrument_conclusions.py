@@ -25,7 +25,7 @@ def models_conclusion(models: pd.DataFrame) -> Conclusion:
     A model is better or worse on a table where the sign-flip test of its ranks, seed by seed, gives p < 0.05,
     corrected by Holm's rule over all rows together, and inconclusive elsewhere.
     """
-    from genius_kit.catalogue import title_of
+    from genius_kit.benchmarks.catalogue import title_of
     from genius_kit.comparisons import holm
 
     compared = models["p_value"].notna()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.catalogue import title_of
+from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.figures.conclusions import MOST_WORDS, Conclusion, conclude, estimate_cell
 from genius_kit.journal import read_run
 from genius_kit.paper import TRIAL_TABLES, paper_runs, summary

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from genius_kit.benchmarks import Benchmark
+    from genius_kit.benchmarks.tabular import TabularBenchmark
     from genius_kit.run_frames import Runs
-    from genius_kit.tabular import TabularBenchmark
 
 LEVEL = 0.05
 ALONE = "accuracy alone"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.catalogue import title_of
+from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.conclusions import Conclusion, answer, conclude
 from genius_kit.printed_tables import UNKNOWN, is_known, number, span
@@ -14,7 +14,7 @@ from genius_kit.stats import Estimate, share_difference, share_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.trained import TrainedBenchmark
+    from genius_kit.benchmarks.trained import TrainedBenchmark
 
 PARTS = {"test_accuracy": "test", "validation_accuracy": "validation"}
 

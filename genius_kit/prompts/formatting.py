@@ -16,7 +16,7 @@ from genius_kit.spaces import Architecture, MacsBound, SearchSpace, count_cost
 from genius_kit.spaces.costs import whole_millions
 
 if TYPE_CHECKING:
-    from genius_kit.objectives import Objectives
+    from genius_kit.benchmarks.base import Objectives
 
 _OPTION_LINE = re.compile(r"^- (\d+): .*$")
 
@@ -145,7 +145,7 @@ def weighed_result(
 
     `told` is the accuracy as a plain prompt prints it. A cost that was not measured is said to be so.
     """
-    from genius_kit.objectives import value_of
+    from genius_kit.benchmarks.base import value_of
 
     costs: Sequence[str] = [
         f"{one.title} not measured" if value is None else one.number(value) if control == NAMELESS else one.shown(value)

@@ -35,7 +35,7 @@ from genius_kit.records import Message, Rejection, Trial
 from genius_kit.spaces import MacsBound, SearchSpace
 
 if TYPE_CHECKING:
-    from genius_kit.objectives import Objectives
+    from genius_kit.benchmarks.base import Objectives
 
 VARIANTS = ("minimal", "standard", "reasoned")
 USER_MARK = re.compile(r"^<!-- user -->[ \t]*\n", re.MULTILINE)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.objectives import Objectives
+    from genius_kit.benchmarks.base import Objectives
 
 Item = TypeVar("Item")
 

@@ -22,7 +22,7 @@ from genius_kit.study_results import benchmark_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.tabular import TabularBenchmark
+    from genius_kit.benchmarks.tabular import TabularBenchmark
 
 ERROR = 0.01
 """The probability, over all looks, of saying "yes" to one of the two questions where nothing is there."""

@@ -15,6 +15,7 @@ from typing import Any
 from genius_kit.agents import Agent, MakeClient, agent_of, shown
 from genius_kit.amounts import Limits
 from genius_kit.benchmarks import MEASURED, Benchmark, load_benchmark
+from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.contrasts import FEEDBACK, LABELS
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.journal import Run, read_run
@@ -24,7 +25,6 @@ from genius_kit.stats.replies import LEAST_SHOWN
 from genius_kit.studies import run_study
 from genius_kit.study_files import load_study
 from genius_kit.study_plans import Arm, Study
-from genius_kit.tabular import TabularBenchmark
 from genius_kit.verdicts.base import Verdict
 from genius_kit.verdicts.searches import verdict
 

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING
 
-from genius_kit.catalogue import is_table, space_name
+from genius_kit.benchmarks.catalogue import is_table, space_name
 from genius_kit.comparisons import LEAST_PAIRS
 from genius_kit.contrasts import (
     CHEAP_RULE,
@@ -66,7 +66,7 @@ from genius_kit.verdicts.findings import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.tabular import TabularBenchmark
+    from genius_kit.benchmarks.tabular import TabularBenchmark
 
 FEW_DIFFERENT = 10
 """Architectures below which exchanging positions cannot tell a memory from a liking for one number."""

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from genius_kit import data
-from genius_kit.benchmarks import Benchmark
+from genius_kit.benchmarks.base import Benchmark, Objectives
+from genius_kit.benchmarks.cache import Job, Outcome, OutcomeStore, content_of, key_of, train_once
 from genius_kit.errors import InvalidParameter, TrainingFailed
-from genius_kit.jobs import Job, train_once
-from genius_kit.objectives import Objectives
-from genius_kit.outcomes import Outcome, OutcomeStore, content_of, key_of
 from genius_kit.recipes import RECIPES, Recipe, load_recipe
 from genius_kit.records import Cost, Evaluation
 from genius_kit.spaces import Architecture, SearchSpace, load_space
@@ -148,7 +146,7 @@ class TrainedBenchmark(Benchmark):
         """Return the latency in seconds, None where it is no objective."""
         if self.objectives is None or "latency" not in self.objectives.names:
             return None
-        from genius_kit.latency import measure_latency
+        from genius_kit.benchmarks.latency import measure_latency
         from genius_kit.networks import build_network
 
         size = self.image_size

@@ -1,4 +1,4 @@
-"""What a search is after: accuracy, and what it costs beside it.
+"""Benchmarks: what an architecture scores, how it ranks, and what a search of it weighs.
 
 `Objectives("accuracy", "latency")` goes to `load_benchmark`; values are percent, counts and seconds everywhere, and
 become millions and milliseconds only where a person or a model reads them.
@@ -6,17 +6,21 @@ become millions and milliseconds only where a person or a model reads them.
 
 from __future__ import annotations
 
+import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.records import Evaluation, RankRange, Trial
+from genius_kit.spaces import MacsBound, SearchSpace
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from genius_kit.benchmarks import Benchmark
-    from genius_kit.records import Evaluation, Trial
+MEASURED = ("train", "proxy")
+"""The benchmarks without a table: they train a network, or score an untrained one, of any space."""
 
 MOST = 3
 """Objectives of one search: with more, hypervolumes are slow and fronts hold nearly everything."""
@@ -143,17 +147,103 @@ def read_objectives(given: Objectives | Sequence[str] | str | None) -> Objective
     return Objectives(*(name.strip() for name in names)) if names else None
 
 
-def objectives_of(benchmark: Benchmark, who: str) -> Objectives:
-    """Return the objectives of a benchmark; of one without, raises InvalidParameter, which says how to give it some."""
-    found = benchmark.objectives
-    if found is None:
-        raise InvalidParameter(
-            f"{who} weighs several objectives and {benchmark.name} has one; load it with "
-            'objectives=("accuracy", "macs"), or give --objectives accuracy,macs, or `objectives:` in a study file'
-        )
-    return found
-
-
 def recorded_objectives(settings: Mapping[str, Any]) -> Objectives | None:
     """Return the objectives that the settings of a run name, None for a run of accuracy alone."""
     return read_objectives(settings.get("objectives"))
+
+
+class Benchmark(ABC):
+    """What a search asks: `evaluate` one architecture, and its `rank` where every architecture was scored.
+
+    `dataset` is written as in the papers ("CIFAR-10"); `protocol` is "paper" or "held-out"; `feedback_name`
+    says in words what the search is shown; `constraint` bounds the multiply-accumulates (None: no bound).
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        title: str,
+        dataset: str,
+        space: SearchSpace,
+        protocol: str = "paper",
+        feedback_name: str = "validation accuracy",
+        constraint: MacsBound | None = None,
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.dataset = dataset
+        self.space = space
+        self.protocol = protocol
+        self.feedback_name = feedback_name
+        self.constraint = constraint
+
+    kind = ""
+    """What `load_benchmark` calls it where `name` says more: "train", "proxy"."""
+
+    objectives: Objectives | None = None
+    """What the search weighs; None: the feedback alone. See `weighing`."""
+
+    image_size: int | None = None
+    """Pixels a side of the images that networks see; None: those of the space's own data set."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `load_benchmark` needs beside `kind` to make this benchmark again, fit for JSON; else empty.
+
+        A tabular benchmark has none: its protocol, run and source are recorded by themselves.
+        """
+        return {}
+
+    @abstractmethod
+    def evaluate(self, architecture: Sequence[int]) -> Evaluation:
+        """Return what is known of `architecture`; raises InvalidArchitecture when it is not of the space."""
+
+    def rank(self, architecture: Sequence[int], by: str = "feedback") -> RankRange | None:
+        """Return the ranks that `architecture` shares with its ties, or None where not all were scored."""
+        return None
+
+    def weighing(self, objectives: Objectives) -> Self:
+        """Return this benchmark for a search that weighs several objectives.
+
+        Raises InvalidParameter for the latency where nothing tells it.
+        """
+        if "latency" in objectives.names:
+            self.check_latency()
+        weighed = copy.copy(self)
+        weighed.objectives = objectives
+        return weighed
+
+    def check_latency(self) -> None:
+        """Raise InvalidParameter unless latencies are recorded or measured here."""
+        raise no_latency(self.name)
+
+    def weighed(self, who: str) -> Objectives:
+        """Return what `who` weighs; without objectives, raises InvalidParameter, which says how to give some."""
+        if self.objectives is None:
+            raise InvalidParameter(
+                f"{who} weighs several objectives and {self.name} has one; load it with "
+                'objectives=("accuracy", "macs"), or give --objectives accuracy,macs, or `objectives:` in a study file'
+            )
+        return self.objectives
+
+
+def no_latency(name: str) -> InvalidParameter:
+    """Return the error for a benchmark of which no latency is recorded."""
+    return InvalidParameter(
+        f"{name} records no latency, as nas-bench-201-cifar10 does and a benchmark that trains measures; take macs or "
+        "parameters in its place"
+    )
+
+
+def check_settings(name: str, kind: type[Benchmark], settings: dict[str, Any]) -> None:
+    """Raise InvalidParameter for a setting that the benchmark's constructor does not take, or one that it lacks."""
+    import inspect
+
+    parameters = inspect.signature(kind).parameters
+    unknown = sorted(set(settings) - set(parameters))
+    needed = [key for key, one in parameters.items() if one.default is one.empty]
+    missing = [key for key in needed if key not in settings]
+    if unknown or missing:
+        wrong = f"has no setting {', '.join(unknown)}" if unknown else f"needs {', '.join(missing)}"
+        raise InvalidParameter(f"the benchmark {name!r} {wrong}; its settings are {', '.join(parameters)}")

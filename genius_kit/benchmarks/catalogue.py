@@ -1,20 +1,26 @@
-"""The tabular benchmarks that can be had: where each table comes from, loading one, listing them all."""
+"""The benchmarks by name: where each table comes from, loading one, listing them all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from genius_kit import data, private_catalogue, tables
-from genius_kit.benchmarks import MEASURED, Benchmark
+from genius_kit import data, private_catalogue
+from genius_kit.benchmarks import tables
+from genius_kit.benchmarks.base import MEASURED, Benchmark, Objectives, check_settings, no_latency, read_objectives
+from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.errors import DataCorrupt, InvalidParameter, UnknownName
 from genius_kit.spaces import SearchSpace, load_space
-from genius_kit.tabular import TabularBenchmark
+from genius_kit.spaces.costs import all_costs
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+    from genius_kit.benchmarks.proxies import ProxyBenchmark
+    from genius_kit.benchmarks.trained import TrainedBenchmark
 
 PROTOCOLS = ("paper", "held-out")
 SOURCES = ("published", "embedded")
@@ -149,26 +155,11 @@ def load_latency(name: str) -> np.ndarray:
 def check_latency(name: str) -> None:
     """Raise InvalidParameter for a benchmark of which no latency is recorded."""
     if embedded_dataset(name) is None:
-        raise InvalidParameter(
-            f"{name} records no latency, as {', '.join(tables_with_latency())} do and a benchmark that trains "
-            "measures; take macs or parameters in its place"
-        )
-
-
-def tables_with_latency() -> list[str]:
-    """Return the names of the tables that record latencies."""
-    return [name for name, entry in _ENTRIES.items() if entry.embedded is not None]
-
-
-def list_tabular() -> pd.DataFrame:
-    """Return one row a benchmark: name, title, size, available, source, how_to_get (empty when nothing is missing)."""
-    import pandas as pd
-
-    return pd.DataFrame(tabular_rows())
+        raise no_latency(name)
 
 
 def tabular_rows() -> list[dict[str, Any]]:
-    """Return the rows of `list_tabular` as plain values."""
+    """Return the rows of `list_benchmarks` as plain values."""
     rows: list[dict[str, Any]] = []
     for name, entry in _ENTRIES.items():
         published = _published(entry)
@@ -319,6 +310,7 @@ def _tabular(
         macs=macs,
         source=source,
         fed_run=fed_run,
+        latency=partial(load_latency, name) if entry.embedded else None,
     )
 
 
@@ -326,6 +318,77 @@ def _costs(space: SearchSpace, entry: _Entry, table: tables.Table) -> tuple[np.n
     """Return parameters and multiply-accumulates of every row: from the table, or counted for NAS-Bench-201."""
     if "macs" in table:
         return table["parameters"], table["macs"]
-    from genius_kit.spaces.costs import all_costs
-
     return all_costs(space, num_classes=entry.classes)
+
+
+@overload
+def load_benchmark(name: Literal["train"], **settings: Any) -> TrainedBenchmark: ...
+@overload
+def load_benchmark(name: Literal["proxy"], **settings: Any) -> ProxyBenchmark: ...
+@overload
+def load_benchmark(
+    name: str,
+    protocol: str = "paper",
+    fed_run: int = 0,
+    *,
+    source: str | None = None,
+    objectives: Objectives | Sequence[str] | str | None = None,
+    **settings: Any,
+) -> TabularBenchmark: ...
+def load_benchmark(
+    name: str,
+    protocol: str = "paper",
+    fed_run: int = 0,
+    *,
+    source: str | None = None,
+    objectives: Objectives | Sequence[str] | str | None = None,
+    **settings: Any,
+) -> Benchmark:
+    """Return the benchmark called `name`.
+
+    "train" evaluates by training, "proxy" by a score of the untrained network; `settings` are those of
+    `trained.TrainedBenchmark` and `proxies.ProxyBenchmark`. Every other name is a table; see `catalogue.load_tabular`:
+    `protocol` is "paper" or "held-out", `fed_run` the run that "held-out" shows, `source` "published" or "embedded".
+    With `objectives`, such as ("accuracy", "macs") or "accuracy,latency", a search weighs several; see `Objectives`.
+
+    Raises UnknownName, InvalidParameter (a setting that the benchmark does not have), DataMissing, DataCorrupt.
+    """
+    weighed = read_objectives(objectives)
+    loaded = _loaded(name, protocol, fed_run, source, settings)
+    return loaded if weighed is None else loaded.weighing(weighed)
+
+
+def _loaded(name: str, protocol: str, fed_run: int, source: str | None, settings: dict[str, Any]) -> Benchmark:
+    if name in MEASURED:
+        return _measured(name, {"protocol": protocol, "fed_run": fed_run, "source": source}, settings)
+    if settings and is_table(name):
+        raise InvalidParameter(
+            f"{name} has no setting {', '.join(sorted(settings))}; a table has protocol, fed_run and source"
+        )
+    return load_tabular(name, protocol, fed_run, source=source)
+
+
+def _measured(name: str, tabular: dict[str, Any], settings: dict[str, Any]) -> Benchmark:
+    """Return the benchmark that trains or scores, after refusing what only a table has or what none has."""
+    given = [
+        key for key, default in (("protocol", "paper"), ("fed_run", 0), ("source", None)) if tabular[key] != default
+    ]
+    if given:
+        raise InvalidParameter(f"{name!r} has no setting {', '.join(given)}: nothing is recorded beforehand")
+    kind: Any
+    if name == "train":
+        from genius_kit.benchmarks.trained import TrainedBenchmark as kind
+    else:
+        from genius_kit.benchmarks.proxies import ProxyBenchmark as kind
+    check_settings(name, kind, settings)
+    return kind(**settings)
+
+
+def list_benchmarks() -> pd.DataFrame:
+    """Return one row a table: name, title, size, available, source, how_to_get (empty when nothing is missing).
+
+    "train" and "proxy" are not listed: they need no file and serve any space.
+    """
+    import pandas as pd
+
+    return pd.DataFrame(tabular_rows())

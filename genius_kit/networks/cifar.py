@@ -13,7 +13,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torchvision.ops.misc import Conv2dNormActivation
 
-from genius_kit.networks import Network, NetworkSettings, drop_path_rates, stages_without_skips
+from genius_kit.networks.base import Network, NetworkSettings, drop_path_rates, stages_without_skips
 from genius_kit.spaces import SearchSpace, nas_bench_macro
 from genius_kit.spaces.layers import HEAD_CHANNELS
 from genius_kit.spaces.nas_bench_201 import CELLS_A_STAGE, EDGES, OPERATIONS, WIDTHS

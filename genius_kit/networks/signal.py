@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.networks import NetworkSettings
+from genius_kit.networks.base import NetworkSettings
 from genius_kit.spaces import Architecture
 from genius_kit.spaces.signal_cell import (
     FIRST_RULES,

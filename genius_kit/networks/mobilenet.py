@@ -15,7 +15,7 @@ from timm.models._efficientnet_blocks import ConvBnAct, DepthwiseSeparableConv, 
 from timm.models._efficientnet_builder import efficientnet_init_weights
 from torch import Tensor, nn
 
-from genius_kit.networks import Network, NetworkSettings, stages_without_skips
+from genius_kit.networks.base import Network, NetworkSettings, stages_without_skips
 from genius_kit.spaces import SearchSpace
 from genius_kit.spaces.layers import HEAD_CHANNELS
 from genius_kit.spaces.mobilenet import LAST, STEM, STRIDES, WIDTHS

@@ -12,7 +12,7 @@ import torch
 from timm.layers import Attention, DropPath, LayerNorm, Mlp, PatchEmbed, trunc_normal_
 from torch import Tensor, nn
 
-from genius_kit.networks import NetworkSettings, drop_path_rates
+from genius_kit.networks.base import NetworkSettings, drop_path_rates
 from genius_kit.spaces import SearchSpace
 from genius_kit.spaces.vision_transformer import BLOCKS, EMBEDDINGS, HEAD_WIDTH, patch_size
 

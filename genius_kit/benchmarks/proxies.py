@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from genius_kit.benchmarks import Benchmark
+from genius_kit.benchmarks.base import Benchmark
 from genius_kit.devices import choose_device
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.records import Cost, Evaluation

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
-from genius_kit.benchmarks import Benchmark
+from genius_kit.benchmarks.base import Benchmark, Objectives
 from genius_kit.errors import InvalidParameter
-from genius_kit.objectives import Objectives, objectives_of
 from genius_kit.records import Cost, Evaluation, RankRange
 from genius_kit.spaces import Architecture, SearchSpace
 
@@ -22,7 +21,8 @@ class TabularBenchmark(Benchmark):
     """A benchmark whose every architecture was trained: evaluating is looking up.
 
     `columns` maps "feedback", and "validation" or "test" where they are known, to accuracies in percent in the
-    order of `space.index`; `parameters` and `macs` are counts in the same order; `source` names what answered.
+    order of `space.index`; `parameters` and `macs` are counts in the same order; `source` names what answered;
+    `latency`, where one is recorded, returns that of every architecture in seconds.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class TabularBenchmark(Benchmark):
         macs: np.ndarray,
         source: str,
         fed_run: int = 0,
+        latency: Callable[[], np.ndarray] | None = None,
     ) -> None:
         super().__init__(
             name=name, title=title, dataset=dataset, space=space, protocol=protocol, feedback_name=feedback_name
@@ -49,6 +50,7 @@ class TabularBenchmark(Benchmark):
         self._parameters = parameters
         self._macs = macs
         self._ranks: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._load_latency = latency
         self._latency: np.ndarray | None = None
 
     def evaluate(self, architecture: Sequence[int]) -> Evaluation:
@@ -71,10 +73,14 @@ class TabularBenchmark(Benchmark):
         weighed = copy.copy(self)
         weighed.objectives, weighed._latency = objectives, None
         if "latency" in objectives.names:
-            from genius_kit.catalogue import load_latency
-
-            weighed._latency = load_latency(self.name)
+            self.check_latency()
+            weighed._latency = self._load_latency() if self._load_latency else None
         return weighed
+
+    def check_latency(self) -> None:
+        """Raise InvalidParameter where no latency is recorded."""
+        if self._load_latency is None:
+            super().check_latency()
 
     def losses(self) -> np.ndarray:
         """Return the objectives of every architecture as `pareto` takes them, shape (size, k), by `space.index`.
@@ -83,7 +89,7 @@ class TabularBenchmark(Benchmark):
         """
         import numpy as np
 
-        objectives = objectives_of(self, "a front")
+        objectives = self.weighed("a front")
         columns = {"accuracy": self.scores(), "parameters": self._parameters, "macs": self._macs}
         columns |= {} if self._latency is None else {"latency": self._latency}
         return objectives.losses(np.stack([columns[name] for name in objectives.names], axis=1))

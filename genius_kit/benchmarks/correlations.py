@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from genius_kit.tabular import TabularBenchmark
+    from genius_kit.benchmarks.tabular import TabularBenchmark
 
 COUNTED = ("parameters", "macs")
 """Proxies that a table already holds for every row."""
@@ -109,7 +109,7 @@ def _scores(
     """Return rows, scores, what the images were, and the mean seconds a network."""
     import numpy as np
 
-    from genius_kit.proxies import ProxyBenchmark
+    from genius_kit.benchmarks.proxies import ProxyBenchmark
 
     scorer = ProxyBenchmark(benchmark.space, proxy, **settings)
     rows = np.random.default_rng(seed).choice(benchmark.space.size, n, replace=False)
