@@ -22,9 +22,16 @@ from genius_kit import (
     study_commands,
     training_commands,
 )
-from genius_kit.prompts.changes import CHANGES
-from genius_kit.prompts.views import CONTROLS
-from genius_kit.proposers import PROPOSERS, TALKING
+from genius_kit.shared_options import (
+    AskAbove,
+    LimitOptions,
+    RequestOptions,
+    SearchOptions,
+    Timeout,
+    Weighed,
+    Yes,
+    grouped,
+)
 
 if TYPE_CHECKING:
     from genius_kit.journal import Run
@@ -83,24 +90,14 @@ def _refusal(error: OSError) -> str:
 
 
 @app.command()
+@grouped
 def run(
     benchmark: Annotated[
         str, typer.Argument(help="Benchmark name; `genius-kit data status` lists them; `train` trains each network.")
     ],
-    proposer: Annotated[str, typer.Option(help=f"What searches: {', '.join(PROPOSERS)}.")] = "llm",
-    control: Annotated[str | None, typer.Option(help=f"What the model does not see: {', '.join(CONTROLS)}.")] = None,
-    change: Annotated[str | None, typer.Option(help=f"What ought not to matter: {', '.join(CHANGES)}.")] = None,
-    principles: Annotated[str | None, typer.Option(help="Design principles first: asked, or fed-back.")] = None,
-    model: Annotated[str, typer.Option(help="Model name; `offline` is a rule-based stand-in, no model.")] = "offline",
-    prompt: Annotated[
-        str, typer.Option(help="minimal, standard, reasoned, published, or a template file.")
-    ] = "standard",
-    history: Annotated[str, typer.Option(help="table (one fresh prompt) or dialogue (it grows).")] = "table",
-    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server; else OPENAI_BASE_URL.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Sent only when given.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Output limit; sent only when given.")] = None,
-    constrained: Annotated[bool, typer.Option("--constrained", help="Ask for replies after a JSON schema.")] = False,
-    on_exhausted: Annotated[str, typer.Option(help="After too many refused replies: fallback or stop.")] = "fallback",
+    *,
+    searched: SearchOptions,
+    request: RequestOptions,
     protocol: Annotated[str, typer.Option(help="paper, or held-out (one recorded run is shown).")] = "paper",
     fed_run: Annotated[int, typer.Option(min=0, help="With held-out: which recorded run is shown.")] = 0,
     budget: Annotated[int, typer.Option(min=1, help="Evaluations a run.")] = 10,
@@ -112,44 +109,21 @@ def run(
     dataset: Annotated[str | None, typer.Option(help="With train and proxy: the data set; digits by default.")] = None,
     recipe: Annotated[str | None, typer.Option(help="With train: the recipe; quick by default.")] = None,
     changes: training_commands.Changes = None,
-    objectives: estimate_commands.Weighed = None,
+    objectives: Weighed = None,
     proxy: Annotated[str | None, typer.Option(help="With proxy: synflow, naswot, grad_norm, parameters, macs.")] = None,
     time_limit: Annotated[float | None, typer.Option(help="With train: seconds a training.")] = None,
     upper_millions: Annotated[int | None, typer.Option(help="With train: the most MACs, in millions.")] = None,
     approve: control_commands.Approve = False,
     by: control_commands.By = None,
-    max_calls: estimate_commands.MaxCalls = None,
-    max_total_tokens: estimate_commands.MaxTotalTokens = None,
-    max_dollars: estimate_commands.MaxDollars = None,
-    max_gpu_hours: estimate_commands.MaxGpuHours = None,
-    max_seconds: estimate_commands.MaxSeconds = None,
-    allow_unpriced: estimate_commands.AllowUnpriced = False,
-    reuse: estimate_commands.Reuse = False,
-    ask_above: estimate_commands.AskAbove = None,
-    yes: estimate_commands.Yes = False,
+    money: LimitOptions,
+    ask_above: AskAbove = None,
+    yes: Yes = False,
 ) -> None:
     """Search BENCHMARK and write one journal a run. The same command again resumes what is unfinished."""
     from genius_kit.benchmarks import load_benchmark
     from genius_kit.searches import search_many
 
-    for name, value in (("control", control), ("change", change), ("principles", principles)):
-        if value is not None and proposer not in TALKING:
-            raise errors.InvalidParameter(f"--{name} goes with a proposer that asks a model: {', '.join(TALKING)}")
-    settings: dict[str, Any] = {}
-    if proposer in TALKING:
-        settings = {
-            "model": model,
-            "prompt": prompt,
-            "history": history,
-            "base_url": base_url,
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-            "constrained_replies": constrained,
-            "on_exhausted": on_exhausted,
-            "control": control,
-            "change": change,
-            "principles": principles,
-        }
+    proposer, settings = searched.proposer, searched.settings(request)
     measured: dict[str, Any] = {
         "space": space,
         "dataset": dataset,
@@ -162,9 +136,9 @@ def run(
     given: dict[str, Any] = {name: value for name, value in measured.items() if value is not None}
     loaded = load_benchmark(benchmark, protocol=protocol, fed_run=fed_run, objectives=objectives, **given)
     seeds = range(seed, seed + runs)
-    limits = estimate_commands.limits_of(max_calls, max_total_tokens, max_dollars, max_gpu_hours, max_seconds)
-    estimate_commands.ask_before_run(loaded, proposer, settings, budget, seeds, output, limits, ask_above, yes)
-    settings |= {"limits": limits, "allow_unpriced": allow_unpriced, "reuse": output if reuse else None}
+    estimate_commands.ask_before_run(loaded, proposer, settings, budget, seeds, output, money.limits, ask_above, yes)
+    settings |= {"limits": money.limits, "allow_unpriced": money.allow_unpriced}
+    settings["reuse"] = output if money.reuse else None
     asked = control_commands.terminal_approver(approve, by)
     with control_commands.ends_at_once("the same command again goes on with what is unfinished"):
         done = search_many(loaded, proposer, seeds, budget, workers, output, not approve, asked, **settings)
@@ -172,55 +146,44 @@ def run(
 
 
 @app.command()
+@grouped
 def resume(
     journal: Annotated[Path, typer.Argument(help="A journal that `genius-kit run` wrote.")],
     approve: control_commands.Approve = False,
     by: control_commands.By = None,
-    max_calls: estimate_commands.MaxCalls = None,
-    max_total_tokens: estimate_commands.MaxTotalTokens = None,
-    max_dollars: estimate_commands.MaxDollars = None,
-    max_gpu_hours: estimate_commands.MaxGpuHours = None,
-    max_seconds: estimate_commands.MaxSeconds = None,
-    allow_unpriced: estimate_commands.AllowUnpriced = False,
-    reuse: estimate_commands.Reuse = False,
+    timeout: Timeout = None,
+    *,
+    money: LimitOptions,
 ) -> None:
     """Continue an unfinished run with the settings it began with."""
     from genius_kit.searches import resume as continue_run
 
     asked = control_commands.terminal_approver(approve, by)
-    limits = estimate_commands.limits_of(max_calls, max_total_tokens, max_dollars, max_gpu_hours, max_seconds)
-    money: dict[str, Any] = {"limits": limits, "allow_unpriced": allow_unpriced}
+    spent: dict[str, Any] = {"limits": money.limits, "allow_unpriced": money.allow_unpriced, "timeout": timeout}
     with control_commands.ends_at_once(f"`genius-kit resume {journal}` goes on"):
-        done = continue_run(journal, approve=asked, reuse=journal.parent if reuse else None, **money)
+        done = continue_run(journal, approve=asked, reuse=journal.parent if money.reuse else None, **spent)
     _print_runs([done])
 
 
 @app.command()
+@grouped
 def memory(
     benchmark: Annotated[str, typer.Argument(help="Name of a table; `genius-kit data status` lists them.")],
     model: Annotated[str, typer.Option(help="Model name; `offline` is a rule-based stand-in, no model.")] = "offline",
     questions: Annotated[int, typer.Option(help="Questions, at most; fewer where it is found to know.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Draws the questions.")] = 0,
-    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server; else OPENAI_BASE_URL.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Sent only when given.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Output limit; sent only when given.")] = None,
     output: Annotated[Path, typer.Option(help="Folder of the journal.")] = Path("runs"),
-    max_calls: estimate_commands.MaxCalls = None,
-    max_total_tokens: estimate_commands.MaxTotalTokens = None,
-    max_dollars: estimate_commands.MaxDollars = None,
-    max_seconds: estimate_commands.MaxSeconds = None,
-    allow_unpriced: estimate_commands.AllowUnpriced = False,
-    reuse: estimate_commands.Reuse = False,
+    *,
+    request: RequestOptions,
+    money: LimitOptions,
 ) -> None:
     """Ask a model for accuracies of the table BENCHMARK: does it know them by heart? The same command resumes."""
     from genius_kit import memory as asking
     from genius_kit.benchmarks import load_benchmark
 
-    sent: dict[str, Any] = {"base_url": base_url, "temperature": temperature, "max_tokens": max_tokens}
-    limits = estimate_commands.limits_of(max_calls, max_total_tokens, max_dollars, None, max_seconds)
-    sent |= {"limits": limits, "allow_unpriced": allow_unpriced, "reuse": reuse, "output": output}
+    sent = {**request.settings(), "limits": money.limits, "allow_unpriced": money.allow_unpriced, "reuse": money.reuse}
     with control_commands.ends_at_once("the same command again goes on"):
-        done = asking.ask(load_benchmark(benchmark), model=model, count=questions, seed=seed, **sent)
+        done = asking.ask(load_benchmark(benchmark), model=model, count=questions, seed=seed, output=output, **sent)
     print(f"{done.path}\n{asking.memory(done).sentence}")
     control_commands.tell_stand_in([model])
 

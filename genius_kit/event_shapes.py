@@ -84,7 +84,7 @@ def _rank(value: Any) -> bool:
 
 _EVERY: dict[str, Test] = {"time": _text, "iteration": _whole, "run": _run}
 _FIELDS: dict[str, dict[str, Test]] = {
-    "run_started": {"format": _whole, "limits": _table},
+    "run_started": {"format": _whole, "limits": _table, "timeout": _number},
     "call": {
         "messages": _messages,
         "text": _words,

@@ -197,7 +197,7 @@ class Journal:
 
 
 _MAY_DIFFER = frozenset(
-    {"format", "versions", "price", "study", "data", "code", "limits", "approval"}
+    {"format", "versions", "price", "study", "data", "code", "limits", "approval", "timeout"}
 )  # what a resumed run need not share with its beginning
 
 

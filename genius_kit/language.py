@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.agents import AbsentAgent, is_agent
 from genius_kit.errors import InvalidParameter
+from genius_kit.llm.client import OpenAIClient, schema_for
+from genius_kit.llm.parameters import check_params, check_timeout
 from genius_kit.prompts.principles import PURPOSE, check_principles, elicited, fed_back, question, texts_sha256
 from genius_kit.prompts.views import (
     DERANGEMENT,
@@ -57,6 +59,8 @@ class LanguageModelProposer:
         temperature: float | None = None,
         request_seed: int | str | None = None,
         max_tokens: int | None = None,
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
         constrained_replies: bool = False,
         rejections_limit: int = 5,
         on_exhausted: str = "fallback",
@@ -68,7 +72,9 @@ class LanguageModelProposer:
     ) -> None:
         """`client` replaces the one that `model` and `base_url` name; "offline", the default, is the stand-in,
         "reciter:KEY" names the design KEY always, "agent:NAME" needs its `client`. `request_seed` is sent with each
-        request, for servers that sample by it: a number, or "run" for the seed of the run.
+        request, for servers that sample by it: a number, or "run" for the seed of the run. `params` are further fields
+        of each request, such as {"reasoning_effort": "high"}; `timeout` is for one attempt, in seconds (default 600),
+        and decides nothing.
 
         `control`, one of `controls.CONTROLS`, changes one thing about what the model sees, `change`, one of
         `prompt_changes.CHANGES`, one that ought not to matter. With
@@ -94,6 +100,7 @@ class LanguageModelProposer:
             "base_url": base_url,
             "temperature": temperature,
             "max_tokens": max_tokens,
+            **({"params": told} if (told := check_params(params)) else {}),
             "constrained_replies": constrained_replies,
             "rejections_limit": rejections_limit,
             "on_exhausted": on_exhausted,
@@ -103,7 +110,8 @@ class LanguageModelProposer:
             **({"principles": principles} if principles else {}),
             **({} if request_seed is None else {"request_seed": request_seed}),
         }
-        self.client = client or _client(view_of(control, space).space, self.settings)
+        schema = schema_for(view_of(control, space).space) if constrained_replies else None
+        self.client = client or client_of(self.settings, schema, timeout=timeout)
         self._prompt: Any = None
         self._caller: Any = None
         self._limit = rejections_limit
@@ -313,24 +321,24 @@ def _read(reply: Reply, view: View) -> Outcome:
 
 
 def client_of(
-    settings: Mapping[str, Any], schema: Mapping[str, Any] | None = None, extra: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any],
+    schema: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
+    timeout: float | None = None,
 ) -> ChatClient:
-    """Return the client of settings with model, base_url, temperature and max_tokens; the others are a server's."""
+    """Return the client of settings with model, base_url, temperature, max_tokens and, where there are any, params.
+
+    `extra` are fields that are sent where `params` does not give them; all but the model are a server's.
+    """
     from genius_kit.offline import RECITER, OfflineClient, ReciterClient
 
+    check_timeout(timeout)
     if is_agent(settings["model"]):
         return AbsentAgent(settings["model"])
     if settings["model"] == "offline":
         return OfflineClient()
     if settings["model"].startswith(RECITER):
         return ReciterClient(settings["model"].removeprefix(RECITER))
-    from genius_kit.llm.client import OpenAIClient
-
     sent = {name: settings[name] for name in ("base_url", "temperature", "max_tokens")}
-    return OpenAIClient(settings["model"], **sent, response_schema=schema, extra=extra)
-
-
-def _client(space: SearchSpace, settings: dict[str, Any]) -> ChatClient:
-    from genius_kit.llm.client import schema_for
-
-    return client_of(settings, schema_for(space) if settings["constrained_replies"] else None)
+    fields = {**(extra or {}), **settings.get("params", {})}
+    return OpenAIClient(settings["model"], **sent, timeout=timeout, response_schema=schema, extra=fields)

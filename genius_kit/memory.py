@@ -33,11 +33,12 @@ from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import Event, Journal, Run, complete
 from genius_kit.language import client_of
 from genius_kit.llm.calls import Caller
+from genius_kit.llm.parameters import check_params
 from genius_kit.method_names import subject
 from genius_kit.prompts.base import fill, read_template
 from genius_kit.provenance import marked
 from genius_kit.run_origins import code_state, data_sums
-from genius_kit.run_settings import describe, journal_name, price_entry, versions
+from genius_kit.run_settings import describe, journal_name, own_timeout, price_entry, versions
 from genius_kit.stats.evalues import betting_evidence
 
 if TYPE_CHECKING:
@@ -192,18 +193,21 @@ def ask(
     base_url: str | None = None,
     temperature: float | None = None,
     max_tokens: int | None = None,
+    params: Mapping[str, Any] | None = None,
+    timeout: float | None = None,
 ) -> Run:
     """Ask a model up to `count` questions on a table, fewer where it is found to know it, and return the record.
 
     `client` answers in place of the one that `model` and `base_url` name. With `output`, a folder, the record is a
     journal there, and the same call again goes on where it ended; with `reuse` identical requests are answered from the
-    journals in that folder. `seed` draws the questions. `limits` and `allow_unpriced` are as `search` takes them.
+    journals in that folder. `seed` draws the questions; temperature, max_tokens, params and timeout are as the
+    proposer "llm" takes them, `limits` and `allow_unpriced` are as `search` takes them.
     Raises InvalidParameter for fewer than one question or more than the table has, BudgetSpent at a limit.
     """
     settings = {"model": model if client is None else client.model, "base_url": base_url, "temperature": temperature,
-                "max_tokens": max_tokens}  # fmt: skip
+                "max_tokens": max_tokens, **({"params": told} if (told := check_params(params)) else {})}  # fmt: skip
     if client is None:
-        client = client_of(settings, extra=LOGPROBS)
+        client = client_of(settings, extra=LOGPROBS, timeout=timeout)
     resolved = {"client": client.kind, **client.settings()}
     asker: Any = SimpleNamespace(name="memory", settings=settings, resolved=resolved)
     quiz = _quiz(benchmark, count, seed)
@@ -224,7 +228,8 @@ def ask(
             data=data_sums(benchmark),
             code=code_state(),
             price=price_entry(asker),
-            **({"limits": told} if (told := record.purse.record()) else {}),
+            **({"limits": limited} if (limited := record.purse.record()) else {}),
+            **own_timeout(client),
         )
         try:
             reason = _ask(benchmark, quiz, caller, record)

@@ -20,7 +20,8 @@ SHORTEST = 8
 _WORDS = r"api_?keys?|keys?|token|secrets?|passwords?|passwd|passphrase|credentials?|bearer|authorization|cookies?"
 # a word of the name, in snake_case or camelCase; "max_tokens" counts tokens and is no secret
 _NAME = re.compile(rf"(?:^|_)(?i:{_WORDS})(?:_|$|(?=[A-Z]))|(?<=[a-z])(?:Key|Token|Secret|Password)s?$")
-_NO_SECRET = {"prompt_cache_key"}  # a field of OpenAI's that names a cache
+_NO_SECRET = {"prompt_cache_key", "stop_token_ids", "allowed_token_ids", "thinking_token_budget"}
+"""Fields of requests to OpenAI and vLLM, which name a cache and tokens."""
 _OPEN_HEADERS = {"accept", "content-type", "http-referer", "referer", "user-agent", "x-title"}
 _HEADERS = "OPENAI_CUSTOM_HEADERS"
 

@@ -25,7 +25,8 @@ Runs = Mapping[str, Sequence[Any]]
 
 
 def by_method(runs: Sequence[Any]) -> dict[str, list[Any]]:
-    """Group runs under the name that figures give their method: the proposer, or a language model and its temperature.
+    """Group runs under the name that figures give their method: the proposer, or a language model, its temperature
+    and its params.
 
     The stand-in is named as what it is; it has no temperature.
     """
@@ -39,9 +40,10 @@ def _method(proposer: str, settings: Mapping[str, Any]) -> str:
     model = settings.get("model")
     if proposer != "llm" or (model and is_stand_in(model)):
         return shown_name(proposer, model)
-    temperature = settings.get("temperature")
-    name = shown_model(model or "language model")
-    return name if temperature is None else f"{name}, temperature {temperature:g}"
+    temperature, params = settings.get("temperature"), settings.get("params", {})
+    told = [] if temperature is None else [f"temperature {temperature:g}"]
+    told += [f"{name} {value}" for name, value in sorted(params.items())]
+    return ", ".join([shown_model(model or "language model"), *told])
 
 
 def run_table(runs: Runs) -> pd.DataFrame:

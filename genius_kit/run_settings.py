@@ -9,6 +9,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.llm.parameters import TIMEOUT_SECONDS
 from genius_kit.proposers import Proposer
 from genius_kit.spaces import Architecture
 
@@ -56,6 +57,17 @@ def price_entry(proposer: Proposer) -> dict[str, Any] | None:
 
     model = proposer.settings.get("model")
     return load_prices().record(model) if model else None
+
+
+def own_timeout(client: object) -> dict[str, float]:
+    """Return what a run records of the seconds that an attempt may take: nothing where they are the usual ones.
+
+    They decide no reply, so that a run may go on with others.
+    """
+    seconds = getattr(client, "timeout", None)
+    if not isinstance(seconds, int | float) or seconds == TIMEOUT_SECONDS:
+        return {}
+    return {"timeout": float(seconds)}
 
 
 def journal_name(run: dict[str, Any]) -> str:

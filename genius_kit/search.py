@@ -18,7 +18,7 @@ from genius_kit.progress import Progress
 from genius_kit.proposers import Proposer, Situation, Stop, Suggestion
 from genius_kit.records import Cost, Evaluation, Trial
 from genius_kit.run_origins import code_state, data_sums
-from genius_kit.run_settings import describe, price_entry, versions
+from genius_kit.run_settings import describe, own_timeout, price_entry, versions
 from genius_kit.spaces import Architecture
 from genius_kit.steering import Steering, Stopped
 
@@ -137,6 +137,7 @@ def _conduct(
         code=code_state(),
         price=price_entry(proposer),
         **({"limits": limits} if (limits := record.purse.record()) else {}),
+        **own_timeout(getattr(proposer, "client", None)),
         **({"study": study} if study else {}),
         **({"approval": approval} if approval else {}),
     )

@@ -12,7 +12,7 @@ from genius_kit.amounts import Limits
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import Run, complete, read_run
 from genius_kit.progress import Progress
-from genius_kit.proposers import Proposer, make_proposer
+from genius_kit.proposers import TALKING, Proposer, make_proposer
 from genius_kit.run_settings import describe, journal_name
 from genius_kit.search import search
 from genius_kit.spending import recorded_terms
@@ -116,13 +116,15 @@ def resume(
     limits: Limits | None = None,
     allow_unpriced: bool = False,
     reuse: str | Path | None = None,
+    timeout: float | None = None,
     **beside: Any,
 ) -> Run:
     """Continue the unfinished run at `journal` with the settings it began with; a finished one is returned as it is.
 
     Raises JournalError for a journal that was altered, finished or not.
     `approve` is as `search` takes it; where the run requires approval, it goes on requiring it. The limits on record
-    go on too, those of its study included; `limits` replaces those of the run that it names.
+    go on too, those of its study included; `limits` replaces those of the run that it names. `timeout` (seconds for an
+    attempt) replaces the recorded one.
     `beside` gives a benchmark that trains what decides no result and is not on record: `executor`, `device`, `cache`.
     """
     run = read_run(journal)
@@ -137,7 +139,9 @@ def resume(
         if name == "memory":
             raise InvalidParameter(f"{journal} asks what a model knows: the same `genius-kit memory` command goes on")
         benchmark = _recorded_benchmark(kept, beside)
-    given = {"client": client} if client is not None else {}
+    given: dict[str, Any] = {"client": client} if client is not None else {}
+    if name in TALKING:
+        given["timeout"] = run.events[0].get("timeout") if timeout is None else timeout
     proposer = make_proposer(name, benchmark.space, **{**settings, **given})
     first = benchmark.space.decode(kept["first"]) if "first" in kept else None
     terms = recorded_terms(run.events, Path(journal).parent)

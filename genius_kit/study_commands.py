@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genius_kit import control_commands, durable, estimate_commands, study_options
+from genius_kit import control_commands, durable, estimate_commands
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.journal import read_run
 from genius_kit.method_names import STAND_IN, shown_model, stand_in_note
+from genius_kit.shared_options import AskAbove, LimitOptions, StudyFile, StudyOptions, Yes, grouped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,38 +34,26 @@ MODELS = (
 )  # fmt: skip
 
 
+@grouped
 def study(
-    file: study_options.StudyFile,
+    file: StudyFile,
     output: Output = Path("studies"),
     workers: Annotated[int | None, typer.Option(min=1, help="Runs side by side; by default one a core.")] = None,
     dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers run it.")] = None,
     shard: Annotated[str | None, typer.Option(help="I/N: only every N-th run, from run I (counted from 0).")] = None,
-    seeds: study_options.Seeds = None,
-    from_seed: study_options.FromSeed = None,
-    budget: study_options.Budget = None,
-    benchmarks: study_options.Benchmarks = None,
-    models: study_options.Models = None,
-    prompts: study_options.Prompts = None,
-    max_tokens: study_options.MaxTokens = None,
-    max_calls: estimate_commands.MaxCalls = None,
-    max_total_tokens: estimate_commands.MaxTotalTokens = None,
-    max_dollars: estimate_commands.MaxDollars = None,
-    max_gpu_hours: estimate_commands.MaxGpuHours = None,
-    max_seconds: estimate_commands.MaxSeconds = None,
-    allow_unpriced: estimate_commands.AllowUnpriced = False,
-    reuse: estimate_commands.Reuse = False,
-    ask_above: estimate_commands.AskAbove = None,
-    yes: estimate_commands.Yes = False,
+    *,
+    options: StudyOptions,
+    money: LimitOptions,
+    ask_above: AskAbove = None,
+    yes: Yes = False,
 ) -> None:
     """Run a study and print its summary. The same command again resumes what is unfinished."""
     from genius_kit.bundles import keep_study_file
     from genius_kit.estimates import estimate_study
     from genius_kit.study_files import load_study
 
-    said = study_options.overrides(seeds, from_seed, budget, benchmarks, models, prompts, max_tokens)
-    loaded = load_study(file, **said)
-    limits = estimate_commands.limits_of(max_calls, max_total_tokens, max_dollars, max_gpu_hours, max_seconds)
-    loaded = loaded.with_money(limits, allow_unpriced, reuse)
+    said = options.overrides()
+    loaded = load_study(file, **said).with_money(money.limits, money.allow_unpriced, money.reuse)
     if any(arm.talks for arm in loaded.arms):
         estimate_commands.ask_first(estimate_study(loaded, output), ask_above, yes)
     error: StudyFailed | None = None
@@ -156,14 +145,14 @@ def _short(value: float) -> str:
 
 
 def slurm(
-    file: study_options.StudyFile,
+    file: StudyFile,
     shards: Annotated[int, typer.Option(min=1, help="Jobs of the array; each runs its part of the study.")],
     output: Output = Path("studies"),
     gpus: Annotated[int, typer.Option(min=0, help="GPUs a job; none by default.")] = 0,
     cpus: Annotated[int, typer.Option(min=1, help="Cores a job.")] = 1,
     memory: Annotated[str, typer.Option(help="Memory a job, as Slurm writes it.")] = "4G",
     hours: Annotated[float, typer.Option(min=0.02, help="Time limit of a job.")] = 12,
-    yes: estimate_commands.Yes = False,
+    yes: Yes = False,
 ) -> None:
     """Print the script that runs a study as a Slurm job array: `genius-kit slurm FILE --shards 8 | sbatch`."""
     script = slurm_script(file, shards, output, gpus=gpus, cpus=cpus, memory=memory, hours=hours, yes=yes)

@@ -11,6 +11,7 @@ from genius_kit.amounts import Limits
 from genius_kit.benchmarks.base import OBJECTIVES, Objectives, read_objectives
 from genius_kit.benchmarks.catalogue import PROTOCOLS, SOURCES, check_latency, space_name, table_names
 from genius_kit.errors import InvalidParameter, UnknownName
+from genius_kit.llm.parameters import check_params
 from genius_kit.prompts import load_prompt
 from genius_kit.prompts.changes import CHANGES
 from genius_kit.prompts.principles import PRINCIPLES
@@ -20,27 +21,28 @@ from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.study_plans import Arm, Money, Study, first_architecture
 from genius_kit.study_text import Located, read_yaml
 
-LANGUAGE_SETTINGS = (
-    *(
-        "history",
-        "temperature",
-        "request_seed",
-        "base_url",
-        "max_tokens",
-        "constrained_replies",
-        "rejections_limit",
-        "on_exhausted",
-    ),
-)
-"""Settings of the language model that a study file gives once for all arms that ask one."""
+_COUNT = {"type": "integer", "minimum": 1}
+_TEXT = {"type": "string", "minLength": 1}
+_SEED = {"type": "integer", "minimum": 0}
+
+LANGUAGE_SETTINGS: dict[str, Any] = {
+    "history": {"enum": ["table", "dialogue"]},
+    "temperature": {"type": "number", "minimum": 0},
+    "request_seed": {"anyOf": [_SEED, {"const": "run"}]},
+    "base_url": {"type": "string", "pattern": r"^https?://[^@\s]+$"},
+    "max_tokens": _COUNT,
+    "params": {"type": "object"},
+    "timeout": {"type": "number", "exclusiveMinimum": 0},
+    "constrained_replies": {"type": "boolean"},
+    "rejections_limit": _SEED,
+    "on_exhausted": {"enum": ["fallback", "stop"]},
+}
+"""Settings of the language model that a study file gives once for all arms that ask one, each with its JSON schema."""
 
 _ASIDE = ("control", "change", "principles")
 """Settings by which an arm of the proposer llm is known."""
 
 _NOT_IN_FILES = ("client", "conversation")  # objects, and what only a replay has
-_COUNT = {"type": "integer", "minimum": 1}
-_TEXT = {"type": "string", "minLength": 1}
-_SEED = {"type": "integer", "minimum": 0}
 _APPROVAL = {
     "type": "object",
     "properties": {"above_dollars": {"type": "number", "minimum": 0}, "above_macs": _SEED},
@@ -114,16 +116,6 @@ def _schema() -> dict[str, Any]:
         "additionalProperties": False,
     }
     named = {"enum": [*PROPOSERS, *CONTROLS, *CHANGES]}
-    language = {
-        "history": {"enum": ["table", "dialogue"]},
-        "temperature": {"type": "number", "minimum": 0},
-        "request_seed": {"anyOf": [_SEED, {"const": "run"}]},
-        "base_url": {"type": "string", "pattern": r"^https?://[^@\s]+$"},
-        "max_tokens": _COUNT,
-        "constrained_replies": {"type": "boolean"},
-        "rejections_limit": {"type": "integer", "minimum": 0},
-        "on_exhausted": {"enum": ["fallback", "stop"]},
-    }
     arm = {
         "type": "object",
         "properties": {
@@ -135,7 +127,7 @@ def _schema() -> dict[str, Any]:
             "budget": _COUNT,
             "model": _TEXT,
             "prompt": _TEXT,
-            **language,
+            **LANGUAGE_SETTINGS,
         },
         "anyOf": [{"required": [key]} for key in ("proposer", *_ASIDE)],
     }
@@ -167,7 +159,7 @@ def _schema() -> dict[str, Any]:
         "approval": _APPROVAL,
         "allow_unpriced": {"type": "boolean"},
         "reuse": {"type": "boolean"},
-        **language,
+        **LANGUAGE_SETTINGS,
     }
     required = ["name", "benchmarks", "arms", "budget", "seeds"]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
@@ -179,6 +171,8 @@ def _several(items: dict[str, Any]) -> dict[str, Any]:
 
 def _study(located: Located) -> Study:
     data = located.data
+    with located.at("params"):
+        check_params(data.get("params"))
     lists = {key: tuple(data[key]) for key in ("models", "prompts") if key in data}
     plain = {key: data[key] for key in ("first", "protocol", "fed_run", "source", "reference") if key in data}
     given: dict[str, Any] = {**lists, **plain}
@@ -188,7 +182,7 @@ def _study(located: Located) -> Study:
         arms=tuple(_arm(located, place) for place in range(len(data["arms"]))),
         budget=data["budget"],
         seeds=_seeds(data["seeds"]),
-        language={key: data[key] for key in LANGUAGE_SETTINGS if key in data},
+        language={key: data[key] for key in LANGUAGE_SETTINGS if data.get(key, {}) != {}},
         money=_money(data),
         approval=dict(data.get("approval", {})),
         objectives=tuple(data.get("objectives", ())),

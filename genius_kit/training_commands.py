@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from genius_kit import control_commands
-from genius_kit.errors import InvalidParameter
+from genius_kit.llm.parameters import read_fields
 
 GOES_ON = "the same command again goes on from the last checkpoint"
 
@@ -132,20 +131,8 @@ def detect_evaluate(
 
 
 def read_changes(texts: Sequence[str] | None) -> dict[str, Any]:
-    """Return {"epochs": 2} for ["epochs=2"]: numbers, true, false and null as JSON writes them, else plain text.
-
-    Raises InvalidParameter for a text without "=" and for a field given twice.
-    """
-    changes: dict[str, Any] = {}
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name or name in changes:
-            raise InvalidParameter(f"--set {text} came, expected FIELD=VALUE, each field once, such as epochs=2")
-        try:
-            changes[name] = json.loads(value)
-        except ValueError:
-            changes[name] = value
-    return changes
+    """Return {"epochs": 2} for ["epochs=2"]; raises InvalidParameter as `read_fields` does."""
+    return read_fields(texts or (), "--set", "epochs=2")
 
 
 def _print_measures(measures: dict[str, Any]) -> None:

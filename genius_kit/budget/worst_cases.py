@@ -95,7 +95,8 @@ def worst_case(client: ChatClient, messages: Sequence[Message], prices: Prices) 
     price = prices.find(client.model)
     sent = sent_parameters(client)
     spoken = sum(_bytes(message["role"]) + _bytes(message["content"]) for message in messages)
-    beside = _bytes(json.dumps(sent)) if "response_format" in sent or "tools" in sent else 0
+    can_hold_words = any(isinstance(value, str | list | dict) for value in sent.values())
+    beside = _bytes(json.dumps(sent)) if can_hold_words else 0
     received = spoken + beside + TOKENS_A_MESSAGE * len(messages) + TOKENS_A_REQUEST
     return WorstCase(received, output_limit(client, price), price, bool(getattr(client, "is_free", False)))
 

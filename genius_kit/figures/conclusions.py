@@ -131,8 +131,8 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only
 
 
 def _method_of(model: str, methods: Sequence[str]) -> str:
-    """Return the method that is `model`, at the lowest temperature where it was asked at several."""
-    asked = sorted(method for method in methods if method.startswith(f"{model}, temperature "))
+    """Return the method that is `model`, at the lowest temperature (or first params) where it was asked at several."""
+    asked = sorted(method for method in methods if method.startswith(f"{model}, "))
     return model if model in methods or not asked else asked[0]
 
 

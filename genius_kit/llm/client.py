@@ -6,23 +6,23 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.chat import Reply, as_recorded, mapping_or_empty, usage_of_response
 from genius_kit.errors import InvalidParameter, ModelError
 from genius_kit.llm.connection import Connection
 from genius_kit.llm.http_errors import quote
+from genius_kit.llm.parameters import check_names, check_timeout
 from genius_kit.pace import shared_pace
 from genius_kit.records import Message
-from genius_kit.redaction import looks_secret, masked
+from genius_kit.redaction import masked
 
 if TYPE_CHECKING:
     from genius_kit.spaces import SearchSpace
 
 OPENAI_URL = "https://api.openai.com/v1"
 LONGEST_INTEGER = 100  # digits
-_RESERVED = {"model", "messages", "stream", "n", "seed", "temperature", "max_tokens", "response_format"}
 
 
 def schema_for(space: SearchSpace) -> dict[str, Any]:
@@ -63,8 +63,8 @@ class OpenAIClient:
     `base_url` (else OPENAI_BASE_URL, else OpenAI's own) is the address up to and with /v1; the key comes from
     OPENAI_API_KEY on first use and is kept nowhere else. `temperature`, `max_tokens`, `response_schema` (see
     `schema_for`) and `extra` (further fields of the request) are sent only when set. `timeout` bounds one whole
-    attempt, in seconds. One client serves any number of threads. `pace` is shared by all clients of one model of one
-    server; whoever calls `send` takes a slot of it.
+    attempt, in seconds; 600 by default. One client serves any number of threads. `pace` is shared by all clients of one
+    model of one server; whoever calls `send` takes a slot of it.
     """
 
     kind = "openai"
@@ -75,19 +75,17 @@ class OpenAIClient:
         base_url: str | None = None,
         temperature: float | None = None,
         max_tokens: int | None = None,
-        timeout: float = 600.0,
+        timeout: float | None = None,
         response_schema: Mapping[str, Any] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         if not model:
             raise InvalidParameter("no model was named; expected a name such as 'gpt-4.1'")
-        if not timeout > 0:
-            raise InvalidParameter(f"timeout {timeout!r} is not a number of seconds above 0")
         self.model = model
-        self.timeout = timeout
+        self.timeout = check_timeout(timeout)
         self._parameters = _set_parameters(temperature, max_tokens, response_schema, extra)
         self._dropped: frozenset[str] = frozenset()
-        self._connection = Connection(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, timeout)
+        self._connection = Connection(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, self.timeout)
         self.pace = shared_pace(self._connection.shown_url, model)
 
     def __repr__(self) -> str:
@@ -142,12 +140,7 @@ def _set_parameters(
     response_schema: Mapping[str, Any] | None,
     extra: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    for name in extra or {}:
-        if name in _RESERVED:
-            raise InvalidParameter(f"extra field {name!r} has a place of its own; expected others, e.g. 'top_p'")
-    for name in _names_in(extra):
-        if looks_secret(name):
-            raise InvalidParameter(f"extra field {name!r} looks like a secret: export OPENAI_API_KEY=... instead")
+    check_names(extra or {})
     named = {"name": "architecture", "strict": True, "schema": dict(response_schema or {})}
     chosen = {
         "temperature": temperature,
@@ -155,16 +148,6 @@ def _set_parameters(
         "response_format": {"type": "json_schema", "json_schema": named} if response_schema else None,
     }
     return {name: value for name, value in chosen.items() if value is not None} | dict(extra or {})
-
-
-def _names_in(value: object) -> Iterator[str]:
-    """Yield the names of a nested value's fields."""
-    if isinstance(value, Mapping):
-        yield from (str(name) for name in value)
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _names_in(item)
 
 
 def _read_reply(answer: Any, seconds: float, connection: Connection, model: str, request: Mapping[str, Any]) -> Reply:

@@ -1,0 +1,166 @@
+"""The settings of a request that are the user's: further fields of its body (`params`), read and checked."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from genius_kit.budget.worst_cases import OUTPUT_LIMITS
+from genius_kit.errors import InvalidParameter
+from genius_kit.redaction import looks_secret, variables_in
+
+TIMEOUT_SECONDS, LONGEST_TIMEOUT = 600.0, 86_400.0
+"""For one attempt: where no other time is given, and at most (a day)."""
+
+LONGEST_PARAMS, DEEPEST_PARAMS = 10_000, 8  # characters of JSON; mappings and lists within one another
+
+RESERVED = {
+    "model": "it is named by --model (model=)",
+    "messages": "they are made from the prompt",
+    "stream": "replies are read whole",
+    "n": "each request has one reply",
+    "seed": "use the setting request_seed",
+    "temperature": "use --temperature (temperature=)",
+    "max_tokens": "use --max-tokens (max_tokens=)",
+    "max_output_tokens": "use --max-tokens (max_tokens=)",
+    "response_format": "use --constrained (constrained_replies=)",
+}
+"""Fields of a request that have a place of their own, and which."""
+
+TOOLS = ("tools", "tool_choice", "functions", "function_call", "web_search_options")
+"""Fields that let a model do more than propose."""
+
+_NAME = re.compile(r"[A-Za-z_][\w-]{0,63}")
+
+
+def check_names(fields: Mapping[str, Any]) -> None:
+    """Raise InvalidParameter for a field of a request that has a place of its own, or is named like a secret."""
+    for name in fields:
+        if name in RESERVED:
+            raise InvalidParameter(f"params cannot give {name!r}: {RESERVED[name]}")
+    for name in names_in(fields):
+        if looks_secret(name):
+            raise InvalidParameter(
+                f"params: {name!r} looks like a secret, and what is sent is recorded: export OPENAI_API_KEY=... instead"
+            )
+
+
+def check_params(params: object) -> dict[str, Any]:
+    """Return a plain copy of further fields of each request, such as {"reasoning_effort": "high"}; empty for None.
+
+    Raises InvalidParameter for what `check_names` refuses, what JSON cannot hold, what is too large or too deep, an
+    output limit that is none, and the value of a variable that holds a secret.
+    """
+    if params is None:
+        return {}
+    if not isinstance(params, Mapping):
+        raise InvalidParameter(f"params is {params!r:.100}; expected a mapping such as {{'reasoning_effort': 'high'}}")
+    for name in params:
+        if not (isinstance(name, str) and _NAME.fullmatch(name)):
+            hint = "; write a mapping within a mapping in full" if "." in str(name) else ""
+            raise InvalidParameter(f"params: {name!r:.80} is no name of a field, such as top_p{hint}")
+    text = _json(params)
+    if len(text) > LONGEST_PARAMS:
+        raise InvalidParameter(f"params have {len(text):,} characters of JSON; at most {LONGEST_PARAMS:,} are sent")
+    check_names(params)
+    if tools := [name for name in TOOLS if name in params]:
+        raise InvalidParameter(f"params cannot give {tools[0]!r}: a model is offered no tools in a search")
+    for name in OUTPUT_LIMITS:
+        if name in params and not is_count(params[name]):
+            raise InvalidParameter(f"params: {name} is {params[name]!r}; expected a whole number from 1")
+    for variable in variables_in(text):
+        raise InvalidParameter(f"params hold the value of {variable}, and what is sent is recorded: leave it out")
+    return dict(json.loads(text))
+
+
+def is_count(value: object) -> bool:
+    """Return whether a value is a whole number from 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def check_timeout(timeout: object) -> float:
+    """Return the seconds that one attempt may take, TIMEOUT_SECONDS for None; raises InvalidParameter."""
+    if timeout is None:
+        return TIMEOUT_SECONDS
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= LONGEST_TIMEOUT:
+        raise InvalidParameter(
+            f"timeout is {timeout!r}; expected seconds, more than 0 and at most {LONGEST_TIMEOUT:,.0f}"
+        )
+    return timeout
+
+
+def read_fields(texts: Sequence[str], option: str, example: str) -> dict[str, Any]:
+    """Return {"top_p": 0.9} for ["top_p=0.9"]: what reads as JSON is JSON, anything else plain text.
+
+    Raises InvalidParameter, in the words of `option` and `example`, for a text without "=" and a field given twice.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name or name in found:
+            raise InvalidParameter(f"{option} {name} came, expected FIELD=VALUE, each field once, such as {example}")
+        found[name] = _value(value)
+    return found
+
+
+def read_params(texts: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of a request that texts such as "top_p=0.9" give; raises InvalidParameter."""
+    return check_params(read_fields(texts, "--param", "reasoning_effort=high"))
+
+
+def read_line(line: str) -> dict[str, Any]:
+    """Return the fields that a line gives in the words of a command: top_p=0.9 'thinking={"type": "enabled"}'."""
+    try:
+        return read_params(shlex.split(line))
+    except ValueError as error:
+        raise InvalidParameter(f"{line!r:.100} is cut ({error}); close the quotation mark") from None
+
+
+def line_of(params: Mapping[str, Any]) -> str:
+    """Return fields as the line that `read_line` reads."""
+    return shlex.join(f"{name}={_text_of(value)}" for name, value in params.items())
+
+
+def names_in(value: object) -> Iterator[str]:
+    """Yield the names of a nested value's fields."""
+    if isinstance(value, Mapping):
+        yield from (str(name) for name in value)
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from names_in(item)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _text_of(value: Any) -> str:
+    plain = isinstance(value, str) and _value(value) == value
+    return str(value) if plain else json.dumps(value)
+
+
+def _json(params: Mapping[str, Any]) -> str:
+    """Return fields as JSON; raises InvalidParameter for what JSON cannot hold, and for what is too deep."""
+    if _depth(params) > DEEPEST_PARAMS:
+        raise InvalidParameter(f"params are nested more than {DEEPEST_PARAMS} deep; expected plain fields")
+    try:
+        text = json.dumps(params, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (TypeError, ValueError) as error:
+        raise InvalidParameter(f"params cannot be written as JSON ({error}); expected plain values") from None
+    return text
+
+
+def _depth(value: object, above: int = 0) -> int:
+    """Return how deep a value is nested, one more than is allowed for anything deeper."""
+    if above > DEEPEST_PARAMS or not isinstance(value, Mapping | list | tuple):
+        return above
+    inner = value.values() if isinstance(value, Mapping) else value
+    return max((_depth(one, above + 1) for one in inner), default=above + 1)
