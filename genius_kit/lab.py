@@ -9,7 +9,7 @@ What it does lies in `lab_session`, without widgets; searches and questions run 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,8 @@ class PromptLab:
         model: str = "offline",
         temperature: float | None = None,
         max_tokens: int | None = None,
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
         base_url: str | None = None,
         budget: int = 10,
         seed: int = 0,
@@ -61,7 +63,8 @@ class PromptLab:
         client: Any = None,
     ) -> None:
         name = benchmark if isinstance(benchmark, str) else benchmark.name
-        choices = Choices(name, str(prompt), history, model, temperature, max_tokens, base_url, budget, seed)
+        asked = {"temperature": temperature, "max_tokens": max_tokens, "params": params, "timeout": timeout}
+        choices = Choices(name, str(prompt), history, model, base_url=base_url, budget=budget, seed=seed, **asked)
         given = None if isinstance(benchmark, str) else benchmark
         self.session = LabSession(choices, folder, client, given)
         self.desk = Desk()

@@ -14,7 +14,7 @@ from genius_kit.lab_draft import Piece
 from genius_kit.proposers import Situation, make_proposer
 from genius_kit.records import Evaluation, NoImprovement, Proposal, RankRange, Trial
 from genius_kit.replies import find_designs, parse_reply
-from genius_kit.run_settings import describe
+from genius_kit.run_settings import describe, own_timeout
 from genius_kit.spaces import Architecture, SearchSpace
 
 if TYPE_CHECKING:
@@ -64,12 +64,18 @@ def ask_once(
 ) -> Answer:
     """Ask a model once for the design that follows `trials`, and return its reply as it was read.
 
-    `settings` are those of the proposer "llm": model, prompt, history, temperature, base_url, client. The call is
-    recorded in `journal`. Raises ModelError when the model cannot be reached.
+    `settings` are those of the proposer "llm": model, prompt, history, temperature, params, base_url, client. The call
+    is recorded in `journal`. Raises ModelError when the model cannot be reached.
     """
     proposer: Any = make_proposer("llm", benchmark.space, **{**settings, "rejections_limit": 0, "on_exhausted": "stop"})
     with Journal(journal) as record:
-        record.record("run_started", run=_asked(benchmark, proposer, seed), versions={}, price=None)
+        record.record(
+            "run_started",
+            run=_asked(benchmark, proposer, seed),
+            versions={},
+            price=None,
+            **own_timeout(proposer.client),
+        )
         proposer.prepare(benchmark, record)
         proposer.converse(Situation(benchmark, tuple(trials), len(trials) + 1, seed, record))
         record.record("run_finished", reason="asked once")

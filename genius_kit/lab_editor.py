@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from genius_kit.lab_answer import Answer, answer_html
 from genius_kit.lab_code import ask_line, prompt_line
 from genius_kit.lab_view import Message, TemplateView
 from genius_kit.lab_widgets import button, guarded, labelled, on_change, row
+from genius_kit.llm.parameters import TIMEOUT_SECONDS, check_timeout, line_of, read_line
 from genius_kit.prompts import HISTORIES, VARIANTS
 
 if TYPE_CHECKING:
@@ -31,24 +33,32 @@ def rendered_message(session: LabSession) -> Message:
     }
 
 
-OPTIONAL: dict[str, tuple[str, str, type[int | float]]] = {
-    "temperature": ("Temperature", "is no number", float),
-    "max_tokens": ("Output limit", "is no whole number of tokens", int),
+def _seconds(text: str) -> float:
+    return check_timeout(float(text))
+
+
+OPTIONAL: dict[str, tuple[str, str, Callable[[str], Any], str]] = {
+    "temperature": ("Temperature", "model's own", float, "is no number"),
+    "max_tokens": ("Output limit", "model's own", int, "is no whole number of tokens"),
+    "params": ("Request settings", "top_p=0.9 ...", read_line, "is no line of settings"),
+    "timeout": ("Timeout in seconds", f"{TIMEOUT_SECONDS:g}", _seconds, "is no number of seconds"),
 }
-"""Settings that may be left to the model: label, what is said of a wrong one, what it is."""
+"""Settings that may be left out: label, what an empty field shows, what reads it, what is said of a wrong one."""
 
 
-def number_of(name: str, text: str) -> float | int | None:
-    """Return the number that a text stands for, None for an empty one; raises InvalidParameter."""
-    label, wrong, kind = OPTIONAL[name]
+def value_of(name: str, text: str) -> Any:
+    """Return the setting that a text stands for, None for an empty one; raises InvalidParameter."""
+    label, _, read, wrong = OPTIONAL[name]
     try:
-        return kind(text) if text.strip() else None
+        return read(text) if text.strip() else None
     except ValueError:
-        raise InvalidParameter(f"{label.lower()} {text!r} {wrong}; leave it empty for the model's own") from None
+        raise InvalidParameter(f"{label.lower()} {text!r} {wrong}; leave it empty for the usual") from None
 
 
-def _text_of(number: float | None) -> str:
-    return "" if number is None else f"{number:.12g}"
+def _text_of(value: float | Mapping[str, Any] | None) -> str:
+    if isinstance(value, Mapping):
+        return line_of(value)
+    return "" if value is None else f"{value:.12g}"
 
 
 class EditorPanel:
@@ -70,10 +80,9 @@ class EditorPanel:
         self.history = labelled(widgets.Dropdown, "History", "170px", options=HISTORIES, value=chosen.history)
         models = ("offline", *load_prices().models)
         self.model = labelled(widgets.Combobox, "Model", "220px", options=models, value=chosen.model)
-        empty = {"placeholder": "model's own", "continuous_update": False}
         self.optional = {
-            name: labelled(widgets.Text, label, "200px", value=_text_of(getattr(chosen, name)), **empty)
-            for name, (label, _, _) in OPTIONAL.items()
+            name: labelled(widgets.Text, label, "200px", placeholder=empty, continuous_update=False)
+            for name, (label, empty, _, _) in OPTIONAL.items()
         }
         self.budget = labelled(widgets.BoundedIntText, "Budget", "140px", min=1, max=100_000, value=chosen.budget)
         self.seed = labelled(widgets.BoundedIntText, "Seed", "120px", min=0, max=2**31, value=chosen.seed)
@@ -108,13 +117,13 @@ class EditorPanel:
         for name in names:
             on_change(getattr(self, name), partial(self._chose, name), self.lab.say)
         for name, control in self.optional.items():
-            on_change(control, partial(self._chose_number, name), self.lab.say)
+            on_change(control, partial(self._chose_optional, name), self.lab.say)
 
     def _chose(self, name: str, value: Any) -> None:
         self._choose(**{name: value})
 
-    def _chose_number(self, name: str, text: str) -> None:
-        self._choose(**{name: number_of(name, text)})
+    def _chose_optional(self, name: str, text: str) -> None:
+        self._choose(**{name: value_of(name, text)})
 
     def _choose(self, **changes: Any) -> None:
         if self.lab.quiet:

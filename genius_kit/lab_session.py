@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from genius_kit.live import LiveSearch, LiveState
 
 
+REQUEST_SETTINGS = ("temperature", "max_tokens", "params", "timeout", "base_url")
+"""Choices that may be left to the model, its server, or the kit."""
+
+
 @dataclass(frozen=True)
 class Choices:
     """What is chosen beside the template: names as `load_benchmark` and `make_proposer` take them."""
@@ -34,6 +38,8 @@ class Choices:
     model: str = "offline"
     temperature: float | None = None
     max_tokens: int | None = None
+    params: Mapping[str, Any] | None = None
+    timeout: float | None = None
     base_url: str | None = None
     budget: int = 10
     seed: int = 0
@@ -97,9 +103,9 @@ class LabSession:
     def settings(self) -> dict[str, Any]:
         """Return what `make_proposer("llm", space, ...)` needs for the present choices."""
         chosen = self.choices
-        given = {name: getattr(chosen, name) for name in ("temperature", "max_tokens", "base_url")}
+        given = {name: getattr(chosen, name) for name in REQUEST_SETTINGS}
         given["client"] = self.client
-        kept = {name: value for name, value in given.items() if value is not None}
+        kept = {name: value for name, value in given.items() if value not in (None, {})}
         return {"model": chosen.model, "prompt": self.prompt_name, "history": chosen.history, **kept}
 
     def estimate(self) -> Estimate:
@@ -156,6 +162,7 @@ class LabSession:
         run = recording.settings
         asked = run.get("settings", {})
         known = {key: asked[key] for key in ("history", "model", "temperature", "max_tokens") if key in asked}
+        known["params"] = asked.get("params")
         if "prompt" in asked and asked["prompt"] != "published":
             known["variant"] = asked["prompt"]
         if run.get("benchmark") and run["benchmark"] != self.choices.benchmark:

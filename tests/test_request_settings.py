@@ -9,6 +9,8 @@ import genius_kit as gk
 from genius_kit.cli import app
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import read_run
+from genius_kit.lab import PromptLab
+from genius_kit.llm.parameters import line_of, read_line
 from genius_kit.memory import ask
 from genius_kit.run_frames import by_method
 from tests.chat_server import MODEL, ChatServer
@@ -128,6 +130,53 @@ def test_a_proposer_of_any_kind_that_asks_a_model_takes_them(server):
     for name in ("llm", "llm+gp", "llm-mutation"):
         made = gk.make_proposer(name, space, model=MODEL, base_url=server.url, params=GIVEN, timeout=12.5)
         assert (made.settings["params"], made.client.timeout) == (GIVEN, 12.5)
+
+
+# The lab
+
+
+def test_the_lab_has_a_field_for_them(server, tmp_path):
+    """In the words of the command line; the search sends them, and the line of Python has them."""
+    lab = PromptLab(TABLE, model=MODEL, base_url=server.url, budget=1, folder=tmp_path)
+    fields = lab.editor.optional
+    fields["params"].value = """reasoning_effort=high top_p=0.9 'thinking={"type": "enabled", "budget_tokens": 2000}'"""
+    fields["timeout"].value = "30"
+    assert lab._error.value == ""
+    lab.searching.run()
+    run = lab.session.live.wait(60)
+    assert sent_by(server) == [GIVEN]
+    assert run.events[0]["timeout"] == 30
+    assert f"params={GIVEN!r}, timeout=30.0" in lab.view.board.line
+    fields["params"].value = ""
+    assert "params" not in lab.session.settings()
+    lab.open(run.path)
+    lab.session.edit_step(0)
+    lab.editor.show()
+    assert lab.session.settings()["params"] == read_line(fields["params"].value) == GIVEN
+    lab.session.live._proposer.client.close()
+
+
+def test_a_wrong_setting_in_the_lab_is_a_sentence(no_data, tmp_path):
+    """What cannot be sent is said at once, and not chosen."""
+    lab = PromptLab(TABLE, params={"top_p": 0.5}, timeout=20, folder=tmp_path)
+    fields = lab.editor.optional
+    assert (fields["params"].value, fields["timeout"].value) == ("top_p=0.5", "20")
+    for name, text, words in (
+        ("params", "top_p", "expected FIELD=VALUE"),
+        ("params", "'top_p=1", "close the quotation mark"),
+        ("params", "temperature=1", "use --temperature"),
+        ("timeout", "-1", "expected seconds"),
+        ("timeout", "long", "is no number of seconds"),
+    ):
+        fields[name].value = text
+        assert words in lab._error.value
+    assert (lab.session.choices.params, lab.session.choices.timeout) == ({"top_p": 0.5}, 20)
+
+
+@pytest.mark.parametrize("params", [GIVEN, {"a": "1", "b": 1, "c": None, "d": "two words", "e": "'", "f": ["x", {}]}])
+def test_a_line_of_settings_reads_back(params):
+    """Text that looks like a number stays text."""
+    assert read_line(line_of(params)) == params
 
 
 # What is refused
