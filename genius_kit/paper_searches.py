@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,13 @@ def beside_paper(
     control_seeds: int = 40,
     budget: int = 10,
     output: str | Path | None = None,
+    params: Mapping[str, Any] | None = None,
 ) -> dict[str, list[Run]]:
     """Run the searches to be drawn beside the paper's trials and return them by method.
 
-    The model is asked at each temperature that the paper reports (the stand-in has none and runs once), its runs
-    recorded in `output`, where the same call again resumes them. Controls: random designs, the largest option
-    everywhere (one evaluation), and coordinate descent from there.
+    The model is asked at each temperature that the paper reports (the stand-in has none and runs once), with `params`
+    as its proposer takes them, its runs recorded in `output`, where the same call again resumes them. Controls: random
+    designs, the largest option everywhere (one evaluation), and coordinate descent from there.
     """
     from genius_kit.searches import search_many
 
@@ -36,8 +38,8 @@ def beside_paper(
     runs: list[Run] = []
     for temperature in temperatures:
         told = {} if temperature is None else {"temperature": float(temperature)}
-        asked: dict[str, Any] = {"budget": budget, "output": output, "progress": False, "model": model, **told}
-        runs += search_many(benchmark, "llm", range(model_seeds), **asked)
+        asked: dict[str, Any] = {"model": model, "params": params, **told, "output": output, "progress": False}
+        runs += search_many(benchmark, "llm", range(model_seeds), budget, **asked)
     for name in CONTROLS:
         runs += search_many(benchmark, name, range(control_seeds), budget, progress=False)
     runs += search_many(benchmark, "prior", [0], budget, progress=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.llm.parameters import names_in
 from genius_kit.redaction import looks_secret, variables_in
 from genius_kit.report_notebooks import read_notebook
 
@@ -17,7 +19,7 @@ OUTPUT = "output_folder"
 
 Declared = dict[str, dict[str, Any]]
 
-_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
+_TYPES: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "bool": bool, "dict": dict}
 
 
 def declared_in(path: Path) -> Declared:
@@ -51,6 +53,9 @@ def check_parameter(notebook: str, name: str, value: Any, declared: Declared) ->
     if name not in declared:
         raise InvalidParameter(f"{notebook} has no parameter {name!r}; the known ones are {', '.join(declared)}")
     _check_type(notebook, name, value, declared[name]["inferred_type_name"])
+    for inner in names_in(value):
+        if looks_secret(inner):
+            raise InvalidParameter(f"parameter {name!r} holds {inner!r}, which looks like a secret, and is saved")
     for variable in variables_in(repr(value)):
         raise InvalidParameter(f"parameter {name!r} holds the value of {variable}, and parameters are saved")
 
@@ -98,7 +103,8 @@ def _typed(name: str, value: str, kind: str) -> Any:
     try:
         if kind == "bool":
             return {"true": True, "false": False}[value.lower()]
-        return {"int": int, "float": float}.get(kind, str)(value)
+        readers: dict[str, Any] = {"int": int, "float": float, "dict": json.loads}
+        return readers.get(kind, str)(value)
     except (KeyError, ValueError):
         shown = "a secret" if variables_in(value) else repr(value)
         raise InvalidParameter(f"parameter {name!r} is declared {kind}, {shown} came") from None

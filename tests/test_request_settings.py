@@ -1,11 +1,14 @@
 """The settings of a request that are the user's: on each way in, in what is sent, on record, and refused."""
 
 import json
+from pathlib import Path
 
+import papermill
 import pytest
 from typer.testing import CliRunner
 
 import genius_kit as gk
+from genius_kit import reports
 from genius_kit.cli import app
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import read_run
@@ -15,12 +18,14 @@ from genius_kit.memory import ask
 from genius_kit.run_frames import by_method
 from tests.chat_server import MODEL, ChatServer
 from tests.doubles import QueueClient, ToyBenchmark
+from tests.notebook_files import write
 
 TABLE = "nas-bench-201-cifar10"
 GIVEN = {"reasoning_effort": "high", "top_p": 0.9, "thinking": {"type": "enabled", "budget_tokens": 2000}}
 OPTIONS = [
     f"--param={name}={value if name == 'reasoning_effort' else json.dumps(value)}" for name, value in GIVEN.items()
 ]
+FOLDER = Path(gk.__file__).resolve().parent.parent / "notebooks"
 
 
 @pytest.fixture
@@ -130,6 +135,39 @@ def test_a_proposer_of_any_kind_that_asks_a_model_takes_them(server):
     for name in ("llm", "llm+gp", "llm-mutation"):
         made = gk.make_proposer(name, space, model=MODEL, base_url=server.url, params=GIVEN, timeout=12.5)
         assert (made.settings["params"], made.client.timeout) == (GIVEN, 12.5)
+
+
+def test_each_notebook_that_asks_a_model_has_a_parameter_for_them():
+    """An empty mapping by default, declared as one."""
+    for path in sorted(FOLDER.glob("*.ipynb")):
+        declared = papermill.inspect_notebook(str(path))
+        assert ("model" in declared) == ("params" in declared), path.name
+        assert declared.get("params", {"default": "{}"})["default"] == "{}"
+
+
+def test_a_notebook_gets_them_as_json(tmp_path):
+    """From the command line as from Python; text that is no mapping and a secret within are refused."""
+    notebook = write(tmp_path, "a", "print(sorted(params))", parameters="params: dict = {}  # of each request")
+    given = reports.read_settings(tmp_path, None, ['params={"top_p": 0.9}'])
+    assert given == {"params": {"top_p": 0.9}}
+    for text in ("params=top_p", "params="):
+        with pytest.raises(InvalidParameter, match="declared dict"):
+            reports.read_settings(tmp_path, None, [text])
+    for wrong, words in (([1], "declared dict"), ({"a": [{"api_key": "x"}]}, "looks like a secret")):
+        with pytest.raises(InvalidParameter, match=words):
+            reports.run_notebook(notebook, tmp_path / "out", {"params": wrong})
+
+
+def test_a_notebook_runs_with_them(server, tmp_path, monkeypatch):
+    """They arrive in the requests of the kernel."""
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    code = (
+        "import genius_kit as gk\n"
+        f"gk.search_many(gk.load_benchmark('{TABLE}'), 'llm', [0], 1, model=model, params=params, progress=False)"
+    )
+    declared = f'model: str = "{MODEL}"  # who answers\nparams: dict = {{}}  # of each request'
+    reports.run_notebook(write(tmp_path, "a", code, parameters=declared), tmp_path / "out", {"params": GIVEN})
+    assert sent_by(server) == [GIVEN]
 
 
 # The lab
