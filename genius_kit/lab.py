@@ -63,8 +63,9 @@ class PromptLab:
         client: Any = None,
     ) -> None:
         name = benchmark if isinstance(benchmark, str) else benchmark.name
-        asked = {"temperature": temperature, "max_tokens": max_tokens, "params": params, "timeout": timeout}
-        choices = Choices(name, str(prompt), history, model, base_url=base_url, budget=budget, seed=seed, **asked)
+        asked: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens, "params": params}
+        asked |= {"timeout": timeout, "base_url": base_url, "budget": budget, "seed": seed}
+        choices = Choices(name, str(prompt), history, model, **asked)
         given = None if isinstance(benchmark, str) else benchmark
         self.session = LabSession(choices, folder, client, given)
         self.desk = Desk()

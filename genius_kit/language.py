@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.agents import AbsentAgent, is_agent
 from genius_kit.errors import InvalidParameter
 from genius_kit.llm.client import OpenAIClient, schema_for
-from genius_kit.llm.parameters import check_params, check_timeout
+from genius_kit.llm.parameters import check_output_limit, check_params, check_timeout
 from genius_kit.prompts.principles import PURPOSE, check_principles, elicited, fed_back, question, texts_sha256
 from genius_kit.prompts.views import (
     DERANGEMENT,
@@ -333,6 +333,8 @@ def client_of(
     from genius_kit.offline import RECITER, OfflineClient, ReciterClient
 
     check_timeout(timeout)
+    if settings["max_tokens"] is not None:
+        check_output_limit(settings["max_tokens"])
     if is_agent(settings["model"]):
         return AbsentAgent(settings["model"])
     if settings["model"] == "offline":

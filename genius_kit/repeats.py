@@ -214,6 +214,7 @@ def _arm(run: Run) -> str:
     if named:
         return str(named)
     told = [f"{name.replace('_', ' ')} {settings[name]}" for name in VARIED if settings.get(name) is not None]
+    told += [f"{name} {value}" for name, value in sorted(settings.get("params", {}).items())]
     return ", ".join([str(settings["model"]), *told])
 
 

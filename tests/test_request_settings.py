@@ -16,7 +16,7 @@ from genius_kit.lab import PromptLab
 from genius_kit.llm.parameters import line_of, read_line
 from genius_kit.memory import ask
 from genius_kit.run_frames import by_method
-from tests.chat_server import MODEL, ChatServer
+from tests.chat_server import MODEL, Answer, ChatServer, error
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.notebook_files import write
 
@@ -236,8 +236,8 @@ def test_a_line_of_settings_reads_back(params):
         ({"api_key": "x"}, "looks like a secret"),
         ({"metadata": [{"Authorization": "x"}]}, "looks like a secret"),
         ({"note": "canary-of-a-secret"}, "the value of MY_API_KEY"),
-        ({"max_completion_tokens": -1}, "whole number from 1"),
-        ({"max_completion_tokens": True}, "whole number from 1"),
+        ({"max_completion_tokens": -1}, "whole number of tokens from 1"),
+        ({"max_completion_tokens": True}, "whole number of tokens from 1"),
         ({"reasoning.effort": "high"}, "mapping within a mapping"),
         ({"": 1}, "no name of a field"),
         ({1: 1}, "no name of a field"),
@@ -263,6 +263,13 @@ def test_a_timeout_is_a_number_of_seconds(timeout):
     """Above 0 and at most a day."""
     with pytest.raises(InvalidParameter, match="expected seconds"):
         gk.make_proposer("llm", ToyBenchmark().space, model="offline", timeout=timeout)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, True, "100"])
+def test_an_output_limit_is_a_number_of_tokens(limit):
+    """What is none would be reserved as one."""
+    with pytest.raises(InvalidParameter, match="expected a whole number of tokens from 1"):
+        gk.make_proposer("llm", ToyBenchmark().space, max_tokens=limit)
 
 
 @pytest.mark.parametrize("text", ["top_p", "=1", "n=2"])
@@ -297,6 +304,22 @@ def test_a_run_resumes_with_its_own_settings_only(tmp_path):
         with pytest.raises(JournalError, match="params"):
             search(1, **other)
     assert search(1, params={"top_p": 0.9}, timeout=5).finished
+
+
+def test_a_field_that_the_server_refuses_is_left_out_from_then_on(server):
+    """The others are sent, the refusal is on record, and so is what was wanted."""
+    server.script = lambda body, number: (
+        Answer(error("Unrecognized request argument supplied: top_p", param="top_p"), status=400)
+        if "top_p" in body
+        else f"Architecture: {[number % 5, 3, 3, 3, 3, 3]}"
+    )
+    table = gk.load_benchmark(TABLE)
+    made = gk.make_proposer("llm", table.space, model=MODEL, base_url=server.url, params=GIVEN)
+    run = gk.search(table, made, 2, progress=False)
+    left = {name: value for name, value in GIVEN.items() if name != "top_p"}
+    assert sent_by(server) == [GIVEN, left, left]
+    assert [event["parameter"] for event in run.of("call_failed")] == ["top_p"]
+    assert run.settings["settings"]["params"] == GIVEN
 
 
 def test_an_output_limit_among_them_bounds_what_is_reserved(server, tmp_path, monkeypatch):

@@ -40,11 +40,11 @@ def check_names(fields: Mapping[str, Any]) -> None:
     """Raise InvalidParameter for a field of a request that has a place of its own, or is named like a secret."""
     for name in fields:
         if name in RESERVED:
-            raise InvalidParameter(f"params cannot give {name!r}: {RESERVED[name]}")
+            raise InvalidParameter(f"the field {name!r} of a request has a place of its own: {RESERVED[name]}")
     for name in names_in(fields):
         if looks_secret(name):
             raise InvalidParameter(
-                f"params: {name!r} looks like a secret, and what is sent is recorded: export OPENAI_API_KEY=... instead"
+                f"the field {name!r} looks like a secret, and what is sent is recorded: export OPENAI_API_KEY instead"
             )
 
 
@@ -69,16 +69,17 @@ def check_params(params: object) -> dict[str, Any]:
     if tools := [name for name in TOOLS if name in params]:
         raise InvalidParameter(f"params cannot give {tools[0]!r}: a model is offered no tools in a search")
     for name in OUTPUT_LIMITS:
-        if name in params and not is_count(params[name]):
-            raise InvalidParameter(f"params: {name} is {params[name]!r}; expected a whole number from 1")
+        if name in params:
+            check_output_limit(params[name], name)
     for variable in variables_in(text):
         raise InvalidParameter(f"params hold the value of {variable}, and what is sent is recorded: leave it out")
     return dict(json.loads(text))
 
 
-def is_count(value: object) -> bool:
-    """Return whether a value is a whole number from 1."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def check_output_limit(tokens: object, name: str = "max_tokens") -> None:
+    """Raise InvalidParameter for what bounds no reply: a limit that is none would be reserved as one."""
+    if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 1:
+        raise InvalidParameter(f"{name} is {tokens!r:.80}; expected a whole number of tokens from 1")
 
 
 def check_timeout(timeout: object) -> float:
