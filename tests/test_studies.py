@@ -353,7 +353,7 @@ def test_runs_that_ask_one_model_share_its_client(no_data, tmp_path, monkeypatch
     from genius_kit import language, offline
 
     made = []
-    monkeypatch.setattr(language, "_client", lambda space, settings: made.append(1) or offline.OfflineClient())
+    monkeypatch.setattr(language, "client_of", lambda *given, **named: made.append(1) or offline.OfflineClient())
     study = small(arms=(Arm("llm", "llm"),), language={"temperature": 0.123}, seeds=tuple(range(5)))
     studies.run_study(study, tmp_path, progress=False)
     assert len(made) == 2  # one to name the journals, one for the runs
