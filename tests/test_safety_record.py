@@ -221,7 +221,7 @@ def test_the_timeline_draws_every_decision(journal: Path, no_data: Path) -> None
 def test_what_is_logged_names_every_event_that_the_package_records() -> None:
     """A kind of event that a module writes and the record does not name fails here."""
     written = set()
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
             if is_call and node.func.attr in ("record", "aside", "_tell") and node.args:
