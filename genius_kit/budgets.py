@@ -86,9 +86,9 @@ class Purse:
         if worst.price is None and not worst.is_free and (is_remote or limited) and not self.allow_unpriced:
             raise InvalidParameter(
                 f"no price is known for the model {self._model!r}, so nothing was sent: what it costs could not be "
-                "counted. Put its price into a file that GENIUS_KIT_PRICES names (the form is that of "
-                "genius_kit/budget/prices.toml), or consent: allow_unpriced=True, --allow-unpriced, "
-                f"`allow_unpriced: true` in a study file, {CONSENT}=1"
+                "counted. Put its price, in US dollars per million tokens, into a file that GENIUS_KIT_PRICES names "
+                f'(`[models."{self._model}"]`, `input = 1.0`, `output = 4.0`), or consent: allow_unpriced=True, '
+                f"--allow-unpriced, `allow_unpriced: true` in a study file, {CONSENT}=1"
             )
 
     def _check_bounded(self, worst: WorstCase) -> None:
@@ -239,6 +239,8 @@ def _explanation(over: OverLimit, whose: str, cap: float, journal: Journal) -> s
             f"the {whose} may take {words(over.limit, cap)}; {words(over.limit, over.left)} of that are left, and the "
             f"next step may take up to {words(over.limit, over.needed)} (its worst case, all attempts)"
         )
+    if over.limit in ("tokens", "dollars"):
+        what += ", less with a lower output limit (--max-tokens)"
     command = f"genius-kit resume {journal.path} {flag} MORE" if whose == "run" else f"the same study with {flag} MORE"
     if journal.path is None:
         command = "search(..., limits=...) with more"

@@ -104,9 +104,11 @@ def _reference(path: Path) -> str | None:
 
 def _made_with(folder: Path, runs: Collection[Verification]) -> dict[str, bytes | Path]:
     """Return the files that say what the runs were made with: study, prompts, prices, installed versions."""
-    from genius_kit.budget.prices import PACKAGED_PRICES
-
-    made: dict[str, bytes | Path] = {"prices.toml": PACKAGED_PRICES, "environment.txt": _environment().encode()}
+    priced = {path.name: price for run in runs if (price := run.price) and (path := run.path)}
+    made: dict[str, bytes | Path] = {
+        "prices.json": f"{json.dumps(priced, indent=1, sort_keys=True)}\n".encode(),
+        "environment.txt": _environment().encode(),
+    }
     own = Path(os.environ.get("GENIUS_KIT_PRICES") or "").expanduser()
     if own.is_file():
         made["own_prices.toml"] = own

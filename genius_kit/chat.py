@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from genius_kit.records import Message
@@ -15,13 +15,15 @@ from genius_kit.redaction import mask
 class Usage:
     """Token counts of one reply, None where the server did not say.
 
-    As OpenAI counts: `input_tokens` includes the cached ones, `output_tokens` includes the reasoning ones.
+    As OpenAI counts: `input_tokens` includes those read from a cache and those written to one, `output_tokens`
+    includes the reasoning ones.
     """
 
     input_tokens: int | None = None
     cached_input_tokens: int | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,14 @@ def checked_usage(
     cached_input_tokens: object = None,
     output_tokens: object = None,
     reasoning_tokens: object = None,
+    cache_write_tokens: object = None,
 ) -> Usage:
     """Return a Usage with None in place of every figure that cannot be right (a string, a part above its whole)."""
     total_input, total_output = count_or_none(input_tokens), count_or_none(output_tokens)
-    return Usage(
-        total_input, _part(cached_input_tokens, total_input), total_output, _part(reasoning_tokens, total_output)
-    )
+    cached = _part(cached_input_tokens, total_input)
+    rest = None if total_input is None else total_input - (cached or 0)
+    reasoning, stored = _part(reasoning_tokens, total_output), _part(cache_write_tokens, rest)
+    return Usage(total_input, cached, total_output, reasoning, stored)
 
 
 def _part(value: object, whole: int | None) -> int | None:
@@ -99,12 +103,19 @@ def _part(value: object, whole: int | None) -> int | None:
 def usage_of_response(usage: object) -> Usage:
     """Return the token counts of the `usage` object of a chat completion, whatever the server put there."""
     figures = mapping_or_empty(usage)
+    received = mapping_or_empty(figures.get("prompt_tokens_details"))
     return checked_usage(
         figures.get("prompt_tokens"),
-        mapping_or_empty(figures.get("prompt_tokens_details")).get("cached_tokens"),
+        received.get("cached_tokens"),
         figures.get("completion_tokens"),
         mapping_or_empty(figures.get("completion_tokens_details")).get("reasoning_tokens"),
+        received.get("cache_write_tokens"),
     )
+
+
+def recorded_usage(usage: Usage) -> dict[str, int | None]:
+    """Return the counts as a journal holds them: cache writes only where the server counted them."""
+    return {name: count for name, count in asdict(usage).items() if count is not None or name != "cache_write_tokens"}
 
 
 def mapping_or_empty(value: object) -> Mapping[str, Any]:

@@ -123,7 +123,7 @@ def run(
     from genius_kit.benchmarks import load_benchmark
     from genius_kit.searches import search_many
 
-    proposer, settings = searched.proposer, searched.settings(request)
+    proposer, settings = searched.proposer, money.bounding(searched.settings(request))
     measured: dict[str, Any] = {
         "space": space,
         "dataset": dataset,
@@ -181,9 +181,10 @@ def memory(
     from genius_kit import memory as asking
     from genius_kit.benchmarks import load_benchmark
 
-    sent = {**request.settings(), "limits": money.limits, "allow_unpriced": money.allow_unpriced, "reuse": money.reuse}
+    sent = money.bounding({"model": model, **request.settings()})
+    sent |= {"limits": money.limits, "allow_unpriced": money.allow_unpriced, "reuse": money.reuse, "output": output}
     with control_commands.ends_at_once("the same command again goes on"):
-        done = asking.ask(load_benchmark(benchmark), model=model, count=questions, seed=seed, output=output, **sent)
+        done = asking.ask(load_benchmark(benchmark), count=questions, seed=seed, **sent)
     print(f"{done.path}\n{asking.memory(done).sentence}")
     control_commands.tell_stand_in([model])
 

@@ -9,7 +9,17 @@ from importlib.metadata import PackageNotFoundError, version
 from genius_kit import extras
 from genius_kit.redaction import mask
 
-PACKAGES = ("genius-kit", "torch", "torchvision", "timm", "openai", "jupyterlab", "ipywidgets", "papermill")
+PACKAGES = (
+    "genius-kit",
+    "torch",
+    "torchvision",
+    "timm",
+    "openai",
+    "genai-prices",
+    "jupyterlab",
+    "ipywidgets",
+    "papermill",
+)
 
 
 def findings(base_url: str | None = None) -> Iterator[tuple[str, str]]:

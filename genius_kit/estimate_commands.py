@@ -139,7 +139,8 @@ def _print(forecast: Forecast) -> None:
     print(forecast.table())
     print()
     print(f"{forecast.runs} run{'s' if forecast.runs != 1 else ''}; {forecast.assumptions.text}")
-    if forecast.unpriced:
-        print("no price is known for the model: name a price file in GENIUS_KIT_PRICES")
-    if forecast.limit is not None and forecast.limit != forecast.worst.dollars:
+    if forecast.unpriced_runs:
+        unknown = f"no price is known for the model of {forecast.unpriced_runs} run(s)"
+        print(f"{unknown}: name a price file in GENIUS_KIT_PRICES")
+    elif forecast.limit is not None and forecast.limit != forecast.worst.dollars:
         print(f"the limits let at most ${forecast.limit:,.2f} be spent")

@@ -97,7 +97,8 @@ class Sum:
 class Forecast:
     """What `runs` runs take. `limit` is the most dollars that their limits allow, None without such a limit.
 
-    `is_free` says that nobody bills them, `unpriced` that those that somebody may bill have no known price.
+    `is_free` says that nobody bills them, `unpriced` that those that somebody may bill have no known price, of which
+    there are `unpriced_runs`; `prices` says where the prices of the others come from.
     """
 
     runs: int
@@ -107,6 +108,8 @@ class Forecast:
     is_free: bool = False
     unpriced: bool = False
     limit: float | None = None
+    unpriced_runs: int = 0
+    prices: tuple[str, ...] = ()
 
     @property
     def at_stake(self) -> float | None:
@@ -121,7 +124,8 @@ class Forecast:
             rows.append(
                 (name, _count(found.calls), _count(found.tokens), dollars(found.dollars), _count(found.seconds))
             )
-        return "\n".join("  ".join(f"{cell:>14}" for cell in row).rstrip() for row in rows)
+        lines = ["  ".join(f"{cell:>14}" for cell in row).rstrip() for row in rows]
+        return "\n".join([*lines, *(f"dollars at the price in {price}" for price in self.prices)])
 
 
 def estimate_run(
@@ -152,6 +156,8 @@ def estimate_run(
         found.is_free,
         found.unpriced,
         None if limits is None or limits.dollars is None else limits.dollars * runs,
+        runs if found.unpriced else 0,
+        found.prices,
     )
 
 
@@ -194,6 +200,8 @@ def estimate_study(
         all(forecast.is_free for forecast in found),
         all(forecast.is_free or forecast.unpriced for forecast in found) and any(one.unpriced for one in found),
         min(limits) if limits else None,
+        sum(forecast.unpriced for forecast in found),
+        tuple(sorted({price for forecast in found for price in forecast.prices})),
     )
 
 
@@ -244,12 +252,13 @@ _RESULT = Evaluation(100.0, 100.0, 100.0, None, "estimate")
 
 @dataclass(frozen=True)
 class _Talk:
-    """What the conversations of one run take, whether nobody bills them, and whether their price is unknown."""
+    """What the conversations of one run take, whether nobody bills them, and where their price comes from, if any."""
 
     expected: Sum
     worst: Sum
     is_free: bool = False
     unpriced: bool = False
+    prices: tuple[str, ...] = ()
 
 
 def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, given: Assumptions) -> _Talk:
@@ -270,6 +279,7 @@ def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, gi
         return shown + (given.reply_tokens if is_fed_back else 0)
 
     price = bound.price
+    told: dict[str, Any] = {"unpriced": price is None, "prices": (price.source,) if price else ()}
     if bound.is_free:
         price = Price(0.0, 0.0, 0.0, 0.0, "")
     plain = opening_sizes(prompt, benchmark.space, budget, tokens, given.reply_tokens)[asked]
@@ -283,7 +293,7 @@ def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, gi
         return _Talk(replace(expected, seconds=0.0), Sum(calls, 0.0, 0.0, 0.0), is_free=True)
     if bound.output is None:
         cost = 0.0 if price is not None and price.is_free else None
-        return _Talk(expected, Sum(calls, None, cost, waiting), unpriced=price is None)
+        return _Talk(expected, Sum(calls, None, cost, waiting), **told)
     turn = bound.output * given.bytes_a_token + _bytes(refusal) + 2 * TOKENS_A_MESSAGE
 
     def most(messages: Sequence[Message]) -> float:
@@ -295,9 +305,10 @@ def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, gi
     received = math.ceil(sum(requests * size + turn * (requests - 1) * requests / 2 for size in dearest))
     received += math.ceil(sum(most(messages) for messages in before))
     written = (iterations * requests + len(before)) * bound.output
-    cost = None if price is None else price.most(received, written) * ATTEMPTS_LIMIT
+    longest = max(*dearest, *map(most, before), 0.0) + turn * (requests - 1)
+    cost = None if price is None else price.most(received, written, longest) * ATTEMPTS_LIMIT
     tokens_in_all = float((received + written) * ATTEMPTS_LIMIT)
-    return _Talk(expected, Sum(calls, tokens_in_all, cost, waiting), unpriced=price is None)
+    return _Talk(expected, Sum(calls, tokens_in_all, cost, waiting), **told)
 
 
 def _principles(proposer: LanguageModelProposer) -> tuple[list[list[Message]], bool]:

@@ -120,6 +120,11 @@ class Journal:
         """The settings on record of the run that this journal resumes; empty for a new one."""
         return self._pending[0].get("run", {}) if self.next_is("run_started") else {}
 
+    @property
+    def begun_price(self) -> dict[str, Any] | None:
+        """The price entry on record of the run that this journal resumes; None for a new or an unpriced one."""
+        return self._pending[0].get("price") if self.next_is("run_started") else None
+
     def next_is(self, *names: str) -> bool:
         """Return whether the next recorded event is one of `names`; those beside the steps are passed over."""
         self._pass_over()

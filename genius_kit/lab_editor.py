@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from genius_kit.budget.prices import load_prices
+from genius_kit.budget.prices import OUTPUT_LIMITS, load_prices
 from genius_kit.errors import InvalidParameter
 from genius_kit.lab_answer import Answer, answer_html
 from genius_kit.lab_code import ask_line, prompt_line
@@ -78,7 +78,7 @@ class EditorPanel:
         )
         self.variant = labelled(widgets.Combobox, "Variant or file", options=VARIANTS, value=chosen.variant)
         self.history = labelled(widgets.Dropdown, "History", "170px", options=HISTORIES, value=chosen.history)
-        models = ("offline", *load_prices().models)
+        models = ("offline", *load_prices().models, *OUTPUT_LIMITS)
         self.model = labelled(widgets.Combobox, "Model", "220px", options=models, value=chosen.model)
         self.optional = {
             name: labelled(widgets.Text, label, "200px", placeholder=empty, continuous_update=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -82,10 +83,11 @@ def estimate(
     budget: int,
     counter: TokenCounter,
     output_tokens: int = USUAL_OUTPUT_TOKENS,
+    base_url: str | None = None,
 ) -> Estimate:
     """Return what one call after `trials` and a whole search of `budget` would take, if no reply is refused.
 
-    The prompt of a search grows by a line a result, in a dialogue by the reply too.
+    The prompt of a search grows by a line a result, in a dialogue by the reply too. `base_url` is as a client takes it.
     """
 
     def measure(messages: Sequence[Message]) -> float:
@@ -94,7 +96,7 @@ def estimate(
     tokens = counter.count(plain(prompt.messages(trials)))
     if is_stand_in(model):
         return Estimate(tokens, 0.0, 0.0)
-    price = load_prices().find(model)
+    price = load_prices().find(model, base_url or os.environ.get("OPENAI_BASE_URL"))
     if price is None:
         return Estimate(tokens, None, None)
     given = Assumptions(reply_tokens=output_tokens, refusal_rate=0.0, attempts=1.0)

@@ -111,7 +111,9 @@ class LabSession:
     def estimate(self) -> Estimate:
         """Return what asking now would take; raises PromptError for a wrong template."""
         return estimate(
-            self.draft.prompt(), self.trials, self.choices.model, self.choices.budget, self.counter, self.output_tokens
+            *(self.draft.prompt(), self.trials, self.choices.model, self.choices.budget, self.counter),
+            self.output_tokens,
+            self.choices.base_url,
         )
 
     def facts(self) -> str:

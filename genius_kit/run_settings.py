@@ -55,8 +55,8 @@ def price_entry(proposer: Proposer) -> dict[str, Any] | None:
     """Return the price entry that the run's calls are counted at, None for an unpriced model or no model."""
     from genius_kit.budget.prices import load_prices
 
-    model = proposer.settings.get("model")
-    return load_prices().record(model) if model else None
+    price = load_prices().find(proposer.settings.get("model"), proposer.resolved.get("base_url"))
+    return price.record() if price else None
 
 
 def own_timeout(client: object) -> dict[str, float]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
@@ -14,15 +15,19 @@ import typer
 
 from genius_kit.amounts import Limits
 from genius_kit.benchmarks.base import OBJECTIVES
+from genius_kit.budget.prices import load_prices
 from genius_kit.errors import InvalidParameter
 from genius_kit.estimates import Assumptions
 from genius_kit.llm.parameters import TIMEOUT_SECONDS, read_params
+from genius_kit.offline import is_stand_in
 from genius_kit.prompts.changes import CHANGES
 from genius_kit.prompts.views import CONTROLS
 from genius_kit.proposers import PROPOSERS, TALKING
 from genius_kit.study_files import study_names
 
 ASK_ABOVE_DOLLARS = 5.0
+LIMITED_REPLY_TOKENS = 8192
+"""The output limit of a run whose tokens or dollars are limited, where none is given: reasoning takes some of it."""
 
 StudyFile = Annotated[str, typer.Argument(help=f"A study file (YAML), or a shipped one: {', '.join(study_names())}.")]
 AskAbove = Annotated[float | None, typer.Option(min=0, help=f"Dollars above which to ask; ${ASK_ABOVE_DOLLARS:g}.")]
@@ -46,7 +51,12 @@ class RequestOptions:
 
     base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server; else OPENAI_BASE_URL.")] = None
     temperature: Annotated[float | None, typer.Option(help="Sent only when given.")] = None
-    max_tokens: MaxTokens = None
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help=f"Output limit; sent when given, or tokens or dollars are limited: then {LIMITED_REPLY_TOKENS}."
+        ),
+    ] = None
     param: Param = None
     timeout: Timeout = None
 
@@ -107,6 +117,21 @@ class LimitOptions:
         """The limits that the options name, None where they name none."""
         found = Limits(self.max_calls, self.max_total_tokens, self.max_dollars, self.max_gpu_hours, self.max_seconds)
         return found if found.given() else None
+
+    def bounding(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return the settings of a model with an output limit where tokens or dollars are limited and none is given.
+
+        Without it a reservation would have to cover the longest reply that the model can give, 128,000 tokens say. It
+        is at most half of that, since some models count prompt and reply together.
+        """
+        model = settings.get("model")
+        bounds = (settings.get("max_tokens"), (settings.get("params") or {}).get("max_completion_tokens"))
+        is_counted = self.max_total_tokens is not None or self.max_dollars is not None
+        if model is None or is_stand_in(model) or not is_counted or any(bound is not None for bound in bounds):
+            return settings
+        price = load_prices().find(model, settings.get("base_url") or os.environ.get("OPENAI_BASE_URL"))
+        longest = (price and price.max_output) or 2 * LIMITED_REPLY_TOKENS
+        return {**settings, "max_tokens": min(LIMITED_REPLY_TOKENS, longest // 2)}
 
 
 @dataclass(frozen=True)

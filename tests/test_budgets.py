@@ -21,12 +21,14 @@ from genius_kit.budget.prices import load_prices
 from genius_kit.budget.worst_cases import UNBILLED, WorstCase, worst_case
 from genius_kit.budgets import Purse, seconds_of, spent_of
 from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError, ModelError, StudyFailed
+from genius_kit.estimate_commands import reply_limit
 from genius_kit.journal import Journal, read_run
 from genius_kit.ledger import FILE, Share, State, StudyLedger, adopt, study_ledger
 from genius_kit.llm import OpenAIClient, Reply, Usage
 from genius_kit.proposers import make_proposer
 from genius_kit.search import conduct, search
 from genius_kit.searches import resume
+from genius_kit.spaces import load_space
 from genius_kit.studies import load_study, run_study
 from tests.chat_server import MODEL, Answer, ChatServer, completion
 from tests.doubles import QueueClient, ToyBenchmark, reply
@@ -259,6 +261,46 @@ def test_an_output_limit_that_the_model_refuses_ends_the_run_before_more_is_sent
             search(ToyBenchmark(), made, 1, progress=False, limits=Limits(dollars=5))
         made.client.close()
         assert server.count == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "limits", "model", "sent"),
+    [
+        (None, Limits(dollars=1), "gpt-6.1-sol", 8192),
+        (None, Limits(tokens=10**6), "nobody-1", 8192),
+        (None, Limits(dollars=1), "gpt-4", 4096),
+        (500, Limits(dollars=1), "gpt-6.1-sol", 500),
+        (None, Limits(calls=3), "gpt-6.1-sol", None),
+        (None, Limits(dollars=1), "offline", None),
+        (None, None, "gpt-6.1-sol", None),
+    ],
+)
+def test_where_money_is_limited_a_model_is_given_an_output_limit(given, limits, model, sent):
+    """Room for a reservation, and no more than fits a model that counts prompt and reply together."""
+    assert reply_limit(given, model, None, limits) == sent
+
+
+def test_a_dollar_is_enough_for_a_search_with_a_model_of_today(no_data, tmp_path):
+    """Priced from the package's own data, also behind an address of no provider; without a key only that is missing."""
+    command = [sys.executable, "-m", "genius_kit", "run", "nas-bench-201-cifar10", "--model", "gpt-6.1-sol"]
+    command += ["--max-dollars", "1", "--budget", "2", "--output", str(tmp_path / "runs")]
+    unset = {name: os.environ[name] for name in os.environ if not name.startswith(("OPENAI_", "GENIUS_KIT_PRICES"))}
+    keyless = subprocess.run(command, capture_output=True, text=True, env=unset, check=False)
+    assert keyless.returncode == 3
+    assert "OPENAI_API_KEY" in keyless.stderr
+    assert "price" not in keyless.stderr
+    design = load_space("nas-bench-201").encode(load_space("nas-bench-201").all_largest)
+    served = [completion(design, model="gpt-6.1-sol-2026-09-29") for _ in range(8)]
+    with ChatServer(served) as server:
+        done = subprocess.run(
+            [*command, "--base-url", server.url], capture_output=True, text=True, env={**unset, "OPENAI_API_KEY": "x"},
+            check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run = read_run(max((tmp_path / "runs").glob("*.jsonl"), key=os.path.getmtime))
+    assert run.finished
+    assert run.events[0]["price"]["file"] == "genai-prices"
+    assert all(call["cost"] == pytest.approx((60 * 2 + 40 * 0.1 + 20 * 10) / 1e6) for call in run.of("call"))
 
 
 # models without a price

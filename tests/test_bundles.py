@@ -64,7 +64,7 @@ def test_a_bundle_holds_what_a_reader_needs(study, packed):
     for path in study.glob("*.jsonl"):
         assert found[f"journals/{path.name}"] == path.read_bytes()
         assert f"journals/{path.name},".encode() in found["heads.csv"]
-    for name in ("results.csv", "summary.csv", "prices.toml", "environment.txt", "prompts/standard.md"):
+    for name in ("results.csv", "summary.csv", "prices.json", "environment.txt", "prompts/standard.md"):
         assert found[name]
     assert found["study.yaml"].decode().endswith(STUDY)
     assert "# seeds: 3" in found["study.yaml"].decode()

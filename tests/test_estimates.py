@@ -227,6 +227,18 @@ def test_the_estimate_command_prints_figures_and_assumptions(no_data, tmp_path):
     assert "--max-calls" in stopped.stderr
 
 
+def test_what_a_study_costs_is_unknown_where_one_of_its_models_has_no_price(no_data, tmp_path):
+    """Arms that ask nobody cost nothing and no sum hides what is not known; the price that is known is told."""
+    options = ["--benchmarks", "nas-bench-201-cifar10", "--max-tokens", "100", "--seeds", "2", "--budget", "2"]
+    for models in ("nobody-1", "nobody-1,gpt-6.1-sol"):
+        command = [*COMMAND, "estimate", "study", "does-it-search", *options, "--models", models]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+        assert [line.split()[-2] for line in done.stdout.splitlines()[1:3]] == ["unknown", "unknown"]
+        assert "no price is known for the model of 16 run(s): name a price file" in done.stdout
+        assert "$" not in done.stdout
+        assert ("genai-prices" in done.stdout) == ("gpt-6.1-sol" in models)
+
+
 def test_a_study_is_estimated_as_the_options_change_it(no_data, tmp_path):
     """The options that `genius-kit study` takes change the estimate too, and no limit is told where none was set."""
     options = ["--models", "gpt-4.1", "--benchmarks", "nas-bench-201-cifar10", "--max-tokens", "100", "--seeds", "2"]

@@ -92,7 +92,7 @@ def worst_case(client: ChatClient, messages: Sequence[Message], prices: Prices) 
     The tokens of a prompt are at most the bytes of its words in UTF-8 (a token stands for one byte or more), and an
     allowance; the reply is bounded by the output limit of the request, else by the price entry's `max_output`.
     """
-    price = prices.find(client.model)
+    price = prices.find(client.model, address_of(client))
     sent = sent_parameters(client)
     spoken = sum(_bytes(message["role"]) + _bytes(message["content"]) for message in messages)
     can_hold_words = any(isinstance(value, str | list | dict) for value in sent.values())
@@ -107,6 +107,11 @@ def output_limit(client: ChatClient, price: Price | None) -> int | None:
     given = [sent[name] for name in OUTPUT_LIMITS if isinstance(sent.get(name), int)]
     known = [price.max_output] if price is not None and price.max_output is not None else []
     return min(given) if given else (known[0] if known else None)
+
+
+def address_of(client: ChatClient) -> str | None:
+    """Return the address of the server that a client asks, None for one that asks none."""
+    return client.settings().get("base_url")
 
 
 def sent_parameters(client: ChatClient) -> dict[str, Any]:

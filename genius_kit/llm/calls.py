@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.amounts import Amount
-from genius_kit.budget.prices import load_prices, price_of
-from genius_kit.budget.worst_cases import WorstCase, may_be_billed, worst_case
-from genius_kit.chat import Usage
+from genius_kit.budget.prices import load_prices
+from genius_kit.budget.worst_cases import WorstCase, address_of, may_be_billed, worst_case
+from genius_kit.chat import Usage, recorded_usage
 from genius_kit.errors import JournalError, ModelError
 from genius_kit.pace import slot_of
 from genius_kit.records import Message
@@ -65,7 +65,8 @@ class Caller:
         self._journal = journal
         self._attempts_limit = attempts_limit
         self._sleep = sleep or journal.steering.sleep
-        self._prices = load_prices()  # now, so that a broken price file costs no paid reply
+        prices = load_prices()  # now, so that a broken price file costs no paid reply
+        self._prices = prices.resumed(client.model, journal.begun_price)
         self._purse = journal.purse
         self._purse.check(client, self._prices)
 
@@ -155,7 +156,7 @@ class Caller:
 
     def _reply_fields(self, reply: Reply, worst: WorstCase) -> dict[str, Any]:
         """Return what is recorded of a reply; figures above what is possible are kept as what the server claims."""
-        cost = price_of(reply.usage, reply.model or self.client.model, self._prices)
+        cost = self._prices.cost(reply.usage, reply.model or self.client.model, address_of(self.client))
         fields = {**_told(reply), "cost": cost, "spent": worst.taken(reply.usage, cost).record()}
         if not worst.is_beyond(reply.usage, cost):
             return fields
@@ -202,7 +203,7 @@ class Caller:
             messages=question.messages,
             **_purpose(question),
             **kept,
-            usage=asdict(Usage(0, 0, 0, 0)),
+            usage=recorded_usage(Usage(0, 0, 0, 0)),
             seconds=0.0,
             cost=0.0,
             request=question.digest,
@@ -227,7 +228,8 @@ def _failure_fields(error: ModelError, iteration: int) -> dict[str, Any]:
 
 def _told(reply: Reply) -> dict[str, Any]:
     """Return the fields of a reply, its fingerprint and letters only where the server told them."""
-    return {k: v for k, v in asdict(reply).items() if v is not None or k not in ("fingerprint", "letters")}
+    fields = {**asdict(reply), "usage": recorded_usage(reply.usage)}
+    return {k: v for k, v in fields.items() if v is not None or k not in ("fingerprint", "letters")}
 
 
 def _digest(client: ChatClient, messages: Sequence[Message], seed: int | None) -> str:
