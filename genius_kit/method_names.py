@@ -64,7 +64,7 @@ def plain_name(name: str) -> str:
 
 
 def subject(model: str) -> str:
-    """Return a model as the subject of a sentence: "gpt-4.1", "offline stand-in, not a language model,"."""
+    """Return a model as the subject of a sentence: "gpt-6.1-sol", "offline stand-in, not a language model,"."""
     name = shown_model(model)
     return f"{name}," if name.endswith(NO_MODEL) else name
 

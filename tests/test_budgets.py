@@ -21,13 +21,13 @@ from genius_kit.budget.prices import load_prices
 from genius_kit.budget.worst_cases import UNBILLED, WorstCase, worst_case
 from genius_kit.budgets import Purse, seconds_of, spent_of
 from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError, ModelError, StudyFailed
-from genius_kit.estimate_commands import reply_limit
 from genius_kit.journal import Journal, read_run
 from genius_kit.ledger import FILE, Share, State, StudyLedger, adopt, study_ledger
 from genius_kit.llm import OpenAIClient, Reply, Usage
 from genius_kit.proposers import make_proposer
 from genius_kit.search import conduct, search
 from genius_kit.searches import resume
+from genius_kit.shared_options import LimitOptions
 from genius_kit.spaces import load_space
 from genius_kit.studies import load_study, run_study
 from tests.chat_server import MODEL, Answer, ChatServer, completion
@@ -266,18 +266,21 @@ def test_an_output_limit_that_the_model_refuses_ends_the_run_before_more_is_sent
 @pytest.mark.parametrize(
     ("given", "limits", "model", "sent"),
     [
-        (None, Limits(dollars=1), "gpt-6.1-sol", 8192),
-        (None, Limits(tokens=10**6), "nobody-1", 8192),
-        (None, Limits(dollars=1), "gpt-4", 4096),
-        (500, Limits(dollars=1), "gpt-6.1-sol", 500),
-        (None, Limits(calls=3), "gpt-6.1-sol", None),
-        (None, Limits(dollars=1), "offline", None),
-        (None, None, "gpt-6.1-sol", None),
+        (None, LimitOptions(max_dollars=1), "gpt-6.1-sol", 8192),
+        (None, LimitOptions(max_total_tokens=10**6), "nobody-1", 8192),
+        (None, LimitOptions(max_dollars=1), "gpt-4", 4096),
+        (500, LimitOptions(max_dollars=1), "gpt-6.1-sol", 500),
+        (None, LimitOptions(max_calls=3), "gpt-6.1-sol", None),
+        (None, LimitOptions(max_dollars=1), "offline", None),
+        (None, LimitOptions(), "gpt-6.1-sol", None),
     ],
 )
 def test_where_money_is_limited_a_model_is_given_an_output_limit(given, limits, model, sent):
     """Room for a reservation, and no more than fits a model that counts prompt and reply together."""
-    assert reply_limit(given, model, None, limits) == sent
+    settings = {"model": model, "max_tokens": given, "params": {}}
+    assert limits.bounding(settings)["max_tokens"] == sent
+    own = {**settings, "params": {"max_completion_tokens": 700}}
+    assert limits.bounding(own)["max_tokens"] == given
 
 
 def test_a_dollar_is_enough_for_a_search_with_a_model_of_today(no_data, tmp_path):

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import genius_kit as gk
-from genius_kit import prompt_changes
 from genius_kit.budget import load_prices
 from genius_kit.budget.worst_cases import worst_case
 from genius_kit.errors import InvalidParameter, PromptError

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.chat import Usage
 from genius_kit.errors import InvalidParameter
-from genius_kit.offline import is_stand_in
 
 if TYPE_CHECKING:
     from genai_prices.types import MatchLogic, ModelInfo, ModelPrice, Provider
@@ -171,8 +170,7 @@ class Prices:
         return replace(price, max_output=price.max_output or (now.max_output if now else None))
 
     def _current(self, model: str, base_url: str | None) -> Price | None:
-        own = self.models.get(model) or self.models.get(_DATE.sub("", model))
-        return own or (None if is_stand_in(model) else _listed(model, base_url))
+        return self.models.get(model) or self.models.get(_DATE.sub("", model)) or _listed(model, base_url)
 
     def cost(self, usage: Usage, model: str | None, base_url: str | None = None) -> float | None:
         """Return the price of one reply of `model` in US dollars; None, never 0, where it cannot be known."""
@@ -221,6 +219,10 @@ def _edition() -> dict[str, Any]:
 @lru_cache(maxsize=256)
 def _listed(model: str, base_url: str | None) -> Price | None:
     """Return the listed price of a model at an address, as `Prices.find` decides it, of the first day it is asked."""
+    from genius_kit.offline import is_stand_in
+
+    if not model or is_stand_in(model):
+        return None
     providers = _providers()
     for provider in providers:
         if base_url and re.match(provider.api_pattern, base_url):

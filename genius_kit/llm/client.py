@@ -80,7 +80,7 @@ class OpenAIClient:
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         if not model:
-            raise InvalidParameter("no model was named; expected a name such as 'gpt-4.1'")
+            raise InvalidParameter("no model was named; expected a name such as 'gpt-6.1-sol'")
         self.model = model
         self.timeout = check_timeout(timeout)
         self._parameters = _set_parameters(temperature, max_tokens, response_schema, extra)
