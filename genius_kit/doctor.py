@@ -9,23 +9,16 @@ from importlib.metadata import PackageNotFoundError, version
 from genius_kit import extras
 from genius_kit.redaction import mask
 
-PACKAGES = (
-    "genius-kit",
-    "torch",
-    "torchvision",
-    "timm",
-    "openai",
-    "genai-prices",
-    "jupyterlab",
-    "ipywidgets",
-    "papermill",
-)
+PACKAGES = ("genius-kit", "torch", "torchvision", "timm", "openai", "jupyterlab", "ipywidgets", "papermill")
 
 
 def findings(base_url: str | None = None) -> Iterator[tuple[str, str]]:
     """Yield (what was looked at, what was found). A key is only ever said to be set or not."""
     for name in PACKAGES:
         yield name, _installed(name)
+    from genius_kit.budget.prices import edition
+
+    yield "prices", "{file} {version} of {as_of}".format(**edition())
     yield "GPU", _gpu()
     for extra, packages in extras.extras().items():
         missing = [name for name, is_here in packages.items() if not is_here]

@@ -26,7 +26,7 @@ NOT_REPEATED = ("seconds", "seconds_total", "images_per_second")
 ORIGIN = "origin"
 """The attribute of a frame (`DataFrame.attrs`) that `marked` keeps."""
 
-SETTINGS = ("benchmark", "protocol", "model", "prompt", "budget", "seed")
+SETTINGS = ("benchmark", "protocol", "model", "prompt", "budget", "seed", "prices")
 """What is told of runs, by the names that columns of results and settings of runs have."""
 
 Told = dict[str, Any]
@@ -77,8 +77,11 @@ def _told(source: Any) -> Told:
 def _told_of_rows(frame: pd.DataFrame) -> Told:
     found: Told = {name: frame[name].dropna().unique().tolist() for name in (*SETTINGS, "source") if name in frame}
     if "journal" in frame and "benchmark" in frame:
-        for journal in frame.dropna(subset="journal").drop_duplicates("benchmark")["journal"]:
-            found["data"] = found.get("data", {}) | _recorded_sums(journal)
+        kinds = [name for name in ("benchmark", "model") if name in frame]
+        for journal in frame.dropna(subset="journal").drop_duplicates(kinds)["journal"]:
+            begun = _beginning(journal)
+            found["data"] = found.get("data", {}) | begun.get("data", {})
+            found["prices"] = list(dict.fromkeys([*found.get("prices", ()), *_prices(begun)]))
     return found
 
 
@@ -86,15 +89,23 @@ def _told_of_run(run: Any) -> Told:
     kept = run.settings
     told = {**kept, **kept.get("settings", {})}
     found: Told = {name: [told[name]] for name in (*SETTINGS, "source") if told.get(name) is not None}
-    return {**found, "data": dict(run.events[0].get("data", {})) if run.events else {}}
+    begun = run.events[0] if run.events else {}
+    return {**found, "prices": _prices(begun), "data": dict(begun.get("data", {}))}
 
 
-def _recorded_sums(journal: str | Path) -> dict[str, str]:
-    """Return the sums of the data that a run was recorded with; none where its journal is gone."""
+def _prices(begun: Mapping[str, Any]) -> list[str]:
+    """Return where the price of a run's calls comes from, with version and date; nothing for an unpriced run."""
+    from genius_kit.budget.prices import Price
+
+    return [Price.read(begun["price"]).source] if begun.get("price") else []
+
+
+def _beginning(journal: str | Path) -> dict[str, Any]:
+    """Return the first event of a run; nothing where its journal is gone."""
     from genius_kit.journal import read_run
 
     try:
-        return dict(read_run(journal).events[0].get("data", {}))
+        return dict(read_run(journal).events[0])
     except (JournalError, IndexError):
         return {}
 

@@ -8,11 +8,12 @@ import pytest
 
 from genius_kit.amounts import Limits
 from genius_kit.budget import Price, load_prices
-from genius_kit.budget.prices import OUTPUT_LIMITS
+from genius_kit.budget.prices import OUTPUT_LIMITS, edition
 from genius_kit.chat import Usage, usage_of_response
-from genius_kit.errors import BudgetSpent, InvalidParameter
+from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError
 from genius_kit.journal import read_run
 from genius_kit.proposers import make_proposer
+from genius_kit.provenance import marked, provenance
 from genius_kit.search import search
 from tests.chat_server import ChatServer, completion
 from tests.doubles import ToyBenchmark
@@ -175,6 +176,8 @@ def test_a_recorded_entry_is_read_back_as_it_was():
     before = {"input": 2.0, "cached_input": 0.5, "output": 8.0, "reasoning": 8.0, "as_of": "2025-08-31",
               "max_output": 32768, "file": "prices.toml", "version": "2", "sha256": "0" * 64}  # fmt: skip
     assert Price.read(before).record() == before
+    with pytest.raises(JournalError, match="no price entry"):
+        Price.read({"input": 2.0})
 
 
 def test_own_file_is_put_over_the_listed_prices(own_prices):
@@ -217,6 +220,8 @@ def test_a_run_prices_itself_and_keeps_its_price_when_it_is_resumed(tmp_path, ow
     assert run.finished
     assert run.events[0]["price"]["provider"] == "openai"
     assert [call["cost"] for call in run.of("call")] == [pytest.approx(0.003)] * 3
+    told = provenance(marked(run.frame(), run))["parameters"]["prices"]
+    assert told == f"genai-prices {version('genai-prices')} of {edition()['as_of']} (list of openai, by name)"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.chat import Usage
-from genius_kit.errors import InvalidParameter
+from genius_kit.errors import InvalidParameter, JournalError
 
 if TYPE_CHECKING:
     from genai_prices.types import MatchLogic, ModelInfo, ModelPrice, Provider
@@ -120,14 +120,16 @@ class Price(Rates):
     def record(self) -> dict[str, Any]:
         """Return the entry as plain values for a journal, without the fields that say nothing."""
         may_lack = ("cache_write", "tiers", "provider", "found_by")
-        return {name: value for name, value in asdict(self).items() if name not in may_lack or value}
+        return {key: value for key, value in asdict(self).items() if key not in may_lack or value not in (None, (), "")}
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Price:
-        """Return the entry that a journal holds."""
-        names = {field.name for field in fields(cls)}
-        tiers = tuple(Tier(**tier) for tier in record.get("tiers", ()))
-        return cls(**{**{name: value for name, value in record.items() if name in names}, "tiers": tiers})
+        """Return the entry that a journal holds; raises JournalError where it holds none."""
+        known = {one.name: record[one.name] for one in fields(cls) if one.name in record}
+        try:
+            return cls(**{**known, "tiers": tuple(Tier(**tier) for tier in record.get("tiers", ()))})
+        except TypeError:
+            raise JournalError(f"the price on record is {dict(record)!r:.300}, which is no price entry") from None
 
 
 def _split(whole: int | None, part: int | None, price: float, part_price: float) -> float | None:
@@ -203,7 +205,7 @@ def _providers() -> list[Provider]:
 
 
 @lru_cache(maxsize=1)
-def _edition() -> dict[str, Any]:
+def edition() -> dict[str, Any]:
     """Return version, SHA-256 and date of the installed lists: the newest day on which they say they were checked."""
     from importlib.metadata import version
 
@@ -227,10 +229,10 @@ def _listed(model: str, base_url: str | None) -> Price | None:
     for provider in providers:
         if base_url and re.match(provider.api_pattern, base_url):
             return _priced(_find(provider, model.removeprefix("models/")), provider, "address")
-    vendor, slash, name = model.lower().rpartition("/") if model.count("/") == 1 else ("", "", model.lower())
+    vendor, _, name = model.lower().rpartition("/")
     for provider in providers:
-        made = provider.model_match is not None and provider.model_match.is_match(name)
-        if provider.id == vendor if slash else made:
+        is_maker = provider.model_match is not None and provider.model_match.is_match(name)
+        if provider.id == vendor or (is_maker and not vendor):
             found = _find(provider, name)
             exact = found and (_DATE.sub("", name) == found.id.lower() or _names(found.match, name))
             return _priced(found, provider, "name") if exact else None
@@ -259,7 +261,7 @@ def _priced(model: ModelInfo | None, provider: Provider, found_by: str) -> Price
     starts = sorted({tier.start for value in vars(prices).values() for tier in getattr(value, "tiers", ())})
     return Price(
         **_rates(prices, -1),
-        **_edition(),
+        **edition(),
         tiers=tuple(Tier(**_rates(prices, start), above=start) for start in starts),
         max_output=OUTPUT_LIMITS.get(model.id, model.context_window),
         provider=provider.id,
