@@ -104,7 +104,7 @@ def _reference(path: Path) -> str | None:
 
 def _made_with(folder: Path, runs: Collection[Verification]) -> dict[str, bytes | Path]:
     """Return the files that say what the runs were made with: study, prompts, prices, installed versions."""
-    priced = {path.name: price for run in runs if (price := run.price) and (path := run.path)}
+    priced = {run.path.name: run.price for run in runs if run.price}
     made: dict[str, bytes | Path] = {
         "prices.json": f"{json.dumps(priced, indent=1, sort_keys=True)}\n".encode(),
         "environment.txt": _environment().encode(),

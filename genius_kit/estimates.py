@@ -125,7 +125,7 @@ class Forecast:
                 (name, _count(found.calls), _count(found.tokens), dollars(found.dollars), _count(found.seconds))
             )
         lines = ["  ".join(f"{cell:>14}" for cell in row).rstrip() for row in rows]
-        return "\n".join([*lines, *(f"dollars at the price in {price}" for price in self.prices)])
+        return "\n".join([*lines, *(f"price of {price}" for price in self.prices)])
 
 
 def estimate_run(
@@ -279,7 +279,7 @@ def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, gi
         return shown + (given.reply_tokens if is_fed_back else 0)
 
     price = bound.price
-    told: dict[str, Any] = {"unpriced": price is None, "prices": (price.source,) if price else ()}
+    told: dict[str, Any] = {"unpriced": price is None, "prices": (f"{client.model}: {price.text}",) if price else ()}
     if bound.is_free:
         price = Price(0.0, 0.0, 0.0, 0.0, "")
     plain = opening_sizes(prompt, benchmark.space, budget, tokens, given.reply_tokens)[asked]

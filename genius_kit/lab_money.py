@@ -69,11 +69,15 @@ class TokenCounter:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What asking would take: tokens of this prompt, dollars of this call and of a whole search, None if unpriced."""
+    """What asking would take: tokens of this prompt, dollars of this call and of a whole search, None if unpriced.
+
+    `source` says where the price comes from.
+    """
 
     tokens: int
     call: float | None
     search: float | None
+    source: str = ""
 
 
 def estimate(
@@ -102,7 +106,8 @@ def estimate(
     given = Assumptions(reply_tokens=output_tokens, refusal_rate=0.0, attempts=1.0)
     sizes = opening_sizes(prompt, prompt.view.true_space, budget, measure, output_tokens)
     whole = expected_talk(sizes, price, given, rejections=0, refusal=0.0)
-    return Estimate(tokens, expected_talk([tokens], price, given, rejections=0, refusal=0.0).dollars, whole.dollars)
+    call = expected_talk([tokens], price, given, rejections=0, refusal=0.0).dollars
+    return Estimate(tokens, call, whole.dollars, price.source)
 
 
 def cost_words(found: Estimate, model: str, budget: int, output_tokens: int) -> str:
@@ -113,5 +118,5 @@ def cost_words(found: Estimate, model: str, budget: int, output_tokens: int) -> 
         return f"no price is known for {model}: name a price file in GENIUS_KIT_PRICES"
     return (
         f"this call about {dollars(found.call)}, a search of {budget} about {dollars(found.search)} (replies of "
-        f"{output_tokens} tokens, none refused)"
+        f"{output_tokens} tokens, none refused; {found.source})"
     )

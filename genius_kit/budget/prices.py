@@ -26,16 +26,10 @@ _CHECKED = re.compile(r"(?:checked|verified)[^.;\n]{0,40}?(\d{4}-\d{2}-\d{2})")
 
 OUTPUT_LIMITS = {
     "gpt-4o-2024-05-13": 4096,
-    "gpt-4o": 16384,
-    "gpt-4o-mini": 16384,
-    "o3": 100_000,
-    "o4-mini": 100_000,
-    "gpt-4.1": 32768,
-    "gpt-4.1-mini": 32768,
-    "gpt-4.1-nano": 32768,
-    "gpt-5": 128_000,
-    "gpt-5-mini": 128_000,
-    "gpt-6.1-sol": 128_000,
+    **dict.fromkeys(("gpt-4o", "gpt-4o-mini"), 16384),
+    **dict.fromkeys(("gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano"), 32768),
+    **dict.fromkeys(("o3", "o4-mini"), 100_000),
+    **dict.fromkeys(("gpt-5", "gpt-5-mini", "gpt-6.1-sol"), 128_000),
 }
 """The longest reply in tokens, reasoning included (OpenAI's model pages), of which genai-prices says nothing."""
 
@@ -100,6 +94,11 @@ class Price(Rates):
         """Where the price comes from, with version and date."""
         by = f" (list of {self.provider}, by {self.found_by})" if self.provider else ""
         return f"{self.file} {self.version}".strip() + f" of {self.as_of or 'an unknown date'}{by}"
+
+    @property
+    def text(self) -> str:
+        """The price in words, with its source."""
+        return f"${self.input:g} in, ${self.output:g} out a million tokens, {self.source}"
 
     def cost(self, usage: Usage) -> float | None:
         """Return the price of one reply in US dollars; None when a count that matters is unknown."""
