@@ -23,7 +23,7 @@ from genius_kit.redaction import variables_in
 from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.spending import recorded_limits, seconds_of, spent_of
 from genius_kit.verify import Verification, verify_run
-from genius_kit.verify_text import verdict as chain_verdict
+from genius_kit.verify import verdict as chain_verdict
 
 if TYPE_CHECKING:
     import pandas as pd

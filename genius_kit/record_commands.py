@@ -41,8 +41,7 @@ def _run(path: Path, head: str | None) -> int:
 
 
 def _study(folder: Path) -> int:
-    from genius_kit.verify import HEADS, verify_study
-    from genius_kit.verify_text import verdict
+    from genius_kit.verify import HEADS, verdict, verify_study
 
     runs, wrong = verify_study(folder)
     for verified in runs:
