@@ -8,53 +8,53 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.search import search  # now, so that the name means the function and not its module
+from genius_kit.runs.loop import search  # now, so that the name means the function and not its module
 from genius_kit.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from genius_kit.amounts import Limits
     from genius_kit.benchmarks import list_benchmarks, load_benchmark
+    from genius_kit.budget.amounts import Limits
     from genius_kit.datasets import load_dataset
     from genius_kit.estimates import estimate_run, estimate_study
     from genius_kit.exports import to_optuna
-    from genius_kit.journal import read_run
+    from genius_kit.journal.journal import read_run
+    from genius_kit.journal.verify import verify_run
     from genius_kit.networks import build_network, load_weights
     from genius_kit.prompts import list_prompts, load_prompt
-    from genius_kit.proposers import make_proposer
+    from genius_kit.proposers.base import make_proposer
     from genius_kit.recipes import Recipe, load_recipe
     from genius_kit.records import Cost, Evaluation, NoImprovement, Proposal, RankRange, Rejection, Trial
     from genius_kit.replies import parse_reply
     from genius_kit.reports import report, run_notebook
-    from genius_kit.searches import replay_conversation, resume, search_many
+    from genius_kit.runs.batch import replay_conversation, resume, search_many
     from genius_kit.spaces import count_cost, load_space
     from genius_kit.studies import load_study, run_study, study_names
     from genius_kit.study_results import read_results
     from genius_kit.training import train
     from genius_kit.transfer import fine_tune
     from genius_kit.verdicts.judge import does_it_search
-    from genius_kit.verify import verify_run
 
 _HOMES = {
-    "amounts": ("Limits",),
+    "budget.amounts": ("Limits",),
     "benchmarks": ("list_benchmarks", "load_benchmark"),
     "spaces": ("count_cost", "load_space"),
     "datasets": ("load_dataset",),
     "estimates": ("estimate_run", "estimate_study"),
     "exports": ("to_optuna",),
-    "journal": ("read_run",),
+    "journal.journal": ("read_run",),
     "networks": ("build_network", "load_weights"),
     "prompts": ("list_prompts", "load_prompt"),
-    "proposers": ("make_proposer",),
+    "proposers.base": ("make_proposer",),
     "recipes": ("Recipe", "load_recipe"),
     "records": ("Cost", "Evaluation", "NoImprovement", "Proposal", "RankRange", "Rejection", "Trial"),
     "replies": ("parse_reply",),
     "reports": ("report", "run_notebook"),
-    "searches": ("replay_conversation", "resume", "search_many"),
+    "runs.batch": ("replay_conversation", "resume", "search_many"),
     "studies": ("load_study", "run_study", "study_names"),
     "study_results": ("read_results",),
     "training": ("train",),
     "verdicts.judge": ("does_it_search",),
-    "verify": ("verify_run",),
+    "journal.verify": ("verify_run",),
     "transfer": ("fine_tune",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -15,8 +15,8 @@ from typing import Any
 from genius_kit import archives, durable
 from genius_kit.bundle_results import FIGURES, RESULTS, SUMMARY, draw_all
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter, JournalError, UnknownName
-from genius_kit.redacted import redacted
-from genius_kit.verify import HEADS, Verification, heads_table, read_heads, verify_study
+from genius_kit.journal.redact import redacted
+from genius_kit.journal.verify import HEADS, Verification, heads_table, read_heads, verify_study
 
 BUNDLE_FORMAT = 1
 MANIFEST, JOURNALS, STUDY_FILE = "manifest.json", "journals", "study.yaml"

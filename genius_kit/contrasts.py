@@ -10,7 +10,7 @@ from genius_kit.comparisons import LEAST_PAIRS, compare, holm
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import counted_once, fixed_arms
 from genius_kit.method_names import shown_model
-from genius_kit.proposers import WARM
+from genius_kit.proposers.base import WARM
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.amounts import Limits, dollars
+from genius_kit.budget.amounts import Limits, dollars
 from genius_kit.budget.prices import Price, load_prices
 from genius_kit.budget.worst_cases import TOKENS_A_MESSAGE, worst_case
 from genius_kit.chat import Usage
@@ -20,9 +20,9 @@ from genius_kit.records import Evaluation, Message, Rejection, Trial
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.language import LanguageModelProposer
     from genius_kit.prompts import Prompt
-    from genius_kit.proposers import Proposer
+    from genius_kit.proposers.base import Proposer
+    from genius_kit.proposers.llm import LanguageModelProposer
     from genius_kit.spaces import SearchSpace
     from genius_kit.study_plans import Study
 
@@ -168,7 +168,7 @@ def estimate_study(
 
     Runs that begin with the replies of the plain arm are expected to find them on record; at worst they are asked.
     """
-    from genius_kit.proposers import make_proposer
+    from genius_kit.proposers.base import make_proposer
     from genius_kit.studies import load_study, unfinished
     from genius_kit.study_plans import Study
     from genius_kit.study_tasks import benchmark_of

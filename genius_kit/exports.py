@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.journal import Event, Run
+from genius_kit.journal.journal import Event, Run
+from genius_kit.proposers.tpe import load_optuna, parameters_of, params_of
 from genius_kit.spaces import SearchSpace, load_space
-from genius_kit.tpe import load_optuna, parameters_of, params_of
 
 if TYPE_CHECKING:
     import optuna

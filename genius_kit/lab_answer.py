@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.benchmarks import MEASURED
-from genius_kit.journal import Event, Journal
+from genius_kit.journal.journal import Event, Journal
 from genius_kit.lab_draft import Piece
-from genius_kit.proposers import Situation, make_proposer
+from genius_kit.proposers.base import Situation, make_proposer
 from genius_kit.records import Evaluation, NoImprovement, Proposal, RankRange, Trial
 from genius_kit.replies import find_designs, parse_reply
-from genius_kit.run_settings import describe, own_timeout
+from genius_kit.runs.settings import describe, own_timeout
 from genius_kit.spaces import Architecture, SearchSpace
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.language import LanguageModelProposer
+    from genius_kit.proposers.llm import LanguageModelProposer
 
 _LENGTH, _MENU = "wrong length", "off-menu"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genius_kit.amounts import Limits
+from genius_kit.budget.amounts import Limits
 
 
 def ask_line(benchmark: str, settings: Mapping[str, Any], seed: int, results: int) -> str:
@@ -30,7 +30,7 @@ def search_line(
 
 def step_line(path: str, index: int) -> str:
     """Return the line that reads one step of a recorded run."""
-    return f"from genius_kit.live import open_run; open_run({path!r})[{index}]"
+    return f"from genius_kit.runs.live import open_run; open_run({path!r})[{index}]"
 
 
 def prompt_line(benchmark: str, prompt: str, history: str) -> str:

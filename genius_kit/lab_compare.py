@@ -14,16 +14,16 @@ from genius_kit.contrasts import LEVEL, MARGIN, Contrast
 from genius_kit.drawings import BLUE, GREY, VERMILION
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import TOLD, are_one, sequence_of
-from genius_kit.journal import Run
+from genius_kit.journal.journal import Run
 from genius_kit.lab_money import dollars
-from genius_kit.offline import is_stand_in
-from genius_kit.proposers import make_proposer
-from genius_kit.run_settings import describe, journal_name
+from genius_kit.llm.offline import is_stand_in
+from genius_kit.proposers.base import make_proposer
+from genius_kit.runs.settings import describe, journal_name
 from genius_kit.verdicts import pairs_to_settle
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.live import LiveSearch
+    from genius_kit.runs.live import LiveSearch
 
 WIDTH, LEFT = 460, 64  # of the dots, in pixels
 
@@ -182,7 +182,7 @@ def _one(
     on_search: Callable[[LiveSearch], bool] | None,
 ) -> Run | None:
     """Return one search, None where it was not to begin."""
-    from genius_kit.live import LiveSearch
+    from genius_kit.runs.live import LiveSearch
 
     proposer: Any = make_proposer("llm", benchmark.space, **settings)
     proposer.load_prompt(benchmark)

@@ -13,7 +13,7 @@ from genius_kit.lab_widgets import button, labelled, row
 
 if TYPE_CHECKING:
     from genius_kit.lab import PromptLab
-    from genius_kit.live import LiveSearch
+    from genius_kit.runs.live import LiveSearch
 
 
 class ComparePanel:

@@ -7,13 +7,13 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.journal import Event, read_run
+from genius_kit.journal.journal import Event, read_run
 from genius_kit.lab_answer import block_html, marked_html
 from genius_kit.lab_curve import Point, points_of
 from genius_kit.records import Cost, Evaluation, Message, Trial
 
 if TYPE_CHECKING:
-    from genius_kit.live import Step
+    from genius_kit.runs.live import Step
     from genius_kit.spaces import SearchSpace
 
 
@@ -24,7 +24,7 @@ class Recording:
     """
 
     def __init__(self, path: str | Path) -> None:
-        from genius_kit.live import open_run
+        from genius_kit.runs.live import open_run
         from genius_kit.spaces import load_space
 
         self.path = Path(path)

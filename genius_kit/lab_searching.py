@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from genius_kit.amounts import Limits
+from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter
 from genius_kit.lab_code import limits_words, live_line, search_line
 from genius_kit.lab_curve import points_of
 from genius_kit.lab_money import dollars
 from genius_kit.lab_widgets import button, labelled, on_change, row
-from genius_kit.steering import user_name
+from genius_kit.runs.control import user_name
 
 if TYPE_CHECKING:
     from genius_kit.lab import PromptLab
-    from genius_kit.live import LiveSearch, LiveState
+    from genius_kit.runs.live import LiveSearch, LiveState
 
 RUNNING = ("running", "paused", "awaiting approval", "stopping")
 _WORDS = {

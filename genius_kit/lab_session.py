@@ -15,13 +15,13 @@ from genius_kit.lab_draft import open_draft, plain
 from genius_kit.lab_money import USUAL_OUTPUT_TOKENS, Estimate, TokenCounter, cost_words, estimate
 from genius_kit.lab_replay import Recording
 from genius_kit.prompts.template import variants_folder
-from genius_kit.proposers import make_proposer
+from genius_kit.proposers.base import make_proposer
 from genius_kit.records import Trial
 
 if TYPE_CHECKING:
-    from genius_kit.amounts import Limits
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.live import LiveSearch, LiveState
+    from genius_kit.budget.amounts import Limits
+    from genius_kit.runs.live import LiveSearch, LiveState
 
 
 REQUEST_SETTINGS = ("temperature", "max_tokens", "params", "timeout", "base_url")
@@ -142,7 +142,7 @@ class LabSession:
         limits: Limits | None = None,
     ) -> LiveSearch:
         """Return a new search with the present choices, not yet started; one that runs has to end before."""
-        from genius_kit.live import RESTARTABLE, LiveSearch
+        from genius_kit.runs.live import RESTARTABLE, LiveSearch
 
         if self.live is not None and self.live.state.status not in (*RESTARTABLE, "finished"):
             raise InvalidParameter("a search is under way; stop it, or wait for its end, before another begins")

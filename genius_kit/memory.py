@@ -25,27 +25,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genius_kit import chain
 from genius_kit.benchmarks import MEASURED
-from genius_kit.budgets import Purse
+from genius_kit.budget.limits import Purse
 from genius_kit.cards import Judged
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.journal import Event, Journal, Run, complete
-from genius_kit.language import client_of
+from genius_kit.journal import chain
+from genius_kit.journal.journal import Event, Journal, Run, complete
 from genius_kit.llm.calls import Caller
 from genius_kit.llm.parameters import check_params
 from genius_kit.method_names import subject
 from genius_kit.prompts.base import fill, read_template
+from genius_kit.proposers.llm import client_of
 from genius_kit.provenance import marked
-from genius_kit.run_origins import code_state, data_sums
-from genius_kit.run_settings import describe, journal_name, own_timeout, price_entry, versions
+from genius_kit.runs.origins import code_state, data_sums
+from genius_kit.runs.settings import describe, journal_name, own_timeout, price_entry, versions
 from genius_kit.stats.evalues import betting_evidence
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.amounts import Limits
     from genius_kit.benchmarks.tabular import TabularBenchmark
+    from genius_kit.budget.amounts import Limits
     from genius_kit.chat import ChatClient
 
 OPTIONS = 6
@@ -216,7 +216,7 @@ def ask(
     with Journal(path) as record:
         record.purse = Purse(limits, allow_unpriced=allow_unpriced)
         if reuse and output is not None:
-            from genius_kit.reuse import Answers
+            from genius_kit.llm.reuse import Answers
 
             record.answers = Answers(output)
         caller = Caller(client, record)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.agents import is_agent, shown
-from genius_kit.offline import NAME, RECITER, ReciterClient, is_stand_in
+from genius_kit.llm.agents import is_agent, shown
+from genius_kit.llm.offline import NAME, RECITER, ReciterClient, is_stand_in
 
 if TYPE_CHECKING:
     import pandas as pd

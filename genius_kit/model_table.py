@@ -13,7 +13,7 @@ from genius_kit.provenance import marked
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.journal import Run
+    from genius_kit.journal.journal import Run
 
 TABLE_COLUMNS = (
     "benchmark", "model", "served", "prompt", "arm", "budget", "first_run", "last_run", "n", "unfinished", "mean_rank",
@@ -67,7 +67,7 @@ def asked_models(results: pd.DataFrame) -> list[str]:
 
 def _asked(results: pd.DataFrame, arm: str | None) -> pd.DataFrame:
     """Return the runs of the arm that is compared."""
-    from genius_kit.proposers import TALKING
+    from genius_kit.proposers.base import TALKING
 
     talks = results[results["proposer"].isin(TALKING) & results["control"].isna() & results["model"].notna()]
     known = [str(name) for name in talks["arm"].unique()]
@@ -84,7 +84,7 @@ def _asked(results: pd.DataFrame, arm: str | None) -> pd.DataFrame:
 
 
 def _row(keys: dict[str, Any], told: pd.Series, group: pd.DataFrame, asked: pd.DataFrame, reference: str) -> Any:
-    from genius_kit.journal import read_run
+    from genius_kit.journal.journal import read_run
 
     same = asked
     for name in ("benchmark", "arm", "model", "prompt", "budget"):
@@ -125,7 +125,7 @@ def _cost(group: pd.DataFrame, runs: Sequence[Run]) -> float | None:
 
 
 def _is_free(run: Run) -> bool:
-    from genius_kit.offline import NAME, ReciterClient
+    from genius_kit.llm.offline import NAME, ReciterClient
 
     return run.settings.get("resolved", {}).get("kind") in (NAME, ReciterClient.kind)
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.offline import is_stand_in
+from genius_kit.llm.offline import is_stand_in
 from genius_kit.paper import TRIAL_TABLES
 from genius_kit.run_frames import by_method
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.journal import Run
+    from genius_kit.journal.journal import Run
 
 CONTROLS = ("random", "coordinate-descent")
 
@@ -32,7 +32,7 @@ def beside_paper(
     as its proposer takes them, its runs recorded in `output`, where the same call again resumes them. Controls: random
     designs, the largest option everywhere (one evaluation), and coordinate descent from there.
     """
-    from genius_kit.searches import search_many
+    from genius_kit.runs.batch import search_many
 
     temperatures = sorted(TRIAL_TABLES.get(benchmark.name, {0: ""})) if not is_stand_in(model) else [None]
     runs: list[Run] = []

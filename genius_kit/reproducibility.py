@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.agreement import Match, difference_p, match_rate, relabelling_p, resampled_rates
 from genius_kit.comparisons import holm
 from genius_kit.errors import InvalidParameter
-from genius_kit.offline import is_stand_in
+from genius_kit.llm.offline import is_stand_in
 from genius_kit.provenance import marked
 from genius_kit.repeats import VARIED, Given, Repeats, as_repeats
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from genius_kit.journal import Run
+    from genius_kit.journal.journal import Run
 
 OF = ("words", "designs")
 """What is compared: the reply's text as it came, or the design that it proposes."""

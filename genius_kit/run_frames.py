@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import distinct, n_text
+from genius_kit.llm.offline import is_stand_in
 from genius_kit.method_names import shown_model, shown_name
-from genius_kit.offline import is_stand_in
 from genius_kit.provenance import marked
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def read_frames(source: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     The columns are those of `Run.frame`, with the path of the `journal` first. The journals are read one by one: ten
     thousand take no more memory than their rows. Raises JournalError, InvalidParameter for a folder that is none.
     """
-    from genius_kit.journal import frame_of, read_run
+    from genius_kit.journal.journal import frame_of, read_run
 
     rows: list[dict[str, Any]] = []
     for path in _journals(source):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genius_kit.amounts import words
+from genius_kit.budget.amounts import words
+from genius_kit.budget.spending import recorded_limits, spent_of
 from genius_kit.plots import finish, new_figure
-from genius_kit.spending import recorded_limits, spent_of
 from genius_kit.styles import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from genius_kit.audits import Audit
+    from genius_kit.runs.audit import Audit
 
 LANES = {
     "request reserved": ("intent",),

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genius_kit import chain
-from genius_kit.amounts import Limits, words
-from genius_kit.gate import RULES
+from genius_kit.budget.amounts import Limits, words
+from genius_kit.journal import chain
+from genius_kit.runs.gate import RULES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,13 +21,18 @@ _MODEL = (
         "read as data; a person may be asked first",
         "replies",
     ),
-    ("say that it sees no improvement", "yes", "the run ends, and says so (not before a first result)", "language"),
-    ("put words into its own next prompt", "yes", "refused replies are quoted to it, sign by sign", "holes"),
+    (
+        "say that it sees no improvement",
+        "yes",
+        "the run ends, and says so (not before a first result)",
+        "proposers.llm",
+    ),
+    ("put words into its own next prompt", "yes", "refused replies are quoted to it, sign by sign", "prompts.base"),
     (
         "propose what is not of the space, known already, or above a bound",
         "no",
         "refused with the reason, counted, and asked again a bounded number of times",
-        "proposers",
+        "proposers.base",
     ),
     (
         "have code, a command or a template run",
@@ -35,9 +40,14 @@ _MODEL = (
         "a reply is parsed by pure functions, never executed",
         "replies",
     ),
-    ("call a tool, read a file or reach a network", "no", "a request offers no tools and holds text only", "llm"),
-    ("change its budget, limits, prompt or settings", "no", "they are fixed before the first request", "run_settings"),
-    ("approve its own proposals", "no", "a decision comes from a person or is on record", "gate"),
+    (
+        "call a tool, read a file or reach a network",
+        "no",
+        "a request offers no tools and holds text only",
+        "llm.client",
+    ),
+    ("change its budget, limits, prompt or settings", "no", "they are fixed before the first request", "runs.settings"),
+    ("approve its own proposals", "no", "a decision comes from a person or is on record", "runs.gate"),
     ("see a key", "no", "keys are in no prompt, and masked in every line", "redaction"),
     ("act in a page that shows its reply", "no", "replies are escaped; reports load and run nothing", "report_pages"),
 )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import counted_once, n_text
+from genius_kit.llm.offline import OFFLINE
 from genius_kit.method_names import shown_model, shown_name
-from genius_kit.offline import OFFLINE
 from genius_kit.plots import BLUE, VERMILION, Style, finish, fitting, name_rows, new_figure, rank_axis, styles
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from genius_kit.journal import Run
+    from genius_kit.journal.journal import Run
 
 COLUMNS = 3
 """Panels beside one another."""
@@ -29,7 +29,7 @@ def study_runs(results: pd.DataFrame, benchmark: str | None = None) -> dict[str,
     `method_names.shown_name`; those of several models or prompts are told apart. Raises InvalidParameter for several
     benchmarks without a choice, and for none.
     """
-    from genius_kit.journal import read_run
+    from genius_kit.journal.journal import read_run
 
     here = results if benchmark is None else results[results["benchmark"] == benchmark]
     known = list(dict.fromkeys(results["benchmark"]))

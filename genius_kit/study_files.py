@@ -6,17 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genius_kit.agents import Agent, file_agent, is_agent
-from genius_kit.amounts import Limits
 from genius_kit.benchmarks.base import OBJECTIVES, Objectives, read_objectives
 from genius_kit.benchmarks.catalogue import PROTOCOLS, SOURCES, check_latency, space_name, table_names
+from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter, UnknownName
+from genius_kit.llm.agents import Agent, file_agent, is_agent
 from genius_kit.llm.parameters import check_params
 from genius_kit.prompts import load_prompt
 from genius_kit.prompts.changes import CHANGES
 from genius_kit.prompts.principles import PRINCIPLES
 from genius_kit.prompts.views import CONTROLS
-from genius_kit.proposers import PROPOSERS, WEIGHING, make_proposer, proposer_settings
+from genius_kit.proposers.base import PROPOSERS, WEIGHING, make_proposer, proposer_settings
 from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.study_plans import Arm, Money, Study, first_architecture
 from genius_kit.study_text import Located, read_yaml

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.amounts import Limits
+from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter
-from genius_kit.proposers import TALKING, WARM
+from genius_kit.proposers.base import TALKING, WARM
 
 if TYPE_CHECKING:
-    from genius_kit.agents import Agent
     from genius_kit.benchmarks.tabular import TabularBenchmark
+    from genius_kit.llm.agents import Agent
     from genius_kit.spaces import Architecture, SearchSpace
 
 NO_FIRST, RANDOM_FIRST, LARGEST_FIRST = "none", "random", "largest"

@@ -11,18 +11,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from genius_kit.agents import AbsentAgent
+from genius_kit.budget.ledger import Share, study_ledger
 from genius_kit.data import data_folder
 from genius_kit.errors import BudgetSpent, GeniusKitError, ModelError, VersionMismatch
-from genius_kit.gate import Gate
-from genius_kit.journal import Event, Run, read_run
-from genius_kit.ledger import Share, study_ledger
-from genius_kit.live_control import Control
-from genius_kit.proposers import Proposer, make_proposer
-from genius_kit.remote_control import stops_study
-from genius_kit.run_settings import describe, journal_name
-from genius_kit.run_state import how_to_go_on, why_stopped
-from genius_kit.search import search
+from genius_kit.journal.journal import Event, Run, read_run
+from genius_kit.llm.agents import AbsentAgent
+from genius_kit.proposers.base import Proposer, make_proposer
+from genius_kit.runs.gate import Gate
+from genius_kit.runs.live_control import Control
+from genius_kit.runs.loop import search
+from genius_kit.runs.remote import stops_study
+from genius_kit.runs.settings import describe, journal_name
+from genius_kit.runs.state import how_to_go_on, why_stopped
 from genius_kit.spaces import load_space
 from genius_kit.study_plans import Task, first_architecture
 

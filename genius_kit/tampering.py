@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit import chain, durable
-from genius_kit.audits import Audit, audit_run
+from genius_kit import durable
 from genius_kit.errors import InvalidParameter
-from genius_kit.journal import read_run
+from genius_kit.journal import chain
+from genius_kit.journal.journal import read_run
+from genius_kit.runs.audit import Audit, audit_run
 
 if TYPE_CHECKING:
     import pandas as pd

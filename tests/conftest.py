@@ -83,7 +83,7 @@ def nothing_left_behind() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def within_the_worst_case() -> Iterator[None]:
     """Fail whatever test makes a call that is recorded above what was reserved for it."""
-    from genius_kit.amounts import Amount, exact
+    from genius_kit.budget.amounts import Amount, exact
     from genius_kit.llm.calls import Caller
 
     fields_of = Caller._reply_fields

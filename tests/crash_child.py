@@ -20,18 +20,18 @@ import sklearn.datasets  # noqa: F401
 import torch
 import torch.utils.tensorboard
 
+import genius_kit.cli.study
 import genius_kit.llm
-import genius_kit.offline
+import genius_kit.llm.offline
 import genius_kit.prompts
 import genius_kit.replies
 import genius_kit.reports
-import genius_kit.study_commands
 import genius_kit.study_results
 import genius_kit.training
 import genius_kit.verdicts  # noqa: F401
 from genius_kit import data, report_records
-from genius_kit.journal import read_run
-from genius_kit.steering import ASIDES
+from genius_kit.journal.journal import read_run
+from genius_kit.runs.control import ASIDES
 from tests.faulty_disk import faulty_disk
 
 BESIDE = ASIDES | {"intent", "call_failed"}
@@ -68,7 +68,7 @@ def run_search(folder, address):
 
 def run_study(folder, address):
     """Run 2 arms x 2 seeds with the model at `address`, one run after the other, and write their tables."""
-    from genius_kit.study_commands import study
+    from genius_kit.cli.study import study
 
     os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"] = address, "none"
     write_study(folder)
@@ -250,7 +250,7 @@ def command_of(name, folder, address):
 
 def command_with_fault(name, folder, address, environment, at, fault, told):
     """Give the command in this process with a faulty disk; what it printed, its exit code and calls are sent."""
-    from genius_kit import cli
+    from genius_kit.cli import main as cli
 
     prepare(name, folder, address, environment)
     printed = io.StringIO()

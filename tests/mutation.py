@@ -23,10 +23,10 @@ TESTS = {
     "replies": (["tests/test_replies.py", "tests/test_fuzz.py"], QUICK_REPLIES),
     "designs": (["tests/test_designs.py", "tests/test_replies.py", "tests/test_fuzz.py"], QUICK_REPLIES),
     "reply_context": (["tests/test_replies.py", "tests/test_fuzz.py"], QUICK_REPLIES),
-    "benchmarks": (["tests/test_benchmarks.py"], ""),
+    "benchmarks/base": (["tests/test_benchmarks.py"], ""),
     "statistics": (["tests/test_statistics.py"], ""),
-    "chain": (["tests/test_chain.py", "tests/test_verify.py"], "not every_byte and not commands"),
-    "journal": (
+    "journal/chain": (["tests/test_chain.py", "tests/test_verify.py"], "not every_byte and not commands"),
+    "journal/journal": (
         ["tests/test_journal.py", "tests/test_chain.py", "tests/test_search.py"],
         "not at_every_byte and not of_the_last_record",
     ),

@@ -17,11 +17,11 @@ import pandas as pd
 from genius_kit.benchmarks import Benchmark
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.chat import ChatClient, Reply, Usage
-from genius_kit.offline import Design, OfflineClient, read_messages
+from genius_kit.llm.offline import Design, OfflineClient, read_messages
 from genius_kit.prompts.views import CONTROLS
-from genius_kit.proposers import PROPOSERS, make_proposer
+from genius_kit.proposers.base import PROPOSERS, make_proposer
 from genius_kit.records import Message
-from genius_kit.search import search
+from genius_kit.runs.loop import search
 from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.study_plans import first_architecture
 from genius_kit.study_results import RESULT_COLUMNS, row_of
@@ -290,7 +290,7 @@ class Changes(Ignores):
 
 def dated(run: Any, day: str) -> Any:
     """Return a record with all of its events on another day, such as "2026-01-31"."""
-    from genius_kit.journal import Run
+    from genius_kit.journal.journal import Run
 
     return Run(run.path, [{**event, "time": f"{day}{event['time'][10:]}"} for event in run.events])
 

@@ -29,8 +29,9 @@ import typer
 from markdown_it import MarkdownIt
 from typer.main import get_command
 
-from genius_kit import cli, extras
+from genius_kit import extras
 from genius_kit.benchmarks import catalogue
+from genius_kit.cli import main as cli
 from genius_kit.report_notebooks import missing_data, needs_of, notebooks_in, read_notebook
 from genius_kit.study_files import load_study, study_names
 

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from genius_kit import chain
+from genius_kit.journal import chain
 
 
 def make_many(folder, content, count):
@@ -36,11 +36,11 @@ def make_long(path, content, count):
 
 def read(what, place):
     """Read as `what` says and return how many rows or events there were."""
-    from genius_kit.journal import Journal, read_run
+    from genius_kit.journal.journal import Journal, read_run
+    from genius_kit.journal.verify import verify_run
     from genius_kit.run_frames import read_frames
-    from genius_kit.steps import open_run
+    from genius_kit.runs.steps import open_run
     from genius_kit.study_results import read_results
-    from genius_kit.verify import verify_run
 
     if what == "resume":
         with Journal(place) as journal:

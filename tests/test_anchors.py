@@ -5,7 +5,7 @@ import pytest
 
 from genius_kit.anchors import compare_with_anchors, read_anchors
 from genius_kit.benchmarks.catalogue import BENCHMARK_NAMES
-from genius_kit.proposers import PROPOSERS
+from genius_kit.proposers.base import PROPOSERS
 
 
 def test_the_anchors_name_proposers_and_tables():

@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import genius_kit as gk
-from genius_kit.bayesian import candidate_designs
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.records import Evaluation
-from genius_kit.spaces.costs import MacsBound, count_cost, whole_millions
-from genius_kit.surrogates import (
+from genius_kit.proposers.bayesian import candidate_designs
+from genius_kit.proposers.surrogates import (
     CountsKernel,
     expected_improvement,
     gaussian_process,
@@ -21,6 +19,8 @@ from genius_kit.surrogates import (
     standardise,
     thompson_linear,
 )
+from genius_kit.records import Evaluation
+from genius_kit.spaces.costs import MacsBound, count_cost, whole_millions
 from tests.doubles import ToyBenchmark
 from tests.test_listing import situation
 
@@ -198,6 +198,6 @@ def test_the_constants_of_a_model_are_on_record(name, monkeypatch, tmp_path):
     run = gk.search(ToyBenchmark(), gk.make_proposer(name, space), 3, journal=path, progress=False)
     assert run.settings["resolved"]["clip"] > 0
     for constant in ("BOLDNESS", "LENGTH_SCALE", "LINEAR_PRIOR"):
-        monkeypatch.setattr(f"genius_kit.bayesian.{constant}", 7.0)
+        monkeypatch.setattr(f"genius_kit.proposers.bayesian.{constant}", 7.0)
     with pytest.raises(JournalError, match="resolved"):
         gk.search(ToyBenchmark(), gk.make_proposer(name, space), 3, journal=path, progress=False)

@@ -16,18 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genius_kit.amounts import Amount, Limits
+from genius_kit.budget.amounts import Amount, Limits
+from genius_kit.budget.ledger import FILE, Share, State, StudyLedger, adopt, study_ledger
+from genius_kit.budget.limits import Purse, seconds_of, spent_of
 from genius_kit.budget.prices import load_prices
 from genius_kit.budget.worst_cases import UNBILLED, WorstCase, worst_case
-from genius_kit.budgets import Purse, seconds_of, spent_of
+from genius_kit.cli.options import LimitOptions
 from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError, ModelError, StudyFailed
-from genius_kit.journal import Journal, read_run
-from genius_kit.ledger import FILE, Share, State, StudyLedger, adopt, study_ledger
+from genius_kit.journal.journal import Journal, read_run
 from genius_kit.llm import OpenAIClient, Reply, Usage
-from genius_kit.proposers import make_proposer
-from genius_kit.search import conduct, search
-from genius_kit.searches import resume
-from genius_kit.shared_options import LimitOptions
+from genius_kit.proposers.base import make_proposer
+from genius_kit.runs.batch import resume
+from genius_kit.runs.loop import conduct, search
 from genius_kit.spaces import load_space
 from genius_kit.studies import load_study, run_study
 from tests.chat_server import MODEL, Answer, ChatServer, completion
@@ -586,9 +586,9 @@ CHILD = """
 import random, sys, threading
 from pathlib import Path
 from types import SimpleNamespace
-from genius_kit.amounts import Limits, Amount
-from genius_kit.budgets import Purse, BudgetSpent
-from genius_kit.ledger import Share, study_ledger
+from genius_kit.budget.amounts import Limits, Amount
+from genius_kit.budget.limits import Purse, BudgetSpent
+from genius_kit.budget.ledger import Share, study_ledger
 from genius_kit.budget.worst_cases import WorstCase
 from genius_kit.budget.prices import Price
 folder, number = Path(sys.argv[1]), sys.argv[2]
@@ -634,10 +634,10 @@ def test_processes_and_threads_share_one_ledger(tmp_path):
 
 KILLED = """
 import sys
-from genius_kit.amounts import Limits
-from genius_kit.ledger import Share, study_ledger
-from genius_kit.proposers import make_proposer
-from genius_kit.search import search
+from genius_kit.budget.amounts import Limits
+from genius_kit.budget.ledger import Share, study_ledger
+from genius_kit.proposers.base import make_proposer
+from genius_kit.runs.loop import search
 from tests.doubles import ToyBenchmark
 folder, url = sys.argv[1:3]
 made = make_proposer("llm", ToyBenchmark().space, model=sys.argv[3], base_url=url)

@@ -15,8 +15,8 @@ import pytest
 from genius_kit import archives
 from genius_kit.bundles import bundle, keep_study_file, replay_bundle
 from genius_kit.errors import DataCorrupt, InvalidParameter, JournalError
+from genius_kit.journal.verify import verify_run, write_heads
 from genius_kit.studies import run_study
-from genius_kit.verify import verify_run, write_heads
 
 STUDY = """\
 name: small
@@ -172,7 +172,7 @@ def test_data_that_is_not_here_is_named(packed, tmp_path, no_data):
 
 
 def rechained(events):
-    from genius_kit import chain
+    from genius_kit.journal import chain
 
     head, content = chain.start(), b""
     for event in events:

@@ -17,7 +17,7 @@ from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.contamination import KINDS, Contamination, contamination, each_contamination
 from genius_kit.contamination_figures import contamination_dots, contamination_ratios
 from genius_kit.errors import InvalidParameter
-from genius_kit.offline import Design
+from genius_kit.llm.offline import Design
 from genius_kit.records import Message
 from genius_kit.spaces import load_space
 from genius_kit.studies import load_study, run_study

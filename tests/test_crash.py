@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import pytest
 
 import genius_kit as gk
-from genius_kit.searches import search_many
+from genius_kit.runs.batch import search_many
 from tests import crash_child
 from tests.chat_server import Answer, ChatServer, error
 from tests.crash_child import RESULTS, journals

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from genius_kit import journal_lines
+from genius_kit.journal import lines as journal_lines
 from tests import crash_child
 from tests.chat_server import ChatServer
 from tests.crash_child import RESULTS, command_of
@@ -298,7 +298,7 @@ def test_a_long_command_that_is_ended(name, number, terminal, undisturbed, tmp_p
 
 def test_a_clock_that_jumps_back(terminal, tmp_path, monkeypatch):
     """A search whose clock goes back an hour at every look is the one of a clock that runs, and resumes like it."""
-    from genius_kit import journal
+    from genius_kit.journal import journal
 
     world = terminal.world
     world.forget()

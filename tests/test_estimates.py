@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from genius_kit.amounts import Limits
-from genius_kit.budgets import spent_of
+from genius_kit.budget.amounts import Limits
+from genius_kit.budget.limits import spent_of
+from genius_kit.cli.estimate import ask_first, study
 from genius_kit.errors import InvalidParameter
-from genius_kit.estimate_commands import ask_first, study
 from genius_kit.estimates import Assumptions, Forecast, Sum, estimate_run, estimate_study
 from genius_kit.llm import Reply, Usage
-from genius_kit.proposers import make_proposer
-from genius_kit.search import search
+from genius_kit.proposers.base import make_proposer
+from genius_kit.runs.loop import search
 from genius_kit.studies import load_study, run_study
 from tests.doubles import QueueClient, ToyBenchmark
 

@@ -6,7 +6,7 @@ import pytest
 
 import genius_kit as gk
 from genius_kit.errors import InvalidParameter
-from genius_kit.evolution import choose_parent, climb, differing, mutate
+from genius_kit.proposers.evolution import choose_parent, climb, differing, mutate
 from genius_kit.records import Evaluation, Trial
 from tests.doubles import ToyBenchmark
 from tests.test_listing import situation

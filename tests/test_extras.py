@@ -12,7 +12,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import genius_kit
-from genius_kit import coco, doctor, executors, extras, signals
+from genius_kit import coco, executors, extras, signals
+from genius_kit.cli import doctor
 from genius_kit.errors import ExtraMissing
 from genius_kit.metrics_log import MetricsLog
 

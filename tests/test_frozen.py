@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 import genius_kit as gk
-from genius_kit import chain
 from genius_kit.errors import ModelError
-from genius_kit.journal import Journal, read_run
+from genius_kit.journal import chain
+from genius_kit.journal.journal import Journal, read_run
+from genius_kit.journal.verify import verify_run
 from genius_kit.llm import Reply, Usage
-from genius_kit.replay import ReplayClient
-from genius_kit.search import conduct
-from genius_kit.steering import Decision, Steering
-from genius_kit.steps import open_run
-from genius_kit.verify import verify_run
+from genius_kit.llm.replay import ReplayClient
+from genius_kit.runs.control import Decision, Steering
+from genius_kit.runs.loop import conduct
+from genius_kit.runs.steps import open_run
 from tests.doubles import QueueClient, ToyBenchmark
 
 FOLDER = Path(__file__).parent / "frozen"

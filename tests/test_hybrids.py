@@ -10,9 +10,9 @@ import pytest
 
 import genius_kit as gk
 from genius_kit.errors import InvalidParameter
-from genius_kit.evolution import choose_parent
-from genius_kit.journal import Journal, Run
-from genius_kit.proposers import Situation, proposer_settings
+from genius_kit.journal.journal import Journal, Run
+from genius_kit.proposers.base import Situation, proposer_settings
+from genius_kit.proposers.evolution import choose_parent
 from genius_kit.records import Evaluation, Trial
 from genius_kit.spaces import load_space
 from tests.doubles import QueueClient, ToyBenchmark

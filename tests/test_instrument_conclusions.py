@@ -6,8 +6,8 @@ import pytest
 
 import genius_kit as gk
 from genius_kit import figures, tampering
-from genius_kit.approvals import within_macs
-from genius_kit.audits import audit_run
+from genius_kit.runs.approvals import within_macs
+from genius_kit.runs.audit import audit_run
 from genius_kit.styles import STAND_IN
 from genius_kit.tradeoff_verdicts import tradeoff_table
 from tests import natures

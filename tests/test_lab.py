@@ -6,8 +6,8 @@ import xml.dom.minidom
 import pytest
 
 import genius_kit as gk
-from genius_kit.amounts import Limits
 from genius_kit.benchmarks import load_benchmark
+from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter, PromptError
 from genius_kit.lab_answer import ask_once, read_answer
 from genius_kit.lab_code import ask_line, search_line, step_line

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from browser_lab import NOTEBOOK, LabPage, chromium, lab_server
 
-from genius_kit.offline import answer
+from genius_kit.llm.offline import answer
 from genius_kit.prompts.template import variants_folder
 from tests.chat_server import ChatServer
 

@@ -5,8 +5,8 @@ import pytest
 
 import genius_kit as gk
 from genius_kit.errors import InvalidParameter
-from genius_kit.journal import Journal
-from genius_kit.proposers import RANDOM_DRAWS, Situation, Stop, random_untried
+from genius_kit.journal.journal import Journal
+from genius_kit.proposers.base import RANDOM_DRAWS, Situation, Stop, random_untried
 from genius_kit.records import Evaluation, Trial
 from genius_kit.spaces import load_space
 from genius_kit.spaces.costs import MacsBound, count_cost, count_costs, is_listable, list_space, macs_range

@@ -9,12 +9,12 @@ import time
 import pytest
 
 import genius_kit as gk
-from genius_kit.amounts import Limits
+from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, ModelError
-from genius_kit.journal import read_run
-from genius_kit.live import LiveSearch
-from genius_kit.run_state import state_of
-from genius_kit.steering import ASIDES
+from genius_kit.journal.journal import read_run
+from genius_kit.runs.control import ASIDES
+from genius_kit.runs.live import LiveSearch
+from genius_kit.runs.state import state_of
 from tests.chat_server import Answer, ChatServer, error
 from tests.doubles import QueueClient, ToyBenchmark, reply
 

@@ -19,20 +19,20 @@ import pytest
 from typer.testing import CliRunner
 
 from genius_kit import memory
-from genius_kit.amounts import Limits
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.benchmarks.tabular import TabularBenchmark
+from genius_kit.budget.amounts import Limits
 from genius_kit.chat import Reply
 from genius_kit.cli import app
 from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError, ModelError
-from genius_kit.journal import Run, read_run
+from genius_kit.journal.journal import Run, read_run
+from genius_kit.journal.verify import verify_run
+from genius_kit.llm.offline import OfflineClient
 from genius_kit.memory import CANNOT_TELL, KNOWS, NO_SIGN, NOT_ENOUGH, QUESTIONS, Question, questions
-from genius_kit.offline import OfflineClient
 from genius_kit.records import Message
-from genius_kit.searches import resume
+from genius_kit.runs.batch import resume
 from genius_kit.testing_answers import Answer, completion, error
 from genius_kit.testing_server import ChatServer
-from genius_kit.verify import verify_run
 from tests.natures import table_of
 
 STUDIES = int(os.environ.get("GENIUS_KIT_STUDIES", "20"))

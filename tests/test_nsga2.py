@@ -6,10 +6,10 @@ import pytest
 import genius_kit as gk
 from genius_kit.benchmarks.base import Objectives
 from genius_kit.errors import InvalidParameter
-from genius_kit.nsga2 import NSGA2Proposer, fittest
-from genius_kit.parego import scalarised
 from genius_kit.pareto import hypervolume
-from genius_kit.proposers import Situation
+from genius_kit.proposers.base import Situation
+from genius_kit.proposers.nsga2 import NSGA2Proposer, fittest
+from genius_kit.proposers.parego import scalarised
 from genius_kit.records import Cost, Evaluation, Trial
 from tests.doubles import ToyBenchmark
 

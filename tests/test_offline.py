@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genius_kit.offline import NAME, OfflineClient, answer
+from genius_kit.llm.offline import NAME, OfflineClient, answer
 from genius_kit.prompts import HISTORIES, VARIANTS, Prompt, load_prompt
 from genius_kit.records import Evaluation, Message, NoImprovement, Proposal, Rejection, Trial
 from genius_kit.replies import parse_reply
@@ -147,7 +147,7 @@ def test_client_names_itself() -> None:
 
 def test_with_several_aims_it_changes_designs_of_the_front() -> None:
     """It reads the costs beside the results, and begins at the cheapest design that no other one beats."""
-    from genius_kit.offline_front import by_gap, read_costs
+    from genius_kit.llm.offline_front import by_gap, read_costs
 
     space = load_space("nas-bench-201")
     text = "\n".join(

@@ -10,14 +10,14 @@ from torch import nn
 from typer.testing import CliRunner
 
 import genius_kit as gk
-from genius_kit import chain
 from genius_kit.benchmarks.cache import OutcomeStore, _canonical, key_of
 from genius_kit.checkpoints import load_whole, save_whole
 from genius_kit.cli import app
 from genius_kit.detection_run import Store
 from genius_kit.errors import CheckpointError, DataCorrupt, JournalError
+from genius_kit.journal import chain
 from genius_kit.private_builds import kept_plan
-from genius_kit.searches import resume
+from genius_kit.runs.batch import resume
 from tests.doubles import ToyBenchmark
 from tests.training_doubles import TinyNetwork, train
 

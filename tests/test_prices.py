@@ -6,15 +6,15 @@ from importlib.metadata import version
 
 import pytest
 
-from genius_kit.amounts import Limits
 from genius_kit.budget import Price, load_prices
+from genius_kit.budget.amounts import Limits
 from genius_kit.budget.prices import OUTPUT_LIMITS, edition
 from genius_kit.chat import Usage, usage_of_response
 from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError
-from genius_kit.journal import read_run
-from genius_kit.proposers import make_proposer
+from genius_kit.journal.journal import read_run
+from genius_kit.proposers.base import make_proposer
 from genius_kit.provenance import marked, provenance
-from genius_kit.search import search
+from genius_kit.runs.loop import search
 from tests.chat_server import ChatServer, completion
 from tests.doubles import ToyBenchmark
 

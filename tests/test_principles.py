@@ -11,22 +11,22 @@ from typing import Any
 import pytest
 
 import genius_kit as gk
-from genius_kit.amounts import Limits
-from genius_kit.budgets import spent_of
+from genius_kit.budget.amounts import Limits
+from genius_kit.budget.limits import spent_of
 from genius_kit.errors import BudgetSpent, InvalidParameter
 from genius_kit.estimates import estimate_run
-from genius_kit.journal import Run, read_run
+from genius_kit.journal.journal import Run, read_run
+from genius_kit.journal.redact import redact
+from genius_kit.journal.verify import verify_run
 from genius_kit.llm import Reply, Usage
 from genius_kit.llm.calls import ATTEMPTS_LIMIT
-from genius_kit.offline import Design
+from genius_kit.llm.offline import Design
+from genius_kit.llm.replay import ReplayClient
 from genius_kit.prompts.principles import PRINCIPLES
 from genius_kit.rationales import tellings_of_run
 from genius_kit.records import Message
-from genius_kit.redacted import redact
-from genius_kit.replay import ReplayClient
+from genius_kit.runs.steps import open_run
 from genius_kit.sensitivity import CHANGED, NO_EFFECT, effects
-from genius_kit.steps import open_run
-from genius_kit.verify import verify_run
 from tests.doubles import QueueClient, ToyBenchmark, reply
 from tests.natures import (
     SEEDS,

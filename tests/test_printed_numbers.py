@@ -9,8 +9,8 @@ from scipy.stats import spearmanr
 
 import genius_kit as gk
 from genius_kit.benchmarks.tables import read_records
+from genius_kit.llm.offline import ReciterClient
 from genius_kit.noise import resolutions
-from genius_kit.offline import ReciterClient
 from genius_kit.paper import TRIAL_TABLES, paper_architecture, paper_label, paper_methods
 from genius_kit.paper_checks import printed_trials
 from genius_kit.private_cards import card_of

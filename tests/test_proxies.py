@@ -18,9 +18,9 @@ from genius_kit.benchmarks.correlations import correlate
 from genius_kit.benchmarks.proxies import LOWEST_LOGARITHM, PROXIES, ProxyBenchmark, grad_norm, naswot, synflow
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName
 from genius_kit.networks import build_network
-from genius_kit.proposers import make_proposer
-from genius_kit.search import search
-from genius_kit.searches import resume
+from genius_kit.proposers.base import make_proposer
+from genius_kit.runs.batch import resume
+from genius_kit.runs.loop import search
 from genius_kit.spaces import load_space
 from genius_kit.spaces.costs import MacsBound, count_cost
 

@@ -19,15 +19,16 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import genius_kit as gk
-from genius_kit import cli, remote_control
-from genius_kit.commanding import command
+from genius_kit.cli import main as cli
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.journal import Journal, read_run
-from genius_kit.live import LiveSearch
-from genius_kit.remote_control import Desk, Mailbox, commands_file, owner_file, parse
-from genius_kit.run_state import is_owned, run_state, why_stopped
-from genius_kit.searches import search_many
-from genius_kit.steering import Asker
+from genius_kit.journal.journal import Journal, read_run
+from genius_kit.runs import remote as remote_control
+from genius_kit.runs.batch import search_many
+from genius_kit.runs.commanding import command
+from genius_kit.runs.control import Asker
+from genius_kit.runs.live import LiveSearch
+from genius_kit.runs.remote import Desk, Mailbox, commands_file, owner_file, parse
+from genius_kit.runs.state import is_owned, run_state, why_stopped
 from tests.chat_server import Answer, ChatServer
 from tests.doubles import ToyBenchmark, reply
 from tests.test_live import HashClient, answer, llm, plain
@@ -523,7 +524,15 @@ def command_line(server, folder, *more):
     environment = {**os.environ, "OPENAI_API_KEY": "none", "GENIUS_KIT_PROGRESS": "none"}
     arguments = ["run", "nas-bench-201-cifar10", "--model", "toy-model", "--base-url", server.url]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from genius_kit.cli import main; main()", *arguments, "--output", str(folder), *more],
+        [
+            sys.executable,
+            "-c",
+            "from genius_kit.cli import main; main()",
+            *arguments,
+            "--output",
+            str(folder),
+            *more,
+        ],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -107,8 +107,8 @@ def test_lab_opens_jupyterlab_on_the_notebooks(tmp_path, call, monkeypatch):
     """It becomes JupyterLab with the folder as its root; options that are not ours are passed on."""
     from typer.testing import CliRunner
 
-    from genius_kit import report_commands
     from genius_kit.cli import app
+    from genius_kit.cli import report as report_commands
 
     (tmp_path / "notebooks").mkdir()
     started = []

@@ -21,8 +21,8 @@ from genius_kit.agreement import (
     smallest_relabelling_p,
 )
 from genius_kit.errors import InvalidParameter
-from genius_kit.journal import Run, read_run
-from genius_kit.redacted import redact
+from genius_kit.journal.journal import Run, read_run
+from genius_kit.journal.redact import redact
 from genius_kit.repeats import read_repeats
 from genius_kit.reproducibility_figures import repeated_searches
 from genius_kit.reproducibility_verdicts import KINDS, LEAST, each_verdict, study_verdicts, verdict

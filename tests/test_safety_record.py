@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 import genius_kit as gk
-from genius_kit import chain, safety_record, tampering
-from genius_kit.approvals import within_macs
-from genius_kit.audits import audit_run
+from genius_kit import safety_record, tampering
 from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError
-from genius_kit.gate import RULES
-from genius_kit.redacted import redact
+from genius_kit.journal import chain
+from genius_kit.journal.redact import redact
+from genius_kit.runs.approvals import within_macs
+from genius_kit.runs.audit import audit_run
+from genius_kit.runs.control import Decision
+from genius_kit.runs.gate import RULES
 from genius_kit.safety_figures import audit_timeline
-from genius_kit.steering import Decision
 from genius_kit.testing import ChatServer
 from tests.doubles import QueueClient
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from genius_kit import studies
+from genius_kit.cli.study import slurm_script
 from genius_kit.errors import InvalidParameter, UnknownName
-from genius_kit.study_commands import slurm_script
 from genius_kit.study_plans import Arm, Study
 from tests.study_files import records, text_of
 

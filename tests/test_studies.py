@@ -15,8 +15,8 @@ import pytest
 
 from genius_kit import executors, figures, studies
 from genius_kit.errors import InvalidParameter, JournalError, StudyFailed, VersionMismatch
-from genius_kit.journal import read_run
-from genius_kit.proposers import WARM
+from genius_kit.journal.journal import read_run
+from genius_kit.proposers.base import WARM
 from genius_kit.study_plans import Arm, Study, first_architecture, shard_of
 from genius_kit.study_tasks import Job, run_jobs
 from tests.study_files import COMMAND, records, text_of
@@ -350,7 +350,8 @@ def _thread_counts():
 
 def test_runs_that_ask_one_model_share_its_client(no_data, tmp_path, monkeypatch):
     """One client, so one pool of connections, a model and its settings."""
-    from genius_kit import language, offline
+    from genius_kit.llm import offline
+    from genius_kit.proposers import llm as language
 
     made = []
     monkeypatch.setattr(language, "client_of", lambda *given, **named: made.append(1) or offline.OfflineClient())

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import genius_kit as gk
-from genius_kit import study_commands, transfer_verdicts
+from genius_kit import transfer_verdicts
+from genius_kit.cli import study as study_commands
 from genius_kit.errors import InvalidParameter
 from genius_kit.study_verdicts import study_sentences
 

@@ -9,7 +9,7 @@ from genius_kit import styles
 from genius_kit.method_names import shown_name
 from genius_kit.paper import paper_label
 from genius_kit.prompts.views import CONTROLS
-from genius_kit.proposers import PROPOSERS
+from genius_kit.proposers.base import PROPOSERS
 from genius_kit.styles import STYLES
 
 TOGETHER = {

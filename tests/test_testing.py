@@ -13,12 +13,12 @@ import pytest
 
 import genius_kit
 from genius_kit.errors import ModelError
-from genius_kit.journal import Journal, read_run
+from genius_kit.journal.journal import Journal, read_run
 from genius_kit.llm import OpenAIClient
 from genius_kit.llm.calls import ATTEMPTS_LIMIT, Caller
 from genius_kit.replies import parse_reply
+from genius_kit.runs.control import ASIDES
 from genius_kit.spaces import load_space
-from genius_kit.steering import ASIDES
 from genius_kit.testing import (
     FAULTS,
     Answer,

@@ -6,7 +6,7 @@ import pytest
 import genius_kit as gk
 from genius_kit.errors import InvalidParameter
 from genius_kit.exports import to_optuna
-from genius_kit.tpe import architecture_of, params_of
+from genius_kit.proposers.tpe import architecture_of, params_of
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.test_bayesian import FailingToy
 

@@ -4,8 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from genius_kit.cli import app
+from genius_kit.cli.train import read_changes
 from genius_kit.errors import InvalidParameter
-from genius_kit.training_commands import read_changes
 
 
 def test_changes_are_read_as_json_writes_them():

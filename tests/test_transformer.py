@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import genius_kit as gk
 from genius_kit.errors import InvalidArchitecture, InvalidParameter
-from genius_kit.offline import OfflineClient, answer
+from genius_kit.llm.offline import OfflineClient, answer
 from genius_kit.prompts import HISTORIES, VARIANTS, list_prompts, load_prompt
 from genius_kit.prompts.formatting import format_design, placeholder
 from genius_kit.records import Evaluation, Message, NoImprovement, Proposal, Rejection, Trial

@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import genius_kit as gk
-from genius_kit import chain
 from genius_kit.errors import InvalidParameter, JournalError, ModelError
-from genius_kit.findings import examine
-from genius_kit.journal import Journal, read_run
-from genius_kit.journal_lines import read_event, split
-from genius_kit.live import open_run
-from genius_kit.redacted import redact
-from genius_kit.replay import ReplayClient
-from genius_kit.verify import verify_run, verify_study, write_heads
+from genius_kit.journal import chain
+from genius_kit.journal.findings import examine
+from genius_kit.journal.journal import Journal, read_run
+from genius_kit.journal.lines import read_event, split
+from genius_kit.journal.redact import redact
+from genius_kit.journal.verify import verify_run, verify_study, write_heads
+from genius_kit.llm.replay import ReplayClient
+from genius_kit.runs.live import open_run
 from tests.doubles import QueueClient, ToyBenchmark
 
 FULL = os.environ.get("GENIUS_KIT_FULL_TAMPER") == "1"

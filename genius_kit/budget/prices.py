@@ -220,7 +220,7 @@ def edition() -> dict[str, Any]:
 @lru_cache(maxsize=256)
 def _listed(model: str, base_url: str | None) -> Price | None:
     """Return the listed price of a model at an address, as `Prices.find` decides it, of the first day it is asked."""
-    from genius_kit.offline import is_stand_in
+    from genius_kit.llm.offline import is_stand_in
 
     if not model or is_stand_in(model):
         return None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.amounts import Amount, exact
+from genius_kit.budget.amounts import Amount, exact
 
 if TYPE_CHECKING:
     from genius_kit.budget.prices import Price, Prices

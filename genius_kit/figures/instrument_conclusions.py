@@ -14,7 +14,7 @@ from genius_kit.printed_tables import UNKNOWN, is_known, number, p_text
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.audits import Audit
+    from genius_kit.runs.audit import Audit
 
 LEVEL = 0.05
 

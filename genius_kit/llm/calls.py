@@ -14,20 +14,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.amounts import Amount
+from genius_kit.budget.amounts import Amount
 from genius_kit.budget.prices import load_prices
 from genius_kit.budget.worst_cases import WorstCase, address_of, may_be_billed, worst_case
 from genius_kit.chat import Usage, recorded_usage
 from genius_kit.errors import JournalError, ModelError
-from genius_kit.pace import slot_of
+from genius_kit.llm.pace import slot_of
 from genius_kit.records import Message
-from genius_kit.steering import HungUp
+from genius_kit.runs.control import HungUp
 
 if TYPE_CHECKING:
     import tenacity
 
     from genius_kit.chat import ChatClient, Reply
-    from genius_kit.journal import Event, Journal
+    from genius_kit.journal.journal import Event, Journal
 
 ATTEMPTS_LIMIT = 6  # attempts a request, the first included
 LONGEST_WAIT_SECONDS = 120.0  # a server that asks for a longer wait ends the run, resumable

@@ -13,8 +13,8 @@ from genius_kit.chat import Reply, as_recorded, mapping_or_empty, usage_of_respo
 from genius_kit.errors import InvalidParameter, ModelError
 from genius_kit.llm.connection import Connection
 from genius_kit.llm.http_errors import quote
+from genius_kit.llm.pace import shared_pace
 from genius_kit.llm.parameters import check_names, check_timeout
-from genius_kit.pace import shared_pace
 from genius_kit.records import Message
 from genius_kit.redaction import masked
 

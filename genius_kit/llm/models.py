@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from genius_kit.errors import GeniusKitError, InvalidParameter
-from genius_kit.offline import OFFLINE, is_stand_in
+from genius_kit.llm.offline import OFFLINE, is_stand_in
 from genius_kit.redaction import mask
 
 if TYPE_CHECKING:

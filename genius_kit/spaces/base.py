@@ -43,9 +43,6 @@ class SearchSpace:
     width: float = 1.0
     in_stages: bool = False
 
-    family: ClassVar[str] = "layers"
-    """What is chosen: an operation a layer ("layers", "stages"), a channel count ("channels"), an operation an edge
-    ("cell"), or an embedding width and blocks ("transformer")."""
     input: ClassVar[str] = "images"
     """What the networks take: "images" or "signals"."""
     usual_sizes: ClassVar[tuple[int, int]] = (10, 32)
@@ -58,6 +55,12 @@ class SearchSpace:
     """When a prompt lists the MACs of the options: "always", under a "bound", "never"."""
     has_published_prompts: ClassVar[bool] = False
     """Whether the paper's conversations are about this space."""
+
+    @property
+    def family(self) -> str:
+        """What is chosen: an operation a layer ("layers", "stages"), a channel count ("channels"), an operation an edge
+        ("cell"), or an embedding width and blocks ("transformer"); templates ask for it."""
+        return "stages" if self.in_stages else "layers"
 
     @property
     def base(self) -> str:

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 class ChannelSpace(SearchSpace):
     """One channel count a layer; what a layer costs depends on its neighbours' counts."""
 
-    family: ClassVar[str] = "channels"
     names_operations: ClassVar[bool] = False
     shows_macs: ClassVar[str] = "never"
+
+    @property
+    def family(self) -> str:
+        """Say "channels"."""
+        return "channels"
 
     def encode(self, architecture: Sequence[int]) -> str:
         """Return the channel counts with commas."""

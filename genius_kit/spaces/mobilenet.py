@@ -29,7 +29,6 @@ WIDTHS, STRIDES = (24, 40, 80, 96, 192), (2, 2, 2, 1, 2)
 class MobileNetSpace(SearchSpace):
     """Thirty layers in five stages, with squeeze-excite in every block; the first of a stage is never left out."""
 
-    family: ClassVar[str] = "stages"
     usual_sizes: ClassVar[tuple[int, int]] = (1000, 224)
     paper_adds_other: ClassVar[bool] = True
     shows_macs: ClassVar[str] = "always"

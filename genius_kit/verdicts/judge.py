@@ -12,15 +12,15 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
-from genius_kit.agents import Agent, MakeClient, agent_of, shown
-from genius_kit.amounts import Limits
 from genius_kit.benchmarks import MEASURED, Benchmark, load_benchmark
 from genius_kit.benchmarks.tabular import TabularBenchmark
+from genius_kit.budget.amounts import Limits
 from genius_kit.contrasts import FEEDBACK, LABELS
 from genius_kit.errors import InvalidParameter, StudyFailed
-from genius_kit.journal import Run, read_run
+from genius_kit.journal.journal import Run, read_run
+from genius_kit.llm.agents import Agent, MakeClient, agent_of, shown
 from genius_kit.prompts.views import CONTROLS
-from genius_kit.proposers import PROPOSERS, TALKING
+from genius_kit.proposers.base import PROPOSERS, TALKING
 from genius_kit.stats.replies import LEAST_SHOWN
 from genius_kit.studies import run_study
 from genius_kit.study_files import load_study

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import genius_kit as gk
 from genius_kit.errors import ModelError
-from genius_kit.live import LiveSearch
+from genius_kit.runs.live import LiveSearch
 from tests.doubles import QueueClient, ToyBenchmark
 
 STUDY = {"name": "frozen", "arm": "shuffled-feedback", "order": 3, "batch": 4}

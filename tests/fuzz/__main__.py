@@ -18,7 +18,10 @@ from pathlib import Path
 Check = Callable[[bytes], None]
 READERS = {
     "replies": ("tests.fuzz.reply_target", ["genius_kit.replies", "genius_kit.designs"]),
-    "journals": ("tests.fuzz.journal_target", ["genius_kit.journal", "genius_kit.journal_lines", "genius_kit.chain"]),
+    "journals": (
+        "tests.fuzz.journal_target",
+        ["genius_kit.journal.journal", "genius_kit.journal.lines", "genius_kit.journal.chain"],
+    ),
 }
 
 

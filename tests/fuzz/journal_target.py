@@ -12,12 +12,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from genius_kit import chain
 from genius_kit.errors import GeniusKitError, JournalError
-from genius_kit.journal import Event, Journal, Run, read_run
-from genius_kit.proposers import make_proposer
-from genius_kit.search import search
-from genius_kit.steps import open_run
+from genius_kit.journal import chain
+from genius_kit.journal.journal import Event, Journal, Run, read_run
+from genius_kit.proposers.base import make_proposer
+from genius_kit.runs.loop import search
+from genius_kit.runs.steps import open_run
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.fuzz.corpus import read_corpus
 from tests.fuzz.reply_grammar import Choices

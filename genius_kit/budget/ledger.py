@@ -1,0 +1,189 @@
+"""What the runs of one study have spent and hold reserved: one file that all processes share.
+
+`budget.ledger` in the study's folder is append-only; the last line of a run is its state. A line is written under a
+lock and is on the disk before the request that it is for is sent, so a run that is killed leaves its reservation
+standing, until it resumes and settles it from its journal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from genius_kit import durable
+from genius_kit.budget.amounts import COUNTED, Amount, Limits, exact
+from genius_kit.errors import JournalError
+
+FILE = "budget.ledger"
+POLL_SECONDS = 0.005  # between two tries for the lock
+
+
+@dataclass(frozen=True)
+class State:
+    """What one run has spent, holds reserved, and how many seconds it was under way."""
+
+    spent: Amount = field(default_factory=Amount)
+    held: Amount = field(default_factory=Amount)
+    seconds: float = 0.0
+
+    @property
+    def total(self) -> Amount:
+        """What counts against a limit."""
+        return self.spent + self.held
+
+
+class OverLimit(Exception):
+    """What is to be reserved does not fit: the limit, how much of it is left, and how much was needed."""
+
+    def __init__(self, limit: str, left: Decimal, needed: Decimal) -> None:
+        super().__init__(limit)
+        self.limit, self.left, self.needed = limit, left, needed
+
+
+def check_fits(limits: Limits, taken: Amount, wanted: Amount) -> None:
+    """Raise OverLimit where `wanted` does not fit beside what is `taken`."""
+    for name, cap in limits.given().items():
+        if name not in COUNTED:
+            continue
+        left, needed = exact(cap) - getattr(taken, name), Decimal(getattr(wanted, name))
+        if needed > left:
+            raise OverLimit(name, max(left, Decimal(0)), needed)
+
+
+class StudyLedger:
+    """The shared ledger of the study in `folder`; any number of threads and processes may use it at once."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.path = Path(folder) / FILE
+        self._states: dict[str, State] = {}
+        self._total = Amount()
+        self._offset = 0
+        self._gate = threading.Lock()
+
+    def states(self) -> dict[str, State]:
+        """Return the state of every run, by its name."""
+        with self._gate, self._opened():
+            return dict(self._states)
+
+    def total(self) -> Amount:
+        """Return what all runs have spent and hold."""
+        with self._gate, self._opened():
+            return self._total
+
+    def seconds(self) -> float:
+        """Return the seconds that all runs were under way, added up."""
+        return sum(state.seconds for state in self.states().values())
+
+    def change(self, name: str, state: State, limits: Limits | None = None) -> None:
+        """Write the state of a run; with `limits`, raise OverLimit and write nothing where it does not fit them."""
+        with self._gate, self._opened() as descriptor:
+            if limits is not None:
+                others = self._total - self._states.get(name, State()).total
+                check_fits(limits, others + state.spent, state.held)
+            if self._states.get(name) != state:
+                self._append(descriptor, name, state)
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """Hold the lock of the file, with everything read that others wrote."""
+        import filelock
+
+        durable.make_folder(self.path.parent)
+        with durable.explained(self.path), filelock.FileLock(f"{self.path}.lock").acquire(poll_interval=POLL_SECONDS):
+            descriptor = durable.open_for_append(self.path, private=True)
+            try:
+                self._read(descriptor)
+                yield descriptor
+            finally:
+                os.close(descriptor)
+
+    def _read(self, descriptor: int) -> None:
+        size = os.fstat(descriptor).st_size
+        if size < self._offset:  # another file
+            self._states, self._total, self._offset = {}, Amount(), 0
+        content = os.pread(descriptor, size - self._offset, self._offset)
+        whole = content.rfind(b"\n") + 1
+        for line in content[:whole].splitlines():
+            self._take(line)
+        if whole < len(content):  # torn by a kill: what it was to reserve was never sent
+            os.ftruncate(descriptor, self._offset + whole)
+        self._offset += whole
+
+    def _take(self, line: bytes) -> None:
+        try:
+            event = json.loads(line)
+            name = event["journal"]
+            state = State(Amount.read(event["spent"]), Amount.read(event["reserved"]), float(event["seconds"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise JournalError(
+                f"{self.path}: a line is damaged ({error!r:.100}); nothing was sent. Restore the file from a copy; or "
+                "delete it, and what the journals beside it record is counted in its place"
+            ) from None
+        self._total += state.total - self._states.get(name, State()).total
+        self._states[name] = state
+
+    def _append(self, descriptor: int, name: str, state: State) -> None:
+        event: dict[str, Any] = {
+            "event": "budget",
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "journal": name,
+            "spent": state.spent.record(),
+            "reserved": state.held.record(),
+            "seconds": round(state.seconds, 3),
+        }
+        line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+        durable.append(descriptor, line)
+        self._take(line)
+        self._offset += len(line)
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of one run in a study's limits."""
+
+    ledger: StudyLedger
+    limits: Limits
+
+
+_open: dict[tuple[int, Path], StudyLedger] = {}
+_opening = threading.Lock()
+
+
+def study_ledger(folder: str | Path) -> StudyLedger:
+    """Return the ledger of a study's folder, one for each folder and process."""
+    place = Path(folder).resolve()
+    with _opening:
+        return _open.setdefault((os.getpid(), place), StudyLedger(place))
+
+
+def adopt(folder: str | Path) -> None:
+    """Bring the journals of a folder that its ledger knows nothing of into it: they were written without limits.
+
+    A finished journal that came to more than the ledger says is brought up to date too.
+    """
+    from genius_kit.budget.spending import seconds_of, spent_of
+    from genius_kit.journal.journal import read_run
+
+    ledger = study_ledger(folder)
+    known = ledger.states()
+    for path in sorted(Path(folder).glob("*.jsonl")):
+        run = read_run(path)
+        if not run.settings:
+            continue
+        name = name_of(path, run.events[0])
+        state = State(spent_of(run.events), Amount(), seconds_of(run.events))
+        if name not in known or (run.finished and known[name].total != state.total):
+            ledger.change(name, state)
+
+
+def name_of(path: Path, begun: dict[str, Any]) -> str:
+    """Return the name of a run in the ledger: its journal's, and when it began, as a journal may be deleted."""
+    return f"{path.name} of {begun['time']}"

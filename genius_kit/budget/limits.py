@@ -1,0 +1,247 @@
+"""What a run may spend: the worst case of a request is reserved before it is sent, the difference released after.
+
+The purse of a run knows what its journal records: an `intent` says what was reserved for the attempt, the `call` or
+`call_failed` after it what was spent. An attempt without either, which a kill leaves, stays charged at its worst case.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.budget.amounts import Amount, Limits, words
+from genius_kit.budget.ledger import OverLimit, Share, State, check_fits, name_of
+from genius_kit.budget.spending import recorded_limits, seconds_of, spent_of
+from genius_kit.budget.worst_cases import WorstCase, worst_case
+from genius_kit.errors import BudgetSpent, InvalidParameter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genius_kit.benchmarks import Benchmark
+    from genius_kit.budget.prices import Prices
+    from genius_kit.chat import ChatClient
+    from genius_kit.journal.journal import Journal
+
+__all__ = ["Amount", "BudgetSpent", "Limits", "Purse", "seconds_of", "spent_of"]
+
+CONSENT = "GENIUS_KIT_ALLOW_UNPRICED"
+
+
+class Purse:
+    """What one run has spent and may spend. One for each run; used from the thread that runs the search.
+
+    `limits` are those of the run, `share` is its part in those of a study. `allow_unpriced` consents to a model whose
+    price is unknown: what it costs is then not counted.
+    """
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        allow_unpriced: bool = False,
+        share: Share | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits = limits or Limits()  # another thread may set others: they hold from the next request on
+        self.allow_unpriced = allow_unpriced or os.environ.get(CONSENT) == "1"
+        self.spent, self.held = Amount(), Amount()
+        self._share, self._clock = share, clock
+        self._name: str | None = None  # in the study's ledger; None until the run has something to do
+        self._begun: float | None = None
+        self._model = "this client"
+        self._told: dict[str, Any] = {}  # the limits that stand last on record
+        self._seconds_before = 0.0
+
+    def record(self) -> dict[str, Any]:
+        """Return what the run may take as plain values for its record; empty without limits."""
+        study = self._share.limits.given() if self._share else {}
+        return {
+            **self.limits.given(),
+            **({"study": study} if study else {}),
+            **({"allow_unpriced": True} if self.allow_unpriced else {}),
+        }
+
+    @property
+    def counts_time(self) -> bool:
+        """Whether the seconds of the run are limited."""
+        return any(limits.seconds is not None for limits in self._all_limits())
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the run was under way, in all its sittings."""
+        return self._seconds_before + (0.0 if self._begun is None else self._clock() - self._begun)
+
+    def check(self, client: ChatClient, prices: Prices) -> None:
+        """Raise InvalidParameter for a client whose requests cannot be counted as the limits need it."""
+        worst, self._model = worst_case(client, (), prices), client.model
+        self._check_priced(worst, not getattr(client, "is_local", True))
+        self._check_bounded(worst)
+
+    def _check_priced(self, worst: WorstCase, is_remote: bool) -> None:
+        limited = any(limits.dollars is not None for limits in self._all_limits())
+        if worst.price is None and not worst.is_free and (is_remote or limited) and not self.allow_unpriced:
+            raise InvalidParameter(
+                f"no price is known for the model {self._model!r}, so nothing was sent: what it costs could not be "
+                "counted. Put its price, in US dollars per million tokens, into a file that GENIUS_KIT_PRICES names "
+                f'(`[models."{self._model}"]`, `input = 1.0`, `output = 4.0`), or consent: allow_unpriced=True, '
+                f"--allow-unpriced, `allow_unpriced: true` in a study file, {CONSENT}=1"
+            )
+
+    def _check_bounded(self, worst: WorstCase) -> None:
+        for limits in self._all_limits():
+            for name in sorted(worst.unbounded & limits.given().keys()):
+                if name == "dollars" and worst.price is None:
+                    continue  # consented to
+                raise InvalidParameter(
+                    f"a limit of {name} needs to know how long a reply of {self._model!r} can be, so nothing was sent: "
+                    "give an output limit (max_tokens=, --max-tokens, `max_tokens:` in a study file), or the model's "
+                    "max_output in its price entry"
+                )
+
+    def hold(self, worst: WorstCase, attempts: int, journal: Journal, iteration: int) -> None:
+        """Reserve the worst case of a request that may be sent `attempts` times, of which one call at a time counts.
+
+        Raises BudgetSpent where that does not fit; the request is then not to be sent. Does nothing while the journal
+        is read back.
+        """
+        if journal.replaying:
+            return
+        self._begin(journal, worst.amount)
+        self.check_time(journal, iteration)
+        self._check_priced(worst, is_remote=False)  # limits may have been set since `check`
+        self._check_bounded(worst)
+        more = worst.amount.times(attempts)
+        self._reserve(Amount(1, more.tokens, more.dollars, more.gpu_hours), journal, iteration)
+
+    def sent(self, amount: Amount) -> None:
+        """Note that an attempt is on record and may be billed from now on."""
+        self.spent += amount
+        kept = self.held - amount
+        self.held = Amount(max(kept.calls, 0), kept.tokens, kept.dollars, kept.gpu_hours)
+
+    def settled(self, amount: Amount, taken: Amount) -> None:
+        """Note that an attempt for which `amount` was reserved came to `taken`."""
+        self.spent += taken - amount
+
+    def let_go(self) -> None:
+        """Release what is held, and tell the study what the run has spent."""
+        self.held = Amount()
+        if self._share is not None and self._name is not None:
+            self._share.ledger.change(self._name, self._state())
+
+    def check_time(self, journal: Journal, iteration: int) -> None:
+        """Raise BudgetSpent when the run, or its study, was under way for as long as it may be."""
+        if journal.replaying or not self.counts_time:
+            return
+        self._begin(journal, Amount(1))
+        for whose, limits, passed in self._clocks():
+            if limits.seconds is not None and passed >= limits.seconds:
+                over = OverLimit("seconds", *(Amount().dollars,) * 2)
+                raise self._refusal(over, whose, limits, journal, iteration)
+
+    @contextmanager
+    def evaluation(self, benchmark: Benchmark, journal: Journal, iteration: int) -> Iterator[dict[str, Any]]:
+        """Reserve the GPU time of an evaluation, where that is limited; yields fields for its record, filled after."""
+        fields: dict[str, Any] = {}
+        hours = _gpu_hours(benchmark) if any(limits.gpu_hours is not None for limits in self._all_limits()) else None
+        if hours is None or journal.replaying:
+            yield fields
+            return
+        amount = Amount.of(gpu_hours=hours)
+        self._begin(journal, Amount(1))
+        self._reserve(amount, journal, iteration)
+        journal.aside("gpu_reserved", iteration=iteration, reserved=amount.record())
+        self.sent(amount)
+        begun = self._clock()
+        try:
+            yield fields
+            taken = Amount.of(gpu_hours=min(hours, (self._clock() - begun) / 3600))
+            fields["spent"] = taken.record()
+            self.settled(amount, taken)
+        finally:
+            self.let_go()
+
+    def _begin(self, journal: Journal, unknown: Amount) -> None:
+        """Take what the journal records as spent, once, before anything is reserved; put changed limits on record."""
+        is_first = self._begun is None
+        if is_first:
+            self._begun = self._clock()
+            self.spent = spent_of(journal.events, unknown)
+            self._seconds_before = seconds_of(journal.events)
+            self._told = recorded_limits(journal.events)
+        if self._told != (limits := self.record()):
+            journal.aside("limits_set", limits=limits)
+            self._told = limits
+        if is_first and self._share is not None and journal.path is not None:
+            self._name = name_of(journal.path, journal.events[0])
+            self._share.ledger.change(self._name, self._state())
+
+    def _reserve(self, wanted: Amount, journal: Journal, iteration: int) -> None:
+        self.held = Amount()
+        try:
+            whose, limits = "run", self.limits
+            check_fits(limits, self.spent, wanted)
+            if self._share is not None and self._name is not None:
+                whose, limits = "study", self._share.limits
+                self._share.ledger.change(self._name, State(self.spent, wanted, self.seconds), limits)
+        except OverLimit as over:
+            raise self._refusal(over, whose, limits, journal, iteration) from None
+        self.held = wanted
+
+    def _refusal(self, over: OverLimit, whose: str, limits: Limits, journal: Journal, iteration: int) -> BudgetSpent:
+        """Record that a limit ended the run, and return the error that says so."""
+        cap = limits.given()[over.limit]
+        fields = {"iteration": iteration, "limit": over.limit, "whose": whose, "cap": cap, "left": float(over.left)}
+        elapsed = {"elapsed": round(self.seconds, 3)} if self.counts_time else {}
+        message = _explanation(over, whose, cap, journal)
+        last = journal.events[-1] if journal.events else {}
+        if any(last.get(key) != value for key, value in fields.items()) or last.get("event") != "budget_spent":
+            journal.aside("budget_spent", **fields, needed=float(over.needed), message=message, **elapsed)
+        return BudgetSpent(message, limit=over.limit, whose=whose)
+
+    def _all_limits(self) -> tuple[Limits, ...]:
+        return (self.limits, *((self._share.limits,) if self._share else ()))
+
+    def _clocks(self) -> Iterator[tuple[str, Limits, float]]:
+        yield "run", self.limits, self.seconds
+        if self._share is not None and self._share.limits.seconds is not None and self._name is not None:
+            states = self._share.ledger.states()
+            others = sum(state.seconds for name, state in states.items() if name != self._name)
+            yield "study", self._share.limits, others + self.seconds
+
+    def _state(self) -> State:
+        return State(self.spent, self.held, self.seconds)
+
+
+def _gpu_hours(benchmark: Benchmark) -> float | None:
+    """Return the most GPU-hours that one evaluation takes, None where it is on no GPU; raises InvalidParameter."""
+    if not getattr(benchmark, "on_gpu", False):
+        return None
+    limit = getattr(benchmark, "time_limit", None)
+    if limit is None:
+        raise InvalidParameter(
+            "a limit of gpu_hours needs to know how long an evaluation can take, so nothing was begun: give the "
+            "benchmark a time_limit (--time-limit), in seconds"
+        )
+    return float(limit) / 3600
+
+
+def _explanation(over: OverLimit, whose: str, cap: float, journal: Journal) -> str:
+    flag = f"--max-{'total-tokens' if over.limit == 'tokens' else over.limit.replace('_', '-')}"
+    if over.limit == "seconds":
+        what = f"the {whose} was under way for the {cap:g} seconds that it may be"
+    else:
+        what = (
+            f"the {whose} may take {words(over.limit, cap)}; {words(over.limit, over.left)} of that are left, and the "
+            f"next step may take up to {words(over.limit, over.needed)} (its worst case, all attempts)"
+        )
+    if over.limit in ("tokens", "dollars"):
+        what += ", less with a lower output limit (--max-tokens)"
+    command = f"genius-kit resume {journal.path} {flag} MORE" if whose == "run" else f"the same study with {flag} MORE"
+    if journal.path is None:
+        command = "search(..., limits=...) with more"
+    return f"{what}. Nothing was sent for it, and all before it is safe on the record; go on with: {command}"

@@ -1,0 +1,79 @@
+"""What the record of a run says that it has spent, and what it may spend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.budget.amounts import Amount, Limits
+from genius_kit.budget.ledger import Share, study_ledger
+
+if TYPE_CHECKING:
+    from genius_kit.journal.chain import Event
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a run may take, by its record."""
+
+    limits: Limits
+    allow_unpriced: bool = False
+    share: Share | None = None
+
+
+def recorded_limits(events: Sequence[Event]) -> dict[str, Any]:
+    """Return the limits that stand last on record, as `Purse.record` wrote them."""
+    return next((event["limits"] for event in reversed(events) if "limits" in event), {})
+
+
+def recorded_terms(events: Sequence[Event], folder: Path) -> Terms:
+    """Return what the run of a journal in `folder` may take, by its record."""
+    known = dict(recorded_limits(events))
+    study, allowed = known.pop("study", None), known.pop("allow_unpriced", False)
+    share = Share(study_ledger(folder), Limits(**study)) if study else None
+    return Terms(Limits(**known), bool(allowed), share)
+
+
+def spent_of(events: Iterable[Event], unknown: Amount = Amount(1)) -> Amount:  # noqa: B008 - it cannot change
+    """Return what the record of a run says was spent, an attempt that may have been billed at its worst case.
+
+    `unknown` stands for the worst case of attempts that were recorded without one.
+    """
+    total = Amount()
+    open_: dict[str, Amount] = {}  # what waits for its end: an attempt, an evaluation on a GPU
+    for event in events:
+        name = event["event"]
+        if name in ("intent", "gpu_reserved"):
+            total += open_.pop(name, Amount())
+            open_[name] = Amount.read(event["reserved"]) if "reserved" in event else unknown
+        elif name in ("call", "call_failed") and "intent" in open_:
+            total += _taken(event, open_.pop("intent"))
+        elif name == "evaluation" and "gpu_reserved" in open_:
+            total += _taken(event, open_.pop("gpu_reserved"))
+    return sum(open_.values(), total)
+
+
+def _taken(event: Event, reserved: Amount) -> Amount:
+    if "spent" in event:
+        return Amount.read(event["spent"])
+    usage = event.get("usage", {})
+    tokens = [usage.get(name) for name in ("input_tokens", "output_tokens")]
+    if event["event"] != "call" or event.get("cost") is None or None in tokens:
+        return reserved
+    return Amount.of(1, sum(tokens), event["cost"])
+
+
+def seconds_of(events: Iterable[Event]) -> float:
+    """Return for how many seconds a run was under way in all its sittings, as far as its record says.
+
+    That is the last time on record (`elapsed`), and the calls and evaluations after it.
+    """
+    passed = 0.0
+    for event in events:
+        if "elapsed" in event:
+            passed = float(event["elapsed"])
+        elif event["event"] in ("call", "evaluation"):
+            passed += float(event.get("seconds") or 0.0)
+    return passed

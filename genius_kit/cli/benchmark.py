@@ -1,0 +1,150 @@
+"""The commands of private benchmarks: `genius-kit benchmark build`, `reveal` and `check`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genius_kit.cli.control import ends_at_once
+from genius_kit.signal_training import SignalRecipe
+from genius_kit.signals import KINDS, SignalTask
+from genius_kit.spaces.signal_cell import DEFAULT_OPERATIONS, OPERATIONS
+
+if TYPE_CHECKING:
+    from genius_kit.private_tables import PrivatePlan
+
+benchmark_app = typer.Typer(no_args_is_help=True, help="Make a benchmark that no model can have read of.")
+
+Folder = Annotated[Path, typer.Argument(help="Folder of the build.")]
+Table = Annotated[Path, typer.Argument(help="A table.json, or the folder of a build.")]
+
+
+@benchmark_app.command()
+def build(
+    folder: Folder,
+    name: Annotated[str | None, typer.Option(help="What it is called; by default as its folder.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help=f"Choose what is told apart: {', '.join(KINDS)}; by default the secret does.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=100, help="Signals of each part.")] = None,
+    noise: Annotated[float | None, typer.Option(min=0, help="Deviation of the noise; with --task.")] = None,
+    operations: Annotated[
+        str | None, typer.Option(help=f"With --task: of {', '.join(OPERATIONS)}; with commas.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each cell; 3 by default.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training part; 5 by default.")] = None,
+    pilot: Annotated[
+        int, typer.Option(min=0, help="Rows trained before, until a secret makes a sound table; 0 takes any secret.")
+    ] = 40,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
+) -> None:
+    """Train every cell of a small space that a fresh secret draws. The same command again goes on.
+
+    The secret draws the task, the operations and their order, and the rules of the networks; with --task, --noise or
+    --operations these are yours and it decides the signals only.
+    """
+    from genius_kit.private_builds import build as build_table
+    from genius_kit.private_builds import kept_plan
+    from genius_kit.private_draws import RECIPE, SAMPLES
+    from genius_kit.private_tables import PrivatePlan
+
+    secret, known = None, kept_plan(folder)
+    if known is None:
+        called = name or folder.resolve().name
+        known = PrivatePlan(called, SignalTask(), SignalRecipe(), DEFAULT_OPERATIONS)
+        if task is None and noise is None and operations is None:
+            recipe = _changed(RECIPE, seeds=seeds, epochs=epochs)
+            secret, known = _drawn(called, samples or SAMPLES, recipe, pilot)
+    plan = replace(
+        known,
+        name=name or known.name,
+        task=_changed(known.task, kind=task, samples=samples, noise=noise),
+        recipe=_changed(known.recipe, seeds=seeds, epochs=epochs),
+        operations=tuple(word.strip() for word in operations.split(",")) if operations else known.operations,
+    )
+    with ends_at_once("the same command again goes on"):
+        table = build_table(plan, folder, secret=secret, workers=workers)
+    print(f"{len(plan.cells()):,} cells: {table}")
+    print(f"the secret is in {folder / 'secret'}: keep it, and tell it to nobody until you want to prove the table")
+
+
+def _drawn(name: str, samples: int, recipe: SignalRecipe, rows: int) -> tuple[str, PrivatePlan]:
+    """Return a fresh secret and what it draws: the first one whose pilot passes, any without a pilot."""
+    from genius_kit.private_draws import drawn_plan
+    from genius_kit.private_pilots import promising_secret
+    from genius_kit.signals import new_secret
+
+    secret = new_secret()
+    plan = drawn_plan(name, secret, samples, recipe)
+    for secret, plan, found in promising_secret(name, samples, recipe, rows) if rows else ():  # noqa: B007
+        print(found)
+    return secret, plan
+
+
+def _changed(known: Any, **given: Any) -> Any:
+    """Return `known` with the fields that were given."""
+    return replace(known, **{name: value for name, value in given.items() if value is not None})
+
+
+@benchmark_app.command()
+def reveal(folder: Folder) -> None:
+    """Print the secret of a build: from then on everybody can check its table, and train on its signals."""
+    from genius_kit.private_builds import secret_of
+
+    print(secret_of(folder))
+
+
+@benchmark_app.command()
+def check(
+    table: Table,
+    secret: Annotated[str | None, typer.Option(help="The secret, where it was revealed.")] = None,
+    seal: Annotated[str | None, typer.Option(help="The seal as it was published elsewhere.")] = None,
+    cells: Annotated[int, typer.Option(min=0, help="With --secret: cells to train again and compare.")] = 4,
+) -> None:
+    """Check that no cell of a table was altered; with its secret, also how it was made, some cells trained again."""
+    from genius_kit.private_builds import check_seal, check_table
+
+    for line in check_seal(table, seal):
+        print(line)
+    for line in check_table(table, secret, cells) if secret else ():
+        print(line)
+
+
+@benchmark_app.command()
+def stamp(table: Table, text: Annotated[str, typer.Argument(help="Where its seal was shown, and when.")]) -> None:
+    """Write into a table where its seal was shown and when: a commit, a DOI, the name of a proof file beside it."""
+    from genius_kit.private_builds import stamp as stamp_table
+
+    print(f"{stamp_table(table, text)}: {text}")
+
+
+@benchmark_app.command()
+def card(table: Table) -> None:
+    """Print the data card of a table in Markdown: what it is made of, its noise, and what cheap guesses score on it."""
+    from genius_kit.private_cards import card_text
+    from genius_kit.private_tables import read_table
+
+    print(card_text(read_table(table)))
+
+
+@benchmark_app.command()
+def compare(first: Table, second: Table) -> None:
+    """Print how two tables agree, row by row: by option numbers, and by operations where both have them."""
+    from genius_kit.private_cards import agreement_of
+    from genius_kit.private_tables import read_table
+
+    found = agreement_of(read_table(first), read_table(second))
+    print(f"by key: Spearman {found.by_key:.3f} (n = {found.keys:,} rows)")
+    print(f"by operation: Spearman {found.by_meaning:.3f} (n = {found.meanings:,} rows that both tables have)")
+
+
+@benchmark_app.command()
+def add(table: Table) -> None:
+    """Copy a whole table into the data folder, from where it loads by its name like the published ones."""
+    from genius_kit.private_catalogue import add_table
+
+    added = add_table(table)
+    print(f"{added}: `genius-kit run {added.stem}` searches it")

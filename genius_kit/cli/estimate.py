@@ -1,0 +1,146 @@
+"""What the commands say and ask about money: `genius-kit estimate`, the options of limits, the question before."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genius_kit.budget.amounts import Limits
+from genius_kit.cli.options import (
+    ASK_ABOVE_DOLLARS,
+    AssumptionOptions,
+    RequestOptions,
+    SearchOptions,
+    StudyFile,
+    StudyOptions,
+    Weighed,
+    grouped,
+)
+from genius_kit.errors import InvalidParameter
+from genius_kit.proposers.base import TALKING
+
+if TYPE_CHECKING:
+    from genius_kit.benchmarks import Benchmark
+    from genius_kit.budget.amounts import Limits
+    from genius_kit.estimates import Forecast
+
+ASK_ABOVE_VARIABLE = "GENIUS_KIT_ASK_ABOVE"
+
+estimate_app = typer.Typer(no_args_is_help=True, help="Say what a run or a study will take, before anything is sent.")
+
+
+@estimate_app.command()
+@grouped
+def run(
+    benchmark: Annotated[str, typer.Argument(help="Benchmark name.")],
+    *,
+    search: SearchOptions,
+    request: RequestOptions,
+    protocol: Annotated[str, typer.Option(help="paper, or held-out.")] = "paper",
+    objectives: Weighed = None,
+    budget: Annotated[int, typer.Option(min=1, help="Evaluations a run.")] = 10,
+    runs: Annotated[int, typer.Option(min=1, help="Number of runs.")] = 1,
+    given: AssumptionOptions,
+) -> None:
+    """Estimate what `genius-kit run` with the same options takes."""
+    from genius_kit.benchmarks import load_benchmark
+    from genius_kit.estimates import estimate_run
+    from genius_kit.proposers.base import make_proposer
+
+    settings = search.settings(request)
+    loaded = load_benchmark(benchmark, protocol=protocol, objectives=objectives)
+    made = make_proposer(search.proposer, loaded.space, **settings)
+    _print(estimate_run(loaded, made, budget, runs=runs, assumptions=given.assumptions()))
+
+
+@estimate_app.command()
+@grouped
+def study(
+    file: StudyFile,
+    output: Annotated[Path, typer.Option(help="Folder of the studies: what is finished there is left out.")] = Path(
+        "studies"
+    ),
+    *,
+    options: StudyOptions,
+    given: AssumptionOptions,
+) -> None:
+    """Estimate what is left of `genius-kit study` with the same options."""
+    from genius_kit.estimates import estimate_study
+    from genius_kit.study_files import load_study
+    from genius_kit.verdicts.power import power_text
+
+    study = load_study(file, **options.overrides())
+    _print(estimate_study(study, output, assumptions=given.assumptions()))
+    if told := power_text([str(arm.settings.get("control")) for arm in study.arms], len(study.seeds)):
+        print(told)
+
+
+def ask_before_run(
+    benchmark: Benchmark,
+    proposer: str,
+    settings: dict[str, Any],
+    budget: int,
+    seeds: Sequence[int],
+    output: Path,
+    limits: Limits | None,
+    ask_above: float | None,
+    yes: bool,
+) -> None:
+    """Ask for consent where what is not finished of some runs may cost more than `ask_above` dollars."""
+    from genius_kit.estimates import estimate_run
+    from genius_kit.proposers.base import make_proposer
+    from genius_kit.runs.batch import finished_seeds
+
+    if proposer not in TALKING:
+        return
+    made = make_proposer(proposer, benchmark.space, **settings)
+    left = len(seeds) - len(finished_seeds(benchmark, made, budget, seeds, output))
+    if left:
+        ask_first(estimate_run(benchmark, made, budget, runs=left, limits=limits), ask_above, yes)
+
+
+def ask_first(forecast: Forecast, ask_above: float | None, yes: bool) -> None:
+    """Ask on the terminal whether to go on, where more than `ask_above` dollars may be spent.
+
+    Raises InvalidParameter where nobody is there to answer, typer.Abort where the answer is no. What costs nothing is
+    never asked about, nor is a model without a price: that was consented to, or it is on this machine.
+    """
+    bar = _ask_above(ask_above)
+    at_stake = forecast.at_stake
+    if yes or forecast.is_free or forecast.unpriced or (at_stake is not None and at_stake <= bar):
+        return
+    most = "more than can be said (no output limit: --max-tokens)" if at_stake is None else f"up to ${at_stake:,.2f}"
+    print(f"{forecast.table()}\n{forecast.assumptions.text}", file=sys.stderr)
+    question = f"{forecast.runs} run{'s' if forecast.runs > 1 else ''} may cost {most}"
+    if not sys.stdin.isatty():
+        raise InvalidParameter(
+            f"{question}, above the ${bar:g} from which on you are asked, and nobody is at a terminal to answer. "
+            "Nothing was sent: add --yes, a lower limit (--max-dollars), or another --ask-above"
+        )
+    typer.confirm(f"{question}. Go on?", abort=True, err=True)
+
+
+def _ask_above(given: float | None) -> float:
+    text = os.environ.get(ASK_ABOVE_VARIABLE, "")
+    if given is not None or not text:
+        return ASK_ABOVE_DOLLARS if given is None else given
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidParameter(f"{ASK_ABOVE_VARIABLE} is {text!r}; expected dollars, such as 5") from None
+
+
+def _print(forecast: Forecast) -> None:
+    print(forecast.table())
+    print()
+    print(f"{forecast.runs} run{'s' if forecast.runs != 1 else ''}; {forecast.assumptions.text}")
+    if forecast.unpriced_runs:
+        unknown = f"no price is known for the model of {forecast.unpriced_runs} run(s)"
+        print(f"{unknown}: name a price file in GENIUS_KIT_PRICES")
+    elif forecast.limit is not None and forecast.limit != forecast.worst.dollars:
+        print(f"the limits let at most ${forecast.limit:,.2f} be spent")

@@ -1,0 +1,214 @@
+"""The options that several commands share, in groups: each is declared once, as a field of a dataclass.
+
+`grouped` lets a command take a whole group as one argument.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from genius_kit.benchmarks.base import OBJECTIVES
+from genius_kit.budget.amounts import Limits
+from genius_kit.budget.prices import load_prices
+from genius_kit.errors import InvalidParameter
+from genius_kit.estimates import Assumptions
+from genius_kit.llm.offline import is_stand_in
+from genius_kit.llm.parameters import TIMEOUT_SECONDS, read_params
+from genius_kit.prompts.changes import CHANGES
+from genius_kit.prompts.views import CONTROLS
+from genius_kit.proposers.base import PROPOSERS, TALKING
+from genius_kit.study_files import study_names
+
+ASK_ABOVE_DOLLARS = 5.0
+LIMITED_REPLY_TOKENS = 8192
+"""The output limit of a run whose tokens or dollars are limited, where none is given: reasoning takes some of it."""
+
+StudyFile = Annotated[str, typer.Argument(help=f"A study file (YAML), or a shipped one: {', '.join(study_names())}.")]
+AskAbove = Annotated[float | None, typer.Option(min=0, help=f"Dollars above which to ask; ${ASK_ABOVE_DOLLARS:g}.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Weighed = Annotated[
+    str | None, typer.Option(help=f"What is weighed, such as accuracy,macs; known: {', '.join(OBJECTIVES)}.")
+]
+MaxTokens = Annotated[int | None, typer.Option(min=1, help="Output limit of a request; sent only when given.")]
+Param = Annotated[
+    list[str] | None,
+    typer.Option(help="A further field of each request, such as reasoning_effort=high or top_p=0.9; may be repeated."),
+]
+Timeout = Annotated[
+    float | None, typer.Option(min=0.001, help=f"Seconds that one attempt may take; {TIMEOUT_SECONDS:g}.")
+]
+
+
+@dataclass(frozen=True)
+class RequestOptions:
+    """What is sent to a model beside the prompt, and where."""
+
+    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server; else OPENAI_BASE_URL.")] = None
+    temperature: Annotated[float | None, typer.Option(help="Sent only when given.")] = None
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help=f"Output limit; sent when given, or tokens or dollars are limited: then {LIMITED_REPLY_TOKENS}."
+        ),
+    ] = None
+    param: Param = None
+    timeout: Timeout = None
+
+    def settings(self) -> dict[str, Any]:
+        """Return them as the proposer "llm" takes them; raises InvalidParameter for fields that cannot be."""
+        sent: dict[str, Any] = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        return {"base_url": self.base_url, **sent, "params": read_params(self.param or ()), "timeout": self.timeout}
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Who searches, what it is told, and what it is not."""
+
+    proposer: Annotated[str, typer.Option(help=f"What searches: {', '.join(PROPOSERS)}.")] = "llm"
+    control: Annotated[str | None, typer.Option(help=f"What the model does not see: {', '.join(CONTROLS)}.")] = None
+    change: Annotated[str | None, typer.Option(help=f"What ought not to matter: {', '.join(CHANGES)}.")] = None
+    principles: Annotated[str | None, typer.Option(help="Design principles first: asked, or fed-back.")] = None
+    model: Annotated[str, typer.Option(help="Model name; `offline` is a rule-based stand-in, no model.")] = "offline"
+    prompt: Annotated[str, typer.Option(help="minimal, standard, reasoned, published, or a template file.")] = (
+        "standard"
+    )
+    history: Annotated[str, typer.Option(help="table (one fresh prompt) or dialogue (it grows).")] = "table"
+    constrained: Annotated[bool, typer.Option("--constrained", help="Ask for replies after a JSON schema.")] = False
+    on_exhausted: Annotated[str, typer.Option(help="After too many refused replies: fallback or stop.")] = "fallback"
+
+    def settings(self, request: RequestOptions) -> dict[str, Any]:
+        """Return the settings of the proposer; raises InvalidParameter for those of a model where none is asked."""
+        aside = {"control": self.control, "change": self.change, "principles": self.principles}
+        if self.proposer in TALKING:
+            told = {"model": self.model, "prompt": self.prompt, "history": self.history, **request.settings()}
+            return {**told, "constrained_replies": self.constrained, "on_exhausted": self.on_exhausted, **aside}
+        for name, value in aside.items():
+            if value is not None:
+                raise InvalidParameter(f"--{name} goes with a proposer that asks a model: {', '.join(TALKING)}")
+        return {}
+
+
+@dataclass(frozen=True)
+class LimitOptions:
+    """What may be spent, and what is consented to."""
+
+    max_calls: Annotated[int | None, typer.Option(min=0, help="Requests that may be billed, at most.")] = None
+    max_total_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Tokens of prompts and replies together, at most.")
+    ] = None
+    max_dollars: Annotated[float | None, typer.Option(min=0, help="US dollars at list price, at most.")] = None
+    max_gpu_hours: Annotated[float | None, typer.Option(min=0, help="Hours of evaluations on a GPU, at most.")] = None
+    max_seconds: Annotated[float | None, typer.Option(min=0, help="Wall time while it is under way, at most.")] = None
+    allow_unpriced: Annotated[
+        bool, typer.Option("--allow-unpriced", help="Consent to a model without a known price.")
+    ] = False
+    reuse: Annotated[
+        bool, typer.Option("--reuse", help="Answer identical requests from the journals in the folder.")
+    ] = False
+
+    @property
+    def limits(self) -> Limits | None:
+        """The limits that the options name, None where they name none."""
+        found = Limits(self.max_calls, self.max_total_tokens, self.max_dollars, self.max_gpu_hours, self.max_seconds)
+        return found if found.given() else None
+
+    def bounding(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return the settings of a model with an output limit where tokens or dollars are limited and none is given.
+
+        Without it a reservation would have to cover the longest reply that the model can give, 128,000 tokens say. It
+        is at most half of that, since some models count prompt and reply together.
+        """
+        model = settings.get("model")
+        bounds = (settings.get("max_tokens"), (settings.get("params") or {}).get("max_completion_tokens"))
+        is_counted = self.max_total_tokens is not None or self.max_dollars is not None
+        if model is None or is_stand_in(model) or not is_counted or any(bound is not None for bound in bounds):
+            return settings
+        price = load_prices().find(model, settings.get("base_url") or os.environ.get("OPENAI_BASE_URL"))
+        longest = (price and price.max_output) or 2 * LIMITED_REPLY_TOKENS
+        return {**settings, "max_tokens": min(LIMITED_REPLY_TOKENS, longest // 2)}
+
+
+@dataclass(frozen=True)
+class AssumptionOptions:
+    """What an estimate takes for granted."""
+
+    refusal_rate: Annotated[float, typer.Option(min=0, max=0.99, help="Share of replies that is refused.")] = 0.1
+    reply_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a reply.")] = 500
+    characters_a_token: Annotated[float, typer.Option(min=0.1, help="Characters of a prompt for each token.")] = 4.0
+    attempts: Annotated[float, typer.Option(min=1, help="Attempts for each reply.")] = 1.05
+    reply_seconds: Annotated[float, typer.Option(min=0.001, help="Seconds for each reply.")] = 10.0
+
+    def assumptions(self) -> Assumptions:
+        """Return them as an estimate takes them."""
+        return Assumptions(**{one.name: getattr(self, one.name) for one in fields(self)})
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """What replaces what a study file says."""
+
+    seeds: Annotated[int | None, typer.Option(min=1, help="That many seeds in place of the file's.")] = None
+    from_seed: Annotated[int | None, typer.Option(min=0, help="With --seeds: the first of them; 0 by default.")] = None
+    budget: Annotated[int | None, typer.Option(min=1, help="Evaluations a run, of arms without their own.")] = None
+    benchmarks: Annotated[str | None, typer.Option(help="Names, with commas between, in place of the file's.")] = None
+    models: Annotated[str | None, typer.Option(help="Models, with commas between, in place of the file's.")] = None
+    prompts: Annotated[str | None, typer.Option(help="Prompts, with commas between, in place of the file's.")] = None
+    max_tokens: MaxTokens = None
+    param: Param = None
+    timeout: Timeout = None
+
+    def overrides(self) -> dict[str, Any]:
+        """Return what the options say as the keys of a study file; None where an option was not given."""
+        if self.from_seed is not None and self.seeds is None:
+            raise InvalidParameter("--from-seed came without --seeds: say how many, such as --from-seed 100 --seeds 40")
+        return {
+            "seeds": self.seeds if not self.from_seed else {"from": self.from_seed, "count": self.seeds},
+            "budget": self.budget,
+            "benchmarks": _listed(self.benchmarks),
+            "models": _listed(self.models),
+            "prompts": _listed(self.prompts),
+            "max_tokens": self.max_tokens,
+            "params": read_params(self.param) if self.param else None,
+            "timeout": self.timeout,
+        }
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that takes, in the place of each argument that is a group, one option for each field of it."""
+    kinds = get_type_hints(command, include_extras=True)
+    taken: list[inspect.Parameter] = []
+    for one in inspect.signature(command).parameters.values():
+        kind = kinds[one.name]
+        taken += _options(kind) if is_dataclass(kind) else [one.replace(annotation=kind)]
+    signature = inspect.Signature(taken)
+
+    def called(*given: Any, **named: Any) -> None:
+        bound = signature.bind(*given, **named)
+        bound.apply_defaults()
+        values = bound.arguments
+        groups: dict[str, Any] = {name: kind for name, kind in kinds.items() if is_dataclass(kind)}
+        made = {name: kind(**{one.name: values.pop(one.name) for one in fields(kind)}) for name, kind in groups.items()}
+        command(**values, **made)
+
+    called.__name__, called.__doc__, called.__module__ = command.__name__, command.__doc__, command.__module__
+    called.__signature__ = signature  # type: ignore[attr-defined]
+    called.__annotations__ = {one.name: one.annotation for one in taken}
+    return called
+
+
+def _options(group: Any) -> list[inspect.Parameter]:
+    kinds = get_type_hints(group, include_extras=True)
+    alone = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(one.name, alone, default=one.default, annotation=kinds[one.name]) for one in fields(group)
+    ]
+
+
+def _listed(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",")]

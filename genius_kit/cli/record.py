@@ -1,0 +1,138 @@
+"""The commands of the record: `genius-kit verify`, `audit`, `redact` and `bundle`, and the replay of a bundle."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genius_kit.errors import InvalidParameter, JournalError
+
+ALTERED, NO_JOURNAL = 1, 2
+
+
+def verify(
+    path: Annotated[Path, typer.Argument(help="A journal, or a folder of a study.")],
+    head: Annotated[str | None, typer.Option(help="A head that was published before: 64 hexadecimal signs.")] = None,
+) -> None:
+    """Say whether a record is as it was written, where it is not, and what it was made from.
+
+    Exit code 0: sound; 1: altered; 2: not a journal, or without a chain.
+    """
+    if path.is_dir() and head is not None:
+        raise InvalidParameter("--head goes with one journal; a study is checked against its heads.csv")
+    try:
+        code = _study(path) if path.is_dir() else _run(path, head)
+    except JournalError as error:
+        print(f"genius-kit: {error}", file=sys.stderr)
+        code = NO_JOURNAL
+    if code:
+        raise typer.Exit(code)
+
+
+def _run(path: Path, head: str | None) -> int:
+    from genius_kit.journal.verify import verify_run
+
+    verified = verify_run(path, head)
+    print(verified.report())
+    return ALTERED if verified.findings else 0 if verified.is_sound else NO_JOURNAL
+
+
+def _study(folder: Path) -> int:
+    from genius_kit.journal.verify import HEADS, verdict, verify_study
+
+    runs, wrong = verify_study(folder)
+    for verified in runs:
+        print(f"{verified.path.relative_to(folder).as_posix()}: {verdict(verified)}")
+    for finding in wrong:
+        print(f"{folder}: {finding}")
+    sound = sum(verified.is_sound for verified in runs)
+    listed = "against its heads.csv" if (folder / HEADS).is_file() else "without a heads.csv to check against"
+    print(f"{sound} of {len(runs)} journals are sound, {listed}")
+    if wrong or any(verified.findings for verified in runs):
+        return ALTERED
+    return 0 if sound == len(runs) else NO_JOURNAL
+
+
+def audit(
+    journal: Annotated[Path, typer.Argument(help="A journal.")],
+    head: Annotated[str | None, typer.Option(help="A head that was published before: 64 hexadecimal signs.")] = None,
+    events: Annotated[bool, typer.Option("--events", help="List every event too.")] = False,
+) -> None:
+    """Say what a run did: who approved what, what was spent of what, whether each design follows from what was asked.
+
+    Exit code 0: in order; 1: it is not; 2: not a journal.
+    """
+    from genius_kit.runs.audit import audit_run
+
+    try:
+        found = audit_run(journal, head)
+    except JournalError as error:
+        print(f"genius-kit: {error}", file=sys.stderr)
+        raise typer.Exit(NO_JOURNAL) from None
+    tables = [*([found.events] if events else []), found.asked_and_done, found.approvals, found.spending]
+    for table in tables:
+        print(f"{table.to_string(index=False, na_rep='-')}\n" if len(table) else "", end="")
+    print(found.report())
+    if not found.is_in_order:
+        raise typer.Exit(ALTERED)
+
+
+def redact(
+    journal: Annotated[Path, typer.Argument(help="A journal.")],
+    output: Annotated[Path, typer.Option(help="The copy to write.")],
+    prompts: Annotated[bool, typer.Option("--prompts", help="Withhold what the model was sent.")] = False,
+    replies: Annotated[bool, typer.Option("--replies", help="Withhold what the model wrote.")] = False,
+    persons: Annotated[bool, typer.Option("--persons", help="Withhold what a person wrote.")] = False,
+) -> None:
+    """Write a copy of a journal without words, for publication: its chain, head, results and figures are the same.
+
+    Without --prompts, --replies or --persons all three are withheld; words that repeat withheld ones always are.
+    """
+    from genius_kit.journal.redact import WORDS
+    from genius_kit.journal.redact import redact as write
+    from genius_kit.journal.verify import verify_run
+
+    chosen = [whose for whose, wanted in zip(WORDS, (prompts, replies, persons), strict=True) if wanted]
+    made = verify_run(write(journal, output, chosen or WORDS))
+    if more := set(made.withheld) - set(chosen or WORDS):
+        print(f"the words of {', '.join(sorted(more))} repeat them, and were withheld too")
+    print(f"{made.path}: words withheld: {', '.join(made.withheld) or 'none were there'}; head {made.head}, as before")
+
+
+def bundle(
+    study: Annotated[Path, typer.Argument(help="The folder of a study: studies/NAME.")],
+    output: Annotated[Path, typer.Option(help="The archive to write: NAME.tar.gz.")],
+    withhold: Annotated[
+        str | None, typer.Option(help="Words to leave out of the journals: prompts, replies, persons, commas between.")
+    ] = None,
+) -> None:
+    """Pack a study into one archive from which `genius-kit replay` draws everything again, offline."""
+    from genius_kit.bundles import bundle as pack
+
+    whose = {"prompts": "prompt", "replies": "reply", "persons": "person"}
+    named = [name.strip() for name in (withhold or "").split(",") if name.strip()]
+    if unknown := [name for name in named if name not in whose]:
+        raise InvalidParameter(f"--withhold {unknown[0]!r} came; expected some of {', '.join(whose)}")
+    made = pack(study, output, [whose[name] for name in named])
+    print(f"{made}: {made.stat().st_size / 1e6:.2f} MB; `genius-kit replay {made} --output DIR` draws it again")
+
+
+def replay_bundle(path: Path, output: Path) -> None:
+    """Unpack and check a bundle, draw all of it again, and say which files are as they were packed."""
+    from genius_kit.bundles import replay_bundle as replay
+
+    done = replay(path, output)
+    print(f"{done.folder}: {len(done.runs)} journals, all sound")
+    for name in done.matched:
+        print(f"the same   {name}")
+    for name in done.differing:
+        print(f"DIFFERENT  {name}")
+    if done.missing is not None:
+        print(f"genius-kit: nothing was drawn: {done.missing}", file=sys.stderr)
+        raise typer.Exit(NO_JOURNAL)
+    if done.differing:
+        print("other versions draw other bytes: environment.txt names those that the bundle was drawn with")
+        raise typer.Exit(ALTERED)

@@ -1,0 +1,112 @@
+"""The commands around the notebooks: `genius-kit report` runs them into pages, `genius-kit lab` opens them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genius_kit.cli.control import ends_at_once, tell_stand_in
+from genius_kit.errors import UnknownName
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genius_kit.report_runs import NotebookResult
+
+Notebooks = Annotated[Path | None, typer.Option(help="Folder of the notebooks; ./notebooks by default.")]
+
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""How `lab` is registered, so that JupyterLab gets the options that are not ours."""
+
+
+def report(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Notebooks, such as 01_nas_bench_macro; all by default.")
+    ] = None,
+    all_notebooks: Annotated[bool, typer.Option("--all", help="Fail when a notebook's data is not there.")] = False,
+    output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports"),
+    notebooks: Notebooks = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Notebooks side by side; 2, or 1 on one core.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A parameter, e.g. --set budget=5; may be repeated.")
+    ] = None,
+    grid: Annotated[Path | None, typer.Option(help="A YAML file: notebooks with lists of parameter values.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run also what is done and unchanged.")] = False,
+    time_limit: Annotated[float | None, typer.Option(min=0.1, help="Seconds a notebook.")] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="PDF pages as well; needs a Chromium browser or LaTeX.")] = False,
+) -> None:
+    """Execute every notebook whose data is there and write HTML pages with an index. Needs no key and no network.
+
+    What is done with the same parameters, code and data is not run again; the same command finishes what was
+    interrupted. Exit codes: 0 done, 1 a notebook failed, 2 wrong usage or, with --all, data missing.
+    """
+    from genius_kit import reports
+    from genius_kit.report_progress import ReportProgress
+
+    if all_notebooks and names:
+        raise typer.BadParameter("--all and the names of notebooks do not go together")
+    folder = notebooks or reports.notebook_folder()
+    progress = ReportProgress()
+
+    def tell(result: NotebookResult) -> None:
+        progress.clear()
+        _tell(result)
+
+    with progress, ends_at_once("the same command finishes the rest"):  # kernels end with us
+        results = reports.report(
+            folder,
+            output,
+            workers,
+            reports.read_settings(folder, names, settings or ()),
+            names=names,
+            grid=grid,
+            force=force,
+            time_limit=time_limit,
+            pdf=pdf,
+            on_result=tell,
+            on_look=progress.look,
+        )
+    print(_summary(results))
+    tell_stand_in(result.parameters.get("model") for result in results)
+    print(f"open {Path(output) / 'index.html'}")
+    statuses = {result.status for result in results}
+    if "failed" in statuses or (all_notebooks and "missing" in statuses):
+        raise typer.Exit(1 if "failed" in statuses else 2)
+
+
+def lab(context: typer.Context, notebooks: Notebooks = None) -> None:
+    """Open JupyterLab on the notebooks; further options go to JupyterLab, e.g. --no-browser --port 8889."""
+    from genius_kit.report_notebooks import notebook_folder
+
+    folder = (notebooks or notebook_folder()).resolve()
+    if not folder.is_dir():
+        raise UnknownName(f"no folder lies at {folder}; name that of the notebooks with `--notebooks FOLDER`")
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *context.args]
+    if os.name == "posix":
+        sys.stdout.flush()
+        os.execv(sys.executable, command)  # signals and the exit code are JupyterLab's own
+    else:
+        raise typer.Exit(subprocess.call(command))
+
+
+def _tell(result: NotebookResult) -> None:
+    name = f"{result.name} {result.label}".rstrip()
+    print(f"{name:28s} {result.status:8s} {result.detail}", flush=True)
+
+
+def _summary(results: Sequence[NotebookResult]) -> str:
+    if all(result.kept for result in results):
+        count = f"all {len(results)} notebooks are" if len(results) > 1 else "the notebook is"
+        return f"nothing to do: {count} done with these parameters, this code and this data; --force runs them again"
+    counts = {
+        "done": sum(result.status == "done" and not result.kept for result in results),
+        "kept as they were": sum(result.kept for result in results),
+        "failed": sum(result.status == "failed" for result in results),
+        "without their data": sum(result.status == "missing" for result in results),
+    }
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)

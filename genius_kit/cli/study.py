@@ -1,0 +1,201 @@
+"""The commands of studies: `genius-kit study` runs one, `genius-kit slurm` writes the script for a cluster."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genius_kit import durable
+from genius_kit.cli.control import ends_at_once, tell_stand_in
+from genius_kit.cli.estimate import ask_first
+from genius_kit.cli.options import AskAbove, LimitOptions, StudyFile, StudyOptions, Yes, grouped
+from genius_kit.errors import InvalidParameter, StudyFailed
+from genius_kit.journal.journal import read_run
+from genius_kit.method_names import STAND_IN, shown_model, stand_in_note
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genius_kit.study_plans import Study
+
+Output = Annotated[Path, typer.Option(help="Folder of the studies; each has a folder of its name there.")]
+
+SHOWN = ("benchmark", "arm", "model", "prompt", "budget", "n", "mean_rank", "low", "high", "top_percent", "random_rank")
+COMPARED = ("worth_random", "worth_gp", "ratio", "p_value", "own_share")
+WEIGHED = (
+    *SHOWN[:6], "hypervolume", "low", "high", "random", "gain", "gain_low", "gain_high", "p_value", "repeated",
+)  # fmt: skip
+MODELS = (
+    "benchmark", "model", "served", "prompt", "first_run", "last_run", "n", "unfinished", "mean_rank", "low", "high",
+    "worth_random", "cost", "cost_a_run", "pairs", "ratio", "ratio_low", "ratio_high", "p_value",
+)  # fmt: skip
+
+
+@grouped
+def study(
+    file: StudyFile,
+    output: Output = Path("studies"),
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs side by side; by default one a core.")] = None,
+    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers run it.")] = None,
+    shard: Annotated[str | None, typer.Option(help="I/N: only every N-th run, from run I (counted from 0).")] = None,
+    *,
+    options: StudyOptions,
+    money: LimitOptions,
+    ask_above: AskAbove = None,
+    yes: Yes = False,
+) -> None:
+    """Run a study and print its summary. The same command again resumes what is unfinished."""
+    from genius_kit.bundles import keep_study_file
+    from genius_kit.estimates import estimate_study
+    from genius_kit.study_files import load_study
+
+    said = options.overrides()
+    loaded = load_study(file, **said).with_money(money.limits, money.allow_unpriced, money.reuse)
+    if any(arm.talks for arm in loaded.arms):
+        ask_first(estimate_study(loaded, output), ask_above, yes)
+    error: StudyFailed | None = None
+    try:
+        with ends_at_once("the same command again resumes what is unfinished"):
+            _run(loaded, output, workers, dask, shard)
+    except StudyFailed as failed:
+        error = failed
+    try:
+        _report(loaded, output)
+        keep_study_file(file, Path(output) / loaded.name, said)
+    finally:
+        if error is not None:
+            print(f"genius-kit: {error}", file=sys.stderr)
+    if error is not None:
+        raise typer.Exit(3 if error.only_model else 4 if error.only_limits else 1)
+
+
+def _run(loaded: Study, output: Path, workers: int | None, dask: str | None, shard: str | None) -> None:
+    from genius_kit.executors import dask_executor
+    from genius_kit.studies import run_study
+
+    with dask_executor(dask) if dask else nullcontext((None, workers)) as (executor, side_by_side):
+        run_study(loaded, output, executor=executor, workers=side_by_side, shard=shard)
+
+
+def _report(loaded: Study, output: Path) -> None:
+    """Write results.csv and summary.csv of all runs there are by now, other shards' included, and print the summary."""
+    import filelock
+
+    from genius_kit.journal.verify import write_heads
+    from genius_kit.studies import places
+    from genius_kit.study_results import results_of
+    from genius_kit.study_summary import summary
+
+    folder = durable.make_folder(Path(output) / loaded.name)
+    with durable.explained(folder / "results.csv"), filelock.FileLock(folder / "results.lock"):
+        # the last shard to write has seen the runs of all
+        found = results_of(*places(loaded, output))
+        arms = set(found.loc[found["reason"].notna() & found["rank"].notna(), "arm"])
+        told = summary(found, loaded.reference if loaded.reference in arms else None)
+        for name, frame in (("results", found), ("summary", told)):
+            durable.write_whole(folder / f"{name}.csv", frame.to_csv(index=False))
+        write_heads(folder)
+    if len(found):
+        _print_tables(found, told)
+        _print_limits(found)
+        tell_stand_in(found["model"])
+    print(f"{len(found)} runs, {folder / 'results.csv'}; {folder / 'summary.csv'}")
+
+
+def _print_tables(found: pd.DataFrame, told: pd.DataFrame) -> None:
+    """Print the summary, and the shares of the front or the table of the models where the study has those."""
+    from genius_kit.model_table import asked_models, model_table
+    from genius_kit.tradeoff_verdicts import has_fronts, tradeoff_table
+
+    _print_table(told, (*SHOWN, *COMPARED))
+    if has_fronts(found):
+        _print_table(tradeoff_table(found), WEIGHED)
+    if len(asked_models(found)) > 1:
+        _print_table(model_table(found), MODELS)
+
+
+def _print_table(table: pd.DataFrame, columns: Sequence[str]) -> None:
+    named = table.assign(arm=table["method"], model=table["model"].map(shown_model, na_action="ignore"))
+    if set(table["model_kind"].dropna()) == {STAND_IN}:  # the arms say so
+        named["model"] = None
+    shown = [name for name in columns if named[name].notna().any()]
+    print(named[shown].to_string(index=False, na_rep="-", float_format=_short), end="\n\n")
+
+
+def _print_limits(found: pd.DataFrame) -> None:
+    """Print what each table's noise leaves undecided, and every verdict that the study allows."""
+    from genius_kit.noise import describe
+    from genius_kit.study_results import benchmark_of
+    from genius_kit.study_verdicts import study_sentences
+
+    for journal in found.drop_duplicates("benchmark")["journal"]:
+        print(describe(benchmark_of(read_run(journal))))
+    for sentence in study_sentences(found):
+        print(f"\n{sentence}")
+    print()
+
+
+def _short(value: float) -> str:
+    if 0 < abs(value) < 0.001:
+        return f"{value:.1e}"
+    return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def slurm(
+    file: StudyFile,
+    shards: Annotated[int, typer.Option(min=1, help="Jobs of the array; each runs its part of the study.")],
+    output: Output = Path("studies"),
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs a job; none by default.")] = 0,
+    cpus: Annotated[int, typer.Option(min=1, help="Cores a job.")] = 1,
+    memory: Annotated[str, typer.Option(help="Memory a job, as Slurm writes it.")] = "4G",
+    hours: Annotated[float, typer.Option(min=0.02, help="Time limit of a job.")] = 12,
+    yes: Yes = False,
+) -> None:
+    """Print the script that runs a study as a Slurm job array: `genius-kit slurm FILE --shards 8 | sbatch`."""
+    script = slurm_script(file, shards, output, gpus=gpus, cpus=cpus, memory=memory, hours=hours, yes=yes)
+    print(script, end="")
+
+
+def slurm_script(
+    file: str | Path, shards: int, output: str | Path = "studies", *, gpus: int = 0, cpus: int = 1, memory: str = "4G",
+    hours: float = 12, yes: bool = False,
+) -> str:  # fmt: skip
+    """Return the sbatch script of a study that is split among `shards` jobs; the study is checked first.
+
+    `memory` is written as Slurm does (4G, 800M), a job that is stopped after `hours` goes on when it is sent again.
+    `yes` consents to what the study may cost: a job has no terminal on which to ask.
+    """
+    import re
+    import shlex
+
+    from genius_kit.prompts.base import sandbox
+    from genius_kit.study_files import load_study
+
+    if not re.fullmatch(r"[1-9]\d*[KMGT]?", memory):
+        raise InvalidParameter(f"memory {memory!r} came; expected a number with K, M, G or T, such as 4G")
+    loaded = load_study(file)
+    named: Any = Path(file).resolve() if Path(file).is_file() else file
+    template = (Path(__file__).parent.parent / "templates" / "study.sbatch.j2").read_text(encoding="utf-8")
+    return (
+        sandbox(keep_trailing_newline=True, lstrip_blocks=False)
+        .from_string(template)
+        .render(
+            study=loaded.name,
+            note=stand_in_note(task.settings.get("model") for task in loaded.plan()),
+            last=shards - 1,
+            shards=shards,
+            gpus=gpus,
+            cpus=cpus,
+            memory=memory,
+            minutes=max(1, round(hours * 60)),
+            programs=shlex.quote(str(Path(sys.executable).parent)),
+            file=shlex.quote(str(named)),
+            output=shlex.quote(str(Path(output).resolve())),
+            yes=yes,
+        )
+    )

@@ -1,0 +1,140 @@
+"""The commands that train: `genius-kit train` and `detect`, and what `run` needs for a benchmark that trains."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genius_kit.cli.control import ends_at_once
+from genius_kit.llm.parameters import read_fields
+
+GOES_ON = "the same command again goes on from the last checkpoint"
+
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", help="A field of the recipe, e.g. --set epochs=2; may be repeated.")
+]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; a GPU where there is one by default.")]
+DetectorSpace = Annotated[str, typer.Option(help="mobilenet-imagenet, or a scaled width of it.")]
+DetectorArchitecture = Annotated[str, typer.Argument(help="30 digits of the ImageNet space.")]
+SkipCorrupt = Annotated[bool, typer.Option("--skip-corrupt", help="Leave out and count broken entries.")]
+
+detect_app = typer.Typer(no_args_is_help=True, help="RetinaNet on a network of the ImageNet space, COCO format.")
+
+
+def train(
+    space: Annotated[str, typer.Argument(help="Space name, e.g. nas-bench-macro-w0.25.")],
+    architecture: Annotated[str, typer.Argument(help="As the space writes it, e.g. 22222222.")],
+    dataset: Annotated[str, typer.Option(help="digits, fashion-mnist, cifar10, cifar100, imagenet, folder ...")],
+    output: Annotated[Path, typer.Option(help="Folder of checkpoint, log and weights; an unfinished one resumes.")],
+    recipe: Annotated[str, typer.Option(help="quick, cifar, imagenet_search or imagenet_retrain.")] = "quick",
+    changes: Changes = None,
+    data_folder: Annotated[Path | None, typer.Option(help="Where the images are.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = None,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds of training, over all interruptions.")] = None,
+    checkpoint_every: Annotated[int | None, typer.Option(min=1, help="Steps; each epoch by default.")] = None,
+) -> None:
+    """Train one network. The same command again resumes; under torchrun it trains on several devices."""
+    from genius_kit.training import train_architecture
+
+    with ends_at_once(GOES_ON):
+        result = train_architecture(
+            space,
+            architecture,
+            dataset,
+            recipe,
+            changes=read_changes(changes),
+            data_folder=data_folder,
+            seed=seed,
+            device=device,
+            folder=output,
+            time_limit=time_limit,
+            checkpoint_every=checkpoint_every,
+        )
+    if os.environ.get("RANK", "0") == "0":  # under torchrun one process speaks
+        test = "none" if result.test_accuracy is None else f"{result.test_accuracy:.2f} %"
+        best = f"{result.best_validation_accuracy:.2f} % (epoch {result.best_epoch})"
+        print(f"validation: last {result.last_validation_accuracy:.2f} %, best {best}; test, last epoch: {test}")
+        print(f"{result.seconds:.0f} s on {result.device}, {result.precision}; weights: {result.weights}")
+
+
+@detect_app.command("train")
+def detect_train(
+    architecture: DetectorArchitecture,
+    images: Annotated[Path, typer.Argument(help="Folder of the training images.")],
+    annotations: Annotated[Path, typer.Argument(help="Their COCO annotation file (JSON).")],
+    output: Annotated[Path, typer.Option(help="Folder of checkpoint and weights; an unfinished one resumes.")],
+    weights: Annotated[Path | None, typer.Option(help="Classification weights of the same network.")] = None,
+    validation_images: Annotated[Path | None, typer.Option(help="Images measured after each epoch.")] = None,
+    validation_annotations: Annotated[Path | None, typer.Option(help="Their annotation file.")] = None,
+    space: DetectorSpace = "mobilenet-imagenet",
+    recipe: Annotated[str, typer.Option(help="retinanet_1x or tiny.")] = "retinanet_1x",
+    changes: Changes = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = None,
+    skip_corrupt: SkipCorrupt = False,
+) -> None:
+    """Train a detector and print the COCO measures of its last epoch (percent)."""
+    from genius_kit.detection import train_command
+
+    with ends_at_once(GOES_ON):
+        result = train_command(
+            architecture,
+            images,
+            annotations,
+            output,
+            space=space,
+            weights=weights,
+            recipe=recipe,
+            validation_images=validation_images,
+            validation_annotations=validation_annotations,
+            seed=seed,
+            device=device,
+            skip_corrupt=skip_corrupt,
+            changes=read_changes(changes),
+        )
+    _print_measures(dict(result.measures))
+    print(f"weights: {result.weights}")
+
+
+@detect_app.command("evaluate")
+def detect_evaluate(
+    architecture: DetectorArchitecture,
+    weights: Annotated[Path, typer.Argument(help="The weights.pt of `detect train`.")],
+    images: Annotated[Path, typer.Argument(help="Folder of the images.")],
+    annotations: Annotated[Path, typer.Argument(help="Their COCO annotation file (JSON).")],
+    space: DetectorSpace = "mobilenet-imagenet",
+    recipe: Annotated[str, typer.Option(help="The recipe it was trained with.")] = "retinanet_1x",
+    changes: Changes = None,
+    device: Device = None,
+    skip_corrupt: SkipCorrupt = False,
+) -> None:
+    """Print the COCO measures of a trained detector (percent)."""
+    from genius_kit.detection import evaluate_command
+
+    measures = evaluate_command(
+        architecture,
+        weights,
+        images,
+        annotations,
+        space=space,
+        recipe=recipe,
+        device=device,
+        skip_corrupt=skip_corrupt,
+        changes=read_changes(changes),
+    )
+    _print_measures(measures)
+
+
+def read_changes(texts: Sequence[str] | None) -> dict[str, Any]:
+    """Return {"epochs": 2} for ["epochs=2"]; raises InvalidParameter as `read_fields` does."""
+    return read_fields(texts or (), "--set", "epochs=2")
+
+
+def _print_measures(measures: dict[str, Any]) -> None:
+    for name, value in measures.items():
+        print(f"{name:14s} {'-' if value is None else f'{value:.2f}' if isinstance(value, float) else value}")

@@ -1,0 +1,179 @@
+"""The lines of a journal: read, checked against their chain, and mended where a crash tore the last one."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from genius_kit import durable
+from genius_kit.errors import JournalError
+from genius_kit.journal import chain
+from genius_kit.journal.chain import Event
+from genius_kit.journal.events import check_shape
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The sound part of a journal: its events, its length in bytes, and the chain at its end (None if it has none).
+
+    `withheld` says whose words were taken out of it, see `chain.withhold`.
+    """
+
+    events: list[Event]
+    length: int
+    head: str | None
+    withheld: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a journal as it stands in the file, counted from 1, without its end, and what was read in it."""
+
+    number: int
+    start: int
+    content: bytes
+    event: Event
+
+
+def split(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the start of each line of a journal, in bytes, and the line without its end."""
+    start = 0
+    while start < len(content):
+        end = content.find(b"\n", start)
+        end = len(content) if end < 0 else end
+        yield start, content[start:end]
+        start = end + 1
+
+
+def scan(path: Path, content: bytes, skim: Callable[[bytes], Event] | None = None) -> Iterator[Line]:
+    """Yield the lines of a journal's content one by one, without a torn last line, which is what a crash leaves.
+
+    `skim` may look at less of a line than `read_event` does, which reads them by default; a line without an end is
+    read whole all the same. Raises JournalError, which names the line, at any other that is damaged: the last one too
+    where it has its end, as a crash writes that last.
+    """
+    for number, (start, line) in enumerate(split(content), start=1):
+        has_end = start + len(line) < len(content)
+        try:
+            event = skim(line) if skim and has_end else read_event(line)
+        except ValueError as error:
+            if not has_end:
+                return
+            raise damaged(path, number, str(error)) from None
+        yield Line(number, start, line, event)
+
+
+def read_lines(path: Path, content: bytes, checked: bool = False) -> Lines:
+    """Return the sound part of a journal's content, which excludes a torn last line.
+
+    Raises JournalError where any other line is damaged; with `checked`, also where a line is not the one that the
+    chain vouches for. The message names the line.
+    """
+    events: list[Event] = []
+    withheld: set[str] = set()
+    head: str | None = None
+    length = 0
+    for line in scan(path, content):
+        try:
+            check_shape(line.event, resumed=checked)
+            if checked:
+                check(line, head, content)
+        except ValueError as error:
+            raise damaged(path, line.number, str(error)) from None
+        head = line.event.get("chain")
+        if line.event["event"] in chain.WORDS:
+            withheld |= chain.withheld(line.event)
+        events.append(bare(line.event))
+        length = line.start + len(line.content) + 1
+    return Lines(events, length, head, frozenset(withheld))
+
+
+def check(line: Line, head: str | None, content: bytes) -> None:
+    """Raise ValueError where a line is not the one that follows on the chain `head` of the lines before it."""
+    if "chain" not in line.event:
+        if head is not None:
+            raise ValueError("it has no chain, the lines before it have")
+        if line.event["event"] == "run_started" and line.event.get("format", 1) != 1:
+            raise ValueError("it has no chain, which its format has")
+        return
+    chain.check_form(line.event, line.content)
+    if line.event["chain"] != chain.link(line.event, chain.start(content[: line.start]) if head is None else head):
+        raise ValueError("its chain does not follow from the lines before it")
+
+
+def damaged(path: Path, number: int, why: str) -> JournalError:
+    """Return the error that says which line of a journal is damaged, and why."""
+    return JournalError(
+        f"{path}: line {number} is damaged ({why}); the file was altered, restore it from a copy "
+        f"(`genius-kit verify {path}` says what can still be trusted)"
+    )
+
+
+def words_withheld(path: Path, whose: Iterable[str], wanted: str) -> JournalError:
+    """Return the error for a copy whose words were withheld, where they are needed: it cannot be `wanted`."""
+    told = {"prompt": "prompts", "reply": "replies", "person": "a person's words"}
+    taken = " and ".join(told[word] for word in sorted(whose, key=list(told).index))
+    return JournalError(
+        f"{path} cannot be {wanted}: it is a copy for publication, {taken} were withheld from it. Its figures and "
+        "`genius-kit verify` work; ask whoever holds the original"
+    )
+
+
+def read_event(line: bytes) -> Event:
+    """Return the event of a line, chain and salt included; raises ValueError for anything that is not one."""
+    if not line:
+        raise ValueError("an empty line")
+    try:
+        event = json.loads(line.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        raise ValueError("not an event")
+    return event
+
+
+def bare(event: Event) -> Event:
+    """Return an event without what only vouches for it: chain and salts."""
+    return {field: value for field, value in event.items() if field not in ("chain", "salt")}
+
+
+def _refuse_later(path: Path, content: bytes) -> None:
+    """Raise JournalError for a journal of a later format, whose lines this version cannot go on with."""
+    try:
+        written = read_event(content.partition(b"\n")[0]).get("format", 1)
+    except ValueError:  # told with its line
+        return
+    if isinstance(written, int) and written > chain.FORMAT:
+        raise JournalError(
+            f"{path} is a journal of format {written}, and this version of the kit writes format {chain.FORMAT}: go on "
+            "with the version that began it"
+        )
+
+
+def mend(path: Path) -> Lines:
+    """Return the checked lines of a journal that is to go on; a torn last line is moved to `<path>.torn`.
+
+    Raises JournalError, and changes nothing, where a line is damaged or words were withheld.
+    """
+    content = path.read_bytes()
+    _refuse_later(path, content)
+    lines = read_lines(path, content, checked=True)
+    if lines.withheld:
+        raise words_withheld(path, lines.withheld, "resumed")
+    torn = content[lines.length :].strip(b"\n")
+    if torn:
+        descriptor = durable.open_for_append(Path(f"{path}.torn"), private=True)
+        try:
+            durable.append(descriptor, torn + b"\n")
+        finally:
+            os.close(descriptor)
+        warnings.warn(
+            f"{path}: the last line was torn by a crash; its {len(torn)} bytes were moved to {path}.torn", stacklevel=4
+        )
+    if lines.length != len(content):
+        durable.cut(path, min(lines.length, len(content)), b"\n" if lines.length > len(content) else b"")
+    return lines

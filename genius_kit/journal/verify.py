@@ -1,0 +1,262 @@
+"""Is a record the one that was written, and what was it made from: the check that anybody can run on a journal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from genius_kit import durable
+from genius_kit.chat import mapping_or_empty
+from genius_kit.errors import InvalidParameter, JournalError
+from genius_kit.journal.findings import Examined, Finding, examine
+from genius_kit.journal.journal import Event, Run
+
+HEADS = "heads.csv"
+"""The file of a study that names the head of each journal: what is published, and verified against."""
+
+SHOWN = 20
+"""Findings of a journal that are told; a file that was replaced has as many as lines."""
+
+_HEAD = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What is known of one journal.
+
+    `findings` are the places at which it is not as it was written; `head` is the chain at its end, None where it has
+    none; `unchained` counts the lines of the first format, which only the first line with a chain vouches for.
+    `after_head` counts the lines that follow the head it was checked against, None where there was no such head.
+    `withheld` says whose words were taken out: "prompt", "reply", "person". `run` is what can be read of it, and
+    `unanswered` the lines of the calls that were sent without an answer on record, which may have been paid twice.
+    """
+
+    path: Path
+    run: Run
+    lines: int
+    head: str | None
+    findings: tuple[Finding, ...]
+    unchained: int = 0
+    after_head: int | None = None
+    withheld: tuple[str, ...] = ()
+    unanswered: tuple[int, ...] = ()
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether every byte is as it was written, as far as a chain can say."""
+        return self.head is not None and not self.findings
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the last line says that the run came to its end."""
+        return self.run.finished
+
+    @property
+    def reason(self) -> str | None:
+        """Why the run ended, None while it has not."""
+        return str(self.run.events[-1].get("reason")) if self.run.finished else None
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What decided the run, as its first line says; empty where that is lost."""
+        return mapping_or_empty(self._started.get("run"))
+
+    @property
+    def data(self) -> dict[str, str]:
+        """The files that the run's results are from, with their SHA-256; "not on record" in journals of before."""
+        source = self.settings.get("source")
+        named = mapping_or_empty(self._started.get("data")) or ({str(source): "not on record"} if source else {})
+        return {str(name): str(sum_) for name, sum_ in named.items()}
+
+    @property
+    def code(self) -> dict[str, Any]:
+        """The versions that began the run and, where it ran from a checkout, its commit and whether files differed."""
+        return {name: value for part in ("versions", "code") for name, value in self._part(part).items()}
+
+    @property
+    def price(self) -> dict[str, Any] | None:
+        """The price entry that the calls were counted at, None for an unpriced model or no model."""
+        return dict(self._part("price")) or None
+
+    @property
+    def models(self) -> dict[str, int]:
+        """How many replies came from each model, as the server named it."""
+        return dict(Counter(str(call.get("model")) for call in self.run.of("call")))
+
+    @property
+    def _started(self) -> Event:
+        return self.run.events[0] if self.run.events and self.run.events[0]["event"] == "run_started" else {}
+
+    def _part(self, name: str) -> Mapping[str, Any]:
+        return mapping_or_empty(self._started.get(name))
+
+    def report(self) -> str:
+        """Return all of it in words, a line each."""
+        return "\n".join(_lines(self))
+
+
+def verify_run(path: str | Path, head: str | None = None) -> Verification:
+    """Return whether the journal at `path` is as it was written, where it is not, and what the run was made from.
+
+    `head` is a chain that was published before: lines that were removed before it are then found, and a journal that
+    was rewritten as a whole. Raises JournalError when there is no such file or nothing in it is a line of a journal,
+    InvalidParameter for a head that cannot be one.
+    """
+    path = Path(path)
+    if head is not None and not _HEAD.fullmatch(head := head.strip().lower()):
+        raise InvalidParameter(f"head {head!r:.100} came; expected the 64 hexadecimal signs that `verify` prints")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise JournalError(f"no journal can be read at {path} ({error.strerror}): check the name") from error
+    found = examine(content)
+    if not found.events:
+        raise JournalError(f"{path} is not a journal: none of its {found.lines} lines is an event of a run")
+    verified = _verification(path, found)
+    return verified if head is None else _against(verified, found, head)
+
+
+def _verification(path: Path, found: Examined) -> Verification:
+    run = Run(path, [event for _, event in found.events])
+    open_calls = {id(event) for event in run.unanswered_intents}
+    unchained = min(found.chains, default=found.lines + 1) - 1
+    return Verification(
+        path=path,
+        run=run,
+        lines=found.lines,
+        head=found.chains.get(max(found.chains)) if found.chains else None,
+        findings=tuple(found.findings),
+        unchained=unchained,
+        withheld=tuple(sorted(found.withheld)),
+        unanswered=tuple(number for number, event in found.events if id(event) in open_calls),
+    )
+
+
+def _against(verified: Verification, found: Examined, head: str) -> Verification:
+    at = next((number for number, chain in found.chains.items() if chain == head), None)
+    if at is not None:
+        return replace(verified, after_head=found.lines - at)
+    text = (
+        f"the head {head[:16]}... is the chain of none of its {found.lines} lines: lines were removed from its end, or "
+        "it was rewritten as a whole, or is the journal of another run"
+    )
+    gone = Finding(found.lines + 1, "truncated", text)
+    return replace(verified, findings=(*verified.findings, gone))
+
+
+def heads_table(journals: Iterable[Path], folder: Path) -> str:
+    """Return the CSV of what is to be published of some journals under `folder`: journal, lines, head."""
+    out = io.StringIO()
+    write = csv.writer(out, lineterminator="\n")
+    write.writerow(("journal", "lines", "head"))
+    for path in sorted(journals):
+        found = examine(path.read_bytes())
+        if found.chains:
+            last = max(found.chains)
+            write.writerow((path.relative_to(folder).as_posix(), last, found.chains[last]))
+    return out.getvalue()
+
+
+def write_heads(folder: str | Path) -> Path:
+    """Write heads.csv of all journals under a folder, and return its path."""
+    folder = Path(folder)
+    durable.write_whole(folder / HEADS, heads_table(folder.rglob("*.jsonl"), folder))
+    return folder / HEADS
+
+
+def read_heads(path: Path) -> dict[str, str]:
+    """Return the head of each journal that a heads.csv names; raises JournalError where it is none."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+        heads = {row["journal"]: row["head"] for row in rows}
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise JournalError(f"{path} is no list of heads ({error}); restore it from a copy") from None
+    if len(heads) != len(rows) or not all(_HEAD.fullmatch(head or "") for head in heads.values()):
+        raise JournalError(f"{path} is no list of heads: expected the columns journal, lines, head, a journal once")
+    return heads
+
+
+def verify_study(
+    folder: str | Path, heads: Mapping[str, str] | None = None
+) -> tuple[list[Verification], list[Finding]]:
+    """Return `verify_run` of every journal under a folder, and what is wrong with the folder itself.
+
+    Each is checked against the head that `heads`, by default the folder's heads.csv, names for it; a journal that is
+    named and not there is found, and one that is there and not named. Raises JournalError where there is no journal.
+    """
+    folder = Path(folder)
+    listed = folder / HEADS
+    known = dict(heads) if heads is not None else read_heads(listed) if listed.is_file() else None
+    journals = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.jsonl"))}
+    begun = {name: path for name, path in journals.items() if path.stat().st_size or name in (known or {})}
+    if not begun:
+        raise JournalError(f"no journal lies under {folder}; `genius-kit study` writes them to studies/NAME")
+    found = []
+    wrong = [Finding(0, "missing", f"{name} is gone; its head is listed") for name in known or {} if name not in begun]
+    for name, path in begun.items():
+        head = known.get(name) if known else None
+        try:
+            found.append(verify_run(path, head))
+        except JournalError as error:
+            wrong.append(Finding(0, "unreadable", str(error)))
+            continue
+        if known is not None and head is None and found[-1].head is not None:
+            wrong.append(Finding(0, "unlisted", f"{name} is not listed; it was written after the heads, or put in"))
+    return found, wrong
+
+
+def verdict(verified: Verification) -> str:
+    """Return one sentence: sound, altered (where first), or without a chain."""
+    if verified.findings:
+        first, more = verified.findings[0], len(verified.findings) - 1
+        return f"ALTERED, {first}" + (f" (and {more} more)" if more else "")
+    if verified.head is None:
+        return "has no chain: it is of format 1, whose lines nothing vouches for"
+    return f"sound, {verified.lines} lines, head {verified.head}"
+
+
+def _lines(verified: Verification) -> Iterator[str]:
+    state = "ALTERED" if verified.findings else "sound" if verified.is_sound else "no chain (format 1)"
+    yield f"{verified.path}: {state}"
+    for finding in verified.findings[:SHOWN]:
+        yield f"  {finding}"
+    if len(verified.findings) > SHOWN:
+        yield f"  and {len(verified.findings) - SHOWN} more"
+    yield _row("head", f"{verified.head or '-'} at line {verified.lines}")
+    if verified.after_head is not None:
+        later = f", {verified.after_head} lines were written after it" if verified.after_head else ", which ends it"
+        yield _row("published", f"the head that was given is in it{later}")
+    if verified.head and verified.unchained:
+        yield _row("format 1", f"lines 1 to {verified.unchained} have no chain; line {verified.unchained + 1} vouches")
+    yield _row("run", f"finished ({verified.reason})" if verified.is_finished else "unfinished: it resumes")
+    yield from _made_from(verified)
+    if verified.unanswered:
+        lines = ", ".join(map(str, verified.unanswered))
+        yield _row("unanswered", f"calls of lines {lines}: sent, no answer on record; they may have been paid twice")
+    if verified.withheld:
+        yield _row("withheld", f"words of {', '.join(verified.withheld)} were taken out for publication")
+
+
+def _made_from(verified: Verification) -> Iterator[str]:
+    for name, sum_ in verified.data.items():
+        yield _row("data", f"{name}  SHA-256 {sum_}")
+    if verified.code:
+        yield _row("code", ", ".join(f"{name} {value}" for name, value in verified.code.items()))
+    if prompt := mapping_or_empty(verified.settings.get("resolved")).get("prompt_sha256"):
+        named = mapping_or_empty(verified.settings.get("settings")).get("prompt")
+        yield _row("prompt", f"{named}  SHA-256 {prompt}")
+    for model, replies in verified.models.items():
+        yield _row("model", f"{model}: {replies} replies")
+    if verified.models:
+        price = verified.price
+        yield _row("price", ", ".join(f"{key} {value}" for key, value in price.items()) if price else "none on record")
+
+
+def _row(name: str, text: str) -> str:
+    return f"  {name:10s} {text}"

@@ -1,0 +1,239 @@
+"""The optimisers, behind one protocol: given what has been tried, propose the next architecture or stop.
+
+A proposer keeps no state that a crash could lose: its random numbers come from (seed, iteration), and what it
+knows comes from the trials and the journal.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from genius_kit.errors import InvalidParameter, UnknownName
+from genius_kit.records import Message, Rejection, Trial
+from genius_kit.spaces import Architecture, SearchSpace
+from genius_kit.spaces.costs import is_listable, list_space, sample_designs
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from genius_kit.benchmarks import Benchmark
+    from genius_kit.journal.journal import Journal
+
+RANDOM_DRAWS = 1_000  # random draws before an untried architecture is looked for among all of them
+BOUNDED_DRAWS = 50  # random draws under a bound in a space too large to list
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a proposer may know at one iteration (numbered from 1).
+
+    `turned_down` holds the designs that a person rejected in this run, by their representatives, each with the reason
+    given; `last_turned_down` is the proposal of this iteration that was, and has to be replaced.
+    """
+
+    benchmark: Benchmark
+    trials: Sequence[Trial]
+    iteration: int
+    seed: int
+    journal: Journal
+    turned_down: Mapping[Architecture, str] = field(default_factory=dict)
+    last_turned_down: TurnedDown | None = None
+
+    def rng(self) -> np.random.Generator:
+        """Return the generator of this (seed, iteration)."""
+        import numpy as np
+
+        return np.random.default_rng([self.seed, self.iteration])
+
+    def refusal(
+        self, architecture: Architecture, shown: Callable[[Architecture], str] | None = None
+    ) -> Rejection | None:
+        """Return why `architecture` may not be evaluated now (tried already, rejected, over a bound), or None.
+
+        `shown` writes an architecture for the reader of the detail; by default `space.encode` does.
+        """
+        space = self.benchmark.space
+        canonical = space.canonical(architecture)
+        trial = self._tried.get(canonical)
+        if trial is not None:
+            return Rejection(
+                "duplicate",
+                f"{(shown or space.encode)(architecture)} was already evaluated as experiment {trial.iteration}"
+                f"{'' if trial.architecture == architecture else ' (an equivalent design)'}; "
+                "propose a design that has not been evaluated.",
+            )
+        if canonical in self.turned_down:
+            reason = self.turned_down[canonical]
+            return Rejection(
+                "rejected by a person",
+                f"{(shown or space.encode)(architecture)} was not accepted by the person who watches this search"
+                f"{f' ({reason})' if reason else ''}; propose a different design.",
+            )
+        constraint = self.benchmark.constraint
+        return constraint.refusal(space, architecture) if constraint is not None else None
+
+    def was_tried(self, architecture: Architecture) -> bool:
+        """Return whether `architecture`, or an isomorphic one, was evaluated or rejected by a person before."""
+        canonical = self.benchmark.space.canonical(architecture)
+        return canonical in self._tried or canonical in self.turned_down
+
+    def open_rows(self) -> np.ndarray:
+        """Return the rows of a listable space that may still be evaluated, int of shape (n,), in rising order."""
+        import numpy as np
+
+        space = self.benchmark.space
+        listing = list_space(space, self.benchmark.constraint)
+        tried = [space.index(architecture) for architecture in (*self._tried, *self.turned_down)]
+        return np.flatnonzero(listing.allowed & ~np.isin(listing.classes, tried))
+
+    @cached_property
+    def _tried(self) -> dict[Architecture, Trial]:
+        """The first trial of each isomorphism class, under its representative."""
+        tried: dict[Architecture, Trial] = {}
+        for trial in self.trials:
+            tried.setdefault(self.benchmark.space.canonical(trial.architecture), trial)
+        return tried
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """The next architecture; `exchange` is the talk that led to it.
+
+    `origin` is "model", "optimiser", "given" (the first one of a search that was told it), "fallback", or
+    "edited" (put by a person in the place of a proposal).
+    """
+
+    architecture: Architecture
+    origin: str = "optimiser"
+    exchange: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True)
+class TurnedDown:
+    """A proposal that a person rejected, and the words in which the proposer is told."""
+
+    suggestion: Suggestion
+    rejection: Rejection
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The proposer has nothing more to propose; `reason` goes into the journal."""
+
+    reason: str
+
+
+class Proposer(Protocol):
+    """One search method."""
+
+    name: str
+    settings: dict[str, Any]  # what make_proposer was given, so that a journal can rebuild it
+    resolved: dict[str, Any]  # what the settings came to (prompt text hash, client settings)
+
+    def propose(self, situation: Situation) -> Suggestion | Stop:
+        """Return the next architecture or the reason to stop."""
+        ...
+
+
+def random_untried(situation: Situation) -> Architecture | Stop:
+    """Return a random architecture that may be evaluated, or Stop("exhausted") where nothing is left or found.
+
+    It is uniform among those that are left, except under a bound in a space too large to list; see `sample_designs`.
+    """
+    space, rng, constraint = situation.benchmark.space, situation.rng(), situation.benchmark.constraint
+    if constraint is not None and not is_listable(space):
+        draws: Iterable[Architecture] = map(tuple, sample_designs(space, constraint, rng, BOUNDED_DRAWS).tolist())
+    else:
+        draws = (space.sample(rng) for _ in range(RANDOM_DRAWS))
+    found = next((draw for draw in draws if situation.refusal(draw) is None), None)
+    if found is not None:
+        return found
+    rows = situation.open_rows() if is_listable(space) else ()
+    return space.at(int(rng.choice(rows))) if len(rows) else Stop("exhausted")
+
+
+def random_suggestion(
+    situation: Situation, origin: str = "optimiser", exchange: tuple[Message, ...] = ()
+) -> Suggestion | Stop:
+    """Return `random_untried` as a suggestion, or its Stop."""
+    draw = random_untried(situation)
+    return draw if isinstance(draw, Stop) else Suggestion(draw, origin, exchange)
+
+
+def scored_trials(situation: Situation) -> list[tuple[Trial, float]]:
+    """Return the trials that came to a result, in order, each with its feedback."""
+    return [(trial, trial.evaluation.feedback) for trial in situation.trials if trial.evaluation.feedback is not None]
+
+
+def best_trial(situation: Situation) -> Trial | None:
+    """Return the trial with the best feedback, the earliest of equals; None before any result."""
+    scored = scored_trials(situation)
+    return max(scored, key=lambda pair: pair[1])[0] if scored else None
+
+
+_HOMES = {
+    "llm": "llm.LanguageModelProposer",
+    "random": "baselines.RandomProposer",
+    "prior": "baselines.PriorProposer",
+    "coordinate-descent": "baselines.CoordinateDescentProposer",
+    "evolution": "evolution.EvolutionProposer",
+    "local-search": "evolution.LocalSearchProposer",
+    "gp": "bayesian.GaussianProcessProposer",
+    "gp-hamming": "bayesian.HammingProcessProposer",
+    "linear": "bayesian.LinearProposer",
+    "tpe": "tpe.TPEProposer",
+    "nsga2": "nsga2.NSGA2Proposer",
+    "parego": "parego.ParEGOProposer",
+    "llm+gp": "hybrids.ModelThenGaussianProcess",
+    "llm+tpe": "hybrids.ModelThenTPE",
+    "llm+coordinate-descent": "hybrids.ModelThenCoordinateDescent",
+    "llm+local-search": "hybrids.ModelThenLocalSearch",
+    "llm-mutation": "hybrids.ModelMutationProposer",
+    "gp-filtered-llm": "hybrids.FilteredModelProposer",
+}
+PROPOSERS = tuple(_HOMES)
+"""The names that `make_proposer` knows."""
+
+WARM = ("llm+gp", "llm+tpe", "llm+coordinate-descent", "llm+local-search")
+"""Optimisers that begin with a model's own first proposals."""
+
+TALKING = ("llm", *WARM, "llm-mutation", "gp-filtered-llm")
+"""Those of them that ask a language model."""
+
+WEIGHING = ("nsga2", "parego")
+"""Those of them that weigh several objectives and need a benchmark that has them; the others look at accuracy alone,
+but for the language models, which are told all."""
+
+
+def proposer_class(name: str) -> Callable[..., Proposer]:
+    """Return the class of the search method called `name`; raises UnknownName, which lists the known ones."""
+    if name not in _HOMES:
+        raise UnknownName(f"no proposer is called {name!r}; the known ones are {', '.join(PROPOSERS)}")
+    module, _, attribute = _HOMES[name].partition(".")
+    made: Callable[..., Proposer] = getattr(importlib.import_module(f"genius_kit.proposers.{module}"), attribute)
+    return made
+
+
+def proposer_settings(name: str) -> list[str]:
+    """Return the names of the settings that `make_proposer(name, space, ...)` takes."""
+    return sorted(set(inspect.signature(proposer_class(name)).parameters) - {"space", "name", "settings", "resolved"})
+
+
+def make_proposer(name: str, space: SearchSpace, **settings: Any) -> Proposer:
+    """Return the search method called `name`.
+
+    Raises UnknownName for an unknown method and InvalidParameter for a setting it does not have; both list the
+    known ones.
+    """
+    known = proposer_settings(name)
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise InvalidParameter(
+            f"{name} has no setting {', '.join(unknown)}; it has {', '.join(known) or 'no settings'}"
+        )
+    return proposer_class(name)(space, **settings)

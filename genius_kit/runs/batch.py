@@ -1,0 +1,211 @@
+"""Searches side by side, searches that go on, and the searches that published conversations recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.budget.amounts import Limits
+from genius_kit.errors import InvalidParameter, JournalError
+from genius_kit.journal.journal import Run, complete, read_run
+from genius_kit.runs.progress import Progress
+from genius_kit.proposers.base import TALKING, Proposer, make_proposer
+from genius_kit.runs.settings import describe, journal_name
+from genius_kit.runs.loop import search
+from genius_kit.budget.spending import recorded_terms
+from genius_kit.runs.control import here
+
+if TYPE_CHECKING:
+    from genius_kit.benchmarks import Benchmark
+    from genius_kit.runs.gate import Approver
+    from genius_kit.runs.live_control import Control
+
+INTERRUPT_SECONDS = 2.0  # how long searches are waited for after Ctrl-C: calls end at once, an evaluation may not
+
+
+def finished_seeds(
+    benchmark: Benchmark, proposer: Proposer, budget: int, seeds: Sequence[int], output: str | Path
+) -> list[int]:
+    """Return the seeds whose run `search_many` has finished in the folder `output`."""
+    if hasattr(proposer, "load_prompt"):
+        proposer.load_prompt(benchmark)
+    paths = {seed: Path(output) / journal_name(describe(benchmark, proposer, budget, seed)) for seed in seeds}
+    return [seed for seed, path in paths.items() if path.exists() and read_run(path).finished]
+
+
+def search_many(
+    benchmark: Benchmark,
+    proposer: str,
+    seeds: Sequence[int],
+    budget: int = 10,
+    workers: int | None = None,
+    output: str | Path | None = None,
+    progress: bool = True,
+    approve: Approver | None = None,
+    limits: Limits | None = None,
+    allow_unpriced: bool = False,
+    reuse: str | Path | None = None,
+    **settings: Any,
+) -> list[Run]:
+    """Run one search a seed, side by side in `workers` threads (all at once by default), in the order of `seeds`.
+
+    With `output`, each run writes a journal there, named by its settings and seed: the same call again resumes
+    what is unfinished and leaves alone what is finished. When one fails the others go on; the first error is
+    raised at the end. Ctrl-C ends all of them, with the calls under way. `approve`, `limits` (each
+    run's own), `allow_unpriced` and `reuse` are as `search` takes them.
+    """
+    from genius_kit.runs.gate import Gate
+    from genius_kit.runs.live_control import Control
+    from genius_kit.runs.remote import size_of
+
+    first = make_proposer(proposer, benchmark.space, **settings)
+    client = getattr(first, "client", None)
+    if client is not None:
+        settings = {**first.settings, "client": client}  # one client, so one pool of connections
+    controls: list[Control] = []
+    heard = size_of(output) if output is not None else None
+    with Progress(budget * len(seeds)) if progress else nullcontext(None) as watch:
+
+        def one(seed: int) -> Run:
+            made = make_proposer(proposer, benchmark.space, **settings)
+            path = None
+            if hasattr(made, "load_prompt"):
+                made.load_prompt(benchmark)  # an edited prompt is another run, with another file
+            if output is not None:
+                path = Path(output) / journal_name(describe(benchmark, made, budget, seed))
+                if path.exists() and read_run(path).finished:
+                    return read_run(path)
+            control = Control(gate=Gate(approve), folder_from=heard)
+            controls.append(control)
+            return search(
+                benchmark,
+                made,
+                budget,
+                seed,
+                path,
+                on_event=watch,
+                progress=False,
+                control=control,
+                limits=limits,
+                allow_unpriced=allow_unpriced,
+                reuse=reuse,
+            )
+
+        pool = ThreadPoolExecutor(workers or max(1, len(seeds)))
+        futures = [pool.submit(one, seed) for seed in seeds]
+        try:
+            wait(futures)
+        except KeyboardInterrupt as interrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for control in controls:
+                control.stop(True, here(str(interrupt) or "Ctrl-C"))
+            wait(futures, timeout=INTERRUPT_SECONDS)
+            raise
+        pool.shutdown()
+        return [future.result() for future in futures]
+
+
+def resume(
+    journal: str | Path,
+    client: Any = None,
+    *,
+    approve: Approver | None = None,
+    limits: Limits | None = None,
+    allow_unpriced: bool = False,
+    reuse: str | Path | None = None,
+    timeout: float | None = None,
+    **beside: Any,
+) -> Run:
+    """Continue the unfinished run at `journal` with the settings it began with; a finished one is returned as it is.
+
+    Raises JournalError for a journal that was altered, finished or not.
+    `approve` is as `search` takes it; where the run requires approval, it goes on requiring it. The limits on record
+    go on too, those of its study included; `limits` replaces those of the run that it names. `timeout` (seconds for an
+    attempt) replaces the recorded one.
+    `beside` gives a benchmark that trains what decides no result and is not on record: `executor`, `device`, `cache`.
+    """
+    run = read_run(journal)
+    if run.finished:
+        _check_sound(run)
+        return run
+    if not run.settings:
+        raise JournalError(f"{journal} holds no run_started event; start the run again with `genius-kit run`")
+    kept = run.settings
+    with complete(run.path):
+        name, budget, seed, settings = (kept[field] for field in ("proposer", "budget", "seed", "settings"))
+        if name == "memory":
+            raise InvalidParameter(f"{journal} asks what a model knows: the same `genius-kit memory` command goes on")
+        benchmark = _recorded_benchmark(kept, beside)
+    given: dict[str, Any] = {"client": client} if client is not None else {}
+    if name in TALKING:
+        given["timeout"] = run.events[0].get("timeout") if timeout is None else timeout
+    proposer = make_proposer(name, benchmark.space, **{**settings, **given})
+    first = benchmark.space.decode(kept["first"]) if "first" in kept else None
+    terms = recorded_terms(run.events, Path(journal).parent)
+    return search(
+        benchmark,
+        proposer,
+        budget,
+        seed,
+        journal,
+        first=first,
+        approve=approve,
+        approval=run.events[0].get("approval"),
+        limits=(limits or Limits()).over(terms.limits),
+        allow_unpriced=allow_unpriced or terms.allow_unpriced,
+        share=terms.share,
+        reuse=reuse,
+    )
+
+
+def _check_sound(run: Run) -> None:
+    """Raise JournalError for a finished run whose journal is not as it was written; an unfinished one is read anew."""
+    from genius_kit.journal.verify import verify_run
+
+    if run.path is not None and (found := verify_run(run.path).findings):
+        raise JournalError(
+            f"{run.path} is not as it was written: {found[0]}. Nothing was changed; "
+            f"`genius-kit verify {run.path}` tells every place"
+        )
+
+
+def _recorded_benchmark(kept: dict[str, Any], beside: dict[str, Any]) -> Benchmark:
+    """Return the benchmark that a run's first event names."""
+    from genius_kit.benchmarks import load_benchmark
+    from genius_kit.benchmarks.catalogue import check_recorded, source_kind
+
+    if made_by := kept.get("benchmark_settings"):
+        settings = {key: value for key, value in made_by.items() if key != "kind"}
+        return load_benchmark(made_by["kind"], objectives=kept.get("objectives"), **{**settings, **beside})
+    source = str(kept["source"])
+    named = {"protocol": kept["protocol"], "fed_run": kept["fed_run"] or 0, "source": source_kind(source)}
+    benchmark = load_benchmark(kept["benchmark"], objectives=kept.get("objectives"), **named, **beside)
+    check_recorded(benchmark, source)
+    return benchmark
+
+
+def replay_conversation(path: str | Path, journal: str | Path | None = None, strict: bool = False) -> Run:
+    """Run the search that a published conversation recorded, from its own replies, and return the record.
+
+    The prompts are the `published` variant; with `strict` a prompt that differs from the recorded one is refused
+    (ReplayMismatch), else it is counted in the client's `mismatches`. Needs no key and no network.
+    """
+    from genius_kit.llm import ReplayClient
+    from genius_kit.prompts.conversations import RecordedBenchmark, read_conversation
+
+    conversation = read_conversation(path)
+    benchmark = RecordedBenchmark(conversation)
+    proposer = make_proposer(
+        "llm",
+        benchmark.space,
+        client=ReplayClient.from_turns(conversation.turns, strict, source=conversation.source),
+        prompt="published",
+        conversation=str(path),
+        rejections_limit=20,
+        on_exhausted="stop",
+    )
+    accepted = sum(turn.accepted for turn in conversation.turns)
+    return search(benchmark, proposer, accepted, 0, journal, progress=False)

@@ -1,0 +1,246 @@
+"""The search loop, written once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.journal import chain
+from genius_kit.budget.amounts import Limits
+from genius_kit.runs.approvals import approved
+from genius_kit.budget.limits import Purse
+from genius_kit.errors import InvalidParameter
+from genius_kit.journal.journal import Event, Journal, Run
+from genius_kit.runs.progress import Progress
+from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion
+from genius_kit.records import Cost, Evaluation, Trial
+from genius_kit.runs.origins import code_state, data_sums
+from genius_kit.runs.settings import describe, own_timeout, price_entry, versions
+from genius_kit.spaces import Architecture
+from genius_kit.runs.control import Steering, Stopped
+
+if TYPE_CHECKING:
+    from genius_kit.benchmarks import Benchmark
+    from genius_kit.runs.gate import Approver
+    from genius_kit.budget.ledger import Share
+    from genius_kit.runs.live_control import Control
+    from genius_kit.llm.reuse import Answers
+
+
+def search(
+    benchmark: Benchmark,
+    proposer: Proposer,
+    budget: int = 10,
+    seed: int = 0,
+    journal: str | Path | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    progress: bool = True,
+    *,
+    first: Architecture | None = None,
+    study: dict[str, Any] | None = None,
+    patience: float = 0.0,
+    approve: Approver | None = None,
+    approval: dict[str, Any] | None = None,
+    control: Control | None = None,
+    limits: Limits | None = None,
+    allow_unpriced: bool = False,
+    reuse: str | Path | None = None,
+    share: Share | None = None,
+) -> Run:
+    """Run one search of `budget` evaluations and return its record.
+
+    `journal` is the file to write; an unfinished one is resumed, a finished one is read back, and one of other
+    settings is refused (JournalError). With `journal=None` the record stays in memory. `on_event` is called with
+    each event. `first` is evaluated before the proposer is asked, so that searches can begin alike. `study` says in
+    the record what the run is a part of; `patience` is how many seconds to wait for a journal that is in use.
+    `approve` is asked about each proposal (`Request`) and returns a `Decision`, None where nobody is there; `approval`
+    is a rule from which on one is needed (`above_dollars`, `above_macs`), without an approver the run then ends and
+    resumes. A run with a journal can be paused and stopped by `genius-kit ctl`, and by a `control` of yours.
+    `limits` is what the run may take, `share` its part in the limits of a study; `allow_unpriced` consents to a model
+    whose price is unknown. With `reuse`, a folder, identical requests are answered from the journals in it.
+    Raises ModelError when the model cannot be reached, BudgetSpent when a request does not fit a limit; the journal
+    then resumes from there.
+    """
+    _check_start(benchmark, budget, first)
+    steering = control or _steering(journal, approve, approval)
+    with (
+        Progress(budget) if progress and on_event is None else nullcontext(on_event) as watch,
+        Journal(journal, watch, patience, steering=steering) as record,
+    ):
+        record.purse = Purse(limits, allow_unpriced=allow_unpriced, share=share)
+        record.answers = _answers(reuse)
+        return conduct(benchmark, proposer, budget, seed, record, first=first, study=study, approval=approval)
+
+
+def _answers(reuse: str | Path | None) -> Answers | None:
+    from genius_kit.llm.reuse import Answers
+
+    return None if reuse is None else Answers(reuse)
+
+
+def _steering(journal: str | Path | None, approve: Approver | None, approval: dict[str, Any] | None) -> Steering | None:
+    """Return who may steer a search; nobody can reach one in memory that asks nobody."""
+    if journal is None and approve is None and not approval:
+        return None
+    from genius_kit.runs.gate import Gate
+    from genius_kit.runs.live_control import Control
+
+    return Control(gate=Gate(approve, approval))
+
+
+def conduct(
+    benchmark: Benchmark,
+    proposer: Proposer,
+    budget: int,
+    seed: int,
+    record: Journal,
+    *,
+    first: Architecture | None = None,
+    study: dict[str, Any] | None = None,
+    approval: dict[str, Any] | None = None,
+) -> Run:
+    """Run one search in an open journal, whose `steering` may pause it, stop it, or raise its budget.
+
+    A search that was stopped has no "run_finished" and resumes. One that spent its budget may be given a larger one
+    ("budget_raised" after "run_finished") and goes on as if it had had it from the start: no proposer knows the budget.
+    """
+    _check_start(benchmark, budget, first)
+    record.steering.attach(record, benchmark.space.size)
+    try:
+        return _conduct(benchmark, proposer, budget, seed, record, first, study, approval)
+    finally:
+        record.steering.detach()
+        record.purse.let_go()
+
+
+def _conduct(
+    benchmark: Benchmark,
+    proposer: Proposer,
+    budget: int,
+    seed: int,
+    record: Journal,
+    first: Architecture | None,
+    study: dict[str, Any] | None,
+    approval: dict[str, Any] | None,
+) -> Run:
+    if hasattr(proposer, "prepare"):
+        proposer.prepare(benchmark, record)
+    record.record(
+        "run_started",
+        format=chain.FORMAT,
+        run=describe(benchmark, proposer, budget, seed, first),
+        versions=versions(),
+        data=data_sums(benchmark),
+        code=code_state(),
+        price=price_entry(proposer),
+        **({"limits": limits} if (limits := record.purse.record()) else {}),
+        **own_timeout(getattr(proposer, "client", None)),
+        **({"study": study} if study else {}),
+        **({"approval": approval} if approval else {}),
+    )
+    trials: list[Trial] = []
+    turned_down: dict[Architecture, str] = {}
+    try:
+        while True:
+            reason = _loop(benchmark, proposer, budget, seed, record, first, trials, turned_down)
+            record.record("run_finished", reason=reason)
+            if reason == "budget":
+                record.steering.extend(record, len(trials) + 1)
+            if reason != "budget" or record.budget(budget) <= len(trials):
+                break
+    except Stopped:
+        record.steering.note(record, len(trials) + 1)
+    return Run(record.path, record.events)
+
+
+def _check_start(benchmark: Benchmark, budget: int, first: Architecture | None) -> None:
+    """Raise InvalidParameter for a budget that cannot be spent, a bound that nothing satisfies, or a bad `first`."""
+    space = benchmark.space
+    if budget < 1:
+        raise InvalidParameter(f"budget is {budget}; a search needs at least one evaluation")
+    if budget > space.size:
+        raise InvalidParameter(f"budget is {budget:,}, but {space.name} has only {space.size:,} architectures")
+    if benchmark.constraint is not None:
+        benchmark.constraint.check_satisfiable(space)
+        refusal = benchmark.constraint.refusal(space, first) if first is not None else None
+        if refusal is not None:
+            raise InvalidParameter(f"the first architecture, {space.encode(first or ())}: {refusal.detail}")
+
+
+def _loop(
+    benchmark: Benchmark,
+    proposer: Proposer,
+    budget: int,
+    seed: int,
+    record: Journal,
+    first: Architecture | None,
+    trials: list[Trial],
+    turned_down: dict[Architecture, str],
+) -> str:
+    """Add to `trials` until the budget is spent or the proposer stops, and return the reason."""
+    while True:
+        iteration = len(trials) + 1
+        record.steering.note(record, iteration)
+        if record.budget(budget) < iteration:
+            return "budget"
+        record.steering.check(record, iteration, between_steps=True)
+        record.purse.check_time(record, iteration)
+        if first is not None and iteration == 1:
+            step: Suggestion | Stop = Suggestion(benchmark.space.check(first), "given")
+        else:
+            step = approved(proposer, Situation(benchmark, trials, iteration, seed, record), turned_down)
+        if isinstance(step, Stop):
+            return step.reason
+        _record_proposal(benchmark, step, iteration, record)
+        evaluation = _evaluate(benchmark, step, iteration, record)
+        trials.append(Trial(iteration, step.architecture, evaluation, step.exchange))
+
+
+def _record_proposal(benchmark: Benchmark, step: Suggestion, iteration: int, record: Journal) -> None:
+    record.record(
+        "proposal",
+        iteration=iteration,
+        architecture=list(step.architecture),
+        text=benchmark.space.encode(step.architecture),
+        origin=step.origin,
+    )
+
+
+def _evaluate(benchmark: Benchmark, step: Suggestion, iteration: int, record: Journal) -> Evaluation:
+    """Return the recorded evaluation where there is one, else evaluate and record."""
+    event = record.take("evaluation")
+    if event is None:
+        begun = time.perf_counter()
+        with record.purse.evaluation(benchmark, record, iteration) as taken:
+            evaluation = benchmark.evaluate(step.architecture)
+        rank = benchmark.rank(step.architecture)
+        event = record.record(
+            "evaluation",
+            iteration=iteration,
+            architecture=list(step.architecture),
+            validation_accuracy=evaluation.validation_accuracy,
+            test_accuracy=evaluation.test_accuracy,
+            feedback=evaluation.feedback,
+            parameters=evaluation.cost.parameters if evaluation.cost else None,
+            macs=evaluation.cost.macs if evaluation.cost else None,
+            source=evaluation.source,
+            rank=None if rank is None else {"best": rank.best, "worst": rank.worst, "of": rank.of},
+            seconds=round(time.perf_counter() - begun, 6),
+            **({"failure": evaluation.failure} if evaluation.failure else {}),
+            **({"latency": evaluation.latency} if evaluation.latency is not None else {}),
+            **({"memory_format": evaluation.memory_format} if evaluation.memory_format else {}),
+            **taken,
+        )
+    return Evaluation(
+        event["validation_accuracy"],
+        event["test_accuracy"],
+        event["feedback"],
+        None if event["parameters"] is None else Cost(event["parameters"], event["macs"]),
+        event["source"],
+        event.get("failure"),
+        event.get("latency"),
+        event.get("memory_format"),
+    )
