@@ -48,9 +48,8 @@ def run_study(
     proposals come last and take those that the plain arm has on record: both begin alike, and nothing is asked twice.
     `shard` "I/N" takes every N-th run.
     One that fails does not stop the others: StudyFailed, which names each, is raised at the end. The same call again
-    runs what is unfinished and leaves alone what is finished, also after an interruption or a kill. Raises
-    InvalidParameter before the first request for a model that its server does not list. The files of agents among the
-    models are imported here.
+    runs what is unfinished and leaves alone what is finished, also after an interruption or a kill. Warns before the
+    first request of a model that its server does not list. The files of agents among the models are imported here.
     """
     study = study if isinstance(study, Study) else load_study(study)
     if workers is not None and workers < 1:

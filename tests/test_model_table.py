@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -131,26 +132,39 @@ def test_what_cannot_be_compared_is_refused(no_data: Path, runs: pd.DataFrame) -
         model_table(run_arms(Searches(), table, seeds=1, budget=1))
 
 
-def test_a_model_that_the_server_does_not_know_is_refused_before_the_first_request(
-    no_data: Path, tmp_path: Path
-) -> None:
-    """The message names the model, what the server offers, the nearest names first; nothing was asked."""
+def test_a_model_that_the_server_does_not_list_is_warned_of_and_asked(no_data: Path, tmp_path: Path) -> None:
+    """The warning names the model and what the server lists, the nearest names first; the run decides."""
     offered = ["llama", "gpt-4.1-mini", *(f"other-{number}" for number in range(20))]
-    with ChatServer(draws, models=offered) as server:
-        with pytest.raises(InvalidParameter) as refusal:
-            gk.run_study(study(server.url, "offline", "llama", "gpt-4.1-min"), tmp_path, progress=False)
-        assert server.count == 0
-    message = str(refusal.value)
-    assert f"{server.url} offers no model 'gpt-4.1-min'; it offers gpt-4.1-mini, llama, other-0, " in message
+    with ChatServer(draws, models=offered) as server, pytest.warns(UserWarning, match="does not list") as warned:
+        runs = gk.run_study(study(server.url, "llama", "gpt-4.1-min:nitro", seeds=1), tmp_path, progress=False)
+    message = next(str(one.message) for one in warned if "does not list" in str(one.message))
+    assert f"{server.url} does not list 'gpt-4.1-min:nitro'; it lists gpt-4.1-mini, llama, other-0, " in message
     assert "and 12 more" in message
-    assert "Correct the name in `models` (or --models); nothing was asked" in message
-    assert not list(tmp_path.rglob("*.jsonl"))
+    assert "if it knows no such model, correct the name in `models` (or --models)" in message
+    assert set(runs["reason"]) == {"budget"}
+
+
+def test_a_name_that_no_server_knows_costs_one_call_a_run(no_data: Path, tmp_path: Path) -> None:
+    """A server that lists other models and refuses this one ends the run with its own words."""
+
+    def refuses(body: dict[str, Any], number: int) -> Answer:
+        return Answer(error(f"invalid model: {body['model']}"), status=400)
+
+    with (
+        ChatServer(refuses, models=["llama"]) as server,
+        pytest.warns(UserWarning, match="does not list 'lama'"),
+        pytest.raises(StudyFailed, match="invalid model: lama"),
+    ):
+        gk.run_study(study(server.url, "lama", seeds=1), tmp_path, progress=False)
+    assert server.count == 1
 
 
 def test_a_tag_is_not_needed_and_a_finished_study_asks_no_server(no_data: Path, tmp_path: Path) -> None:
     """Ollama lists `llama:latest` for `llama`; the second call finds everything done, with the server gone."""
-    with ChatServer(draws, models=["llama:latest"]) as server:
+    with ChatServer(draws, models=["llama:latest"]) as server, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
         first = gk.run_study(study(server.url, "llama", seeds=1), tmp_path, progress=False)
+    assert not [one for one in warned if "does not list" in str(one.message)]
     again = gk.run_study(study(server.url, "llama", seeds=1), tmp_path, progress=False)
     assert list(first["best_key"]) == list(again["best_key"])
 

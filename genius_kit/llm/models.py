@@ -1,8 +1,9 @@
-"""Which models a server offers, asked before a study sends its first request, so that a misspelt name costs nothing."""
+"""Which models a server lists, asked before a study sends its first request, so that a misspelt name is noticed."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,11 @@ SHOWN = 10
 
 
 def check_models(tasks: Iterable[Task]) -> None:
-    """Raise InvalidParameter where a task asks for a model that its server does not list.
+    """Warn where a task asks for a model that its server does not list.
 
-    A server that cannot be reached, or that lists no models, is not asked twice: its runs say what is wrong.
+    Many servers take names that they list otherwise or not at all (deployments, "models/NAME", "NAME:nitro", paths of
+    files, wildcards), so the first call of a run decides. A server that cannot be reached, or that lists no models, is
+    not asked twice: its runs say what is wrong.
     """
     wanted: dict[str, dict[str, None]] = {}
     for task in tasks:
@@ -30,7 +33,7 @@ def check_models(tasks: Iterable[Task]) -> None:
         offered = server_models(address)
         unknown = [name for name in models if offered and not _knows(offered, name)]
         if unknown and offered:
-            raise InvalidParameter(_refusal(address, unknown, offered))
+            warnings.warn(_doubt(address, unknown, offered), stacklevel=3)
 
 
 def server_models(base_url: str | None = None) -> list[str] | None:
@@ -59,11 +62,12 @@ def _address(base_url: str | None) -> str:
 
 
 def _knows(offered: list[str], name: str) -> bool:
-    return name in offered or f"{name}:latest" in offered  # Ollama's name for a model without a tag
+    listed = {entry.removeprefix("models/") for entry in offered}  # Gemini
+    return bool({name.removeprefix("models/"), f"{name}:latest"} & listed)  # Ollama's name for a model without a tag
 
 
-def _refusal(address: str, unknown: list[str], offered: list[str]) -> str:
-    """Return which models are not there, the nearest names that are, and that nothing was asked yet."""
+def _doubt(address: str, unknown: list[str], offered: list[str]) -> str:
+    """Return which models are not listed, the nearest names that are, and what follows."""
     from difflib import get_close_matches
 
     from genius_kit.llm.connection import shown_address
@@ -72,7 +76,7 @@ def _refusal(address: str, unknown: list[str], offered: list[str]) -> str:
     shown = list(dict.fromkeys([*near, *offered]))[:SHOWN]
     more = len(offered) - len(shown)
     return mask(
-        f"{shown_address(address)} offers no model {', '.join(map(repr, unknown))}; it offers {', '.join(shown)}"
-        f"{f' and {more} more' if more > 0 else ''}. Correct the name in `models` (or --models); nothing was asked, "
-        "and finished runs are kept"
+        f"{shown_address(address)} does not list {', '.join(map(repr, unknown))}; it lists {', '.join(shown)}"
+        f"{f' and {more} more' if more > 0 else ''}. It is asked all the same; if it knows no such model, correct the "
+        "name in `models` (or --models)"
     )
