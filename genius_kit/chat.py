@@ -10,6 +10,9 @@ from typing import Any, Protocol
 from genius_kit.records import Message
 from genius_kit.redaction import mask
 
+OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens")
+"""Parameters of a request that bound the reply, one limit under two names; a server may refuse either."""
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -64,7 +67,7 @@ class ChatClient(Protocol):
         """Make one attempt and return the reply; raises ModelError, never retries."""
 
     def without(self, parameter: str) -> ChatClient:
-        """Return a client whose requests lack `parameter`."""
+        """Return a client whose requests do without `parameter`."""
 
 
 def as_recorded(text: str) -> str:

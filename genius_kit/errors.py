@@ -53,9 +53,9 @@ class ModelError(GeniusKitError):
     """One attempt to call a language model failed.
 
     `cause` is a short stable word for the journal, `retryable` says whether the same request may succeed
-    later, `retry_after` is the wait in seconds that the server asked for, if it did, and `parameter` is the
-    request parameter that the server refused, if that was the cause. `may_be_billed` says whether the server may
-    charge for the attempt, None where the cause alone says it.
+    later, `retry_after` is the wait in seconds that the server asked for, if it did. `parameter` is what the server
+    refused of the request, if that was the cause, and `instead` what takes its place, if anything does.
+    `may_be_billed` says whether the server may charge for the attempt, None where the cause alone says it.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class ModelError(GeniusKitError):
         retry_after: float | None = None,
         parameter: str | None = None,
         may_be_billed: bool | None = None,
+        instead: str | None = None,
     ) -> None:
         super().__init__(message)
         self.cause = cause
@@ -74,6 +75,7 @@ class ModelError(GeniusKitError):
         self.retry_after = retry_after
         self.parameter = parameter
         self.may_be_billed = may_be_billed
+        self.instead = instead
 
 
 class BudgetSpent(GeniusKitError):

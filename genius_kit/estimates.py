@@ -14,7 +14,7 @@ from genius_kit.budget.prices import Price, load_prices
 from genius_kit.budget.worst_cases import TOKENS_A_MESSAGE, worst_case
 from genius_kit.chat import Usage
 from genius_kit.errors import InvalidParameter
-from genius_kit.llm.calls import ATTEMPTS_LIMIT, LONGEST_WAIT_SECONDS
+from genius_kit.llm.calls import ATTEMPTS_LIMIT, LONGEST_WAIT_SECONDS, REFUSALS_LIMIT
 from genius_kit.prompts.principles import note_length, question
 from genius_kit.records import Evaluation, Message, Rejection, Trial
 
@@ -288,7 +288,8 @@ def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, gi
     expected += expected_talk([tokens(messages) for messages in before], price, given, 0, 0.0)
     requests = talks * (rejections + 1)
     calls = (iterations * requests + len(before)) * ATTEMPTS_LIMIT
-    waiting = calls * (float(getattr(client, "timeout", 0.0)) + LONGEST_WAIT_SECONDS)
+    attempts = calls + (iterations * requests + len(before)) * REFUSALS_LIMIT
+    waiting = attempts * (float(getattr(client, "timeout", 0.0)) + LONGEST_WAIT_SECONDS)
     if bound.is_free:
         return _Talk(replace(expected, seconds=0.0), Sum(calls, 0.0, 0.0, 0.0), is_free=True)
     if bound.output is None:

@@ -251,16 +251,22 @@ def test_a_limit_needs_to_know_how_long_a_reply_can_be(prices, limits):
     assert made.client.sent == []
 
 
-def test_an_output_limit_that_the_model_refuses_ends_the_run_before_more_is_sent(prices):
-    """Once `max_tokens` is dropped the bound is gone, and with it the leave to send."""
+def test_an_output_limit_that_the_model_refuses_goes_on_under_its_other_name(prices):
+    """The bound stays the same, so the run goes on within its limit of dollars; the refused attempt cost nothing."""
     prices.write_text(f'[models."{MODEL}"]\ninput = 1\noutput = 10\n', encoding="utf-8")
     refusal = Answer({"error": {"message": "Unsupported parameter: max_tokens", "param": "max_tokens"}}, status=400)
     with ChatServer([refusal, completion(DESIGNS[0])]) as server:
         made = make_proposer("llm", ToyBenchmark().space, model=MODEL, base_url=server.url, max_tokens=50)
-        with pytest.raises(InvalidParameter, match="max_output"):
-            search(ToyBenchmark(), made, 1, progress=False, limits=Limits(dollars=5))
+        done = search(ToyBenchmark(), made, 1, progress=False, limits=Limits(dollars=1))
         made.client.close()
-        assert server.count == 1
+        assert [(body.get("max_tokens"), body.get("max_completion_tokens")) for body in server.bodies] == [
+            (50, None),
+            (None, 50),
+        ]
+    assert done.finished
+    assert done.of("call_failed")[0]["spent"] == {}
+    reserved = [event["reserved"] for event in done.of("intent")]
+    assert reserved[0] == reserved[1]
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,7 @@ def test_missing_usage_and_model_are_unknown(ask):
         (Answer(b""), "not-json", True),
         (Answer("[" * 100_000), "not-json", True),
         (Answer('data: {"choices": []}\n\n', content_type="text/event-stream"), "not-json", True),
+        (Answer(": still at work\n\n", content_type="text/event-stream"), "not-json", True),
         (Answer({"choices": []}), "no-choices", True),
         (Answer({"choices": None}), "no-choices", True),
         (Answer({"choices": ["x"]}), "no-message", True),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.budget.amounts import Amount, exact
+from genius_kit.chat import OUTPUT_LIMITS
 
 if TYPE_CHECKING:
     from genius_kit.budget.prices import Price, Prices
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 TOKENS_A_MESSAGE, TOKENS_A_REQUEST = 16, 64
 """What a chat template may add to the words: the role and the marks of a message, a preamble of the model's own."""
-
-OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens")
-"""Parameters of a request that bound the reply."""
 
 UNBILLED = frozenset(
     {

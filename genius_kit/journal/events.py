@@ -101,7 +101,7 @@ _FIELDS: dict[str, dict[str, Test]] = {
         "published": _place,
         "shown": _optional(_place),
     },
-    "call_failed": {"cause": _text, "message": _words},
+    "call_failed": {"cause": _text, "message": _words, "parameter": _optional(_text), "instead": _optional(_text)},
     "rejected": {"reason": _text, "detail": _words, "architecture": _optional(_choices)},
     "approval": {"decision": _text, "architecture": _choices, "proposed": _choices, "reason": _words},
     "proposal": {"architecture": _choices, "text": _text, "origin": _text},

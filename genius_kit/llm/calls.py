@@ -1,15 +1,17 @@
 """Calling a language model, every attempt on record.
 
 An `intent` is written before the socket opens, then the `call` or the `call_failed`. Retries are few, classed by
-cause, and each is journaled; the openai package's own are off. On resume, recorded replies and failures are
-handed back: a reply that reached the disk is never asked for again. What an attempt may cost is reserved before its
-intent is written; the intent says what was reserved, the line after it what was spent.
+cause, and each is journaled; the openai package's own are off. What a server does not take of a request is sent in
+another form for the rest of the run: its refusal is on record once. On resume, recorded replies and failures are handed
+back: a reply that reached the disk is never asked for again. What an attempt may cost is reserved before its intent is
+written; the intent says what was reserved, the line after it what was spent.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.budget.amounts import Amount
 from genius_kit.budget.prices import load_prices
 from genius_kit.budget.worst_cases import WorstCase, address_of, may_be_billed, worst_case
-from genius_kit.chat import Usage, recorded_usage
+from genius_kit.chat import OUTPUT_LIMITS, Usage, recorded_usage
 from genius_kit.errors import JournalError, ModelError
+from genius_kit.llm.client import OpenAIClient
+from genius_kit.llm.http_errors import is_lasting
 from genius_kit.llm.pace import slot_of
 from genius_kit.records import Message
 from genius_kit.runs.control import HungUp
@@ -29,13 +33,19 @@ if TYPE_CHECKING:
     from genius_kit.chat import ChatClient, Reply
     from genius_kit.journal.journal import Event, Journal
 
-ATTEMPTS_LIMIT = 6  # attempts a request, the first included
+ATTEMPTS_LIMIT = 6  # attempts a request, the first included; those that a rate limit turned away are counted apart
+REFUSALS_LIMIT = 10  # rate limits a request: their waits are two minutes or more, two windows of most providers
+WINDOW_WAIT_SECONDS = 30.0  # at least this before each attempt beyond the first few
 LONGEST_WAIT_SECONDS = 120.0  # a server that asks for a longer wait ends the run, resumable
+LONGEST_TOKEN = 7  # characters a token of a whole prompt: a server that counts fewer tokens has cut it
 
 
 @dataclass
 class _Question:
-    """One request with what decides it, the most that an attempt takes, and how many attempts are left."""
+    """One request with what decides it, the most that an attempt takes, and how many attempts are left.
+
+    `refusals_left` are the rate limits that are still waited for, `told` is the last failure in words.
+    """
 
     messages: list[Message]
     iteration: int
@@ -44,6 +54,8 @@ class _Question:
     digest: str
     worst: WorstCase
     attempts_left: int
+    refusals_left: int
+    told: str | None = None
 
 
 class Caller:
@@ -67,6 +79,7 @@ class Caller:
         self._sleep = sleep or journal.steering.sleep
         prices = load_prices()  # now, so that a broken price file costs no paid reply
         self._prices = prices.resumed(client.model, journal.begun_price)
+        self._refused: set[str | None] = set()  # what the server does not take, as far as this run knows
         self._purse = journal.purse
         self._purse.check(client, self._prices)
 
@@ -75,36 +88,52 @@ class Caller:
     ) -> Reply:
         """Return the model's reply to `messages`; the record says what for, where there is a `purpose`.
 
-        A retryable failure is tried again after the wait the server asked for, or 1, 2, 4... seconds. A parameter
-        that the model refuses is dropped for the rest of the run. Raises ModelError when nothing helps, and
-        BudgetSpent when the request does not fit a limit; the journal then resumes from this call.
+        A retryable failure is tried again after the wait the server asked for, or 1, 2, 4... seconds. What the server
+        refuses of a request (a parameter, the system role) it is not sent for the rest of the run. Raises ModelError
+        when nothing helps, and BudgetSpent when the request does not fit a limit; the journal then resumes from this
+        call.
         """
         while True:
             question = self._question(messages, iteration, seed, purpose)
             try:
                 return self._retrying()(self._attempt, question)
             except ModelError as error:
-                if error.cause != "unsupported-parameter" or not error.parameter:
+                if not self._can_adapt(error):
                     raise
-                self.client = self.client.without(error.parameter)
+                self._adapt(error)
             except HungUp:
                 continue  # paused at once: the intent stays unanswered, and the request is sent anew
             finally:
                 self._purse.let_go()
+
+    def _can_adapt(self, error: ModelError) -> bool:
+        """Return whether the request can be sent in another form, which this server has not refused."""
+        is_refusal = error.cause == "unsupported-parameter" and bool(error.parameter)
+        return is_refusal and not {error.parameter, error.instead or error.parameter} & self._refused
+
+    def _adapt(self, error: ModelError) -> None:
+        """Send requests as the server takes them from now on."""
+        assert error.parameter is not None
+        self._refused.add(error.parameter)
+        if error.instead is None and error.parameter in OUTPUT_LIMITS and isinstance(self.client, OpenAIClient):
+            self.client = self.client.without(error.parameter, keep_limit=False)  # recorded before limits were kept
+        else:
+            self.client = self.client.without(error.parameter)
 
     def _question(
         self, messages: Sequence[Message], iteration: int, seed: int | None, purpose: str | None
     ) -> _Question:
         digest = _digest(self.client, messages, seed)
         worst = worst_case(self.client, messages, self._prices)
-        return _Question(list(messages), iteration, seed, purpose, digest, worst, self._attempts_limit)
+        refusals = REFUSALS_LIMIT if self._attempts_limit > 1 else 1
+        return _Question(list(messages), iteration, seed, purpose, digest, worst, self._attempts_limit, refusals)
 
     def _retrying(self) -> tenacity.Retrying:
         import tenacity
 
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(_worth_retrying),
-            stop=tenacity.stop_after_attempt(self._attempts_limit),
+            stop=_is_spent,
             wait=_wait_seconds,
             sleep=self._sleep,
             reraise=True,
@@ -126,19 +155,34 @@ class Caller:
                 reply = self._journal.steering.ask(self.client, question.messages, question.seed)
             except ModelError as error:
                 slot.failed(error)
+                _count(error, question)
                 taken = reserved if may_be_billed(error) else Amount()
                 spent = {} if taken != Amount() and question.worst.unbounded else {"spent": taken.record()}
                 self._journal.record("call_failed", **_failure_fields(error, question.iteration), **spent)
                 self._purse.settled(reserved, taken)
                 self._note_pace(slot.change, question.iteration)
                 raise
-        fields = self._reply_fields(reply, question.worst)
+        fields = {**self._reply_fields(reply, question.worst), **self._cut(question, reply.usage.input_tokens)}
         self._journal.record(
             "call", iteration=question.iteration, messages=question.messages, **_purpose(question), **fields
         )
         self._purse.settled(reserved, Amount.read(fields["spent"]))
         self._note_pace(slot.change, question.iteration)
         return reply
+
+    def _cut(self, question: _Question, counted: int | None) -> dict[str, bool]:
+        """Return what is recorded where a server counted fewer tokens than the prompt can have; said once a run."""
+        sent = sum(len(message["content"]) for message in question.messages)
+        if counted is None or counted * LONGEST_TOKEN >= sent:
+            return {}
+        if not any(event.get("prompt_cut") for event in self._journal.events):
+            warnings.warn(
+                f"{self.client.model} counted {counted:,} tokens for a prompt of {sent:,} characters: its server seems "
+                "to have cut the prompt, so the model may not see the results. Give it a longer context (Ollama: "
+                "OLLAMA_CONTEXT_LENGTH, llama.cpp: -c, vLLM: --max-model-len)",
+                stacklevel=4,
+            )
+        return {"prompt_cut": True}
 
     def _note_pace(self, change: dict[str, Any] | None, iteration: int) -> None:
         if change is not None:
@@ -167,14 +211,15 @@ class Caller:
     def _recorded(self, question: _Question) -> Event | None:
         """Hand back the reply that the journal holds for this request, None when it has to be sent.
 
-        Intents without an answer and failures of before are passed over (their waits are over), but a parameter
-        that was refused is refused again, so that it is dropped again.
+        Intents without an answer and failures of before are passed over (their waits are over), but what was refused
+        is refused again, so that it is left out again.
         """
         while intent := self._journal.take("intent"):
             self._check_request(intent["request"], question)
             failed = self._journal.take("call_failed")
-            if failed and failed["cause"] == "unsupported-parameter":
-                raise ModelError(failed["message"], cause=failed["cause"], parameter=failed["parameter"])
+            error = _failure_of(failed) if failed else None
+            if error is not None and self._can_adapt(error):
+                raise error
         event = self._journal.take("call")
         if event is not None and "reused" in event:
             self._check_request(event["request"], question)
@@ -223,7 +268,24 @@ def _failure_fields(error: ModelError, iteration: int) -> dict[str, Any]:
         "retryable": error.retryable,
         "retry_after": error.retry_after,
         "parameter": error.parameter,
+        **({"instead": error.instead} if error.instead else {}),
     }
+
+
+def _failure_of(event: Event) -> ModelError:
+    """Return the error that a `call_failed` records, as far as it decides what is sent next."""
+    parameter, instead = event.get("parameter"), event.get("instead")
+    return ModelError(event["message"], cause=event["cause"], parameter=parameter, instead=instead)
+
+
+def _count(error: ModelError, question: _Question) -> None:
+    """Take a failed attempt off those that are left; an answer that will be the same again ends them."""
+    if error.cause == "rate-limit":
+        question.attempts_left += 1
+        question.refusals_left -= 1
+    if is_lasting(error, question.told):
+        error.retryable = False
+    question.told = str(error)
 
 
 def _told(reply: Reply) -> dict[str, Any]:
@@ -252,7 +314,14 @@ def _worth_retrying(error: BaseException) -> bool:
     return error.retry_after is None or error.retry_after <= LONGEST_WAIT_SECONDS
 
 
+def _is_spent(state: tenacity.RetryCallState) -> bool:
+    question: _Question = state.args[0]
+    return min(question.attempts_left, question.refusals_left) <= 0
+
+
 def _wait_seconds(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after if isinstance(error, ModelError) else None
-    return asked if asked is not None else min(2.0 ** (state.attempt_number - 1), 30.0)
+    if state.attempt_number >= ATTEMPTS_LIMIT:
+        return max(asked or 0.0, WINDOW_WAIT_SECONDS)
+    return asked if asked is not None else 2.0 ** (state.attempt_number - 1)

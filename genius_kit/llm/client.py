@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.chat import Reply, as_recorded, mapping_or_empty, usage_of_response
 from genius_kit.errors import InvalidParameter, ModelError
-from genius_kit.llm.connection import Connection
-from genius_kit.llm.http_errors import quote
+from genius_kit.llm.bodies import decoded
+from genius_kit.llm.connection import Connection, sent_names
+from genius_kit.llm.http_errors import INSTEAD, SYSTEM_ROLE, quote, status_of_error
 from genius_kit.llm.pace import shared_pace
 from genius_kit.llm.parameters import check_names, check_timeout
 from genius_kit.records import Message
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from genius_kit.spaces import SearchSpace
 
 OPENAI_URL = "https://api.openai.com/v1"
-LONGEST_INTEGER = 100  # digits
 
 
 def schema_for(space: SearchSpace) -> dict[str, Any]:
@@ -107,12 +107,20 @@ class OpenAIClient:
         }
         return json.loads(json.dumps(masked(settings)))
 
-    def without(self, parameter: str) -> OpenAIClient:
-        """Return a client over the same connection whose requests lack `parameter` ("temperature", "seed", ...)."""
+    def without(self, parameter: str, keep_limit: bool = True) -> OpenAIClient:
+        """Return a client over the same connection whose requests do without `parameter` ("temperature", "seed", ...).
+
+        A limit of the reply goes on under its other name (`max_tokens`, `max_completion_tokens`), unless the server
+        has refused that too or `keep_limit` is false; without SYSTEM_ROLE, the words of a system message begin the
+        first user message.
+        """
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other._parameters = {name: value for name, value in self._parameters.items() if name != parameter}
         other._dropped = self._dropped | {parameter}
+        other._parameters = {name: value for name, value in self._parameters.items() if name != parameter}
+        renamed = INSTEAD.get(parameter) if keep_limit and parameter in self._parameters else None
+        if renamed and renamed not in other._dropped:
+            other._parameters.setdefault(renamed, self._parameters[parameter])
         return other
 
     def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
@@ -122,8 +130,10 @@ class OpenAIClient:
         else; no message holds the key.
         """
         request = {**self._parameters, **({} if seed is None or "seed" in self._dropped else {"seed": seed})}
+        if SYSTEM_ROLE in self._dropped:
+            messages = _without_system(messages)
         answer, seconds = self._connection.post(self.model, messages, request)
-        return _read_reply(answer, seconds, self._connection, self.model, request)
+        return _read_reply(answer, seconds, self._connection, self.model, sent_names(request, messages))
 
     def give_up(self, thread: int) -> None:
         """Hang up on the server in the `send` of the thread of this number, which then raises ModelError."""
@@ -132,6 +142,17 @@ class OpenAIClient:
     def close(self) -> None:
         """Close the connections; the next `send` opens new ones."""
         self._connection.close()
+
+
+def _without_system(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages with the words of those of the system at the beginning of the first one of the user."""
+    words = [message["content"] for message in messages if message["role"] == "system"]
+    others = [message for message in messages if message["role"] != "system"]
+    if not words:
+        return others
+    if not others or others[0]["role"] != "user":
+        return [{"role": "user", "content": "\n\n".join(words)}, *others]
+    return [{"role": "user", "content": "\n\n".join([*words, others[0]["content"]])}, *others[1:]]
 
 
 def _set_parameters(
@@ -150,18 +171,17 @@ def _set_parameters(
     return {name: value for name, value in chosen.items() if value is not None} | dict(extra or {})
 
 
-def _read_reply(answer: Any, seconds: float, connection: Connection, model: str, request: Mapping[str, Any]) -> Reply:
+def _read_reply(answer: Any, seconds: float, connection: Connection, model: str, sent: Sequence[str]) -> Reply:
     """Return the reply in an answer with a good status; raises ModelError when there is none."""
     text = answer.content.decode("utf-8", errors="replace")  # paid: a broken sign is no reason to pay again
-    body = _decoded(text)
+    body = decoded(text)
     if body is None:
         raise _unusable("not-json", "something that is not JSON", text, connection)
     fields = mapping_or_empty(body)
     if fields.get("error"):
-        error = mapping_or_empty(fields["error"])
-        status = error.get("code")
-        if isinstance(status, int) and 400 <= status < 600:
-            raise connection.status_failure(status, body, answer.headers, model, request)
+        status = status_of_error(fields["error"])
+        if status is not None:
+            raise connection.status_failure(status, body, answer.headers, model, sent)
         raise _unusable("error-body", "an error with status 200", text, connection)
     choices = fields.get("choices")
     choice = mapping_or_empty(choices[0]) if isinstance(choices, list) and choices else None
@@ -201,18 +221,6 @@ def _letters(logprobs: object) -> dict[str, float] | None:
 
 def _is_letter(text: object) -> bool:
     return isinstance(text, str) and re.fullmatch(r"\W*[A-Z]\W*", text, re.ASCII) is not None
-
-
-def _decoded(text: str) -> Any:
-    """Return what the JSON says, None where it is none; of a number too long to be read, infinity."""
-    try:
-        return json.loads(text, parse_int=_integer)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= LONGEST_INTEGER else math.inf  # int() refuses 4,301 digits: the reply is paid
 
 
 def _unusable(cause: str, what: str, text: str, connection: Connection) -> ModelError:

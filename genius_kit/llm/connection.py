@@ -8,17 +8,18 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from genius_kit import redaction
 from genius_kit.errors import InvalidParameter, ModelError
-from genius_kit.llm.http_errors import quote, status_failure
+from genius_kit.llm.http_errors import SYSTEM_ROLE, quote, status_failure
 from genius_kit.records import Message
 
 if TYPE_CHECKING:
     import asyncio
+    import ssl
     from concurrent.futures import Future
 
     import openai
@@ -72,7 +73,7 @@ class Connection:
         except ModelError:
             raise
         except Exception as error:  # anything at all may quote the key, so nothing passes as it is
-            failure = self._failure(error, model, request)
+            failure = self._failure(error, model, sent_names(request, messages))
         raise failure  # outside the handler: no traceback prints the original, which may hold the key
 
     async def _post(self, model: str, messages: Sequence[Message], request: Mapping[str, Any]) -> tuple[Any, float]:
@@ -92,7 +93,7 @@ class Connection:
         except ModelError:
             raise
         except Exception as error:  # may quote the key, so nothing passes as it is
-            failure = self._failure(error, "", {})
+            failure = self._failure(error, "", ())
         raise failure
 
     async def _models(self) -> list[str]:
@@ -144,10 +145,13 @@ class Connection:
 
             client = openai.AsyncOpenAI(
                 api_key=self._key(),
-                base_url=self.url,
+                base_url=self.url.partition("?")[0],
+                default_query=dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True)),
                 max_retries=0,
                 timeout=openai.Timeout(self.timeout, connect=min(CONNECT_SECONDS, self.timeout)),
-                http_client=openai.DefaultAsyncHttpxClient(trust_env=not self.is_local, follow_redirects=False),
+                http_client=openai.DefaultAsyncHttpxClient(
+                    trust_env=not self.is_local, follow_redirects=False, verify=_certificates()
+                ),
             )
             redaction.learn({client.api_key} - {PLACEHOLDER_KEY})  # the environment may forget it, a server not
             redaction.guard_logs(*_TALKATIVE)
@@ -169,7 +173,7 @@ class Connection:
             )
         return key or PLACEHOLDER_KEY
 
-    def _failure(self, error: Exception, model: str, request: Mapping[str, Any]) -> ModelError:
+    def _failure(self, error: Exception, model: str, sent: Sequence[str]) -> ModelError:
         import openai
 
         reason = quote(str(error.__cause__ or error)) or type(error.__cause__ or error).__name__
@@ -181,6 +185,13 @@ class Connection:
                 cause="timeout",
                 retryable=True,
             )
+        if "CERTIFICATE_VERIFY_FAILED" in reason:
+            return ModelError(
+                f"the certificate of {self.shown_url} is not trusted ({reason}): name the file of its authority in "
+                "SSL_CERT_FILE",
+                cause="connection",
+                may_be_billed=False,
+            )
         if isinstance(error, openai.APIConnectionError):
             return ModelError(
                 f"the connection to {self.shown_url} failed ({reason}): check the address and that the server runs",
@@ -189,16 +200,17 @@ class Connection:
                 may_be_billed=not unsent,
             )
         if isinstance(error, openai.APIStatusError):
-            return self.status_failure(error.status_code, error.body, error.response.headers, model, request)
+            return self.status_failure(error.status_code, error.body, error.response.headers, model, sent)
         return ModelError(
             f"the request could not be made ({type(error).__name__}: {reason})", cause="bad-request", may_be_billed=True
         )
 
     def status_failure(
-        self, status: int, body: object, headers: Mapping[str, str], model: str, request: Mapping[str, Any]
+        self, status: int, body: object, headers: Mapping[str, str], model: str, sent: Sequence[str]
     ) -> ModelError:
-        """Return the error for an answer that says that it is one."""
-        return status_failure(status, body, headers, server=self.shown_url, model=model, sent=tuple(request))
+        """Return the error for an answer that says that it is one; `sent` names what the request held."""
+        target = _target(self.shown_url, headers.get("location"))
+        return status_failure(status, body, headers, server=self.shown_url, model=model, sent=sent, target=target)
 
     def close(self) -> None:
         """Close the connections and end the thread; attempts under way are given up."""
@@ -208,6 +220,29 @@ class Connection:
         if thread is not None and ends is not None:
             ends()
             thread.join(timeout=CONNECT_SECONDS)  # at once in a forked child, where it does not run
+
+
+def sent_names(request: Iterable[str], messages: Sequence[Message]) -> list[str]:
+    """Return the names of what a server may refuse of a request: its parameters, and SYSTEM_ROLE."""
+    return [*request, *([SYSTEM_ROLE] if any(message["role"] == "system" for message in messages) else [])]
+
+
+def _certificates() -> ssl.SSLContext | bool:
+    """Return the authorities that SSL_CERT_FILE or SSL_CERT_DIR names, also for a server on this machine."""
+    import ssl
+
+    file, folder = os.environ.get("SSL_CERT_FILE") or None, os.environ.get("SSL_CERT_DIR") or None
+    if file is None and folder is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=file, capath=folder)
+    except OSError as error:
+        raise ModelError(
+            f"SSL_CERT_FILE names {file!r}, which holds no certificate that can be read ({error.strerror or error}): "
+            "correct or unset it",
+            cause="connection",
+            may_be_billed=False,
+        ) from None
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop, opened: list[openai.AsyncOpenAI]) -> None:
@@ -245,6 +280,16 @@ def _checked_url(url: str) -> tuple[str, bool]:
 def shown_address(url: str) -> str:
     """Return an address fit to print: without its user, password and query."""
     return _checked_url(url)[0]
+
+
+def _target(server: str, location: str | None) -> str | None:
+    """Return the base address that an answer redirects to, fit to print; None where it names none."""
+    if not location:
+        return None
+    try:
+        return shown_address(urljoin(f"{server}/chat/completions", location)).removesuffix("/chat/completions")
+    except (InvalidParameter, ValueError):
+        return None
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,22 +9,67 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from genius_kit.chat import mapping_or_empty
+from genius_kit.chat import OUTPUT_LIMITS, mapping_or_empty
 from genius_kit.errors import ModelError
+from genius_kit.llm.bodies import decoded
 from genius_kit.redaction import mask
 
 LONGEST_DETAIL = 400
 """Characters of the server's own words that an error message quotes."""
+
+SYSTEM_ROLE = "system role"
+"""What is refused by a server whose model takes no system message; its words then begin the first user message."""
+
+INSTEAD = {**dict(zip(OUTPUT_LIMITS, reversed(OUTPUT_LIMITS), strict=True)), SYSTEM_ROLE: "user message"}
+"""What takes the place of a refused part of a request; what is not here is only left out."""
 
 _OVERFLOW = re.compile(
     r"context[_ ](length|window|size)|maximum context|prompt is too long|reduce the length of the messages", re.I
 )
 _UNSUPPORTED = re.compile(
     r"unsupported|not supported|n.t support|not support|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed"
-    r"|not available",
+    r"|not available|unavailable|deprecated",
+    re.I,
+)
+# OpenAI: 'messages[0].role' does not support 'system'; templates of Gemma and Mistral, by vLLM, SGLang, llama.cpp, LM
+# Studio: System role not supported, roles must alternate; Gemini: Developer instruction is not enabled
+_SYSTEM = re.compile(
+    r"""\b(system|developer)[\\'"`\s_-]{1,5}(role|message|prompt|instruction)s?\b"""
+    r"""|\brole\b.{0,90}['"`](system|developer)\\?['"`]|\broles?\W{1,4}(system|developer)\b""",
+    re.I,
+)
+_REFUSED = re.compile(rf"{_UNSUPPORTED.pattern}|not enabled|disabled|invalid|without|(must|should) be|only", re.I)
+_ROLES = re.compile(
+    r"must alternate|only user(,| and) (and )?(assistant|model)\b"
+    r"|(even index|first message) must be (from )?(the )?user",
+    re.I,
+)
+# DeepSeek: This response_format type is unavailable now; Groq: does not support response format `json_schema`; Gemini:
+# JSON mode is not enabled; llama.cpp, vLLM: the schema cannot become a grammar; OpenRouter: no endpoint takes it
+_SCHEMA = re.compile(
+    r"response[_ .-]?(format|schema|mime)|json[_ -]?(schema|mode|object|output|validate)|structured[_ -]?output"
+    r"|guided[_ -]?(json|decoding)|grammar|initialize samplers"
+    r"|no (endpoints|providers) .{0,100}(requested parameters|support)",
     re.I,
 )
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+_STATUS_OF_CODE = {
+    **dict.fromkeys(("invalid_api_key", "authentication_error", "unauthenticated"), 401),
+    **dict.fromkeys(("permission_error", "permission_denied"), 403),
+    **dict.fromkeys(("model_not_found", "not_found_error", "not_found"), 404),
+    **dict.fromkeys((*_QUOTA_CODES, "rate_limit_exceeded", "rate_limit_error", "resource_exhausted"), 429),
+}
+_NO_MODEL = re.compile(r"model\b.{0,80}(not found|not exist|n.t exist)|(invalid|unknown|no such) model", re.I)
+_PASSING = re.compile(
+    r"overload|busy|capacity|again|later|temporar|timed? ?out|unavailable|rate.?limit|too many|internal|loading",
+    re.I,
+)
+_UNIT_SECONDS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "se": 1.0, "h": 3600.0, "ho": 3600.0, "hr": 3600.0}
+_AMOUNT = r"(\d+(?:\.\d+)?)\s*(ms|m(?:in(?:ute)?s?)?|s(?:ec(?:ond)?s?)?|h(?:(?:ou)?rs?)?)(?![a-z])"
+_WAIT = re.compile(
+    rf"(?:retryDelay|(?:try|retry) again (?:in|after)|retry (?:in|after)|wait(?: for)?)\W{{0,8}}((?:{_AMOUNT}[\s,]*)+)",
+    re.I,
+)
 
 
 def quote(text: str) -> str:
@@ -33,15 +78,29 @@ def quote(text: str) -> str:
     return line if len(line) <= LONGEST_DETAIL else line[:LONGEST_DETAIL] + "..."
 
 
-def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """Return the wait in seconds that the server asked for (`retry-after-ms`; `retry-after`: seconds or a date)."""
+def retry_after_seconds(headers: Mapping[str, str], text: str = "") -> float | None:
+    """Return the wait in seconds that the server asked for.
+
+    It stands in a header (`retry-after-ms`; `retry-after`: seconds or a date), else in the words of the answer
+    ("retryDelay": "34s", "try again in 1m3.5s", "try again in 20ms").
+    """
     for name, divisor in (("retry-after-ms", 1000), ("retry-after", 1)):
         try:
             seconds = float(headers.get(name, "")) / divisor
         except ValueError:
             continue
-        return seconds if math.isfinite(seconds) and seconds >= 0 else None
-    return _seconds_until(headers.get("retry-after"))
+        return seconds if math.isfinite(seconds) and seconds >= 0 else _seconds_in(text)
+    until = _seconds_until(headers.get("retry-after"))
+    return _seconds_in(text) if until is None else until
+
+
+def _seconds_in(text: str) -> float | None:
+    """Return the longest wait that an answer names in words, None where it names none."""
+    waits = [
+        sum(float(number) * _UNIT_SECONDS[unit[:2]] for number, unit in found)
+        for found in (re.findall(_AMOUNT, wait[1].lower()) for wait in _WAIT.finditer(text))
+    ]
+    return max(filter(math.isfinite, waits), default=None)
 
 
 def _seconds_until(date: str | None) -> float | None:
@@ -53,6 +112,27 @@ def _seconds_until(date: str | None) -> float | None:
         return None
 
 
+def status_of_error(error: object) -> int | None:
+    """Return the status that an error in a body of status 200 stands for; None where it names none that is known."""
+    fields = mapping_or_empty(error)
+    for told in (fields.get("code"), fields.get("status"), fields.get("type")):
+        if re.fullmatch("[45][0-9][0-9]", str(told)):
+            return int(str(told))
+        if str(told).lower() in _STATUS_OF_CODE:
+            return _STATUS_OF_CODE[str(told).lower()]
+    return 404 if _NO_MODEL.search(_as_text(error)) else None
+
+
+def is_lasting(error: ModelError, before: str | None) -> bool:
+    """Return whether a good status with no reply in it will come again: it has, word for word, and is no passing fault.
+
+    `before` is the message of the attempt before.
+    """
+    passes = error.cause == "error-body" and _PASSING.search(str(error))
+    unusable = error.cause in ("not-json", "no-choices", "no-message", "error-body")
+    return unusable and not passes and str(error) == before
+
+
 def status_failure(
     status: int,
     body: object,
@@ -61,20 +141,32 @@ def status_failure(
     server: str,
     model: str,
     sent: Collection[str],
+    target: str | None = None,
 ) -> ModelError:
     """Return the error for an answer with an error status.
 
     `body` is the decoded JSON or the text, `server` the address fit to print, `sent` the names of the optional
-    parameters of the request. No message holds a secret of this process.
+    parameters of the request, SYSTEM_ROLE among them where it has such a message, `target` the address that the answer
+    redirects to, fit to print. No message holds a secret of this process.
     """
+    if isinstance(body, str):
+        body = decoded(body) or body
+    if isinstance(body, list) and body:  # Gemini
+        body = body[0]
     error = mapping_or_empty(mapping_or_empty(body).get("error", body))
+    text = _as_text(body)
     said = error.get("message")
-    detail = quote(said if isinstance(said, str) and said else _as_text(body)) or "no explanation"
+    detail = quote(said if isinstance(said, str) and said else text) or "no explanation"
     answer = f"{server} answered {status}: {detail}"
+    refused = _refused(status, text, error, sent)
+    if refused is not None:
+        return _unsupported(answer, refused)
     if status in (400, 413, 422):
-        return _refused_request(answer, _as_text(body), error, sent)
+        return _refused_request(answer, text)
     if status == 429:
-        return _too_many(answer, error, detail, headers)
+        return _too_many(answer, error, detail, retry_after_seconds(headers, text), headers)
+    if status == 402:
+        return ModelError(f"{answer}. The account has no credit left: waiting does not help", cause="quota")
     if status == 401:
         return ModelError(
             f"{answer}. The key was not accepted: export OPENAI_API_KEY=... with a valid one", cause="authentication"
@@ -86,43 +178,55 @@ def status_failure(
             f"{answer}. Check the model name ({model!r}) and the base URL, which usually ends in /v1", cause="not-found"
         )
     if status < 400:
-        return ModelError(f"{answer}. Set the base URL to the address it redirects to", cause="redirect")
-    return _server_trouble(status, answer, detail, headers)
+        place = f"{target}: set the base URL to that" if target else "another address: set the base URL to it"
+        return ModelError(f"{answer}. It redirects to {place}", cause="redirect")
+    return _server_trouble(status, answer, detail, retry_after_seconds(headers, text), headers)
 
 
 def _as_text(body: object) -> str:
     return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
 
 
-def _refused_request(answer: str, text: str, error: Mapping[str, Any], sent: Collection[str]) -> ModelError:
+def _unsupported(answer: str, parameter: str) -> ModelError:
+    """Return the error for a request that the server takes in another form."""
+    instead = INSTEAD.get(parameter)
+    return ModelError(
+        f"{answer}. The server does not take {parameter!r}: " + (f"use {instead!r}" if instead else "leave it out"),
+        cause="unsupported-parameter",
+        parameter=parameter,
+        instead=instead,
+    )
+
+
+def _refused_request(answer: str, text: str) -> ModelError:
     if _OVERFLOW.search(text):
         return ModelError(
             f"{answer}. The prompt is too long for the model: use history='table', a shorter prompt or another model",
             cause="context-overflow",
         )
-    parameter = _refused_parameter(text, error, sent)
-    if parameter:
-        return ModelError(
-            f"{answer}. The server does not take {parameter!r}: leave it out",
-            cause="unsupported-parameter",
-            parameter=parameter,
-        )
     return ModelError(f"{answer}. Check the settings of the model", cause="bad-request")
 
 
-def _refused_parameter(text: str, error: Mapping[str, Any], sent: Collection[str]) -> str | None:
-    """Return the sent parameter that the server cannot take at all; a value out of range is not that."""
-    if not _UNSUPPORTED.search(text):
+def _refused(status: int, text: str, error: Mapping[str, Any], sent: Collection[str]) -> str | None:
+    """Return what of the request the server cannot take at all; a value out of range is not that."""
+    if status not in (400, 404, 413, 422, 500, 501) or _OVERFLOW.search(text):
         return None
-    named = error.get("param")
-    if isinstance(named, str) and named.split(".")[0] in sent:
-        return named.split(".")[0]
-    places = {name: re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in sent}
+    is_unsupported = status in (400, 413, 422) and _UNSUPPORTED.search(text)
+    named = str(error.get("param")).split(".")[0]
+    if is_unsupported and named in sent:
+        return named
+    if SYSTEM_ROLE in sent and (_ROLES.search(text) or (_SYSTEM.search(text) and _REFUSED.search(text))):
+        return SYSTEM_ROLE
+    if "response_format" in sent and _SCHEMA.search(text):
+        return "response_format"
+    places = {name: re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in sent if is_unsupported}
     found = {name: place.start() for name, place in places.items() if place}
     return min(found, key=found.__getitem__) if found else None
 
 
-def _too_many(answer: str, error: Mapping[str, Any], detail: str, headers: Mapping[str, str]) -> ModelError:
+def _too_many(
+    answer: str, error: Mapping[str, Any], detail: str, wait: float | None, headers: Mapping[str, str]
+) -> ModelError:
     if {str(error.get("code")), str(error.get("type"))} & _QUOTA_CODES:
         return ModelError(f"{answer}. The account has no credit left: waiting does not help", cause="quota")
     if detail.lower().startswith("request too large"):
@@ -131,16 +235,18 @@ def _too_many(answer: str, error: Mapping[str, Any], detail: str, headers: Mappi
         f"{answer}. Too many requests: wait, or use fewer workers",
         cause="rate-limit",
         retryable=headers.get("x-should-retry") != "false",
-        retry_after=retry_after_seconds(headers),
+        retry_after=wait,
     )
 
 
-def _server_trouble(status: int, answer: str, detail: str, headers: Mapping[str, str]) -> ModelError:
+def _server_trouble(
+    status: int, answer: str, detail: str, wait: float | None, headers: Mapping[str, str]
+) -> ModelError:
     loading = status == 503 and "loading" in detail.lower()
     later = status in (408, 409, 425) or (status >= 500 and status not in (501, 505))
     return ModelError(
         f"{answer}. " + ("It is loading the model: try again in a while" if loading else "The fault is on its side"),
         cause="loading" if loading else "server" if status >= 500 else f"status-{status}",
         retryable=later and headers.get("x-should-retry") != "false",
-        retry_after=retry_after_seconds(headers),
+        retry_after=wait,
     )
