@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from genius_kit import extras
+from genius_kit.errors import InvalidParameter, ModelError
 from genius_kit.redaction import mask
 
 PACKAGES = ("genius-kit", "torch", "torchvision", "timm", "openai", "jupyterlab", "ipywidgets", "papermill")
+SERVER_SECONDS = 5.0
 
 
 def findings(base_url: str | None = None) -> Iterator[tuple[str, str]]:
@@ -30,7 +32,7 @@ def findings(base_url: str | None = None) -> Iterator[tuple[str, str]]:
         yield str(row.name), "available" if row.available else f"missing; {row.how_to_get}"
     yield "OPENAI_API_KEY", "set" if os.environ.get("OPENAI_API_KEY") else "not set (needed for OpenAI's server only)"
     url = base_url or os.environ.get("OPENAI_BASE_URL")
-    yield "server", _server(url) if url else "none named; give --base-url or OPENAI_BASE_URL to try one"
+    yield "server", server_finding(url) if url else "none named; give --base-url or OPENAI_BASE_URL to try one"
 
 
 def _installed(name: str) -> str:
@@ -48,19 +50,18 @@ def _gpu() -> str:
     return ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
 
 
-def _server(url: str) -> str:
-    import openai
+def server_finding(url: str) -> str:
+    """Return what the server says when it is asked for its models, over the connection that runs have."""
+    from genius_kit.llm.connection import Connection
 
     try:
-        client = openai.OpenAI(
-            base_url=url, api_key=os.environ.get("OPENAI_API_KEY") or "none", max_retries=0, timeout=5.0
-        )
-        models = [model.id for model in client.models.list()]
-    except Exception as error:  # whatever the server does, this command only reports it
-        return f"no usable answer from {_shown(url)} ({type(error).__name__})"
-    return mask(f"answers at {_shown(url)}; models: {', '.join(models[:5]) or 'none listed'}")
-
-
-def _shown(url: str) -> str:
-    """Return an address without its user, password and query."""
-    return url.partition("?")[0].split("@")[-1]
+        connection = Connection(url, SERVER_SECONDS)
+    except InvalidParameter as error:
+        return str(error)
+    try:
+        models = connection.models()
+    except ModelError as error:
+        return f"no usable answer: {error}"
+    finally:
+        connection.close()
+    return mask(f"answers at {connection.shown_url}; models: {', '.join(models[:5]) or 'none listed'}")
