@@ -178,6 +178,7 @@ SYSTEM_WORDS = {
     "llama.cpp": (500, NO_SYSTEM),
     "pydantic": (422, {"detail": [{"type": "literal_error", "loc": ["body", "messages", 0, "role"],
                                    "msg": "Input should be 'user' or 'assistant'", "input": "system"}]}),
+    "OpenRouter, status 200": (200, {"error": {"code": 400, "message": "System messages are not supported"}}),
     "Bedrock": (400, {"message": "This model doesn't support system messages. Try again without a system message."}),
     "OpenRouter": (400, {"error": {"code": 400, "message": "Provider returned error", "metadata": {
         "raw": '{"error": {"message": "\'messages[0].role\' does not support \'system\' with this model"}}'}}}),
@@ -199,6 +200,7 @@ FORMAT_WORDS = {
     "OpenRouter": (404, {"error": {"code": 404, "message": "No endpoints found that can handle the requested "
                                                           "parameters."}}),
     "plain": (400, "json_schema is not supported"),
+    "words of its own": (400, {"detail": "Constrained decoding is off on this host"}),
 }  # fmt: skip
 
 

@@ -47,12 +47,20 @@ _ROLES = re.compile(
 # DeepSeek: This response_format type is unavailable now; Groq: does not support response format `json_schema`; Gemini:
 # JSON mode is not enabled; llama.cpp, vLLM: the schema cannot become a grammar; OpenRouter: no endpoint takes it
 _SCHEMA = re.compile(
-    r"response[_ .-]?(format|schema|mime)|json[_ -]?(schema|mode|object|output|validate)|structured[_ -]?output"
-    r"|guided[_ -]?(json|decoding)|grammar|initialize samplers"
+    r"response[_ .-]?(format|schema|mime)|json[_ -]?(mode|object|output|schema|validate)|structured[_ -]?output"
+    r"|guided[_ -]?(json|decoding)|grammar|constrained|\bschemas?\b|initialize samplers"
     r"|no (endpoints|providers) .{0,100}(requested parameters|support)",
     re.I,
 )
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+_NO_CREDIT = "The account has no credit left: waiting does not help"
+_NEXT_STEP = {
+    401: ("authentication", "The key was not accepted: export OPENAI_API_KEY=... with a valid one"),
+    402: ("quota", _NO_CREDIT),
+    403: ("permission", "The key has no access to {model!r}: use another model or key"),
+    404: ("not-found", "Check the model name ({model!r}) and the base URL, which usually ends in /v1"),
+}
+"""Cause and next step of the statuses that say all by themselves."""
 _STATUS_OF_CODE = {
     **dict.fromkeys(("invalid_api_key", "authentication_error", "unauthenticated"), 401),
     **dict.fromkeys(("permission_error", "permission_denied"), 403),
@@ -165,18 +173,9 @@ def status_failure(
         return _refused_request(answer, text)
     if status == 429:
         return _too_many(answer, error, detail, retry_after_seconds(headers, text), headers)
-    if status == 402:
-        return ModelError(f"{answer}. The account has no credit left: waiting does not help", cause="quota")
-    if status == 401:
-        return ModelError(
-            f"{answer}. The key was not accepted: export OPENAI_API_KEY=... with a valid one", cause="authentication"
-        )
-    if status == 403:
-        return ModelError(f"{answer}. The key has no access to {model!r}: use another model or key", cause="permission")
-    if status == 404:
-        return ModelError(
-            f"{answer}. Check the model name ({model!r}) and the base URL, which usually ends in /v1", cause="not-found"
-        )
+    if status in _NEXT_STEP:
+        cause, step = _NEXT_STEP[status]
+        return ModelError(f"{answer}. {step.format(model=model)}", cause=cause)
     if status < 400:
         place = f"{target}: set the base URL to that" if target else "another address: set the base URL to it"
         return ModelError(f"{answer}. It redirects to {place}", cause="redirect")
@@ -228,7 +227,7 @@ def _too_many(
     answer: str, error: Mapping[str, Any], detail: str, wait: float | None, headers: Mapping[str, str]
 ) -> ModelError:
     if {str(error.get("code")), str(error.get("type"))} & _QUOTA_CODES:
-        return ModelError(f"{answer}. The account has no credit left: waiting does not help", cause="quota")
+        return ModelError(f"{answer}. {_NO_CREDIT}", cause="quota")
     if detail.lower().startswith("request too large"):
         return ModelError(f"{answer}. Use a shorter prompt or a higher limit", cause="request-too-large")
     return ModelError(
