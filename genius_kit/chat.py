@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from genius_kit.records import Message
 from genius_kit.redaction import mask
@@ -29,6 +29,14 @@ class Usage:
     cache_write_tokens: int | None = None
 
 
+class Beside(TypedDict):
+    """What a server sent beside the text of a reply: the name it has there, its words, and how many characters came."""
+
+    kind: str
+    content: str
+    characters: int
+
+
 @dataclass(frozen=True)
 class Reply:
     """One paid answer: `text` is None when the server sent no content, `model` is the name as served.
@@ -36,7 +44,9 @@ class Reply:
     `finish_reason` is the server's word ("stop", "length", "content_filter", ...), "unknown" where it gave none;
     `seconds` is the time from sending to the last byte; `refusal` is the model's refusal, when it sent one apart;
     `fingerprint` names the build behind the model (OpenAI's system_fingerprint), where the server told it; `letters`
-    are the log-probabilities of the capital letters at the last place where the reply has one, if they were asked for.
+    are the log-probabilities of the capital letters at the last place where the reply has one, if they were asked for;
+    `beside` is what came beside the text (reasoning, tool calls, parts that are no text), which is never read as the
+    answer nor sent again; `form` is what came of a form that was asked for, see `llm.structured`.
     """
 
     text: str | None
@@ -47,6 +57,20 @@ class Reply:
     refusal: str | None = None
     fingerprint: str | None = None
     letters: Mapping[str, float] | None = None
+    beside: list[Beside] | None = None
+    form: str | None = None
+
+
+def is_beside(value: object) -> bool:
+    """Return whether a value is a list of what came beside a reply, as a journal holds it."""
+    kinds = {"kind": str, "content": str, "characters": int}
+    return isinstance(value, list) and all(
+        isinstance(one, dict) and all(isinstance(one.get(name), kind) for name, kind in kinds.items()) for one in value
+    )
+
+
+TOLD_SOMETIMES = ("fingerprint", "letters", "beside", "form")
+"""Fields of a reply that are recorded only where there is something in them."""
 
 
 class ChatClient(Protocol):
@@ -104,16 +128,21 @@ def _part(value: object, whole: int | None) -> int | None:
 
 
 def usage_of_response(usage: object) -> Usage:
-    """Return the token counts of the `usage` object of a chat completion, whatever the server put there."""
+    """Return the token counts of the `usage` object of a chat completion, whatever the server put there.
+
+    Where its total shows that reasoning was counted beside the completion (as xAI and Gemini do), it is added to it.
+    """
     figures = mapping_or_empty(usage)
-    received = mapping_or_empty(figures.get("prompt_tokens_details"))
-    return checked_usage(
-        figures.get("prompt_tokens"),
-        received.get("cached_tokens"),
-        figures.get("completion_tokens"),
-        mapping_or_empty(figures.get("completion_tokens_details")).get("reasoning_tokens"),
-        received.get("cache_write_tokens"),
-    )
+    received, written = figures.get("prompt_tokens"), figures.get("completion_tokens")
+    reasoning = mapping_or_empty(figures.get("completion_tokens_details")).get("reasoning_tokens")
+    counts = [count_or_none(figure) for figure in (figures.get("total_tokens"), received, written)]
+    if None not in counts:
+        total, *parts = (count or 0 for count in counts)
+        hidden = total - sum(parts)
+        if hidden > 0 and (count_or_none(reasoning) or hidden) == hidden:
+            written, reasoning = parts[1] + hidden, hidden
+    told = mapping_or_empty(figures.get("prompt_tokens_details"))
+    return checked_usage(received, told.get("cached_tokens"), written, reasoning, told.get("cache_write_tokens"))
 
 
 def recorded_usage(usage: Usage) -> dict[str, int | None]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.benchmarks import MEASURED
 from genius_kit.journal.journal import Event, Journal
 from genius_kit.lab_draft import Piece
+from genius_kit.llm.structured import answer_of
 from genius_kit.proposers.base import Situation, make_proposer
 from genius_kit.records import Evaluation, NoImprovement, Proposal, RankRange, Trial
 from genius_kit.replies import find_designs, parse_reply
@@ -91,7 +92,7 @@ def _asked(benchmark: Benchmark, proposer: LanguageModelProposer, seed: int) -> 
 def read_answer(text: str, benchmark: Benchmark, trials: Sequence[Trial] = (), call: Event | None = None) -> Answer:
     """Return what a reply comes to after `trials`: marked text, rules, and what is known of its design."""
     space = benchmark.space
-    outcome = parse_reply(text, space)
+    outcome = parse_reply(answer_of(text), space)
     architecture = outcome.architecture if isinstance(outcome, Proposal) else None
     rules = _rules_of_text(outcome)
     if architecture is None:
@@ -165,6 +166,7 @@ def answer_html(answer: Answer, benchmark: Benchmark) -> str:
     return (
         '<section class="genius-reply" aria-label="Reply"><h4>Reply</h4>'
         f"{block_html(reply or '(empty reply)')}"
+        f"{beside_html(answer.call or {})}"
         f"<p><b>{escape(answer_text(answer, benchmark))}</b></p><ul>{rules}</ul></section>"
     )
 
@@ -174,11 +176,20 @@ def block_html(html: str) -> str:
     return f'<pre tabindex="0" style="white-space:pre-wrap;max-height:260px;overflow:auto">{html}</pre>'
 
 
+def beside_html(call: Event) -> str:
+    """Return what came beside the text of a reply as HTML that opens at a click; nothing where nothing did."""
+    return "".join(
+        f"<details><summary>{escape(one['kind'])}, {one['characters']:,} characters, not read as the answer</summary>"
+        f"{block_html(escape(one['content']))}</details>"
+        for one in call.get("beside") or ()
+    )
+
+
 def marked_html(text: str, space: SearchSpace | None) -> str:
     """Return a reply as HTML text with the design that was read from it marked; plain where no space is known."""
     if space is None:
         return escape(text)
-    outcome = parse_reply(text, space)
+    outcome = parse_reply(answer_of(text), space)
     return _html(_pieces(text, space, outcome.architecture if isinstance(outcome, Proposal) else None))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.journal.journal import Event, read_run
-from genius_kit.lab_answer import block_html, marked_html
+from genius_kit.lab_answer import beside_html, block_html, marked_html
 from genius_kit.lab_curve import Point, points_of
 from genius_kit.records import Cost, Evaluation, Message, Trial
 
@@ -64,9 +64,10 @@ def step_html(step: Step, space: SearchSpace | None) -> str:
     if step.parent is not None:
         lines = "".join(f"<li>{escape(f'{c.place}: {c.before} -> {c.after}')}</li>" for c in step.changes)
         parts.append(f"<h4>Difference to iteration {step.parent}</h4><ul>{lines or '<li>none</li>'}</ul>")
-    for number, reply in enumerate(step.replies, start=1):
-        text = marked_html(reply or "(empty reply)", space)
-        parts.append(f"<h4>Reply{f' {number}' if len(step.replies) > 1 else ''}</h4>{block_html(text)}")
+    for number, call in enumerate(step.calls, start=1):
+        text = marked_html(call["text"] or "(empty reply)", space)
+        head = f"<h4>Reply{f' {number}' if len(step.calls) > 1 else ''}</h4>"
+        parts.append(f"{head}{block_html(text)}{beside_html(call)}")
     for event in step.rejections:
         parts.append(f"<p>Refused, {escape(event['reason'])}: {escape(event['detail'])}</p>")
     for event in step.approvals:

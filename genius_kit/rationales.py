@@ -87,6 +87,7 @@ def tellings_of_run(run: Run | str | Path) -> tuple[SearchSpace, list[Telling]]:
     """
     from genius_kit.journal.chain import WITHHELD
     from genius_kit.journal.journal import read_run
+    from genius_kit.llm.structured import rationale_of
 
     if isinstance(run, str | Path):
         run = read_run(run)
@@ -99,7 +100,7 @@ def tellings_of_run(run: Run | str | Path) -> tuple[SearchSpace, list[Telling]]:
     reply: Any = None
     for event in run.events:
         if event["event"] == "call" and "purpose" not in event:
-            reply = event["text"]
+            reply = rationale_of(event["text"] or "")
             if reply == WITHHELD:
                 raise JournalError(f"{run.path}: the replies were withheld for publication, so no claim can be read")
         elif event["event"] == "rejected" and event["reason"] == "constraint":

@@ -43,7 +43,7 @@ _MODEL = (
     (
         "call a tool, read a file or reach a network",
         "no",
-        "a request offers no tools and holds text only",
+        "a request holds text, and no tool but the form of the reply",
         "llm.client",
     ),
     ("change its budget, limits, prompt or settings", "no", "they are fixed before the first request", "runs.settings"),
@@ -65,7 +65,7 @@ _PERSON = (
 _LOGGED = {
     "run_started": "all that decides the run, versions, data and its SHA-256, code, price, limits, rule of approval",
     "intent": "that a request is about to be sent: its hash, and what is reserved for it",
-    "call": "every message that was sent, the reply as it came, the model as served, tokens, cost, what was spent",
+    "call": "every message that was sent, the reply, what came beside it, the model as served, tokens, cost, spending",
     "call_failed": "the cause, and whether it is tried again",
     "rejected": "why a proposal was not taken",
     "candidates": "the designs that a hybrid chose among, and the chosen one",

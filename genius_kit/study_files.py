@@ -12,6 +12,7 @@ from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.llm.agents import Agent, file_agent, is_agent
 from genius_kit.llm.parameters import check_params
+from genius_kit.llm.structured import STRUCTURED
 from genius_kit.prompts import load_prompt
 from genius_kit.prompts.changes import CHANGES
 from genius_kit.prompts.principles import PRINCIPLES
@@ -33,6 +34,7 @@ LANGUAGE_SETTINGS: dict[str, Any] = {
     "max_tokens": _COUNT,
     "params": {"type": "object"},
     "timeout": {"type": "number", "exclusiveMinimum": 0},
+    "structured": {"enum": [*STRUCTURED, True, False]},
     "constrained_replies": {"type": "boolean"},
     "rejections_limit": _SEED,
     "on_exhausted": {"enum": ["fallback", "stop"]},

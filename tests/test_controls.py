@@ -439,9 +439,9 @@ def test_the_probe_takes_the_benchmarks_own_strings() -> None:
 
 
 @pytest.mark.parametrize("control", [*HIDING, "knowledge-probe"])
-def test_constrained_replies_are_shown_numbers(control: str) -> None:
+def test_structured_replies_are_shown_numbers(control: str) -> None:
     """The schema that a server may enforce has the numbers of the prompt and no names."""
-    made = gk.make_proposer("llm", CELL, model="any", constrained_replies=True, control=control)
+    made = gk.make_proposer("llm", CELL, model="any", control=control)
     sent = made.client.settings()["parameters"]["response_format"]  # type: ignore[attr-defined]
     form = sent["json_schema"]["schema"]["properties"]["architecture"]
     assert form["items"]["enum"] == [0, 1, 2, 3, 4]

@@ -40,24 +40,30 @@ def base_url():
     parameters.n_ctx = 4096
     parameters.n_parallel = 1
     parameters.port = 0
+    parameters.cpuparams.n_threads = max(1, (os.cpu_count() or 2) // 2)  # threads that wait for one another spin
     server = xllamacpp.Server(parameters)
     yield server.listening_address + "/v1"
     del server  # which ends it: it lives as long as its object
 
 
-@pytest.mark.parametrize("constrained", [False, True])
-def test_a_search_against_a_real_server(base_url, constrained, tmp_path):
-    """Every step is evaluated, and each reply of the model, usable or not, is on record with its tokens."""
+@pytest.mark.parametrize(
+    ("structured", "prompt"), [("off", "minimal"), ("auto", "minimal"), ("on", "minimal"), ("auto", "standard")]
+)
+def test_a_search_against_a_real_server(base_url, structured, prompt, tmp_path):
+    """Every step is evaluated, and each reply of the model, usable or not, is on record with its tokens.
+
+    In the form that the server enforces each reply that is whole names an architecture.
+    """
     benchmark = ToyBenchmark()
     proposer = gk.make_proposer(
         "llm",
         benchmark.space,
         model="local",
         base_url=base_url,
-        prompt="minimal",
+        prompt=prompt,
         temperature=0.0,
-        max_tokens=60,
-        constrained_replies=constrained,
+        max_tokens=60 if prompt == "minimal" else 300,
+        structured=structured,
         rejections_limit=1,
     )
     run = gk.search(benchmark, proposer, budget=3, journal=tmp_path / "run.jsonl")
@@ -66,6 +72,9 @@ def test_a_search_against_a_real_server(base_url, constrained, tmp_path):
     assert len(run.frame()) == 3
     assert len(calls) == len(run.of("rejected")) + sum(run.frame()["origin"] == "model")
     assert all(call["text"] and call["usage"]["input_tokens"] > 100 and call["model"] for call in calls)
+    if structured != "off":
+        assert {call["form"] for call in calls} == {"json_schema"}
+        assert {event["reason"] for event in run.of("rejected")} <= {"duplicate", "cut"}
     print(run.frame()[["key", "origin", "rejections", "input_tokens", "output_tokens", "seconds"]])
 
 

@@ -44,8 +44,13 @@ def invoke(*arguments):
 
 
 def sent_by(server):
-    """Return what each request held beside model and messages."""
-    return [{k: v for k, v in one["body"].items() if k not in ("model", "messages")} for one in server.requests]
+    """Return what each request held beside model, messages and the form of the reply."""
+    return [without_the_rest(one["body"]) for one in server.requests]
+
+
+def without_the_rest(fields):
+    """Return the fields of a request that are settings of the user's."""
+    return {name: value for name, value in fields.items() if name not in ("model", "messages", "response_format")}
 
 
 # Where they come from
@@ -58,7 +63,7 @@ def test_a_run_sends_and_records_them(server, tmp_path):
     assert sent_by(server) == [GIVEN, GIVEN]
     (path,) = tmp_path.glob("*.jsonl")
     begun = read_run(path).events[0]
-    assert begun["run"]["settings"]["params"] == begun["run"]["resolved"]["parameters"] == GIVEN
+    assert begun["run"]["settings"]["params"] == without_the_rest(begun["run"]["resolved"]["parameters"]) == GIVEN
     assert begun["timeout"] == 30
     invoke(*asked, "--timeout", 40)  # finished: another timeout is no other run
     assert len(list(tmp_path.glob("*.jsonl"))) == 1
@@ -231,7 +236,7 @@ def test_a_line_of_settings_reads_back(params):
         ({"stream": True}, "read whole"),
         ({"n": 2}, "one reply"),
         ({"seed": 1}, "request_seed"),
-        ({"response_format": {}}, "--constrained"),
+        ({"response_format": {}}, "--structured"),
         ({"tools": []}, "no tools"),
         ({"api_key": "x"}, "looks like a secret"),
         ({"metadata": [{"Authorization": "x"}]}, "looks like a secret"),
@@ -349,7 +354,7 @@ def test_searches_with_other_settings_are_another_method_in_figures():
         {"params": {"a": 1}},
     ]
     runs = [
-        gk.journal.Run(None, [{"event": "run_started", "run": {"proposer": "llm", "settings": {"model": "m", **one}}}])
+        Run(None, [{"event": "run_started", "run": {"proposer": "llm", "settings": {"model": "m", **one}}}])
         for one in settings
     ]
     assert list(by_method(runs)) == ["m, temperature 0", "m, temperature 0, reasoning_effort high", "m, a 1"]

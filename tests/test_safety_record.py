@@ -270,9 +270,9 @@ def test_a_reply_can_do_nothing_but_propose(
 
 
 def test_a_request_offers_no_tools(table: Any, no_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is sent is a model, messages of text and how to sample: nothing that a model could call."""
+    """What is sent is a model, messages of text, the form of the reply and how to sample: nothing to be called."""
     monkeypatch.setenv("OPENAI_API_KEY", "none")
-    settings = {"temperature": 0, "request_seed": 1, "max_tokens": 50, "constrained_replies": True}
+    settings = {"temperature": 0, "request_seed": 1, "max_tokens": 50}
     with ChatServer(["Architecture: [1, 1, 1, 1, 1, 1]"]) as server:
         made = gk.make_proposer("llm", table.space, model="any", base_url=server.url, **settings)
         gk.search(table, made, 1, 0, progress=False)

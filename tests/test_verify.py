@@ -377,7 +377,7 @@ def test_a_study_is_checked_against_its_heads(tmp_path):
 
 
 WORDS = {
-    "call": ("messages", "text", "refusal"),
+    "call": ("messages", "text", "refusal", "beside"),
     "call_failed": ("message",),
     "rejected": ("detail",),
     **dict.fromkeys(("approval", "paused", "resumed", "stop_requested", "budget_raised"), ("reason", "by", "host")),

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 ENDED_EARLY = 4
 """Exit code of a run that a person or a limit ended before its end; it resumes."""
+
+ONLY_FALLBACKS = 5
+"""Exit code of a run in which no reply of the model was taken."""
 
 Approve = Annotated[bool, typer.Option("--approve", help="Ask on this terminal before each evaluation.")]
 By = Annotated[str | None, typer.Option("--as", help="Who asks or decides, for the journal; else the user's name.")]
@@ -85,6 +89,22 @@ def tell_ended_early(runs: list[Run]) -> None:
         )
     if early:
         raise typer.Exit(ENDED_EARLY)
+
+
+def tell_only_fallbacks(runs: list[Run]) -> None:
+    """Say of each run in which no reply was taken why not; raises typer.Exit where there is one."""
+    found = [run for run in runs if run.only_fallbacks]
+    for run in found:
+        reasons = Counter(event["reason"] for event in run.of("rejected")).most_common()
+        why = ", ".join(f"{reason} ({count})" for reason, count in reasons)
+        print(
+            f"genius-kit: {run.path}: no reply of the model was taken, all {len(run.of('evaluation'))} evaluations are "
+            f"random fallbacks; refused: {why}. It is no evidence about the model: look at its replies "
+            f'(`gk.read_run(...).of("call")`) before you run it again',
+            file=sys.stderr,
+        )
+    if found:
+        raise typer.Exit(ONLY_FALLBACKS)
 
 
 class Terminated(KeyboardInterrupt):

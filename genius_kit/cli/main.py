@@ -1,7 +1,8 @@
 """The `genius-kit` command: each function reads its arguments, calls the package and prints.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or data missing, 3 the model could not be reached (the run resumes), 4 a run
-was ended before its end by a person or a limit (it resumes), 130 Ctrl-C, 143 SIGTERM.
+was ended before its end by a person or a limit (it resumes), 5 no reply of the model was taken in a run, 130 Ctrl-C,
+143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -282,6 +283,7 @@ def _print_runs(runs: list[Run]) -> None:
             print(f"best: {best['architecture']} {best['feedback']:.2f} %{rank}\n")
     control.tell_stand_in(done.settings.get("settings", {}).get("model") for done in runs)
     control.tell_ended_early(runs)
+    control.tell_only_fallbacks(runs)
 
 
 def _ending(done: Run) -> str:

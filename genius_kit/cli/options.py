@@ -20,6 +20,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.estimates import Assumptions
 from genius_kit.llm.offline import is_stand_in
 from genius_kit.llm.parameters import TIMEOUT_SECONDS, read_params
+from genius_kit.llm.structured import STRUCTURED
 from genius_kit.prompts.changes import CHANGES
 from genius_kit.prompts.views import CONTROLS
 from genius_kit.proposers.base import PROPOSERS, TALKING
@@ -79,7 +80,8 @@ class SearchOptions:
         "standard"
     )
     history: Annotated[str, typer.Option(help="table (one fresh prompt) or dialogue (it grows).")] = "table"
-    constrained: Annotated[bool, typer.Option("--constrained", help="Ask for replies after a JSON schema.")] = False
+    structured: Annotated[str, typer.Option(help=f"Replies in a form of JSON: {', '.join(STRUCTURED)}.")] = "auto"
+    constrained: Annotated[bool, typer.Option("--constrained", hidden=True, help="As --structured auto.")] = False
     on_exhausted: Annotated[str, typer.Option(help="After too many refused replies: fallback or stop.")] = "fallback"
 
     def settings(self, request: RequestOptions) -> dict[str, Any]:
@@ -87,7 +89,7 @@ class SearchOptions:
         aside = {"control": self.control, "change": self.change, "principles": self.principles}
         if self.proposer in TALKING:
             told = {"model": self.model, "prompt": self.prompt, "history": self.history, **request.settings()}
-            return {**told, "constrained_replies": self.constrained, "on_exhausted": self.on_exhausted, **aside}
+            return {**told, "structured": self.structured, "on_exhausted": self.on_exhausted, **aside}
         for name, value in aside.items():
             if value is not None:
                 raise InvalidParameter(f"--{name} goes with a proposer that asks a model: {', '.join(TALKING)}")

@@ -103,6 +103,7 @@ def _report(loaded: Study, output: Path) -> None:
     if len(found):
         _print_tables(found, told)
         _print_limits(found)
+        _print_only_fallbacks(found)
         tell_stand_in(found["model"])
     print(f"{len(found)} runs, {folder / 'results.csv'}; {folder / 'summary.csv'}")
 
@@ -138,6 +139,19 @@ def _print_limits(found: pd.DataFrame) -> None:
     for sentence in study_sentences(found):
         print(f"\n{sentence}")
     print()
+
+
+def _print_only_fallbacks(found: pd.DataFrame) -> None:
+    """Say of each arm in how many of its runs no reply of the model was taken."""
+    suspect = (found["fallbacks"] > 0) & (found["model_proposals"] == 0)
+    lost = [flag and read_run(path).only_fallbacks for flag, path in zip(suspect, found["journal"], strict=True)]
+    for keys, group in found.assign(lost=lost).groupby(["benchmark", "arm", "model", "prompt"], sort=False):
+        if group["lost"].any():
+            arm = ", ".join(map(str, keys))
+            print(
+                f"No reply was taken in {group['lost'].sum()} of {len(group)} runs of {arm}: all that they evaluated "
+                "are random fallbacks, which are no evidence about the model.\n"
+            )
 
 
 def _short(value: float) -> str:

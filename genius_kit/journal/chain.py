@@ -19,7 +19,7 @@ FORMAT = 2
 _NAMES = {"by": "person", "host": "person"}
 _ASKED = {"reason": "person", **_NAMES}
 WORDS = {
-    "call": {"messages": "prompt", "text": "reply", "refusal": "reply"},
+    "call": {"messages": "prompt", "text": "reply", "refusal": "reply", "beside": "reply"},
     "call_failed": {"message": "reply"},
     "rejected": {"detail": "reply"},
     "approval": _ASKED,
@@ -28,7 +28,10 @@ WORDS = {
     "stop_requested": _ASKED,
     "budget_raised": _ASKED,
 }
-"""Which fields of which events hold words, and whose: what `withhold` can take out. Another table is another FORMAT."""
+"""Which fields of which events hold words, and whose: what `withhold` can take out.
+
+Another table is another FORMAT, but for a field that only some events have: lines without it stay as they are.
+"""
 
 WITHHELD = "[withheld]"
 """What is shown in place of words that were taken out."""
@@ -148,7 +151,10 @@ def shown(event: Event) -> Event:
     """Return an event with "[withheld]" where words were taken out of it, in the shape that the words had."""
     if not withheld(event):
         return event
-    placeholders = {"messages": [{"role": "user", "content": WITHHELD}]}
+    placeholders = {
+        "messages": [{"role": "user", "content": WITHHELD}],
+        "beside": [{"kind": WITHHELD, "content": WITHHELD, "characters": 0}],
+    }
     return {
         field: placeholders.get(field, WITHHELD) if field in _words(event) and is_withheld(value) else value
         for field, value in event.items()

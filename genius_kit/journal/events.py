@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from genius_kit.chat import is_beside
 from genius_kit.journal.chain import is_withheld
 
 Test = Callable[[Any], bool]
@@ -60,6 +61,10 @@ def _messages(value: Any) -> bool:
     )
 
 
+def _beside(value: Any) -> bool:
+    return is_withheld(value) or is_beside(value)
+
+
 def _usage(value: Any) -> bool:
     return isinstance(value, dict) and all(_optional(_number)(count) for count in value.values())
 
@@ -91,6 +96,8 @@ _FIELDS: dict[str, dict[str, Test]] = {
         "purpose": _text,
         "usage": _usage,
         "letters": _optional(_chances),
+        "beside": _optional(_beside),
+        "form": _optional(_text),
         "cost": _optional(_number),
         "seconds": _optional(_number),
     },

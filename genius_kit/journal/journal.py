@@ -292,6 +292,7 @@ class Run(Card):
             "evaluations": f"{len(self.of('evaluation'))} of {self.budget}",
             **({"best": f"{best['feedback']:.2f}"} if best else {}),
             **({"at rank": f"{rank['best']} of {rank['of']:,}"} if rank else {}),
+            **({"replies taken": "none, every evaluation is a random fallback"} if self.only_fallbacks else {}),
             "ended": self.reason or "not yet",
             **({"journal": self.path.name} if self.path else {}),
         }
@@ -323,6 +324,12 @@ class Run(Card):
     def of(self, *names: str) -> list[Event]:
         """Return the events of the given kinds, in order."""
         return [event for event in self.events if event["event"] in names]
+
+    @property
+    def only_fallbacks(self) -> bool:
+        """Whether every evaluation was a random fallback, that a search was told to begin with apart."""
+        origins = {event["origin"] for event in self.of("proposal")} - {"given"}
+        return origins == {"fallback"}
 
     @property
     def unanswered_intents(self) -> list[Event]:

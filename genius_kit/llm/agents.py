@@ -20,7 +20,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from genius_kit.chat import Reply, Usage, as_recorded
+from genius_kit.chat import Reply, Usage, as_recorded, is_beside
 from genius_kit.errors import AgentFailed, InvalidParameter, ModelError
 from genius_kit.llm.http_errors import quote
 from genius_kit.records import Message
@@ -41,6 +41,7 @@ _FIELDS: dict[str, Any] = {
     "usage": Usage,
     "seconds": (int, float),
     "refusal": (str, type(None)),
+    "form": (str, type(None)),
 }
 
 
@@ -134,12 +135,17 @@ class AgentClient:
             raise AgentFailed(f"{shown(self._name)} failed, {_in_words(error)}") from error
         if isinstance(told, str):
             told = Reply(told, None, "stop", seconds=time.perf_counter() - begun)
-        if not isinstance(told, Reply) or not all(isinstance(getattr(told, at), kind) for at, kind in _FIELDS.items()):
+        if not isinstance(told, Reply) or not _is_whole(told):
             raise AgentFailed(
                 f"{shown(self._name)} answered {quote(repr(told))}; expected text, or a Reply of genius_kit.chat whose "
                 "fields are as described there"
             )
         return replace(told, text=None if told.text is None else as_recorded(told.text))
+
+
+def _is_whole(reply: Reply) -> bool:
+    kinds = all(isinstance(getattr(reply, name), kind) for name, kind in _FIELDS.items())
+    return kinds and (reply.beside is None or is_beside(reply.beside))
 
 
 def shown(model: str) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.budget.amounts import Amount
 from genius_kit.budget.prices import load_prices
 from genius_kit.budget.worst_cases import WorstCase, address_of, may_be_billed, worst_case
-from genius_kit.chat import OUTPUT_LIMITS, Usage, recorded_usage
+from genius_kit.chat import OUTPUT_LIMITS, TOLD_SOMETIMES, Usage, recorded_usage
 from genius_kit.errors import JournalError, ModelError
 from genius_kit.llm.client import OpenAIClient
 from genius_kit.llm.http_errors import is_lasting
@@ -47,6 +47,7 @@ class _Question:
     `refusals_left` are the rate limits that are still waited for, `told` is the last failure in words.
     """
 
+    client: ChatClient
     messages: list[Message]
     iteration: int
     seed: int | None
@@ -80,6 +81,7 @@ class Caller:
         prices = load_prices()  # now, so that a broken price file costs no paid reply
         self._prices = prices.resumed(client.model, journal.begun_price)
         self._refused: set[str | None] = set()  # what the server does not take, as far as this run knows
+        self._form_taken = False  # whether the server has answered a request for a form
         self._purse = journal.purse
         self._purse.check(client, self._prices)
 
@@ -96,7 +98,9 @@ class Caller:
         while True:
             question = self._question(messages, iteration, seed, purpose)
             try:
-                return self._retrying()(self._attempt, question)
+                reply = self._retrying()(self._attempt, question)
+                self._form_taken |= reply.form is not None
+                return reply
             except ModelError as error:
                 if not self._can_adapt(error):
                     raise
@@ -123,10 +127,14 @@ class Caller:
     def _question(
         self, messages: Sequence[Message], iteration: int, seed: int | None, purpose: str | None
     ) -> _Question:
-        digest = _digest(self.client, messages, seed)
-        worst = worst_case(self.client, messages, self._prices)
+        in_prose = getattr(type(self.client), "in_prose", None)  # of the client, not of what an agent's stands for
+        client: ChatClient = self.client if purpose is None or in_prose is None else in_prose(self.client)
+        digest = _digest(client, messages, seed)
+        worst = worst_case(client, messages, self._prices)
         refusals = REFUSALS_LIMIT if self._attempts_limit > 1 else 1
-        return _Question(list(messages), iteration, seed, purpose, digest, worst, self._attempts_limit, refusals)
+        return _Question(
+            client, list(messages), iteration, seed, purpose, digest, worst, self._attempts_limit, refusals
+        )
 
     def _retrying(self) -> tenacity.Retrying:
         import tenacity
@@ -147,12 +155,12 @@ class Caller:
         self._purse.hold(question.worst, question.attempts_left, self._journal, question.iteration)
         question.attempts_left -= 1
         reserved = question.worst.amount
-        with slot_of(self.client, self._sleep) as slot:
+        with slot_of(question.client, self._sleep) as slot:
             self._journal.steering.check(self._journal, question.iteration, between_steps=False)
             self._journal.record("intent", **self._intent_fields(question, reserved))
             self._purse.sent(reserved)
             try:
-                reply = self._journal.steering.ask(self.client, question.messages, question.seed)
+                reply = self._send(question)
             except ModelError as error:
                 slot.failed(error)
                 _count(error, question)
@@ -183,6 +191,13 @@ class Caller:
                 stacklevel=4,
             )
         return {"prompt_cut": True}
+
+    def _send(self, question: _Question) -> Reply:
+        try:
+            return self._journal.steering.ask(question.client, question.messages, question.seed)
+        except ModelError as error:
+            explained = getattr(type(question.client), "explained", None)
+            raise error if explained is None or self._form_taken else explained(question.client, error) from None
 
     def _note_pace(self, change: dict[str, Any] | None, iteration: int) -> None:
         if change is not None:
@@ -240,7 +255,7 @@ class Caller:
         known = answers.find(question.digest, self._journal.path)
         if known is None:
             return None
-        told = ("text", "model", "finish_reason", "refusal", "fingerprint", "letters")
+        told = ("text", "model", "finish_reason", "refusal", *TOLD_SOMETIMES)
         kept = {key: known.call[key] for key in told if key in known.call}
         return self._journal.record(
             "call",
@@ -289,9 +304,9 @@ def _count(error: ModelError, question: _Question) -> None:
 
 
 def _told(reply: Reply) -> dict[str, Any]:
-    """Return the fields of a reply, its fingerprint and letters only where the server told them."""
+    """Return the fields of a reply, those that a server tells sometimes only where it did."""
     fields = {**asdict(reply), "usage": recorded_usage(reply.usage)}
-    return {k: v for k, v in fields.items() if v is not None or k not in ("fingerprint", "letters")}
+    return {k: v for k, v in fields.items() if v is not None or k not in TOLD_SOMETIMES}
 
 
 def _digest(client: ChatClient, messages: Sequence[Message], seed: int | None) -> str:
@@ -302,7 +317,7 @@ def _digest(client: ChatClient, messages: Sequence[Message], seed: int | None) -
 def _restore(event: Event) -> Reply:
     from genius_kit.chat import Reply, Usage
 
-    fields = {key: event[key] for key in ("text", "seconds", "refusal", "fingerprint", "letters") if key in event}
+    fields = {key: event[key] for key in ("text", "seconds", "refusal", *TOLD_SOMETIMES) if key in event}
     usage = {key: count for key, count in event.get("usage", {}).items() if key in Usage.__dataclass_fields__}
     named = {"model": event.get("model"), "finish_reason": event.get("finish_reason", "unknown")}
     return Reply(usage=Usage(**usage), **named, **fields)

@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.chat import Reply, as_recorded, mapping_or_empty, usage_of_response
@@ -14,8 +15,10 @@ from genius_kit.errors import InvalidParameter, ModelError
 from genius_kit.llm.bodies import decoded
 from genius_kit.llm.connection import Connection, sent_names
 from genius_kit.llm.http_errors import INSTEAD, SYSTEM_ROLE, quote, status_of_error
+from genius_kit.llm.messages import read_message
 from genius_kit.llm.pace import shared_pace
 from genius_kit.llm.parameters import check_names, check_timeout
+from genius_kit.llm.structured import after_refusal, form_of, laid_to_form, without_form
 from genius_kit.records import Message
 from genius_kit.redaction import masked
 
@@ -63,7 +66,8 @@ class OpenAIClient:
     `base_url` (else OPENAI_BASE_URL, else OpenAI's own) is the address up to and with /v1; the key comes from
     OPENAI_API_KEY on first use and is kept nowhere else. `temperature`, `max_tokens`, `response_schema` (see
     `schema_for`) and `extra` (further fields of the request) are sent only when set. `timeout` bounds one whole
-    attempt, in seconds; 600 by default. One client serves any number of threads. `pace` is shared by all clients of one
+    attempt, in seconds; 600 by default. With `structured`, "auto" or "on" (see `llm.structured`), a server that refuses
+    the schema is asked for a tool call. One client serves any number of threads. `pace` is shared by all clients of one
     model of one server; whoever calls `send` takes a slot of it.
     """
 
@@ -78,6 +82,7 @@ class OpenAIClient:
         timeout: float | None = None,
         response_schema: Mapping[str, Any] | None = None,
         extra: Mapping[str, Any] | None = None,
+        structured: str | None = None,
     ) -> None:
         if not model:
             raise InvalidParameter("no model was named; expected a name such as 'gpt-6.1-sol'")
@@ -85,6 +90,7 @@ class OpenAIClient:
         self.timeout = check_timeout(timeout)
         self._parameters = _set_parameters(temperature, max_tokens, response_schema, extra)
         self._dropped: frozenset[str] = frozenset()
+        self._structured = structured
         self._connection = Connection(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, self.timeout)
         self.pace = shared_pace(self._connection.shown_url, model)
 
@@ -114,13 +120,25 @@ class OpenAIClient:
         has refused that too or `keep_limit` is false; without SYSTEM_ROLE, the words of a system message begin the
         first user message.
         """
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
+        other = self._with(after_refusal(self._parameters, parameter, self._structured))
         other._dropped = self._dropped | {parameter}
-        other._parameters = {name: value for name, value in self._parameters.items() if name != parameter}
         renamed = INSTEAD.get(parameter) if keep_limit and parameter in self._parameters else None
         if renamed and renamed not in other._dropped:
             other._parameters.setdefault(renamed, self._parameters[parameter])
+        return other
+
+    def in_prose(self) -> OpenAIClient:
+        """Return a client over the same connection for what is no proposal, and has no form; `structured` only."""
+        return self if self._structured is None else self._with(without_form(self._parameters))
+
+    def explained(self, error: ModelError) -> ModelError:
+        """Return the error of a `send` before any reply came; what may be the fault of the form is laid to it."""
+        return laid_to_form(error, self._parameters, self._structured)
+
+    def _with(self, parameters: dict[str, Any]) -> OpenAIClient:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._parameters = parameters
         return other
 
     def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
@@ -133,7 +151,8 @@ class OpenAIClient:
         if SYSTEM_ROLE in self._dropped:
             messages = _without_system(messages)
         answer, seconds = self._connection.post(self.model, messages, request)
-        return _read_reply(answer, seconds, self._connection, self.model, sent_names(request, messages))
+        reply = _read_reply(answer, seconds, self._connection, self.model, request, messages)
+        return replace(reply, form=form_of(reply.text, reply.finish_reason, request, self._structured))
 
     def give_up(self, thread: int) -> None:
         """Hang up on the server in the `send` of the thread of this number, which then raises ModelError."""
@@ -171,7 +190,14 @@ def _set_parameters(
     return {name: value for name, value in chosen.items() if value is not None} | dict(extra or {})
 
 
-def _read_reply(answer: Any, seconds: float, connection: Connection, model: str, sent: Sequence[str]) -> Reply:
+def _read_reply(
+    answer: Any,
+    seconds: float,
+    connection: Connection,
+    model: str,
+    request: Mapping[str, Any],
+    messages: Sequence[Message],
+) -> Reply:
     """Return the reply in an answer with a good status; raises ModelError when there is none."""
     text = answer.content.decode("utf-8", errors="replace")  # paid: a broken sign is no reason to pay again
     body = decoded(text)
@@ -181,7 +207,7 @@ def _read_reply(answer: Any, seconds: float, connection: Connection, model: str,
     if fields.get("error"):
         status = status_of_error(fields["error"])
         if status is not None:
-            raise connection.status_failure(status, body, answer.headers, model, sent)
+            raise connection.status_failure(status, body, answer.headers, model, sent_names(request, messages))
         raise _unusable("error-body", "an error with status 200", text, connection)
     choices = fields.get("choices")
     choice = mapping_or_empty(choices[0]) if isinstance(choices, list) and choices else None
@@ -190,15 +216,17 @@ def _read_reply(answer: Any, seconds: float, connection: Connection, model: str,
     message = choice.get("message")
     if not isinstance(message, Mapping):
         raise _unusable("no-message", "a choice without a message", text, connection)
+    said, refusal, beside = read_message(message, request)
     return Reply(
-        text=_text(message.get("content")),
+        text=said,
         model=_text(fields.get("model")),
         finish_reason=_text(choice.get("finish_reason")) or "unknown",
         usage=usage_of_response(fields.get("usage")),
         seconds=seconds,
-        refusal=_text(message.get("refusal")),
+        refusal=refusal,
         fingerprint=_text(fields.get("system_fingerprint")),
         letters=_letters(choice.get("logprobs")),
+        beside=beside or None,
     )
 
 
@@ -234,8 +262,5 @@ def _unusable(cause: str, what: str, text: str, connection: Connection) -> Model
 
 
 def _text(value: object) -> str | None:
-    """Return a string as it is recorded, from a string or a list of text parts; else None."""
-    if isinstance(value, list):
-        parts = [mapping_or_empty(part).get("text") for part in value]
-        value = "".join(part for part in parts if isinstance(part, str)) or None
+    """Return a string as it is recorded, None for anything else."""
     return as_recorded(value) if isinstance(value, str) else None

@@ -26,7 +26,7 @@ RESERVED = {
     "temperature": "use --temperature (temperature=)",
     "max_tokens": "use --max-tokens (max_tokens=)",
     "max_output_tokens": "use --max-tokens (max_tokens=)",
-    "response_format": "use --constrained (constrained_replies=)",
+    "response_format": "use --structured (structured=)",
 }
 """Fields of a request that have a place of their own, and which."""
 

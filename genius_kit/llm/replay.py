@@ -147,7 +147,8 @@ def _pair(event: dict[str, Any], place: str) -> Pair:
         raise JournalError(f"{place} is a call without its messages: expected a list of role and content")
     if not isinstance(text, str | None):
         raise JournalError(f"{place} is a call whose text is {text!r}: expected a string or null")
-    model, refusal, seconds = event.get("model"), event.get("refusal"), event.get("seconds")
+    model, refusal, seconds, form = (event.get(name) for name in ("model", "refusal", "seconds", "form"))
+    beside = event.get("beside")
     usage = mapping_or_empty(event.get("usage"))
     return messages, Reply(
         text=text,
@@ -158,6 +159,8 @@ def _pair(event: dict[str, Any], place: str) -> Pair:
         ),
         seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
         refusal=refusal if isinstance(refusal, str) else None,
+        beside=beside if isinstance(beside, list) else None,
+        form=form if isinstance(form, str) else None,
     )
 
 

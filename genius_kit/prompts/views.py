@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.llm.structured import answer_of
 from genius_kit.prompts import changes
 from genius_kit.prompts.formatting import format_design, result_text, weighed_result
 from genius_kit.records import Outcome, Proposal, Trial
@@ -180,6 +181,7 @@ class View:
 
         The knowledge probe takes the field's own strings too: who knows a benchmark may answer in them.
         """
+        text = answer_of(text)
         outcome = parse_reply(text, self.space)
         if isinstance(outcome, Proposal):
             return Proposal(self.read(outcome.architecture))

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.errors import InvalidParameter
 from genius_kit.llm.agents import AbsentAgent, is_agent
 from genius_kit.llm.client import OpenAIClient, schema_for
+from genius_kit.llm.offline import is_stand_in
 from genius_kit.llm.parameters import check_output_limit, check_params, check_timeout
+from genius_kit.llm.structured import MISSING, STRUCTURED, reply_form
 from genius_kit.prompts.principles import PURPOSE, check_principles, elicited, fed_back, question, texts_sha256
 from genius_kit.prompts.views import (
     DERANGEMENT,
@@ -26,7 +28,7 @@ from genius_kit.spaces import Architecture, SearchSpace
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.chat import ChatClient, Reply
+    from genius_kit.chat import Beside, ChatClient, Reply
     from genius_kit.journal.journal import Journal
     from genius_kit.prompts import Prompt
 
@@ -61,7 +63,8 @@ class LanguageModelProposer:
         max_tokens: int | None = None,
         params: Mapping[str, Any] | None = None,
         timeout: float | None = None,
-        constrained_replies: bool = False,
+        structured: str | None = None,
+        constrained_replies: bool | None = None,
         rejections_limit: int = 5,
         on_exhausted: str = "fallback",
         client: ChatClient | None = None,
@@ -74,7 +77,9 @@ class LanguageModelProposer:
         "reciter:KEY" names the design KEY always, "agent:NAME" needs its `client`. `request_seed` is sent with each
         request, for servers that sample by it: a number, or "run" for the seed of the run. `params` are further fields
         of each request, such as {"reasoning_effort": "high"}; `timeout` is for one attempt, in seconds (default 600),
-        and decides nothing.
+        and decides nothing. `structured`, one of `llm.structured.STRUCTURED`, asks a server for replies in a form that
+        it enforces: "auto" by default where the model is a server's, and off with the published prompt. Runs that were
+        recorded before there was a choice have `constrained_replies` in its place.
 
         `control`, one of `controls.CONTROLS`, changes one thing about what the model sees, `change`, one of
         `prompt_changes.CHANGES`, one that ought not to matter. With
@@ -101,7 +106,7 @@ class LanguageModelProposer:
             "temperature": temperature,
             "max_tokens": max_tokens,
             **({"params": told} if (told := check_params(params)) else {}),
-            "constrained_replies": constrained_replies,
+            **_chosen_form(structured, constrained_replies, model, str(prompt)),
             "rejections_limit": rejections_limit,
             "on_exhausted": on_exhausted,
             "conversation": str(conversation) if conversation else None,
@@ -110,7 +115,7 @@ class LanguageModelProposer:
             **({"principles": principles} if principles else {}),
             **({} if request_seed is None else {"request_seed": request_seed}),
         }
-        schema = schema_for(view_of(control, space).space) if constrained_replies else None
+        schema = _schema(view_of(control, space).space, self.settings)
         self.client = client or client_of(self.settings, schema, timeout=timeout)
         self._prompt: Any = None
         self._caller: Any = None
@@ -307,6 +312,12 @@ def _refusal(
 
 def _read(reply: Reply, view: View) -> Outcome:
     """Return what a reply says; a reply that was cut, filtered or empty is refused whatever it holds."""
+    if reply.beside and not (reply.text or reply.refusal or "").strip():
+        return _without_answer(reply.beside, reply.finish_reason)
+    if reply.form == MISSING:
+        return Rejection(
+            "not in the form", "Your reply is not in the form that was asked for: answer with the JSON alone."
+        )
     if reply.refusal:
         return Rejection("model refused", "You declined to answer; please propose one design in the format asked for.")
     if reply.finish_reason == "length":
@@ -318,6 +329,18 @@ def _read(reply: Reply, view: View) -> Outcome:
     if not reply.text or not reply.text.strip():
         return Rejection("empty", "Your reply was empty; please propose one design in the format asked for.")
     return view.parse(reply.text)
+
+
+def _without_answer(beside: Sequence[Beside], finish_reason: str) -> Rejection:
+    """Return why a reply that holds no text is refused: what came in its place."""
+    thought = sum(one["characters"] for one in beside if one["kind"] in ("reasoning_content", "reasoning", "thinking"))
+    others = [one["kind"] for one in beside if one["kind"] not in ("reasoning_content", "reasoning", "thinking")]
+    told = [*([f"reasoning of {thought:,} characters"] if thought else []), *dict.fromkeys(others)]
+    cut = " before it was cut off at the output limit" if finish_reason == "length" else ""
+    return Rejection(
+        "cut" if cut else "no answer",
+        f"The reply holds {' and '.join(told)} and no answer{cut}; please propose one design in the format asked for.",
+    )
 
 
 def client_of(
@@ -343,4 +366,27 @@ def client_of(
         return ReciterClient(settings["model"].removeprefix(RECITER))
     sent = {name: settings[name] for name in ("base_url", "temperature", "max_tokens")}
     fields = {**(extra or {}), **settings.get("params", {})}
-    return OpenAIClient(settings["model"], **sent, timeout=timeout, response_schema=schema, extra=fields)
+    sent |= {"response_schema": schema, "structured": settings.get("structured")}
+    return OpenAIClient(settings["model"], **sent, timeout=timeout, extra=fields)
+
+
+def _schema(space: SearchSpace, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the form that the replies of a run are asked for, None for prose."""
+    if "structured" in settings:
+        asks_words = settings["prompt"] != "minimal" and settings.get("change") != "no-rationale"
+        return reply_form(space, with_reasoning=asks_words)
+    return schema_for(space) if settings["constrained_replies"] else None
+
+
+def _chosen_form(structured: Any, constrained: bool | None, model: str | None, prompt: str) -> dict[str, str | bool]:
+    """Return the setting that says what form is asked for; that of prose is the one that runs always had."""
+    structured = {True: "on", False: "off"}.get(structured, structured)  # as YAML reads on and off
+    if structured not in (None, *STRUCTURED):
+        raise InvalidParameter(f"structured is {structured!r}; it is one of {', '.join(STRUCTURED)}")
+    in_prose = model is None or is_stand_in(model) or is_agent(model) or prompt == "published"
+    if structured == "on" and in_prose:
+        what = "the published prompt" if prompt == "published" else model or "a client of your own"
+        raise InvalidParameter(f"structured is 'on', but {what} has replies in prose: take 'auto' or 'off'")
+    if structured == "off" or in_prose or (structured is None and constrained is not None):
+        return {"constrained_replies": bool(constrained)}
+    return {"structured": structured or "auto"}
