@@ -12,6 +12,7 @@ from genius_kit.budget import load_prices
 from genius_kit.budget.worst_cases import worst_case
 from genius_kit.errors import InvalidParameter, PromptError
 from genius_kit.estimates import estimate_run
+from genius_kit.journal.journal import Run
 from genius_kit.llm.offline import read_messages
 from genius_kit.prompts import HISTORIES, load_prompt
 from genius_kit.prompts import changes as prompt_changes
@@ -172,7 +173,7 @@ def test_a_changed_run_resumes_alike(change: str, tmp_path: Path) -> None:
     """Cut after each of its events it goes on with the same prompts."""
     answers = [f"Architecture: {[2, 2, 2, 2, 2, 2, 2, last]}" for last in (0, 1, 2)]
 
-    def start(path: Path, answered: int) -> gk.journal.Run:
+    def start(path: Path, answered: int) -> Run:
         client = QueueClient(*answers[answered:])
         made = gk.make_proposer("llm", MACRO, client=client, change=change)
         return gk.search(ToyBenchmark(), made, 3, 5, path, progress=False)
