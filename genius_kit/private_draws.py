@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 DRAW = 1
 """Version of the draw: another one would make other tables of the same secrets."""
 
-SAMPLES = 4000
-RECIPE = SignalRecipe(seeds=3, epochs=6, batch=32, rate=0.01)
-"""Many small steps of batches of 32 leave less noise for the same time than larger batches do."""
+SAMPLES = 8000
+RECIPE = SignalRecipe(seeds=3, epochs=3, batch=32, rate=0.06)
+"""Many small steps of batches of 32 leave less noise for the same time than larger batches do, and a high rate less
+than a low one (see the docs)."""
 
 NOISES = {"echoes": (0.05, 0.15), "rhythms": (1.0, 1.3), "counts": (0.35, 0.5), "orders": (0.45, 0.6)}
 """The two noise levels of each family."""

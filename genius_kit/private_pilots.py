@@ -1,6 +1,7 @@
 """A quick look at the table of a secret before it is built: some rows are trained, and a poor table is not built.
 
-Of some secrets the largest option everywhere is among the best, or seeds disagree. Then another secret is drawn.
+Of some secrets the largest option everywhere is among the best, or seeds disagree, or the best rows differ by little
+more than two trainings of one of them. Then another secret is drawn.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 ROWS, TRIES = 40, 30
-LEAST_SEEDS, LEAST_ABOVE, MOST_PARAMETERS = 0.95, 0.35, 0.4
-"""Bounds of a pilot; the last two are stricter than the 25 % and 0.5 of a table, of which few rows say less."""
+LEAST_SEEDS, LEAST_ABOVE, MOST_PARAMETERS, LEAST_SPREAD = 0.95, 0.35, 0.4, 2.5
+"""Bounds of a pilot. Those on the largest option and the parameters are stricter than the 25 % and 0.5 of a table, of
+which few rows say less; that on the spread tells tables whose seeds agree in the top tenth from others (see the docs).
+"""
 
 
 @dataclass(frozen=True)
@@ -30,23 +33,27 @@ class Pilot:
     """Figures over some rows, by validation accuracy.
 
     `seeds` is the Spearman correlation of one seed with the mean of the others, `above` the part of the rows that beat
-    the largest option everywhere, `parameters` the Spearman correlation of the parameters with the accuracy.
+    the largest option everywhere, `parameters` the Spearman correlation of the parameters with the accuracy, `spread`
+    the deviation of the means of the best quarter in deviations of one training of these rows.
     """
 
     rows: int
     seeds: float
     above: float
     parameters: float
+    spread: float
 
     @property
     def passes(self) -> bool:
         """Whether a table of this secret is worth building."""
-        return self.seeds >= LEAST_SEEDS and self.above >= LEAST_ABOVE and abs(self.parameters) <= MOST_PARAMETERS
+        agree = self.seeds >= LEAST_SEEDS and self.spread >= LEAST_SPREAD
+        return agree and self.above >= LEAST_ABOVE and abs(self.parameters) <= MOST_PARAMETERS
 
     def __str__(self) -> str:
         verdict = "it is built" if self.passes else "another secret is drawn"
         return (
-            f"pilot of {self.rows} rows: seeds agree with {self.seeds:.2f} (at least {LEAST_SEEDS}), {self.above:.0%} "
+            f"pilot of {self.rows} rows: seeds agree with {self.seeds:.2f} (at least {LEAST_SEEDS}), the best quarter "
+            f"is spread over {self.spread:.1f} deviations of one training (at least {LEAST_SPREAD}), {self.above:.0%} "
             f"beat the largest option everywhere (at least {LEAST_ABOVE:.0%}), parameters go with the accuracy by "
             f"{self.parameters:.2f} (at most {MOST_PARAMETERS} either way): {verdict}"
         )
@@ -66,7 +73,8 @@ def pilot(plan: PrivatePlan, secret: str, rows: int = ROWS) -> Pilot:
     sizes = plan.task.classes, plan.task.values
     parameters = [cell_cost(cell, plan.operations, *sizes, plan.rules).parameters for cell in cells]
     mean = right.mean(axis=1)
-    return Pilot(rows, _agreement(right), float((mean > largest).mean()), float(spearmanr(parameters, mean)[0]))
+    above, sizes_matter = float((mean > largest).mean()), float(spearmanr(parameters, mean)[0])
+    return Pilot(rows, _agreement(right), above, sizes_matter, spread_of_the_best(right))
 
 
 def promising_secret(
@@ -89,6 +97,18 @@ def promising_secret(
         f"none of {TRIES} secrets passed its pilot; expected some with {SAMPLES} signals and {RECIPE.epochs} epochs: "
         "raise --samples or --epochs, or build without a pilot (`--pilot 0`)"
     )
+
+
+def spread_of_the_best(runs: np.ndarray) -> float:
+    """Return the deviation of the means of the best quarter of the rows, in deviations of one training of them.
+
+    `runs` has shape (rows, seeds), at least two of each.
+    """
+    import numpy as np
+
+    best = runs[np.argsort(-runs.mean(axis=1), kind="stable")[: max(2, len(runs) // 4)]]
+    noise = best.var(axis=1, ddof=1).mean()
+    return float(np.sqrt(best.mean(axis=1).var(ddof=1) / noise)) if noise else float("inf")
 
 
 def _agreement(runs: np.ndarray) -> float:

@@ -16,7 +16,7 @@ from genius_kit.private_builds import build, check_seal, check_table, stamp
 from genius_kit.private_cards import agreement_of, card_text
 from genius_kit.private_catalogue import private_folders
 from genius_kit.private_draws import FREE, NOISES, WEIGHTED, drawn_plan
-from genius_kit.private_pilots import Pilot, pilot, promising_secret
+from genius_kit.private_pilots import LEAST_SPREAD, Pilot, pilot, promising_secret, spread_of_the_best
 from genius_kit.private_tables import PrivateTable, read_table
 from genius_kit.signal_families import CLASSES, FAMILIES
 from genius_kit.signal_training import SignalRecipe, train_cell
@@ -248,17 +248,30 @@ def test_a_drawn_table_is_searched_and_its_prompt_says_its_rules(path, tmp_path,
 
 
 def test_a_pilot_says_whether_a_secret_is_worth_building():
-    """It repeats for a secret; its bounds are on the seeds, the largest option and the parameters."""
+    """It repeats for a secret; its bounds are on seeds, largest option, parameters and the best rows' spread."""
     plan = drawn_plan("a", SECRET, 200, dataclasses.replace(TINY, seeds=2))
     found = pilot(plan, SECRET, 4)
     assert found == pilot(plan, SECRET, 4)
     assert 0 <= found.above <= 1
-    assert Pilot(40, 0.96, 0.5, 0.1).passes
-    for poor in (Pilot(40, 0.5, 0.5, 0.1), Pilot(40, 0.96, 0.1, 0.1), Pilot(40, 0.96, 0.5, -0.6)):
+    good = Pilot(40, 0.96, 0.5, 0.1, 3.0)
+    assert good.passes
+    for change in ({"seeds": 0.5}, {"above": 0.1}, {"parameters": -0.6}, {"spread": 1.5}):
+        poor = dataclasses.replace(good, **change)
         assert not poor.passes
         assert "another secret" in str(poor)
     with pytest.raises(InvalidParameter, match="at least 2"):
         next(promising_secret("a", recipe=TINY))
+
+
+@pytest.mark.parametrize(("noise", "passes"), [(0.2, True), (1.0, False)])
+def test_the_spread_of_the_best_tells_a_table_whose_best_rows_are_ordered(noise, passes):
+    """Rows that differ by more than trainings do pass; those whose upper half is at one ceiling do not."""
+    draw = np.random.default_rng(0)
+    true = np.sort(draw.exponential(size=40))
+    runs = true[:, None] + noise * draw.normal(size=(40, 3))
+    assert (spread_of_the_best(runs) >= LEAST_SPREAD) == passes
+    flat = np.minimum(true, np.quantile(true, 0.5))[:, None] + noise * draw.normal(size=(40, 3))
+    assert spread_of_the_best(flat) < LEAST_SPREAD
 
 
 def test_tables_are_compared_by_key_and_by_operation(path, tmp_path):

@@ -35,7 +35,9 @@ def build(
         str | None, typer.Option(help=f"With --task: of {', '.join(OPERATIONS)}; with commas.")
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each cell; 3 by default.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training part; 5 by default.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the training part; 3 by default, 5 with --task.")
+    ] = None,
     pilot: Annotated[
         int, typer.Option(min=0, help="Rows trained before, until a secret makes a sound table; 0 takes any secret.")
     ] = 40,
