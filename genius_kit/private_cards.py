@@ -216,6 +216,8 @@ _WORDS = {
 
 
 def _shown(value: float) -> str:
+    if value != value:
+        return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
