@@ -200,10 +200,11 @@ def test_open_intervals_are_not_enough_either(public: TabularBenchmark) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("private", ["private-motif-pairs", "private-signals"])
 @pytest.mark.parametrize("name", SIMULATED)
-def test_knowledge_of_networks_is_not_called_memory(name: str, no_data: Path) -> None:
+def test_knowledge_of_networks_is_not_called_memory(name: str, private: str, no_data: Path) -> None:
     """At no look; GENIUS_KIT_STUDIES=120 and GENIUS_KIT_LOOKS=80 measure what docs/limitations.md says."""
-    tables = [load_benchmark(PUBLIC, source="embedded"), load_benchmark("private-motif-pairs")]
+    tables = [load_benchmark(PUBLIC, source="embedded"), load_benchmark(private)]
     called = 0
     for study in range(STUDIES):
         clients = [SIMULATED[name](table, study) for table in tables]
@@ -216,10 +217,8 @@ def test_knowledge_of_networks_is_not_called_memory(name: str, no_data: Path) ->
             ]
         )
         looks = [results[results["seed"] < 1_000 * study + count] for count in LOOKS]
-        called += any(
-            contamination(rows, public=PUBLIC, private="private-motif-pairs").kind == "contaminated" for rows in looks
-        )
-    print(name, called, "of", STUDIES)
+        called += any(contamination(rows, public=PUBLIC, private=private).kind == "contaminated" for rows in looks)
+    print(name, private, called, "of", STUDIES)
     assert called <= max(1, 0.01 * STUDIES) * (STUDIES > 2)
 
 
