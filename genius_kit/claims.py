@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from genius_kit.claim_words import Places, attribute_in, halves_of, operations_in, places_in, skips_of
+from genius_kit.reasoning import without_reasoning
 from genius_kit.spaces import Architecture, SearchSpace
 
 KINDS = ("replaces", "sets", "only", "keeps", "keeps the rest", "how many", "more", "less", "gradient", "cost")
@@ -72,7 +73,7 @@ def read_claims(text: str, space: SearchSpace) -> Rationale:
     found: list[Claim] = []
     rest: list[str] = []
     unchecked = 0
-    for sentence in sentences(text):
+    for sentence in sentences(without_reasoning(text)):
         kept = _REST.search(sentence)
         claims = _claims(sentence[: kept.start()] if kept else sentence, space)
         found += [replace(claim, sentence=sentence) for claim in claims]

@@ -14,7 +14,7 @@ from genius_kit.lab_draft import Piece
 from genius_kit.llm.structured import answer_of
 from genius_kit.proposers.base import Situation, make_proposer
 from genius_kit.records import Evaluation, NoImprovement, Proposal, RankRange, Trial
-from genius_kit.replies import find_designs, parse_reply
+from genius_kit.replies import find_architectures, parse_reply
 from genius_kit.runs.settings import describe, own_timeout
 from genius_kit.spaces import Architecture, SearchSpace
 
@@ -144,7 +144,7 @@ def _pieces(text: str, space: SearchSpace, chosen: Architecture | None) -> tuple
     """Return the text cut at the designs in it: the one that was taken is "design", what was refused "refused"."""
     pieces: list[Piece] = []
     position = 0
-    for design in find_designs(text, space):
+    for design in find_architectures(text, space):
         kind = "design" if chosen is not None and design.outcome == chosen else ""
         if chosen is None and not isinstance(design.outcome, tuple):
             kind = "refused"

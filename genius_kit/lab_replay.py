@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.journal.journal import Event, read_run
 from genius_kit.lab_answer import beside_html, block_html, marked_html
 from genius_kit.lab_curve import Point, points_of
+from genius_kit.reasoning import without_reasoning
 from genius_kit.records import Cost, Evaluation, Message, Trial
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _exchange(calls: Sequence[Event]) -> tuple[Message, ...]:
     if not calls:
         return ()
     said = list(calls[-1]["messages"][len(calls[0]["messages"]) :])
-    return (*said, Message(role="assistant", content=calls[-1]["text"] or "(empty reply)"))
+    return (*said, Message(role="assistant", content=without_reasoning(calls[-1]["text"] or "") or "(empty reply)"))
 
 
 def step_html(step: Step, space: SearchSpace | None) -> str:

@@ -21,8 +21,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 QUICK_REPLIES = "not long_replies and not leave and not printed_form and not written_reply and not journal"
 TESTS = {
     "replies": (["tests/test_replies.py", "tests/test_fuzz.py"], QUICK_REPLIES),
-    "designs": (["tests/test_designs.py", "tests/test_replies.py", "tests/test_fuzz.py"], QUICK_REPLIES),
-    "reply_context": (["tests/test_replies.py", "tests/test_fuzz.py"], QUICK_REPLIES),
+    "reasoning": (["tests/test_replies.py", "tests/test_fuzz.py"], QUICK_REPLIES),
     "benchmarks/base": (["tests/test_benchmarks.py"], ""),
     "statistics": (["tests/test_statistics.py"], ""),
     "journal/chain": (["tests/test_chain.py", "tests/test_verify.py"], "not every_byte and not commands"),

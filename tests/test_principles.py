@@ -331,3 +331,11 @@ def test_hybrids_ask_for_them_before_the_first_design_of_the_model(no_data: None
     done = gk.search(ToyBenchmark(), made, 6, 0, progress=False)
     assert [event.get("purpose") for event in done.of("call")] == ["principles", None, None]
     assert done.of("call")[0]["iteration"] == 5
+
+
+def test_reasoning_is_not_fed_back():
+    """Of the answer with the principles only what stands outside the reasoning is shown again."""
+    from genius_kit.prompts.principles import fed_back
+
+    assert fed_back("<think>Hm.</think>Depth helps.") == fed_back("Depth helps.")
+    assert fed_back("<think>Hm.</think>") == ""

@@ -211,3 +211,11 @@ def test_a_revision_over_the_bound_is_held_against_what_it_revises(published: Pa
     second = [telling for telling in tellings if telling.iteration == 2]
     proposed = [turn.architecture for turn in conversation.turns if turn.iteration == 2]
     assert [telling.before for telling in second[1:]] == proposed[:-1]
+
+
+def test_reasoning_makes_no_claim() -> None:
+    """What a model thinks before its answer is no rationale of it."""
+    from genius_kit.claims import read_claims
+
+    said = "I changed edge 0-1 to a 3x3 convolution."
+    assert read_claims(f"<think>{said}</think>{said}", CELL) == read_claims(said, CELL)

@@ -49,8 +49,9 @@ def test_results_reach_the_next_prompt():
         (design("22222222"), "duplicate"),
         ("", "empty"),
         (reply(None), "empty"),
-        (reply(design("21212121"), "length"), "cut"),
-        (reply(design("21212121"), "content_filter"), "content filter"),
+        (reply("[2, 1, 2, 1,", "length"), "cut"),
+        (reply(f"{design('21212121')}\n\nWait, that is", "unknown"), "cut"),
+        (reply("[2, 1", "content_filter"), "content filter"),
     ],
 )
 def test_a_refused_reply_is_recorded_answered_and_asked_again(answer, reason):
@@ -62,6 +63,21 @@ def test_a_refused_reply_is_recorded_answered_and_asked_again(answer, reason):
     assert rejected[0]["detail"] in client.sent[2][-1]["content"]
     assert list(run.frame()["key"]) == ["22222222", "11111111"]
     assert list(run.frame()["rejections"]) == [0, 1]
+
+
+@pytest.mark.parametrize("finish_reason", ["stop", "end_turn", "length", "unknown", "content_filter"])
+def test_a_whole_answer_is_taken_whatever_the_server_says_of_its_end(finish_reason):
+    """A reply that ends with its architecture is whole; the server's word for its end is on record."""
+    run = gk.search(ToyBenchmark(), llm(QueueClient(reply(design("21212121"), finish_reason))), budget=1)
+    assert list(run.frame()["key"]) == ["21212121"]
+    assert run.of("call")[0]["finish_reason"] == finish_reason
+
+
+def test_reasoning_is_not_sent_back():
+    """The dialogue after a refusal holds what the model answered, not what it thought before."""
+    client = QueueClient(f"<think>{'So. ' * 99}</think>{design('22222229')}", design("11111111"))
+    gk.search(ToyBenchmark(), llm(client), budget=1)
+    assert client.sent[1][-2] == {"role": "assistant", "content": design("22222229")}
 
 
 def test_an_equivalent_design_is_a_duplicate():

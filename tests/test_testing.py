@@ -57,7 +57,7 @@ READ = {  # name of the fault: what comes of the reply that it holds
     **dict.fromkeys(("delay", "drip", "other-model", "wrong-usage", "invalid-utf-8", "lone-surrogate"), "proposal"),
     "duplicate-keys": "proposal",
     "null-content": "empty",
-    "length": "no design",
+    "length": "wrong length",
     "content-filter": "empty",
     "refusal": "empty",
     "ten-megabytes": "too long",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.prompts.base import fill, read_template
+from genius_kit.reasoning import without_reasoning
 from genius_kit.records import Message
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def question(prompt: TemplatePrompt) -> list[Message]:
 
 def fed_back(text: str) -> str:
     """Return what stands before the results of every later step; "" where the model gave no principles."""
-    return fill(read_template("principles", _NOTE), {"principles": text.strip()}, f"{_NOTE}.md") if text.strip() else ""
+    text = without_reasoning(text).strip()
+    return fill(read_template("principles", _NOTE), {"principles": text}, f"{_NOTE}.md") if text else ""
 
 
 def elicited(events: Iterable[dict[str, Any]]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,9 @@ from genius_kit.prompts.views import (
     view_of,
 )
 from genius_kit.proposers.base import Situation, Stop, Suggestion, random_suggestion
+from genius_kit.reasoning import without_reasoning
 from genius_kit.records import Message, NoImprovement, Outcome, Proposal, Rejection
+from genius_kit.replies import find_architectures
 from genius_kit.spaces import Architecture, SearchSpace
 
 if TYPE_CHECKING:
@@ -204,7 +207,7 @@ class LanguageModelProposer:
         said = list(exchange) or _turned_down(situation, prompt)
         for _ in range(self._limit + 1):
             reply = self._caller.ask([*opening, *said], situation.iteration, self._request_seed(situation))
-            said.append({"role": "assistant", "content": reply.text or "(empty reply)"})
+            said.append({"role": "assistant", "content": without_reasoning(reply.text or "") or "(empty reply)"})
             outcome = _judge(reply, situation, view, exclude)
             if not isinstance(outcome, Rejection):
                 return Talk(outcome, tuple(said))
@@ -310,8 +313,12 @@ def _refusal(
     return situation.refusal(architecture, view.name)
 
 
+COMPLETE = {"stop", "end_turn", "stop_sequence", "eos", "eos_token", "complete", "completed", "tool_calls"}
+"""Finish reasons, in small letters, of complete replies; after any other one the end of the reply tells."""
+
+
 def _read(reply: Reply, view: View) -> Outcome:
-    """Return what a reply says; a reply that was cut, filtered or empty is refused whatever it holds."""
+    """Return what a reply says; one that is empty, or that ends before it is whole, is refused."""
     if reply.beside and not (reply.text or reply.refusal or "").strip():
         return _without_answer(reply.beside, reply.finish_reason)
     if reply.form == MISSING:
@@ -320,15 +327,28 @@ def _read(reply: Reply, view: View) -> Outcome:
         )
     if reply.refusal:
         return Rejection("model refused", "You declined to answer; please propose one design in the format asked for.")
-    if reply.finish_reason == "length":
+    text = reply.text or ""
+    is_complete = reply.finish_reason.lower() in COMPLETE or _is_whole(text, view)
+    outcome = view.parse(text)
+    if isinstance(outcome, NoImprovement) or (is_complete and isinstance(outcome, Proposal)):
+        return outcome
+    if reply.finish_reason == "content_filter":
+        return Rejection("content filter", "Your reply was withheld by a filter; please propose one design again.")
+    if reply.finish_reason == "length" or not (is_complete or isinstance(outcome, Rejection)):
         return Rejection(
             "cut", "Your reply was cut off at the output limit; answer more briefly, with the design last."
         )
-    if reply.finish_reason == "content_filter":
-        return Rejection("content filter", "Your reply was withheld by a filter; please propose one design again.")
-    if not reply.text or not reply.text.strip():
+    if not text.strip():
         return Rejection("empty", "Your reply was empty; please propose one design in the format asked for.")
-    return view.parse(reply.text)
+    return outcome
+
+
+def _is_whole(text: str, view: View) -> bool:
+    """Return whether a reply ends with its architecture or a finished sentence."""
+    said = without_reasoning(text).rstrip()
+    return bool(re.search(r"[^\w,;:([{-]$", said)) or any(
+        one.end == len(text.rstrip()) for one in find_architectures(text, view.space)
+    )
 
 
 def _without_answer(beside: Sequence[Beside], finish_reason: str) -> Rejection:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 Check = Callable[[bytes], None]
 READERS = {
-    "replies": ("tests.fuzz.reply_target", ["genius_kit.replies", "genius_kit.designs"]),
+    "replies": ("tests.fuzz.reply_target", ["genius_kit.replies", "genius_kit.reasoning"]),
     "journals": (
         "tests.fuzz.journal_target",
         ["genius_kit.journal.journal", "genius_kit.journal.lines", "genius_kit.journal.chain"],

@@ -7,9 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from genius_kit.designs import find_fragments
 from genius_kit.records import NoImprovement, Proposal, Rejection
-from genius_kit.replies import find_designs, parse_reply
+from genius_kit.replies import find_architectures, parse_reply
 from genius_kit.spaces import SPACES, SearchSpace, load_space
 from tests.fuzz.corpus import read_corpus
 from tests.fuzz.plain_reading import is_printed, plain_reading
@@ -18,7 +17,7 @@ from tests.fuzz.reply_grammar import Choices, Meant, write_reply
 LONGEST_SECONDS = 1.0  # of processor time for one reply
 REASONS = {
     *("empty", "too long", "no design", "incomplete", "wrong length", "off-menu"),
-    *("placeholder", "malformed", "duplicate key", "ambiguous"),
+    *("placeholder", "malformed", "edited", "ambiguous"),
 }
 NAMES = list(SPACES)
 ALL = [load_space(name) for name in NAMES]
@@ -81,12 +80,10 @@ def _check_plain(text: str, space: SearchSpace, outcome: object) -> None:
 
 
 def _check_places(text: str, space: SearchSpace) -> None:
-    """Check that designs and lists stand where they say."""
-    for design in find_designs(text, space):
-        assert 0 <= design.start < design.end <= len(text)
-    fragments = find_fragments(text, space)
-    assert all(0 <= fragment.start < fragment.end <= len(text) for fragment in fragments)
-    assert fragments == sorted(fragments, key=lambda fragment: fragment.start)
+    """Check that architectures stand where they say, in order."""
+    found = find_architectures(text, space)
+    assert all(0 <= one.start < one.end <= len(text) for one in found)
+    assert found == sorted(found, key=lambda one: one.start)
 
 
 def _check_meaning(outcome: object, meant: Meant) -> None:

@@ -1,0 +1,63 @@
+"""What a model wrote besides its reasoning, in plain characters."""
+
+from __future__ import annotations
+
+import re
+from itertools import compress
+
+# Marks of reasoning: an opening, a closing, and what ends a channel. Marks of the harmony format may come without "<|".
+_THOUGHT = r"(?:\w+[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|reflection|scratchpad)"
+_OPENS = (
+    rf"[<\[◁][|｜]?(?:begin[_▁]of[_▁]|start[_▁])?{_THOUGHT}(?:[_▁](?:begin|start))?(?:\s[^<>\n]{{0,80}})?[|｜]?[>\]▷]"
+)
+_OPENS += r"|<\|channel\|?>\s*(?:analysis|commentary|thought)|<unused94>|\A\s*analysis(?-i:(?=[A-Z]))"
+_CLOSES = rf"[<\[◁][|｜]?(?:(?:/|end[_▁]of[_▁]|end[_▁]){_THOUGHT}\s?|{_THOUGHT}[_▁]end)[|｜]?[>\]▷]"
+_CLOSES += r"|<channel\|>|<unused95>"
+_CLOSES += r"|<\|channel\|>\s*final(?:[^<\n]{0,20}<\|constrain\|>\w+)?\s*<\|message\|>|assistantfinal"
+_MARKS = re.compile(rf"(?P<close>{_CLOSES})|(?P<open>{_OPENS})|<\|(?:end|return|call|start)\|>", re.I)
+_NOISE = re.compile(  # characters without width, LaTeX, escapes, text struck out, tags
+    "(?<=[ \t]{8})[ \t]+|"
+    "[\u200b-\u200f\u2060\ufeff]|\\\\(?:left|right|q?quad|text\\w*|math\\w+)(?![a-z])|\\\\[,;:!]|\\\\|~~[^~\n]*~~"
+    "|</?(?:answer|response|output|b|strong|s)>|<\\|im_end\\|>"
+)
+_PLAIN = str.maketrans(
+    {chr(0xFEE0 + code): chr(code) for code in range(0x21, 0x7F)}
+    | dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B))), " ")
+    | dict(zip("、−‒–—‐‑“”‘’【】⟨⟩〈〉〔〕", ",------\"\"''[][][][]", strict=True))
+)
+
+
+def without_reasoning(text: str) -> str:
+    """Return `text` without what stands between marks of reasoning; a mark without its partner reaches to the end.
+
+    A text without such marks comes back as it is.
+    """
+    spans = _reasoning(text)
+    return "".join(compress(text, _kept(text, spans))).strip() if spans else text
+
+
+def cleaned(text: str) -> tuple[str, list[int]]:
+    """Return `text` without reasoning and escapes, in plain characters, and the place of each character in `text`."""
+    kept = _kept(text, [*_reasoning(text), *(match.span() for match in _NOISE.finditer(text))])
+    return "".join(compress(text, kept)).translate(_PLAIN), list(compress(range(len(text)), kept))
+
+
+def _reasoning(text: str) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    start = -1
+    for mark in _MARKS.finditer(text):
+        if mark["open"]:
+            start = mark.start() if start < 0 else start
+        elif start >= 0:
+            spans.append((start, mark.end()))
+            start = -1
+        else:
+            spans = [(0, mark.end())] if mark["close"] else [*spans, mark.span()]
+    return [*spans, (start, len(text))] if start >= 0 else spans
+
+
+def _kept(text: str, spans: list[tuple[int, int]]) -> bytearray:
+    kept = bytearray(b"\1") * len(text)
+    for start, end in spans:
+        kept[start:end] = bytes(end - start)
+    return kept
