@@ -346,9 +346,7 @@ def _checked(text: str, chosen: Found, found: list[Found], space: SearchSpace) -
     is_other = _says(r"\b{reordered}\b").search(text) or any(sorted(row) == sorted(own) and row != own for row in rows)
     is_edited = is_open or is_code or _says("{before}").search(line) or (is_other and not chosen.labelled)
     if is_edited or any(_is_edit(one, chosen.outcome, space) for one in said):
-        return _refused(
-            "edited", "The design, or its order, is changed in words or code. Write out the one you mean.", space
-        )
+        return _refused("edited", "The design or its order is changed in words. Write out the one you mean.", space)
     for one in (one for one in found if one.start > end and len(one.items) < space.length):
         line = text[text.rfind("\n", 0, one.start) + 1 : one.start]
         stage = _stage_of(line, space) if _says("{stageline}$").search(line) else None
