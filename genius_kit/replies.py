@@ -368,7 +368,9 @@ def _is_edit(sentence: str, values: Architecture, space: SearchSpace) -> bool:
         numbers = ["-".join(spot.groups())] if space.family == "cell" else re.findall(r"\d+", spot[0])
         for place in [names.index(number) for number in numbers if number in names]:
             menu = _menu(space, place)
-            said = [menu[w] for part in (after, before) for w in re.findall(r"\w+", part.lower()) if w in menu]
+            said = [
+                menu[w] for part in (after, before) for w in re.findall(r"(?<!\w=)\b\w+", part.lower()) if w in menu
+            ]
             if said and values[place] != said[0]:
                 return True
         end = spot.end()
