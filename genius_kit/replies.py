@@ -22,7 +22,7 @@ from genius_kit.spaces import Architecture, SearchSpace
 LONGEST_REPLY = 200_000  # characters without the reasoning; a longer reply is refused unread
 LONGEST_TEXT = 20 * LONGEST_REPLY  # characters with it
 MOST_LISTS = 500  # lists of values weighed in one reply; a reply with more names no architecture
-_WORDS = tomllib.loads((files("genius_kit") / "reply_words.toml").read_text(encoding="utf-8"))
+_WORDS = tomllib.loads((files("genius_kit") / "reply_words.toml").read_text("utf-8"))
 CONTEXT = 240  # characters around a list that are read for what it is
 Read = Architecture | Rejection  # what a list of values comes to
 
@@ -368,9 +368,8 @@ def _is_edit(sentence: str, values: Architecture, space: SearchSpace) -> bool:
         numbers = ["-".join(spot.groups())] if space.family == "cell" else re.findall(r"\d+", spot[0])
         for place in [names.index(number) for number in numbers if number in names]:
             menu = _menu(space, place)
-            said = [
-                menu[w] for part in (after, before) for w in re.findall(r"(?<!\w=)\b\w+", part.lower()) if w in menu
-            ]
+            words = re.findall(r"(?<!\w=)\b\w+", f"{after}\n{before}".lower())
+            said = [menu[word] for word in words if word in menu]
             if said and values[place] != said[0]:
                 return True
         end = spot.end()
