@@ -55,8 +55,7 @@ def parse_reply(text: str, space: SearchSpace) -> Outcome:
     answer, _ = cleaned(text)
     if not answer.strip():
         return _refused("empty", "The reply holds no answer.", space)
-    found = _judged(answer, space)
-    if len(found) > MOST_LISTS:
+    if len(found := _judged(answer, space)) > MOST_LISTS:
         return _refused("ambiguous", f"The reply holds more than {MOST_LISTS:,} lists of values.", space)
     chosen = _chosen(answer, found, space)
     return _checked(answer, chosen, found, space) if isinstance(chosen, Found) else chosen
