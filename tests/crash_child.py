@@ -250,7 +250,7 @@ def command_of(name, folder, address):
 
 def command_with_fault(name, folder, address, environment, at, fault, told):
     """Give the command in this process with a faulty disk; what it printed, its exit code and calls are sent."""
-    from genius_kit.cli import main as cli
+    from genius_kit.cli import commands as cli
 
     prepare(name, folder, address, environment)
     printed = io.StringIO()

@@ -11,7 +11,7 @@ import genius_kit as gk
 def test_import_loads_no_heavy_package():
     """Importing the package or its command loads neither torch nor openai nor matplotlib."""
     heavy = ("torch", "openai", "matplotlib")
-    code = f"import sys, genius_kit, genius_kit.cli.main; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, genius_kit, genius_kit.cli.commands; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import genius_kit as gk
-from genius_kit.cli import main as cli
+from genius_kit.cli import commands as cli
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal.journal import Journal, read_run
 from genius_kit.runs import remote as remote_control

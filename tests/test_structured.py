@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import genius_kit as gk
 from genius_kit.chat import usage_of_response
-from genius_kit.cli.main import app
+from genius_kit.cli.commands import app
 from genius_kit.errors import InvalidParameter, JournalError, ModelError
 from genius_kit.journal.journal import Run, read_run
 from genius_kit.journal.redact import redact

@@ -1,5 +1,5 @@
-"""The `genius-kit` command: `main` puts it together, `options` are what commands share, the others groups of them."""
+"""The `genius-kit` command: `commands` puts it together, `options` are what groups of commands share."""
 
-from genius_kit.cli.main import app, main
+from genius_kit.cli.commands import app, main
 
 __all__ = ["app", "main"]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.records import Cost, Rejection
+from genius_kit.spaces.base import CONVENTIONS as CONVENTIONS
 from genius_kit.spaces.base import SearchSpace
 
 if TYPE_CHECKING:
