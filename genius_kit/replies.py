@@ -147,8 +147,7 @@ class _Scan:
         ahead, form = text[max(0, start - CONTEXT // 2) : start], space.encode(space.all_largest)
         if text[start] == "[" and re.search(r"[\w\])]\Z", ahead):
             return  # an index
-        has_first = len(items) == space.length - 1 and space.positions[0] == "embedding"
-        if has_first and (first := _says("{first}").search(ahead)):
+        if len(items) == space.length - 1 and (first := _says("{first}").search(ahead)):
             start, items = start - len(ahead) + first.start(), [first[1], *items]
         outcome = read_items(items, space)
         if _says("{times}").match(text, end) or _says("{timed}").search(ahead):

@@ -256,7 +256,8 @@ def test_an_output_limit_that_the_model_refuses_goes_on_under_its_other_name(pri
     prices.write_text(f'[models."{MODEL}"]\ninput = 1\noutput = 10\n', encoding="utf-8")
     refusal = Answer({"error": {"message": "Unsupported parameter: max_tokens", "param": "max_tokens"}}, status=400)
     with ChatServer([refusal, completion(DESIGNS[0])]) as server:
-        made = make_proposer("llm", ToyBenchmark().space, model=MODEL, base_url=server.url, max_tokens=50)
+        sent = {"model": MODEL, "base_url": server.url, "max_tokens": 50, "structured": "off"}
+        made = make_proposer("llm", ToyBenchmark().space, **sent)
         done = search(ToyBenchmark(), made, 1, progress=False, limits=Limits(dollars=1))
         made.client.close()
         assert [(body.get("max_tokens"), body.get("max_completion_tokens")) for body in server.bodies] == [

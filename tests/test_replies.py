@@ -407,7 +407,7 @@ HARD = ["1,", "1 \n", "[[1,2],", "[#", "stage 1 ", "layer 2 ", "~", "|", "nor_co
 @pytest.mark.parametrize("piece", HARD)
 @pytest.mark.parametrize("space", ALL, ids=lambda space: space.name)
 def test_no_text_takes_long(space: SearchSpace, piece: str) -> None:
-    """The longest text that repeats a hard piece, before an architecture too, is read in two seconds of CPU."""
+    """The longest text that repeats a hard piece before an architecture is read in two seconds of processor time."""
     whole = "[" + ", ".join(str(options[0]) for options in space.choices) + "]"
     pieces = piece * ((LONGEST_REPLY - 500) // len(piece))
     start = time.process_time()
