@@ -1,4 +1,4 @@
-"""The safety record of the kit: what a model can do, what takes a person, what is logged. What a run did: `audits`.
+"""The safety record of the kit: what a model can do, what takes a person, what is logged. What a run did: `runs.audit`.
 
 Each statement names the module that holds it; the tests hold every one of them to it.
 """

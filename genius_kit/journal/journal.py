@@ -167,7 +167,7 @@ class Journal:
         return self._see(recorded)
 
     def aside(self, name: str, **fields: Any) -> None:
-        """Write an event that no step waits for, one of `steering.ASIDES`; nothing while a run is read back."""
+        """Write an event that no step waits for, one of `runs.control.ASIDES`; nothing while a run is read back."""
         if name not in ASIDES:
             raise ValueError(f"{name!r} is none of {', '.join(sorted(ASIDES))}")
         if not self.replaying:

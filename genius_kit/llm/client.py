@@ -18,7 +18,7 @@ from genius_kit.llm.http_errors import INSTEAD, SYSTEM_ROLE, quote, status_of_er
 from genius_kit.llm.messages import read_message
 from genius_kit.llm.pace import shared_pace
 from genius_kit.llm.parameters import check_names, check_timeout
-from genius_kit.llm.structured import after_refusal, form_of, laid_to_form, without_form
+from genius_kit.llm.structured import after_refusal, as_schema, form_of, laid_to_form, without_form
 from genius_kit.records import Message
 from genius_kit.redaction import masked
 
@@ -181,13 +181,9 @@ def _set_parameters(
     extra: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     check_names(extra or {})
-    named = {"name": "architecture", "strict": True, "schema": dict(response_schema or {})}
-    chosen = {
-        "temperature": temperature,
-        "max_tokens": max_tokens,
-        "response_format": {"type": "json_schema", "json_schema": named} if response_schema else None,
-    }
-    return {name: value for name, value in chosen.items() if value is not None} | dict(extra or {})
+    chosen = {"temperature": temperature, "max_tokens": max_tokens}
+    set_ones = {name: value for name, value in chosen.items() if value is not None}
+    return {**set_ones, **(as_schema(response_schema) if response_schema else {}), **(extra or {})}
 
 
 def _read_reply(

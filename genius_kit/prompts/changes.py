@@ -1,7 +1,7 @@
 """Changes of the prompt that ought not to matter: what each one is, and with what it goes together.
 
 A change is a setting of the proposers that ask a model (`change=`) beside the controls, which take something away that
-a search needs. It reaches the prompt through the same `controls.View`; what is measured and recorded stays the truth.
+a search needs. It reaches the prompt through the same `views.View`; what is measured and recorded stays the truth.
 See `CHANGES`.
 """
 
@@ -42,7 +42,7 @@ _REWORDED = (
 )  # fmt: skip
 _WITHOUT_RESULTS = ("no-feedback", "knowledge-probe")
 _DRAWN = ("operations-shuffled", "results-shuffled", "wrong-numbers")
-_MENU_TAG, _ORDER_TAG, _WRONG_TAG = 2_203, 2_204, 2_205  # keep these draws apart, see `controls`
+_MENU_TAG, _ORDER_TAG, _WRONG_TAG = 2_203, 2_204, 2_205  # keep these draws apart, see `views`
 
 
 def is_drawn(change: str | None) -> bool:

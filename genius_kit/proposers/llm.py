@@ -84,11 +84,11 @@ class LanguageModelProposer:
         it enforces: "auto" by default where the model is a server's, and off with the published prompt. Runs that were
         recorded before there was a choice have `constrained_replies` in its place.
 
-        `control`, one of `controls.CONTROLS`, changes one thing about what the model sees, `change`, one of
-        `prompt_changes.CHANGES`, one that ought not to matter. With
-        `principles`, "asked" or "fed-back", the model is asked for design principles before its first design. After
-        `rejections_limit` refused replies in one iteration a random untried architecture is evaluated and marked as
-        such (`on_exhausted="fallback"`), or the run ends ("stop").
+        `control`, one of `prompts.CONTROLS`, changes one thing about what the model sees, `change`, one of
+        `prompts.CHANGES`, one that ought not to matter. With `principles`, "asked" or "fed-back", the model is asked
+        for design principles before its first design. After `rejections_limit` refused replies in one iteration a
+        random untried architecture is evaluated and marked as such (`on_exhausted="fallback"`), or the run ends
+        ("stop").
         """
         if on_exhausted not in ("fallback", "stop"):
             raise InvalidParameter(f"on_exhausted is {on_exhausted!r}; it is 'fallback' or 'stop'")

@@ -27,7 +27,7 @@ DECISIONS = ("approve", "edit", "reject", "end")
 
 
 class Stopped(Exception):
-    """A person stopped the search; it goes from the worker's hook to `search.conduct`, which returns the run."""
+    """A person stopped the search; it goes from the worker's hook to `loop.conduct`, which returns the run."""
 
 
 class HungUp(Exception):
