@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from genius_kit.datasets import load_dataset
     from genius_kit.estimates import estimate_run, estimate_study
     from genius_kit.exports import to_optuna
-    from genius_kit.journal.journal import read_run
+    from genius_kit.journal import read_run
     from genius_kit.journal.verify import verify_run
     from genius_kit.networks import build_network, load_weights
     from genius_kit.prompts import list_prompts, load_prompt
@@ -41,7 +41,7 @@ _HOMES = {
     "datasets": ("load_dataset",),
     "estimates": ("estimate_run", "estimate_study"),
     "exports": ("to_optuna",),
-    "journal.journal": ("read_run",),
+    "journal": ("read_run",),
     "networks": ("build_network", "load_weights"),
     "prompts": ("list_prompts", "load_prompt"),
     "proposers.base": ("make_proposer",),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from genius_kit.benchmarks.trained import TrainedBenchmark
-    from genius_kit.journal.journal import Run
+    from genius_kit.journal import Run
 
 
 def histories(benchmark: TrainedBenchmark, runs: Sequence[Run]) -> dict[str, pd.DataFrame]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.journal.journal import Event, Run
+from genius_kit.journal import Event, Run
 from genius_kit.proposers.tpe import load_optuna, parameters_of, params_of
 from genius_kit.spaces import SearchSpace, load_space
 

@@ -14,7 +14,7 @@ from genius_kit.contrasts import LEVEL, MARGIN, Contrast
 from genius_kit.drawings import BLUE, GREY, VERMILION
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import TOLD, are_one, sequence_of
-from genius_kit.journal.journal import Run
+from genius_kit.journal import Run
 from genius_kit.lab_money import dollars
 from genius_kit.llm.offline import is_stand_in
 from genius_kit.proposers.base import make_proposer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.drawings import BLUE, GREY, VERMILION
 
 if TYPE_CHECKING:
-    from genius_kit.journal.journal import Event
+    from genius_kit.journal import Event
 
 WIDTH, HEIGHT = 560, 240  # of the still picture, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 34

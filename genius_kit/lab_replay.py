@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.journal.journal import Event, read_run
+from genius_kit.journal import Event, read_run
 from genius_kit.lab_answer import beside_html, block_html, marked_html
 from genius_kit.lab_curve import Point, points_of
 from genius_kit.reasoning import without_reasoning

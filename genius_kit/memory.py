@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genius_kit.benchmarks import MEASURED
-from genius_kit.budget.limits import Purse
+from genius_kit.budget.limits import RunBudget
 from genius_kit.cards import Judged
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.journal import chain
-from genius_kit.journal.journal import Event, Journal, Run, complete
+from genius_kit.journal import Event, Journal, Run, chain, complete
 from genius_kit.llm.calls import Caller
 from genius_kit.llm.parameters import check_params
+from genius_kit.llm.reuse import Answers
+from genius_kit.llm.session import Session
 from genius_kit.method_names import subject
 from genius_kit.prompts.base import fill, read_template
 from genius_kit.proposers.llm import client_of
@@ -214,12 +215,9 @@ def ask(
     described = describe(benchmark, asker, count, seed)
     path = None if output is None else Path(output) / journal_name(described)
     with Journal(path) as record:
-        record.purse = Purse(limits, allow_unpriced=allow_unpriced)
-        if reuse and output is not None:
-            from genius_kit.llm.reuse import Answers
-
-            record.answers = Answers(output)
-        caller = Caller(client, record)
+        spending = RunBudget(limits, allow_unpriced=allow_unpriced)
+        session = Session(record, spending, replies=Answers(output) if reuse and output is not None else None)
+        caller = Caller(client, session)
         record.record(
             "run_started",
             format=chain.FORMAT,
@@ -228,13 +226,13 @@ def ask(
             data=data_sums(benchmark),
             code=code_state(),
             price=price_entry(asker),
-            **({"limits": limited} if (limited := record.purse.record()) else {}),
+            **({"limits": limited} if (limited := spending.record()) else {}),
             **own_timeout(client),
         )
         try:
-            reason = _ask(benchmark, quiz, caller, record)
+            reason = _ask(benchmark, quiz, caller, session)
         finally:
-            record.purse.let_go()
+            spending.release()
         record.record("run_finished", reason=reason)
         return Run(record.path, record.events)
 
@@ -248,11 +246,11 @@ def _quiz(benchmark: TabularBenchmark, count: int, seed: int) -> list[Question]:
     return quiz
 
 
-def _ask(benchmark: TabularBenchmark, quiz: Sequence[Question], caller: Caller, record: Journal) -> str:
+def _ask(benchmark: TabularBenchmark, quiz: Sequence[Question], caller: Caller, session: Session) -> str:
     values: list[float] = []
     for number, question in enumerate(quiz, start=1):
-        record.purse.check_time(record, number)
-        event = record.record("question", iteration=number, **question.fields())
+        session.budget.check_time(session.journal, number)
+        event = session.journal.record("question", iteration=number, **question.fields())
         reply = caller.ask([{"role": "user", "content": message(benchmark, question)}], number)
         values.append(_value(event, _chances(reply.text, reply.letters)))
         if betting_evidence(values)[-1] >= math.log(DECISIVE):

@@ -13,7 +13,7 @@ from genius_kit.provenance import marked
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.journal.journal import Run
+    from genius_kit.journal import Run
 
 TABLE_COLUMNS = (
     "benchmark", "model", "served", "prompt", "arm", "budget", "first_run", "last_run", "n", "unfinished", "mean_rank",
@@ -84,7 +84,7 @@ def _asked(results: pd.DataFrame, arm: str | None) -> pd.DataFrame:
 
 
 def _row(keys: dict[str, Any], told: pd.Series, group: pd.DataFrame, asked: pd.DataFrame, reference: str) -> Any:
-    from genius_kit.journal.journal import read_run
+    from genius_kit.journal import read_run
 
     same = asked
     for name in ("benchmark", "arm", "model", "prompt", "budget"):

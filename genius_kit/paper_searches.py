@@ -12,7 +12,7 @@ from genius_kit.run_frames import by_method
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.journal.journal import Run
+    from genius_kit.journal import Run
 
 CONTROLS = ("random", "coordinate-descent")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from genius_kit.journal.journal import Run
+    from genius_kit.journal import Run
     from genius_kit.styles import Style
 
 TABLE = "front of the table"

@@ -102,7 +102,7 @@ def _prices(begun: Mapping[str, Any]) -> list[str]:
 
 def _beginning(journal: str | Path) -> dict[str, Any]:
     """Return the first event of a run; nothing where its journal is gone."""
-    from genius_kit.journal.journal import read_run
+    from genius_kit.journal import read_run
 
     try:
         return dict(read_run(journal).events[0])

@@ -19,7 +19,7 @@ from genius_kit.spaces import Architecture, SearchSpace, load_space
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.journal.journal import Run
+    from genius_kit.journal import Run
     from genius_kit.prompts.conversations import Conversation
 
 SHUFFLES = 2_000
@@ -85,9 +85,9 @@ def tellings_of_run(run: Run | str | Path) -> tuple[SearchSpace, list[Telling]]:
     A first design has none and is left out. Raises InvalidParameter for a run whose prompts hide what operations are
     called, JournalError for withheld replies.
     """
+    from genius_kit.journal import read_run
     from genius_kit.journal.chain import WITHHELD
-    from genius_kit.journal.journal import read_run
-    from genius_kit.llm.structured import rationale_of
+    from genius_kit.reasoning import rationale_of
 
     if isinstance(run, str | Path):
         run = read_run(run)

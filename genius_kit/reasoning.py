@@ -1,9 +1,14 @@
-"""What a model wrote besides its reasoning, in plain characters."""
+"""What of a reply is the answer and what is reasoning, in prose or in the form that was asked for."""
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import compress
+from typing import Any
+
+REASONING, ANSWER = "reasoning", "architecture"
+"""The fields of a reply in the form, in their order: the model may think before it proposes."""
 
 # Marks of reasoning: an opening, a closing, and what ends a channel. Marks of the harmony format may come without "<|".
 _THOUGHT = r"(?:\w+[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|reflection|scratchpad)"
@@ -61,3 +66,32 @@ def _kept(text: str, spans: list[tuple[int, int]]) -> bytearray:
     for start, end in spans:
         kept[start:end] = bytes(end - start)
     return kept
+
+
+def read_form(text: str | None) -> dict[str, Any] | None:
+    """Return the fields of a reply that is in the form and nothing else, None for any other."""
+    try:
+        fields = json.loads(text or "", object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict) or ANSWER not in fields or not set(fields) <= {REASONING, ANSWER}:
+        return None
+    return fields if isinstance(fields.get(REASONING, ""), str) else None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a field came twice")
+    return fields
+
+
+def answer_of(text: str) -> str:
+    """Return a reply without the reasoning in it where it is in the form: nothing that is said there is an answer."""
+    fields = read_form(text)
+    return text if fields is None else json.dumps({ANSWER: fields[ANSWER]})
+
+
+def rationale_of(text: str) -> str:
+    """Return the words of a reply: its reasoning where it is in the form, else all of it."""
+    return str((read_form(text) or {}).get(REASONING, text))

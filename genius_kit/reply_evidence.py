@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.journal.journal import Run
+from genius_kit.journal import Run
 from genius_kit.prompts.views import PERMUTATION, dealt
 from genius_kit.stats.replies import follows
 

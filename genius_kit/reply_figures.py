@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from genius_kit.journal.journal import Event, Run
+    from genius_kit.journal import Event, Run
     from genius_kit.run_frames import Runs
 
 OUTCOMES = {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from genius_kit.journal.journal import Run
+    from genius_kit.journal import Run
 
 OF = ("words", "designs")
 """What is compared: the reply's text as it came, or the design that it proposes."""

@@ -66,7 +66,7 @@ def read_frames(source: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     The columns are those of `Run.frame`, with the path of the `journal` first. The journals are read one by one: ten
     thousand take no more memory than their rows. Raises JournalError, InvalidParameter for a folder that is none.
     """
-    from genius_kit.journal.journal import frame_of, read_run
+    from genius_kit.journal import frame_of, read_run
 
     rows: list[dict[str, Any]] = []
     for path in _journals(source):

@@ -10,10 +10,10 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genius_kit.budget.ledger import adopt
+from genius_kit.budget.spending import adopt
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.executors import Flights, foreign_lane, process_lane, thread_lane
-from genius_kit.journal.journal import read_run
+from genius_kit.journal import read_run
 from genius_kit.llm.models import check_models
 from genius_kit.runs.remote import size_of
 from genius_kit.study_files import load_study, study_names

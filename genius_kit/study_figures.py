@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from genius_kit.journal.journal import Run
+    from genius_kit.journal import Run
 
 COLUMNS = 3
 """Panels beside one another."""
@@ -29,7 +29,7 @@ def study_runs(results: pd.DataFrame, benchmark: str | None = None) -> dict[str,
     `method_names.shown_name`; those of several models or prompts are told apart. Raises InvalidParameter for several
     benchmarks without a choice, and for none.
     """
-    from genius_kit.journal.journal import read_run
+    from genius_kit.journal import read_run
 
     here = results if benchmark is None else results[results["benchmark"] == benchmark]
     known = list(dict.fromkeys(results["benchmark"]))

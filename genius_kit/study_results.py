@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.benchmarks.catalogue import check_recorded, is_table, source_kind
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import counted_once, sequence_of
-from genius_kit.journal.journal import Run, complete, read_run
+from genius_kit.journal import Run, complete, read_run
 from genius_kit.method_names import with_names
 from genius_kit.provenance import marked
 from genius_kit.reply_evidence import reply_columns

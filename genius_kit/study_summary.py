@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import counted_once
-from genius_kit.journal.journal import read_run
+from genius_kit.journal import read_run
 from genius_kit.method_names import with_names
 from genius_kit.provenance import marked
 from genius_kit.study_results import KEYS, benchmark_of, best_ranks, groups, random_search

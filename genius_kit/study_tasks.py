@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from genius_kit.budget.ledger import Share, study_ledger
 from genius_kit.data import data_folder
 from genius_kit.errors import BudgetSpent, GeniusKitError, ModelError, VersionMismatch
-from genius_kit.journal.journal import Event, Run, read_run
+from genius_kit.journal import Event, Run, read_run
 from genius_kit.llm.agents import AbsentAgent
 from genius_kit.proposers.base import Proposer, make_proposer
 from genius_kit.runs.gate import Gate

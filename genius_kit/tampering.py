@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit import durable
 from genius_kit.errors import InvalidParameter
-from genius_kit.journal import chain
-from genius_kit.journal.journal import read_run
+from genius_kit.journal import chain, read_run
 from genius_kit.runs.audit import Audit, audit_run
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from genius_kit.benchmarks.tabular import TabularBenchmark
-    from genius_kit.journal.journal import Run
+    from genius_kit.journal import Run
 
 DRAWS = 2_000
 """Random searches that are drawn for their mean share; its standard error is then a 45th of their spread."""

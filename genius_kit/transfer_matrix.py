@@ -56,7 +56,7 @@ def carry(architecture: Sequence[int], source: SearchSpace, target: SearchSpace)
 
 def are_carried(results: pd.DataFrame) -> bool:
     """Return whether designs are carried between all tables of the results of a study; without journals none is."""
-    from genius_kit.journal.journal import read_run
+    from genius_kit.journal import read_run
     from genius_kit.study_results import benchmark_of
 
     firsts = results[results["journal"].notna()].drop_duplicates("benchmark")
@@ -124,7 +124,7 @@ def transfers(results: pd.DataFrame, tables: Tables | None = None) -> pd.DataFra
 
 
 def _table(name: str, done: pd.DataFrame, tables: Tables | None) -> TabularBenchmark:
-    from genius_kit.journal.journal import read_run
+    from genius_kit.journal import read_run
     from genius_kit.study_results import benchmark_of
 
     if tables is not None and name in tables:

@@ -30,8 +30,8 @@ import genius_kit.study_results
 import genius_kit.training
 import genius_kit.verdicts  # noqa: F401
 from genius_kit import data, report_records
-from genius_kit.journal.journal import read_run
-from genius_kit.runs.control import ASIDES
+from genius_kit.journal import read_run
+from genius_kit.journal.events import ASIDES
 from tests.faulty_disk import faulty_disk
 
 BESIDE = ASIDES | {"intent", "call_failed"}

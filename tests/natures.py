@@ -290,7 +290,7 @@ class Changes(Ignores):
 
 def dated(run: Any, day: str) -> Any:
     """Return a record with all of its events on another day, such as "2026-01-31"."""
-    from genius_kit.journal.journal import Run
+    from genius_kit.journal import Run
 
     return Run(run.path, [{**event, "time": f"{day}{event['time'][10:]}"} for event in run.events])
 

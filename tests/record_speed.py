@@ -36,7 +36,7 @@ def make_long(path, content, count):
 
 def read(what, place):
     """Read as `what` says and return how many rows or events there were."""
-    from genius_kit.journal.journal import Journal, read_run
+    from genius_kit.journal import Journal, read_run
     from genius_kit.journal.verify import verify_run
     from genius_kit.run_frames import read_frames
     from genius_kit.runs.steps import open_run

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from genius_kit.journal.journal import Run
+from genius_kit.journal import Run
 
 
 def assert_resumes_alike(folder: Path, start: Callable[[Path, int], Run]) -> Run:

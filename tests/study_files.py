@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from genius_kit.journal.journal import read_run
+from genius_kit.journal import read_run
 
 COMMAND = [sys.executable, "-m", "genius_kit", "study"]
 

@@ -14,7 +14,8 @@ import pytest
 import genius_kit as gk
 from genius_kit import studies
 from genius_kit.errors import InvalidParameter, StudyFailed
-from genius_kit.journal.journal import Journal, read_run
+from genius_kit.journal import Journal, read_run
+from genius_kit.llm.session import Session
 from genius_kit.runs.batch import resume
 from genius_kit.runs.control import Decision
 from genius_kit.runs.gate import Gate, check_rule
@@ -172,18 +173,18 @@ def test_money_spent_asks_for_a_person_and_an_unknown_price_too(tmp_path, monkey
 
 
 def test_spending_counts_calls_and_those_without_a_reply():
-    """The sum of the calls, or what the run's purse says where that is more."""
+    """The sum of the calls, or what the run's budget says where that is more."""
     from decimal import Decimal
 
     from genius_kit.budget.amounts import Amount
     from genius_kit.proposers.base import Situation
     from genius_kit.runs.gate import spent_dollars
 
-    journal = Journal(None)
+    session = Session(journal := Journal(None))
     journal.events += [{"event": "call", "cost": 0.25}, {"event": "call", "cost": 0.5}]
-    situation = Situation(ToyBenchmark(), (), 1, 0, journal)
+    situation = Situation(ToyBenchmark(), (), 1, 0, session)
     assert spent_dollars(situation) == 0.75
-    journal.purse.spent = Amount(dollars=Decimal("2"))
+    session.budget.spent = Amount(dollars=Decimal("2"))
     assert spent_dollars(situation) == 2.0
     journal.events.append({"event": "call", "cost": None})
     assert spent_dollars(situation) is None

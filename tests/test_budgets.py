@@ -17,14 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genius_kit.budget.amounts import Amount, Limits
-from genius_kit.budget.ledger import FILE, Share, State, StudyLedger, adopt, study_ledger
-from genius_kit.budget.limits import Purse, seconds_of, spent_of
+from genius_kit.budget.ledger import FILE, Share, State, StudyLedger, study_ledger
+from genius_kit.budget.limits import RunBudget, seconds_of, spent_of
 from genius_kit.budget.prices import load_prices
+from genius_kit.budget.spending import adopt
 from genius_kit.budget.worst_cases import UNBILLED, WorstCase, worst_case
 from genius_kit.cli.options import LimitOptions
 from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError, ModelError, StudyFailed
-from genius_kit.journal.journal import Journal, read_run
+from genius_kit.journal import Journal, read_run
 from genius_kit.llm import OpenAIClient, Reply, Usage
+from genius_kit.llm.session import Session
 from genius_kit.proposers.base import make_proposer
 from genius_kit.runs.batch import resume
 from genius_kit.runs.loop import conduct, search
@@ -87,20 +89,20 @@ def test_intent_says_what_was_reserved_and_call_what_was_spent():
 @pytest.mark.parametrize("cause", sorted(UNBILLED))
 def test_a_request_that_was_turned_away_costs_nothing(cause):
     """Failures for which nobody bills release what was reserved for them."""
-    journal = Journal(None)
+    session = Session(journal := Journal(None))
     with pytest.raises(ModelError):
-        conduct(ToyBenchmark(), proposer(failure(cause)), 1, 0, journal)
-    assert spent_of(journal.events) == journal.purse.spent == Amount()
+        conduct(ToyBenchmark(), proposer(failure(cause)), 1, 0, session)
+    assert spent_of(journal.events) == session.budget.spent == Amount()
 
 
 @pytest.mark.parametrize("cause", ["timeout", "connection", "not-json", "error-body", "server", "status-408"])
 def test_a_request_that_may_have_been_billed_stays_charged(cause):
     """A timeout, a cut reply, an unusable one: the provider may have counted it, so the worst case is kept."""
-    journal = Journal(None)
+    session = Session(journal := Journal(None))
     with pytest.raises(ModelError):
-        conduct(ToyBenchmark(), proposer(failure(cause)), 1, 0, journal)
+        conduct(ToyBenchmark(), proposer(failure(cause)), 1, 0, session)
     reserved = Amount.read(journal.events[1]["reserved"])
-    assert spent_of(journal.events) == journal.purse.spent == reserved != Amount()
+    assert spent_of(journal.events) == session.budget.spent == reserved != Amount()
 
 
 def test_a_refused_connection_is_known_to_have_sent_nothing():
@@ -377,9 +379,9 @@ def test_seconds_count_over_all_sittings(tmp_path):
     def sit(limit, *answers):
         made = make_proposer("llm", ToyBenchmark().space, client=SlowClient(clock, *answers))
         with Journal(path) as journal:
-            journal.purse = Purse(Limits(seconds=limit), clock=clock)
+            session = Session(journal, RunBudget(Limits(seconds=limit), clock=clock))
             try:
-                return conduct(ToyBenchmark(), made, 5, 0, journal)
+                return conduct(ToyBenchmark(), made, 5, 0, session)
             finally:
                 clock.now += 1000  # between two sittings nothing is counted
 
@@ -410,9 +412,9 @@ def test_evaluations_on_a_gpu_reserve_their_time_limit():
     clock = Clock()
     benchmark = GpuBenchmark(clock)
     journal = Journal(None)
-    journal.purse = Purse(Limits(gpu_hours=2), clock=clock)
+    session = Session(journal, RunBudget(Limits(gpu_hours=2), clock=clock))
     with pytest.raises(BudgetSpent, match="GPU-hours"):
-        conduct(benchmark, make_proposer("random", benchmark.space), 10, 0, journal)
+        conduct(benchmark, make_proposer("random", benchmark.space), 10, 0, session)
     assert len(benchmark.evaluated) == 3
     assert spent_of(journal.events) == Amount.of(gpu_hours=1.5)
 
@@ -432,7 +434,7 @@ def test_gpu_hours_need_a_time_limit():
         search(benchmark, make_proposer("random", benchmark.space), 1, progress=False, limits=Limits(gpu_hours=1))
 
 
-# the purse and the journal agree
+# the budget and the journal agree
 
 
 @given(
@@ -440,7 +442,7 @@ def test_gpu_hours_need_a_time_limit():
 )
 @settings(max_examples=40, deadline=None)
 def test_a_run_that_is_killed_and_resumed_stays_within_its_limit(fates, cap):
-    """Over retries, kills and resumptions the journal's spending is within the limit, and the purse knows it."""
+    """Over retries, kills and resumptions the journal's spending is within the limit, and the budget knows it."""
     steps = iter(fates)
     limit = cap * 2_000
 
@@ -459,18 +461,18 @@ def test_a_run_that_is_killed_and_resumed_stays_within_its_limit(fates, cap):
         known = [event for event in events if event["event"] == "evaluation"]
         made = make_proposer("llm", ToyBenchmark().space, client=Fated(), rejections_limit=1)
         journal = Journal(None, recorded=events)
-        journal.purse = Purse(Limits(tokens=limit))
+        session = Session(journal, RunBudget(Limits(tokens=limit)))
         try:
-            ended = conduct(ToyBenchmark(), made, 3, 0, journal).finished
+            ended = conduct(ToyBenchmark(), made, 3, 0, session).finished
         except (KeyboardInterrupt, ModelError):
             ended = False
         except BudgetSpent:
             ended = True
         events = journal.events
         assert spent_of(events).tokens <= limit
-        if journal.purse.spent != Amount():
-            assert journal.purse.spent == spent_of(events)
-        assert journal.purse.held == Amount()
+        if session.budget.spent != Amount():
+            assert session.budget.spent == spent_of(events)
+        assert session.budget.held == Amount()
         if ended:
             break
 
@@ -494,24 +496,24 @@ class Actor:
 
     def _sit_down(self):
         ledger = StudyLedger(self.folder) if self.dice.random() < 0.3 else study_ledger(self.folder)
-        self.purse = Purse(share=Share(ledger, self.limits))
+        self.budget = RunBudget(share=Share(ledger, self.limits))
         self.steps = self._work()
 
     def _work(self):
         while self.left:
             worst = WorstCase(self.dice.randint(1, 300), self.dice.randint(1, 300), PRICE)
             for attempt in range(3, 0, -1):
-                self.purse.hold(worst, attempt, self.journal, 1)
+                self.budget.reserve(worst, attempt, self.journal, 1)
                 yield
                 self._write(event="intent", reserved=worst.amount.record())
-                self.purse.sent(worst.amount)
+                self.budget.sent(worst.amount)
                 yield
                 taken = self._outcome(worst)
-                self.purse.settled(worst.amount, taken)
+                self.budget.settled(worst.amount, taken)
                 if self.dice.random() < 0.6:
                     break
                 yield
-            self.purse.let_go()
+            self.budget.release()
             self.left -= 1
             yield
 
@@ -541,7 +543,7 @@ class Actor:
         except StopIteration:
             return False
         except BudgetSpent:
-            self.purse.let_go()
+            self.budget.release()
             return False
         return True
 
@@ -594,7 +596,7 @@ import random, sys, threading
 from pathlib import Path
 from types import SimpleNamespace
 from genius_kit.budget.amounts import Limits, Amount
-from genius_kit.budget.limits import Purse, BudgetSpent
+from genius_kit.budget.limits import RunBudget, BudgetSpent
 from genius_kit.budget.ledger import Share, study_ledger
 from genius_kit.budget.worst_cases import WorstCase
 from genius_kit.budget.prices import Price
@@ -604,16 +606,16 @@ def work(thread):
     dice = random.Random(f"{number} {thread}")
     journal = SimpleNamespace(path=folder / f"{number}-{thread}.jsonl", events=[{"event": "run_started", "time": "t"}],
                               replaying=False, aside=lambda *a, **k: None)
-    purse = Purse(share=Share(study_ledger(folder), Limits(tokens=30000)))
+    budget = RunBudget(share=Share(study_ledger(folder), Limits(tokens=30000)))
     try:
         for _ in range(25):
             worst = WorstCase(dice.randint(1, 200), dice.randint(1, 200), price)
-            purse.hold(worst, 3, journal, 1)
-            purse.sent(worst.amount)
-            purse.settled(worst.amount, Amount.of(1, dice.randint(0, worst.amount.tokens)))
-            purse.let_go()
+            budget.reserve(worst, 3, journal, 1)
+            budget.sent(worst.amount)
+            budget.settled(worst.amount, Amount.of(1, dice.randint(0, worst.amount.tokens)))
+            budget.release()
     except BudgetSpent:
-        purse.let_go()
+        budget.release()
 print("begun", flush=True)
 threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
 [thread.start() for thread in threads]

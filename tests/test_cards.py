@@ -6,7 +6,7 @@ import pytest
 import genius_kit as gk
 from genius_kit.cards import LONGEST
 from genius_kit.contamination import Contamination
-from genius_kit.journal.journal import Run
+from genius_kit.journal import Run
 from genius_kit.records import Cost, Evaluation, RankRange
 from genius_kit.tradeoff_verdicts import TradeoffVerdict
 from genius_kit.transfer_verdicts import TransferVerdict

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 import genius_kit as gk
 from genius_kit.errors import JournalError
-from genius_kit.journal import chain
-from genius_kit.journal.journal import Journal, read_run
+from genius_kit.journal import Journal, chain, read_run
 from tests.doubles import QueueClient, ToyBenchmark
 
 WORDS = st.text() | st.none() | st.lists(st.fixed_dictionaries({"role": st.text(), "content": st.text()}))

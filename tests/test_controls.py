@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import genius_kit as gk
 from genius_kit.errors import InvalidParameter, PromptError
-from genius_kit.journal.journal import Run
+from genius_kit.journal import Run
 from genius_kit.prompts import HISTORIES, VARIANTS, load_prompt
 from genius_kit.prompts.base import read_template
 from genius_kit.prompts.formatting import renumbered

@@ -11,7 +11,7 @@ import pytest
 from genius_kit import studies
 from genius_kit.errors import InvalidParameter, VersionMismatch
 from genius_kit.executors import dask_executor
-from genius_kit.journal.journal import read_run
+from genius_kit.journal import read_run
 from genius_kit.study_plans import Arm, Study
 from tests.study_files import COMMAND, records, text_of
 

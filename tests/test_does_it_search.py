@@ -18,7 +18,7 @@ import pytest
 import genius_kit as gk
 from genius_kit.chat import Reply
 from genius_kit.errors import InvalidParameter, ModelError, StudyFailed, UnknownName
-from genius_kit.journal.journal import read_run
+from genius_kit.journal import read_run
 from genius_kit.verdicts import NOT_ENOUGH, RECITES, SEARCHES, each_verdict, verdict
 from tests.natures import Recites, best_designs, made_table, run_arms, table_of
 

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from genius_kit.errors import StudyFailed
-from genius_kit.journal.journal import read_run
+from genius_kit.journal import read_run
+from genius_kit.journal.events import ASIDES
 from genius_kit.llm.calls import ATTEMPTS_LIMIT
-from genius_kit.runs.control import ASIDES
 from genius_kit.studies import Arm, Study, places, run_study
 from genius_kit.testing import FAULTS, Answer, ChatServer, random_faults
 

@@ -61,7 +61,7 @@ def test_the_interval_of_the_mean_is_drawn_where_every_run_has_a_value():
 
 def test_a_model_at_two_temperatures_is_two_methods():
     """The name carries the temperature; the stand-in has none."""
-    from genius_kit.journal.journal import Run
+    from genius_kit.journal import Run
 
     runs = [
         Run(

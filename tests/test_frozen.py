@@ -10,12 +10,12 @@ import pytest
 
 import genius_kit as gk
 from genius_kit.errors import ModelError
-from genius_kit.journal import chain
-from genius_kit.journal.journal import Journal, read_run
+from genius_kit.journal import Journal, chain, read_run
 from genius_kit.journal.verify import verify_run
 from genius_kit.llm import Reply, Usage
 from genius_kit.llm.replay import ReplayClient
-from genius_kit.runs.control import Decision, Steering
+from genius_kit.llm.session import Session, Steering
+from genius_kit.runs.control import Decision
 from genius_kit.runs.loop import conduct
 from genius_kit.runs.steps import open_run
 from tests.doubles import QueueClient, ToyBenchmark
@@ -77,8 +77,9 @@ def run_again(frozen, journal, client=None, rest=(), budget=None):
     proposer = gk.make_proposer(kept["proposer"], benchmark.space, **settings)
     first = benchmark.space.decode(kept["first"]) if "first" in kept else None
     study = read_run(frozen).events[0].get("study")
-    with Journal(journal, steering=Recorded(rest)) as record:
-        return conduct(benchmark, proposer, budget or kept["budget"], kept["seed"], record, first=first, study=study)
+    with Journal(journal) as record:
+        session = Session(record, control=Recorded(rest))
+        return conduct(benchmark, proposer, budget or kept["budget"], kept["seed"], session, first=first, study=study)
 
 
 def test_every_format_has_every_kind():

@@ -8,9 +8,9 @@ from contextlib import nullcontext
 import pytest
 
 from genius_kit.errors import JournalError
-from genius_kit.journal.journal import Journal, Run, read_run
+from genius_kit.journal import Journal, Run, read_run
+from genius_kit.journal.events import ASIDES
 from genius_kit.journal.verify import verify_run
-from genius_kit.runs.control import ASIDES
 
 
 def write(path, *events):

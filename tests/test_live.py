@@ -11,8 +11,8 @@ import pytest
 import genius_kit as gk
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, ModelError
-from genius_kit.journal.journal import read_run
-from genius_kit.runs.control import ASIDES
+from genius_kit.journal import read_run
+from genius_kit.journal.events import ASIDES
 from genius_kit.runs.live import LiveSearch
 from genius_kit.runs.state import state_of
 from tests.chat_server import Answer, ChatServer, error

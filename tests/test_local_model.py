@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import genius_kit as gk
-from genius_kit.journal.journal import read_run
+from genius_kit.journal import read_run
 from genius_kit.llm.models import server_models
 from genius_kit.studies import run_study
 from genius_kit.study_files import load_study, study_names

@@ -32,9 +32,10 @@ from hypothesis.stateful import (
 
 import genius_kit as gk
 from genius_kit.errors import GeniusKitError
-from genius_kit.journal.journal import Event, Run, read_run
+from genius_kit.journal import Event, Run, read_run
+from genius_kit.journal.events import ASIDES
 from genius_kit.llm import ReplayClient
-from genius_kit.runs.control import ASIDES, Decision
+from genius_kit.runs.control import Decision
 from genius_kit.runs.gate import Gate, Request
 from genius_kit.runs.live_control import Control
 from tests.doubles import QueueClient, ToyBenchmark, reply
@@ -242,7 +243,7 @@ def test_every_schedule_ends_as_the_undisturbed_run() -> None:
 
 def test_a_fault_is_found_and_its_schedule_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal that loses its last event when it is resumed is noticed, with what is needed to replay the schedule."""
-    from genius_kit.journal.journal import Journal
+    from genius_kit.journal import Journal
 
     opened = Journal._open
 

@@ -25,7 +25,7 @@ from genius_kit.budget.amounts import Limits
 from genius_kit.chat import Reply
 from genius_kit.cli import app
 from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError, ModelError
-from genius_kit.journal.journal import Run, read_run
+from genius_kit.journal import Run, read_run
 from genius_kit.journal.verify import verify_run
 from genius_kit.llm.offline import OfflineClient
 from genius_kit.memory import CANNOT_TELL, KNOWS, NO_SIGN, NOT_ENOUGH, QUESTIONS, Question, questions

@@ -13,7 +13,7 @@ from torch import nn
 
 from genius_kit.benchmarks.cache import OutcomeStore, content_of
 from genius_kit.checkpoints import load_whole, save_whole
-from genius_kit.journal.journal import Run
+from genius_kit.journal import Run
 from genius_kit.memory_formats import has_narrow_strides, is_narrow, memory_format
 from genius_kit.networks import build_network
 from genius_kit.recipes import RECIPES

@@ -11,7 +11,7 @@ from genius_kit.budget.amounts import Limits
 from genius_kit.budget.prices import OUTPUT_LIMITS, edition
 from genius_kit.chat import Usage, usage_of_response
 from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError
-from genius_kit.journal.journal import read_run
+from genius_kit.journal import read_run
 from genius_kit.proposers.base import make_proposer
 from genius_kit.provenance import marked, provenance
 from genius_kit.runs.loop import search

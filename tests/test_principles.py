@@ -15,7 +15,7 @@ from genius_kit.budget.amounts import Limits
 from genius_kit.budget.limits import spent_of
 from genius_kit.errors import BudgetSpent, InvalidParameter
 from genius_kit.estimates import estimate_run
-from genius_kit.journal.journal import Run, read_run
+from genius_kit.journal import Run, read_run
 from genius_kit.journal.redact import redact
 from genius_kit.journal.verify import verify_run
 from genius_kit.llm import Reply, Usage

@@ -12,7 +12,7 @@ from genius_kit.budget import load_prices
 from genius_kit.budget.worst_cases import worst_case
 from genius_kit.errors import InvalidParameter, PromptError
 from genius_kit.estimates import estimate_run
-from genius_kit.journal.journal import Run
+from genius_kit.journal import Run
 from genius_kit.llm.offline import read_messages
 from genius_kit.prompts import HISTORIES, load_prompt
 from genius_kit.prompts import changes as prompt_changes

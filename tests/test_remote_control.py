@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import genius_kit as gk
 from genius_kit.cli import commands as cli
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.journal.journal import Journal, read_run
+from genius_kit.journal import Journal, read_run
 from genius_kit.runs import remote as remote_control
 from genius_kit.runs.batch import search_many
 from genius_kit.runs.commanding import command

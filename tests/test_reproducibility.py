@@ -21,7 +21,7 @@ from genius_kit.agreement import (
     smallest_relabelling_p,
 )
 from genius_kit.errors import InvalidParameter
-from genius_kit.journal.journal import Run, read_run
+from genius_kit.journal import Run, read_run
 from genius_kit.journal.redact import redact
 from genius_kit.repeats import read_repeats
 from genius_kit.reproducibility_figures import repeated_searches

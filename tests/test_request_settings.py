@@ -11,7 +11,7 @@ import genius_kit as gk
 from genius_kit import reports
 from genius_kit.cli import app
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.journal.journal import Run, read_run
+from genius_kit.journal import Run, read_run
 from genius_kit.lab import PromptLab
 from genius_kit.llm.parameters import line_of, read_line
 from genius_kit.memory import ask

@@ -3,7 +3,7 @@
 import pytest
 
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.journal.journal import read_run
+from genius_kit.journal import read_run
 from genius_kit.llm.reuse import Answers
 from genius_kit.proposers.base import make_proposer
 from genius_kit.runs.loop import search

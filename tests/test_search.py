@@ -4,7 +4,7 @@ import pytest
 
 import genius_kit as gk
 from genius_kit.errors import InvalidParameter, JournalError, ModelError, UnknownName
-from genius_kit.journal.journal import read_run
+from genius_kit.journal import read_run
 from genius_kit.runs.batch import search_many
 from genius_kit.runs.settings import journal_name
 from tests.doubles import QueueClient, ToyBenchmark, reply

@@ -21,11 +21,12 @@ import genius_kit as gk
 from genius_kit.budget.amounts import Limits
 from genius_kit.cli import doctor
 from genius_kit.errors import ModelError
-from genius_kit.journal.journal import Journal, Run, read_run
+from genius_kit.journal import Journal, Run, read_run
 from genius_kit.llm import OpenAIClient
 from genius_kit.llm.bodies import decoded
 from genius_kit.llm.calls import LONGEST_WAIT_SECONDS, REFUSALS_LIMIT, Caller
 from genius_kit.llm.http_errors import SYSTEM_ROLE, retry_after_seconds, status_failure
+from genius_kit.llm.session import Session
 
 KEY = "sk-test-0123456789abcdef"
 MESSAGES = [{"role": "system", "content": "Design."}, {"role": "user", "content": "Propose one."}]
@@ -88,7 +89,7 @@ def asked(server: ChatServer, path: Path, **settings: Any) -> tuple[Any, Run, li
     try:
         with Journal(path) as journal:
             try:
-                outcome: Any = Caller(client, journal, sleep=waits.append).ask(MESSAGES, 1)
+                outcome: Any = Caller(client, Session(journal), sleep=waits.append).ask(MESSAGES, 1)
             except ModelError as failure:
                 outcome = failure
     finally:
@@ -139,13 +140,13 @@ def test_a_limit_that_was_dropped_in_an_old_journal_stays_dropped(tmp_path: Path
     with ChatServer(["ok", "ok"]) as server:
         client = OpenAIClient("m", server.url, max_tokens=9)
         with Journal(path) as journal:
-            before = Caller(client, journal)
+            before = Caller(client, Session(journal))
             digest = before._question(MESSAGES, 1, None, None).digest
             journal.record("intent", iteration=1, request=digest)
             fields = {"message": "no max_tokens", "retryable": False, "retry_after": None, "parameter": "max_tokens"}
             journal.record("call_failed", iteration=1, cause="unsupported-parameter", **fields)
         with Journal(path) as journal:
-            assert Caller(client, journal).ask(MESSAGES, 1).text == "ok"
+            assert Caller(client, Session(journal)).ask(MESSAGES, 1).text == "ok"
         assert server.bodies == [{"model": "m", "messages": MESSAGES}]
         client.close()
 

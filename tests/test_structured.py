@@ -16,16 +16,17 @@ import genius_kit as gk
 from genius_kit.chat import usage_of_response
 from genius_kit.cli.commands import app
 from genius_kit.errors import InvalidParameter, JournalError, ModelError
-from genius_kit.journal.journal import Run, read_run
+from genius_kit.journal import Run, read_run
 from genius_kit.journal.redact import redact
 from genius_kit.journal.verify import verify_run
 from genius_kit.lab_answer import beside_html
 from genius_kit.lab_replay import step_html
 from genius_kit.llm import OpenAIClient, ReplayClient, Reply, Usage, schema_for
 from genius_kit.llm.messages import LONGEST_BESIDE
-from genius_kit.llm.structured import TOOL, answer_of, as_schema, rationale_of, read_form, reply_form
+from genius_kit.llm.structured import TOOL, as_schema, reply_form
 from genius_kit.prompts.views import view_of
 from genius_kit.rationales import tellings_of_run
+from genius_kit.reasoning import answer_of, rationale_of, read_form
 from genius_kit.records import Proposal
 from genius_kit.replies import parse_reply
 from genius_kit.runs.batch import resume

@@ -15,7 +15,7 @@ import pytest
 
 from genius_kit import executors, figures, studies
 from genius_kit.errors import InvalidParameter, JournalError, StudyFailed, VersionMismatch
-from genius_kit.journal.journal import read_run
+from genius_kit.journal import read_run
 from genius_kit.proposers.base import WARM
 from genius_kit.study_plans import Arm, Study, first_architecture, shard_of
 from genius_kit.study_tasks import Job, run_jobs

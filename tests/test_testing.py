@@ -13,11 +13,12 @@ import pytest
 
 import genius_kit
 from genius_kit.errors import ModelError
-from genius_kit.journal.journal import Journal, read_run
+from genius_kit.journal import Journal, read_run
+from genius_kit.journal.events import ASIDES
 from genius_kit.llm import OpenAIClient
 from genius_kit.llm.calls import ATTEMPTS_LIMIT, Caller
+from genius_kit.llm.session import Session
 from genius_kit.replies import parse_reply
-from genius_kit.runs.control import ASIDES
 from genius_kit.spaces import load_space
 from genius_kit.testing import (
     FAULTS,
@@ -75,7 +76,7 @@ def asked(server, path, attempts_limit=ATTEMPTS_LIMIT, timeout=30.0):
     client, waits = OpenAIClient("m", server.url, timeout=timeout), []
     try:
         with Journal(path) as journal:
-            caller = Caller(client, journal, attempts_limit=attempts_limit, sleep=waits.append)
+            caller = Caller(client, Session(journal), attempts_limit=attempts_limit, sleep=waits.append)
             try:
                 outcome = caller.ask(MESSAGES, 1)
             except ModelError as error:

@@ -164,26 +164,6 @@ def study_ledger(folder: str | Path) -> StudyLedger:
         return _open.setdefault((os.getpid(), place), StudyLedger(place))
 
 
-def adopt(folder: str | Path) -> None:
-    """Bring the journals of a folder that its ledger knows nothing of into it: they were written without limits.
-
-    A finished journal that came to more than the ledger says is brought up to date too.
-    """
-    from genius_kit.budget.spending import seconds_of, spent_of
-    from genius_kit.journal.journal import read_run
-
-    ledger = study_ledger(folder)
-    known = ledger.states()
-    for path in sorted(Path(folder).glob("*.jsonl")):
-        run = read_run(path)
-        if not run.settings:
-            continue
-        name = name_of(path, run.events[0])
-        state = State(spent_of(run.events), Amount(), seconds_of(run.events))
-        if name not in known or (run.finished and known[name].total != state.total):
-            ledger.change(name, state)
-
-
 def name_of(path: Path, begun: dict[str, Any]) -> str:
     """Return the name of a run in the ledger: its journal's, and when it began, as a journal may be deleted."""
     return f"{path.name} of {begun['time']}"

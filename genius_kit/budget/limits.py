@@ -1,6 +1,6 @@
 """What a run may spend: the worst case of a request is reserved before it is sent, the difference released after.
 
-The purse of a run knows what its journal records: an `intent` says what was reserved for the attempt, the `call` or
+The budget of a run knows what its journal records: an `intent` says what was reserved for the attempt, the `call` or
 `call_failed` after it what was spent. An attempt without either, which a kill leaves, stays charged at its worst case.
 """
 
@@ -21,17 +21,16 @@ from genius_kit.errors import BudgetSpent, InvalidParameter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genius_kit.benchmarks import Benchmark
     from genius_kit.budget.prices import Prices
     from genius_kit.chat import ChatClient
-    from genius_kit.journal.journal import Journal
+    from genius_kit.journal import Journal
 
-__all__ = ["Amount", "BudgetSpent", "Limits", "Purse", "seconds_of", "spent_of"]
+__all__ = ["Amount", "BudgetSpent", "Limits", "RunBudget", "seconds_of", "spent_of"]
 
 CONSENT = "GENIUS_KIT_ALLOW_UNPRICED"
 
 
-class Purse:
+class RunBudget:
     """What one run has spent and may spend. One for each run; used from the thread that runs the search.
 
     `limits` are those of the run, `share` is its part in those of a study. `allow_unpriced` consents to a model whose
@@ -102,7 +101,7 @@ class Purse:
                     "max_output in its price entry"
                 )
 
-    def hold(self, worst: WorstCase, attempts: int, journal: Journal, iteration: int) -> None:
+    def reserve(self, worst: WorstCase, attempts: int, journal: Journal, iteration: int) -> None:
         """Reserve the worst case of a request that may be sent `attempts` times, of which one call at a time counts.
 
         Raises BudgetSpent where that does not fit; the request is then not to be sent. Does nothing while the journal
@@ -127,7 +126,7 @@ class Purse:
         """Note that an attempt for which `amount` was reserved came to `taken`."""
         self.spent += taken - amount
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Release what is held, and tell the study what the run has spent."""
         self.held = Amount()
         if self._share is not None and self._name is not None:
@@ -144,10 +143,16 @@ class Purse:
                 raise self._refusal(over, whose, limits, journal, iteration)
 
     @contextmanager
-    def evaluation(self, benchmark: Benchmark, journal: Journal, iteration: int) -> Iterator[dict[str, Any]]:
-        """Reserve the GPU time of an evaluation, where that is limited; yields fields for its record, filled after."""
+    def evaluation(
+        self, on_gpu: bool, time_limit: float | None, journal: Journal, iteration: int
+    ) -> Iterator[dict[str, Any]]:
+        """Reserve the GPU time of an evaluation, where that is limited; yields fields for its record, filled after.
+
+        `time_limit` is the longest that it takes, in seconds; raises InvalidParameter where one is needed.
+        """
         fields: dict[str, Any] = {}
-        hours = _gpu_hours(benchmark) if any(limits.gpu_hours is not None for limits in self._all_limits()) else None
+        limited = any(limits.gpu_hours is not None for limits in self._all_limits())
+        hours = _gpu_hours(time_limit) if on_gpu and limited else None
         if hours is None or journal.replaying:
             yield fields
             return
@@ -163,7 +168,7 @@ class Purse:
             fields["spent"] = taken.record()
             self.settled(amount, taken)
         finally:
-            self.let_go()
+            self.release()
 
     def _begin(self, journal: Journal, unknown: Amount) -> None:
         """Take what the journal records as spent, once, before anything is reserved; put changed limits on record."""
@@ -217,17 +222,14 @@ class Purse:
         return State(self.spent, self.held, self.seconds)
 
 
-def _gpu_hours(benchmark: Benchmark) -> float | None:
-    """Return the most GPU-hours that one evaluation takes, None where it is on no GPU; raises InvalidParameter."""
-    if not getattr(benchmark, "on_gpu", False):
-        return None
-    limit = getattr(benchmark, "time_limit", None)
-    if limit is None:
+def _gpu_hours(time_limit: float | None) -> float:
+    """Return the most GPU-hours that one evaluation takes; raises InvalidParameter where nothing limits it."""
+    if time_limit is None:
         raise InvalidParameter(
             "a limit of gpu_hours needs to know how long an evaluation can take, so nothing was begun: give the "
             "benchmark a time_limit (--time-limit), in seconds"
         )
-    return float(limit) / 3600
+    return float(time_limit) / 3600
 
 
 def _explanation(over: OverLimit, whose: str, cap: float, journal: Journal) -> str:

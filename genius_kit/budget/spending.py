@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genius_kit.budget.amounts import Amount, Limits
-from genius_kit.budget.ledger import Share, study_ledger
-
-if TYPE_CHECKING:
-    from genius_kit.journal.chain import Event
+from genius_kit.budget.ledger import Share, State, name_of, study_ledger
+from genius_kit.journal import Event, read_run
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Terms:
 
 
 def recorded_limits(events: Sequence[Event]) -> dict[str, Any]:
-    """Return the limits that stand last on record, as `Purse.record` wrote them."""
+    """Return the limits that stand last on record, as `RunBudget.record` wrote them."""
     return next((event["limits"] for event in reversed(events) if "limits" in event), {})
 
 
@@ -77,3 +75,20 @@ def seconds_of(events: Iterable[Event]) -> float:
         elif event["event"] in ("call", "evaluation"):
             passed += float(event.get("seconds") or 0.0)
     return passed
+
+
+def adopt(folder: str | Path) -> None:
+    """Bring the journals of a folder that its ledger knows nothing of into it: they were written without limits.
+
+    A finished journal that came to more than the ledger says is brought up to date too.
+    """
+    ledger = study_ledger(folder)
+    known = ledger.states()
+    for path in sorted(Path(folder).glob("*.jsonl")):
+        run = read_run(path)
+        if not run.settings:
+            continue
+        name = name_of(path, run.events[0])
+        state = State(spent_of(run.events), Amount(), seconds_of(run.events))
+        if name not in known or (run.finished and known[name].total != state.total):
+            ledger.change(name, state)

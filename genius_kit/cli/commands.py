@@ -28,7 +28,7 @@ from genius_kit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from genius_kit.journal.journal import Run
+    from genius_kit.journal import Run
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -22,7 +22,7 @@ from genius_kit.runs.control import Asker, user_name
 from genius_kit.runs.remote import COMMANDS
 
 if TYPE_CHECKING:
-    from genius_kit.journal.journal import Run
+    from genius_kit.journal import Run
     from genius_kit.runs.gate import Approver
 
 ENDED_EARLY = 4

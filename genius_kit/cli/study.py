@@ -15,7 +15,7 @@ from genius_kit.cli.control import ends_at_once, tell_stand_in
 from genius_kit.cli.estimate import ask_first
 from genius_kit.cli.options import AskAbove, LimitOptions, StudyFile, StudyOptions, Yes, grouped
 from genius_kit.errors import InvalidParameter, StudyFailed
-from genius_kit.journal.journal import read_run
+from genius_kit.journal import read_run
 from genius_kit.method_names import STAND_IN, shown_model, stand_in_note
 
 if TYPE_CHECKING:

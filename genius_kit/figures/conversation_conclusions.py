@@ -17,7 +17,7 @@ from genius_kit.spaces import CONVENTIONS, count_cost, load_space
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.journal.journal import Run
+    from genius_kit.journal import Run
     from genius_kit.rationales import Agreement
 
 PUBLISHED = {"GPT-4, GENIUS-329": "chat_history/329M.json", "GPT-4, GENIUS-401": "chat_history/401M.json"}

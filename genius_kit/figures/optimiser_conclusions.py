@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.figures.conclusions import MOST_WORDS, Conclusion, conclude, estimate_cell
-from genius_kit.journal.journal import read_run
+from genius_kit.journal import read_run
 from genius_kit.paper import TRIAL_TABLES, paper_runs, summary
 from genius_kit.printed_tables import UNKNOWN, number
 from genius_kit.statistics import worth_interval

@@ -8,6 +8,15 @@ from typing import Any
 from genius_kit.chat import is_beside
 from genius_kit.journal.chain import is_withheld
 
+ASIDES = frozenset(
+    {
+        *("paused", "resumed", "stop_requested", "budget_raised", "pace_changed", "budget_spent"),
+        *("limits_set", "gpu_reserved"),
+    }
+)
+"""Events beside the steps of the search: what a person asked for, how requests were paced, where a limit ended it. A
+resumed run passes over them wherever they stand: only the last "budget_raised" changes what comes after."""
+
 Test = Callable[[Any], bool]
 
 

@@ -11,33 +11,19 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genius_kit import durable
-from genius_kit.budget.limits import Purse
-from genius_kit.cards import Card
 from genius_kit.errors import JournalError
 from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
-from genius_kit.journal.lines import mend, read_lines
-from genius_kit.memory_formats import warn_if_suspect_run
+from genius_kit.journal.events import ASIDES
+from genius_kit.journal.lines import mend
 from genius_kit.redaction import masked
-from genius_kit.runs.control import ASIDES, Steering, touch
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from genius_kit.llm.reuse import Answers
-
-__all__ = ["Event", "Journal", "Run", "read_run"]
-
 
 PROBE_SECONDS = 0.1  # a look at whether the run has an owner takes its lock, for far less than that
 
@@ -56,18 +42,14 @@ class Journal:
         on_event: Callable[[Event], None] | None = None,
         patience: float = 0.0,
         *,
-        steering: Steering | None = None,
         recorded: Iterable[Event] = (),
     ) -> None:
         """`patience` is how many seconds to wait for a journal that another process has open.
 
-        `steering` is asked by the steps of the run; `recorded` are the events of before, where no file holds them.
+        `recorded` are the events of before, where no file holds them.
         """
         self._patience = patience
         self.path = Path(path) if path is not None else None
-        self.steering = steering or Steering()
-        self.purse = Purse()  # what the run may spend; without limits unless another is put here
-        self.answers: Answers | None = None  # of other runs, where identical requests are answered from the record
         self.events: list[Event] = []
         self._on_event = on_event
         self._pending: deque[Event] = deque(recorded)
@@ -167,7 +149,7 @@ class Journal:
         return self._see(recorded)
 
     def aside(self, name: str, **fields: Any) -> None:
-        """Write an event that no step waits for, one of `runs.control.ASIDES`; nothing while a run is read back."""
+        """Write an event that no step waits for, one of `journal.events.ASIDES`; nothing while a run is read back."""
         if name not in ASIDES:
             raise ValueError(f"{name!r} is none of {', '.join(sorted(ASIDES))}")
         if not self.replaying:
@@ -252,196 +234,3 @@ def _acquire(path: Path, patience: float) -> Any:
             f"{path} is in use by another run; wait for it to end, stop it, or choose another journal"
         ) from None
     return lock
-
-
-@contextmanager
-def complete(path: Path | None) -> Iterator[None]:
-    """Raise JournalError where an event lacks a field that is read, which no search of this version leaves."""
-    try:
-        yield
-    except (KeyError, StopIteration) as error:
-        raise JournalError(
-            f"{path}: an event lacks its {error.args[0] if error.args else 'proposal'}; the file was altered, or "
-            f"another version of the kit wrote it. Restore it from a copy (`genius-kit verify {path}` says what can "
-            "still be trusted), or read it with that version"
-        ) from None
-
-
-@dataclass(frozen=True, repr=False)
-class Run(Card):
-    """What a journal says. `events` are its lines, in order."""
-
-    path: Path | None
-    events: list[Event]
-
-    def facts(self) -> dict[str, object]:
-        """Return what was searched, by whom, how far it is, and the best that it found."""
-        kept = self.settings
-        if not kept:
-            return {"ended": "not begun"}
-        scored = [event for event in self.of("evaluation") if event.get("feedback") is not None]
-        best = max(scored, key=lambda event: event["feedback"], default=None)
-        rank = (best or {}).get("rank")
-        served = dict.fromkeys(str(event["model"]) for event in self.of("call") if event.get("model"))
-        served.pop(kept.get("settings", {}).get("model"), None)
-        return {
-            "benchmark": kept.get("benchmark"),
-            "proposer": " ".join(filter(None, [kept.get("proposer"), kept.get("settings", {}).get("model")])),
-            **({"answered by": " and ".join(served)} if served else {}),
-            "seed": kept.get("seed"),
-            "evaluations": f"{len(self.of('evaluation'))} of {self.budget}",
-            **({"best": f"{best['feedback']:.2f}"} if best else {}),
-            **({"at rank": f"{rank['best']} of {rank['of']:,}"} if rank else {}),
-            **({"replies taken": "none, every evaluation is a random fallback"} if self.only_fallbacks else {}),
-            "ended": self.reason or "not yet",
-            **({"journal": self.path.name} if self.path else {}),
-        }
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The `run` part of the first event: benchmark, proposer, budget, seed, settings; empty if not begun."""
-        return dict(self.events[0].get("run", {})) if self.events else {}
-
-    @property
-    def budget(self) -> int | None:
-        """The number of evaluations that the run may make, as a person raised it last; None if not begun."""
-        raised = self.of("budget_raised")
-        return raised[-1]["budget"] if raised else self.settings.get("budget")
-
-    @property
-    def finished(self) -> bool:
-        """Whether the run came to its end (its budget, or a declared or forced stop).
-
-        One that a person stopped has not, and a larger budget opens one that had; both resume.
-        """
-        return bool(self.events) and self.events[-1]["event"] == "run_finished"
-
-    @property
-    def reason(self) -> str | None:
-        """Why the run ended, None while it has not."""
-        return str(self.events[-1]["reason"]) if self.finished else None
-
-    def of(self, *names: str) -> list[Event]:
-        """Return the events of the given kinds, in order."""
-        return [event for event in self.events if event["event"] in names]
-
-    @property
-    def only_fallbacks(self) -> bool:
-        """Whether every evaluation was a random fallback, that a search was told to begin with apart."""
-        origins = {event["origin"] for event in self.of("proposal")} - {"given"}
-        return origins == {"fallback"}
-
-    @property
-    def unanswered_intents(self) -> list[Event]:
-        """Calls that were sent and whose reply never reached the disk: the only ones that may be paid twice."""
-        steps = [event for event in self.events if event["event"] not in ASIDES]
-        return [
-            event
-            for event, following in pairwise([*steps, {"event": None}])
-            if event["event"] == "intent" and following["event"] not in ("call", "call_failed")
-        ]
-
-    def frame(self) -> pd.DataFrame:
-        """Return one row an evaluation, in order. Accuracies in percent, seconds and cost summed over the iteration.
-
-        Raises JournalError where the events of an evaluation are not all there, which no search leaves.
-        """
-        return frame_of(self.rows())
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of `frame` as plain values."""
-        with complete(self.path):
-            return self._rows()
-
-    def _rows(self) -> list[dict[str, Any]]:
-        from genius_kit.spaces import load_space
-
-        space = load_space(self.settings["space"]) if self.settings else None
-        rows: list[dict[str, Any]] = []
-        best: float | None = None
-        steps: dict[Any, list[Event]] = {}
-        for event in self.events:
-            steps.setdefault(event.get("iteration"), []).append(event)
-        for event in self.of("evaluation"):
-            same = steps[event["iteration"]]
-            feedback = event["feedback"]
-            if feedback is not None:
-                best = feedback if best is None else max(best, feedback)
-            rank = event["rank"] or {}
-            proposal = next(other for other in same if other["event"] == "proposal")
-            rows.append(
-                {
-                    "iteration": event["iteration"],
-                    "architecture": proposal["text"],
-                    "key": space.key(event["architecture"]) if space else None,
-                    "origin": proposal["origin"],
-                    "person": touch(same),
-                    "feedback": feedback,
-                    "best_so_far": best,
-                    "validation_accuracy": event["validation_accuracy"],
-                    "test_accuracy": event["test_accuracy"],
-                    "rank_best": rank.get("best"),
-                    "rank_worst": rank.get("worst"),
-                    "rank_of": rank.get("of"),
-                    "parameters": event["parameters"],
-                    "macs": event["macs"],
-                    **({"latency": event["latency"]} if "latency" in event else {}),
-                    **_talk(same),
-                    "source": event["source"],
-                    "failure": event.get("failure"),
-                }
-            )
-        if space is not None:
-            warn_if_suspect_run(self.path, self.settings, space, self.of("evaluation"))
-        return rows
-
-
-def frame_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return the frame of rows that `Run.rows` gives, of one run or of many."""
-    import pandas as pd
-
-    frame = pd.DataFrame(rows, columns=None if rows else _COLUMNS)
-    for name in ("feedback", "best_so_far"):  # numbers also where every evaluation failed
-        if frame[name].dtype != float:
-            frame[name] = frame[name].astype(float)
-    frame["person"] = pd.Series([row["person"] for row in rows], dtype=object)  # None stays None
-    return frame
-
-
-_COLUMNS = [
-    *("iteration", "architecture", "key", "origin", "person", "feedback", "best_so_far", "validation_accuracy"),
-    *("test_accuracy", "rank_best", "rank_worst", "rank_of", "parameters", "macs", "calls", "reused"),
-    *("failed_calls", "rejections", "input_tokens", "output_tokens", "cost", "seconds", "source", "failure"),
-]
-
-
-def _talk(events: list[Event]) -> dict[str, Any]:
-    """Sum what one iteration's calls took; None where any part is unknown (a sum of unknowns is not zero)."""
-    calls = [event for event in events if event["event"] == "call"]
-
-    def total(values: list[Any]) -> Any:
-        return None if not values or any(value is None for value in values) else sum(values)
-
-    return {
-        "calls": len(calls),
-        "reused": sum("reused" in call for call in calls),
-        "failed_calls": sum(event["event"] == "call_failed" for event in events),
-        "rejections": sum(event["event"] == "rejected" for event in events),
-        "input_tokens": total([call["usage"]["input_tokens"] for call in calls]),
-        "output_tokens": total([call["usage"]["output_tokens"] for call in calls]),
-        "cost": total([call["cost"] for call in calls]),
-        "seconds": total([call["seconds"] for call in calls]),
-    }
-
-
-def read_run(path: str | Path) -> Run:
-    """Return the run recorded at `path`, finished or not, without locking or repairing it.
-
-    A torn last line is left out, and "[withheld]" stands in place of words that were taken out for publication.
-    Raises JournalError when there is no such file or its middle is damaged.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise JournalError(f"there is no journal at {path}; `genius-kit run` writes them to runs/ by default")
-    lines = read_lines(path, path.read_bytes())
-    return Run(path, [chain.shown(event) for event in lines.events] if lines.withheld else lines.events)

@@ -14,8 +14,9 @@ from typing import Any
 from genius_kit import durable
 from genius_kit.chat import mapping_or_empty
 from genius_kit.errors import InvalidParameter, JournalError
+from genius_kit.journal.chain import Event
 from genius_kit.journal.findings import Examined, Finding, examine
-from genius_kit.journal.journal import Event, Run
+from genius_kit.journal.run import Run
 
 HEADS = "heads.csv"
 """The file of a study that names the head of each journal: what is published, and verified against."""

@@ -24,14 +24,14 @@ from genius_kit.errors import JournalError, ModelError
 from genius_kit.llm.client import OpenAIClient
 from genius_kit.llm.http_errors import is_lasting
 from genius_kit.llm.pace import slot_of
+from genius_kit.llm.session import CallCancelled, Session
 from genius_kit.records import Message
-from genius_kit.runs.control import HungUp
 
 if TYPE_CHECKING:
     import tenacity
 
     from genius_kit.chat import ChatClient, Reply
-    from genius_kit.journal.journal import Event, Journal
+    from genius_kit.journal import Event
 
 ATTEMPTS_LIMIT = 6  # attempts a request, the first included; those that a rate limit turned away are counted apart
 REFUSALS_LIMIT = 10  # rate limits a request: their waits are two minutes or more, two windows of most providers
@@ -60,30 +60,30 @@ class _Question:
 
 
 class Caller:
-    """Sends requests through `client` and records them in `journal`. One for each run; not shared between threads.
+    """Sends the requests of one run through `client` and records them; not shared between threads.
 
-    The journal's `purse` is asked before a request is sent, its `answers`, where there are any, before that. Raises
-    InvalidParameter for a client whose requests the purse cannot count.
+    The session's `budget` is asked before a request is sent, its `replies`, where there are any, before that. Raises
+    InvalidParameter for a client whose requests the budget cannot count.
     """
 
     def __init__(
         self,
         client: ChatClient,
-        journal: Journal,
+        session: Session,
         *,
         attempts_limit: int = ATTEMPTS_LIMIT,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
         self.client = client
-        self._journal = journal
+        self._journal, self._control, self._replies = session.journal, session.control, session.replies
         self._attempts_limit = attempts_limit
-        self._sleep = sleep or journal.steering.sleep
+        self._sleep = sleep or session.control.sleep
         prices = load_prices()  # now, so that a broken price file costs no paid reply
-        self._prices = prices.resumed(client.model, journal.begun_price)
+        self._prices = prices.resumed(client.model, session.journal.begun_price)
         self._refused: set[str | None] = set()  # what the server does not take, as far as this run knows
         self._form_taken = False  # whether the server has answered a request for a form
-        self._purse = journal.purse
-        self._purse.check(client, self._prices)
+        self._budget = session.budget
+        self._budget.check(client, self._prices)
 
     def ask(
         self, messages: Sequence[Message], iteration: int, seed: int | None = None, *, purpose: str | None = None
@@ -105,10 +105,10 @@ class Caller:
                 if not self._can_adapt(error):
                     raise
                 self._adapt(error)
-            except HungUp:
+            except CallCancelled:
                 continue  # paused at once: the intent stays unanswered, and the request is sent anew
             finally:
-                self._purse.let_go()
+                self._budget.release()
 
     def _can_adapt(self, error: ModelError) -> bool:
         """Return whether the request can be sent in another form, which this server has not refused."""
@@ -151,14 +151,14 @@ class Caller:
         event = self._recorded(question) or self._reused(question)
         if event is not None:
             return _restore(event)
-        self._journal.steering.check(self._journal, question.iteration, between_steps=False)
-        self._purse.hold(question.worst, question.attempts_left, self._journal, question.iteration)
+        self._control.check(self._journal, question.iteration, between_steps=False)
+        self._budget.reserve(question.worst, question.attempts_left, self._journal, question.iteration)
         question.attempts_left -= 1
         reserved = question.worst.amount
         with slot_of(question.client, self._sleep) as slot:
-            self._journal.steering.check(self._journal, question.iteration, between_steps=False)
+            self._control.check(self._journal, question.iteration, between_steps=False)
             self._journal.record("intent", **self._intent_fields(question, reserved))
-            self._purse.sent(reserved)
+            self._budget.sent(reserved)
             try:
                 reply = self._send(question)
             except ModelError as error:
@@ -167,14 +167,14 @@ class Caller:
                 taken = reserved if may_be_billed(error) else Amount()
                 spent = {} if taken != Amount() and question.worst.unbounded else {"spent": taken.record()}
                 self._journal.record("call_failed", **_failure_fields(error, question.iteration), **spent)
-                self._purse.settled(reserved, taken)
+                self._budget.settled(reserved, taken)
                 self._note_pace(slot.change, question.iteration)
                 raise
         fields = {**self._reply_fields(reply, question.worst), **self._cut(question, reply.usage.input_tokens)}
         self._journal.record(
             "call", iteration=question.iteration, messages=question.messages, **_purpose(question), **fields
         )
-        self._purse.settled(reserved, Amount.read(fields["spent"]))
+        self._budget.settled(reserved, Amount.read(fields["spent"]))
         self._note_pace(slot.change, question.iteration)
         return reply
 
@@ -194,7 +194,7 @@ class Caller:
 
     def _send(self, question: _Question) -> Reply:
         try:
-            return self._journal.steering.ask(question.client, question.messages, question.seed)
+            return self._control.ask(question.client, question.messages, question.seed)
         except ModelError as error:
             explained = getattr(type(question.client), "explained", None)
             raise error if explained is None or self._form_taken else explained(question.client, error) from None
@@ -204,7 +204,7 @@ class Caller:
             self._journal.aside("pace_changed", iteration=iteration, **change)
 
     def _intent_fields(self, question: _Question, reserved: Amount) -> dict[str, Any]:
-        elapsed = {"elapsed": round(self._purse.seconds, 3)} if self._purse.counts_time else {}
+        elapsed = {"elapsed": round(self._budget.seconds, 3)} if self._budget.counts_time else {}
         return {
             "iteration": question.iteration,
             "request": question.digest,
@@ -249,10 +249,9 @@ class Caller:
 
     def _reused(self, question: _Question) -> Event | None:
         """Record and return an answer that another run has paid for, where such answers are wanted; nothing is sent."""
-        answers = self._journal.answers
-        if answers is None or self._journal.replaying:
+        if self._replies is None or self._journal.replaying:
             return None
-        known = answers.find(question.digest, self._journal.path)
+        known = self._replies.find(question.digest, self._journal.path)
         if known is None:
             return None
         told = ("text", "model", "finish_reason", "refusal", *TOLD_SOMETIMES)

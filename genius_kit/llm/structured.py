@@ -6,12 +6,12 @@ tool call where a schema is refused, else prose. What was refused, and the form 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import ModelError
+from genius_kit.reasoning import ANSWER, REASONING, read_form
 
 if TYPE_CHECKING:
     from genius_kit.spaces import SearchSpace
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 STRUCTURED = ("auto", "on", "off")
 """Ask for the form and read prose where a server does not give it; end the run, or refuse the reply, there; ask for
 prose."""
-
-REASONING, ANSWER = "reasoning", "architecture"
-"""The fields of a reply in the form, in their order: the model may think before it proposes."""
 
 TOOL = "propose_architecture"
 SCHEMA_FORM, TOOL_FORM, IGNORED, MISSING = "json_schema", "tool", "ignored", "missing"
@@ -113,32 +110,3 @@ def form_of(text: str | None, finish_reason: str, request: Mapping[str, Any], st
     if not (text or "").strip() or finish_reason == "length" or read_form(text) is not None:
         return asked
     return MISSING if structured == "on" else IGNORED
-
-
-def read_form(text: str | None) -> dict[str, Any] | None:
-    """Return the fields of a reply that is in the form and nothing else, None for any other."""
-    try:
-        fields = json.loads(text or "", object_pairs_hook=_once)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(fields, dict) or ANSWER not in fields or not set(fields) <= {REASONING, ANSWER}:
-        return None
-    return fields if isinstance(fields.get(REASONING, ""), str) else None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise ValueError("a field came twice")
-    return fields
-
-
-def answer_of(text: str) -> str:
-    """Return a reply without the reasoning in it where it is in the form: nothing that is said there is an answer."""
-    fields = read_form(text)
-    return text if fields is None else json.dumps({ANSWER: fields[ANSWER]})
-
-
-def rationale_of(text: str) -> str:
-    """Return the words of a reply: its reasoning where it is in the form, else all of it."""
-    return str((read_form(text) or {}).get(REASONING, text))

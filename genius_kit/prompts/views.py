@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.llm.structured import answer_of
 from genius_kit.prompts import changes
 from genius_kit.prompts.formatting import format_design, result_text, weighed_result
+from genius_kit.reasoning import answer_of
 from genius_kit.records import Outcome, Proposal, Trial
 from genius_kit.replies import parse_reply
 from genius_kit.spaces import Architecture, SearchSpace

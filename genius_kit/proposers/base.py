@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.journal.journal import Journal
+    from genius_kit.journal import Journal
+    from genius_kit.llm.session import Session
 
 RANDOM_DRAWS = 1_000  # random draws before an untried architecture is looked for among all of them
 BOUNDED_DRAWS = 50  # random draws under a bound in a space too large to list
@@ -40,9 +41,14 @@ class Situation:
     trials: Sequence[Trial]
     iteration: int
     seed: int
-    journal: Journal
+    session: Session
     turned_down: Mapping[Architecture, str] = field(default_factory=dict)
     last_turned_down: TurnedDown | None = None
+
+    @property
+    def journal(self) -> Journal:
+        """The record of the run."""
+        return self.session.journal
 
     def rng(self) -> np.random.Generator:
         """Return the generator of this (seed, iteration)."""

@@ -32,7 +32,7 @@ from genius_kit.spaces import Architecture, SearchSpace
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
     from genius_kit.chat import Beside, ChatClient, Reply
-    from genius_kit.journal.journal import Journal
+    from genius_kit.llm.session import Session
     from genius_kit.prompts import Prompt
 
 
@@ -128,16 +128,17 @@ class LanguageModelProposer:
         if control == "shuffled-feedback":
             self.resolved["shuffle"] = DERANGEMENT
 
-    def prepare(self, benchmark: Benchmark, journal: Journal) -> None:
+    def prepare(self, benchmark: Benchmark, session: Session) -> None:
         """Load the prompt for `benchmark` and start this run's record of calls."""
         from genius_kit.llm.calls import Caller
 
         self.load_prompt(benchmark)
         if isinstance(self.client, AbsentAgent):
             self.client.send([])  # which says who runs it, before the journal does
-        if journal.begun and "shuffle" not in journal.begun.get("resolved", {}):
+        begun = session.journal.begun
+        if begun and "shuffle" not in begun.get("resolved", {}):
             self.resolved.pop("shuffle", None)  # a run of before there was a rule on record goes on with that of then
-        self._caller = Caller(self.client, journal)
+        self._caller = Caller(self.client, session)
 
     def load_prompt(self, benchmark: Benchmark) -> None:
         """Load the prompt for `benchmark`; the hash of its text is then among what decides the run."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.journal.journal import Journal
+    from genius_kit.llm.session import Session
 
 POPULATION = 10
 CROSSOVER = 0.9
@@ -41,7 +41,7 @@ class NSGA2Proposer:
         self.settings: dict[str, Any] = {"population": population, "crossover": crossover}
         self.resolved: dict[str, Any] = {}
 
-    def prepare(self, benchmark: Benchmark, journal: Journal) -> None:
+    def prepare(self, benchmark: Benchmark, session: Session) -> None:
         """Raise InvalidParameter for a benchmark of one objective."""
         benchmark.weighed(self.name)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.journal.journal import Journal
+    from genius_kit.llm.session import Session
 
 SLOPE = 0.05
 """Part of the plain sum in each scalarisation, so that it grows with every objective (Knowles, 2006)."""
@@ -32,7 +32,7 @@ class ParEGOProposer(GaussianProcessProposer):
         """Return the constants of "gp" and the part of the plain sum."""
         return {**super().constants(), "slope": SLOPE}
 
-    def prepare(self, benchmark: Benchmark, journal: Journal) -> None:
+    def prepare(self, benchmark: Benchmark, session: Session) -> None:
         """Raise InvalidParameter for a benchmark of one objective."""
         benchmark.weighed(self.name)
 

@@ -40,7 +40,7 @@ def _decision(situation: Situation, step: Suggestion) -> tuple[str, Architecture
     journal, proposed = situation.journal, list(step.architecture)
     if journal.next_is("approval"):
         event = journal.record("approval", iteration=situation.iteration, proposed=proposed)
-    elif journal.replaying or (decided := journal.steering.review(situation, step)) is None:
+    elif journal.replaying or (decided := situation.session.control.review(situation, step)) is None:
         return None
     else:
         event = journal.record(

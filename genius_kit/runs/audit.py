@@ -17,7 +17,7 @@ from genius_kit.runs.audit_words import described, in_words
 from genius_kit.benchmarks.catalogue import table_names
 from genius_kit.errors import GeniusKitError, JournalError
 from genius_kit.journal.findings import examine
-from genius_kit.journal.journal import Event, Run
+from genius_kit.journal import Event, Run
 from genius_kit.provenance import marked
 from genius_kit.redaction import variables_in
 from genius_kit.spaces import SearchSpace, load_space

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.journal.journal import Event
+from genius_kit.journal import Event
 from genius_kit.budget.spending import spent_of
-from genius_kit.runs.control import ASIDES
+from genius_kit.journal.events import ASIDES
 
 if TYPE_CHECKING:
     from genius_kit.prompts.views import View

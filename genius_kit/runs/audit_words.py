@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from genius_kit.journal.chain import is_withheld
-from genius_kit.journal.journal import Event
+from genius_kit.journal import Event
 
 TEXT_CHARACTERS = 80
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.journal.journal import Run, complete, read_run
+from genius_kit.journal import Run, complete, read_run
 from genius_kit.runs.progress import Progress
 from genius_kit.proposers.base import TALKING, Proposer, make_proposer
 from genius_kit.runs.settings import describe, journal_name

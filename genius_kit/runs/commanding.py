@@ -12,7 +12,7 @@ from pathlib import Path
 
 from genius_kit import durable
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.journal.journal import Run, read_run
+from genius_kit.journal import Run, read_run
 from genius_kit.runs.remote import COMMANDS, LONGEST_LINE, Command, commands_file, read_owner
 from genius_kit.runs.state import how_to_go_on, is_owned, state_of, why_stopped
 from genius_kit.runs.control import Asker

@@ -129,7 +129,7 @@ def spent_dollars(situation: Situation) -> float | None:
     costs = [event["cost"] for event in situation.journal.events if event["event"] == "call"]
     if any(cost is None for cost in costs):
         return None
-    return max(float(sum(costs)), float(situation.journal.purse.spent.dollars))
+    return max(float(sum(costs)), float(situation.session.budget.spent.dollars))
 
 
 def cost_of(situation: Situation, architecture: Architecture) -> Cost | None:

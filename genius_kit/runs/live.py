@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genius_kit.budget.amounts import Limits
-from genius_kit.budget.limits import Purse
+from genius_kit.budget.limits import RunBudget
 from genius_kit.errors import BudgetSpent, GeniusKitError, InvalidParameter
-from genius_kit.journal.journal import Event, Journal, Run, read_run
+from genius_kit.journal import Event, Journal, Run, read_run
 from genius_kit.runs.live_control import Control
 from genius_kit.llm.http_errors import quote
+from genius_kit.llm.session import Session
 from genius_kit.proposers.base import Proposer
 from genius_kit.runs.state import is_owned, state_of
 from genius_kit.runs.loop import conduct
@@ -81,7 +82,7 @@ class LiveSearch:
         self._on_change = on_change
         self._asker = here(via)
         self._control = Control(approve, self._announce)
-        self._purse = Purse(limits)
+        self._spending = RunBudget(limits)
         self._record: Journal | None = None
         self._thread: threading.Thread | None = None
         self._error: str | None = None
@@ -153,7 +154,7 @@ class LiveSearch:
         One that does not fit stops the search, and `error` says what was left; with a higher limit `resume` goes on.
         """
         with self._control.changed:
-            self._purse.limits = limits or Limits()
+            self._spending.limits = limits or Limits()
 
     def decide(
         self,
@@ -241,11 +242,12 @@ class LiveSearch:
 
     def _search(self) -> None:
         recorded = self._known if self._path is None else ()
-        with Journal(self._path, self._heard, PATIENCE_SECONDS, steering=self._control, recorded=recorded) as record:
+        with Journal(self._path, self._heard, PATIENCE_SECONDS, recorded=recorded) as record:
             with self._control.changed:
                 self._record = record
-                record.purse = self._purse = Purse(self._purse.limits)
-            conduct(self._benchmark, self._proposer, self._budget, self._seed, record)
+                self._spending = RunBudget(self._spending.limits)
+            session = Session(record, self._spending, self._control)
+            conduct(self._benchmark, self._proposer, self._budget, self._seed, session)
 
     def _heard(self, event: Event) -> None:
         """Take note of one event; those of before were announced when they happened."""

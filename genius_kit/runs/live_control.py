@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.runs.gate import ALWAYS, Gate, Request, request, signed
 from genius_kit.records import Message
 from genius_kit.runs.remote import Command, Desk
-from genius_kit.runs.control import Asker, Decision, HungUp, Steering, Stopped
+from genius_kit.llm.session import CallCancelled, Steering, Stopped
+from genius_kit.runs.control import Asker, Decision
 from genius_kit.waiting import Errand
 from genius_kit.runs.wishes import Wishes
 
 if TYPE_CHECKING:
     from genius_kit.chat import ChatClient, Reply
-    from genius_kit.journal.journal import Journal
+    from genius_kit.journal import Journal
     from genius_kit.proposers.base import Situation, Suggestion
 
 LOOK_SECONDS = 0.1  # how often a wait looks for commands from outside
@@ -149,7 +150,7 @@ class Control(Wishes, Steering):
             if not is_heard and hasattr(client, "give_up"):
                 client.give_up(call.thread.ident)
         if not is_heard:
-            raise HungUp if hung_up and self.stopping != "now" else Stopped
+            raise CallCancelled if hung_up and self.stopping != "now" else Stopped
         return call.result()
 
     def sleep(self, seconds: float) -> None:

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.journal import chain
 from genius_kit.budget.amounts import Limits
 from genius_kit.runs.approvals import approved
-from genius_kit.budget.limits import Purse
+from genius_kit.budget.limits import RunBudget
 from genius_kit.errors import InvalidParameter
-from genius_kit.journal.journal import Event, Journal, Run
+from genius_kit.journal import Event, Journal, Run
 from genius_kit.runs.progress import Progress
 from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion
 from genius_kit.records import Cost, Evaluation, Trial
 from genius_kit.runs.origins import code_state, data_sums
 from genius_kit.runs.settings import describe, own_timeout, price_entry, versions
 from genius_kit.spaces import Architecture
-from genius_kit.runs.control import Steering, Stopped
+from genius_kit.llm.reuse import Answers
+from genius_kit.llm.session import Session, Steering, Stopped
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
     from genius_kit.runs.gate import Approver
     from genius_kit.budget.ledger import Share
     from genius_kit.runs.live_control import Control
-    from genius_kit.llm.reuse import Answers
 
 
 def search(
@@ -65,26 +65,20 @@ def search(
     then resumes from there.
     """
     _check_start(benchmark, budget, first)
-    steering = control or _steering(journal, approve, approval)
     with (
         Progress(budget) if progress and on_event is None else nullcontext(on_event) as watch,
-        Journal(journal, watch, patience, steering=steering) as record,
+        Journal(journal, watch, patience) as record,
     ):
-        record.purse = Purse(limits, allow_unpriced=allow_unpriced, share=share)
-        record.answers = _answers(reuse)
-        return conduct(benchmark, proposer, budget, seed, record, first=first, study=study, approval=approval)
+        spending = RunBudget(limits, allow_unpriced=allow_unpriced, share=share)
+        replies = None if reuse is None else Answers(reuse)
+        session = Session(record, spending, control or _control(journal, approve, approval), replies)
+        return conduct(benchmark, proposer, budget, seed, session, first=first, study=study, approval=approval)
 
 
-def _answers(reuse: str | Path | None) -> Answers | None:
-    from genius_kit.llm.reuse import Answers
-
-    return None if reuse is None else Answers(reuse)
-
-
-def _steering(journal: str | Path | None, approve: Approver | None, approval: dict[str, Any] | None) -> Steering | None:
+def _control(journal: str | Path | None, approve: Approver | None, approval: dict[str, Any] | None) -> Steering:
     """Return who may steer a search; nobody can reach one in memory that asks nobody."""
     if journal is None and approve is None and not approval:
-        return None
+        return Steering()
     from genius_kit.runs.gate import Gate
     from genius_kit.runs.live_control import Control
 
@@ -96,24 +90,24 @@ def conduct(
     proposer: Proposer,
     budget: int,
     seed: int,
-    record: Journal,
+    session: Session,
     *,
     first: Architecture | None = None,
     study: dict[str, Any] | None = None,
     approval: dict[str, Any] | None = None,
 ) -> Run:
-    """Run one search in an open journal, whose `steering` may pause it, stop it, or raise its budget.
+    """Run one search in an open journal; the `control` of its session may pause it, stop it, or raise its budget.
 
     A search that was stopped has no "run_finished" and resumes. One that spent its budget may be given a larger one
     ("budget_raised" after "run_finished") and goes on as if it had had it from the start: no proposer knows the budget.
     """
     _check_start(benchmark, budget, first)
-    record.steering.attach(record, benchmark.space.size)
+    session.control.attach(session.journal, benchmark.space.size)
     try:
-        return _conduct(benchmark, proposer, budget, seed, record, first, study, approval)
+        return _conduct(benchmark, proposer, budget, seed, session, first, study, approval)
     finally:
-        record.steering.detach()
-        record.purse.let_go()
+        session.control.detach()
+        session.budget.release()
 
 
 def _conduct(
@@ -121,13 +115,14 @@ def _conduct(
     proposer: Proposer,
     budget: int,
     seed: int,
-    record: Journal,
+    session: Session,
     first: Architecture | None,
     study: dict[str, Any] | None,
     approval: dict[str, Any] | None,
 ) -> Run:
+    record = session.journal
     if hasattr(proposer, "prepare"):
-        proposer.prepare(benchmark, record)
+        proposer.prepare(benchmark, session)
     record.record(
         "run_started",
         format=chain.FORMAT,
@@ -136,7 +131,7 @@ def _conduct(
         data=data_sums(benchmark),
         code=code_state(),
         price=price_entry(proposer),
-        **({"limits": limits} if (limits := record.purse.record()) else {}),
+        **({"limits": limits} if (limits := session.budget.record()) else {}),
         **own_timeout(getattr(proposer, "client", None)),
         **({"study": study} if study else {}),
         **({"approval": approval} if approval else {}),
@@ -145,14 +140,14 @@ def _conduct(
     turned_down: dict[Architecture, str] = {}
     try:
         while True:
-            reason = _loop(benchmark, proposer, budget, seed, record, first, trials, turned_down)
+            reason = _loop(benchmark, proposer, budget, seed, session, first, trials, turned_down)
             record.record("run_finished", reason=reason)
             if reason == "budget":
-                record.steering.extend(record, len(trials) + 1)
+                session.control.extend(record, len(trials) + 1)
             if reason != "budget" or record.budget(budget) <= len(trials):
                 break
     except Stopped:
-        record.steering.note(record, len(trials) + 1)
+        session.control.note(record, len(trials) + 1)
     return Run(record.path, record.events)
 
 
@@ -175,27 +170,28 @@ def _loop(
     proposer: Proposer,
     budget: int,
     seed: int,
-    record: Journal,
+    session: Session,
     first: Architecture | None,
     trials: list[Trial],
     turned_down: dict[Architecture, str],
 ) -> str:
     """Add to `trials` until the budget is spent or the proposer stops, and return the reason."""
+    record, control = session.journal, session.control
     while True:
         iteration = len(trials) + 1
-        record.steering.note(record, iteration)
+        control.note(record, iteration)
         if record.budget(budget) < iteration:
             return "budget"
-        record.steering.check(record, iteration, between_steps=True)
-        record.purse.check_time(record, iteration)
+        control.check(record, iteration, between_steps=True)
+        session.budget.check_time(record, iteration)
         if first is not None and iteration == 1:
             step: Suggestion | Stop = Suggestion(benchmark.space.check(first), "given")
         else:
-            step = approved(proposer, Situation(benchmark, trials, iteration, seed, record), turned_down)
+            step = approved(proposer, Situation(benchmark, trials, iteration, seed, session), turned_down)
         if isinstance(step, Stop):
             return step.reason
         _record_proposal(benchmark, step, iteration, record)
-        evaluation = _evaluate(benchmark, step, iteration, record)
+        evaluation = _evaluate(benchmark, step, iteration, session)
         trials.append(Trial(iteration, step.architecture, evaluation, step.exchange))
 
 
@@ -209,12 +205,14 @@ def _record_proposal(benchmark: Benchmark, step: Suggestion, iteration: int, rec
     )
 
 
-def _evaluate(benchmark: Benchmark, step: Suggestion, iteration: int, record: Journal) -> Evaluation:
+def _evaluate(benchmark: Benchmark, step: Suggestion, iteration: int, session: Session) -> Evaluation:
     """Return the recorded evaluation where there is one, else evaluate and record."""
+    record = session.journal
     event = record.take("evaluation")
     if event is None:
         begun = time.perf_counter()
-        with record.purse.evaluation(benchmark, record, iteration) as taken:
+        on_gpu, time_limit = getattr(benchmark, "on_gpu", False), getattr(benchmark, "time_limit", None)
+        with session.budget.evaluation(on_gpu, time_limit, record, iteration) as taken:
             evaluation = benchmark.evaluate(step.architecture)
         rank = benchmark.rank(step.architecture)
         event = record.record(

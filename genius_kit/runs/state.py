@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genius_kit.errors import JournalError
-from genius_kit.journal.journal import Run, read_run
+from genius_kit.journal import Run, read_run
 from genius_kit.runs.remote import read_owner
 
 if TYPE_CHECKING:
-    from genius_kit.journal.journal import Event
+    from genius_kit.journal import Event
 
 __all__ = ["how_to_go_on", "is_owned", "run_state", "state_of", "why_stopped"]
 

@@ -17,11 +17,11 @@ from genius_kit.journal.chain import shown
 from genius_kit.errors import JournalError
 from genius_kit.journal.events import check_shape
 from genius_kit.proposers.evolution import differing
-from genius_kit.journal.journal import Event
+from genius_kit.journal import Event
 from genius_kit.journal.lines import bare, damaged, read_event, scan
 from genius_kit.records import Message
 from genius_kit.spaces import Architecture, SearchSpace, load_space
-from genius_kit.runs.control import ASIDES
+from genius_kit.journal.events import ASIDES
 
 _CALL = re.compile(rb'\{"event":"call","time":"[^"]*","iteration":(\d+),')
 """How the journal begins the line of a reply: enough to file it without reading the prompt in it."""

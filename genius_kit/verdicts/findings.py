@@ -12,7 +12,7 @@ import numpy as np
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.contrasts import FEEDBACK, LABELS, LEVEL, MARGIN, Key, arm_of, by_search, check
 from genius_kit.errors import DataMissing, InvalidParameter, UnknownName
-from genius_kit.journal.journal import read_run
+from genius_kit.journal import read_run
 from genius_kit.stats.evalues import Evidence, bounded_evidence, confidence_sequence, symmetric_evidence
 from genius_kit.stats.intervals import t_interval
 from genius_kit.stats.relabelling import placing_p, relabelling_p

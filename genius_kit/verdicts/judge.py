@@ -17,7 +17,7 @@ from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.budget.amounts import Limits
 from genius_kit.contrasts import FEEDBACK, LABELS
 from genius_kit.errors import InvalidParameter, StudyFailed
-from genius_kit.journal.journal import Run, read_run
+from genius_kit.journal import Run, read_run
 from genius_kit.llm.agents import Agent, MakeClient, agent_of, shown
 from genius_kit.prompts.views import CONTROLS
 from genius_kit.proposers.base import PROPOSERS, TALKING

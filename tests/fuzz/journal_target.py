@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from genius_kit.errors import GeniusKitError, JournalError
-from genius_kit.journal import chain
-from genius_kit.journal.journal import Event, Journal, Run, read_run
+from genius_kit.journal import Event, Journal, Run, chain, read_run
 from genius_kit.proposers.base import make_proposer
 from genius_kit.runs.loop import search
 from genius_kit.runs.steps import open_run
