@@ -36,15 +36,16 @@ def open_for_append(path: Path, private: bool = False) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), _mode(private))
 
 
-def append(descriptor: int, content: bytes) -> None:
-    """Write `content` at the end of the file and wait until it is on the disk.
+def append(descriptor: int, content: bytes, settle: bool = True) -> None:
+    """Write `content` at the end of the file and, with `settle`, wait until it is on the disk with all before it.
 
     Raises OSError where that fails; the file is then cut back to where it ended before, if the disk lets it.
     """
     end = os.fstat(descriptor).st_size
     try:
         _write(descriptor, content)
-        os.fsync(descriptor)
+        if settle:
+            os.fsync(descriptor)
     except OSError:
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, end)

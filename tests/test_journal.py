@@ -10,7 +10,11 @@ import pytest
 from genius_kit.errors import JournalError
 from genius_kit.journal import Journal, Run, read_run
 from genius_kit.journal.events import ASIDES
+from genius_kit.journal.lines import read_event, split
 from genius_kit.journal.verify import verify_run
+from genius_kit.proposers.base import make_proposer
+from genius_kit.runs.loop import search
+from tests.doubles import QueueClient, ToyBenchmark
 
 
 def write(path, *events):
@@ -438,7 +442,7 @@ def test_a_disk_that_refuses_is_told_and_the_journal_is_opened_again(tmp_path, m
     """The message says that the lines before are safe; nothing more is written until the file has been opened anew."""
     path = tmp_path / "a.jsonl"
 
-    def full(descriptor, content):
+    def full(descriptor, content, settle=True):
         raise OSError(28, "No space left on device")
 
     with Journal(path) as journal:
@@ -457,3 +461,25 @@ def test_a_disk_that_refuses_is_told_and_the_journal_is_opened_again(tmp_path, m
     write(path, ("one", {}), ("two", {}))
     assert names(read_run(path).events) == ["one", "two"]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_nothing_is_paid_before_the_disk_has_every_line(tmp_path, monkeypatch):
+    """A request leaves after an fsync of all lines before it, a reply is followed by one; free lines share the next."""
+    path, settled, sent = tmp_path / "a.jsonl", [], []
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (sync(file), settled.append(path.stat().st_size))[0])
+
+    class Watched(QueueClient):
+        def send(self, messages, seed=None):
+            sent.append((path.stat().st_size, settled[-1]))
+            return super().send(messages, seed)
+
+    space = ToyBenchmark().space
+    client = Watched("22222222", "22222220", "22222200")
+    search(ToyBenchmark(), make_proposer("llm", space, client=client), 3, journal=path, progress=False)
+    assert [size for size, _ in sent] == [safe for _, safe in sent]
+    starts = dict(split(path.read_bytes()))
+    paid = [start + len(line) + 1 for start, line in starts.items() if read_event(line)["event"] == "call"]
+    assert set(paid) <= set(settled)
+    assert settled[-1] == path.stat().st_size
+    assert len({size for size in settled if size}) <= 3 * 2 + 1

@@ -2,14 +2,16 @@
 
 A resumed run executes the same code from its first step. While the journal still holds events from before,
 `Journal.record` hands those back instead of writing (after checking that they agree), so no call is paid and
-no network trained twice; then it goes on live. Each line is on the disk before the next step, holds no secret of the
-environment, and ends with a hash that vouches for all lines before it (`chain`). The file is private (0600).
+no network trained twice; then it goes on live. Each line is on the disk before anything more is paid (lines
+between which nothing was paid share one fsync), holds no secret of the environment, and ends with a hash that vouches
+for all lines before it (`chain`). The file is private (0600).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -24,6 +26,10 @@ from genius_kit.journal.chain import Event
 from genius_kit.journal.events import ASIDES
 from genius_kit.journal.lines import mend
 from genius_kit.redaction import masked
+
+SETTLE_SECONDS = 1.0
+_FREE = frozenset({"run_started", "proposal", "rejected", "evaluation"})
+"""Events after which nothing was paid: they wait for the next one that is, SETTLE_SECONDS at most, or for the end."""
 
 PROBE_SECONDS = 0.1  # a look at whether the run has an owner takes its lock, for far less than that
 
@@ -56,6 +62,8 @@ class Journal:
         self._budget: int | None = None
         self._descriptor: int | None = None
         self._broken = False
+        self._settled = time.monotonic()  # when the disk last had every line
+        self._unsettled = False
         self._head: str | None = None
         self._lock: Any = None
 
@@ -87,11 +95,22 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
+        try:
+            if self._descriptor is not None:
+                self._close(self._descriptor)
+        except OSError as refusal:
+            raise _refused(self.path, refusal) from refusal
+        finally:
             self._descriptor = None
-        if self._lock is not None:
-            self._lock.release()
+            if self._lock is not None:
+                self._lock.release()
+
+    def _close(self, descriptor: int) -> None:
+        try:
+            if self._unsettled:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     @property
     def replaying(self) -> bool:
@@ -169,11 +188,14 @@ class Journal:
             raise JournalError(f"{self.path} could not be written before; open it again, which mends its last line")
         line, head = chain.seal(event, self._head)
         self._broken = True
+        now = time.monotonic()
+        settle = event["event"] not in _FREE or now - self._settled > SETTLE_SECONDS
         try:
-            durable.append(descriptor, line + b"\n")
+            durable.append(descriptor, line + b"\n", settle)
         except OSError as error:
             raise _refused(self.path, error) from error
-        self._broken, self._head = False, head
+        self._broken, self._head, self._unsettled = False, head, not settle
+        self._settled = now if settle else self._settled
 
     def _see(self, event: Event) -> Event:
         self.events.append(event)
