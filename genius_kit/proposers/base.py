@@ -10,7 +10,6 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genius_kit.errors import InvalidParameter, UnknownName
@@ -34,7 +33,8 @@ class Situation:
     """What a proposer may know at one iteration (numbered from 1).
 
     `turned_down` holds the designs that a person rejected in this run, by their representatives, each with the reason
-    given; `last_turned_down` is the proposal of this iteration that was, and has to be replaced.
+    given; `last_turned_down` is the proposal of this iteration that was, and has to be replaced. `tried` is the first
+    trial of each isomorphism class, by its representative; made from the trials where it is not given.
     """
 
     benchmark: Benchmark
@@ -44,6 +44,11 @@ class Situation:
     session: Session
     turned_down: Mapping[Architecture, str] = field(default_factory=dict)
     last_turned_down: TurnedDown | None = None
+    tried: Mapping[Architecture, Trial] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.trials and not self.tried:
+            object.__setattr__(self, "tried", first_trials(self.benchmark.space, self.trials))
 
     @property
     def journal(self) -> Journal:
@@ -65,7 +70,7 @@ class Situation:
         """
         space = self.benchmark.space
         canonical = space.canonical(architecture)
-        trial = self._tried.get(canonical)
+        trial = self.tried.get(canonical)
         if trial is not None:
             return Rejection(
                 "duplicate",
@@ -86,7 +91,7 @@ class Situation:
     def was_tried(self, architecture: Architecture) -> bool:
         """Return whether `architecture`, or an isomorphic one, was evaluated or rejected by a person before."""
         canonical = self.benchmark.space.canonical(architecture)
-        return canonical in self._tried or canonical in self.turned_down
+        return canonical in self.tried or canonical in self.turned_down
 
     def open_rows(self) -> np.ndarray:
         """Return the rows of a listable space that may still be evaluated, int of shape (n,), in rising order."""
@@ -94,16 +99,16 @@ class Situation:
 
         space = self.benchmark.space
         listing = list_space(space, self.benchmark.constraint)
-        tried = [space.index(architecture) for architecture in (*self._tried, *self.turned_down)]
+        tried = [space.index(architecture) for architecture in (*self.tried, *self.turned_down)]
         return np.flatnonzero(listing.allowed & ~np.isin(listing.classes, tried))
 
-    @cached_property
-    def _tried(self) -> dict[Architecture, Trial]:
-        """The first trial of each isomorphism class, under its representative."""
-        tried: dict[Architecture, Trial] = {}
-        for trial in self.trials:
-            tried.setdefault(self.benchmark.space.canonical(trial.architecture), trial)
-        return tried
+
+def first_trials(space: SearchSpace, trials: Iterable[Trial]) -> dict[Architecture, Trial]:
+    """Return the first trial of each isomorphism class, by its representative."""
+    tried: dict[Architecture, Trial] = {}
+    for trial in trials:
+        tried.setdefault(space.canonical(trial.architecture), trial)
+    return tried
 
 
 @dataclass(frozen=True)

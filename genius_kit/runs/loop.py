@@ -137,10 +137,11 @@ def _conduct(
         **({"approval": approval} if approval else {}),
     )
     trials: list[Trial] = []
+    tried: dict[Architecture, Trial] = {}
     turned_down: dict[Architecture, str] = {}
     try:
         while True:
-            reason = _loop(benchmark, proposer, budget, seed, session, first, trials, turned_down)
+            reason = _loop(benchmark, proposer, budget, seed, session, first, trials, tried, turned_down)
             record.record("run_finished", reason=reason)
             if reason == "budget":
                 session.control.extend(record, len(trials) + 1)
@@ -173,6 +174,7 @@ def _loop(
     session: Session,
     first: Architecture | None,
     trials: list[Trial],
+    tried: dict[Architecture, Trial],
     turned_down: dict[Architecture, str],
 ) -> str:
     """Add to `trials` until the budget is spent or the proposer stops, and return the reason."""
@@ -187,12 +189,13 @@ def _loop(
         if first is not None and iteration == 1:
             step: Suggestion | Stop = Suggestion(benchmark.space.check(first), "given")
         else:
-            step = approved(proposer, Situation(benchmark, trials, iteration, seed, session), turned_down)
+            step = approved(proposer, Situation(benchmark, trials, iteration, seed, session, tried=tried), turned_down)
         if isinstance(step, Stop):
             return step.reason
         _record_proposal(benchmark, step, iteration, record)
         evaluation = _evaluate(benchmark, step, iteration, session)
         trials.append(Trial(iteration, step.architecture, evaluation, step.exchange))
+        tried.setdefault(benchmark.space.canonical(step.architecture), trials[-1])
 
 
 def _record_proposal(benchmark: Benchmark, step: Suggestion, iteration: int, record: Journal) -> None:
