@@ -1,12 +1,15 @@
-"""What the fields of an event may hold, so that a journal of another hand is refused where it is read."""
+"""The events of a journal and the kinds of their fields, by which a journal of another hand is refused where it is read.
+
+Events and fields of other names pass, as a later version may write them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import Annotated, Any, Required
 
-from genius_kit.chat import is_beside
-from genius_kit.journal.chain import is_withheld
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # the standard one is refused by pydantic before Python 3.12
 
 ASIDES = frozenset(
     {
@@ -17,136 +20,150 @@ ASIDES = frozenset(
 """Events beside the steps of the search: what a person asked for, how requests were paced, where a limit ended it. A
 resumed run passes over them wherever they stand: only the last "budget_raised" changes what comes after."""
 
-Test = Callable[[Any], bool]
+_STRICT = ConfigDict(strict=True)
+Number = Annotated[float, Field(gt=-1e300, lt=1e300)]
+Choices = list[Annotated[int, Field(ge=0)]]
+Place = Annotated[int, Field(ge=0, lt=6)]
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+class Withheld(TypedDict):
+    """What stands in place of words that were taken out for publication, see `chain.withhold`."""
+
+    __pydantic_config__ = ConfigDict(strict=True, extra="forbid")  # type: ignore[misc]
+    redacted: Any
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+Words = str | Withheld | None
 
 
-def _text(value: Any) -> bool:
-    return isinstance(value, str)
+class _Message(TypedDict):
+    role: str
+    content: str
 
 
-def _table(value: Any) -> bool:
-    return isinstance(value, dict)
+class _Beside(TypedDict):
+    kind: str
+    content: str
+    characters: int
 
 
-def _choices(value: Any) -> bool:
-    return isinstance(value, list) and all(_whole(option) and option >= 0 for option in value)
+class _Run(TypedDict, total=False):
+    space: str
+    benchmark: str
+    proposer: str
+    budget: int
+    seed: int
+    settings: dict[Any, Any]
+    benchmark_settings: dict[Any, Any]
 
 
-def _chances(value: Any) -> bool:
-    return isinstance(value, dict) and all(_number(one) for one in value.values())
+class _Rank(TypedDict):
+    best: Number
+    worst: Number
+    of: Number
 
 
-def _accuracies(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 6 and all(map(_text, value))
+class _Event(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    time: str
+    iteration: int
+    run: _Run
 
 
-def _place(value: Any) -> bool:
-    return _whole(value) and 0 <= value < 6
+class _Step(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    time: str
+    iteration: Required[int]
+    run: _Run
 
 
-def _optional(test: Test) -> Test:
-    return lambda value: value is None or test(value)
+class _RunStarted(_Event, total=False):
+    format: int
+    limits: dict[Any, Any]
+    timeout: Number
 
 
-def _words(value: Any) -> bool:
-    """Return whether a field holds words, nothing, or what stands in the place of words that were withheld."""
-    return value is None or isinstance(value, str) or is_withheld(value)
+class _Call(_Event, total=False):
+    messages: Required[list[_Message] | Withheld]
+    text: Required[Words]
+    purpose: str
+    usage: dict[str, Number | None]
+    letters: dict[str, Number] | None
+    beside: list[_Beside] | Withheld | None
+    form: str | None
+    cost: Number | None
+    seconds: Number | None
 
 
-def _messages(value: Any) -> bool:
-    if is_withheld(value):
-        return True
-    return isinstance(value, list) and all(
-        isinstance(one, dict) and isinstance(one.get("role"), str) and isinstance(one.get("content"), str)
-        for one in value
-    )
+class _Question(_Step, total=False):
+    architecture: Choices
+    text: Required[str]
+    options: Required[Annotated[list[str], Field(min_length=6, max_length=6)]]
+    published: Required[Place]
+    shown: Required[Place | None]
 
 
-def _beside(value: Any) -> bool:
-    return is_withheld(value) or is_beside(value)
+class _CallFailed(_Event, total=False):
+    cause: str
+    message: Words
+    parameter: str | None
+    instead: str | None
 
 
-def _usage(value: Any) -> bool:
-    return isinstance(value, dict) and all(_optional(_number)(count) for count in value.values())
+class _Rejected(_Event, total=False):
+    reason: str
+    detail: Words
+    architecture: Choices | None
 
 
-def _run(value: Any) -> bool:
-    """Return whether the settings of a run are of the right kinds, as far as they are given."""
-    kinds = {
-        "space": _text,
-        "benchmark": _text,
-        "proposer": _text,
-        "budget": _whole,
-        "seed": _whole,
-        "settings": _table,
-        "benchmark_settings": _table,
-    }
-    return isinstance(value, dict) and all(test(value[name]) for name, test in kinds.items() if name in value)
+class _Approval(_Event, total=False):
+    decision: str
+    architecture: Choices
+    proposed: Choices
+    reason: Words
 
 
-def _rank(value: Any) -> bool:
-    return isinstance(value, dict) and all(_number(value.get(name)) for name in ("best", "worst", "of"))
+class _Proposal(_Step, total=False):
+    architecture: Required[Choices]
+    text: str
+    origin: str
 
 
-_EVERY: dict[str, Test] = {"time": _text, "iteration": _whole, "run": _run}
-_FIELDS: dict[str, dict[str, Test]] = {
-    "run_started": {"format": _whole, "limits": _table, "timeout": _number},
-    "call": {
-        "messages": _messages,
-        "text": _words,
-        "purpose": _text,
-        "usage": _usage,
-        "letters": _optional(_chances),
-        "beside": _optional(_beside),
-        "form": _optional(_text),
-        "cost": _optional(_number),
-        "seconds": _optional(_number),
-    },
-    "question": {
-        "architecture": _choices,
-        "text": _text,
-        "options": _accuracies,
-        "published": _place,
-        "shown": _optional(_place),
-    },
-    "call_failed": {"cause": _text, "message": _words, "parameter": _optional(_text), "instead": _optional(_text)},
-    "rejected": {"reason": _text, "detail": _words, "architecture": _optional(_choices)},
-    "approval": {"decision": _text, "architecture": _choices, "proposed": _choices, "reason": _words},
-    "proposal": {"architecture": _choices, "text": _text, "origin": _text},
-    "evaluation": {
-        "architecture": _choices,
-        "feedback": _optional(_number),
-        "validation_accuracy": _optional(_number),
-        "test_accuracy": _optional(_number),
-        "parameters": _optional(_number),
-        "macs": _optional(_number),
-        "rank": _optional(_rank),
-        "source": _text,
-        "failure": _optional(_text),
-        "latency": _optional(_number),
-        "seconds": _optional(_number),
-        "memory_format": _text,
-    },
-    "run_finished": {"reason": _text},
-    "budget_raised": {"budget": _whole},
+class _Evaluation(_Step, total=False):
+    architecture: Required[Choices]
+    feedback: Required[Number | None]
+    validation_accuracy: Number | None
+    test_accuracy: Number | None
+    parameters: Number | None
+    macs: Number | None
+    rank: _Rank | None
+    source: str
+    failure: str | None
+    latency: Number | None
+    seconds: Number | None
+    memory_format: str
+
+
+class _RunFinished(_Event, total=False):
+    reason: Required[str]
+
+
+class _BudgetRaised(_Event, total=False):
+    budget: Required[int]
+
+
+_EVENTS: dict[str, type] = {
+    "run_started": _RunStarted,
+    "call": _Call,
+    "question": _Question,
+    "call_failed": _CallFailed,
+    "rejected": _Rejected,
+    "approval": _Approval,
+    "proposal": _Proposal,
+    "evaluation": _Evaluation,
+    "run_finished": _RunFinished,
+    "budget_raised": _BudgetRaised,
 }
-_NEEDED = {
-    "call": ("messages", "text"),
-    "question": ("iteration", "text", "options", "published", "shown"),
-    "proposal": ("iteration", "architecture"),
-    "evaluation": ("iteration", "architecture", "feedback"),
-    "run_finished": ("reason",),
-    "budget_raised": ("budget",),
-}
-
 
 _RESUMED = {
     "intent": ("request",),
@@ -155,21 +172,28 @@ _RESUMED = {
     "proposal": ("text", "origin"),
     "evaluation": ("validation_accuracy", "test_accuracy", "parameters", "macs", "source"),
 }
+"""Fields without which a run cannot go on, though every reader can do without them."""
+
+
+@cache
+def _adapter(name: str | None) -> TypeAdapter[Any]:
+    return TypeAdapter(_Event if name is None else _EVENTS[name])
 
 
 def check_shape(event: dict[str, Any], resumed: bool = False) -> None:
     """Raise ValueError for an event that lacks a field which every reader needs, or has one of another kind.
 
-    Events and fields of other names pass, as a later version may write them; so do fields that a reader can miss.
     With `resumed`, those that a run needs to go on may not be missing either.
     """
     name = event["event"]
-    needed = (*_NEEDED.get(name, ()), *(_RESUMED.get(name, ()) if resumed else ()))
-    missing = [field for field in needed if field not in event]
+    missing = [field for field in _RESUMED.get(name, ()) if resumed and field not in event]
     if missing:
         raise ValueError(f"{name} has no {missing[0]}")
-    fields = _FIELDS.get(name, {})
-    for field, value in event.items():
-        test = fields.get(field) or _EVERY.get(field)
-        if test is not None and not test(value):
-            raise ValueError(f"{name} has {field} = {value!r:.60}")
+    try:
+        _adapter(name if name in _EVENTS else None).validate_python(event)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = str(first["loc"][0])
+        if first["type"] == "missing" and len(first["loc"]) == 1:
+            raise ValueError(f"{name} has no {field}") from None
+        raise ValueError(f"{name} has {field} = {event[field]!r:.60}") from None
