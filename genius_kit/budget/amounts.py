@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
@@ -74,13 +74,14 @@ class Amount:
 
     def times(self, count: int) -> Amount:
         """Return this amount `count` times."""
-        return Amount(*(getattr(self, field.name) * count for field in fields(self)))
+        return Amount(self.calls * count, self.tokens * count, self.dollars * count, self.gpu_hours * count)
 
     def __add__(self, other: Amount) -> Amount:
-        return Amount(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+        sums = self.calls + other.calls, self.tokens + other.tokens
+        return Amount(*sums, self.dollars + other.dollars, self.gpu_hours + other.gpu_hours)
 
     def __sub__(self, other: Amount) -> Amount:
-        return Amount(*(getattr(self, field.name) - getattr(other, field.name) for field in fields(self)))
+        return self + other.times(-1)
 
 
 def exact(value: float) -> Decimal:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 Event = dict[str, Any]
@@ -45,8 +45,8 @@ def start(before: bytes = b"") -> str:
     return hashlib.sha256(before).hexdigest()
 
 
-def line(fields: object) -> bytes:
-    """Return the one way in which an event, or a part of one, is written, without the end of the line."""
+def line(fields: Event) -> bytes:
+    """Return the one way in which an event is written, without the end of the line."""
     text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode("utf-8", "backslashreplace")  # half a surrogate pair becomes the JSON escape that it came from
 
@@ -54,21 +54,11 @@ def line(fields: object) -> bytes:
 def seal(event: Event, previous: str) -> tuple[bytes, str]:
     """Return the line of an event, and the chain with it, which ends the line."""
     salts = {whose: secrets.token_hex(_SALT_BYTES) for whose in sorted(words(event))}
-    kinds = _words(event)
-    written = {field: line(value) for field, value in event.items()}
-    hidden = {
-        field: line(_digest(salts[kinds[field]], field, written[field]))
-        for field, value in event.items()
-        if kinds.get(field) in salts and value is not None and not is_withheld(value)
-    }
-    chain = joined(previous, _object({**written, **hidden}))
-    ending = {"salt": line(salts)} if salts else {}
-    return _object({**written, **ending, "chain": line(chain)}), chain
-
-
-def _object(written: Mapping[str, bytes]) -> bytes:
-    """Return the line of an event whose fields are written already."""
-    return b"{%b}" % b",".join(b"%b:%b" % (line(field), value) for field, value in written.items())
+    published_line = line(_without(event, salts))
+    chain = joined(previous, published_line)
+    if salts:
+        return line({**event, "salt": salts, "chain": chain}), chain
+    return b'%b,"chain":"%b"}' % (published_line[:-1], chain.encode()), chain
 
 
 def link(event: Event, previous: str) -> str:
@@ -122,7 +112,7 @@ def _without(event: Event, salts: dict[str, str]) -> Event:
     """Return an event without chain and salt, the words that have one of `salts` replaced by their digest."""
     kinds = _words(event)
     return {
-        field: _digest(salts[kinds[field]], field, line(value))
+        field: _digest(salts[kinds[field]], field, value)
         if kinds.get(field) in salts and value is not None and not is_withheld(value)
         else value
         for field, value in event.items()
@@ -185,6 +175,6 @@ def _salts(event: Event) -> dict[str, str]:
     return salts
 
 
-def _digest(salt: str, field: str, written: bytes) -> dict[str, str]:
-    content = b"\n".join((salt.encode(), field.encode(), b'{"":%b}' % written))
+def _digest(salt: str, field: str, value: object) -> dict[str, str]:
+    content = b"\n".join((salt.encode(), field.encode(), line({"": value})))
     return {"redacted": hashlib.sha256(content).hexdigest()}

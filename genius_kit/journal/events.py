@@ -1,4 +1,4 @@
-"""The events of a journal and the kinds of their fields, by which a journal of another hand is refused where it is read.
+"""The events of a journal and the kinds of their fields, by which a journal of another hand is refused on reading.
 
 Events and fields of other names pass, as a later version may write them.
 """

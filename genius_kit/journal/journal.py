@@ -115,7 +115,7 @@ class Journal:
     @property
     def replaying(self) -> bool:
         """Whether events from before are still to be handed back, those beside the steps apart."""
-        return any(event["event"] not in ASIDES for event in self._pending)
+        return bool(self._pending) and any(event["event"] not in ASIDES for event in self._pending)
 
     @property
     def begun(self) -> dict[str, Any]:

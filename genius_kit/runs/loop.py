@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,52 +105,83 @@ def conduct(
     _check_start(benchmark, budget, first)
     session.control.attach(session.journal, benchmark.space.size)
     try:
-        return _conduct(benchmark, proposer, budget, seed, session, first, study, approval)
+        return _Search(benchmark, proposer, budget, seed, session, first).done(study, approval)
     finally:
         session.control.detach()
         session.budget.release()
 
 
-def _conduct(
-    benchmark: Benchmark,
-    proposer: Proposer,
-    budget: int,
-    seed: int,
-    session: Session,
-    first: Architecture | None,
-    study: dict[str, Any] | None,
-    approval: dict[str, Any] | None,
-) -> Run:
-    record = session.journal
-    if hasattr(proposer, "prepare"):
-        proposer.prepare(benchmark, session)
-    record.record(
-        "run_started",
-        format=chain.FORMAT,
-        run=describe(benchmark, proposer, budget, seed, first),
-        versions=versions(),
-        data=data_sums(benchmark),
-        code=code_state(),
-        price=price_entry(proposer),
-        **({"limits": limits} if (limits := session.budget.record()) else {}),
-        **own_timeout(getattr(proposer, "client", None)),
-        **({"study": study} if study else {}),
-        **({"approval": approval} if approval else {}),
-    )
-    trials: list[Trial] = []
-    tried: dict[Architecture, Trial] = {}
-    turned_down: dict[Architecture, str] = {}
-    try:
+@dataclass
+class _Search:
+    """One search under way: what decides it, what was tried (see `Situation`), and what a person rejected."""
+
+    benchmark: Benchmark
+    proposer: Proposer
+    budget: int
+    seed: int
+    session: Session
+    first: Architecture | None
+    trials: list[Trial] = field(default_factory=list)
+    tried: dict[Architecture, Trial] = field(default_factory=dict)
+    rejected: dict[Architecture, str] = field(default_factory=dict)
+
+    def done(self, study: dict[str, Any] | None, approval: dict[str, Any] | None) -> Run:
+        """Go on until the budget is spent, the proposer stops, or a person does, and return the record."""
+        journal, control = self.session.journal, self.session.control
+        self._begin(study, approval)
+        try:
+            while True:
+                reason = self._until()
+                journal.record("run_finished", reason=reason)
+                if reason == "budget":
+                    control.extend(journal, len(self.trials) + 1)
+                if reason != "budget" or journal.budget(self.budget) <= len(self.trials):
+                    break
+        except Stopped:
+            control.note(journal, len(self.trials) + 1)
+        return Run(journal.path, journal.events)
+
+    def _begin(self, study: dict[str, Any] | None, approval: dict[str, Any] | None) -> None:
+        if hasattr(self.proposer, "prepare"):
+            self.proposer.prepare(self.benchmark, self.session)
+        limits = self.session.budget.record()
+        self.session.journal.record(
+            "run_started",
+            format=chain.FORMAT,
+            run=describe(self.benchmark, self.proposer, self.budget, self.seed, self.first),
+            versions=versions(),
+            data=data_sums(self.benchmark),
+            code=code_state(),
+            price=price_entry(self.proposer),
+            **({"limits": limits} if limits else {}),
+            **own_timeout(getattr(self.proposer, "client", None)),
+            **({"study": study} if study else {}),
+            **({"approval": approval} if approval else {}),
+        )
+
+    def _until(self) -> str:
+        """Add to the trials until the budget is spent or the proposer stops, and return the reason."""
+        journal, control = self.session.journal, self.session.control
         while True:
-            reason = _loop(benchmark, proposer, budget, seed, session, first, trials, tried, turned_down)
-            record.record("run_finished", reason=reason)
-            if reason == "budget":
-                session.control.extend(record, len(trials) + 1)
-            if reason != "budget" or record.budget(budget) <= len(trials):
-                break
-    except Stopped:
-        session.control.note(record, len(trials) + 1)
-    return Run(record.path, record.events)
+            iteration = len(self.trials) + 1
+            control.note(journal, iteration)
+            if journal.budget(self.budget) < iteration:
+                return "budget"
+            control.check(journal, iteration, between_steps=True)
+            self.session.budget.check_time(journal, iteration)
+            step = self._proposed(iteration)
+            if isinstance(step, Stop):
+                return step.reason
+            _record_proposal(self.benchmark, step, iteration, journal)
+            evaluation = _evaluate(self.benchmark, step, iteration, self.session)
+            self.trials.append(Trial(iteration, step.architecture, evaluation, step.exchange))
+            self.tried.setdefault(self.benchmark.space.canonical(step.architecture), self.trials[-1])
+
+    def _proposed(self, iteration: int) -> Suggestion | Stop:
+        if self.first is not None and iteration == 1:
+            return Suggestion(self.benchmark.space.check(self.first), "given")
+        situation = Situation(self.benchmark, self.trials, iteration, self.seed, self.session, tried=self.tried)
+        return approved(self.proposer, situation, self.rejected)
 
 
 def _check_start(benchmark: Benchmark, budget: int, first: Architecture | None) -> None:
@@ -164,38 +196,6 @@ def _check_start(benchmark: Benchmark, budget: int, first: Architecture | None) 
         refusal = benchmark.constraint.refusal(space, first) if first is not None else None
         if refusal is not None:
             raise InvalidParameter(f"the first architecture, {space.encode(first or ())}: {refusal.detail}")
-
-
-def _loop(
-    benchmark: Benchmark,
-    proposer: Proposer,
-    budget: int,
-    seed: int,
-    session: Session,
-    first: Architecture | None,
-    trials: list[Trial],
-    tried: dict[Architecture, Trial],
-    turned_down: dict[Architecture, str],
-) -> str:
-    """Add to `trials` until the budget is spent or the proposer stops, and return the reason."""
-    record, control = session.journal, session.control
-    while True:
-        iteration = len(trials) + 1
-        control.note(record, iteration)
-        if record.budget(budget) < iteration:
-            return "budget"
-        control.check(record, iteration, between_steps=True)
-        session.budget.check_time(record, iteration)
-        if first is not None and iteration == 1:
-            step: Suggestion | Stop = Suggestion(benchmark.space.check(first), "given")
-        else:
-            step = approved(proposer, Situation(benchmark, trials, iteration, seed, session, tried=tried), turned_down)
-        if isinstance(step, Stop):
-            return step.reason
-        _record_proposal(benchmark, step, iteration, record)
-        evaluation = _evaluate(benchmark, step, iteration, session)
-        trials.append(Trial(iteration, step.architecture, evaluation, step.exchange))
-        tried.setdefault(benchmark.space.canonical(step.architecture), trials[-1])
 
 
 def _record_proposal(benchmark: Benchmark, step: Suggestion, iteration: int, record: Journal) -> None:
