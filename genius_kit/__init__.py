@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.runs.loop import search  # now, so that the name means the function and not its module
 from genius_kit.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from genius_kit.replies import parse_reply
     from genius_kit.reports import report, run_notebook
     from genius_kit.runs.batch import replay_conversation, resume, search_many
+    from genius_kit.runs.loop import search
     from genius_kit.spaces import count_cost, load_space
     from genius_kit.studies import load_study, run_study, study_names
     from genius_kit.study_results import read_results
@@ -50,6 +50,7 @@ _HOMES = {
     "replies": ("parse_reply",),
     "reports": ("report", "run_notebook"),
     "runs.batch": ("replay_conversation", "resume", "search_many"),
+    "runs.loop": ("search",),
     "studies": ("load_study", "run_study", "study_names"),
     "study_results": ("read_results",),
     "training": ("train",),
@@ -60,46 +61,12 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Cost",
-    "Evaluation",
-    "Limits",
-    "NoImprovement",
-    "Proposal",
-    "RankRange",
-    "Recipe",
-    "Rejection",
-    "Trial",
-    "build_network",
-    "count_cost",
-    "does_it_search",
-    "estimate_run",
-    "estimate_study",
-    "fine_tune",
-    "list_benchmarks",
-    "list_prompts",
-    "load_benchmark",
-    "load_dataset",
-    "load_prompt",
-    "load_recipe",
-    "load_space",
-    "load_study",
-    "load_weights",
-    "make_proposer",
-    "parse_reply",
-    "read_results",
-    "read_run",
-    "replay_conversation",
-    "report",
-    "resume",
-    "run_notebook",
-    "run_study",
-    "search",
-    "search_many",
-    "study_names",
-    "to_optuna",
-    "train",
-    "verify_run",
-]
+    "Cost", "Evaluation", "Limits", "NoImprovement", "Proposal", "RankRange", "Recipe", "Rejection", "Trial",
+    "build_network", "count_cost", "does_it_search", "estimate_run", "estimate_study", "fine_tune", "list_benchmarks",
+    "list_prompts", "load_benchmark", "load_dataset", "load_prompt", "load_recipe", "load_space", "load_study",
+    "load_weights", "make_proposer", "parse_reply", "read_results", "read_run", "replay_conversation", "report",
+    "resume", "run_notebook", "run_study", "search", "search_many", "study_names", "to_optuna", "train", "verify_run",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
