@@ -162,9 +162,17 @@ def parse(words: Sequence[str]) -> Command:
     return Command("pip", {})
 
 
+def command_of(app: typer.Typer) -> Any:
+    """Return the command of a typer app, with all commands below it."""
+    command: Any = get_command(app)
+    if app is cli.app:
+        command.commands = {name: cli.loaded(name) for name in cli.COMMANDS}
+    return command
+
+
 def read_by(app: typer.Typer, words: Sequence[str]) -> Command:
     """Return what a typer app reads in the words after its name."""
-    command: Any = get_command(app)
+    command = command_of(app)
     names, left = [], list(words)
     while hasattr(command, "commands"):
         if not left:
@@ -205,7 +213,7 @@ def installed_by(words: Sequence[str]) -> list[str]:
 def options() -> frozenset[str]:
     """Return every option of every command."""
     known: set[str] = {"--help"}
-    waiting: list[Any] = [get_command(cli.app)]
+    waiting: list[Any] = [command_of(cli.app)]
     while waiting:
         command = waiting.pop()
         waiting += getattr(command, "commands", {}).values()

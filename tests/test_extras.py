@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 import genius_kit
 from genius_kit import coco, executors, extras, signals
-from genius_kit.cli import doctor
+from genius_kit.cli.data import findings
 from genius_kit.errors import ExtraMissing
 from genius_kit.metrics_log import MetricsLog
 
@@ -143,7 +143,7 @@ def test_a_training_without_tensorboard_has_its_metrics_all_the_same(tmp_path, m
 def test_the_doctor_says_of_each_extra_whether_it_is_there(monkeypatch):
     """Available, or missing with the packages and the command; too old counts as missing."""
     monkeypatch.setattr(extras, "version", lambda name: "0.1" if name == "pycocotools" else version(name))
-    told = dict(doctor.findings())
+    told = dict(findings())
     assert told["extra tensorboard"].endswith(": available")
     assert told["extra detection"].endswith(": missing (pycocotools); pip install -e '.[detection]'")
 

@@ -19,7 +19,7 @@ from resuming import assert_resumes_alike
 
 import genius_kit as gk
 from genius_kit.budget.amounts import Limits
-from genius_kit.cli import doctor
+from genius_kit.cli.data import findings, server_finding
 from genius_kit.errors import ModelError
 from genius_kit.journal import Journal, Run, read_run
 from genius_kit.llm import OpenAIClient
@@ -394,10 +394,10 @@ def test_doctor_asks_as_runs_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with ChatServer(models=["llama"]) as server:
-        assert dict(doctor.findings(server.url))["server"] == f"answers at {server.url}; models: llama"
+        assert dict(findings(server.url))["server"] == f"answers at {server.url}; models: llama"
     with ChatServer(models=None) as server:
-        assert "answered 404: not found" in doctor.server_finding(server.url)
-    assert "is not the address of a server" in doctor.server_finding("localhost")
+        assert "answered 404: not found" in server_finding(server.url)
+    assert "is not the address of a server" in server_finding("localhost")
 
 
 # What comes back

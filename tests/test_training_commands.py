@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from genius_kit.cli import app
-from genius_kit.cli.train import read_changes
+from genius_kit.cli.options import read_changes
 from genius_kit.errors import InvalidParameter
 
 

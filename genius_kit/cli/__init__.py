@@ -1,4 +1,4 @@
-"""The `genius-kit` command: `commands` puts it together, `options` are what groups of commands share."""
+"""The `genius-kit` command: `commands` lists them and says how they end, `options` are what several share."""
 
 from genius_kit.cli.commands import app, main
 

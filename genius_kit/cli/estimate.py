@@ -1,28 +1,17 @@
-"""What the commands say and ask about money: `genius-kit estimate`, the options of limits, the question before."""
+"""What the commands say and ask about money: `genius-kit estimate`, and the question before a run or a study."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from genius_kit.budget.amounts import Limits
-from genius_kit.cli.options import (
-    ASK_ABOVE_DOLLARS,
-    AssumptionOptions,
-    RequestOptions,
-    SearchOptions,
-    StudyFile,
-    StudyOptions,
-    Weighed,
-    grouped,
-)
+from genius_kit.cli import options
 from genius_kit.errors import InvalidParameter
-from genius_kit.proposers.base import TALKING
+from genius_kit.proposers.base import TALKING, make_proposer
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
@@ -31,50 +20,45 @@ if TYPE_CHECKING:
 
 ASK_ABOVE_VARIABLE = "GENIUS_KIT_ASK_ABOVE"
 
-estimate_app = typer.Typer(no_args_is_help=True, help="Say what a run or a study will take, before anything is sent.")
+app = typer.Typer(rich_markup_mode=None)
+estimate = typer.Typer(no_args_is_help=True, help="Say what a run or a study will take, before anything is sent.")
+app.add_typer(estimate, name="estimate")
 
 
-@estimate_app.command()
-@grouped
+@estimate.command()
+@options.grouped
 def run(
-    benchmark: Annotated[str, typer.Argument(help="Benchmark name.")],
+    benchmark: options.BenchmarkName,
     *,
-    search: SearchOptions,
-    request: RequestOptions,
-    protocol: Annotated[str, typer.Option(help="paper, or held-out.")] = "paper",
-    objectives: Weighed = None,
-    budget: Annotated[int, typer.Option(min=1, help="Evaluations a run.")] = 10,
-    runs: Annotated[int, typer.Option(min=1, help="Number of runs.")] = 1,
-    given: AssumptionOptions,
+    problem: options.BenchmarkOptions,
+    searched: options.SearchOptions,
+    budget: options.Budget = 10,
+    runs: options.Runs = 1,
+    given: options.AssumptionOptions,
 ) -> None:
     """Estimate what `genius-kit run` with the same options takes."""
-    from genius_kit.benchmarks import load_benchmark
     from genius_kit.estimates import estimate_run
-    from genius_kit.proposers.base import make_proposer
 
-    settings = search.settings(request)
-    loaded = load_benchmark(benchmark, protocol=protocol, objectives=objectives)
-    made = make_proposer(search.proposer, loaded.space, **settings)
+    settings, loaded = searched.settings(), problem.load(benchmark)
+    made = make_proposer(searched.proposer, loaded.space, **settings)
     _print(estimate_run(loaded, made, budget, runs=runs, assumptions=given.assumptions()))
 
 
-@estimate_app.command()
-@grouped
+@estimate.command()
+@options.grouped
 def study(
-    file: StudyFile,
-    output: Annotated[Path, typer.Option(help="Folder of the studies: what is finished there is left out.")] = Path(
-        "studies"
-    ),
+    file: options.StudyFile,
+    output: options.Studies = Path("studies"),
     *,
-    options: StudyOptions,
-    given: AssumptionOptions,
+    said: options.StudyOptions,
+    given: options.AssumptionOptions,
 ) -> None:
-    """Estimate what is left of `genius-kit study` with the same options."""
+    """Estimate what `genius-kit study` with the same options takes: what is finished in its folder is left out."""
     from genius_kit.estimates import estimate_study
     from genius_kit.study_files import load_study
     from genius_kit.verdicts.power import power_text
 
-    study = load_study(file, **options.overrides())
+    study = load_study(file, **said.settings())
     _print(estimate_study(study, output, assumptions=given.assumptions()))
     if told := power_text([str(arm.settings.get("control")) for arm in study.arms], len(study.seeds)):
         print(told)
@@ -84,24 +68,21 @@ def ask_before_run(
     benchmark: Benchmark,
     proposer: str,
     settings: dict[str, Any],
-    budget: int,
-    seeds: Sequence[int],
-    output: Path,
+    record: options.RecordOptions,
     limits: Limits | None,
-    ask_above: float | None,
-    yes: bool,
+    consent: options.ConsentOptions,
 ) -> None:
-    """Ask for consent where what is not finished of some runs may cost more than `ask_above` dollars."""
+    """Ask for consent where what is not finished of some runs may cost much."""
     from genius_kit.estimates import estimate_run
-    from genius_kit.proposers.base import make_proposer
     from genius_kit.runs.batch import finished_seeds
 
     if proposer not in TALKING:
         return
     made = make_proposer(proposer, benchmark.space, **settings)
-    left = len(seeds) - len(finished_seeds(benchmark, made, budget, seeds, output))
+    left = record.runs - len(finished_seeds(benchmark, made, record.budget, record.seeds, record.output))
     if left:
-        ask_first(estimate_run(benchmark, made, budget, runs=left, limits=limits), ask_above, yes)
+        forecast = estimate_run(benchmark, made, record.budget, runs=left, limits=limits)
+        ask_first(forecast, consent.ask_above, consent.yes)
 
 
 def ask_first(forecast: Forecast, ask_above: float | None, yes: bool) -> None:
@@ -128,7 +109,7 @@ def ask_first(forecast: Forecast, ask_above: float | None, yes: bool) -> None:
 def _ask_above(given: float | None) -> float:
     text = os.environ.get(ASK_ABOVE_VARIABLE, "")
     if given is not None or not text:
-        return ASK_ABOVE_DOLLARS if given is None else given
+        return options.ASK_ABOVE_DOLLARS if given is None else given
     try:
         return float(text)
     except ValueError:
@@ -136,9 +117,8 @@ def _ask_above(given: float | None) -> float:
 
 
 def _print(forecast: Forecast) -> None:
-    print(forecast.table())
-    print()
-    print(f"{forecast.runs} run{'s' if forecast.runs != 1 else ''}; {forecast.assumptions.text}")
+    runs = f"{forecast.runs} run{'s' if forecast.runs != 1 else ''}"
+    print(f"{forecast.table()}\n\n{runs}; {forecast.assumptions.text}")
     if forecast.unpriced_runs:
         unknown = f"no price is known for the model of {forecast.unpriced_runs} run(s)"
         print(f"{unknown}: name a price file in GENIUS_KIT_PRICES")

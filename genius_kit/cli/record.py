@@ -1,4 +1,4 @@
-"""The commands of the record: `genius-kit verify`, `audit`, `redact` and `bundle`, and the replay of a bundle."""
+"""The commands of the record: `genius-kit replay`, `verify`, `audit`, `redact` and `bundle`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,66 @@ from genius_kit.errors import InvalidParameter, JournalError
 
 ALTERED, NO_JOURNAL = 1, 2
 
+Journal = Annotated[Path, typer.Argument(help="A journal.")]
+Head = Annotated[str | None, typer.Option(help="A head that was published before: 64 hexadecimal signs.")]
 
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def replay(
+    conversation: Annotated[
+        str, typer.Argument(help="A published conversation (its file, or 329M or 401M), or the bundle of a study.")
+    ],
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a prompt that differs from the recorded one.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Journal to write; none by default. Of a bundle: the folder to write.")
+    ] = None,
+) -> None:
+    """Run the search that a published conversation recorded, or draw a bundle again: no key, no network."""
+    from genius_kit import data
+    from genius_kit.bundles import is_bundle
+    from genius_kit.runs.batch import replay_conversation
+
+    path = Path(conversation)
+    if path.is_file() and is_bundle(path):
+        _replay_bundle(path, output or Path(path.name.split(".")[0]))
+        return
+    name = conversation.removesuffix(".json")
+    if not path.is_file() and name in ("329M", "401M"):
+        path = data.find(f"chat_history/{name}.json")
+    frame = replay_conversation(path, output, strict=strict).frame()
+    frame["macs_millions"] = (frame["macs"] / 1e6).round(1)
+    shown = frame.rename(columns={"feedback": "accuracy"})[
+        ["iteration", "key", "macs_millions", "accuracy", "rejections"]
+    ]
+    print(shown.to_string(index=False, na_rep="-"))
+
+
+def _replay_bundle(path: Path, output: Path) -> None:
+    """Unpack and check a bundle, draw all of it again, and say which files are as they were packed."""
+    from genius_kit.bundles import replay_bundle
+
+    done = replay_bundle(path, output)
+    print(f"{done.folder}: {len(done.runs)} journals, all sound")
+    for name in done.matched:
+        print(f"the same   {name}")
+    for name in done.differing:
+        print(f"DIFFERENT  {name}")
+    if done.missing is not None:
+        print(f"genius-kit: nothing was drawn: {done.missing}", file=sys.stderr)
+        raise typer.Exit(NO_JOURNAL)
+    if done.differing:
+        print("other versions draw other bytes: environment.txt names those that the bundle was drawn with")
+        raise typer.Exit(ALTERED)
+
+
+@app.command()
 def verify(
     path: Annotated[Path, typer.Argument(help="A journal, or a folder of a study.")],
-    head: Annotated[str | None, typer.Option(help="A head that was published before: 64 hexadecimal signs.")] = None,
+    head: Head = None,
 ) -> None:
     """Say whether a record is as it was written, where it is not, and what it was made from.
 
@@ -56,12 +112,13 @@ def _study(folder: Path) -> int:
     return 0 if sound == len(runs) else NO_JOURNAL
 
 
+@app.command()
 def audit(
-    journal: Annotated[Path, typer.Argument(help="A journal.")],
-    head: Annotated[str | None, typer.Option(help="A head that was published before: 64 hexadecimal signs.")] = None,
+    journal: Journal,
+    head: Head = None,
     events: Annotated[bool, typer.Option("--events", help="List every event too.")] = False,
 ) -> None:
-    """Say what a run did: who approved what, what was spent of what, whether each design follows from what was asked.
+    """Say what a run did: who approved what, what was spent of what, whether each proposal follows from what was asked.
 
     Exit code 0: in order; 1: it is not; 2: not a journal.
     """
@@ -80,8 +137,9 @@ def audit(
         raise typer.Exit(ALTERED)
 
 
+@app.command()
 def redact(
-    journal: Annotated[Path, typer.Argument(help="A journal.")],
+    journal: Journal,
     output: Annotated[Path, typer.Option(help="The copy to write.")],
     prompts: Annotated[bool, typer.Option("--prompts", help="Withhold what the model was sent.")] = False,
     replies: Annotated[bool, typer.Option("--replies", help="Withhold what the model wrote.")] = False,
@@ -102,6 +160,7 @@ def redact(
     print(f"{made.path}: words withheld: {', '.join(made.withheld) or 'none were there'}; head {made.head}, as before")
 
 
+@app.command()
 def bundle(
     study: Annotated[Path, typer.Argument(help="The folder of a study: studies/NAME.")],
     output: Annotated[Path, typer.Option(help="The archive to write: NAME.tar.gz.")],
@@ -118,21 +177,3 @@ def bundle(
         raise InvalidParameter(f"--withhold {unknown[0]!r} came; expected some of {', '.join(whose)}")
     made = pack(study, output, [whose[name] for name in named])
     print(f"{made}: {made.stat().st_size / 1e6:.2f} MB; `genius-kit replay {made} --output DIR` draws it again")
-
-
-def replay_bundle(path: Path, output: Path) -> None:
-    """Unpack and check a bundle, draw all of it again, and say which files are as they were packed."""
-    from genius_kit.bundles import replay_bundle as replay
-
-    done = replay(path, output)
-    print(f"{done.folder}: {len(done.runs)} journals, all sound")
-    for name in done.matched:
-        print(f"the same   {name}")
-    for name in done.differing:
-        print(f"DIFFERENT  {name}")
-    if done.missing is not None:
-        print(f"genius-kit: nothing was drawn: {done.missing}", file=sys.stderr)
-        raise typer.Exit(NO_JOURNAL)
-    if done.differing:
-        print("other versions draw other bytes: environment.txt names those that the bundle was drawn with")
-        raise typer.Exit(ALTERED)

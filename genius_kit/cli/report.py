@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genius_kit.cli.control import ends_at_once, tell_stand_in
+from genius_kit.cli.commands import ends_at_once, tell_stand_in
 from genius_kit.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 Notebooks = Annotated[Path | None, typer.Option(help="Folder of the notebooks; ./notebooks by default.")]
 
-PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
-"""How `lab` is registered, so that JupyterLab gets the options that are not ours."""
+app = typer.Typer(rich_markup_mode=None)
 
 
+@app.command()
 def report(
     names: Annotated[
         list[str] | None, typer.Argument(help="Notebooks, such as 01_nas_bench_macro; all by default.")
@@ -79,6 +79,7 @@ def report(
         raise typer.Exit(1 if "failed" in statuses else 2)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})  # JupyterLab gets the others
 def lab(context: typer.Context, notebooks: Notebooks = None) -> None:
     """Open JupyterLab on the notebooks; further options go to JupyterLab, e.g. --no-browser --port 8889."""
     from genius_kit.report_notebooks import notebook_folder

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genius_kit import durable
-from genius_kit.cli.control import ends_at_once, tell_stand_in
+from genius_kit.cli import options
+from genius_kit.cli.commands import ends_at_once, tell_stand_in
 from genius_kit.cli.estimate import ask_first
-from genius_kit.cli.options import AskAbove, LimitOptions, StudyFile, StudyOptions, Yes, grouped
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.journal import read_run
 from genius_kit.method_names import STAND_IN, shown_model, stand_in_note
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from genius_kit.study_plans import Study
 
-Output = Annotated[Path, typer.Option(help="Folder of the studies; each has a folder of its name there.")]
+app = typer.Typer(rich_markup_mode=None)
 
 SHOWN = ("benchmark", "arm", "model", "prompt", "budget", "n", "mean_rank", "low", "high", "top_percent", "random_rank")
 COMPARED = ("worth_random", "worth_gp", "ratio", "p_value", "own_share")
@@ -36,28 +36,27 @@ MODELS = (
 )  # fmt: skip
 
 
-@grouped
+@app.command()
+@options.grouped
 def study(
-    file: StudyFile,
-    output: Output = Path("studies"),
-    workers: Annotated[int | None, typer.Option(min=1, help="Runs side by side; by default one a core.")] = None,
+    file: options.StudyFile,
+    output: options.Studies = Path("studies"),
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs side by side; by default one per core.")] = None,
     dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers run it.")] = None,
     shard: Annotated[str | None, typer.Option(help="I/N: only every N-th run, from run I (counted from 0).")] = None,
     *,
-    options: StudyOptions,
-    money: LimitOptions,
-    ask_above: AskAbove = None,
-    yes: Yes = False,
+    said: options.StudyOptions,
+    money: options.RunLimitOptions,
+    consent: options.ConsentOptions,
 ) -> None:
     """Run a study and print its summary. The same command again resumes what is unfinished."""
     from genius_kit.bundles import keep_study_file
     from genius_kit.estimates import estimate_study
     from genius_kit.study_files import load_study
 
-    said = options.overrides()
-    loaded = load_study(file, **said).with_money(money.limits, money.allow_unpriced, money.reuse)
+    loaded = load_study(file, **said.settings()).with_money(money.limits, money.allow_unpriced, money.reuse)
     if any(arm.talks for arm in loaded.arms):
-        ask_first(estimate_study(loaded, output), ask_above, yes)
+        ask_first(estimate_study(loaded, output), consent.ask_above, consent.yes)
     error: StudyFailed | None = None
     try:
         with ends_at_once("the same command again resumes what is unfinished"):
@@ -66,7 +65,7 @@ def study(
         error = failed
     try:
         _report(loaded, output)
-        keep_study_file(file, Path(output) / loaded.name, said)
+        keep_study_file(file, Path(output) / loaded.name, said.settings())
     finally:
         if error is not None:
             print(f"genius-kit: {error}", file=sys.stderr)
@@ -160,15 +159,16 @@ def _short(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
 
 
+@app.command()
 def slurm(
-    file: StudyFile,
+    file: options.StudyFile,
     shards: Annotated[int, typer.Option(min=1, help="Jobs of the array; each runs its part of the study.")],
-    output: Output = Path("studies"),
-    gpus: Annotated[int, typer.Option(min=0, help="GPUs a job; none by default.")] = 0,
-    cpus: Annotated[int, typer.Option(min=1, help="Cores a job.")] = 1,
-    memory: Annotated[str, typer.Option(help="Memory a job, as Slurm writes it.")] = "4G",
+    output: options.Studies = Path("studies"),
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs per job; none by default.")] = 0,
+    cpus: Annotated[int, typer.Option(min=1, help="Cores per job.")] = 1,
+    memory: Annotated[str, typer.Option(help="Memory per job, as Slurm writes it.")] = "4G",
     hours: Annotated[float, typer.Option(min=0.02, help="Time limit of a job.")] = 12,
-    yes: Yes = False,
+    yes: options.Yes = False,
 ) -> None:
     """Print the script that runs a study as a Slurm job array: `genius-kit slurm FILE --shards 8 | sbatch`."""
     script = slurm_script(file, shards, output, gpus=gpus, cpus=cpus, memory=memory, hours=hours, yes=yes)

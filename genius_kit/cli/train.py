@@ -1,30 +1,44 @@
-"""The commands that train: `genius-kit train` and `detect`, and what `run` needs for a benchmark that trains."""
+"""The commands that train: `genius-kit train`, and `detect train` and `evaluate`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from genius_kit.cli.control import ends_at_once
-from genius_kit.llm.parameters import read_fields
+from genius_kit.cli.commands import ends_at_once
+from genius_kit.cli.options import Changes, grouped, read_changes
 
 GOES_ON = "the same command again goes on from the last checkpoint"
 
-Changes = Annotated[
-    list[str] | None, typer.Option("--set", help="A field of the recipe, e.g. --set epochs=2; may be repeated.")
-]
+Seed = Annotated[int, typer.Option(min=0)]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; a GPU where there is one by default.")]
-DetectorSpace = Annotated[str, typer.Option(help="mobilenet-imagenet, or a scaled width of it.")]
 DetectorArchitecture = Annotated[str, typer.Argument(help="30 digits of the ImageNet space.")]
-SkipCorrupt = Annotated[bool, typer.Option("--skip-corrupt", help="Leave out and count broken entries.")]
 
-detect_app = typer.Typer(no_args_is_help=True, help="RetinaNet on a network of the ImageNet space, COCO format.")
+app = typer.Typer(rich_markup_mode=None)
+detect = typer.Typer(no_args_is_help=True, help="RetinaNet on a network of the ImageNet space, COCO format.")
+app.add_typer(detect, name="detect")
 
 
+@dataclass(frozen=True)
+class DetectorOptions:
+    """How a detector is trained, or was."""
+
+    space: Annotated[str, typer.Option(help="mobilenet-imagenet, or a scaled width of it.")] = "mobilenet-imagenet"
+    recipe: Annotated[str, typer.Option(help="retinanet_1x or tiny.")] = "retinanet_1x"
+    changes: Changes = None
+    device: Device = None
+    skip_corrupt: Annotated[bool, typer.Option("--skip-corrupt", help="Leave out and count broken entries.")] = False
+
+    def settings(self) -> dict[str, Any]:
+        """Return them as `genius_kit.detection` takes them."""
+        return {**vars(self), "changes": read_changes(self.changes)}
+
+
+@app.command()
 def train(
     space: Annotated[str, typer.Argument(help="Space name, e.g. nas-bench-macro-w0.25.")],
     architecture: Annotated[str, typer.Argument(help="As the space writes it, e.g. 22222222.")],
@@ -33,7 +47,7 @@ def train(
     recipe: Annotated[str, typer.Option(help="quick, cifar, imagenet_search or imagenet_retrain.")] = "quick",
     changes: Changes = None,
     data_folder: Annotated[Path | None, typer.Option(help="Where the images are.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Seed = 0,
     device: Device = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds of training, over all interruptions.")] = None,
     checkpoint_every: Annotated[int | None, typer.Option(min=1, help="Steps; each epoch by default.")] = None,
@@ -62,7 +76,8 @@ def train(
         print(f"{result.seconds:.0f} s on {result.device}, {result.precision}; weights: {result.weights}")
 
 
-@detect_app.command("train")
+@detect.command("train")
+@grouped
 def detect_train(
     architecture: DetectorArchitecture,
     images: Annotated[Path, typer.Argument(help="Folder of the training images.")],
@@ -71,12 +86,9 @@ def detect_train(
     weights: Annotated[Path | None, typer.Option(help="Classification weights of the same network.")] = None,
     validation_images: Annotated[Path | None, typer.Option(help="Images measured after each epoch.")] = None,
     validation_annotations: Annotated[Path | None, typer.Option(help="Their annotation file.")] = None,
-    space: DetectorSpace = "mobilenet-imagenet",
-    recipe: Annotated[str, typer.Option(help="retinanet_1x or tiny.")] = "retinanet_1x",
-    changes: Changes = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    device: Device = None,
-    skip_corrupt: SkipCorrupt = False,
+    seed: Seed = 0,
+    *,
+    given: DetectorOptions,
 ) -> None:
     """Train a detector and print the COCO measures of its last epoch (percent)."""
     from genius_kit.detection import train_command
@@ -87,52 +99,31 @@ def detect_train(
             images,
             annotations,
             output,
-            space=space,
             weights=weights,
-            recipe=recipe,
             validation_images=validation_images,
             validation_annotations=validation_annotations,
             seed=seed,
-            device=device,
-            skip_corrupt=skip_corrupt,
-            changes=read_changes(changes),
+            **given.settings(),
         )
     _print_measures(dict(result.measures))
     print(f"weights: {result.weights}")
 
 
-@detect_app.command("evaluate")
+@detect.command("evaluate")
+@grouped
 def detect_evaluate(
     architecture: DetectorArchitecture,
     weights: Annotated[Path, typer.Argument(help="The weights.pt of `detect train`.")],
     images: Annotated[Path, typer.Argument(help="Folder of the images.")],
     annotations: Annotated[Path, typer.Argument(help="Their COCO annotation file (JSON).")],
-    space: DetectorSpace = "mobilenet-imagenet",
-    recipe: Annotated[str, typer.Option(help="The recipe it was trained with.")] = "retinanet_1x",
-    changes: Changes = None,
-    device: Device = None,
-    skip_corrupt: SkipCorrupt = False,
+    *,
+    given: DetectorOptions,
 ) -> None:
     """Print the COCO measures of a trained detector (percent)."""
     from genius_kit.detection import evaluate_command
 
-    measures = evaluate_command(
-        architecture,
-        weights,
-        images,
-        annotations,
-        space=space,
-        recipe=recipe,
-        device=device,
-        skip_corrupt=skip_corrupt,
-        changes=read_changes(changes),
-    )
+    measures = evaluate_command(architecture, weights, images, annotations, **given.settings())
     _print_measures(measures)
-
-
-def read_changes(texts: Sequence[str] | None) -> dict[str, Any]:
-    """Return {"epochs": 2} for ["epochs=2"]; raises InvalidParameter as `read_fields` does."""
-    return read_fields(texts or (), "--set", "epochs=2")
 
 
 def _print_measures(measures: dict[str, Any]) -> None:

@@ -1,14 +1,23 @@
-"""The commands of private benchmarks: `genius-kit benchmark build`, `reveal` and `check`."""
+"""The commands of what is on a machine: `genius-kit doctor`, `data` (published files), `benchmark` (private tables)."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genius_kit.cli.control import ends_at_once
+from genius_kit import data, extras
+from genius_kit.benchmarks import list_benchmarks
+from genius_kit.budget.prices import edition
+from genius_kit.cli.commands import ends_at_once
+from genius_kit.errors import InvalidParameter, ModelError
+from genius_kit.llm.connection import Connection
+from genius_kit.redaction import mask
 from genius_kit.signal_training import SignalRecipe
 from genius_kit.signals import KINDS, SignalTask
 from genius_kit.spaces.signal_cell import DEFAULT_OPERATIONS, OPERATIONS
@@ -16,13 +25,104 @@ from genius_kit.spaces.signal_cell import DEFAULT_OPERATIONS, OPERATIONS
 if TYPE_CHECKING:
     from genius_kit.private_tables import PrivatePlan
 
-benchmark_app = typer.Typer(no_args_is_help=True, help="Make a benchmark that no model can have read of.")
+PACKAGES = ("genius-kit", "torch", "torchvision", "timm", "openai", "jupyterlab", "ipywidgets", "papermill")
+SERVER_SECONDS = 5.0
 
 Folder = Annotated[Path, typer.Argument(help="Folder of the build.")]
 Table = Annotated[Path, typer.Argument(help="A table.json, or the folder of a build.")]
 
+app = typer.Typer(rich_markup_mode=None)
+files = typer.Typer(no_args_is_help=True, help="Get and check the published benchmark files.")
+benchmark = typer.Typer(no_args_is_help=True, help="Make a benchmark that no model can have read of.")
+app.add_typer(files, name="data")
+app.add_typer(benchmark, name="benchmark")
 
-@benchmark_app.command()
+
+@app.command()
+def doctor(base_url: Annotated[str | None, typer.Option(help="Server to try; else OPENAI_BASE_URL.")] = None) -> None:
+    """Say what is installed, with which extras, which data and key are there, and whether the server answers."""
+    for name, finding in findings(base_url):
+        print(f"{name:22s} {finding}")
+
+
+def findings(base_url: str | None = None) -> Iterator[tuple[str, str]]:
+    """Yield (what was looked at, what was found). A key is only ever said to be set or not."""
+    for name in PACKAGES:
+        yield name, _installed(name)
+    yield "prices", "{file} {version} of {as_of}".format(**edition())
+    yield "GPU", _gpu()
+    for extra, packages in extras.extras().items():
+        missing = [name for name, is_here in packages.items() if not is_here]
+        lacking = f"missing ({', '.join(missing)}); {extras.how_to_get(extra)}" if missing else "available"
+        yield f"extra {extra}", f"{extras.PURPOSES.get(extra, 'not used any more')}: {lacking}"
+    for row in list_benchmarks().itertuples(index=False):
+        yield str(row.name), "available" if row.available else f"missing; {row.how_to_get}"
+    yield "OPENAI_API_KEY", "set" if os.environ.get("OPENAI_API_KEY") else "not set (needed for OpenAI's server only)"
+    url = base_url or os.environ.get("OPENAI_BASE_URL")
+    yield "server", server_finding(url) if url else "none named; give --base-url or OPENAI_BASE_URL to try one"
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _gpu() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return "none (a CPU suffices for every tabular benchmark)"
+    return ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+
+
+def server_finding(url: str) -> str:
+    """Return what the server says when it is asked for its models, over the connection that runs have."""
+    try:
+        connection = Connection(url, SERVER_SECONDS)
+    except InvalidParameter as error:
+        return str(error)
+    try:
+        models = connection.models()
+    except ModelError as error:
+        return f"no usable answer: {error}"
+    finally:
+        connection.close()
+    return mask(f"answers at {connection.shown_url}; models: {', '.join(models[:5]) or 'none listed'}")
+
+
+@files.command()
+def status() -> None:
+    """List the benchmarks and files, and what is there."""
+    print(f"{list_benchmarks().to_string(index=False)}\n\n{data.status().to_string(index=False)}")
+
+
+@files.command()
+def fetch(names: Annotated[list[str] | None, typer.Argument(help="Files; all by default.")] = None) -> None:
+    """Download the published files (about 15 MB) and check their SHA-256."""
+    with ends_at_once("the same command again fetches what is missing"):
+        _print_here(data.fetch(names or None))
+
+
+@files.command("import")
+def import_(folder: Annotated[Path, typer.Argument(help="A folder that holds the published files.")]) -> None:
+    """Copy the published files found in FOLDER and check their SHA-256."""
+    _print_here(data.import_folder(folder))
+
+
+@files.command()
+def verify() -> None:
+    """Check the SHA-256 of every file that is here; exit code 1 when one is wrong."""
+    print(data.verify().to_string(index=False))
+
+
+def _print_here(names: list[str]) -> None:
+    for name in names:
+        print(f"here: {data.data_folder() / name}")
+
+
+@benchmark.command()
 def build(
     folder: Folder,
     name: Annotated[str | None, typer.Option(help="What it is called; by default as its folder.")] = None,
@@ -91,7 +191,7 @@ def _changed(known: Any, **given: Any) -> Any:
     return replace(known, **{name: value for name, value in given.items() if value is not None})
 
 
-@benchmark_app.command()
+@benchmark.command()
 def reveal(folder: Folder) -> None:
     """Print the secret of a build: from then on everybody can check its table, and train on its signals."""
     from genius_kit.private_builds import secret_of
@@ -99,7 +199,7 @@ def reveal(folder: Folder) -> None:
     print(secret_of(folder))
 
 
-@benchmark_app.command()
+@benchmark.command()
 def check(
     table: Table,
     secret: Annotated[str | None, typer.Option(help="The secret, where it was revealed.")] = None,
@@ -115,7 +215,7 @@ def check(
         print(line)
 
 
-@benchmark_app.command()
+@benchmark.command()
 def stamp(table: Table, text: Annotated[str, typer.Argument(help="Where its seal was shown, and when.")]) -> None:
     """Write into a table where its seal was shown and when: a commit, a DOI, the name of a proof file beside it."""
     from genius_kit.private_builds import stamp as stamp_table
@@ -123,7 +223,7 @@ def stamp(table: Table, text: Annotated[str, typer.Argument(help="Where its seal
     print(f"{stamp_table(table, text)}: {text}")
 
 
-@benchmark_app.command()
+@benchmark.command()
 def card(table: Table) -> None:
     """Print the data card of a table in Markdown: what it is made of, its noise, and what cheap guesses score on it."""
     from genius_kit.private_cards import card_text
@@ -132,7 +232,7 @@ def card(table: Table) -> None:
     print(card_text(read_table(table)))
 
 
-@benchmark_app.command()
+@benchmark.command()
 def compare(first: Table, second: Table) -> None:
     """Print how two tables agree, row by row: by option numbers, and by operations where both have them."""
     from genius_kit.private_cards import agreement_of
@@ -143,7 +243,7 @@ def compare(first: Table, second: Table) -> None:
     print(f"by operation: Spearman {found.by_meaning:.3f} (n = {found.meanings:,} rows that both tables have)")
 
 
-@benchmark_app.command()
+@benchmark.command()
 def add(table: Table) -> None:
     """Copy a whole table into the data folder, from where it loads by its name like the published ones."""
     from genius_kit.private_catalogue import add_table

@@ -1,0 +1,172 @@
+"""The commands of runs: `genius-kit run`, `resume`, `ctl` and `memory`."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genius_kit.cli import options
+from genius_kit.cli.commands import ENDED_EARLY, ONLY_FALLBACKS, ends_at_once, tell_stand_in
+from genius_kit.cli.estimate import ask_before_run
+from genius_kit.errors import InvalidParameter
+from genius_kit.runs.remote import COMMANDS
+
+if TYPE_CHECKING:
+    from genius_kit.journal import Run
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+@options.grouped
+def run(
+    benchmark: options.BenchmarkName,
+    *,
+    problem: options.BenchmarkOptions,
+    searched: options.SearchOptions,
+    record: options.RecordOptions,
+    approval: options.ApprovalOptions,
+    money: options.RunLimitOptions,
+    consent: options.ConsentOptions,
+) -> None:
+    """Search BENCHMARK and write one journal a run. The same command again resumes what is unfinished."""
+    from genius_kit.runs.batch import search_many
+
+    asked = approval.approver()
+    loaded, settings = problem.load(benchmark), money.bounding(searched.settings())
+    ask_before_run(loaded, searched.proposer, settings, record, money.limits, consent)
+    with ends_at_once("the same command again goes on with what is unfinished"):
+        done = search_many(
+            loaded,
+            searched.proposer,
+            record.seeds,
+            record.budget,
+            record.workers,
+            record.output,
+            progress=not approval.approve,
+            approve=asked,
+            reuse=record.output if money.reuse else None,
+            **money.terms(),
+            **settings,
+        )
+    _print_runs(done)
+
+
+@app.command()
+@options.grouped
+def resume(
+    journal: Annotated[Path, typer.Argument(help="A journal that `genius-kit run` wrote.")],
+    *,
+    timeout: options.Timeout = None,
+    approval: options.ApprovalOptions,
+    money: options.RunLimitOptions,
+) -> None:
+    """Continue an unfinished run with the settings it began with."""
+    from genius_kit.runs.batch import resume as continue_run
+
+    asked, reuse = approval.approver(), journal.parent if money.reuse else None
+    with ends_at_once(f"`genius-kit resume {journal}` goes on"):
+        done = continue_run(journal, approve=asked, reuse=reuse, timeout=timeout, **money.terms())
+    _print_runs([done])
+
+
+@app.command()
+def ctl(
+    run: Annotated[Path, typer.Argument(help="A journal, or a folder: all of its unfinished runs.")],
+    command: Annotated[str, typer.Argument(help=f"{', '.join(COMMANDS)} or status.")],
+    number: Annotated[int | None, typer.Argument(help="With budget: the evaluations in all.")] = None,
+    by: options.By = None,
+    reason: Annotated[str, typer.Option(help="Why, for the journal.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="With status: print JSON.")] = False,
+) -> None:
+    """Tell a run that is under way elsewhere to pause, resume or stop, or give it another budget."""
+    from genius_kit.runs import commanding
+    from genius_kit.runs.control import Asker, user_name
+
+    if command == "status":
+        if number is not None:
+            raise InvalidParameter(f"status takes no number, {number} came")
+        told = commanding.status(run)
+        lines = (f"{path}: {state}, {more}" for path, state, more in told)
+        print(commanding.as_json(told) if as_json else "\n".join(lines))
+        return
+    asker = Asker(by or user_name(), "ctl", socket.gethostname())
+    for heard in commanding.command(run, command, number, asker=asker, reason=reason):
+        print(f"{heard.journal}: {heard.answer}")
+
+
+@app.command()
+@options.grouped
+def memory(
+    benchmark: options.BenchmarkName,
+    model: options.Model = "offline",
+    questions: Annotated[int, typer.Option(help="Questions, at most; fewer where it is found to know.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the questions.")] = 0,
+    output: options.Journals = Path("runs"),
+    *,
+    request: options.RequestOptions,
+    money: options.LimitOptions,
+) -> None:
+    """Ask a model for accuracies of the table BENCHMARK: does it know them by heart? The same command resumes."""
+    from genius_kit import memory as asking
+    from genius_kit.benchmarks import load_benchmark
+
+    sent = {**money.bounding({"model": model, **request.settings()}), **money.terms(), "reuse": money.reuse}
+    with ends_at_once("the same command again goes on"):
+        done = asking.ask(load_benchmark(benchmark), count=questions, seed=seed, output=output, **sent)
+    print(f"{done.path}\n{asking.memory(done).sentence}")
+    tell_stand_in([model])
+
+
+def _print_runs(runs: list[Run]) -> None:
+    for done in runs:
+        _print_run(done)
+    tell_stand_in(done.settings.get("settings", {}).get("model") for done in runs)
+    _tell_ended_early([run for run in runs if not run.finished])
+    _tell_only_fallbacks([run for run in runs if run.only_fallbacks])
+
+
+def _print_run(done: Run) -> None:
+    """Print one row an evaluation, and the best."""
+    import pandas as pd
+
+    frame, ending = done.frame(), f" ({done.reason})" if done.finished else ""
+    if frame.empty:
+        print(f"{done.path}: nothing evaluated{ending}")
+        return
+    shown = frame[["iteration", "architecture", "origin", "feedback", "rank_best", "rank_worst", "rejections"]]
+    print(f"{done.path}{ending}\n{shown.to_string(index=False, na_rep='-')}")
+    for best in frame.dropna(subset="feedback").nlargest(1, "feedback").itertuples():
+        rank = f", rank {best.rank_best:.0f}-{best.rank_worst:.0f}" if pd.notna(best.rank_best) else ""
+        print(f"best: {best.architecture} {best.feedback:.2f} %{rank}\n")
+
+
+def _tell_ended_early(runs: list[Run]) -> None:
+    """Say of each run why it was ended before its end, and what goes on; raises typer.Exit where there is one."""
+    from genius_kit.runs.state import how_to_go_on, why_stopped
+
+    for run in runs:
+        why = why_stopped(run) or "it was ended"
+        print(f"genius-kit: {run.path}: {why}; to go on: {how_to_go_on(run)}", file=sys.stderr)
+    if runs:
+        raise typer.Exit(ENDED_EARLY)
+
+
+def _tell_only_fallbacks(runs: list[Run]) -> None:
+    """Say of each run in which no reply was taken why not; raises typer.Exit where there is one."""
+    for run in runs:
+        reasons = Counter(event["reason"] for event in run.of("rejected")).most_common()
+        why = ", ".join(f"{reason} ({count})" for reason, count in reasons)
+        print(
+            f"genius-kit: {run.path}: no reply of the model was taken, all {len(run.of('evaluation'))} evaluations are "
+            f"random fallbacks; refused: {why}. It is no evidence about the model: look at its replies "
+            f'(`gk.read_run(...).of("call")`) before you run it again',
+            file=sys.stderr,
+        )
+    if runs:
+        raise typer.Exit(ONLY_FALLBACKS)
