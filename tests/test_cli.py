@@ -30,7 +30,14 @@ def test_help_lists_the_commands():
     done = call("--help")
     assert done.returncode == 0
     for command in ("run", "resume", "replay", "report", "doctor", "data"):
-        assert command in done.stdout
+        assert f"\n  {command} " in done.stdout
+
+
+def test_an_unknown_command_or_option_names_what_is_near():
+    """Wrong usage is exit code 2, with what may have been meant."""
+    for arguments, meant in ((["runn"], "'run'"), (["run", "nas-bench-macro", "--budgt", "3"], "--budget")):
+        done = call(*arguments)
+        assert (done.returncode, meant in done.stderr) == (2, True), done.stderr
 
 
 def test_an_unknown_benchmark_names_the_known_ones(empty):

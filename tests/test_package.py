@@ -8,11 +8,35 @@ import pytest
 import genius_kit as gk
 
 
-def test_import_loads_no_heavy_package():
-    """Importing the package or its command loads neither torch nor openai nor matplotlib."""
-    heavy = ("torch", "openai", "matplotlib")
-    code = f"import sys, genius_kit, genius_kit.cli.commands; print([name for name in {heavy} if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+HEAVY = {"torch", "openai", "matplotlib", "pandas", "numpy", "scipy", "jinja2"}
+LIGHTER = {"pydantic", "genai_prices", "filelock", "yaml", "rich", "packaging"}
+
+
+def modules_after(code):
+    """Return the modules that a process of its own has loaded after `code`."""
+    told = f"import atexit, sys\natexit.register(lambda: print(*sys.modules, file=sys.stderr))\n{code}"
+    return set(subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stderr.split())
+
+
+def test_import_loads_the_table_of_public_names_alone():
+    """`import genius_kit` loads at most 6 of its modules, and no other package."""
+    loaded = modules_after("import genius_kit")
+    assert len([name for name in loaded if name.startswith("genius_kit")]) <= 6
+    assert not loaded & (HEAVY | LIGHTER)
+
+
+def test_help_loads_no_heavy_package_and_no_command():
+    """`genius-kit --help` lists the commands from a table: no module of a command is imported for it."""
+    loaded = modules_after("sys.argv = ['genius-kit', '--help']\nfrom genius_kit.cli import main\nmain()")
+    assert "typer" in loaded
+    assert not loaded & (HEAVY | LIGHTER)
+    assert {name for name in loaded if name.startswith("genius_kit.cli.")} == {"genius_kit.cli.commands"}
+
+
+def test_the_options_of_a_command_load_no_heavy_package():
+    """`genius-kit run --help` names what there is without torch, openai, matplotlib, pandas or numpy."""
+    code = "from genius_kit.cli.commands import COMMANDS, loaded\nfor name in COMMANDS: loaded(name)"
+    assert not modules_after(code) & HEAVY
 
 
 def test_a_study_file_and_a_list_of_notebooks_load_no_parser_of_addresses(tmp_path):

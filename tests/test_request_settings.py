@@ -97,6 +97,23 @@ def test_the_settings_of_a_study_file_are_for_all_arms_or_for_one(server, tmp_pa
     assert '# params: {"top_p": 0.5}' in (tmp_path / "studies" / "small" / "study.yaml").read_text()
 
 
+def test_a_study_takes_the_request_options_of_a_run(server, tmp_path):
+    """Server, temperature and form are options of `study` as of `run`; what an arm says of itself stays."""
+    told = {"name": "small", "benchmarks": [TABLE], "budget": 1, "seeds": 1, "models": [MODEL], "temperature": 1}
+    arms = ["llm", {"proposer": "llm", "name": "cold", "temperature": 0}]
+    file, options = tmp_path / "small.yaml", ["--base-url", server.url, "--temperature", 0.5, "--structured", "off"]
+    file.write_text(json.dumps({**told, "arms": arms}))
+    estimated = invoke("estimate", "study", file, "--output", tmp_path / "studies", *options)
+    assert "2 runs" in estimated
+    invoke("study", file, "--output", tmp_path / "studies", "--workers", 1, *options)
+    assert [one["body"]["temperature"] for one in server.requests] == [0.5, 0]
+    settings = [read_run(path).settings["settings"] for path in (tmp_path / "studies").rglob("*.jsonl")]
+    assert [one["base_url"] for one in settings] == [server.url, server.url]
+    assert not any("structured" in one for one in settings)
+    wrong = CliRunner().invoke(app, ["study", str(file), "--base-url", "localhost"])
+    assert "base_url as given beside the file" in str(wrong.exception)
+
+
 def test_a_wrong_setting_of_a_study_file_is_pointed_at(tmp_path):
     """The line of the file's own settings, or of the arm's."""
     file = tmp_path / "small.yaml"

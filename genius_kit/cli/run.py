@@ -141,9 +141,9 @@ def _print_run(done: Run) -> None:
         return
     shown = frame[["iteration", "architecture", "origin", "feedback", "rank_best", "rank_worst", "rejections"]]
     print(f"{done.path}{ending}\n{shown.to_string(index=False, na_rep='-')}")
-    for best in frame.dropna(subset="feedback").nlargest(1, "feedback").itertuples():
-        rank = f", rank {best.rank_best:.0f}-{best.rank_worst:.0f}" if pd.notna(best.rank_best) else ""
-        print(f"best: {best.architecture} {best.feedback:.2f} %{rank}\n")
+    for _, best in frame.dropna(subset="feedback").nlargest(1, "feedback").iterrows():
+        rank = f", rank {best['rank_best']:.0f}-{best['rank_worst']:.0f}" if pd.notna(best["rank_best"]) else ""
+        print(f"best: {best['architecture']} {best['feedback']:.2f} %{rank}\n")
 
 
 def _tell_ended_early(runs: list[Run]) -> None:
