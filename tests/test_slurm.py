@@ -1,6 +1,7 @@
 """Studies on a Slurm cluster: the script that is sent, and a real job array where Slurm is installed."""
 
 import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from genius_kit import studies
-from genius_kit.cli.study import slurm_script
+from genius_kit.cli import study as study_commands
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.study_plans import Arm, Study
 from tests.study_files import records, text_of
@@ -25,6 +26,13 @@ MISSING = [name for name in DAEMONS if shutil.which(name, path=PATH) is None]
 def directives(script):
     """Return what the script asks of Slurm."""
     return [line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH ")]
+
+
+def slurm_script(*arguments, **options):
+    """Return what the command prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        study_commands.slurm(*arguments, **options)
+    return printed.getvalue()
 
 
 def test_the_script_runs_one_shard_a_job():

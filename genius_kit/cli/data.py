@@ -7,29 +7,32 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
-from genius_kit import data, extras
+from genius_kit import data, extras, private_builds
 from genius_kit.benchmarks import list_benchmarks
 from genius_kit.budget.prices import edition
 from genius_kit.cli.commands import ends_at_once
 from genius_kit.errors import InvalidParameter, ModelError
 from genius_kit.llm.connection import Connection
+from genius_kit.private_cards import agreement_of, card_text
+from genius_kit.private_catalogue import add_table
+from genius_kit.private_draws import RECIPE, SAMPLES, drawn_plan
+from genius_kit.private_pilots import promising_secret
+from genius_kit.private_tables import PrivatePlan, read_table
 from genius_kit.redaction import mask
 from genius_kit.signal_training import SignalRecipe
-from genius_kit.signals import KINDS, SignalTask
+from genius_kit.signals import KINDS, SignalTask, new_secret
 from genius_kit.spaces.signal_cell import DEFAULT_OPERATIONS, OPERATIONS
-
-if TYPE_CHECKING:
-    from genius_kit.private_tables import PrivatePlan
 
 PACKAGES = ("genius-kit", "torch", "torchvision", "timm", "openai", "jupyterlab", "ipywidgets", "papermill")
 SERVER_SECONDS = 5.0
 
-Folder = Annotated[Path, typer.Argument(help="Folder of the build.")]
-Table = Annotated[Path, typer.Argument(help="A table.json, or the folder of a build.")]
+Folder = Annotated[Path, Argument(help="Folder of the build.")]
+Table = Annotated[Path, Argument(help="A table.json, or the folder of a build.")]
 
 app = typer.Typer(rich_markup_mode=None)
 files = typer.Typer(no_args_is_help=True, help="Get and check the published benchmark files.")
@@ -39,7 +42,7 @@ app.add_typer(benchmark, name="benchmark")
 
 
 @app.command()
-def doctor(base_url: Annotated[str | None, typer.Option(help="Server to try; else OPENAI_BASE_URL.")] = None) -> None:
+def doctor(base_url: Annotated[str | None, Option(help="Server to try; else OPENAI_BASE_URL.")] = None) -> None:
     """Say what is installed, with which extras, which data and key are there, and whether the server answers."""
     for name, finding in findings(base_url):
         print(f"{name:22s} {finding}")
@@ -99,16 +102,16 @@ def status() -> None:
 
 
 @files.command()
-def fetch(names: Annotated[list[str] | None, typer.Argument(help="Files; all by default.")] = None) -> None:
+def fetch(names: Annotated[list[str] | None, Argument(help="Files; all by default.")] = None) -> None:
     """Download the published files (about 15 MB) and check their SHA-256."""
     with ends_at_once("the same command again fetches what is missing"):
-        _print_here(data.fetch(names or None))
+        _tell_where(data.fetch(names or None))
 
 
 @files.command("import")
-def import_(folder: Annotated[Path, typer.Argument(help="A folder that holds the published files.")]) -> None:
+def import_(folder: Annotated[Path, Argument(help="A folder that holds the published files.")]) -> None:
     """Copy the published files found in FOLDER and check their SHA-256."""
-    _print_here(data.import_folder(folder))
+    _tell_where(data.import_folder(folder))
 
 
 @files.command()
@@ -117,7 +120,7 @@ def verify() -> None:
     print(data.verify().to_string(index=False))
 
 
-def _print_here(names: list[str]) -> None:
+def _tell_where(names: list[str]) -> None:
     for name in names:
         print(f"here: {data.data_folder() / name}")
 
@@ -125,35 +128,28 @@ def _print_here(names: list[str]) -> None:
 @benchmark.command()
 def build(
     folder: Folder,
-    name: Annotated[str | None, typer.Option(help="What it is called; by default as its folder.")] = None,
+    name: Annotated[str | None, Option(help="What it is called; by default as its folder.")] = None,
     task: Annotated[
-        str | None, typer.Option(help=f"Choose what is told apart: {', '.join(KINDS)}; by default the secret does.")
+        str | None, Option(help=f"Choose what is told apart: {', '.join(KINDS)}; by default the secret does.")
     ] = None,
-    samples: Annotated[int | None, typer.Option(min=100, help="Signals of each part.")] = None,
-    noise: Annotated[float | None, typer.Option(min=0, help="Deviation of the noise; with --task.")] = None,
-    operations: Annotated[
-        str | None, typer.Option(help=f"With --task: of {', '.join(OPERATIONS)}; with commas.")
-    ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each cell; 3 by default.")] = None,
+    samples: Annotated[int | None, Option(min=100, help="Signals of each part.")] = None,
+    noise: Annotated[float | None, Option(min=0, help="Deviation of the noise; with --task.")] = None,
+    operations: Annotated[str | None, Option(help=f"With --task: of {', '.join(OPERATIONS)}; with commas.")] = None,
+    seeds: Annotated[int | None, Option(min=1, help="Trainings of each cell; 3 by default.")] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the training part; 3 by default, 5 with --task.")
+        int | None, Option(min=1, help="Passes over the training part; 3 by default, 5 with --task.")
     ] = None,
     pilot: Annotated[
-        int, typer.Option(min=0, help="Rows trained before, until a secret makes a sound table; 0 takes any secret.")
+        int, Option(min=0, help="Rows trained before, until a secret makes a sound table; 0 takes any secret.")
     ] = 40,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
+    workers: Annotated[int | None, Option(min=1, help="Processes; by default one a core.")] = None,
 ) -> None:
     """Train every cell of a small space that a fresh secret draws. The same command again goes on.
 
     The secret draws the task, the operations and their order, and the rules of the networks; with --task, --noise or
     --operations these are yours and it decides the signals only.
     """
-    from genius_kit.private_builds import build as build_table
-    from genius_kit.private_builds import kept_plan
-    from genius_kit.private_draws import RECIPE, SAMPLES
-    from genius_kit.private_tables import PrivatePlan
-
-    secret, known = None, kept_plan(folder)
+    secret, known = None, private_builds.kept_plan(folder)
     if known is None:
         called = name or folder.resolve().name
         known = PrivatePlan(called, SignalTask(), SignalRecipe(), DEFAULT_OPERATIONS)
@@ -168,17 +164,13 @@ def build(
         operations=tuple(word.strip() for word in operations.split(",")) if operations else known.operations,
     )
     with ends_at_once("the same command again goes on"):
-        table = build_table(plan, folder, secret=secret, workers=workers)
+        table = private_builds.build(plan, folder, secret=secret, workers=workers)
     print(f"{len(plan.cells()):,} cells: {table}")
     print(f"the secret is in {folder / 'secret'}: keep it, and tell it to nobody until you want to prove the table")
 
 
 def _drawn(name: str, samples: int, recipe: SignalRecipe, rows: int) -> tuple[str, PrivatePlan]:
     """Return a fresh secret and what it draws: the first one whose pilot passes, any without a pilot."""
-    from genius_kit.private_draws import drawn_plan
-    from genius_kit.private_pilots import promising_secret
-    from genius_kit.signals import new_secret
-
     secret = new_secret()
     plan = drawn_plan(name, secret, samples, recipe)
     for secret, plan, found in promising_secret(name, samples, recipe, rows) if rows else ():  # noqa: B007
@@ -194,50 +186,37 @@ def _changed(known: Any, **given: Any) -> Any:
 @benchmark.command()
 def reveal(folder: Folder) -> None:
     """Print the secret of a build: from then on everybody can check its table, and train on its signals."""
-    from genius_kit.private_builds import secret_of
-
-    print(secret_of(folder))
+    print(private_builds.secret_of(folder))
 
 
 @benchmark.command()
 def check(
     table: Table,
-    secret: Annotated[str | None, typer.Option(help="The secret, where it was revealed.")] = None,
-    seal: Annotated[str | None, typer.Option(help="The seal as it was published elsewhere.")] = None,
-    cells: Annotated[int, typer.Option(min=0, help="With --secret: cells to train again and compare.")] = 4,
+    secret: Annotated[str | None, Option(help="The secret, where it was revealed.")] = None,
+    seal: Annotated[str | None, Option(help="The seal as it was published elsewhere.")] = None,
+    cells: Annotated[int, Option(min=0, help="With --secret: cells to train again and compare.")] = 4,
 ) -> None:
     """Check that no cell of a table was altered; with its secret, also how it was made, some cells trained again."""
-    from genius_kit.private_builds import check_seal, check_table
-
-    for line in check_seal(table, seal):
-        print(line)
-    for line in check_table(table, secret, cells) if secret else ():
+    print(*private_builds.check_seal(table, seal), sep="\n")
+    for line in private_builds.check_table(table, secret, cells) if secret else ():
         print(line)
 
 
 @benchmark.command()
-def stamp(table: Table, text: Annotated[str, typer.Argument(help="Where its seal was shown, and when.")]) -> None:
+def stamp(table: Table, text: Annotated[str, Argument(help="Where its seal was shown, and when.")]) -> None:
     """Write into a table where its seal was shown and when: a commit, a DOI, the name of a proof file beside it."""
-    from genius_kit.private_builds import stamp as stamp_table
-
-    print(f"{stamp_table(table, text)}: {text}")
+    print(f"{private_builds.stamp(table, text)}: {text}")
 
 
 @benchmark.command()
 def card(table: Table) -> None:
     """Print the data card of a table in Markdown: what it is made of, its noise, and what cheap guesses score on it."""
-    from genius_kit.private_cards import card_text
-    from genius_kit.private_tables import read_table
-
     print(card_text(read_table(table)))
 
 
 @benchmark.command()
 def compare(first: Table, second: Table) -> None:
     """Print how two tables agree, row by row: by option numbers, and by operations where both have them."""
-    from genius_kit.private_cards import agreement_of
-    from genius_kit.private_tables import read_table
-
     found = agreement_of(read_table(first), read_table(second))
     print(f"by key: Spearman {found.by_key:.3f} (n = {found.keys:,} rows)")
     print(f"by operation: Spearman {found.by_meaning:.3f} (n = {found.meanings:,} rows that both tables have)")
@@ -246,7 +225,5 @@ def compare(first: Table, second: Table) -> None:
 @benchmark.command()
 def add(table: Table) -> None:
     """Copy a whole table into the data folder, from where it loads by its name like the published ones."""
-    from genius_kit.private_catalogue import add_table
-
     added = add_table(table)
     print(f"{added}: `genius-kit run {added.stem}` searches it")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
+from genius_kit.benchmarks import Benchmark
+from genius_kit.budget.amounts import Limits
 from genius_kit.cli import options
 from genius_kit.errors import InvalidParameter
+from genius_kit.estimates import Forecast, estimate_run, estimate_study
 from genius_kit.proposers.base import TALKING, make_proposer
-
-if TYPE_CHECKING:
-    from genius_kit.benchmarks import Benchmark
-    from genius_kit.budget.amounts import Limits
-    from genius_kit.estimates import Forecast
+from genius_kit.runs.batch import finished_seeds
+from genius_kit.study_files import load_study
 
 ASK_ABOVE_VARIABLE = "GENIUS_KIT_ASK_ABOVE"
 
@@ -37,8 +37,6 @@ def run(
     given: options.AssumptionOptions,
 ) -> None:
     """Estimate what `genius-kit run` with the same options takes."""
-    from genius_kit.estimates import estimate_run
-
     settings, loaded = searched.settings(), problem.load(benchmark)
     made = make_proposer(searched.proposer, loaded.space, **settings)
     _print(estimate_run(loaded, made, budget, runs=runs, assumptions=given.assumptions()))
@@ -54,8 +52,6 @@ def study(
     given: options.AssumptionOptions,
 ) -> None:
     """Estimate what `genius-kit study` with the same options takes: what is finished in its folder is left out."""
-    from genius_kit.estimates import estimate_study
-    from genius_kit.study_files import load_study
     from genius_kit.verdicts.power import power_text
 
     study = load_study(file, **said.settings())
@@ -74,7 +70,6 @@ def ask_before_run(
 ) -> None:
     """Ask for consent where what is not finished of some runs may cost much."""
     from genius_kit.estimates import estimate_run
-    from genius_kit.runs.batch import finished_seeds
 
     if proposer not in TALKING:
         return

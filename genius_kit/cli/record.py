@@ -7,13 +7,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
+from genius_kit import bundles, data
 from genius_kit.errors import InvalidParameter, JournalError
+from genius_kit.journal.redact import WORDS
+from genius_kit.journal.redact import redact as write_redacted
+from genius_kit.journal.verify import HEADS, verdict, verify_run, verify_study
+from genius_kit.runs.audit import audit_run
+from genius_kit.runs.batch import replay_conversation
 
 ALTERED, NO_JOURNAL = 1, 2
 
-Journal = Annotated[Path, typer.Argument(help="A journal.")]
-Head = Annotated[str | None, typer.Option(help="A head that was published before: 64 hexadecimal signs.")]
+Journal = Annotated[Path, Argument(help="A journal.")]
+Head = Annotated[str | None, Option(help="A head that was published before: 64 hexadecimal signs.")]
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -21,22 +28,16 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command()
 def replay(
     conversation: Annotated[
-        str, typer.Argument(help="A published conversation (its file, or 329M or 401M), or the bundle of a study.")
+        str, Argument(help="A published conversation (its file, or 329M or 401M), or the bundle of a study.")
     ],
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse a prompt that differs from the recorded one.")
-    ] = False,
+    strict: Annotated[bool, Option("--strict", help="Refuse a prompt that differs from the recorded one.")] = False,
     output: Annotated[
-        Path | None, typer.Option(help="Journal to write; none by default. Of a bundle: the folder to write.")
+        Path | None, Option(help="Journal to write; none by default. Of a bundle: the folder to write.")
     ] = None,
 ) -> None:
     """Run the search that a published conversation recorded, or draw a bundle again: no key, no network."""
-    from genius_kit import data
-    from genius_kit.bundles import is_bundle
-    from genius_kit.runs.batch import replay_conversation
-
     path = Path(conversation)
-    if path.is_file() and is_bundle(path):
+    if path.is_file() and bundles.is_bundle(path):
         _replay_bundle(path, output or Path(path.name.split(".")[0]))
         return
     name = conversation.removesuffix(".json")
@@ -52,9 +53,7 @@ def replay(
 
 def _replay_bundle(path: Path, output: Path) -> None:
     """Unpack and check a bundle, draw all of it again, and say which files are as they were packed."""
-    from genius_kit.bundles import replay_bundle
-
-    done = replay_bundle(path, output)
+    done = bundles.replay_bundle(path, output)
     print(f"{done.folder}: {len(done.runs)} journals, all sound")
     for name in done.matched:
         print(f"the same   {name}")
@@ -70,7 +69,7 @@ def _replay_bundle(path: Path, output: Path) -> None:
 
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(help="A journal, or a folder of a study.")],
+    path: Annotated[Path, Argument(help="A journal, or a folder of a study.")],
     head: Head = None,
 ) -> None:
     """Say whether a record is as it was written, where it is not, and what it was made from.
@@ -89,16 +88,12 @@ def verify(
 
 
 def _run(path: Path, head: str | None) -> int:
-    from genius_kit.journal.verify import verify_run
-
     verified = verify_run(path, head)
     print(verified.report())
     return ALTERED if verified.findings else 0 if verified.is_sound else NO_JOURNAL
 
 
 def _study(folder: Path) -> int:
-    from genius_kit.journal.verify import HEADS, verdict, verify_study
-
     runs, wrong = verify_study(folder)
     for verified in runs:
         print(f"{verified.path.relative_to(folder).as_posix()}: {verdict(verified)}")
@@ -116,14 +111,12 @@ def _study(folder: Path) -> int:
 def audit(
     journal: Journal,
     head: Head = None,
-    events: Annotated[bool, typer.Option("--events", help="List every event too.")] = False,
+    events: Annotated[bool, Option("--events", help="List every event too.")] = False,
 ) -> None:
     """Say what a run did: who approved what, what was spent of what, whether each proposal follows from what was asked.
 
     Exit code 0: in order; 1: it is not; 2: not a journal.
     """
-    from genius_kit.runs.audit import audit_run
-
     try:
         found = audit_run(journal, head)
     except JournalError as error:
@@ -140,21 +133,17 @@ def audit(
 @app.command()
 def redact(
     journal: Journal,
-    output: Annotated[Path, typer.Option(help="The copy to write.")],
-    prompts: Annotated[bool, typer.Option("--prompts", help="Withhold what the model was sent.")] = False,
-    replies: Annotated[bool, typer.Option("--replies", help="Withhold what the model wrote.")] = False,
-    persons: Annotated[bool, typer.Option("--persons", help="Withhold what a person wrote.")] = False,
+    output: Annotated[Path, Option(help="The copy to write.")],
+    prompts: Annotated[bool, Option("--prompts", help="Withhold what the model was sent.")] = False,
+    replies: Annotated[bool, Option("--replies", help="Withhold what the model wrote.")] = False,
+    persons: Annotated[bool, Option("--persons", help="Withhold what a person wrote.")] = False,
 ) -> None:
     """Write a copy of a journal without words, for publication: its chain, head, results and figures are the same.
 
     Without --prompts, --replies or --persons all three are withheld; words that repeat withheld ones always are.
     """
-    from genius_kit.journal.redact import WORDS
-    from genius_kit.journal.redact import redact as write
-    from genius_kit.journal.verify import verify_run
-
     chosen = [whose for whose, wanted in zip(WORDS, (prompts, replies, persons), strict=True) if wanted]
-    made = verify_run(write(journal, output, chosen or WORDS))
+    made = verify_run(write_redacted(journal, output, chosen or WORDS))
     if more := set(made.withheld) - set(chosen or WORDS):
         print(f"the words of {', '.join(sorted(more))} repeat them, and were withheld too")
     print(f"{made.path}: words withheld: {', '.join(made.withheld) or 'none were there'}; head {made.head}, as before")
@@ -162,18 +151,16 @@ def redact(
 
 @app.command()
 def bundle(
-    study: Annotated[Path, typer.Argument(help="The folder of a study: studies/NAME.")],
-    output: Annotated[Path, typer.Option(help="The archive to write: NAME.tar.gz.")],
+    study: Annotated[Path, Argument(help="The folder of a study: studies/NAME.")],
+    output: Annotated[Path, Option(help="The archive to write: NAME.tar.gz.")],
     withhold: Annotated[
-        str | None, typer.Option(help="Words to leave out of the journals: prompts, replies, persons, commas between.")
+        str | None, Option(help="Words to leave out of the journals: prompts, replies, persons, commas between.")
     ] = None,
 ) -> None:
     """Pack a study into one archive from which `genius-kit replay` draws everything again, offline."""
-    from genius_kit.bundles import bundle as pack
-
     whose = {"prompts": "prompt", "replies": "reply", "persons": "person"}
     named = [name.strip() for name in (withhold or "").split(",") if name.strip()]
     if unknown := [name for name in named if name not in whose]:
         raise InvalidParameter(f"--withhold {unknown[0]!r} came; expected some of {', '.join(whose)}")
-    made = pack(study, output, [whose[name] for name in named])
+    made = bundles.bundle(study, output, [whose[name] for name in named])
     print(f"{made}: {made.stat().st_size / 1e6:.2f} MB; `genius-kit replay {made} --output DIR` draws it again")

@@ -5,49 +5,44 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
+from genius_kit import reports
 from genius_kit.cli.commands import ends_at_once, tell_stand_in
 from genius_kit.errors import UnknownName
+from genius_kit.report_progress import ReportProgress
+from genius_kit.report_runs import NotebookResult
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from genius_kit.report_runs import NotebookResult
-
-Notebooks = Annotated[Path | None, typer.Option(help="Folder of the notebooks; ./notebooks by default.")]
+Notebooks = Annotated[Path | None, Option(help="Folder of the notebooks; ./notebooks by default.")]
 
 app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command()
 def report(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Notebooks, such as 01_nas_bench_macro; all by default.")
-    ] = None,
-    all_notebooks: Annotated[bool, typer.Option("--all", help="Fail when a notebook's data is not there.")] = False,
-    output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports"),
+    names: Annotated[list[str] | None, Argument(help="Notebooks, such as 01_nas_bench_macro; all by default.")] = None,
+    all_notebooks: Annotated[bool, Option("--all", help="Fail when a notebook's data is not there.")] = False,
+    output: Annotated[Path, Option(help="Folder of the report.")] = Path("reports"),
     notebooks: Notebooks = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Notebooks side by side; 2, or 1 on one core.")] = None,
+    workers: Annotated[int | None, Option(min=1, help="Notebooks side by side; 2, or 1 on one core.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A parameter, e.g. --set budget=5; may be repeated.")
+        list[str] | None, Option("--set", help="A parameter, e.g. --set budget=5; may be repeated.")
     ] = None,
-    grid: Annotated[Path | None, typer.Option(help="A YAML file: notebooks with lists of parameter values.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Run also what is done and unchanged.")] = False,
-    time_limit: Annotated[float | None, typer.Option(min=0.1, help="Seconds a notebook.")] = None,
-    pdf: Annotated[bool, typer.Option("--pdf", help="PDF pages as well; needs a Chromium browser or LaTeX.")] = False,
+    grid: Annotated[Path | None, Option(help="A YAML file: notebooks with lists of parameter values.")] = None,
+    force: Annotated[bool, Option("--force", help="Run also what is done and unchanged.")] = False,
+    time_limit: Annotated[float | None, Option(min=0.1, help="Seconds a notebook.")] = None,
+    pdf: Annotated[bool, Option("--pdf", help="PDF pages as well; needs a Chromium browser or LaTeX.")] = False,
 ) -> None:
     """Execute every notebook whose data is there and write HTML pages with an index. Needs no key and no network.
 
     What is done with the same parameters, code and data is not run again; the same command finishes what was
     interrupted. Exit codes: 0 done, 1 a notebook failed, 2 wrong usage or, with --all, data missing.
     """
-    from genius_kit import reports
-    from genius_kit.report_progress import ReportProgress
-
     if all_notebooks and names:
         raise typer.BadParameter("--all and the names of notebooks do not go together")
     folder = notebooks or reports.notebook_folder()
@@ -55,7 +50,7 @@ def report(
 
     def tell(result: NotebookResult) -> None:
         progress.clear()
-        _tell(result)
+        print(f"{f'{result.name} {result.label}'.rstrip():28s} {result.status:8s} {result.detail}", flush=True)
 
     with progress, ends_at_once("the same command finishes the rest"):  # kernels end with us
         results = reports.report(
@@ -82,9 +77,7 @@ def report(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})  # JupyterLab gets the others
 def lab(context: typer.Context, notebooks: Notebooks = None) -> None:
     """Open JupyterLab on the notebooks; further options go to JupyterLab, e.g. --no-browser --port 8889."""
-    from genius_kit.report_notebooks import notebook_folder
-
-    folder = (notebooks or notebook_folder()).resolve()
+    folder = (notebooks or reports.notebook_folder()).resolve()
     if not folder.is_dir():
         raise UnknownName(f"no folder lies at {folder}; name that of the notebooks with `--notebooks FOLDER`")
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *context.args]
@@ -93,11 +86,6 @@ def lab(context: typer.Context, notebooks: Notebooks = None) -> None:
         os.execv(sys.executable, command)  # signals and the exit code are JupyterLab's own
     else:
         raise typer.Exit(subprocess.call(command))
-
-
-def _tell(result: NotebookResult) -> None:
-    name = f"{result.name} {result.label}".rstrip()
-    print(f"{name:28s} {result.status:8s} {result.detail}", flush=True)
 
 
 def _summary(results: Sequence[NotebookResult]) -> str:

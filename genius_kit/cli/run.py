@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
+from genius_kit.benchmarks import load_benchmark
 from genius_kit.cli import options
 from genius_kit.cli.commands import ENDED_EARLY, ONLY_FALLBACKS, ends_at_once, tell_stand_in
 from genius_kit.cli.estimate import ask_before_run
 from genius_kit.errors import InvalidParameter
+from genius_kit.runs import batch, commanding
+from genius_kit.runs.control import Asker, user_name
 from genius_kit.runs.remote import COMMANDS
+from genius_kit.runs.state import how_to_go_on, why_stopped
 
 if TYPE_CHECKING:
     from genius_kit.journal import Run
@@ -35,13 +40,11 @@ def run(
     consent: options.ConsentOptions,
 ) -> None:
     """Search BENCHMARK and write one journal a run. The same command again resumes what is unfinished."""
-    from genius_kit.runs.batch import search_many
-
     asked = approval.approver()
     loaded, settings = problem.load(benchmark), money.bounding(searched.settings())
     ask_before_run(loaded, searched.proposer, settings, record, money.limits, consent)
     with ends_at_once("the same command again goes on with what is unfinished"):
-        done = search_many(
+        done = batch.search_many(
             loaded,
             searched.proposer,
             record.seeds,
@@ -60,34 +63,29 @@ def run(
 @app.command()
 @options.grouped
 def resume(
-    journal: Annotated[Path, typer.Argument(help="A journal that `genius-kit run` wrote.")],
+    journal: Annotated[Path, Argument(help="A journal that `genius-kit run` wrote.")],
     *,
     timeout: options.Timeout = None,
     approval: options.ApprovalOptions,
     money: options.RunLimitOptions,
 ) -> None:
     """Continue an unfinished run with the settings it began with."""
-    from genius_kit.runs.batch import resume as continue_run
-
     asked, reuse = approval.approver(), journal.parent if money.reuse else None
     with ends_at_once(f"`genius-kit resume {journal}` goes on"):
-        done = continue_run(journal, approve=asked, reuse=reuse, timeout=timeout, **money.terms())
+        done = batch.resume(journal, approve=asked, reuse=reuse, timeout=timeout, **money.terms())
     _print_runs([done])
 
 
 @app.command()
 def ctl(
-    run: Annotated[Path, typer.Argument(help="A journal, or a folder: all of its unfinished runs.")],
-    command: Annotated[str, typer.Argument(help=f"{', '.join(COMMANDS)} or status.")],
-    number: Annotated[int | None, typer.Argument(help="With budget: the evaluations in all.")] = None,
+    run: Annotated[Path, Argument(help="A journal, or a folder: all of its unfinished runs.")],
+    command: Annotated[str, Argument(help=f"{', '.join(COMMANDS)} or status.")],
+    number: Annotated[int | None, Argument(help="With budget: the evaluations in all.")] = None,
     by: options.By = None,
-    reason: Annotated[str, typer.Option(help="Why, for the journal.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="With status: print JSON.")] = False,
+    reason: Annotated[str, Option(help="Why, for the journal.")] = "",
+    as_json: Annotated[bool, Option("--json", help="With status: print JSON.")] = False,
 ) -> None:
     """Tell a run that is under way elsewhere to pause, resume or stop, or give it another budget."""
-    from genius_kit.runs import commanding
-    from genius_kit.runs.control import Asker, user_name
-
     if command == "status":
         if number is not None:
             raise InvalidParameter(f"status takes no number, {number} came")
@@ -105,8 +103,8 @@ def ctl(
 def memory(
     benchmark: options.BenchmarkName,
     model: options.Model = "offline",
-    questions: Annotated[int, typer.Option(help="Questions, at most; fewer where it is found to know.")] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the questions.")] = 0,
+    questions: Annotated[int, Option(help="Questions, at most; fewer where it is found to know.")] = 64,
+    seed: Annotated[int, Option(min=0, help="Draws the questions.")] = 0,
     output: options.Journals = Path("runs"),
     *,
     request: options.RequestOptions,
@@ -114,7 +112,6 @@ def memory(
 ) -> None:
     """Ask a model for accuracies of the table BENCHMARK: does it know them by heart? The same command resumes."""
     from genius_kit import memory as asking
-    from genius_kit.benchmarks import load_benchmark
 
     sent = {**money.bounding({"model": model, **request.settings()}), **money.terms(), "reuse": money.reuse}
     with ends_at_once("the same command again goes on"):
@@ -148,8 +145,6 @@ def _print_run(done: Run) -> None:
 
 def _tell_ended_early(runs: list[Run]) -> None:
     """Say of each run why it was ended before its end, and what goes on; raises typer.Exit where there is one."""
-    from genius_kit.runs.state import how_to_go_on, why_stopped
-
     for run in runs:
         why = why_stopped(run) or "it was ended"
         print(f"genius-kit: {run.path}: {why}; to go on: {how_to_go_on(run)}", file=sys.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -9,19 +11,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Option
 
 from genius_kit import durable
+from genius_kit.bundles import keep_study_file
 from genius_kit.cli import options
 from genius_kit.cli.commands import ends_at_once, tell_stand_in
 from genius_kit.cli.estimate import ask_first
 from genius_kit.errors import InvalidParameter, StudyFailed
+from genius_kit.estimates import estimate_study
+from genius_kit.executors import dask_executor
 from genius_kit.journal import read_run
+from genius_kit.journal.verify import write_heads
 from genius_kit.method_names import STAND_IN, shown_model, stand_in_note
+from genius_kit.model_table import asked_models, model_table
+from genius_kit.noise import describe
+from genius_kit.prompts.base import sandbox
+from genius_kit.studies import places, run_study
+from genius_kit.study_files import load_study
+from genius_kit.study_plans import Study
+from genius_kit.study_results import benchmark_of, results_of
+from genius_kit.study_summary import summary
+from genius_kit.study_verdicts import study_sentences
+from genius_kit.tradeoff_verdicts import has_fronts, tradeoff_table
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from genius_kit.study_plans import Study
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -41,19 +56,15 @@ MODELS = (
 def study(
     file: options.StudyFile,
     output: options.Studies = Path("studies"),
-    workers: Annotated[int | None, typer.Option(min=1, help="Runs side by side; by default one per core.")] = None,
-    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers run it.")] = None,
-    shard: Annotated[str | None, typer.Option(help="I/N: only every N-th run, from run I (counted from 0).")] = None,
+    workers: Annotated[int | None, Option(min=1, help="Runs side by side; by default one per core.")] = None,
+    dask: Annotated[str | None, Option(help="Address of a Dask scheduler whose workers run it.")] = None,
+    shard: Annotated[str | None, Option(help="I/N: only every N-th run, from run I (counted from 0).")] = None,
     *,
     said: options.StudyOptions,
     money: options.RunLimitOptions,
     consent: options.ConsentOptions,
 ) -> None:
     """Run a study and print its summary. The same command again resumes what is unfinished."""
-    from genius_kit.bundles import keep_study_file
-    from genius_kit.estimates import estimate_study
-    from genius_kit.study_files import load_study
-
     loaded = load_study(file, **said.settings()).with_money(money.limits, money.allow_unpriced, money.reuse)
     if any(arm.talks for arm in loaded.arms):
         ask_first(estimate_study(loaded, output), consent.ask_above, consent.yes)
@@ -74,9 +85,6 @@ def study(
 
 
 def _run(loaded: Study, output: Path, workers: int | None, dask: str | None, shard: str | None) -> None:
-    from genius_kit.executors import dask_executor
-    from genius_kit.studies import run_study
-
     with dask_executor(dask) if dask else nullcontext((None, workers)) as (executor, side_by_side):
         run_study(loaded, output, executor=executor, workers=side_by_side, shard=shard)
 
@@ -84,11 +92,6 @@ def _run(loaded: Study, output: Path, workers: int | None, dask: str | None, sha
 def _report(loaded: Study, output: Path) -> None:
     """Write results.csv and summary.csv of all runs there are by now, other shards' included, and print the summary."""
     import filelock
-
-    from genius_kit.journal.verify import write_heads
-    from genius_kit.studies import places
-    from genius_kit.study_results import results_of
-    from genius_kit.study_summary import summary
 
     folder = durable.make_folder(Path(output) / loaded.name)
     with durable.explained(folder / "results.csv"), filelock.FileLock(folder / "results.lock"):
@@ -109,9 +112,6 @@ def _report(loaded: Study, output: Path) -> None:
 
 def _print_tables(found: pd.DataFrame, told: pd.DataFrame) -> None:
     """Print the summary, and the shares of the front or the table of the models where the study has those."""
-    from genius_kit.model_table import asked_models, model_table
-    from genius_kit.tradeoff_verdicts import has_fronts, tradeoff_table
-
     _print_table(told, (*SHOWN, *COMPARED))
     if has_fronts(found):
         _print_table(tradeoff_table(found), WEIGHED)
@@ -129,10 +129,6 @@ def _print_table(table: pd.DataFrame, columns: Sequence[str]) -> None:
 
 def _print_limits(found: pd.DataFrame) -> None:
     """Print what each table's noise leaves undecided, and every verdict that the study allows."""
-    from genius_kit.noise import describe
-    from genius_kit.study_results import benchmark_of
-    from genius_kit.study_verdicts import study_sentences
-
     for journal in found.drop_duplicates("benchmark")["journal"]:
         print(describe(benchmark_of(read_run(journal))))
     for sentence in study_sentences(found):
@@ -162,54 +158,37 @@ def _short(value: float) -> str:
 @app.command()
 def slurm(
     file: options.StudyFile,
-    shards: Annotated[int, typer.Option(min=1, help="Jobs of the array; each runs its part of the study.")],
+    shards: Annotated[int, Option(min=1, help="Jobs of the array; each runs its part of the study.")],
     output: options.Studies = Path("studies"),
-    gpus: Annotated[int, typer.Option(min=0, help="GPUs per job; none by default.")] = 0,
-    cpus: Annotated[int, typer.Option(min=1, help="Cores per job.")] = 1,
-    memory: Annotated[str, typer.Option(help="Memory per job, as Slurm writes it.")] = "4G",
-    hours: Annotated[float, typer.Option(min=0.02, help="Time limit of a job.")] = 12,
+    gpus: Annotated[int, Option(min=0, help="GPUs per job; none by default.")] = 0,
+    cpus: Annotated[int, Option(min=1, help="Cores per job.")] = 1,
+    memory: Annotated[str, Option(help="Memory per job, as Slurm writes it.")] = "4G",
+    hours: Annotated[float, Option(min=0.02, help="Time limit of a job.")] = 12,
     yes: options.Yes = False,
 ) -> None:
-    """Print the script that runs a study as a Slurm job array: `genius-kit slurm FILE --shards 8 | sbatch`."""
-    script = slurm_script(file, shards, output, gpus=gpus, cpus=cpus, memory=memory, hours=hours, yes=yes)
-    print(script, end="")
+    """Print the script that runs a study as a Slurm job array: `genius-kit slurm FILE --shards 8 | sbatch`.
 
-
-def slurm_script(
-    file: str | Path, shards: int, output: str | Path = "studies", *, gpus: int = 0, cpus: int = 1, memory: str = "4G",
-    hours: float = 12, yes: bool = False,
-) -> str:  # fmt: skip
-    """Return the sbatch script of a study that is split among `shards` jobs; the study is checked first.
-
-    `memory` is written as Slurm does (4G, 800M), a job that is stopped after `hours` goes on when it is sent again.
-    `yes` consents to what the study may cost: a job has no terminal on which to ask.
+    The study is checked first. A job that is stopped after --hours goes on when it is sent again; --yes consents to
+    what the study may cost, since a job has no terminal on which to ask.
     """
-    import re
-    import shlex
-
-    from genius_kit.prompts.base import sandbox
-    from genius_kit.study_files import load_study
-
     if not re.fullmatch(r"[1-9]\d*[KMGT]?", memory):
         raise InvalidParameter(f"memory {memory!r} came; expected a number with K, M, G or T, such as 4G")
     loaded = load_study(file)
     named: Any = Path(file).resolve() if Path(file).is_file() else file
     template = (Path(__file__).parent.parent / "templates" / "study.sbatch.j2").read_text(encoding="utf-8")
-    return (
-        sandbox(keep_trailing_newline=True, lstrip_blocks=False)
-        .from_string(template)
-        .render(
-            study=loaded.name,
-            note=stand_in_note(task.settings.get("model") for task in loaded.plan()),
-            last=shards - 1,
-            shards=shards,
-            gpus=gpus,
-            cpus=cpus,
-            memory=memory,
-            minutes=max(1, round(hours * 60)),
-            programs=shlex.quote(str(Path(sys.executable).parent)),
-            file=shlex.quote(str(named)),
-            output=shlex.quote(str(Path(output).resolve())),
-            yes=yes,
-        )
+    script = sandbox(keep_trailing_newline=True, lstrip_blocks=False).from_string(template)
+    text = script.render(
+        study=loaded.name,
+        note=stand_in_note(task.settings.get("model") for task in loaded.plan()),
+        last=shards - 1,
+        shards=shards,
+        gpus=gpus,
+        cpus=cpus,
+        memory=memory,
+        minutes=max(1, round(hours * 60)),
+        programs=shlex.quote(str(Path(sys.executable).parent)),
+        file=shlex.quote(str(named)),
+        output=shlex.quote(str(Path(output).resolve())),
+        yes=yes,
     )
+    print(text, end="")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from genius_kit.cli.commands import ends_at_once
 from genius_kit.cli.options import Changes, grouped, read_changes
 
 GOES_ON = "the same command again goes on from the last checkpoint"
 
-Seed = Annotated[int, typer.Option(min=0)]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; a GPU where there is one by default.")]
-DetectorArchitecture = Annotated[str, typer.Argument(help="30 digits of the ImageNet space.")]
+Seed = Annotated[int, Option(min=0)]
+Device = Annotated[str | None, Option(help="cpu, cuda, cuda:1, mps; a GPU where there is one by default.")]
+DetectorArchitecture = Annotated[str, Argument(help="30 digits of the ImageNet space.")]
 
 app = typer.Typer(rich_markup_mode=None)
 detect = typer.Typer(no_args_is_help=True, help="RetinaNet on a network of the ImageNet space, COCO format.")
@@ -27,11 +29,11 @@ app.add_typer(detect, name="detect")
 class DetectorOptions:
     """How a detector is trained, or was."""
 
-    space: Annotated[str, typer.Option(help="mobilenet-imagenet, or a scaled width of it.")] = "mobilenet-imagenet"
-    recipe: Annotated[str, typer.Option(help="retinanet_1x or tiny.")] = "retinanet_1x"
+    space: Annotated[str, Option(help="mobilenet-imagenet, or a scaled width of it.")] = "mobilenet-imagenet"
+    recipe: Annotated[str, Option(help="retinanet_1x or tiny.")] = "retinanet_1x"
     changes: Changes = None
     device: Device = None
-    skip_corrupt: Annotated[bool, typer.Option("--skip-corrupt", help="Leave out and count broken entries.")] = False
+    skip_corrupt: Annotated[bool, Option("--skip-corrupt", help="Leave out and count broken entries.")] = False
 
     def settings(self) -> dict[str, Any]:
         """Return them as `genius_kit.detection` takes them."""
@@ -40,17 +42,17 @@ class DetectorOptions:
 
 @app.command()
 def train(
-    space: Annotated[str, typer.Argument(help="Space name, e.g. nas-bench-macro-w0.25.")],
-    architecture: Annotated[str, typer.Argument(help="As the space writes it, e.g. 22222222.")],
-    dataset: Annotated[str, typer.Option(help="digits, fashion-mnist, cifar10, cifar100, imagenet, folder ...")],
-    output: Annotated[Path, typer.Option(help="Folder of checkpoint, log and weights; an unfinished one resumes.")],
-    recipe: Annotated[str, typer.Option(help="quick, cifar, imagenet_search or imagenet_retrain.")] = "quick",
+    space: Annotated[str, Argument(help="Space name, e.g. nas-bench-macro-w0.25.")],
+    architecture: Annotated[str, Argument(help="As the space writes it, e.g. 22222222.")],
+    dataset: Annotated[str, Option(help="digits, fashion-mnist, cifar10, cifar100, imagenet, folder ...")],
+    output: Annotated[Path, Option(help="Folder of checkpoint, log and weights; an unfinished one resumes.")],
+    recipe: Annotated[str, Option(help="quick, cifar, imagenet_search or imagenet_retrain.")] = "quick",
     changes: Changes = None,
-    data_folder: Annotated[Path | None, typer.Option(help="Where the images are.")] = None,
+    data_folder: Annotated[Path | None, Option(help="Where the images are.")] = None,
     seed: Seed = 0,
     device: Device = None,
-    time_limit: Annotated[float | None, typer.Option(help="Seconds of training, over all interruptions.")] = None,
-    checkpoint_every: Annotated[int | None, typer.Option(min=1, help="Steps; each epoch by default.")] = None,
+    time_limit: Annotated[float | None, Option(help="Seconds of training, over all interruptions.")] = None,
+    checkpoint_every: Annotated[int | None, Option(min=1, help="Steps; each epoch by default.")] = None,
 ) -> None:
     """Train one network. The same command again resumes; under torchrun it trains on several devices."""
     from genius_kit.training import train_architecture
@@ -80,12 +82,12 @@ def train(
 @grouped
 def detect_train(
     architecture: DetectorArchitecture,
-    images: Annotated[Path, typer.Argument(help="Folder of the training images.")],
-    annotations: Annotated[Path, typer.Argument(help="Their COCO annotation file (JSON).")],
-    output: Annotated[Path, typer.Option(help="Folder of checkpoint and weights; an unfinished one resumes.")],
-    weights: Annotated[Path | None, typer.Option(help="Classification weights of the same network.")] = None,
-    validation_images: Annotated[Path | None, typer.Option(help="Images measured after each epoch.")] = None,
-    validation_annotations: Annotated[Path | None, typer.Option(help="Their annotation file.")] = None,
+    images: Annotated[Path, Argument(help="Folder of the training images.")],
+    annotations: Annotated[Path, Argument(help="Their COCO annotation file (JSON).")],
+    output: Annotated[Path, Option(help="Folder of checkpoint and weights; an unfinished one resumes.")],
+    weights: Annotated[Path | None, Option(help="Classification weights of the same network.")] = None,
+    validation_images: Annotated[Path | None, Option(help="Images measured after each epoch.")] = None,
+    validation_annotations: Annotated[Path | None, Option(help="Their annotation file.")] = None,
     seed: Seed = 0,
     *,
     given: DetectorOptions,
@@ -105,7 +107,7 @@ def detect_train(
             seed=seed,
             **given.settings(),
         )
-    _print_measures(dict(result.measures))
+    _print_measures(result.measures)
     print(f"weights: {result.weights}")
 
 
@@ -113,19 +115,18 @@ def detect_train(
 @grouped
 def detect_evaluate(
     architecture: DetectorArchitecture,
-    weights: Annotated[Path, typer.Argument(help="The weights.pt of `detect train`.")],
-    images: Annotated[Path, typer.Argument(help="Folder of the images.")],
-    annotations: Annotated[Path, typer.Argument(help="Their COCO annotation file (JSON).")],
+    weights: Annotated[Path, Argument(help="The weights.pt of `detect train`.")],
+    images: Annotated[Path, Argument(help="Folder of the images.")],
+    annotations: Annotated[Path, Argument(help="Their COCO annotation file (JSON).")],
     *,
     given: DetectorOptions,
 ) -> None:
     """Print the COCO measures of a trained detector (percent)."""
     from genius_kit.detection import evaluate_command
 
-    measures = evaluate_command(architecture, weights, images, annotations, **given.settings())
-    _print_measures(measures)
+    _print_measures(evaluate_command(architecture, weights, images, annotations, **given.settings()))
 
 
-def _print_measures(measures: dict[str, Any]) -> None:
+def _print_measures(measures: Mapping[str, Any]) -> None:
     for name, value in measures.items():
         print(f"{name:14s} {'-' if value is None else f'{value:.2f}' if isinstance(value, float) else value}")
