@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 from importlib.metadata import PackageNotFoundError, metadata, version
-from typing import Any
-
-from packaging.requirements import Requirement
+from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import ExtraMissing
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 PURPOSES = {
     "ci": "the project's own check (`.ci/run`)",
@@ -38,6 +39,8 @@ def load(module: str, extra: str) -> Any:
 
 def extras() -> dict[str, dict[str, bool]]:
     """Return the extras that the installed genius-kit declares: of each its packages, and whether they are here."""
+    from packaging.requirements import Requirement
+
     try:
         known = metadata("genius-kit")
     except PackageNotFoundError:  # a checkout that is run without being installed
