@@ -16,7 +16,7 @@ from genius_kit.proposers.base import Situation, make_proposer
 from genius_kit.reasoning import answer_of
 from genius_kit.records import Evaluation, NoImprovement, Proposal, RankRange, Trial
 from genius_kit.replies import find_architectures, parse_reply
-from genius_kit.runs.settings import describe, own_timeout
+from genius_kit.runs.loop import describe, own_timeout
 from genius_kit.spaces import Architecture, SearchSpace
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from genius_kit.journal import Run
 from genius_kit.lab_money import dollars
 from genius_kit.llm.offline import is_stand_in
 from genius_kit.proposers.base import make_proposer
-from genius_kit.runs.settings import describe, journal_name
+from genius_kit.runs.loop import describe, journal_name
 from genius_kit.verdicts import pairs_to_settle
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genius_kit.benchmarks import MEASURED
+from genius_kit.benchmarks.catalogue import data_sums
 from genius_kit.budget.limits import RunBudget
 from genius_kit.cards import Judged
 from genius_kit.errors import InvalidParameter, JournalError
@@ -38,9 +39,9 @@ from genius_kit.method_names import subject
 from genius_kit.prompts.base import fill, read_template
 from genius_kit.proposers.llm import client_of
 from genius_kit.provenance import marked
-from genius_kit.runs.origins import code_state, data_sums
-from genius_kit.runs.settings import describe, journal_name, own_timeout, price_entry, versions
+from genius_kit.runs.loop import describe, journal_name, own_timeout, price_entry
 from genius_kit.stats.evalues import betting_evidence
+from genius_kit.version import code_state, versions
 
 if TYPE_CHECKING:
     import pandas as pd

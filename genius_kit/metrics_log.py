@@ -12,7 +12,7 @@ from typing import Any
 
 from genius_kit import durable, extras
 from genius_kit.errors import ExtraMissing
-from genius_kit.runs.progress import progress_form
+from genius_kit.progress import progress_form
 
 COLUMNS = ("epoch", "step", "train_loss", "learning_rate", "validation_accuracy", "images_per_second", "seconds")
 """Loss: mean of the epoch. Learning rate: of its last step. Accuracy in percent. Seconds: of the epoch, all told."""

@@ -121,16 +121,16 @@ def hypervolume_figure(runs: Runs, table: pd.DataFrame | None = None) -> Figure:
 
 def feedback_name(runs: Runs) -> str:
     """Return what the accuracy of some runs is called on their benchmark."""
-    from genius_kit.study_results import benchmark_of
+    from genius_kit.benchmarks.catalogue import recorded_benchmark
 
-    return benchmark_of(next(iter(runs.values()))[0]).feedback_name
+    return recorded_benchmark(next(iter(runs.values()))[0].settings).feedback_name
 
 
 def _measure(runs: Runs) -> tuple[Yardstick, np.ndarray]:
     """Return the yardstick of all runs and the value of every objective of the whole table, shape (size, k)."""
     import numpy as np
 
-    from genius_kit.study_results import benchmark_of
+    from genius_kit.benchmarks.catalogue import recorded_benchmark
 
     found = {id(yardstick_of(run)): run for some in runs.values() for run in some}
     if len(found) != 1:
@@ -140,7 +140,7 @@ def _measure(runs: Runs) -> tuple[Yardstick, np.ndarray]:
         )
     run = next(iter(found.values()))
     measure = yardstick_of(run)
-    benchmark = benchmark_of(run).weighing(measure.objectives)
+    benchmark = recorded_benchmark(run.settings).weighing(measure.objectives)
     return measure, np.abs(benchmark.losses())
 
 

@@ -11,7 +11,7 @@ from shutil import get_terminal_size
 from types import TracebackType
 from typing import TypeVar
 
-from genius_kit.runs.progress import progress_form
+from genius_kit.progress import progress_form
 
 LOOK_SECONDS = 1.0  # between two looks at what is running
 PLAIN_SECONDS = 5.0  # between two lines in a log

@@ -228,13 +228,13 @@ def beside_paper(source: Given) -> pd.DataFrame:
     accuracy, which can only overstate it. The other columns are those of `paper.ours_beside_paper`: the mean rank of
     the best found and its standard deviation over trials. Raises InvalidParameter for several benchmarks.
     """
+    from genius_kit.benchmarks.catalogue import recorded_benchmark
     from genius_kit.paper import ours_beside_paper
-    from genius_kit.study_results import benchmark_of
 
     groups = as_repeats(source)
     benchmark = one_benchmark(groups)
     ours = {one.arm: [search.run for search in one.searches] for one in groups}
-    table = ours_beside_paper(benchmark_of(groups[0].searches[0].run), ours)
+    table = ours_beside_paper(recorded_benchmark(groups[0].searches[0].run.settings), ours)
     shares = {**paper_firsts(benchmark), **{one.arm: first_match(one, "designs").rate for one in groups}}
     return table.assign(same_first=table["method"].map(shares))
 

@@ -60,13 +60,13 @@ def _draw_share(axes: Axes, lines: pd.DataFrame, style: Style, label: str, aside
 
 def _ranks(groups: Sequence[Repeats], benchmark: str) -> dict[str, list[float]]:
     """Return the best ranks by method, the paper's trials first."""
+    from genius_kit.benchmarks.catalogue import recorded_benchmark
     from genius_kit.paper import paper_methods
     from genius_kit.run_frames import middle_rank
-    from genius_kit.study_results import benchmark_of
 
     found = {}
     if paper_together(benchmark):
-        for name, trials in paper_methods(benchmark_of(groups[0].searches[0].run)).items():
+        for name, trials in paper_methods(recorded_benchmark(groups[0].searches[0].run.settings)).items():
             places = [int(trial["feedback"].astype(float).to_numpy().argmax()) for trial in trials]
             found[name] = [float(middle_rank(one).iloc[place]) for one, place in zip(trials, places, strict=True)]
     return found | {one.arm: one.ranks for one in groups if one.ranks}

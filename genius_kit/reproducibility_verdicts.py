@@ -178,14 +178,14 @@ def _ranks(repeats: Repeats) -> list[str]:
 
 def _paper(repeats: Repeats) -> list[str]:
     """Return what the paper's trials on the benchmark say, in words; nothing where it has none."""
+    from genius_kit.benchmarks.catalogue import recorded_benchmark
     from genius_kit.paper import paper_methods, summary
-    from genius_kit.study_results import benchmark_of
 
     if repeats.benchmark not in TRIAL_TABLES:
         return []
     shares = paper_firsts(repeats.benchmark)
     told = []
-    for name, trials in paper_methods(benchmark_of(repeats.searches[0].run)).items():
+    for name, trials in paper_methods(recorded_benchmark(repeats.searches[0].run.settings)).items():
         row = summary(name, trials)
         told.append(
             f"{name}: n = {row['runs']} trials begin at one accuracy in {shares[name]:.2f} of pairs, best rank "

@@ -46,7 +46,7 @@ _MODEL = (
         "a request holds text, and no tool but the form of the reply",
         "llm.client",
     ),
-    ("change its budget, limits, prompt or settings", "no", "they are fixed before the first request", "runs.settings"),
+    ("change its budget, limits, prompt or settings", "no", "they are fixed before the first request", "runs.loop"),
     ("approve its own proposals", "no", "a decision comes from a person or is on record", "runs.gate"),
     ("see a key", "no", "keys are in no prompt, and masked in every line", "redaction"),
     ("act in a page that shows its reply", "no", "replies are escaped; reports load and run nothing", "report_pages"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.runs.progress import progress_form
+from genius_kit.progress import progress_form
 from genius_kit.study_plans import Task
 from genius_kit.study_tasks import Outcome
 

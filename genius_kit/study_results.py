@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.benchmarks.catalogue import check_recorded, is_table, source_kind
+from genius_kit.benchmarks.catalogue import is_table, recorded_benchmark
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import counted_once, sequence_of
 from genius_kit.journal import Run, complete, read_run
@@ -15,7 +15,6 @@ from genius_kit.provenance import marked
 from genius_kit.reply_evidence import reply_columns
 from genius_kit.spaces import load_space
 from genius_kit.study_plans import Task
-from genius_kit.study_tasks import table
 from genius_kit.tradeoffs import COLUMNS as TRADEOFF_COLUMNS
 from genius_kit.tradeoffs import tradeoff_row
 
@@ -140,7 +139,7 @@ def _best(run: Run, benchmark: TabularBenchmark | None) -> dict[str, Any]:
     if benchmark is None and not is_table(run.settings["benchmark"]):  # nothing to be judged on
         key = load_space(run.settings["space"]).key(best["architecture"])
         return {"evaluations": len(evaluations), "best_key": key, "best_feedback": best["feedback"]}
-    benchmark = benchmark or benchmark_of(run)
+    benchmark = benchmark or recorded_benchmark(run.settings)
     row = benchmark.space.index(best["architecture"])
     ranks = [int(ends[row]) for ends in benchmark.ranks()]
     rank, score = sum(ranks) / 2, float(benchmark.scores()[row])
@@ -179,15 +178,6 @@ def _total(values: Sequence[Any]) -> Any:
     return None if not values or any(value is None for value in values) else sum(values)
 
 
-def benchmark_of(run: Run) -> TabularBenchmark:
-    """Return the table that a run searched, read once a process."""
-    kept = run.settings
-    source = str(kept["source"])
-    benchmark = table(kept["benchmark"], kept["protocol"], kept["fed_run"] or 0, source_kind(source))
-    check_recorded(benchmark, source)
-    return benchmark
-
-
 def random_search(benchmark: TabularBenchmark) -> RandomSearch:
     """Return random search on a table."""
     from genius_kit.statistics import RandomSearch
@@ -207,7 +197,7 @@ def best_ranks(run: Run, ties: str = "mean") -> np.ndarray:
     evaluations = run.of("evaluation")
     if not evaluations:
         return ranks
-    benchmark = benchmark_of(run)
+    benchmark = recorded_benchmark(run.settings)
     rows = [benchmark.space.index(event["architecture"]) for event in evaluations]
     first, last = (ends[rows] for ends in benchmark.ranks())
     ranked = {"mean": (first + last) / 2, "best": first, "worst": last}[ties]

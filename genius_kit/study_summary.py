@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import counted_once
 from genius_kit.journal import read_run
 from genius_kit.method_names import with_names
 from genius_kit.provenance import marked
-from genius_kit.study_results import KEYS, benchmark_of, best_ranks, groups, random_search
+from genius_kit.study_results import KEYS, best_ranks, groups, random_search
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +92,7 @@ def _worth(keys: Keys, group: pd.DataFrame, groups: Sequence[Group]) -> dict[str
 
 
 def _benchmark(group: pd.DataFrame) -> TabularBenchmark:
-    return benchmark_of(read_run(group.iloc[0]["journal"]))
+    return recorded_benchmark(read_run(group.iloc[0]["journal"]).settings)
 
 
 def _curve_of_gp(keys: Keys, groups: Sequence[Group]) -> list[float] | None:

@@ -11,17 +11,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from genius_kit.benchmarks.catalogue import shared_table, source_kind
 from genius_kit.budget.ledger import Share, study_ledger
-from genius_kit.data import data_folder
 from genius_kit.errors import BudgetSpent, GeniusKitError, ModelError, VersionMismatch
 from genius_kit.journal import Event, Run, read_run
 from genius_kit.llm.agents import AbsentAgent
 from genius_kit.proposers.base import Proposer, make_proposer
 from genius_kit.runs.gate import Gate
 from genius_kit.runs.live_control import Control
-from genius_kit.runs.loop import search
+from genius_kit.runs.loop import describe, journal_name, search
 from genius_kit.runs.remote import stops_study
-from genius_kit.runs.settings import describe, journal_name
 from genius_kit.runs.state import how_to_go_on, why_stopped
 from genius_kit.spaces import load_space
 from genius_kit.study_plans import Task, first_architecture
@@ -104,8 +103,6 @@ def locate(tasks: Sequence[Task], output: str | Path) -> list[Path]:
 
 def pinned(task: Task) -> Task:
     """Return the task with the source of its table named, so that every worker reads the same one."""
-    from genius_kit.benchmarks.catalogue import source_kind
-
     return replace(task, source=source_kind(benchmark_of(task).source))
 
 
@@ -184,23 +181,7 @@ def outcome_of(task: Task, run: Run) -> Outcome:
 
 def benchmark_of(task: Task) -> TabularBenchmark:
     """Return the benchmark of a task, read once a process."""
-    return task.table or table(task.benchmark, task.protocol, task.fed_run, task.source, task.objectives)
-
-
-def table(
-    name: str, protocol: str, fed_run: int, source: str | None, objectives: tuple[str, ...] = ()
-) -> TabularBenchmark:
-    """Return a tabular benchmark, read once a process and data folder; `objectives` are what it weighs."""
-    return _table(name, protocol, fed_run, source, objectives, data_folder())
-
-
-@lru_cache(maxsize=32)
-def _table(
-    name: str, protocol: str, fed_run: int, source: str | None, objectives: tuple[str, ...], folder: Path
-) -> TabularBenchmark:
-    from genius_kit.benchmarks import load_benchmark
-
-    return load_benchmark(name, protocol, fed_run, source=source, objectives=objectives)
+    return task.table or shared_table(task.benchmark, task.protocol, task.fed_run, task.source, task.objectives)
 
 
 def _proposer(task: Task, benchmark: TabularBenchmark) -> Proposer:

@@ -56,11 +56,11 @@ def carry(architecture: Sequence[int], source: SearchSpace, target: SearchSpace)
 
 def are_carried(results: pd.DataFrame) -> bool:
     """Return whether designs are carried between all tables of the results of a study; without journals none is."""
+    from genius_kit.benchmarks.catalogue import recorded_benchmark
     from genius_kit.journal import read_run
-    from genius_kit.study_results import benchmark_of
 
     firsts = results[results["journal"].notna()].drop_duplicates("benchmark")
-    spaces = [benchmark_of(read_run(path)).space for path in firsts["journal"]]
+    spaces = [recorded_benchmark(read_run(path).settings).space for path in firsts["journal"]]
     if len(spaces) < results["benchmark"].nunique():
         return False
     return all(_is_carried(spaces[0], space) for space in spaces)
@@ -124,15 +124,15 @@ def transfers(results: pd.DataFrame, tables: Tables | None = None) -> pd.DataFra
 
 
 def _table(name: str, done: pd.DataFrame, tables: Tables | None) -> TabularBenchmark:
+    from genius_kit.benchmarks.catalogue import recorded_benchmark
     from genius_kit.journal import read_run
-    from genius_kit.study_results import benchmark_of
 
     if tables is not None and name in tables:
         return tables[name]
     journals = done.loc[(done["benchmark"] == name) & done["journal"].notna(), "journal"]
     if not len(journals):
         raise InvalidParameter(f"{name} is not among `tables` and none of its searches has a journal that names it")
-    return benchmark_of(read_run(journals.iloc[0]))
+    return recorded_benchmark(read_run(journals.iloc[0]).settings)
 
 
 def _undecided(table: TabularBenchmark) -> int:

@@ -146,6 +146,21 @@ def test_a_key_in_a_journal_is_found(journal: Path, no_data: Path, monkeypatch: 
     assert found == ["the value of SOME_API_KEY stands in it: it is a secret here"]
 
 
+def test_a_prompt_that_was_cut_is_one_line(journal: Path, tmp_path: Path, no_data: Path) -> None:
+    """The record is in order; the report names the iterations in which the model saw less than is on record."""
+
+    def cut(events: list[dict[str, Any]]) -> None:
+        for event in events:
+            if event["event"] == "call" and event["iteration"] > 1:
+                event["prompt_cut"] = True
+
+    audit = audit_run(altered(journal, tmp_path / "a.jsonl", cut))
+    assert audit.is_in_order
+    (line,) = audit.report().splitlines()[1:]
+    assert "in iteration 2, 3: it was probably cut" in line
+    assert not audit_run(journal).notes
+
+
 def test_withheld_words_are_not_judged(journal: Path, tmp_path: Path, no_data: Path) -> None:
     """A published copy verifies; whether its designs follow from the replies is unknown, not denied."""
     copy = redact(journal, tmp_path / "published.jsonl")

@@ -6,7 +6,7 @@ import genius_kit as gk
 from genius_kit.errors import InvalidParameter, JournalError, ModelError, UnknownName
 from genius_kit.journal import read_run
 from genius_kit.runs.batch import search_many
-from genius_kit.runs.settings import journal_name
+from genius_kit.runs.loop import journal_name
 from tests.doubles import QueueClient, ToyBenchmark, reply
 from tests.resuming import assert_resumes_alike
 

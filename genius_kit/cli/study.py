@@ -30,7 +30,7 @@ from genius_kit.prompts.base import sandbox
 from genius_kit.studies import places, run_study
 from genius_kit.study_files import load_study
 from genius_kit.study_plans import Study
-from genius_kit.study_results import benchmark_of, results_of
+from genius_kit.study_results import results_of
 from genius_kit.study_summary import summary
 from genius_kit.study_verdicts import study_sentences
 from genius_kit.tradeoff_verdicts import has_fronts, tradeoff_table
@@ -129,8 +129,10 @@ def _print_table(table: pd.DataFrame, columns: Sequence[str]) -> None:
 
 def _print_limits(found: pd.DataFrame) -> None:
     """Print what each table's noise leaves undecided, and every verdict that the study allows."""
+    from genius_kit.benchmarks.catalogue import recorded_benchmark
+
     for journal in found.drop_duplicates("benchmark")["journal"]:
-        print(describe(benchmark_of(read_run(journal))))
+        print(describe(recorded_benchmark(read_run(journal).settings)))
     for sentence in study_sentences(found):
         print(f"\n{sentence}")
     print()

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.benchmarks.catalogue import title_of
+from genius_kit.benchmarks.catalogue import recorded_benchmark, title_of
 from genius_kit.figures.conclusions import MOST_WORDS, Conclusion, conclude, estimate_cell
 from genius_kit.journal import read_run
 from genius_kit.paper import TRIAL_TABLES, paper_runs, summary
 from genius_kit.printed_tables import UNKNOWN, number
 from genius_kit.statistics import worth_interval
 from genius_kit.stats import Estimate, random_worth, rank_ratio
-from genius_kit.study_results import benchmark_of, best_ranks, groups, random_search
+from genius_kit.study_results import best_ranks, groups, random_search
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ def _beside_random(results: pd.DataFrame) -> pd.DataFrame:
 
     rows: list[dict[Any, Any]] = []
     for _, group in groups(results[results["proposer"] != "random"]):
-        random = random_search(benchmark_of(read_run(group.iloc[0]["journal"])))
+        random = random_search(recorded_benchmark(read_run(group.iloc[0]["journal"]).settings))
         expected = cache(random.geometric_best_rank)
         for row in group.to_dict("records"):
             spent = int(row["evaluations"])
@@ -118,7 +118,7 @@ def worth_conclusion(results: pd.DataFrame) -> Conclusion:
     ratios: dict[str, list[Estimate]] = {arm: [] for arm in cells}
     for keys, group in found:
         runs = [read_run(path) for path in group["journal"]]
-        benchmark, arm = benchmark_of(runs[0]), str(keys["arm"])
+        benchmark, arm = recorded_benchmark(runs[0].settings), str(keys["arm"])
         theirs = [float(summary("", [trial])["rank"]) for trial in paper_runs(benchmark)]
         curves = np.array([best_ranks(run) for run in runs])
         printed[benchmark.title] = f"rank {np.mean(theirs):.1f} (n = {len(theirs)})"

@@ -5,30 +5,69 @@ Nothing is believed that can be checked: replies are parsed anew, results looked
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.benchmarks import TabularBenchmark, table_names
+from genius_kit.benchmarks.catalogue import recorded_benchmark, data_sums
 from genius_kit.budget.amounts import COUNTED, words
-from genius_kit.runs.audit_checks import follows, gate_findings, proposals, step_findings
-from genius_kit.runs.audit_words import described, in_words
-from genius_kit.benchmarks.catalogue import table_names
+from genius_kit.budget.spending import recorded_limits, seconds_of, spent_of
 from genius_kit.errors import GeniusKitError, JournalError
+from genius_kit.journal.chain import is_withheld
 from genius_kit.journal.findings import examine
-from genius_kit.journal import Event, Run
+from genius_kit.journal import Event
+from genius_kit.journal import Run
 from genius_kit.provenance import marked
 from genius_kit.redaction import variables_in
-from genius_kit.spaces import SearchSpace, load_space
-from genius_kit.budget.spending import recorded_limits, seconds_of, spent_of
+from genius_kit.spaces import SearchSpace
+from genius_kit.spaces import load_space
+from genius_kit.budget.spending import recorded_limits
+from genius_kit.budget.spending import seconds_of
+from genius_kit.budget.spending import spent_of
 from genius_kit.journal.verify import Verification, verify_run
 from genius_kit.journal.verify import verdict as chain_verdict
+from genius_kit.llm.offline import OfflineClient
+from genius_kit.proposers.base import TALKING, make_proposer
+from genius_kit.provenance import marked
+from genius_kit.records import Proposal
+from genius_kit.redaction import variables_in
+from genius_kit.journal.events import ASIDES
+from genius_kit.spaces import SearchSpace, load_space
+from genius_kit.version import code_state, versions
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from genius_kit.prompts.views import View
+
+TEXT_CHARACTERS = 80
+"""How much is shown of what an event says."""
+
+_SAID = {
+    "run_started": "{run[proposer]} on {run[benchmark]}, seed {run[seed]}",
+    "intent": "request {request}",
+    "call": "{model}: {text}",
+    "call_failed": "{cause}: {message}",
+    "rejected": "{reason}: {detail}",
+    "approval": "{decision} {reason}",
+    "proposal": "{text} ({origin})",
+    "evaluation": "{feedback} from {source}",
+    "run_finished": "{reason}",
+    "budget_spent": "{message}",
+    "stop_requested": "{reason}",
+    "budget_raised": "{budget}",
+}
+"""What is shown of an event."""
+
+_FOLLOW_A_REPLY = ("rejected", "approval", "proposal", "declined", "candidates")
 
 
 @dataclass(frozen=True)
@@ -49,7 +88,7 @@ class Audit:
 
         found = examine(self.verification.path.read_bytes())
         rows = [
-            (number, event.get("time"), event["event"], event.get("iteration"), event.get("by"), in_words(event),
+            (number, event.get("time"), event["event"], event.get("iteration"), event.get("by"), _in_words(event),
              found.chains.get(number, "")[:16])
             for number, event in found.events
         ]  # fmt: skip
@@ -64,9 +103,6 @@ class Audit:
         the server named them.
         """
         import pandas as pd
-
-        from genius_kit.runs.origins import code_state, data_sums
-        from genius_kit.runs.settings import versions
 
         here = {**versions(), **code_state()}
         sums = data_sums(self._table) if self._table is not None else {}
@@ -100,16 +136,16 @@ class Audit:
         """
         import pandas as pd
 
-        spent, limits = spent_of(self.run.events), recorded_limits(self.run.events)
+        spent = spent_of(self.run.events)
         taken: dict[str, float] = {name: float(getattr(spent, name)) for name in COUNTED}
         taken |= {"seconds": seconds_of(self.run.events), "evaluations": len(self.run.of("evaluation"))}
-        limited = {**limits, "evaluations": self.run.budget}
+        limits = {**recorded_limits(self.run.events), "evaluations": self.run.budget}
         rows = []
         for name, amount in taken.items():
-            limit = limited.get(name)
+            limit = limits.get(name)
             left = None if limit is None else limit - amount
-            kept = None if left is None else left >= 0 or name == "seconds"  # the step under way is finished
-            rows.append((name, words(name, amount), limit, left, kept))
+            within = None if left is None else left >= 0 or name == "seconds"  # the step under way is finished
+            rows.append((name, words(name, amount), limit, left, within))
         return pd.DataFrame(rows, columns=["what", "spent", "limit", "left", "within"], dtype=object)
 
     @cached_property
@@ -122,17 +158,17 @@ class Audit:
         import pandas as pd
 
         template = self.run.settings.get("resolved", {}).get("prompt_sha256", "")
-        rows = [(call["iteration"], *described(call["messages"]), template) for call in self.run.of("call")]
+        rows = [(call["iteration"], *_sums_of(call["messages"]), template) for call in self.run.of("call")]
         return pd.DataFrame(rows, columns=["iteration", "messages", "characters", "sha256", "template_sha256"])
 
     @cached_property
     def asked_and_done(self) -> pd.DataFrame:
         """Every iteration: what the replies asked for, read anew, and what was evaluated, looked up anew.
 
-        Columns: iteration, asked (designs in the order they came), refused, decision (of a person), evaluated, origin,
-        `follows` (whether the design follows from replies and decisions), `result` (the feedback on record, in
-        percent) and `result_holds` (whether the table says the same). None where words were withheld or there is no
-        table.
+        Columns: iteration, asked (architectures in the order they came), refused, decision (of a person), evaluated,
+        origin, `follows` (whether the architecture follows from replies and decisions), `result` (the feedback on
+        record, in percent) and `result_holds` (whether the table says the same). None where words were withheld or
+        there is no table.
         """
         import pandas as pd
 
@@ -153,19 +189,28 @@ class Audit:
             told.append("the journal has no chain: nothing vouches for its lines")
         content = self.verification.path.read_text(encoding="utf-8", errors="replace")
         told += [f"the value of {variable} stands in it: it is a secret here" for variable in variables_in(content)]
-        told += [*step_findings(self.run.events, self._is_plain), *gate_findings(self.run.events)]
-        for row in self.spending.to_dict("records"):
-            if row["within"] is False:
-                told.append(f"{row['spent']} were spent, above the limit of {row['limit']:,g} {row['what']}")
+        told += [*_order_findings(self.run.events, self._is_plain), *_approval_findings(self.run.events)]
+        told += [
+            f"{row['spent']} were spent, above the limit of {row['limit']:,g} {row['what']}"
+            for row in self.spending.to_dict("records")
+            if row["within"] is False
+        ]
         for row in self.asked_and_done.to_dict("records"):
+            at = f"iteration {row['iteration']}"
             if row["follows"] is False:
-                told.append(
-                    f"iteration {row['iteration']}: {row['evaluated']} was evaluated, which no reply and no decision "
-                    "on record asked for"
-                )
+                told.append(f"{at}: {row['evaluated']} was evaluated, which no reply and no decision on record asked for")
             if row["result_holds"] is False:
-                told.append(f"iteration {row['iteration']}: the table does not give {row['result']} for this design")
+                told.append(f"{at}: the table does not give {row['result']} for this architecture")
         return told
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know of a record that is in order, a sentence each: prompts that a server cut."""
+        cut = dict.fromkeys(str(call.get("iteration")) for call in self.run.of("call") if call.get("prompt_cut"))
+        return [
+            f"the server counted too few tokens for the prompt in iteration {', '.join(cut)}: it was probably cut, and "
+            "the model did not see all that is on record"
+        ] * bool(cut)
 
     @property
     def is_in_order(self) -> bool:
@@ -186,31 +231,28 @@ class Audit:
         )
 
     def report(self) -> str:
-        """Return the sentence and all findings, a line each."""
-        return "\n".join([self.sentence, *(f"- {finding}" for finding in self.findings)])
+        """Return the sentence, all findings and all notes, a line each."""
+        return "\n".join([self.sentence, *(f"- {line}" for line in [*self.findings, *self.notes])])
 
     @property
     def _is_plain(self) -> bool:
         return self.run.settings.get("proposer") == "llm"
 
     def _step(self, iteration: int, events: list[Event]) -> tuple[Any, ...]:
-        asked = proposals(events, self._view)
+        asked = _asked_for(events, self._view)
         decisions = [event for event in events if event["event"] == "approval"]
         proposal = next((event for event in events if event["event"] == "proposal"), None)
-        evaluation = next((event for event in events if event["event"] == "evaluation"), None)
-        done = None if evaluation is None else evaluation["architecture"]
+        done = next((event for event in events if event["event"] == "evaluation"), None)
         return (
             iteration,
             None if asked is None else ", ".join(map(self._named, asked)),
             sum(event["event"] == "rejected" for event in events),
             ", ".join(event["decision"] for event in decisions),
-            "" if done is None else self._named(done),
+            "" if done is None else self._named(done["architecture"]),
             None if proposal is None else proposal.get("origin"),
-            None
-            if evaluation is None
-            else follows(proposal, evaluation["architecture"], asked, decisions, self._is_plain),
-            None if evaluation is None else evaluation["feedback"],
-            None if evaluation is None else self._holds(evaluation),
+            None if done is None else _follows(proposal, done["architecture"], asked, decisions, self._is_plain),
+            None if done is None else done["feedback"],
+            None if done is None else self._holds(done),
         )
 
     def _holds(self, evaluation: Event) -> bool | None:
@@ -220,13 +262,11 @@ class Audit:
         return bool(self._table.evaluate(evaluation["architecture"]).feedback == evaluation["feedback"])
 
     @cached_property
-    def _table(self) -> Any:
-        from genius_kit.study_results import benchmark_of
-
+    def _table(self) -> TabularBenchmark | None:
         if self.run.settings.get("benchmark") not in table_names():
             return None
         try:
-            return benchmark_of(self.run)
+            return recorded_benchmark(self.run.settings)
         except GeniusKitError:  # not here, or another one under its name
             return None
 
@@ -237,9 +277,6 @@ class Audit:
     @cached_property
     def _view(self) -> View | None:
         """What the model saw of the space; None where no model was asked."""
-        from genius_kit.llm.offline import OfflineClient
-        from genius_kit.proposers.base import TALKING, make_proposer
-
         kept = self.run.settings
         if kept["proposer"] not in TALKING:
             return None
@@ -280,3 +317,90 @@ def _unjudged(verified: Verification, why: str) -> JournalError:
         f"{verified.path} cannot be audited: {why}{altered}. Restore it from a copy (`genius-kit verify "
         f"{verified.path}` says what can still be trusted)"
     )
+
+
+def _in_words(event: Event) -> str:
+    """Return what an event says, in a few words."""
+    text = " ".join(_SAID.get(event["event"], "").format_map(defaultdict(str, event)).split())
+    return text if len(text) <= TEXT_CHARACTERS else f"{text[: TEXT_CHARACTERS - 3]}..."
+
+
+def _sums_of(messages: Any) -> tuple[int | None, int | None, str | None]:
+    """Return how many messages a request has, their characters, and the SHA-256 of them as compact JSON, keys sorted.
+
+    None where they were withheld.
+    """
+    if is_withheld(messages):
+        return None, None, None
+    content = json.dumps(messages, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    sum_ = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+    return len(messages), sum(len(one["content"]) for one in messages), sum_
+
+
+def _order_findings(events: Sequence[Event], is_plain: bool) -> Iterator[str]:
+    """Yield what is wrong with the order of events: replies and decisions of which nothing came, steps that are lost.
+
+    With `is_plain`, as in the method "llm", each reply has to come to something at once.
+    """
+    steps = [event for event in events if event["event"] not in ASIDES and "purpose" not in event]
+    for event, following in pairwise(steps):
+        at, name, then = f"iteration {event.get('iteration')}", event["event"], following["event"]
+        if name == "call" and is_plain and then not in _FOLLOW_A_REPLY:
+            yield f"{at}: it is not on record what came of a reply ({then} follows on it)"
+        if name == "proposal" and then != "evaluation":
+            yield f"{at}: a proposal was not evaluated, {then} follows on it"
+        if name != "approval":
+            continue
+        if event["decision"] == "reject":
+            if then != "rejected":
+                yield f"{at}: {event['by']} rejected an architecture, and {then} follows on that"
+        elif then != "proposal" or following["architecture"] != event["architecture"]:
+            yield f"{at}: {event['by']} decided {event['decision']}, and that architecture is not what follows"
+
+
+def _approval_findings(events: Sequence[Event]) -> Iterator[str]:
+    """Yield evaluations that the run's rule of approval wanted a person for, and that nobody decided on."""
+    rule = events[0].get("approval", {}) if events else {}
+    decided = {event["iteration"] for event in events if event["event"] == "approval"}
+    for place, event in enumerate(events):
+        if event["event"] != "evaluation" or event["iteration"] in decided or not rule:
+            continue
+        macs, most = event.get("macs"), rule.get("above_macs")
+        if most is not None and (macs is None or macs > most):
+            yield f"iteration {event['iteration']}: nobody approved a network above {most:,} MACs"
+        spent, from_ = float(spent_of(events[:place]).dollars), rule.get("above_dollars")
+        if from_ is not None and spent >= from_:
+            yield f"iteration {event['iteration']}: nobody approved it, with ${spent:.4g} spent of the free ${from_:g}"
+
+
+def _asked_for(events: Sequence[Event], view: View | None) -> list[list[int]] | None:
+    """Return the architectures that the replies of one iteration name, read anew; None where words were withheld."""
+    calls = [event for event in events if event["event"] == "call" and "purpose" not in event]
+    if view is None:
+        return []
+    if any(is_withheld(call["text"]) for call in calls):
+        return None
+    outcomes = [view.parse(call["text"] or "") for call in calls]
+    return [list(outcome.architecture) for outcome in outcomes if isinstance(outcome, Proposal)]
+
+
+def _follows(
+    proposal: Event | None, done: list[int], asked: list[list[int]] | None, decisions: Sequence[Event], is_plain: bool
+) -> bool | None:
+    """Return whether the architecture that was evaluated is the proposal, and what a reply or a person asked for.
+
+    None where the record cannot say: words that were withheld, methods that choose among several architectures.
+    """
+    if proposal is None or proposal["architecture"] != done:
+        return False
+    last: Any = decisions[-1] if decisions else None
+    if last is not None and (last["decision"] == "reject" or last["architecture"] != done):
+        # only a fallback after a rejection, which nobody had to be asked about
+        return bool(last["decision"] == "reject" and done != last["proposed"])
+    if proposal["origin"] == "edited":
+        return last is not None and last["decision"] == "edit"
+    if proposal["origin"] != "model":
+        return True
+    if asked is None or not is_plain:
+        return None
+    return bool(asked) and asked[-1] == done

@@ -8,13 +8,15 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.journal import Run, complete, read_run
-from genius_kit.runs.progress import Progress
+from genius_kit.journal import Run
+from genius_kit.journal import complete
+from genius_kit.journal import read_run
+from genius_kit.progress import Progress
 from genius_kit.proposers.base import TALKING, Proposer, make_proposer
-from genius_kit.runs.settings import describe, journal_name
-from genius_kit.runs.loop import search
+from genius_kit.runs.loop import describe, journal_name, search
 from genius_kit.budget.spending import recorded_terms
 from genius_kit.runs.control import here
 
@@ -138,7 +140,7 @@ def resume(
         name, budget, seed, settings = (kept[field] for field in ("proposer", "budget", "seed", "settings"))
         if name == "memory":
             raise InvalidParameter(f"{journal} asks what a model knows: the same `genius-kit memory` command goes on")
-        benchmark = _recorded_benchmark(kept, beside)
+        benchmark = recorded_benchmark(kept, **beside)
     given: dict[str, Any] = {"client": client} if client is not None else {}
     if name in TALKING:
         given["timeout"] = run.events[0].get("timeout") if timeout is None else timeout
@@ -170,21 +172,6 @@ def _check_sound(run: Run) -> None:
             f"{run.path} is not as it was written: {found[0]}. Nothing was changed; "
             f"`genius-kit verify {run.path}` tells every place"
         )
-
-
-def _recorded_benchmark(kept: dict[str, Any], beside: dict[str, Any]) -> Benchmark:
-    """Return the benchmark that a run's first event names."""
-    from genius_kit.benchmarks import load_benchmark
-    from genius_kit.benchmarks.catalogue import check_recorded, source_kind
-
-    if made_by := kept.get("benchmark_settings"):
-        settings = {key: value for key, value in made_by.items() if key != "kind"}
-        return load_benchmark(made_by["kind"], objectives=kept.get("objectives"), **{**settings, **beside})
-    source = str(kept["source"])
-    named = {"protocol": kept["protocol"], "fed_run": kept["fed_run"] or 0, "source": source_kind(source)}
-    benchmark = load_benchmark(kept["benchmark"], objectives=kept.get("objectives"), **named, **beside)
-    check_recorded(benchmark, source)
-    return benchmark
 
 
 def replay_conversation(path: str | Path, journal: str | Path | None = None, strict: bool = False) -> Run:

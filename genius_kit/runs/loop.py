@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -9,20 +12,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.benchmarks.catalogue import data_sums
 from genius_kit.journal import chain
 from genius_kit.budget.amounts import Limits
 from genius_kit.runs.approvals import approved
 from genius_kit.budget.limits import RunBudget
 from genius_kit.errors import InvalidParameter
-from genius_kit.journal import Event, Journal, Run
-from genius_kit.runs.progress import Progress
+from genius_kit.journal import Event
+from genius_kit.journal import Journal
+from genius_kit.journal import Run
+from genius_kit.budget.prices import load_prices
+from genius_kit.llm.parameters import TIMEOUT_SECONDS
+from genius_kit.progress import Progress
 from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion
 from genius_kit.records import Cost, Evaluation, Trial
-from genius_kit.runs.origins import code_state, data_sums
-from genius_kit.runs.settings import describe, own_timeout, price_entry, versions
 from genius_kit.spaces import Architecture
 from genius_kit.llm.reuse import Answers
-from genius_kit.llm.session import Session, Steering, Stopped
+from genius_kit.llm.session import Session
+from genius_kit.llm.session import Steering
+from genius_kit.llm.session import Stopped
+from genius_kit.version import code_state
+from genius_kit.version import versions
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
@@ -245,3 +255,51 @@ def _evaluate(benchmark: Benchmark, step: Suggestion, iteration: int, session: S
         event.get("latency"),
         event.get("memory_format"),
     )
+
+
+def describe(
+    benchmark: Benchmark, proposer: Proposer, budget: int, seed: int, first: Architecture | None = None
+) -> dict[str, Any]:
+    """Return what decides a run besides the replies: the `run` part of its first event."""
+    made_by = {"kind": benchmark.kind, **benchmark.settings} if benchmark.settings else {}
+    return {
+        "benchmark": benchmark.name,
+        "space": benchmark.space.name,
+        "protocol": benchmark.protocol,
+        "source": getattr(benchmark, "source", None),
+        "fed_run": getattr(benchmark, "fed_run", None),
+        "proposer": proposer.name,
+        "budget": budget,
+        "seed": seed,
+        "settings": proposer.settings,
+        "resolved": proposer.resolved,
+        **({"benchmark_settings": made_by} if made_by else {}),
+        **({"first": benchmark.space.key(first)} if first is not None else {}),
+        **({"objectives": list(benchmark.objectives.names)} if benchmark.objectives else {}),
+    }
+
+
+def price_entry(proposer: Proposer) -> dict[str, Any] | None:
+    """Return the price entry that the run's calls are counted at, None for an unpriced model or no model."""
+    price = load_prices().find(proposer.settings.get("model"), proposer.resolved.get("base_url"))
+    return price.record() if price else None
+
+
+def own_timeout(client: object) -> dict[str, float]:
+    """Return what a run records of the seconds that an attempt may take: nothing where they are the usual ones.
+
+    They decide no reply, so that a run may go on with others.
+    """
+    seconds = getattr(client, "timeout", None)
+    if not isinstance(seconds, int | float) or seconds == TIMEOUT_SECONDS:
+        return {}
+    return {"timeout": float(seconds)}
+
+
+def journal_name(run: dict[str, Any]) -> str:
+    """Return the file name of a run: its settings in words, a short hash of all of them, and its seed."""
+    settings = {key: value for key, value in run.items() if key != "seed"}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    model = run["settings"].get("model")
+    words = [run["benchmark"], run["proposer"], *([model] if model else []), digest, f"seed{run['seed']}"]
+    return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", word) for word in words) + ".jsonl"

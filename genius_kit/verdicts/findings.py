@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from genius_kit.benchmarks import load_benchmark
+from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.contrasts import FEEDBACK, LABELS, LEVEL, MARGIN, Key, arm_of, by_search, check
 from genius_kit.errors import DataMissing, InvalidParameter, UnknownName
 from genius_kit.journal import read_run
@@ -17,7 +18,6 @@ from genius_kit.stats.evalues import Evidence, bounded_evidence, confidence_sequ
 from genius_kit.stats.intervals import t_interval
 from genius_kit.stats.relabelling import placing_p, relabelling_p
 from genius_kit.stats.replies import Follows
-from genius_kit.study_results import benchmark_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -394,7 +394,7 @@ def _table(name: str, rows: pd.DataFrame) -> TabularBenchmark:
     """Return the table that some searches were judged on: that of their journals, else the one of this name."""
     journals = list(rows["journal"].dropna()) if "journal" in rows else []
     if journals:
-        return benchmark_of(read_run(journals[0]))
+        return recorded_benchmark(read_run(journals[0]).settings)
     table: TabularBenchmark = load_benchmark(name)
     return table
 
