@@ -10,7 +10,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.lab_code import step_line
 from genius_kit.lab_replay import step_html
 from genius_kit.lab_widgets import button, labelled, row
-from genius_kit.runs.state import run_state
+from genius_kit.runs.remote import run_state
 
 if TYPE_CHECKING:
     from genius_kit.lab import PromptLab

@@ -20,8 +20,7 @@ from genius_kit.proposers.base import Proposer, make_proposer
 from genius_kit.runs.gate import Gate
 from genius_kit.runs.live_control import Control
 from genius_kit.runs.loop import describe, journal_name, search
-from genius_kit.runs.remote import stops_study
-from genius_kit.runs.state import how_to_go_on, why_stopped
+from genius_kit.runs.remote import how_to_go_on, stops_study, why_stopped
 from genius_kit.spaces import load_space
 from genius_kit.study_plans import Task, first_architecture
 

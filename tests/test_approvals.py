@@ -20,7 +20,7 @@ from genius_kit.runs.batch import resume
 from genius_kit.runs.control import Decision
 from genius_kit.runs.gate import Gate, check_rule
 from genius_kit.runs.live import LiveSearch
-from genius_kit.runs.state import run_state, why_stopped
+from genius_kit.runs.remote import run_state, why_stopped
 from genius_kit.runs.terminal_approval import TerminalApprover
 from genius_kit.study_files import load_study
 from genius_kit.study_results import read_results

@@ -14,7 +14,7 @@ from genius_kit.errors import InvalidArchitecture, InvalidParameter, ModelError
 from genius_kit.journal import read_run
 from genius_kit.journal.events import ASIDES
 from genius_kit.runs.live import LiveSearch
-from genius_kit.runs.state import state_of
+from genius_kit.runs.remote import state_of
 from tests.chat_server import Answer, ChatServer, error
 from tests.doubles import QueueClient, ToyBenchmark, reply
 

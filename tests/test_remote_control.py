@@ -22,13 +22,21 @@ import genius_kit as gk
 from genius_kit.cli import commands as cli
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import Journal, read_run
-from genius_kit.runs import remote as remote_control
 from genius_kit.runs.batch import search_many
-from genius_kit.runs.commanding import command
 from genius_kit.runs.control import Asker
 from genius_kit.runs.live import LiveSearch
-from genius_kit.runs.remote import Desk, Mailbox, commands_file, owner_file, parse
-from genius_kit.runs.state import is_owned, run_state, why_stopped
+from genius_kit.runs.remote import (
+    Command,
+    CommandFile,
+    ControlChannel,
+    command,
+    commands_file,
+    is_owned,
+    owner_file,
+    parse,
+    run_state,
+    why_stopped,
+)
 from tests.chat_server import Answer, ChatServer
 from tests.doubles import ToyBenchmark, reply
 from tests.test_live import HashClient, answer, llm, plain
@@ -161,7 +169,7 @@ def test_a_stop_from_outside_ends_the_run_resumably(tmp_path, name):
     assert len(run.of("evaluation")) == (1 if name == "stop" else 0)
     assert why_stopped(run) == "stopped by ada (ctl on desk-1): too slow"
     assert run_state(path) == "stopped"
-    with pytest.raises(JournalError, match=r"(?s)nobody runs .*stopped by ada.*genius-kit resume .*a\.jsonl"):
+    with pytest.raises(JournalError, match=r"(?s)no process is running .*stopped by ada.*genius-kit resume .*a\.jsonl"):
         command(path, name, asker=ADA)
     whole = gk.search(ToyBenchmark(), llm(HashClient()), 3, 1, path, progress=False)
     assert plain(whole.events) == plain(undisturbed().events)
@@ -250,8 +258,8 @@ def test_what_others_write_into_the_file_does_no_harm(tmp_path, caplog):
         with pytest.raises(ValueError):  # noqa: PT011 - each for a reason of its own
             parse(line)
     path = tmp_path / "a.jsonl.ctl"
-    box = Mailbox(path)
-    good = remote_control.Command("1", "pause", ADA)
+    box = CommandFile(path)
+    good = Command(id="1", command="pause", by="ada", host="desk-1")
     path.write_bytes(b"\n".join(bad) + b"\n" + good.line() + good.line()[:10])
     path.chmod(0o600)
     assert box.poll() == [good]
@@ -264,21 +272,21 @@ def test_what_others_write_into_the_file_does_no_harm(tmp_path, caplog):
 
 def test_a_file_that_others_may_write_to_is_not_heeded(tmp_path):
     """Nor is a link, which may lead anywhere; commands are written into private files."""
-    good = remote_control.Command("1", "stop-now", ADA)
+    good = Command(id="1", command="stop-now", by="ada")
     path = tmp_path / "open.ctl"
     path.write_bytes(good.line())
     path.chmod(0o666)
-    assert Mailbox(path, 0).poll() == []
+    assert CommandFile(path, 0).poll() == []
     path.chmod(0o600)
-    assert Mailbox(path, 0).poll() == [good]
+    assert CommandFile(path, 0).poll() == [good]
     (tmp_path / "link.ctl").symlink_to(path)
-    assert Mailbox(tmp_path / "link.ctl", 0).poll() == []
+    assert CommandFile(tmp_path / "link.ctl", 0).poll() == []
 
 
 def test_the_files_are_private_and_left_overs_are_not_heeded(tmp_path):
     """What was asked of an owner that died is not asked of the next one."""
     path = tmp_path / "a.jsonl"
-    left = remote_control.Command("1", "stop-now", ADA)
+    left = Command(id="1", command="stop-now", by="ada")
     commands_file(path).write_bytes(left.line())
     owner_file(path).write_text('{"state": "paused"}')
     thread = in_thread(path, HashClient(0.3), budget=4)
@@ -406,10 +414,10 @@ def test_the_states_of_a_record_without_owner(tmp_path):
 
 def test_ten_thousand_evaluations_are_not_slowed_down(tmp_path):
     """One look takes a few microseconds: less than a hundredth of the shortest step that is written to a disk."""
-    desk = Desk(tmp_path / "a.jsonl")
+    channel = ControlChannel(tmp_path / "a.jsonl")
     begun = time.perf_counter()
     for _ in range(10_000):
-        desk.asked()
+        channel.asked()
     took = time.perf_counter() - begun
     print(f"{took / 10_000 * 1e6:.1f} us a look")
     assert took < 2.0
@@ -461,7 +469,7 @@ class Crowd:
                     self.send(f"{place}-{repeated}", name)
 
     def send(self, number, name):
-        sent = remote_control.Command(number, name, ADA, 3 if name == "budget" else None)
+        sent = Command(id=number, command=name, by="ada", budget=3 if name == "budget" else None)
         with commands_file(self.path).open("ab") as file:
             file.write(sent.line())
         commands_file(self.path).chmod(0o600)

@@ -63,6 +63,12 @@ def _taken(event: Event, reserved: Amount) -> Amount:
     return Amount.of(1, sum(tokens), event["cost"])
 
 
+def cost_of_calls(events: Iterable[Event]) -> float | None:
+    """Return what the replies of a run cost in dollars, None where the price of one is unknown."""
+    costs = [event["cost"] for event in events if event["event"] == "call"]
+    return None if any(cost is None for cost in costs) else float(sum(costs))
+
+
 def seconds_of(events: Iterable[Event]) -> float:
     """Return for how many seconds a run was under way in all its sittings, as far as its record says.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 from collections import Counter
@@ -16,10 +17,9 @@ from genius_kit.cli import options
 from genius_kit.cli.commands import ENDED_EARLY, ONLY_FALLBACKS, ends_at_once, tell_stand_in
 from genius_kit.cli.estimate import ask_before_run
 from genius_kit.errors import InvalidParameter
-from genius_kit.runs import batch, commanding
-from genius_kit.runs.control import Asker, user_name
-from genius_kit.runs.remote import COMMANDS
-from genius_kit.runs.state import how_to_go_on, why_stopped
+from genius_kit.runs import batch, remote
+from genius_kit.runs.control import COMMANDS, Asker, user_name
+from genius_kit.runs.remote import how_to_go_on, why_stopped
 
 if TYPE_CHECKING:
     from genius_kit.journal import Run
@@ -89,12 +89,11 @@ def ctl(
     if command == "status":
         if number is not None:
             raise InvalidParameter(f"status takes no number, {number} came")
-        told = commanding.status(run)
-        lines = (f"{path}: {state}, {more}" for path, state, more in told)
-        print(commanding.as_json(told) if as_json else "\n".join(lines))
+        rows = [{"journal": str(path), "state": state, "told": more} for path, state, more in remote.status(run)]
+        print(json.dumps(rows) if as_json else "\n".join("{journal}: {state}, {told}".format(**row) for row in rows))
         return
     asker = Asker(by or user_name(), "ctl", socket.gethostname())
-    for heard in commanding.command(run, command, number, asker=asker, reason=reason):
+    for heard in remote.command(run, command, number, asker=asker, reason=reason):
         print(f"{heard.journal}: {heard.answer}")
 
 

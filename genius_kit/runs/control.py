@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
+
+Action = Literal["pause", "pause-now", "resume", "stop", "stop-now", "budget"]
+COMMANDS: tuple[str, ...] = get_args(Action)
+"""What a person may ask of a run from another process."""
 
 DECISIONS = ("approve", "edit", "reject", "end")
 

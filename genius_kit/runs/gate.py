@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.budget.spending import cost_of_calls
 from genius_kit.errors import GeniusKitError, InvalidParameter
 from genius_kit.records import Cost, Trial
 from genius_kit.spaces import Architecture
@@ -126,10 +127,8 @@ def check_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 def spent_dollars(situation: Situation) -> float | None:
     """Return what the run has spent so far, with what calls without a reply may have cost; None if unknown."""
-    costs = [event["cost"] for event in situation.journal.events if event["event"] == "call"]
-    if any(cost is None for cost in costs):
-        return None
-    return max(float(sum(costs)), float(situation.session.budget.spent.dollars))
+    cost = cost_of_calls(situation.journal.events)
+    return None if cost is None else max(cost, float(situation.session.budget.spent.dollars))
 
 
 def cost_of(situation: Situation, architecture: Architecture) -> Cost | None:

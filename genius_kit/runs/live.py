@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from genius_kit.budget.amounts import Limits
 from genius_kit.budget.limits import RunBudget
+from genius_kit.budget.spending import cost_of_calls
 from genius_kit.errors import BudgetSpent, GeniusKitError, InvalidParameter
 from genius_kit.journal import Event, Journal, Run, read_run
 from genius_kit.runs.live_control import Control
 from genius_kit.llm.http_errors import quote
 from genius_kit.llm.session import Session
 from genius_kit.proposers.base import Proposer
-from genius_kit.runs.state import is_owned, state_of
+from genius_kit.runs.remote import is_owned, state_of
 from genius_kit.runs.loop import conduct
 from genius_kit.spaces import Architecture
 from genius_kit.runs.control import Decision, here
@@ -195,7 +196,7 @@ class LiveSearch:
                 budget=self._wanted_budget(run),
                 asking_since=control.asking_since,
                 retry_at=control.retry_at,
-                spent=_spent(run),
+                spent=cost_of_calls(run.events),
                 pending=control.pending,
                 error=self._error,
                 run=run,
@@ -263,8 +264,3 @@ class LiveSearch:
             self._on_change(self.state)
         except Exception as failure:
             logging.getLogger(__name__).warning("on_change failed (%s): %s", type(failure).__name__, failure)
-
-
-def _spent(run: Run) -> float | None:
-    costs = [event["cost"] for event in run.events if event["event"] == "call"]
-    return None if any(cost is None for cost in costs) else float(sum(costs))

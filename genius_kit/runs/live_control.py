@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.runs.gate import ALWAYS, Gate, Request, request, signed
 from genius_kit.records import Message
-from genius_kit.runs.remote import Command, Desk
+from genius_kit.runs.remote import Command, ControlChannel
 from genius_kit.llm.session import CallCancelled, Steering, Stopped
 from genius_kit.runs.control import Asker, Decision
 from genius_kit.waiting import Errand
@@ -49,7 +49,7 @@ class Control(Wishes, Steering):
         self._announce = announce or (lambda: None)
         self._gate = gate or Gate()
         self._folder_from = folder_from
-        self._desk: Desk | None = None
+        self._channel: ControlChannel | None = None
         self._evaluated: Callable[[], int] = lambda: 0
         self._budget_now: Callable[[], int] = lambda: 0
         self._largest_budget: int | None = None
@@ -62,24 +62,24 @@ class Control(Wishes, Steering):
         self._evaluated = lambda: sum(event["event"] == "evaluation" for event in journal.events)
         self._budget_now = lambda: journal.budget(journal.events[0]["run"]["budget"])
         if journal.path is not None:
-            self._desk = Desk(journal.path, self._folder_from)
+            self._channel = ControlChannel(journal.path, self._folder_from)
 
     def detach(self) -> None:
         """Look for commands no more."""
-        if self._desk is not None:
-            self._desk.close()
-            self._desk = None
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
 
     def _look(self) -> None:
         """Heed the commands that came, and tell of what has changed; in the search's thread."""
-        if self._desk is None:
+        if self._channel is None:
             return
-        asked = self._desk.asked()
+        asked = self._channel.asked()
         answers = {command.id: self._heed(command) for command in asked}
         with self.changed:
             waits = self._pending.text if self.pending is not None and self._pending is not None else None
             state = self.state
-        self._desk.say(state, waits, answers)
+        self._channel.say(state, waits, answers)
 
     def _heed(self, command: Command) -> str:
         who, why = command.asker, command.reason
@@ -241,7 +241,7 @@ class Control(Wishes, Steering):
                 left = None if deadline is None else deadline - time.monotonic()
                 over = ready() or (left is not None and left <= 0)
                 if not over and not self._news:
-                    looks = [seconds for seconds in (left, LOOK_SECONDS if self._desk else None) if seconds is not None]
+                    looks = [seconds for seconds in (left, LOOK_SECONDS if self._channel else None) if seconds is not None]
                     self.changed.wait(min(looks, default=None))
                 news, self._news = self._news, False
             if news:

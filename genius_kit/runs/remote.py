@@ -1,4 +1,4 @@
-"""Commands to a run from another process, through small files beside its journal.
+"""Commands to a run from another process, through small files beside its journal, and what state a run is in.
 
 `<journal>.ctl` holds the commands to one run, `all.ctl` those to all runs of its folder: one JSON object a line, added
 by whoever asks, read by the run before each step and in every wait. `<journal>.owner` is what the run says of
@@ -8,40 +8,76 @@ what is not a command is passed over, and nothing in it can do more than a comma
 
 from __future__ import annotations
 
-import json
 import logging
 import os
+import secrets
 import stat
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from genius_kit import durable
-from genius_kit.runs.control import Asker
+from genius_kit.budget.spending import cost_of_calls
+from genius_kit.errors import InvalidParameter, JournalError
+from genius_kit.journal import Event, Run, read_run
+from genius_kit.runs.control import COMMANDS, Action, Asker
 
 ALL = "all.ctl"
-COMMANDS = ("pause", "pause-now", "resume", "stop", "stop-now", "budget")
 LONGEST_LINE, LONGEST_READ = 2_000, 1_000_000  # bytes
+LONGEST_WORDS = 500  # signs of name and reason
 ANSWERS_KEPT = 50
-STATES = ("running", "paused", "awaiting approval", "stopping")
+HEARD_SECONDS = 2.0  # a run looks ten times a second, unless it evaluates
+LOOK_SECONDS = 0.02
+_BUSY = "asked; it is alive and busy (an evaluation, or its process is held), and heeds it before its next step"
 
 
-@dataclass(frozen=True)
-class Command:
-    """One command as it stands in a file."""
+def _printable(words: str) -> str:
+    if not words.isprintable():
+        raise ValueError("words that nobody can read")
+    return words
 
-    id: str
-    command: str
-    asker: Asker
+
+Words = Annotated[str, AfterValidator(_printable)]
+
+
+class Command(BaseModel):
+    """One command as it stands in a file: what is asked, by whom, from which machine, why."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    id: Annotated[Words, Field(min_length=1)]
+    command: Action
     budget: int | None = None
-    reason: str = ""
+    reason: Words | None = ""
+    by: Words | None = None
+    host: Words | None = None
+
+    @model_validator(mode="after")
+    def _check_budget(self) -> Self:
+        if (self.command == "budget") != (self.budget is not None):
+            raise ValueError("a budget goes with the command of that name")
+        return self
+
+    @property
+    def asker(self) -> Asker:
+        """Who asks."""
+        return Asker(self.by or None, "ctl", self.host or None)
 
     def line(self) -> bytes:
         """Return the command as a line."""
-        given = {"id": self.id, "command": self.command, "budget": self.budget, "reason": self.reason}
-        return json.dumps({**given, **self.asker.fields()}).encode() + b"\n"
+        return self.model_dump_json().encode() + b"\n"
+
+
+def parse(line: bytes) -> Command:
+    """Return the command of a line; raises ValueError for anything that is not one."""
+    if len(line) > LONGEST_LINE:
+        raise ValueError("too long")
+    return Command.model_validate_json(line)
 
 
 def commands_file(run: str | Path) -> Path:
@@ -61,45 +97,24 @@ def _scratch(journal: str | Path) -> Path:
 
 def size_of(folder: str | Path) -> int:
     """Return the length of a folder's file of commands in bytes: those before it were meant for others."""
+    return _size(Path(folder) / ALL)
+
+
+def _size(path: Path) -> int:
     try:
-        return (Path(folder) / ALL).stat().st_size
+        return path.stat().st_size
     except OSError:
         return 0
 
 
-def parse(line: bytes) -> Command:
-    """Return the command of a line; raises ValueError for anything that is not one."""
-    if len(line) > LONGEST_LINE:
-        raise ValueError("too long")
-    try:
-        given = json.loads(line.decode("utf-8"))
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if not isinstance(given, dict) or given.get("command") not in COMMANDS:
-        raise ValueError("no such command")
-    budget = given.get("budget")
-    if (given["command"] == "budget") != (type(budget) is int) or (budget is not None and type(budget) is not int):
-        raise ValueError("a budget goes with the command of that name")
-    words = [given.get(name) or "" for name in ("id", "by", "host", "reason")]
-    if not all(isinstance(word, str) and word.isprintable() for word in words) or not words[0]:
-        raise ValueError("words that nobody can read")
-    return Command(words[0], given["command"], Asker(words[1] or None, "ctl", words[2] or None), budget, words[3])
-
-
-class Mailbox:
+class CommandFile:
     """One file of commands, read as it grows. `start` is where to begin, in bytes; by default at its present end."""
 
     def __init__(self, path: Path, start: int | None = None) -> None:
         self._path = path
         self._known = (0, 0)  # inode and size at the last look
         self._warned = False
-        self._offset = start if start is not None else self._end()
-
-    def _end(self) -> int:
-        try:
-            return self._path.stat().st_size
-        except OSError:
-            return 0
+        self._offset = _size(path) if start is None else start
 
     def poll(self) -> list[Command]:
         """Return the commands that came since the last call; costs one look at the file's size where none came."""
@@ -113,9 +128,7 @@ class Mailbox:
         if self._known[0] not in (0, found.st_ino) or found.st_size < self._offset:
             self._offset = 0  # another file in its place
         self._known = seen
-        if self._offset == found.st_size:
-            return []
-        return list(self._commands(found))
+        return list(self._commands(found)) if self._offset != found.st_size else []
 
     def _commands(self, found: os.stat_result) -> Iterator[Command]:
         if not stat.S_ISREG(found.st_mode) or found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o022:
@@ -132,7 +145,8 @@ class Mailbox:
             try:
                 yield parse(line)
             except ValueError as error:
-                self._warn(f"a line is no command ({error})")
+                why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+                self._warn(f"a line is no command ({why})")
 
     def _warn(self, why: str) -> None:
         if not self._warned:
@@ -142,67 +156,55 @@ class Mailbox:
 
 def stops_study(folder: Path, start: int) -> bool:
     """Return whether all runs of a folder were told to stop after the first `start` bytes of its file of commands."""
-    return any(command.command in ("stop", "stop-now") for command in Mailbox(folder / ALL, start).poll())
+    return any(command.command in ("stop", "stop-now") for command in CommandFile(folder / ALL, start).poll())
 
 
-@dataclass
-class Owner:
-    """What a run says of itself: its state, the design that waits for a decision, its answers to commands by id."""
+class Owner(BaseModel):
+    """What a run says of itself: its state, the proposal that waits for a decision, its answers to commands by id."""
 
-    state: str = "running"
+    state: Literal["running", "paused", "awaiting approval", "stopping"] = "running"
     waits: str | None = None
-    answers: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = {}
 
     def write(self, journal: Path) -> None:
         """Put it beside the journal, for those that look now; a disk that refuses does no harm to the run."""
-        kept = dict(list(self.answers.items())[-ANSWERS_KEPT:])
-        told = {"state": self.state, "waits": self.waits, "answers": kept, "pid": os.getpid()}
         scratch = _scratch(journal)
         with suppress(OSError):
             scratch.unlink(missing_ok=True)
             descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, durable.PRIVATE)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(json.dumps(told))
+                file.write(self.model_dump_json())
             scratch.replace(owner_file(journal))
 
 
 def read_owner(journal: str | Path) -> Owner:
     """Return what the owner of a run says; one that says nothing is running."""
     try:
-        told = json.loads(owner_file(journal).read_bytes()[:LONGEST_READ])
-    except (OSError, ValueError, RecursionError):
+        return Owner.model_validate_json(owner_file(journal).read_bytes()[:LONGEST_READ])
+    except (OSError, ValueError):
         return Owner()
-    if not isinstance(told, Mapping) or told.get("state") not in STATES:
-        return Owner()
-    answers: Any = told.get("answers")
-    answers = answers if isinstance(answers, Mapping) else {}
-    waits = told.get("waits")
-    return Owner(
-        told["state"],
-        waits if isinstance(waits, str) else None,
-        {str(name): str(answer) for name, answer in answers.items()},
-    )
 
 
-class Desk:
+class ControlChannel:
     """A run's side of the files: what was asked of it, and what it says of itself. Its journal's lock is held."""
 
     def __init__(self, journal: Path, folder_from: int | None = None) -> None:
         self._journal = journal
         self.close()  # what an owner that died has left behind
-        self._boxes = (Mailbox(commands_file(journal)), Mailbox(journal.parent / ALL, folder_from))
+        self._files = (CommandFile(commands_file(journal)), CommandFile(journal.parent / ALL, folder_from))
         self._said = Owner()
         self._seen: set[str] = set()
 
     def asked(self) -> list[Command]:
         """Return the commands that came since the last call, each once."""
-        fresh = [command for box in self._boxes for command in box.poll() if command.id not in self._seen]
+        fresh = [command for file in self._files for command in file.poll() if command.id not in self._seen]
         self._seen.update(command.id for command in fresh)
         return fresh
 
     def say(self, state: str, waits: str | None, answers: Mapping[str, str]) -> None:
         """Tell others what has changed."""
-        told = Owner(state, waits, {**self._said.answers, **answers})
+        kept = dict(list({**self._said.answers, **answers}.items())[-ANSWERS_KEPT:])
+        told = Owner.model_validate({"state": state, "waits": waits, "answers": kept})
         if told != self._said:
             self._said = told
             told.write(self._journal)
@@ -212,3 +214,217 @@ class Desk:
         for path in (commands_file(self._journal), owner_file(self._journal), _scratch(self._journal)):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
+
+
+# what state a run is in
+
+
+def is_owned(journal: str | Path) -> bool:
+    """Return whether a living process has the journal open for writing, however slow it is.
+
+    The operating system frees the lock of a process that dies, so a lock file left behind says nothing. Raises
+    JournalError where the file system cannot tell.
+    """
+    import fcntl  # not on Windows
+
+    try:
+        descriptor = os.open(f"{journal}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise JournalError(f"{journal}.lock cannot be read ({error.strerror}): is the run another user's?") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        raise JournalError(
+            f"{journal}.lock cannot be tried ({error.strerror}): whether the run lives is unknown"
+        ) from None
+    finally:
+        os.close(descriptor)  # which frees it
+    return False
+
+
+def run_state(journal: str | Path) -> str:
+    """Return what state the run at `journal` is in; raises JournalError where there is none.
+
+    With a living owner, however slow: "running", "paused", "awaiting approval" or "stopping". Without one: "finished",
+    "stopped" (as somebody asked, or for want of a person's approval) or "interrupted"; both resume.
+    """
+    owned = is_owned(journal)  # before the journal is read: it may end in between, never begin again unseen
+    return state_of(read_run(journal), owned)
+
+
+def state_of(run: Run, owned: bool) -> str:
+    """Return `run_state` of a run that was read."""
+    if run.finished:
+        return "finished"
+    if owned and run.path is not None:
+        return read_owner(run.path).state
+    return "interrupted" if why_stopped(run) is None else "stopped"
+
+
+def why_stopped(run: Run) -> str | None:
+    """Return who or what ended an unfinished run, and why; None where it was cut off."""
+    places = [place for place, event in enumerate(run.events) if event["event"] in ("stop_requested", "budget_spent")]
+    if run.finished or not places:
+        return None
+    asked = run.events[places[-1]]
+    if not _was_heeded(asked, run.events[places[-1] + 1 :]):
+        return None
+    reason = f": {asked['reason']}" if asked.get("reason") else ""
+    if asked["event"] == "budget_spent":
+        return f"a budget is spent{reason}"
+    if asked.get("by") is None:
+        return str(asked.get("reason") or "stopped")
+    host = f" on {asked['host']}" if asked.get("host") else ""
+    return f"stopped by {asked['by']} ({asked.get('via')}{host}){reason}"
+
+
+def _was_heeded(asked: Event, after: Sequence[Event]) -> bool:
+    """Return whether the run ended by this: at once, or with the evaluation of the iteration that was under way."""
+    steps = [event for event in after if event["event"] not in ("paused", "resumed", "budget_raised", "pace_changed")]
+    if not steps:
+        return True
+    done = [event["iteration"] for event in steps if event["event"] == "evaluation"]
+    return not asked.get("now", True) and steps[-1]["event"] == "evaluation" and done == [asked.get("iteration")]
+
+
+def how_to_go_on(run: Run) -> str:
+    """Return the command that goes on with a run."""
+    study = run.events[0].get("study") if run.events else None
+    again = "`genius-kit study` with its file" if isinstance(study, dict) and study.get("name") else "the same command"
+    return f"`genius-kit resume {run.path}`, or {again} again" if run.path is not None else "`search` with its journal"
+
+
+def status(run: str | Path) -> list[tuple[Path, str, str]]:
+    """Return journal, state and progress of the run of a journal, or of each run of a folder."""
+    told = []
+    for path in _journals(Path(run)):
+        owned = is_owned(path)
+        found = read_run(path)
+        if Path(run).is_dir() and not found.settings:
+            continue
+        waits, why = read_owner(path).waits, why_stopped(found)
+        more = [_progress(found)]
+        more += [f"waits for a decision on {waits}"] if waits and owned else []
+        more += [why] if why and not owned else []
+        told.append((path, state_of(found, owned), "; ".join(more)))
+    if not told:
+        raise _no_run(run)
+    return told
+
+
+def _journals(run: Path) -> list[Path]:
+    return sorted(run.rglob("*.jsonl")) if run.is_dir() else [run]
+
+
+def _no_run(folder: str | Path) -> JournalError:
+    return JournalError(f"there is no run in {folder}; `genius-kit run` and `genius-kit study` write them")
+
+
+def _progress(run: Run) -> str:
+    """Return how far a run is, in words."""
+    cost = cost_of_calls(run.events)
+    money = "" if cost is None or not run.of("call") else f", spent ${cost:.4f}"
+    unanswered = len(run.unanswered_intents)
+    lost = f", {unanswered} call{'s' * (unanswered != 1)} without a reply on record" if unanswered else ""
+    return f"{len(run.of('evaluation'))} of {run.budget} evaluated{money}{lost}"
+
+
+# sending a command
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What became of a command to one run; `answer` is a sentence, `state` the run's state after it."""
+
+    journal: Path
+    answer: str
+    state: str
+
+
+def command(
+    run: str | Path,
+    name: str,
+    budget: int | None = None,
+    *,
+    asker: Asker,
+    reason: str = "",
+    patience: float = HEARD_SECONDS,
+) -> list[Heard]:
+    """Send a command to the run of a journal, or to all unfinished runs of a folder, and return what each answered.
+
+    Raises InvalidParameter for what is no command, JournalError where no living run is there to hear it: the message
+    says what goes on. A run that is so already says so, and nothing changes.
+    """
+    sent = _checked(name, budget, asker, reason)
+    run = Path(run)
+    found = [one for one in map(read_run, _journals(run)) if one.settings]
+    if run.is_dir() and not found:
+        raise _no_run(run)
+    unfinished = [one for one in found if not one.finished]
+    living = [one.path for one in unfinished if one.path is not None and is_owned(one.path)]
+    if not living:
+        raise JournalError(_nobody(run, unfinished))
+    files = {commands_file(path.parent if run.is_dir() else path) for path in living}
+    for file in sorted(files):
+        _append(file, sent)
+    end = time.monotonic() + patience
+    return [_answer(path, sent, files, end) for path in living]
+
+
+def _checked(name: str, budget: int | None, asker: Asker, reason: str) -> Command:
+    if name not in COMMANDS:
+        raise InvalidParameter(f"{name!r} is no command; expected one of {', '.join(COMMANDS)}")
+    if (name == "budget") != (budget is not None) or (budget is not None and budget < 1):
+        raise InvalidParameter("budget takes the number of evaluations in all, such as `budget 20`; nothing else does")
+    words = (asker.by or "", reason)
+    if not all(map(str.isprintable, words)) or sum(map(len, words)) > LONGEST_WORDS:
+        raise InvalidParameter(f"name and reason are at most {LONGEST_WORDS} printable characters in one line")
+    asked = {"id": secrets.token_hex(8), "command": name, "budget": budget}
+    return Command.model_validate({**asked, "reason": reason, "by": asker.by, "host": asker.host})
+
+
+def _nobody(run: Path, unfinished: Sequence[Run]) -> str:
+    if not unfinished:
+        return f"{run} is finished: there is nothing to command. `genius-kit run` begins another"
+    first = unfinished[0]
+    why = why_stopped(first)
+    told = f"it is {state_of(first, False)}{f' ({why})' if why else ''}"
+    if len(unfinished) > 1:
+        told = f"none of its {len(unfinished)} unfinished runs is under way"
+    return f"no process is running {run}: {told}. All that is recorded is safe; to go on: {how_to_go_on(first)}"
+
+
+def _append(file: Path, sent: Command) -> None:
+    line = sent.line()
+    if len(line) > LONGEST_LINE:
+        raise InvalidParameter(
+            f"the command has {len(line)} bytes, at most {LONGEST_LINE} are heard: shorten the reason"
+        )
+    if file.is_symlink():
+        raise JournalError(f"{file} is a link; remove it, commands go into a plain file beside the journal")
+    try:
+        descriptor = durable.open_for_append(file, private=True)
+        try:
+            durable.append(descriptor, line)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise JournalError(f"{file} cannot be written ({error.strerror}); is the run another user's?") from None
+
+
+def _answer(journal: Path, sent: Command, files: set[Path], end: float) -> Heard:
+    """Wait until the run answers, ends, or the time is up; a file that a beginning run took away is written again."""
+    own = commands_file(journal)
+    while True:
+        answer = read_owner(journal).answers.get(sent.id)
+        owned = is_owned(journal)
+        state = state_of(read_run(journal), owned) if answer or not owned or time.monotonic() >= end else ""
+        if state:
+            return Heard(journal, answer or (_BUSY if owned else f"it is {state} now"), state)
+        if own in files and not own.exists():
+            _append(own, sent)
+        time.sleep(LOOK_SECONDS)
