@@ -30,7 +30,7 @@ def search_line(
 
 def step_line(path: str, index: int) -> str:
     """Return the line that reads one step of a recorded run."""
-    return f"from genius_kit.runs.live import open_run; open_run({path!r})[{index}]"
+    return f"from genius_kit.runs.steps import open_run; open_run({path!r})[{index}]"
 
 
 def prompt_line(benchmark: str, prompt: str, history: str) -> str:

@@ -14,7 +14,7 @@ from genius_kit.reasoning import without_reasoning
 from genius_kit.records import Cost, Evaluation, Message, Trial
 
 if TYPE_CHECKING:
-    from genius_kit.runs.live import Step
+    from genius_kit.runs.steps import Step
     from genius_kit.spaces import SearchSpace
 
 
@@ -25,7 +25,7 @@ class Recording:
     """
 
     def __init__(self, path: str | Path) -> None:
-        from genius_kit.runs.live import open_run
+        from genius_kit.runs.steps import open_run
         from genius_kit.spaces import load_space
 
         self.path = Path(path)

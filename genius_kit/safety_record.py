@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from genius_kit.budget.amounts import Limits, words
 from genius_kit.journal import chain
-from genius_kit.runs.gate import RULES
+from genius_kit.runs.approval import RULES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ _MODEL = (
         "llm.client",
     ),
     ("change its budget, limits, prompt or settings", "no", "they are fixed before the first request", "runs.loop"),
-    ("approve its own proposals", "no", "a decision comes from a person or is on record", "runs.gate"),
+    ("approve its own proposals", "no", "a decision comes from a person or is on record", "runs.approval"),
     ("see a key", "no", "keys are in no prompt, and masked in every line", "redaction"),
     ("act in a page that shows its reply", "no", "replies are escaped; reports load and run nothing", "report_pages"),
 )

@@ -17,7 +17,7 @@ from genius_kit.errors import BudgetSpent, GeniusKitError, ModelError, VersionMi
 from genius_kit.journal import Event, Run, read_run
 from genius_kit.llm.agents import AbsentAgent
 from genius_kit.proposers.base import Proposer, make_proposer
-from genius_kit.runs.gate import Gate
+from genius_kit.runs.approval import Gate
 from genius_kit.runs.live_control import Control
 from genius_kit.runs.loop import describe, journal_name, search
 from genius_kit.runs.remote import how_to_go_on, stops_study, why_stopped

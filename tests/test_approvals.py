@@ -18,10 +18,8 @@ from genius_kit.journal import Journal, read_run
 from genius_kit.llm.session import Session
 from genius_kit.runs.batch import resume
 from genius_kit.runs.control import Decision
-from genius_kit.runs.gate import Gate, check_rule
 from genius_kit.runs.live import LiveSearch
 from genius_kit.runs.remote import run_state, why_stopped
-from genius_kit.runs.terminal_approval import TerminalApprover
 from genius_kit.study_files import load_study
 from genius_kit.study_results import read_results
 from genius_kit.study_summary import summary
@@ -164,7 +162,7 @@ def test_money_spent_asks_for_a_person_and_an_unknown_price_too(tmp_path, monkey
     """From the limit on each proposal is asked about; where the price of a call is unknown, so is the spending."""
     unknown = approved_search(tmp_path / "a.jsonl", None, TWOS, approval={"above_dollars": 1})
     assert "the price of a call is unknown" in why_stopped(unknown)
-    monkeypatch.setattr("genius_kit.runs.gate.spent_dollars", lambda situation: 0.6 * len(situation.trials))
+    monkeypatch.setattr("genius_kit.runs.approval.spent_dollars", lambda situation: 0.6 * len(situation.trials))
     asked = Asked(Decision("approve"))
     given = [TWOS, "22222221", "22222211"]
     run = approved_search(tmp_path / "b.jsonl", asked, *given, budget=3, approval={"above_dollars": 1})
@@ -176,9 +174,10 @@ def test_spending_counts_calls_and_those_without_a_reply():
     """The sum of the calls, or what the run's budget says where that is more."""
     from decimal import Decimal
 
+    from genius_kit.runs.approval import spent_dollars
+
     from genius_kit.budget.amounts import Amount
     from genius_kit.proposers.base import Situation
-    from genius_kit.runs.gate import spent_dollars
 
     session = Session(journal := Journal(None))
     journal.events += [{"event": "call", "cost": 0.25}, {"event": "call", "cost": 0.5}]

@@ -36,7 +36,6 @@ from genius_kit.journal import Event, Run, read_run
 from genius_kit.journal.events import ASIDES
 from genius_kit.llm import ReplayClient
 from genius_kit.runs.control import Decision
-from genius_kit.runs.gate import Gate, Request
 from genius_kit.runs.live_control import Control
 from tests.doubles import QueueClient, ToyBenchmark, reply
 

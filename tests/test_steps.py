@@ -7,7 +7,8 @@ import pytest
 
 import genius_kit as gk
 from genius_kit.errors import JournalError, ModelError
-from genius_kit.runs.live import LiveSearch, open_run
+from genius_kit.runs.live import LiveSearch
+from genius_kit.runs.steps import open_run
 from tests.doubles import QueueClient, ToyBenchmark
 
 

@@ -26,7 +26,7 @@ from genius_kit.llm.structured import STRUCTURED
 from genius_kit.prompts.changes import CHANGES
 from genius_kit.prompts.views import CONTROLS
 from genius_kit.proposers.base import PROPOSERS, TALKING
-from genius_kit.runs.terminal_approval import TerminalApprover
+from genius_kit.runs.approval import TerminalApprover
 from genius_kit.study_files import study_names
 
 ASK_ABOVE_DOLLARS = 5.0

@@ -22,7 +22,7 @@ from genius_kit.runs.control import here
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.runs.gate import Approver
+    from genius_kit.runs.approval import Approver
     from genius_kit.runs.live_control import Control
 
 INTERRUPT_SECONDS = 2.0  # how long searches are waited for after Ctrl-C: calls end at once, an evaluation may not
@@ -59,7 +59,7 @@ def search_many(
     raised at the end. Ctrl-C ends all of them, with the calls under way. `approve`, `limits` (each
     run's own), `allow_unpriced` and `reuse` are as `search` takes them.
     """
-    from genius_kit.runs.gate import Gate
+    from genius_kit.runs.approval import Gate
     from genius_kit.runs.live_control import Control
     from genius_kit.runs.remote import size_of
 

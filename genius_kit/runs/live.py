@@ -23,12 +23,9 @@ from genius_kit.runs.remote import is_owned, state_of
 from genius_kit.runs.loop import conduct
 from genius_kit.spaces import Architecture
 from genius_kit.runs.control import Decision, here
-from genius_kit.runs.steps import Change, Step, open_run
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
-
-__all__ = ["Change", "LiveSearch", "LiveState", "Step", "open_run"]
 
 RESTARTABLE = ("ready", "interrupted", "stopped", "failed")
 PATIENCE_SECONDS = 5.0  # for a journal that a call given up or a search that ends still holds

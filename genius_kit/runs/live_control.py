@@ -1,19 +1,26 @@
-"""The steering of a search: what is asked of it from a thread or another process, and how it waits for that."""
+"""What a person asks of a search while it runs, from a thread or another process, and how the search waits for it."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from genius_kit.runs.gate import ALWAYS, Gate, Request, request, signed
+from genius_kit.errors import InvalidParameter
 from genius_kit.records import Message
-from genius_kit.runs.remote import Command, ControlChannel
+from genius_kit.runs.approval import ALWAYS, Gate, Request
 from genius_kit.llm.session import CallCancelled, Steering, Stopped
-from genius_kit.runs.control import Asker, Decision
-from genius_kit.waiting import Errand
-from genius_kit.runs.wishes import Wishes
+from genius_kit.runs.control import Asker, Decision, here
+from genius_kit.runs.remote import Command, ControlChannel
+from genius_kit.llm.session import CallCancelled
+from genius_kit.llm.session import Steering
+from genius_kit.llm.session import Stopped
+from genius_kit.runs.control import Asker
+from genius_kit.runs.control import Decision
+from genius_kit.spaces import Architecture
 
 if TYPE_CHECKING:
     from genius_kit.chat import ChatClient, Reply
@@ -22,8 +29,109 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.1  # how often a wait looks for commands from outside
 
+Result = TypeVar("Result")
 
-class Control(Wishes, Steering):
+
+class ControlRequests:
+    """Pause, resume, stop, budget and decisions, from any thread; each method says in words what came of it.
+
+    `changed` guards every attribute. What has to become an event waits in `_notes` until the search writes it.
+    """
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.paused = False
+        self.stopping: str | None = None  # "after" the present iteration, or "now"
+        self.asking_since: float | None = None
+        self.retry_at: float | None = None
+        self._hanging_up = False
+        self._notes: deque[tuple[str, dict[str, Any]]] = deque()
+        self._waiting: tuple[Request, Future[Decision | None]] | None = None  # a proposal, and what is decided on it
+        self._news = False
+
+    def begin(self) -> None:
+        """Forget earlier pauses and stops; a budget that was asked for and not written yet stays."""
+        with self.changed:
+            self.paused, self.stopping, self._hanging_up = False, None, False
+            self._notes = deque(note for note in self._notes if note[0] == "budget_raised")
+
+    def pause(self, now: bool = False, asker: Asker | None = None, reason: str = "") -> str:
+        """Let no further request begin; `now` gives up the call under way."""
+        with self.changed:
+            if self.stopping is not None:
+                return "it is stopping already"
+            gives_up = now and self.asking_since is not None and not self._hanging_up
+            if self.paused and not gives_up:
+                return "it is paused already"
+            self.paused, self._hanging_up = True, self._hanging_up or gives_up
+            self._tell("paused", asker, reason, **({"now": True} if now else {}))
+            return "paused; the call under way was given up" if gives_up else "paused"
+
+    def resume(self, asker: Asker | None = None, reason: str = "") -> str:
+        """End a pause."""
+        with self.changed:
+            if not self.paused:
+                return f"it is {'stopping' if self.stopping else 'going on'} already"
+            self.paused = False
+            self._tell("resumed", asker, reason)
+            return "going on"
+
+    def stop(self, now: bool, asker: Asker | None = None, reason: str = "") -> str:
+        """End the search; `now` does not wait for the present iteration."""
+        with self.changed:
+            if self.stopping == "now" or (self.stopping and not now):
+                return "it is stopping already"
+            self.stopping = "now" if now else "after"
+            self._tell("stop_requested", asker, reason, now=now)
+            return "stopping now" if now or self.paused else "stopping after the present iteration"
+
+    def raise_budget(self, budget: int, asker: Asker | None = None, reason: str = "") -> None:
+        """Let the search make `budget` evaluations in all."""
+        with self.changed:
+            self._tell("budget_raised", asker, reason, budget=budget)
+
+    def decide(self, decision: Decision) -> None:
+        """Decide on the pending proposal; raises InvalidParameter where none waits or the decision is none."""
+        with self.changed:
+            if self._waiting is None or self._waiting[1].done():
+                raise InvalidParameter("no proposal waits for a decision")
+            request, decided = self._waiting
+            decided.set_result(request.check(decision))
+            self._tell()
+
+    @property
+    def asked_about(self) -> Request | None:
+        """The proposal that waits for a decision, as a person is shown it."""
+        with self.changed:
+            return self._waiting[0] if self._waiting is not None and not self._waiting[1].done() else None
+
+    @property
+    def pending(self) -> Architecture | None:
+        """The architecture that waits for a decision."""
+        return request.architecture if (request := self.asked_about) is not None else None
+
+    @property
+    def budget(self) -> int | None:
+        """The budget that was asked for and is not on record yet."""
+        asked = [fields["budget"] for name, fields in self._notes if name == "budget_raised"]
+        return asked[-1] if asked else None
+
+    @property
+    def state(self) -> str:
+        """What the search is doing, while it runs: "running", "paused", "awaiting approval" or "stopping"."""
+        if self.asked_about is not None and self.stopping != "now":
+            return "awaiting approval"
+        return "stopping" if self.stopping else "paused" if self.paused else "running"
+
+    def _tell(self, note: str | None = None, asker: Asker | None = None, reason: str = "", **fields: Any) -> None:
+        if note is not None:
+            given = {"reason": reason} if reason else {}
+            self._notes.append((note, {**fields, **(asker or here("api")).fields(), **given}))
+        self._news = True
+        self.changed.notify_all()
+
+
+class Control(ControlRequests, Steering):
     """What a person asks of one search, from any thread; `announce` is called in the search's thread on a change.
 
     Requests that are events are written before a step, before a request, in a pause, and while a proposal waits; never
@@ -50,17 +158,14 @@ class Control(Wishes, Steering):
         self._gate = gate or Gate()
         self._folder_from = folder_from
         self._channel: ControlChannel | None = None
-        self._evaluated: Callable[[], int] = lambda: 0
-        self._budget_now: Callable[[], int] = lambda: 0
-        self._largest_budget: int | None = None
+        self._journal: Journal | None = None
+        self._largest_budget = 0
 
     # what other processes ask
 
     def attach(self, journal: Journal, largest_budget: int) -> None:
         """Look for commands to this run from now on."""
-        self._largest_budget = largest_budget
-        self._evaluated = lambda: sum(event["event"] == "evaluation" for event in journal.events)
-        self._budget_now = lambda: journal.budget(journal.events[0]["run"]["budget"])
+        self._journal, self._largest_budget = journal, largest_budget
         if journal.path is not None:
             self._channel = ControlChannel(journal.path, self._folder_from)
 
@@ -74,31 +179,29 @@ class Control(Wishes, Steering):
         """Heed the commands that came, and tell of what has changed; in the search's thread."""
         if self._channel is None:
             return
-        asked = self._channel.asked()
-        answers = {command.id: self._heed(command) for command in asked}
+        answers = {command.id: self._heed(command) for command in self._channel.asked()}
         with self.changed:
-            waits = self._pending.text if self.pending is not None and self._pending is not None else None
-            state = self.state
-        self._channel.say(state, waits, answers)
+            request, state = self.asked_about, self.state
+        self._channel.say(state, None if request is None else request.text, answers)
 
     def _heed(self, command: Command) -> str:
-        who, why = command.asker, command.reason
-        if command.command in ("pause", "pause-now"):
-            return self.pause(command.command == "pause-now", who, why)
+        who, why, now = command.asker, command.reason or "", command.command.endswith("-now")
+        if command.command == "budget":
+            return self._heed_budget(command.budget or 0, who, why)
         if command.command == "resume":
             return self.resume(who, why)
-        if command.command in ("stop", "stop-now"):
-            return self.stop(command.command == "stop-now", who, why)
-        return self._heed_budget(command.budget or 0, who, why)
+        return (self.pause if command.command.startswith("pause") else self.stop)(now, who, why)
 
     def _heed_budget(self, budget: int, asker: Asker, reason: str) -> str:
-        done = self._evaluated()
+        assert self._journal is not None  # a command came, so the search is under way
+        events = self._journal.events
+        done = sum(event["event"] == "evaluation" for event in events)
         if budget < max(1, done):
-            return f"refused: the budget {budget} is too small, {done} designs have been evaluated already"
-        if self._largest_budget is not None and budget > self._largest_budget:
+            return f"refused: the budget {budget} is too small, {done} architectures have been evaluated already"
+        if budget > self._largest_budget:
             return f"refused: the budget is {budget:,}, but the space has {self._largest_budget:,} architectures"
         with self.changed:
-            if budget == (self.budget or self._budget_now()):
+            if budget == (self.budget or self._journal.budget(events[0]["run"]["budget"])):
                 return f"the budget is {budget} already"
             self.raise_budget(budget, asker, reason)
         return f"the budget is {budget} now"
@@ -136,22 +239,40 @@ class Control(Wishes, Steering):
 
         That is so for Ctrl-C too.
         """
-        call = Errand(lambda: client.send(messages, seed), self.changed, "genius-kit-call")
         with self.changed:
             self.asking_since = time.monotonic()
-        call.start()
+        call: Future[Reply] = Future()
+        thread = self._begin(call, lambda: client.send(messages, seed), "genius-kit-call")
         self._announce()
         try:
-            self._wait(lambda: call.done or self.stopping == "now" or self._hanging_up)
+            self._wait(lambda: call.done() or self.stopping == "now" or self._hanging_up)
         finally:
             with self.changed:
                 self.asking_since, hung_up, self._hanging_up = None, self._hanging_up, False
-                is_heard = call.done
+                is_heard = call.done()
             if not is_heard and hasattr(client, "give_up"):
-                client.give_up(call.thread.ident)
+                client.give_up(thread.ident)
         if not is_heard:
             raise CallCancelled if hung_up and self.stopping != "now" else Stopped
         return call.result()
+
+    def _begin(self, future: Future[Result], work: Callable[[], Result], name: str) -> threading.Thread:
+        """Do `work` in a thread for `future`; one that nobody waits for ends with the process."""
+
+        def run() -> None:
+            settle: Callable[[Any], None]
+            try:
+                settle, outcome = future.set_result, work()
+            except BaseException as error:  # raised again where the result is waited for
+                settle, outcome = future.set_exception, error
+            with self.changed:
+                if not future.done():  # else it was decided elsewhere
+                    settle(outcome)
+                self.changed.notify_all()
+
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        thread.start()
+        return thread
 
     def sleep(self, seconds: float) -> None:
         """Wait before a request is tried again; the wait ends with a stop that does not wait for a request."""
@@ -179,44 +300,29 @@ class Control(Wishes, Steering):
             return None
         if not self.approve and self._gate.approve is None:
             raise self._denied(f"{why}, and nobody is there to be asked")
+        request = Request.of(situation, suggestion.architecture, why)
+        decided: Future[Decision | None] = Future()
         with self.changed:
-            self._pending, self._decision = request(situation, suggestion.architecture, why), None
+            self._waiting = request, decided
         self._announce()
+        if not self.approve:
+            self._begin(decided, lambda: self._gate.ask(request), "genius-kit-approver")
         try:
-            decided = self._decided(situation, self._pending)
+            while not decided.done() and self.stopping != "now":
+                self.note(situation.journal, situation.iteration)
+                self._wait(lambda: decided.done() or self.stopping == "now" or bool(self._notes))
         finally:
             with self.changed:
-                self._pending = self._decision = None
-        if decided is None:
-            raise self._denied(f"{why}, and no answer came")
-        if decided.decision == "end":
-            self.stop(True, Asker(decided.by, decided.via or "api"), decided.reason)
+                self._waiting = None
+        if not decided.done():
             raise Stopped
-        return decided
-
-    def _decided(self, situation: Situation, asked: Request) -> Decision | None:
-        """Wait for the decision, or for the approver's answer; commands are heeded meanwhile."""
-        errand = None
-        if not self.approve and (approve := self._gate.approve) is not None:
-            errand = Errand(lambda: approve(asked), self.changed, "genius-kit-approver")
-            errand.start()
-        while True:
-            self._wait(
-                lambda: (
-                    self._decision is not None
-                    or (errand is not None and errand.done)
-                    or self.stopping == "now"
-                    or bool(self._notes)
-                )
-            )
-            if self._decision is not None:
-                return self._decision
-            if self.stopping == "now":
-                raise Stopped
-            if errand is not None and errand.done:
-                told = errand.result()
-                return None if told is None else asked.check(signed(told))
-            self.note(situation.journal, situation.iteration)
+        decision = decided.result()
+        if decision is None:
+            raise self._denied(f"{why}, and no answer came")
+        if decision.decision == "end":
+            self.stop(True, Asker(decision.by, decision.via or "api"), decision.reason)
+            raise Stopped
+        return decision
 
     def _denied(self, reason: str) -> Stopped:
         with self.changed:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.benchmarks.catalogue import data_sums
 from genius_kit.journal import chain
 from genius_kit.budget.amounts import Limits
-from genius_kit.runs.approvals import approved
 from genius_kit.budget.limits import RunBudget
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Event
@@ -36,7 +35,6 @@ from genius_kit.version import versions
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.runs.gate import Approver
     from genius_kit.budget.ledger import Share
     from genius_kit.runs.live_control import Control
 
@@ -90,7 +88,6 @@ def _control(journal: str | Path | None, approve: Approver | None, approval: dic
     """Return who may steer a search; nobody can reach one in memory that asks nobody."""
     if journal is None and approve is None and not approval:
         return Steering()
-    from genius_kit.runs.gate import Gate
     from genius_kit.runs.live_control import Control
 
     return Control(gate=Gate(approve, approval))
