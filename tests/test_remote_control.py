@@ -179,7 +179,7 @@ def test_a_budget_from_outside_is_checked_by_the_run(tmp_path):
     """Below what was evaluated and above the space it is refused, the same again changes nothing."""
     path, client = tmp_path / "a.jsonl", HashClient(0.6)
     thread = in_thread(path, client, budget=3)
-    until(lambda: path.exists() and len(read_run(path).of("evaluation")) >= 1)
+    until(lambda: path.exists() and any(event["iteration"] == 2 for event in read_run(path).of("intent")))
     command(path, "pause", asker=ADA)
     until(lambda: len(read_run(path).of("evaluation")) >= 2)  # the call that was under way
     assert "refused: the budget 1 is too small" in said(command(path, "budget", 1, asker=ADA))

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genius_kit.errors import InvalidParameter
@@ -260,14 +261,14 @@ class Control(ControlRequests, Steering):
         """Do `work` in a thread for `future`; one that nobody waits for ends with the process."""
 
         def run() -> None:
-            settle: Callable[[Any], None]
+            settle: Callable[[], None]
             try:
-                settle, outcome = future.set_result, work()
+                settle = partial(future.set_result, work())
             except BaseException as error:  # raised again where the result is waited for
-                settle, outcome = future.set_exception, error
+                settle = partial(future.set_exception, error)
             with self.changed:
                 if not future.done():  # else it was decided elsewhere
-                    settle(outcome)
+                    settle()
                 self.changed.notify_all()
 
         thread = threading.Thread(target=run, name=name, daemon=True)
