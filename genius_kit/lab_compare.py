@@ -18,6 +18,7 @@ from genius_kit.journal import Run
 from genius_kit.lab_money import dollars
 from genius_kit.llm.offline import is_stand_in
 from genius_kit.proposers.base import make_proposer
+from genius_kit.records import RankRange
 from genius_kit.runs.loop import describe, journal_name
 from genius_kit.verdicts import pairs_to_settle
 
@@ -124,13 +125,12 @@ class Paired:
 
 def final_rank(run: Run) -> float:
     """Return the rank of a run's best design, the middle where it is shared; raises InvalidParameter without ranks."""
-    scored = [event for event in run.of("evaluation") if event["feedback"] is not None and event["rank"]]
-    if not scored:
+    rank = RankRange.of_best(run.of("evaluation"))
+    if rank is None:
         raise InvalidParameter(
             "a run has no ranked evaluation; compare on a benchmark whose architectures were all scored"
         )
-    rank = max(scored, key=lambda event: event["feedback"])["rank"]
-    return (rank["best"] + rank["worst"]) / 2
+    return rank.mean
 
 
 def run_cost(run: Run) -> float | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from genius_kit.cards import Card
 
@@ -70,6 +71,13 @@ class RankRange(Card):
     best: int
     worst: int
     of: int
+
+    @classmethod
+    def of_best(cls, evaluations: Iterable[Mapping[str, Any]]) -> RankRange | None:
+        """Return the ranks of the best of some recorded evaluations, None where nothing is scored or ranked."""
+        scored = [event for event in evaluations if event["feedback"] is not None]
+        rank = max(scored, key=lambda event: event["feedback"])["rank"] if scored else None
+        return None if rank is None else cls(rank["best"], rank["worst"], rank["of"])
 
     @property
     def mean(self) -> float:

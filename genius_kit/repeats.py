@@ -18,6 +18,7 @@ from genius_kit.journal import Event, Run, read_run
 from genius_kit.journal.chain import WITHHELD
 from genius_kit.llm.offline import is_stand_in
 from genius_kit.method_names import shown_model, shown_name
+from genius_kit.records import RankRange
 from genius_kit.spaces import load_space
 
 if TYPE_CHECKING:
@@ -62,9 +63,8 @@ class Repeat:
     @cached_property
     def rank(self) -> float | None:
         """The middle of the ranks of the best design found, None where there is no table."""
-        scored = [event for event in self.run.of("evaluation") if event["feedback"] is not None]
-        best = max(scored, key=lambda event: event["feedback"], default={"rank": None})["rank"]
-        return None if best is None else (best["best"] + best["worst"]) / 2
+        rank = RankRange.of_best(self.run.of("evaluation"))
+        return None if rank is None else rank.mean
 
 
 @dataclass(frozen=True)

@@ -141,16 +141,16 @@ def _best(run: Run, benchmark: TabularBenchmark | None) -> dict[str, Any]:
         return {"evaluations": len(evaluations), "best_key": key, "best_feedback": best["feedback"]}
     benchmark = benchmark or recorded_benchmark(run.settings)
     row = benchmark.space.index(best["architecture"])
-    ranks = [int(ends[row]) for ends in benchmark.ranks()]
-    rank, score = sum(ranks) / 2, float(benchmark.scores()[row])
+    score, ranks = float(benchmark.scores()[row]), benchmark.rank(best["architecture"])
+    assert ranks is not None  # a table has scored it
     return {
         "evaluations": len(evaluations),
         "best_key": benchmark.space.key(best["architecture"]),
         "best_feedback": best["feedback"],
-        "rank_best": ranks[0],
-        "rank_worst": ranks[1],
-        "rank": rank,
-        "top_percent": 100 * rank / benchmark.space.size,
+        "rank_best": ranks.best,
+        "rank_worst": ranks.worst,
+        "rank": ranks.mean,
+        "top_percent": 100 * ranks.mean / benchmark.space.size,
         "regret": float(benchmark.scores().max()) - score,
         "p_random": random_search(benchmark).p_value(score, run.settings["budget"]),
         **reply_columns(run, benchmark),

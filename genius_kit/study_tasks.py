@@ -17,6 +17,7 @@ from genius_kit.errors import BudgetSpent, GeniusKitError, ModelError, VersionMi
 from genius_kit.journal import Event, Run, read_run
 from genius_kit.llm.agents import AbsentAgent
 from genius_kit.proposers.base import Proposer, make_proposer
+from genius_kit.records import RankRange
 from genius_kit.runs.approval import Gate
 from genius_kit.runs.live_control import Control
 from genius_kit.runs.loop import describe, journal_name, search
@@ -171,11 +172,8 @@ def _ended_early(run: Run) -> str:
 
 def outcome_of(task: Task, run: Run) -> Outcome:
     """Return the outcome of a finished run."""
-    scored = [event for event in run.of("evaluation") if event["feedback"] is not None]
-    rank = max(scored, key=lambda event: event["feedback"])["rank"] if scored else None
-    if rank is None:
-        return Outcome(task.order)
-    return Outcome(task.order, (rank["best"] + rank["worst"]) / 2, rank["of"])
+    rank = RankRange.of_best(run.of("evaluation"))
+    return Outcome(task.order) if rank is None else Outcome(task.order, rank.mean, rank.of)
 
 
 def benchmark_of(task: Task) -> TabularBenchmark:
