@@ -16,6 +16,7 @@ from genius_kit import studies
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.journal import Journal, read_run
 from genius_kit.llm.session import Session
+from genius_kit.runs.approval import Gate, TerminalApprover, check_rule
 from genius_kit.runs.batch import resume
 from genius_kit.runs.control import Decision
 from genius_kit.runs.live import LiveSearch
@@ -174,10 +175,9 @@ def test_spending_counts_calls_and_those_without_a_reply():
     """The sum of the calls, or what the run's budget says where that is more."""
     from decimal import Decimal
 
-    from genius_kit.runs.approval import spent_dollars
-
     from genius_kit.budget.amounts import Amount
     from genius_kit.proposers.base import Situation
+    from genius_kit.runs.approval import spent_dollars
 
     session = Session(journal := Journal(None))
     journal.events += [{"event": "call", "cost": 0.25}, {"event": "call", "cost": 0.5}]

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from genius_kit.runs.approval import within_macs
 
 import genius_kit as gk
 from genius_kit import figures, tampering
+from genius_kit.runs.approval import within_macs
 from genius_kit.runs.audit import audit_run
 from genius_kit.styles import STAND_IN
 from genius_kit.tradeoff_verdicts import tradeoff_table

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from genius_kit.runs.approval import RULES, within_macs
 
 import genius_kit as gk
 from genius_kit import safety_record, tampering
 from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError
 from genius_kit.journal import chain
 from genius_kit.journal.redact import redact
+from genius_kit.runs.approval import RULES, within_macs
 from genius_kit.runs.audit import audit_run
 from genius_kit.runs.control import Decision
 from genius_kit.safety_figures import audit_timeline

@@ -17,21 +17,14 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.benchmarks import TabularBenchmark, table_names
-from genius_kit.benchmarks.catalogue import recorded_benchmark, data_sums
+from genius_kit.benchmarks.catalogue import data_sums, recorded_benchmark
 from genius_kit.budget.amounts import COUNTED, words
 from genius_kit.budget.spending import recorded_limits, seconds_of, spent_of
 from genius_kit.errors import GeniusKitError, JournalError
+from genius_kit.journal import Event, Run
 from genius_kit.journal.chain import is_withheld
+from genius_kit.journal.events import ASIDES
 from genius_kit.journal.findings import examine
-from genius_kit.journal import Event
-from genius_kit.journal import Run
-from genius_kit.provenance import marked
-from genius_kit.redaction import variables_in
-from genius_kit.spaces import SearchSpace
-from genius_kit.spaces import load_space
-from genius_kit.budget.spending import recorded_limits
-from genius_kit.budget.spending import seconds_of
-from genius_kit.budget.spending import spent_of
 from genius_kit.journal.verify import Verification, verify_run
 from genius_kit.journal.verify import verdict as chain_verdict
 from genius_kit.llm.offline import OfflineClient
@@ -39,7 +32,6 @@ from genius_kit.proposers.base import TALKING, make_proposer
 from genius_kit.provenance import marked
 from genius_kit.records import Proposal
 from genius_kit.redaction import variables_in
-from genius_kit.journal.events import ASIDES
 from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.version import code_state, versions
 
@@ -198,7 +190,9 @@ class Audit:
         for row in self.asked_and_done.to_dict("records"):
             at = f"iteration {row['iteration']}"
             if row["follows"] is False:
-                told.append(f"{at}: {row['evaluated']} was evaluated, which no reply and no decision on record asked for")
+                told.append(
+                    f"{at}: {row['evaluated']} was evaluated, which no reply and no decision on record asked for"
+                )
             if row["result_holds"] is False:
                 told.append(f"{at}: the table does not give {row['result']} for this architecture")
         return told

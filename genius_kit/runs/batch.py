@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.budget.amounts import Limits
+from genius_kit.budget.spending import recorded_terms
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.journal import Run
-from genius_kit.journal import complete
-from genius_kit.journal import read_run
+from genius_kit.journal import Run, complete, read_run
 from genius_kit.progress import Progress
 from genius_kit.proposers.base import TALKING, Proposer, make_proposer
-from genius_kit.runs.loop import describe, journal_name, search
-from genius_kit.budget.spending import recorded_terms
 from genius_kit.runs.control import here
+from genius_kit.runs.loop import describe, journal_name, search
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark

@@ -15,14 +15,14 @@ from genius_kit.budget.limits import RunBudget
 from genius_kit.budget.spending import cost_of_calls
 from genius_kit.errors import BudgetSpent, GeniusKitError, InvalidParameter
 from genius_kit.journal import Event, Journal, Run, read_run
-from genius_kit.runs.live_control import Control
 from genius_kit.llm.http_errors import quote
 from genius_kit.llm.session import Session
 from genius_kit.proposers.base import Proposer
-from genius_kit.runs.remote import is_owned, state_of
-from genius_kit.runs.loop import conduct
-from genius_kit.spaces import Architecture
 from genius_kit.runs.control import Decision, here
+from genius_kit.runs.live_control import Control
+from genius_kit.runs.loop import conduct
+from genius_kit.runs.remote import is_owned, state_of
+from genius_kit.spaces import Architecture
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark

@@ -11,16 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.llm.session import CallCancelled, Steering, Stopped
 from genius_kit.records import Message
 from genius_kit.runs.approval import ALWAYS, Gate, Request
-from genius_kit.llm.session import CallCancelled, Steering, Stopped
 from genius_kit.runs.control import Asker, Decision, here
 from genius_kit.runs.remote import Command, ControlChannel
-from genius_kit.llm.session import CallCancelled
-from genius_kit.llm.session import Steering
-from genius_kit.llm.session import Stopped
-from genius_kit.runs.control import Asker
-from genius_kit.runs.control import Decision
 from genius_kit.spaces import Architecture
 
 if TYPE_CHECKING:
@@ -348,7 +343,9 @@ class Control(ControlRequests, Steering):
                 left = None if deadline is None else deadline - time.monotonic()
                 over = ready() or (left is not None and left <= 0)
                 if not over and not self._news:
-                    looks = [seconds for seconds in (left, LOOK_SECONDS if self._channel else None) if seconds is not None]
+                    looks = [
+                        seconds for seconds in (left, LOOK_SECONDS if self._channel else None) if seconds is not None
+                    ]
                     self.changed.wait(min(looks, default=None))
                 news, self._news = self._news, False
             if news:

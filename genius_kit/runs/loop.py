@@ -13,25 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.benchmarks.catalogue import data_sums
-from genius_kit.journal import chain
 from genius_kit.budget.amounts import Limits
 from genius_kit.budget.limits import RunBudget
-from genius_kit.errors import InvalidParameter
-from genius_kit.journal import Event
-from genius_kit.journal import Journal
-from genius_kit.journal import Run
 from genius_kit.budget.prices import load_prices
+from genius_kit.errors import InvalidParameter
+from genius_kit.journal import Event, Journal, Run, chain
 from genius_kit.llm.parameters import TIMEOUT_SECONDS
+from genius_kit.llm.reuse import Answers
+from genius_kit.llm.session import Session, Steering, Stopped
 from genius_kit.progress import Progress
 from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion
 from genius_kit.records import Cost, Evaluation, Trial
+from genius_kit.runs.approval import Approver, Gate, approved
 from genius_kit.spaces import Architecture
-from genius_kit.llm.reuse import Answers
-from genius_kit.llm.session import Session
-from genius_kit.llm.session import Steering
-from genius_kit.llm.session import Stopped
-from genius_kit.version import code_state
-from genius_kit.version import versions
+from genius_kit.version import code_state, versions
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark

@@ -13,15 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
-from genius_kit.journal.chain import shown
 from genius_kit.errors import JournalError
-from genius_kit.journal.events import check_shape
-from genius_kit.proposers.evolution import differing
 from genius_kit.journal import Event
+from genius_kit.journal.chain import shown
+from genius_kit.journal.events import ASIDES, check_shape
 from genius_kit.journal.lines import bare, damaged, read_event, scan
+from genius_kit.proposers.evolution import differing
 from genius_kit.records import Message
 from genius_kit.spaces import Architecture, SearchSpace, load_space
-from genius_kit.journal.events import ASIDES
 
 _CALL = re.compile(rb'\{"event":"call","time":"[^"]*","iteration":(\d+),')
 """How the journal begins the line of a reply: enough to file it without reading the prompt in it."""
