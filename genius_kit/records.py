@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 from genius_kit.cards import Card
+
+Value = TypeVar("Value")
 
 Architecture = tuple[int, ...]
 """One option index a position; the only form architectures have inside the package."""
@@ -132,3 +134,22 @@ class Trial:
     architecture: Architecture
     evaluation: Evaluation
     exchange: tuple[Message, ...] = field(default=())
+
+
+class Trials(list[Trial]):
+    """The trials of one search, in order, to which the search appends alone; what is made of them is kept beside them.
+
+    A search that makes something of all its trials at every step would take longer at each.
+    """
+
+    def __init__(self, trials: Iterable[Trial] = ()) -> None:
+        super().__init__(trials)
+        self._kept: dict[str, tuple[int, Any]] = {}
+
+    def folded(self, name: str, step: Callable[[Value, Trial], Value], start: Value) -> Value:
+        """Return what `step` makes of `start` and each trial after the other; each is taken once under this `name`."""
+        count, value = self._kept.get(name, (0, start))
+        for trial in self[count:]:
+            value = step(value, trial)
+        self._kept[name] = (len(self), value)
+        return value

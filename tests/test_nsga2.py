@@ -10,7 +10,7 @@ from genius_kit.pareto import hypervolume
 from genius_kit.proposers.base import Situation
 from genius_kit.proposers.nsga2 import NSGA2Proposer, fittest
 from genius_kit.proposers.parego import scalarised
-from genius_kit.records import Cost, Evaluation, Trial
+from genius_kit.records import Cost, Evaluation, Trial, Trials
 from tests.doubles import ToyBenchmark
 
 
@@ -31,7 +31,7 @@ def weighed():
 def situation(benchmark, designs, iteration=None, seed=0):
     """Return what a proposer knows after some designs."""
     trials = [Trial(n, design, benchmark.evaluate(design)) for n, design in enumerate(designs, start=1)]
-    return Situation(benchmark, trials, iteration or len(trials) + 1, seed, None)
+    return Situation(benchmark, Trials(trials), iteration or len(trials) + 1, seed, None)
 
 
 def test_the_fittest_are_the_front_and_its_ends_first():
@@ -46,7 +46,7 @@ def test_the_fittest_are_the_front_and_its_ends_first():
     assert set(order[2:4]) == set(middle)
     assert order[4:] == beaten
     failed = Trial(7, (1,) * 8, Evaluation(None, None, None, None, "toy", "diverged"))
-    assert failed not in fittest(Situation(benchmark, [*known.trials, failed], 8, 0, None), 9)
+    assert failed not in fittest(Situation(benchmark, Trials([*known.trials, failed]), 8, 0, None), 9)
 
 
 @pytest.mark.parametrize("proposer", ["nsga2", "parego"])
@@ -93,9 +93,9 @@ def test_a_failure_is_left_out_of_what_the_process_learns():
     known = situation(benchmark, [(0,) * 8, (1,) * 8, (2,) * 8, (0, 1) * 4, (2, 0) * 4])
     failed = Trial(6, (1, 2) * 4, Evaluation(None, None, None, Cost(1, 1), "toy", "diverged"))
     proposer = gk.make_proposer("parego", benchmark.space)
-    designs, targets = proposer.targets(Situation(benchmark, [*known.trials, failed], 7, 0, None))
+    designs, targets = proposer.targets(Situation(benchmark, Trials([*known.trials, failed]), 7, 0, None))
     assert len(designs) == len(targets) == 5
-    only = Situation(benchmark, [failed] * 6, 7, 0, None)
+    only = Situation(benchmark, Trials([failed] * 6), 7, 0, None)
     assert proposer.propose(only).architecture != failed.architecture
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genius_kit.errors import InvalidParameter, UnknownName
-from genius_kit.records import Message, Rejection, Trial
+from genius_kit.records import Message, Rejection, Trial, Trials
 from genius_kit.spaces import Architecture, SearchSpace
 from genius_kit.spaces.costs import is_listable, list_space, sample_designs
 
@@ -33,22 +33,20 @@ class Situation:
     """What a proposer may know at one iteration (numbered from 1).
 
     `turned_down` holds the designs that a person rejected in this run, by their representatives, each with the reason
-    given; `last_turned_down` is the proposal of this iteration that was, and has to be replaced. `tried` is the first
-    trial of each isomorphism class, by its representative; made from the trials where it is not given.
+    given; `last_turned_down` is the proposal of this iteration that was, and has to be replaced.
     """
 
     benchmark: Benchmark
-    trials: Sequence[Trial]
+    trials: Trials
     iteration: int
     seed: int
     session: Session
     turned_down: Mapping[Architecture, str] = field(default_factory=dict)
     last_turned_down: TurnedDown | None = None
-    tried: Mapping[Architecture, Trial] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.trials and not self.tried:
-            object.__setattr__(self, "tried", first_trials(self.benchmark.space, self.trials))
+        if not isinstance(self.trials, Trials):
+            object.__setattr__(self, "trials", Trials(self.trials))
 
     @property
     def journal(self) -> Journal:
@@ -70,7 +68,7 @@ class Situation:
         """
         space = self.benchmark.space
         canonical = space.canonical(architecture)
-        trial = self.tried.get(canonical)
+        trial = self._tried.get(canonical)
         if trial is not None:
             return Rejection(
                 "duplicate",
@@ -91,7 +89,7 @@ class Situation:
     def was_tried(self, architecture: Architecture) -> bool:
         """Return whether `architecture`, or an isomorphic one, was evaluated or rejected by a person before."""
         canonical = self.benchmark.space.canonical(architecture)
-        return canonical in self.tried or canonical in self.turned_down
+        return canonical in self._tried or canonical in self.turned_down
 
     def open_rows(self) -> np.ndarray:
         """Return the rows of a listable space that may still be evaluated, int of shape (n,), in rising order."""
@@ -99,16 +97,17 @@ class Situation:
 
         space = self.benchmark.space
         listing = list_space(space, self.benchmark.constraint)
-        tried = [space.index(architecture) for architecture in (*self.tried, *self.turned_down)]
+        tried = [space.index(architecture) for architecture in (*self._tried, *self.turned_down)]
         return np.flatnonzero(listing.allowed & ~np.isin(listing.classes, tried))
 
+    @property
+    def _tried(self) -> dict[Architecture, Trial]:
+        """The first trial of each isomorphism class, under its representative."""
+        return self.trials.folded("tried", self._add_to, {})
 
-def first_trials(space: SearchSpace, trials: Iterable[Trial]) -> dict[Architecture, Trial]:
-    """Return the first trial of each isomorphism class, by its representative."""
-    tried: dict[Architecture, Trial] = {}
-    for trial in trials:
-        tried.setdefault(space.canonical(trial.architecture), trial)
-    return tried
+    def _add_to(self, tried: dict[Architecture, Trial], trial: Trial) -> dict[Architecture, Trial]:
+        tried.setdefault(self.benchmark.space.canonical(trial.architecture), trial)
+        return tried
 
 
 @dataclass(frozen=True)

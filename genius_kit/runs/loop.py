@@ -23,7 +23,7 @@ from genius_kit.llm.reuse import Answers
 from genius_kit.llm.session import Session, Steering, Stopped
 from genius_kit.progress import Progress
 from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion
-from genius_kit.records import Cost, Evaluation, Trial
+from genius_kit.records import Cost, Evaluation, Trial, Trials
 from genius_kit.runs.approval import Approver, Gate, approved
 from genius_kit.spaces import Architecture
 from genius_kit.version import code_state, versions
@@ -123,8 +123,7 @@ class _Search:
     seed: int
     session: Session
     first: Architecture | None
-    trials: list[Trial] = field(default_factory=list)
-    tried: dict[Architecture, Trial] = field(default_factory=dict)
+    trials: Trials = field(default_factory=Trials)
     rejected: dict[Architecture, str] = field(default_factory=dict)
 
     def done(self, study: dict[str, Any] | None, approval: dict[str, Any] | None) -> Run:
@@ -177,12 +176,11 @@ class _Search:
             _record_proposal(self.benchmark, step, iteration, journal)
             evaluation = _evaluate(self.benchmark, step, iteration, self.session)
             self.trials.append(Trial(iteration, step.architecture, evaluation, step.exchange))
-            self.tried.setdefault(self.benchmark.space.canonical(step.architecture), self.trials[-1])
 
     def _proposed(self, iteration: int) -> Suggestion | Stop:
         if self.first is not None and iteration == 1:
             return Suggestion(self.benchmark.space.check(self.first), "given")
-        situation = Situation(self.benchmark, self.trials, iteration, self.seed, self.session, tried=self.tried)
+        situation = Situation(self.benchmark, self.trials, iteration, self.seed, self.session)
         return approved(self.proposer, situation, self.rejected)
 
 
