@@ -132,7 +132,7 @@ def tellings_of_conversation(conversation: Conversation) -> tuple[SearchSpace, l
 
 def _nearest(design: Architecture, known: Sequence[Architecture]) -> Architecture:
     """Return the known design that differs at the fewest positions, the last of equals."""
-    from genius_kit.proposers.evolution import differing
+    from genius_kit.proposers.baselines import differing
 
     return min(reversed(known), key=lambda other: differing(design, other))
 

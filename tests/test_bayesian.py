@@ -10,9 +10,9 @@ from scipy import stats
 
 import genius_kit as gk
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.proposers.bayesian import candidate_designs
-from genius_kit.proposers.surrogates import (
+from genius_kit.proposers.bayesian import (
     CountsKernel,
+    candidate_designs,
     expected_improvement,
     gaussian_process,
     option_counts,

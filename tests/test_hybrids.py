@@ -13,7 +13,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Journal, Run
 from genius_kit.llm.session import Session
 from genius_kit.proposers.base import Situation, proposer_settings
-from genius_kit.proposers.evolution import choose_parent
+from genius_kit.proposers.baselines import choose_parent
 from genius_kit.records import Evaluation, Trial
 from genius_kit.spaces import load_space
 from tests.doubles import QueueClient, ToyBenchmark

@@ -6,10 +6,9 @@ import pytest
 import genius_kit as gk
 from genius_kit.benchmarks.base import Objectives
 from genius_kit.errors import InvalidParameter
-from genius_kit.pareto import hypervolume
+from genius_kit.pareto import crowding_of, hypervolume, ranks_of
 from genius_kit.proposers.base import Situation
-from genius_kit.proposers.nsga2 import NSGA2Proposer, fittest
-from genius_kit.proposers.parego import scalarised
+from genius_kit.proposers.multi_objective import NSGA2Proposer, fittest, scalarised
 from genius_kit.records import Cost, Evaluation, Trial, Trials
 from tests.doubles import ToyBenchmark
 
@@ -47,6 +46,22 @@ def test_the_fittest_are_the_front_and_its_ends_first():
     assert order[4:] == beaten
     failed = Trial(7, (1,) * 8, Evaluation(None, None, None, None, "toy", "diverged"))
     assert failed not in fittest(Situation(benchmark, Trials([*known.trials, failed]), 8, 0, None), 9)
+
+
+@pytest.mark.parametrize("names", [("accuracy", "macs"), ("accuracy", "macs", "parameters")])
+def test_the_fittest_of_a_growing_search_are_those_of_all_its_trials(names):
+    """What was left out on the way would not be among them; ties and equal points too."""
+    benchmark, rng, trials = Weighed().weighing(Objectives(*names)), np.random.default_rng(1), Trials()
+    for number in range(1, 121):
+        accuracy, macs, parameters = (int(value) for value in rng.integers(1, 12, size=3))
+        trials.append(Trial(number, (0,) * 8, Evaluation(None, None, accuracy, Cost(parameters, macs), "toy")))
+        found = fittest(Situation(benchmark, trials, number + 1, 0, None), 5)
+        _, losses = benchmark.objectives.measured(trials)
+        ranks, crowding = ranks_of(losses), np.zeros(number)
+        for rank in range(ranks.max() + 1):
+            crowding[ranks == rank] = crowding_of(losses[ranks == rank])
+        expected = np.lexsort((np.arange(number), -crowding, ranks))[:5]
+        assert [trial.iteration for trial in found] == list(expected + 1)
 
 
 @pytest.mark.parametrize("proposer", ["nsga2", "parego"])

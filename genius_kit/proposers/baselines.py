@@ -1,40 +1,47 @@
-"""The proposers that cost nothing: random search, the largest design, and one change at a time from it."""
+"""The baselines: random search, the largest design, and searches by small changes of what was evaluated."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.base import Situation, Stop, Suggestion, best_trial, random_suggestion
-from genius_kit.proposers.evolution import fitness
 from genius_kit.records import Trial
 from genius_kit.spaces import Architecture, SearchSpace
 
+if TYPE_CHECKING:
+    import numpy as np
 
-@dataclass
-class RandomProposer:
+STARTS = ("largest", "best")
+POPULATION = 10
+SAMPLE = 10
+MUTATION_DRAWS = 100
+"""Mutations drawn before a parent counts as exhausted and a random architecture takes its turn."""
+
+
+class Baseline:
+    """What every baseline has; a subclass without settings needs no more."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self.settings: dict[str, Any] = {}
+        self.resolved: dict[str, Any] = {}
+
+
+class RandomProposer(Baseline):
     """Uniform random search without repetition: the baseline whose distribution `statistics` knows exactly."""
 
-    space: SearchSpace
-    name: str = "random"
-    settings: dict[str, Any] = field(default_factory=dict)
-    resolved: dict[str, Any] = field(default_factory=dict)
+    name = "random"
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Return an untried architecture drawn at random."""
         return random_suggestion(situation)
 
 
-@dataclass
-class PriorProposer:
+class PriorProposer(Baseline):
     """The largest option everywhere, evaluated once: what a designer knows before any search."""
 
-    space: SearchSpace
-    name: str = "prior"
-    settings: dict[str, Any] = field(default_factory=dict)
-    resolved: dict[str, Any] = field(default_factory=dict)
+    name = "prior"
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Return the all-largest architecture the first time, then stop."""
@@ -44,10 +51,7 @@ class PriorProposer:
         return Suggestion(self.space.all_largest) if refusal is None else Stop(refusal.reason)
 
 
-STARTS = ("largest", "best")
-
-
-class CoordinateDescentProposer:
+class CoordinateDescentProposer(Baseline):
     """Start at the all-largest architecture and change one position at a time, keeping what is better.
 
     Each run tries the one-position changes in its own random order, each on the best architecture so far, and begins
@@ -59,11 +63,12 @@ class CoordinateDescentProposer:
     name = "coordinate-descent"
 
     def __init__(self, space: SearchSpace, *, start: str = "largest") -> None:
+        super().__init__(space)
         if start not in STARTS:
             raise InvalidParameter(f"start is {start!r}; it is one of {', '.join(STARTS)}")
-        self.space, self.start = space, start
-        self.settings: dict[str, Any] = {} if start == "largest" else {"start": start}
-        self.resolved: dict[str, Any] = {"order": "each change once a pass"}
+        self.start = start
+        self.settings = {} if start == "largest" else {"start": start}
+        self.resolved = {"order": "each change once a pass"}
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Return the next untried change of the best architecture so far."""
@@ -104,17 +109,109 @@ class CoordinateDescentProposer:
 
         That is up to the first that has a result where none of it came to one.
         """
-        trials = list(situation.trials)
-        scored = next(place for place, trial in enumerate(trials) if trial.evaluation.feedback is not None)
-        before = _before_the_optimiser(situation) if self.start == "best" else self._up_to_the_largest(trials)
-        return max(trials[: max(before, scored + 1)], key=fitness).architecture
-
-    def _up_to_the_largest(self, trials: Sequence[Trial]) -> int:
-        return next((place for place, trial in enumerate(trials, 1) if trial.architecture == self.space.all_largest), 1)
+        trials = situation.trials
+        scored = next(place for place, trial in enumerate(trials, 1) if trial.evaluation.feedback is not None)
+        if self.start == "best":
+            before = _before_the_optimiser(situation)
+        else:
+            largest = self.space.all_largest
+            before = next((place for place, trial in enumerate(trials, 1) if trial.architecture == largest), 1)
+        return max(trials[: max(before, scored)], key=fitness).architecture
 
 
 def _before_the_optimiser(situation: Situation) -> int:
     """Return how many evaluations came before the first that an optimiser proposed."""
-    proposals = [event for event in situation.journal.events if event["event"] == "proposal"]
+    proposals = (event for event in situation.journal.events if event["event"] == "proposal")
     own = (event["iteration"] - 1 for event in proposals if event["origin"] == "optimiser")
     return next(own, len(situation.trials))
+
+
+class EvolutionProposer(Baseline):
+    """Regularised evolution (Real et al., AAAI 2019): the oldest dies, the best of a random sample is changed once.
+
+    The population is the last `population` evaluations; a child is one of its parent's one-position changes. The
+    first `population` architectures are drawn at random.
+    """
+
+    name = "evolution"
+
+    def __init__(self, space: SearchSpace, *, population: int = POPULATION, sample: int = SAMPLE) -> None:
+        super().__init__(space)
+        check_sample(sample, population)
+        self.settings = {"population": population, "sample": sample}
+
+    def propose(self, situation: Situation) -> Suggestion | Stop:
+        """Return a change of the parent; a random architecture at first and where the parent has no untried change."""
+        parent = choose_parent(situation, **self.settings)
+        child = mutate(situation, parent.architecture) if parent is not None else None
+        return random_suggestion(situation) if child is None else Suggestion(child)
+
+
+class LocalSearchProposer(Baseline):
+    """Climb from a random architecture by the first one-position change that is better; restart at a local optimum."""
+
+    name = "local-search"
+
+    def propose(self, situation: Situation) -> Suggestion | Stop:
+        """Return an untried neighbour of where the climb stands, or a random restart where there is none."""
+        here = situation.trials.folded("climb", climb, None)
+        neighbours = self.space.neighbours(here.architecture) if here is not None else ()
+        untried = [other for other in neighbours if not situation.refusal(other)]
+        if untried:
+            return Suggestion(untried[int(situation.rng().integers(len(untried)))])
+        return random_suggestion(situation)
+
+
+def check_sample(sample: int, population: int) -> None:
+    """Raise InvalidParameter for a sample that cannot be drawn from the population."""
+    if not 1 <= sample <= population:
+        raise InvalidParameter(f"sample {sample} of population {population}: expected 1 <= sample <= population")
+
+
+def choose_parent(situation: Situation, population: int = POPULATION, sample: int = SAMPLE) -> Trial | None:
+    """Return the best of `sample` of the last `population` trials; None while there are fewer than `population`.
+
+    A trial that came to no result loses to every other.
+    """
+    if len(situation.trials) < population:
+        return None
+    drawn = situation.rng().choice(population, size=sample, replace=False)
+    return max((situation.trials[-1 - int(age)] for age in sorted(drawn, reverse=True)), key=fitness)
+
+
+def mutate(situation: Situation, parent: Architecture) -> Architecture | None:
+    """Return `parent` with one position changed, untried and allowed, or None after `MUTATION_DRAWS` draws."""
+    import numpy as np
+
+    space = situation.benchmark.space
+    rng = np.random.default_rng([situation.seed, situation.iteration, 1])  # apart from the draw of the parent
+    children = (one_change(space, parent, rng) for _ in range(MUTATION_DRAWS))
+    return next((child for child in children if situation.refusal(child) is None), None)
+
+
+def one_change(space: SearchSpace, parent: Architecture, rng: np.random.Generator) -> Architecture:
+    """Return `parent` with another option at one position, both drawn uniformly."""
+    position = int(rng.integers(space.length))
+    step = int(rng.integers(1, len(space.choices[position])))
+    option = (parent[position] + step) % len(space.choices[position])
+    return (*parent[:position], option, *parent[position + 1 :])
+
+
+def climb(here: Trial | None, trial: Trial) -> Trial:
+    """Return the trial where a local search stands after `trial`, that stood at `here` (None: nowhere yet).
+
+    It moves to a better neighbour; an architecture that is no neighbour is a restart.
+    """
+    is_neighbour = here is not None and differing(here.architecture, trial.architecture) == 1
+    return here if here is not None and is_neighbour and fitness(trial) <= fitness(here) else trial
+
+
+def differing(first: Architecture, second: Architecture) -> int:
+    """Return the number of positions at which two architectures differ (their Hamming distance)."""
+    return sum(one != other for one, other in zip(first, second, strict=True))
+
+
+def fitness(trial: Trial) -> float:
+    """Return the trial's feedback, minus infinity where it came to no result."""
+    feedback = trial.evaluation.feedback
+    return float("-inf") if feedback is None else feedback

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.prompts import TemplatePrompt
@@ -20,7 +19,7 @@ from genius_kit.proposers.base import (
     random_suggestion,
     scored_trials,
 )
-from genius_kit.proposers.evolution import choose_parent
+from genius_kit.proposers.baselines import check_sample, choose_parent
 from genius_kit.proposers.llm import LanguageModelProposer
 from genius_kit.records import Message, Proposal
 from genius_kit.spaces import Architecture, SearchSpace
@@ -33,22 +32,32 @@ MODEL_PROPOSALS = 5
 PROPOSALS = 3
 LINE_CHARACTERS = 200  # of the line that shows a parent, at most
 MUTATION_POPULATION = 4
-"""Smaller than that of evolution: its first designs are random, and the model is not asked for them."""
-
-Class = TypeVar("Class", bound=type)
+"""Smaller than that of evolution: its first architectures are random, and the model is not asked for them."""
 
 
-def _with_language_settings(made: Class) -> Class:
-    """Let a class say, when it is inspected, that it takes the settings of the language model beside its own."""
-    own = list(inspect.signature(made).parameters.values())
-    language = inspect.signature(LanguageModelProposer).parameters.values()
-    named = [one for one in own if one.kind is not inspect.Parameter.VAR_KEYWORD]
-    taken = [*named, *(one for one in language if one.name != "space")]
-    made.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]
-    return made
+class _Hybrid(LanguageModelProposer):
+    """Takes the settings of the language model beside its own, and says so when it is inspected."""
+
+    def __init_subclass__(cls) -> None:
+        own, language = (inspect.signature(made.__init__).parameters for made in (cls, LanguageModelProposer))
+        taken = {name: one for name, one in {**own, **language}.items() if name not in ("self", "settings")}
+        cls.__signature__ = inspect.Signature(list(taken.values()))  # type: ignore[attr-defined]
+
+    def _count(self, **setting: int) -> None:
+        """Take a setting of this class, by its name, that is a count of at least 1."""
+        for name, value in setting.items():
+            if value < 1:
+                raise InvalidParameter(f"{name} is {value}; it is a count of at least 1")
+        self.settings |= setting
+
+    def _load_text(self, name: str) -> str:
+        """Return a text that is added to the conversation; its hash is among what decides the run."""
+        text = read_template("hybrids", name)
+        self.resolved["instruction_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+        return text
 
 
-class _ModelFirst(LanguageModelProposer, ABC):
+class _ModelFirst(_Hybrid):
     """The model makes the first proposals, an optimiser goes on from all results so far.
 
     With one proposal it is a baseline that starts as the model does: what the model finds beyond it is the search,
@@ -56,15 +65,17 @@ class _ModelFirst(LanguageModelProposer, ABC):
     an end before it has made all of its proposals hands over at once.
     """
 
+    start: ClassVar[dict[str, Any]] = {}
+    """Settings by which the optimiser has no start of its own."""
+
     def __init__(self, space: SearchSpace, *, model_proposals: int = MODEL_PROPOSALS, **settings: Any) -> None:
         super().__init__(space, **settings)
-        _check_positive("model_proposals", model_proposals)
-        self.settings["model_proposals"] = model_proposals
+        self._count(model_proposals=model_proposals)
 
     @cached_property
-    @abstractmethod
     def optimiser(self) -> Proposer:
-        """The optimiser that goes on, with no start of its own."""
+        """The optimiser that goes on."""
+        return make_proposer(self.name.removeprefix("llm+"), self.space, **self.start)
 
     def talks(self, budget: int) -> tuple[slice, int]:
         """Return the iterations of the model's proposals."""
@@ -81,61 +92,39 @@ class _ModelFirst(LanguageModelProposer, ABC):
     def _is_over(self, situation: Situation) -> bool:
         """Return whether the model has made its proposals; fallbacks for refused ones count."""
         events = situation.journal.events
-        given = sum(event["event"] == "proposal" and event["origin"] == "given" for event in events)
-        declined = any(event["event"] == "declined" for event in events)
-        return declined or len(situation.trials) - given >= self.settings["model_proposals"]
+        first = next((event["origin"] for event in events if event["event"] == "proposal"), None)
+        made = len(situation.trials) - (first == "given")
+        return made >= self.settings["model_proposals"] or any(event["event"] == "declined" for event in events)
 
 
-@_with_language_settings
 class ModelThenGaussianProcess(_ModelFirst):
     """The model makes the first proposals, the Gaussian process goes on."""
 
     name = "llm+gp"
-
-    @cached_property
-    def optimiser(self) -> Proposer:
-        """The Gaussian process."""
-        return _gaussian_process(self.space)
+    start: ClassVar[dict[str, Any]] = {"initial": 1}
 
 
-@_with_language_settings
 class ModelThenTPE(_ModelFirst):
     """The model makes the first proposals, Optuna's TPE goes on, from its model at once."""
 
     name = "llm+tpe"
-
-    @cached_property
-    def optimiser(self) -> Proposer:
-        """TPE without random start."""
-        return make_proposer("tpe", self.space, initial=1)
+    start: ClassVar[dict[str, Any]] = {"initial": 1}
 
 
-@_with_language_settings
 class ModelThenCoordinateDescent(_ModelFirst):
     """The model makes the first proposals, coordinate descent goes on from the best of them."""
 
     name = "llm+coordinate-descent"
-
-    @cached_property
-    def optimiser(self) -> Proposer:
-        """Coordinate descent from the best so far."""
-        return make_proposer("coordinate-descent", self.space, start="best")
+    start: ClassVar[dict[str, Any]] = {"start": "best"}
 
 
-@_with_language_settings
 class ModelThenLocalSearch(_ModelFirst):
     """The model makes the first proposals, local search goes on from the last that was no step down."""
 
     name = "llm+local-search"
 
-    @cached_property
-    def optimiser(self) -> Proposer:
-        """Local search, which climbs from where the proposals stand."""
-        return make_proposer("local-search", self.space)
 
-
-@_with_language_settings
-class ModelMutationProposer(LanguageModelProposer):
+class ModelMutationProposer(_Hybrid):
     """Regularised evolution whose mutation is the model: it is shown the parent and asked for a small change of it.
 
     As in evolution, the first `population` designs are random, a parent is the best of `sample` (default: all) of
@@ -150,16 +139,14 @@ class ModelMutationProposer(LanguageModelProposer):
         super().__init__(space, **settings)
         if self.settings["prompt"] == "published":
             raise InvalidParameter("llm-mutation cannot ask in the published prompt: its text is fixed")
-        _check_positive("population", population)
-        sample = population if sample is None else sample
-        if not 1 <= sample <= population:
-            raise InvalidParameter(f"sample {sample} of population {population}: expected 1 <= sample <= population")
-        self.settings |= {"population": population, "sample": sample}
+        self._count(population=population)
+        self.settings["sample"] = population if sample is None else sample
+        check_sample(self.settings["sample"], population)
 
     def load_prompt(self, benchmark: Benchmark) -> None:
         """Load the prompt for `benchmark`, and the text that names the parent."""
         super().load_prompt(benchmark)
-        self._text = _load_text(self, "mutation")
+        self._text = self._load_text("mutation")
 
     def talks(self, budget: int) -> tuple[slice, int]:
         """Return the iterations after the random ones."""
@@ -181,8 +168,7 @@ class ModelMutationProposer(LanguageModelProposer):
         return self.ask_for(situation, fill(self._text, {"parent": line}, "mutation.md"))
 
 
-@_with_language_settings
-class FilteredModelProposer(LanguageModelProposer):
+class FilteredModelProposer(_Hybrid):
     """The model names several designs in one conversation, the Gaussian process picks the one to evaluate.
 
     Before any result it is the first that is evaluated. All that were named are on record ("candidates").
@@ -192,13 +178,12 @@ class FilteredModelProposer(LanguageModelProposer):
 
     def __init__(self, space: SearchSpace, *, proposals: int = PROPOSALS, **settings: Any) -> None:
         super().__init__(space, **settings)
-        _check_positive("proposals", proposals)
-        self.settings["proposals"] = proposals
+        self._count(proposals=proposals)
 
     def load_prompt(self, benchmark: Benchmark) -> None:
         """Load the prompt for `benchmark`, and the text that asks for another design."""
         super().load_prompt(benchmark)
-        self._text = _load_text(self, "another")
+        self._text = self._load_text("another")
 
     def talks(self, budget: int) -> tuple[slice, int]:
         """Return all iterations, with as many conversations as designs are asked for."""
@@ -244,23 +229,6 @@ class FilteredModelProposer(LanguageModelProposer):
 
     @cached_property
     def _surrogate(self) -> GaussianProcessProposer:
-        return _gaussian_process(self.space)
+        from genius_kit.proposers.bayesian import GaussianProcessProposer
 
-
-def _gaussian_process(space: SearchSpace) -> GaussianProcessProposer:
-    """Return the Gaussian process that has no start of its own: it goes on from the first result there is."""
-    from genius_kit.proposers.bayesian import GaussianProcessProposer
-
-    return GaussianProcessProposer(space, start="random", initial=1)
-
-
-def _load_text(proposer: LanguageModelProposer, name: str) -> str:
-    """Return a text that a hybrid adds to the conversation; its hash is among what decides the run."""
-    text = read_template("hybrids", name)
-    proposer.resolved["instruction_sha256"] = hashlib.sha256(text.encode()).hexdigest()
-    return text
-
-
-def _check_positive(name: str, value: int) -> None:
-    if value < 1:
-        raise InvalidParameter(f"{name} is {value}; it is a count of at least 1")
+        return GaussianProcessProposer(self.space, initial=1)

@@ -18,7 +18,7 @@ from genius_kit.journal import Event
 from genius_kit.journal.chain import shown
 from genius_kit.journal.events import ASIDES, check_shape
 from genius_kit.journal.lines import bare, damaged, read_event, scan
-from genius_kit.proposers.evolution import differing
+from genius_kit.proposers.baselines import differing
 from genius_kit.records import Message
 from genius_kit.spaces import Architecture, SearchSpace, load_space
 
