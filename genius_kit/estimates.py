@@ -15,7 +15,7 @@ from genius_kit.budget.worst_cases import TOKENS_A_MESSAGE, worst_case
 from genius_kit.chat import Usage
 from genius_kit.errors import InvalidParameter
 from genius_kit.llm.calls import ATTEMPTS_LIMIT, LONGEST_WAIT_SECONDS, REFUSALS_LIMIT
-from genius_kit.prompts.principles import note_length, question
+from genius_kit.prompts.template import note_length, question
 from genius_kit.records import Evaluation, Message, Rejection, Trial
 
 if TYPE_CHECKING:

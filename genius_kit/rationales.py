@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from genius_kit.journal import Run
-    from genius_kit.prompts.conversations import Conversation
+    from genius_kit.prompts.published import Conversation
 
 SHUFFLES = 2_000
 HIDDEN = ("permuted-labels", "anonymous", "knowledge-probe")

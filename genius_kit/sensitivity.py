@@ -65,7 +65,7 @@ def effects(results: pd.DataFrame, *, plain: str | None = None) -> pd.DataFrame:
     if not arms:
         raise InvalidParameter(
             "the results have no arm with a change of the prompt; add some to the arms of the study file, "
-            "such as `- reworded-1` (see prompt_changes.CHANGES) or `- {principles: asked}`"
+            "such as `- reworded-1` (see prompts.CHANGES) or `- {principles: asked}`"
         )
     found = beside(results, named, arms, "prompt")
     told = {"benchmark": _only(results, "benchmark"), "model": model_of(results, named)}

@@ -14,9 +14,8 @@ from genius_kit.llm.agents import Agent, file_agent, is_agent
 from genius_kit.llm.parameters import check_params
 from genius_kit.llm.structured import STRUCTURED
 from genius_kit.prompts import load_prompt
-from genius_kit.prompts.changes import CHANGES
-from genius_kit.prompts.principles import PRINCIPLES
-from genius_kit.prompts.views import CONTROLS
+from genius_kit.prompts.template import PRINCIPLES
+from genius_kit.prompts.views import CHANGES, CONTROLS
 from genius_kit.proposers.base import PROPOSERS, WEIGHING, make_proposer, proposer_settings
 from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.study_plans import Arm, Money, Study, first_architecture

@@ -17,7 +17,7 @@ from genius_kit.errors import InvalidParameter, PromptError
 from genius_kit.journal import Run
 from genius_kit.prompts import HISTORIES, VARIANTS, load_prompt
 from genius_kit.prompts.base import read_template
-from genius_kit.prompts.formatting import renumbered
+from genius_kit.prompts.formatting import relisted
 from genius_kit.prompts.views import CONTROLS, SCORE_FACTOR, SCORE_OFFSET, View, dealt, view_of
 from genius_kit.records import Evaluation, Message, Proposal, Rejection, Trial
 from genius_kit.spaces import SPACES, Architecture, SearchSpace, load_space
@@ -216,13 +216,16 @@ def test_permuted_channels_are_listed_for_each_width(name: str) -> None:
 def test_menus_that_cannot_be_renumbered_are_refused(text: str, message: str) -> None:
     """A template whose menu lacks a number, or has one twice, fails before anything is sent."""
     with pytest.raises(PromptError, match=message):
-        renumbered(text, (1, 2, 0), "operations.md")
+        relisted(text, (1, 2, 0), (0, 1, 2), "operations.md")
 
 
 def test_renumbering_moves_only_the_menu() -> None:
     """Text around the menu stays where it is, and digits inside a description stay as they are."""
     text = "Some 0: text.\n\n- 0: none. 0 paths.\n- 1: 3x3.\n- 2: pool.\n\n- a: 1"
-    assert renumbered(text, (1, 2, 0), "x") == "Some 0: text.\n\n- 0: pool.\n- 1: none. 0 paths.\n- 2: 3x3.\n\n- a: 1"
+    assert (
+        relisted(text, (1, 2, 0), (0, 1, 2), "x")
+        == "Some 0: text.\n\n- 0: pool.\n- 1: none. 0 paths.\n- 2: 3x3.\n\n- a: 1"
+    )
 
 
 def test_a_template_with_text_of_its_own_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidArchitecture
-from genius_kit.prompts.conversations import RecordedBenchmark, Slip, read_conversation
+from genius_kit.prompts.published import RecordedBenchmark, Slip, read_conversation
 from genius_kit.records import Proposal, Rejection
 from genius_kit.spaces import load_space
 from genius_kit.spaces.costs import MacsBound, count_cost, whole_millions

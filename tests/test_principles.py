@@ -22,7 +22,7 @@ from genius_kit.llm import Reply, Usage
 from genius_kit.llm.calls import ATTEMPTS_LIMIT
 from genius_kit.llm.offline import Design
 from genius_kit.llm.replay import ReplayClient
-from genius_kit.prompts.principles import PRINCIPLES
+from genius_kit.prompts.template import PRINCIPLES
 from genius_kit.rationales import tellings_of_run
 from genius_kit.records import Message
 from genius_kit.runs.steps import open_run
@@ -335,7 +335,7 @@ def test_hybrids_ask_for_them_before_the_first_design_of_the_model(no_data: None
 
 def test_reasoning_is_not_fed_back():
     """Of the answer with the principles only what stands outside the reasoning is shown again."""
-    from genius_kit.prompts.principles import fed_back
+    from genius_kit.prompts.template import fed_back
 
     assert fed_back("<think>Hm.</think>Depth helps.") == fed_back("Depth helps.")
     assert fed_back("<think>Hm.</think>") == ""

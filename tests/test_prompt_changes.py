@@ -15,9 +15,7 @@ from genius_kit.estimates import estimate_run
 from genius_kit.journal import Run
 from genius_kit.llm.offline import read_messages
 from genius_kit.prompts import HISTORIES, load_prompt
-from genius_kit.prompts import changes as prompt_changes
-from genius_kit.prompts.changes import CHANGES, LISTS, MENUS, PARTS, REWORDINGS, SHOWN
-from genius_kit.prompts.views import view_of
+from genius_kit.prompts.views import CHANGES, LISTS, MENUS, PARTS, REWORDINGS, SHOWN, beside, view_of
 from genius_kit.records import Evaluation, Message, Trial
 from genius_kit.spaces import SPACES, SearchSpace, load_space
 from genius_kit.spaces.costs import MacsBound
@@ -80,11 +78,11 @@ def test_wrong_numbers_stay_the_same_wrong_ones() -> None:
     assert sorted(result for _, result in wrong) == sorted(result for _, result in plain)
     assert [number for number, _ in wrong] == [number for number, _ in plain]
     for seed in range(20):
-        places = prompt_changes.beside("wrong-numbers", 12, seed)
+        places = beside("wrong-numbers", 12, seed)
         assert sorted(places) == list(range(12))
-        shorter = prompt_changes.beside("wrong-numbers", 11, seed)
+        shorter = beside("wrong-numbers", 11, seed)
         assert sum(one != other for one, other in zip(shorter, places, strict=False)) <= 1
-    moved = [sum(p != i for i, p in enumerate(prompt_changes.beside("wrong-numbers", 10, seed))) for seed in range(200)]
+    moved = [sum(p != i for i, p in enumerate(beside("wrong-numbers", 10, seed))) for seed in range(200)]
     assert 4 < sum(moved) / len(moved) < 8
 
 

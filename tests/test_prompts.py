@@ -328,12 +328,18 @@ def test_published_refuses_other_settings(published: Path, tmp_path: Path) -> No
         load_prompt("published", IMAGENET, constraint=MacsBound(400), conversation=path)
     with pytest.raises(PromptError, match="only form"):
         load_prompt("published", IMAGENET, history="dialogue", conversation=path)
-    for content, message in (("{", "not a conversation"), ("[]", "not a published conversation"), ("3", "not a conv")):
+    short = json.dumps(json.loads(path.read_text(encoding="utf-8"))[:3])
+    for content, message in (
+        ("{", "cannot be read.*not readable as JSON"),
+        ("[]", "cannot be read.*holds an empty list"),
+        ("3", "cannot be read.*holds int"),
+        (short, "not a published conversation"),
+    ):
         other = tmp_path / "other.json"
         other.write_text(content, encoding="utf-8")
         with pytest.raises(PromptError, match=message):
             load_prompt("published", IMAGENET, conversation=other)
-    with pytest.raises(PromptError, match="cannot be read"):
+    with pytest.raises(PromptError, match=r"cannot be read.*does not exist"):
         load_prompt("published", IMAGENET, conversation=tmp_path / "none.json")
 
 

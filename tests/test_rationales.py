@@ -11,7 +11,7 @@ import genius_kit as gk
 from genius_kit.claims import KINDS, read_claims, sentences
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal.redact import redact
-from genius_kit.prompts.conversations import read_conversation
+from genius_kit.prompts.published import read_conversation
 from genius_kit.rationales import Telling, agreement, tellings_of_conversation, tellings_of_run
 from genius_kit.spaces import Architecture, SearchSpace, load_space
 from tests.doubles import QueueClient, ToyBenchmark

@@ -23,8 +23,7 @@ from genius_kit.estimates import Assumptions
 from genius_kit.llm.offline import is_stand_in
 from genius_kit.llm.parameters import TIMEOUT_SECONDS, read_fields, read_params
 from genius_kit.llm.structured import STRUCTURED
-from genius_kit.prompts.changes import CHANGES
-from genius_kit.prompts.views import CONTROLS
+from genius_kit.prompts.views import CHANGES, CONTROLS
 from genius_kit.proposers.base import PROPOSERS, TALKING
 from genius_kit.runs.approval import TerminalApprover
 from genius_kit.study_files import study_names

@@ -92,7 +92,7 @@ def claims_conclusion(said: Mapping[str, Agreement]) -> Conclusion:
 def _published(file: str) -> Agreement | None:
     """Return the agreement of a published conversation, None where it was not downloaded."""
     from genius_kit import data
-    from genius_kit.prompts.conversations import read_conversation
+    from genius_kit.prompts.published import read_conversation
     from genius_kit.rationales import agreement, tellings_of_conversation
 
     try:

@@ -5,9 +5,8 @@
 """
 
 from genius_kit.prompts.base import HISTORIES, HOLES, Prompt
-from genius_kit.prompts.changes import CHANGES
 from genius_kit.prompts.template import VARIANTS, TemplatePrompt, list_prompts, load_prompt
-from genius_kit.prompts.views import CONTROLS, View, view_of
+from genius_kit.prompts.views import CHANGES, CONTROLS, View, view_of
 
 __all__ = [
     "CHANGES",

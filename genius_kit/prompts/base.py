@@ -25,6 +25,7 @@ HOLES = (
 """What a variant of the prompt may use."""
 
 HISTORIES = ("table", "dialogue")
+TEMPLATES = files("genius_kit") / "templates"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Prompt(ABC):
 
 def read_template(folder: str, name: str) -> str:
     """Return the text of one of the package's own template files."""
-    return (files("genius_kit") / "templates" / folder / f"{name}.md").read_text(encoding="utf-8")
+    return (TEMPLATES / folder / f"{name}.md").read_text(encoding="utf-8")
 
 
 def check_holes(source: str, name: str, needed: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""How prompts write down designs, results, bounds and costs.
+"""How prompts write down architectures, results, bounds and costs.
 
 What speaks of several objectives is read only where a benchmark weighs them: a plain prompt's text stays.
 """
@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from genius_kit.benchmarks.base import Objectives, value_of
 from genius_kit.errors import InvalidParameter, PromptError
 from genius_kit.records import Evaluation, Trial
 from genius_kit.spaces import Architecture, MacsBound, SearchSpace, count_cost
 from genius_kit.spaces.costs import whole_millions
-
-if TYPE_CHECKING:
-    from genius_kit.benchmarks.base import Objectives
 
 _OPTION_LINE = re.compile(r"^- (\d+): .*$")
 
@@ -62,11 +59,6 @@ def bound_words(bound: MacsBound) -> str:
 def trial_millions(space: SearchSpace, trial: Trial) -> int:
     """Return the MACs of a trial in whole millions as the bound judges them: at the image size of the space."""
     return whole_millions(count_cost(space, trial.architecture).macs)
-
-
-def renumbered(text: str, labels: tuple[int, ...], name: str) -> str:
-    """Return `text` with its menus of options renumbered by `labels` (the new number of each old one) and sorted."""
-    return relisted(text, labels, tuple(range(len(labels))), name)
 
 
 def relisted(text: str, labels: tuple[int, ...], order: tuple[int, ...], name: str) -> str:
@@ -130,12 +122,10 @@ def weighed_facts(objectives: Objectives | None, control: str | None) -> dict[st
     """Return what fills the parts that speak of costs; nothing without objectives."""
     if objectives is None:
         return {}
-    if control == NAMELESS:
-        names = ["its cost"] if len(objectives.costs) == 1 else ["its first cost", "its second cost"]
-        return {"costs": " and ".join(names), "told_costs": " and ".join(names)}
-    plain = [f"its {one.title}" for one in objectives.costs]
-    told = [f"its {one.title} in {one.scale}" for one in objectives.costs]
-    return {"costs": " and ".join(plain), "told_costs": " and ".join(told)}
+    names = _nameless(objectives) if control == NAMELESS else [one.title for one in objectives.costs]
+    scales = ["" if control == NAMELESS else f" in {one.scale}" for one in objectives.costs]
+    told = [f"its {name}{scale}" for name, scale in zip(names, scales, strict=True)]
+    return {"costs": " and ".join(f"its {name}" for name in names), "told_costs": " and ".join(told)}
 
 
 def weighed_result(
@@ -145,18 +135,14 @@ def weighed_result(
 
     `told` is the accuracy as a plain prompt prints it. A cost that was not measured is said to be so.
     """
-    from genius_kit.benchmarks.base import value_of
-
-    costs: Sequence[str] = [
-        f"{one.title} not measured" if value is None else one.number(value) if control == NAMELESS else one.shown(value)
-        for one in objectives.costs
-        for value in [value_of(evaluation, one.name)]
-    ]
-    named = [f"{title} {cost}" for title, cost in zip(_titles(len(costs)), costs, strict=True)]
-    return ", ".join(
-        [told if evaluation.feedback is None else f"{told} {unit}", *(named if control == NAMELESS else costs)]
-    )
+    shown = [told if evaluation.feedback is None else f"{told} {unit}"]
+    for one, name in zip(objectives.costs, _nameless(objectives), strict=True):
+        value = value_of(evaluation, one.name)
+        words = one.number if control == NAMELESS else one.shown
+        cost = f"{one.title} not measured" if value is None else words(value)
+        shown.append(f"{name} {cost}" if control == NAMELESS else cost)
+    return ", ".join(shown)
 
 
-def _titles(count: int) -> list[str]:
-    return ["cost"] if count == 1 else ["first cost", "second cost"]
+def _nameless(objectives: Objectives) -> list[str]:
+    return ["cost"] if len(objectives.costs) == 1 else ["first cost", "second cost"]

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.data import data_folder
 from genius_kit.errors import InvalidParameter, PromptError, UnknownName
-from genius_kit.prompts.base import HISTORIES, Prompt, check_holes, fill, read_template
+from genius_kit.prompts.base import HISTORIES, TEMPLATES, Prompt, check_holes, fill, read_template
 from genius_kit.prompts.formatting import (
     bound_words,
     check_weighed,
@@ -31,6 +31,7 @@ from genius_kit.prompts.formatting import (
 )
 from genius_kit.prompts.published import load_published
 from genius_kit.prompts.views import View, check_change, check_control, needed_holes, replaced_texts, view_of
+from genius_kit.reasoning import without_reasoning
 from genius_kit.records import Message, Rejection, Trial
 from genius_kit.spaces import MacsBound, SearchSpace
 
@@ -40,6 +41,14 @@ if TYPE_CHECKING:
 VARIANTS = ("minimal", "standard", "reasoned")
 USER_MARK = re.compile(r"^<!-- user -->[ \t]*\n", re.MULTILINE)
 
+PRINCIPLES = ("asked", "fed-back")
+"""Design principles, asked for before the first proposal (section 5.3 of the paper), are not shown again; or they stand
+in the prompt of every later step. They are text of the model's: they fill a hole and are never read as a template."""
+
+PURPOSE = "principles"
+"""What the record says that the call is for; calls that ask for an architecture have no purpose beside their name."""
+
+_QUESTION, _NOTE = "ask", "fed_back"
 _DATASETS = {"mobilenet-imagenet": "ImageNet", "vision-transformer": "ImageNet"}
 _PARTS = ("problem", "operations", "skeleton")
 _SHARED = (
@@ -201,7 +210,7 @@ def _read_texts(source: str, space: SearchSpace, replaced: dict[str, tuple[str, 
         return read_template(*replaced.get(name, (folder, name)))
 
     shared = {name: read("shared", name) for name in _SHARED}
-    if space.embedding_table():
+    if (TEMPLATES / space.base / "macs_table.md").is_file():
         shared["macs_table"] = read(space.base, "macs_table")
     parts = {name: read(space.base, name) for name in _PARTS}
     return Texts(read("variants", "variant") if "variant" in replaced else source, shared, parts)
@@ -300,3 +309,46 @@ def _joined(messages: Sequence[Message]) -> list[Message]:
         else:
             joined.append(message)
     return joined
+
+
+def check_principles(principles: str | None, control: str | None, prompt: str) -> None:
+    """Raise InvalidParameter for an unknown setting, or one that does not go with this prompt or control."""
+    if principles is None:
+        return
+    if principles not in PRINCIPLES:
+        raise InvalidParameter(f"principles is {principles!r}; it is one of {', '.join(PRINCIPLES)}")
+    if prompt == "published":
+        raise InvalidParameter("the published prompt has principles in it: its text is fixed. Take another variant")
+    if control == "knowledge-probe":
+        raise InvalidParameter(
+            "knowledge-probe explains no problem that principles could be about: leave out one of the two"
+        )
+
+
+def question(prompt: TemplatePrompt) -> list[Message]:
+    """Return the messages that ask for principles: the problem as `prompt` has it, no results, no answer format."""
+    return replace(prompt, texts=replace(prompt.texts, source=read_template("principles", _QUESTION))).messages(())
+
+
+def fed_back(text: str) -> str:
+    """Return what stands before the results of every later step; "" where the model gave no principles."""
+    text = without_reasoning(text).strip()
+    return fill(read_template("principles", _NOTE), {"principles": text}, f"{_NOTE}.md") if text else ""
+
+
+def elicited(events: Iterable[dict[str, Any]]) -> str | None:
+    """Return what the model answered in this run, None where it has not been asked; an empty reply is ""."""
+    asked = (event for event in events if event["event"] == "call" and event.get("purpose") == PURPOSE)
+    found = next(asked, None)
+    return None if found is None else str(found["text"] or "")
+
+
+def texts_sha256() -> str:
+    """Return the sum of the texts that ask for principles and feed them back."""
+    both = "\0".join(read_template("principles", name) for name in (_QUESTION, _NOTE))
+    return hashlib.sha256(both.encode()).hexdigest()
+
+
+def note_length() -> int:
+    """Return how many characters stand around principles that are fed back, at most."""
+    return len(read_template("principles", _NOTE))

@@ -1,7 +1,8 @@
-"""Control arms: runs of a language model in which one thing about what the model sees is changed.
+"""What a model is let see of a search: controls take something away that a search needs, changes ought not to matter.
 
-Budget, first evaluation, refusals and limits are those of the plain arm. See `CONTROLS` for what each one changes; what
-ought not to matter is changed by `changes` through the same `View`.
+Budget, first evaluation, refusals and limits are those of the plain arm; what is measured and recorded stays the truth.
+See `CONTROLS` and `CHANGES` for what each one is. Both are settings of the proposers that ask a model (`control=`,
+`change=`) and reach the prompt through one `View`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.prompts import changes
 from genius_kit.prompts.formatting import format_design, result_text, weighed_result
 from genius_kit.reasoning import answer_of
 from genius_kit.records import Outcome, Proposal, Trial
@@ -29,20 +29,44 @@ Item = TypeVar("Item")
 CONTROLS = (
     "no-feedback", "shuffled-feedback", "permuted-labels", "anonymous", "relabelled-scores", "knowledge-probe",
 )  # fmt: skip
-"""No results are shown; the results are dealt out anew at each step so that none stands beside its own design; the
-options' numbers are renumbered so that none keeps its meaning; no names of operations, positions or data; scores on
+"""No results are shown; the results are dealt out anew at each step so that none stands beside its own architecture;
+the options' numbers are renumbered so that none keeps its meaning; no names of operations, positions or data; scores on
 another scale; the name of the benchmark in place of the problem."""
+
+REWORDINGS = ("reworded-1", "reworded-2")
+MENUS = ("operations-reversed", "operations-shuffled")
+ORDERS = ("newest-first", "best-first", "results-shuffled")
+PARTS = ("last-5", "best-5")
+LISTS = (*ORDERS, *PARTS, "wrong-numbers")
+"""Those that change which results are listed, in which order, or beside which architecture."""
+
+CHANGES = (*REWORDINGS, *MENUS, *LISTS, "no-rationale", "no-persona")
+"""Two paraphrases of the fixed texts; the menu of operations listed in reverse or shuffled, numbers unchanged; the
+results listed newest first, best first or shuffled, each under the number of its experiment; only the last 5 or the
+best 5 of them; some exchanged with another's; the architecture asked for alone; no "You are a researcher"."""
 
 SCORE_FACTOR, SCORE_OFFSET = 7, 150
 """A score of relabelled-scores in points: factor times the accuracy as it would be printed, plus the offset."""
 
 DERANGEMENT, PERMUTATION = "derangement", "permutation"
-"""How shuffled-feedback deals the results out: no result keeps its design; or (runs recorded before there was a choice)
-any may, as the best one does in a third of the steps of a search of ten evaluations."""
+"""How shuffled-feedback deals the results out: no result keeps its architecture; or (runs recorded before there was a
+choice) any may, as the best one does in a third of the steps of a search of ten evaluations."""
+
+SHOWN = 5
+"""How many results last-5 and best-5 list."""
+
+WRONG_SHARE = 0.5
+"""Probability that wrong-numbers exchanges a result with an earlier one, when it is listed first."""
+
+RATIONALES = ("standard", "reasoned")
+"""The variants that ask for a rationale."""
 
 _PLACE = "place"
 _ANONYMOUS_DATA = "data that are not named"
-_LABELS_TAG, _SHUFFLE_TAG = 2_201, 2_202  # keep these draws apart from the searches' own, see Situation.rng
+_WITHOUT_RESULTS = ("no-feedback", "knowledge-probe")
+_DRAWN = ("shuffled-feedback", "permuted-labels", "operations-shuffled", "results-shuffled", "wrong-numbers")
+# keep these draws apart from one another and from the searches' own, see Situation.rng
+_LABELS_TAG, _SHUFFLE_TAG, _MENU_TAG, _ORDER_TAG, _WRONG_TAG = 2_201, 2_202, 2_203, 2_204, 2_205
 
 Texts = dict[str, tuple[str, str]]
 """Parts of the prompt, each with the folder under templates and the name of the file that replaces it."""
@@ -71,8 +95,9 @@ _TEXTS: dict[str, dict[str, str]] = {
         "refusal": "probe_refusal",
     },
 }
-_DRAWN = ("shuffled-feedback", "permuted-labels")
-_NEEDED = {"permuted-labels": ["operations", "answer_format"], "anonymous": ["answer_format"]}
+_REWORDED = (
+    "system", "problem", "constraint", "answer_format", "results", "dialogue_results", "dialogue_result", "refusal",
+)  # fmt: skip
 
 
 def check_control(control: str | None, prompt: str, history: str) -> None:
@@ -102,12 +127,55 @@ def check_benchmark(control: str | None, benchmark: Benchmark) -> None:
 
 def check_change(change: str | None, control: str | None, space: SearchSpace, prompt: str, history: str) -> None:
     """Raise InvalidParameter for an unknown change, or one that does not go with this prompt, history or control."""
-    changes.check_change(change, control, prompt, history, set(_controlled_texts(control, space)))
+    if change is None:
+        return
+    if change not in CHANGES:
+        raise InvalidParameter(f"change is {change!r}; it is one of {', '.join(CHANGES)}")
+    if prompt == "published":
+        raise InvalidParameter(f"{change} cannot change the published prompt: its text is fixed. Take another variant")
+    if change in LISTS and history != "table":
+        raise InvalidParameter(
+            f'{change} needs history="table", not {history!r}: in a dialogue each result is told once, when it is '
+            "measured, so that the list cannot change"
+        )
+    if change == "no-rationale" and prompt not in RATIONALES:
+        raise InvalidParameter(
+            f"no-rationale takes the variant {' or '.join(RATIONALES)}, which ask for a rationale; {prompt} came"
+        )
+    clash = _clash(change, control, set(_controlled_texts(control, space)))
+    if clash is not None:
+        raise InvalidParameter(f"the change {change} makes no sense with the control {control}: {clash}")
+
+
+def _clash(change: str, control: str | None, controlled: set[str]) -> str | None:
+    """Return why a change does not go with a control that replaces the `controlled` parts, None where it does."""
+    if change in LISTS and control in _WITHOUT_RESULTS:
+        return f"it changes the list of results, and {control} shows none"
+    if change == "wrong-numbers" and control == "shuffled-feedback":
+        return "all numbers are wrong already"
+    if change in MENUS and controlled & {"operations", "answer_format", "variant"}:
+        return f"it changes the order of a menu that {control} does not show"
+    if (change in REWORDINGS and controlled) or (change == "no-rationale" and "variant" in controlled):
+        return f"both replace the words of the prompt ({', '.join(sorted(controlled))})"
+    return None
 
 
 def replaced_texts(control: str | None, change: str | None, space: SearchSpace, prompt: str) -> Texts:
-    """Return which parts of the prompt a control and a change replace."""
-    return {**changes.changed_texts(change, space, prompt), **_controlled_texts(control, space)}
+    """Return which parts of the prompt a control and a change replace.
+
+    Of a variant a paraphrase replaces only the wording of "standard"; that of another one is its maker's.
+    """
+    changed: Texts = {}
+    if change in REWORDINGS:
+        changed = {part: (f"changes/{change}", part) for part in _REWORDED}
+        changed |= {"variant": (f"changes/{change}", "standard")} if prompt == "standard" else {}
+    elif change == "no-rationale":
+        changed = {"variant": ("changes", "no_rationale")}
+    elif change == "no-persona":
+        changed = {"system": ("changes", "no_persona")}
+    elif change in MENUS and not space.names_operations:
+        changed = {"answer_format": ("changes", "reordered_answer_format")}
+    return changed | _controlled_texts(control, space)
 
 
 def _controlled_texts(control: str | None, space: SearchSpace) -> Texts:
@@ -119,9 +187,13 @@ def _controlled_texts(control: str | None, space: SearchSpace) -> Texts:
 
 def needed_holes(control: str | None, change: str | None, space: SearchSpace) -> list[str]:
     """Return the holes that a variant needs for a control and a change: its own text could not be changed."""
-    needed = _NEEDED.get(control or "", [])
-    controlled = [hole for hole in needed if hole != "operations" or space.names_operations]
-    return [*controlled, *changes.holes_of_change(change, space)]
+    menu = ["operations"] if space.names_operations else []
+    needed = {"permuted-labels": [*menu, "answer_format"], "anonymous": ["answer_format"]}.get(control or "", [])
+    if change in MENUS:
+        return [*needed, *(menu or ["answer_format"])]
+    if change in REWORDINGS:
+        return [*needed, "problem", "answer_format"]
+    return [*needed, "system"] if change == "no-persona" else needed
 
 
 @dataclass(frozen=True)
@@ -148,12 +220,20 @@ class View:
     @property
     def menu(self) -> tuple[int, ...]:
         """The shown options in the order in which the prompt lists them."""
-        return changes.menu_order(self.change, len(self.labels), self.seed)
+        numbers = tuple(range(len(self.labels)))
+        if self.change == "operations-reversed":
+            return numbers[::-1]
+        if self.change == "operations-shuffled":
+            draws = generator_of(self.seed, 0, _MENU_TAG)
+            while (drawn := tuple(int(number) for number in draws.permutation(len(numbers)))) == numbers:
+                continue
+            return drawn
+        return numbers
 
     @property
     def lists_all(self) -> bool:
         """Whether every result is listed."""
-        return self.change not in changes.PARTS
+        return self.change not in PARTS
 
     def show(self, architecture: Architecture) -> Architecture:
         """Return the architecture of `space` that stands for a true one."""
@@ -209,12 +289,12 @@ class View:
     def listed(self, trials: Sequence[Trial]) -> list[int]:
         """Return the places of the trials whose results are listed, in the order in which the prompt lists them."""
         scores = [self._score(trial.evaluation.feedback) for trial in trials]
-        return changes.listing(self.change, [scores[place] for place in self._dealt(len(scores))], self.seed)
+        return listing(self.change, [scores[place] for place in self._dealt(len(scores))], self.seed)
 
     def _dealt(self, count: int) -> list[int]:
         """Return which of `count` results stands beside each design."""
         if self.control != "shuffled-feedback":
-            return changes.beside(self.change, count, self.seed)
+            return beside(self.change, count, self.seed)
         return dealt(count, self.seed, self.shuffle)
 
     def _score(self, feedback: float | None) -> float | None:
@@ -239,16 +319,18 @@ def view_of(
 
     The plain view for None and None.
     """
-    same = tuple(range(len(space.options)))
-    drawn = seed if control in _DRAWN or changes.is_drawn(change) else 0
+    labels, shown = tuple(range(len(space.options))), space
     if control == "permuted-labels":
-        labels = derangement(len(same), changes.generator_of(seed, 0, _LABELS_TAG))
-        return View(control, space, _numbered(space), labels, drawn, change)
-    if control == "anonymous":
-        return View(control, space, _nameless(space), same, drawn, change)
-    if control == "knowledge-probe":
-        return View(control, space, _numbered(space, space.key_offset), same, drawn, change)
-    return View(control, space, space, same, drawn, change, shuffle)
+        labels = derangement(len(labels), generator_of(seed, 0, _LABELS_TAG))
+        shown = _numbered(space)
+    elif control == "anonymous":
+        shown = _nameless(space)
+    elif control == "knowledge-probe":
+        shown = _numbered(space, space.key_offset)
+    drawn = seed if {control, change} & set(_DRAWN) else 0
+    return View(
+        control, space, shown, labels, drawn, change, shuffle if control == "shuffled-feedback" else DERANGEMENT
+    )
 
 
 def dealt(count: int, seed: int, shuffle: str = DERANGEMENT) -> list[int]:
@@ -256,10 +338,51 @@ def dealt(count: int, seed: int, shuffle: str = DERANGEMENT) -> list[int]:
 
     A single result has no other design to stand beside, and two only each other's: the first two steps tell nothing.
     """
-    draws = changes.generator_of(seed, count + 1, _SHUFFLE_TAG)
+    draws = generator_of(seed, count + 1, _SHUFFLE_TAG)
     if shuffle == PERMUTATION or count < 2:
         return [int(place) for place in draws.permutation(count)]
     return list(derangement(count, draws))
+
+
+def beside(change: str | None, count: int, seed: int) -> list[int]:
+    """Return which of `count` results stands beside each design: its own, but for wrong-numbers.
+
+    A result is exchanged with one before it, or is not, when it is listed first; so it stays in the whole run.
+    """
+    places = list(range(count))
+    if change == "wrong-numbers":
+        for place in range(1, count):
+            draws = generator_of(seed, place, _WRONG_TAG)
+            if draws.random() < WRONG_SHARE:
+                other = int(draws.integers(place))
+                places[place], places[other] = places[other], places[place]
+    return places
+
+
+def listing(change: str | None, scores: Sequence[float | None], seed: int) -> list[int]:
+    """Return the places of the results that are listed, in the order in which they are; `scores` as they are shown.
+
+    Designs without a score are the worst; of equals the earlier one is the better.
+    """
+    places = list(range(len(scores)))
+    if change == "newest-first":
+        return places[::-1]
+    if change == "last-5":
+        return places[-SHOWN:]
+    if change == "results-shuffled":
+        return [int(place) for place in generator_of(seed, len(places) + 1, _ORDER_TAG).permutation(len(places))]
+    if change not in ("best-first", "best-5"):
+        return places
+    measured = [float("-inf") if score is None else score for score in scores]
+    best = sorted(places, key=lambda place: (-measured[place], place))
+    return best if change == "best-first" else sorted(best[:SHOWN])
+
+
+def generator_of(seed: int, iteration: int, tag: int) -> np.random.Generator:
+    """Return the random numbers of one use, told by its tag, at one iteration of the run with this seed."""
+    import numpy as np
+
+    return np.random.default_rng([seed, iteration, tag])
 
 
 def _numbered(space: SearchSpace, first: int = 0) -> SearchSpace:

@@ -13,7 +13,7 @@ from genius_kit.llm.client import OpenAIClient, schema_for
 from genius_kit.llm.offline import is_stand_in
 from genius_kit.llm.parameters import check_output_limit, check_params, check_timeout
 from genius_kit.llm.structured import MISSING, STRUCTURED, reply_form
-from genius_kit.prompts.principles import PURPOSE, check_principles, elicited, fed_back, question, texts_sha256
+from genius_kit.prompts.template import PURPOSE, check_principles, elicited, fed_back, question, texts_sha256
 from genius_kit.prompts.views import (
     DERANGEMENT,
     PERMUTATION,

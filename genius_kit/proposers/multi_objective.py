@@ -87,7 +87,7 @@ def fittest(situation: Situation, count: int) -> list[Trial]:
         dominating = (no_worse & ~no_worse.T).sum(axis=0)
         return [one for one, number in zip(trials, dominating, strict=True) if number < count]
 
-    kept = situation.trials.folded(f"the fittest {count}", add, [])
+    kept = situation.trials.folded(f"the fittest {count}", add, list[Trial]())
     losses = objectives.measured(kept)[1]
     left, best = np.arange(len(kept)), list[int]()
     while len(left) and len(best) < count:

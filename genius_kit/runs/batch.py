@@ -179,7 +179,7 @@ def replay_conversation(path: str | Path, journal: str | Path | None = None, str
     (ReplayMismatch), else it is counted in the client's `mismatches`. Needs no key and no network.
     """
     from genius_kit.llm import ReplayClient
-    from genius_kit.prompts.conversations import RecordedBenchmark, read_conversation
+    from genius_kit.prompts.published import RecordedBenchmark, read_conversation
 
     conversation = read_conversation(path)
     benchmark = RecordedBenchmark(conversation)
