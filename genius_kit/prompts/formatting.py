@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 import string
+from functools import lru_cache
 from typing import Any
 
 from genius_kit.benchmarks.base import Objectives, value_of
 from genius_kit.errors import InvalidParameter, PromptError
-from genius_kit.records import Evaluation, Trial
+from genius_kit.records import Evaluation
 from genius_kit.spaces import Architecture, MacsBound, SearchSpace, count_cost
 from genius_kit.spaces.costs import whole_millions
 
@@ -56,9 +57,10 @@ def bound_words(bound: MacsBound) -> str:
     return f"{lower}at most {bound.upper_millions} million"
 
 
-def trial_millions(space: SearchSpace, trial: Trial) -> int:
-    """Return the MACs of a trial in whole millions as the bound judges them: at the image size of the space."""
-    return whole_millions(count_cost(space, trial.architecture).macs)
+@lru_cache(maxsize=4_096)  # a prompt tells it of every trial again
+def macs_in_millions(space: SearchSpace, architecture: Architecture) -> int:
+    """Return the MACs of an architecture in whole millions as the bound judges them: at the image size of the space."""
+    return whole_millions(count_cost(space, architecture).macs)
 
 
 def relisted(text: str, labels: tuple[int, ...], order: tuple[int, ...], name: str) -> str:

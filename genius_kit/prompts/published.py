@@ -21,7 +21,7 @@ from genius_kit.benchmarks import Benchmark
 from genius_kit.data import find
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidArchitecture, PromptError
 from genius_kit.prompts.base import Prompt, fill, read_template
-from genius_kit.prompts.formatting import trial_millions
+from genius_kit.prompts.formatting import macs_in_millions
 from genius_kit.records import Evaluation, Message, Outcome, Proposal, Rejection, Trial
 from genius_kit.replies import parse_reply
 from genius_kit.spaces import Architecture, SearchSpace, load_space
@@ -126,7 +126,7 @@ class Conversation:
         for turn in self.turns:
             if turn.architecture is None:
                 continue
-            measured, told = whole_millions(count_cost(self.space, turn.architecture).macs), turn.told_macs_millions
+            measured, told = macs_in_millions(self.space, turn.architecture), turn.told_macs_millions
             if told is not None and round(told) != measured:
                 slips.append(Slip(turn.iteration, "macs", f"{told:g}", str(measured)))
             if turn.listed is not None and turn.listed != turn.architecture:
@@ -326,7 +326,7 @@ class PublishedPrompt(Prompt):
     def _millions(self, trial: Trial) -> int:
         """Return the total that the record states for a trial, else the count: the record has a slip of its own."""
         cost = trial.evaluation.cost
-        return trial_millions(self.space, trial) if cost is None else whole_millions(cost.macs)
+        return macs_in_millions(self.space, trial.architecture) if cost is None else whole_millions(cost.macs)
 
 
 def load_published(

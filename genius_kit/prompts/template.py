@@ -21,11 +21,11 @@ from genius_kit.prompts.base import HISTORIES, TEMPLATES, Prompt, check_holes, f
 from genius_kit.prompts.formatting import (
     bound_words,
     check_weighed,
+    macs_in_millions,
     option_number,
     option_numbers,
     placeholder,
     relisted,
-    trial_millions,
     weighed_facts,
     weighed_texts,
 )
@@ -122,7 +122,7 @@ class TemplatePrompt(Prompt):
             zip(trials, self.view.results(trials, self.facts.get("objectives")), strict=True), start=1
         ):
             line = f"{number}. {self.view.design(trial.architecture)}{f' -> {result}' if result else ''}"
-            cost = f", {trial_millions(self.view.true_space, trial)} million" if self.constraint else ""
+            cost = f", {macs_in_millions(self.view.true_space, trial.architecture)} million" if self.constraint else ""
             lines.append(line + cost)
         return lines
 
