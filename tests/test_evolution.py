@@ -1,7 +1,10 @@
 """Regularised evolution and local search: who is changed, how, and what is never evaluated twice."""
 
+import dataclasses
 import functools
+import hashlib
 import itertools
+import json
 
 import pytest
 
@@ -82,3 +85,45 @@ def test_a_sample_that_does_not_fit_is_refused(population, sample):
     """The message gives both numbers."""
     with pytest.raises(InvalidParameter, match=f"sample {sample} of population {population}"):
         gk.make_proposer("evolution", ToyBenchmark().space, population=population, sample=sample)
+
+
+class Counted(type(ToyBenchmark().space)):
+    """The toy's space, which counts the canonical forms that it makes."""
+
+    made = 0
+
+    def canonical_form(self, values):
+        Counted.made += 1
+        return super().canonical_form(values)
+
+
+def test_a_step_takes_no_longer_after_many_others():
+    """Random search makes about as many canonical forms at the end of a search as at its beginning."""
+    benchmark = ToyBenchmark()
+    values = {field.name: getattr(benchmark.space, field.name) for field in dataclasses.fields(benchmark.space)}
+    benchmark.space = Counted(**values)
+    made = []
+
+    def watch(event):
+        if event["event"] == "evaluation":
+            made.append(Counted.made)
+
+    gk.search(benchmark, gk.make_proposer("random", benchmark.space), 300, seed=0, on_event=watch)
+    assert made[-1] - made[-101] < 1.5 * (made[100] - made[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("random", "fb956294f584"),
+        ("evolution", "c2dace78fc8c"),
+        ("local-search", "5f3ee1001840"),
+        ("coordinate-descent", "109a4d68641b"),
+    ],
+)
+def test_a_seed_proposes_what_it_always_did(name, expected):
+    """The architectures of five searches of fifty evaluations are those of every earlier version."""
+    space, runs = ToyBenchmark().space, []
+    for seed in range(5):
+        runs.append(keys(gk.search(ToyBenchmark(), gk.make_proposer(name, space), 50, seed=seed)))
+    assert hashlib.sha256(json.dumps(runs).encode()).hexdigest()[:12] == expected
