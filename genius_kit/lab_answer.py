@@ -14,7 +14,7 @@ from genius_kit.lab_draft import Piece
 from genius_kit.llm.session import Session
 from genius_kit.proposers.base import Situation, make_proposer
 from genius_kit.reasoning import answer_of
-from genius_kit.records import Evaluation, NoImprovement, Proposal, RankRange, Trial
+from genius_kit.records import Evaluation, NoImprovement, Proposal, RankRange, Trial, Trials
 from genius_kit.replies import find_architectures, parse_reply
 from genius_kit.runs.loop import describe, own_timeout
 from genius_kit.spaces import Architecture, SearchSpace
@@ -80,7 +80,7 @@ def ask_once(
         )
         session = Session(record)
         proposer.prepare(benchmark, session)
-        proposer.converse(Situation(benchmark, tuple(trials), len(trials) + 1, seed, session))
+        proposer.converse(Situation(benchmark, Trials(trials), len(trials) + 1, seed, session))
         record.record("run_finished", reason="asked once")
         call = next(event for event in reversed(record.events) if event["event"] == "call")
     return read_answer(call["text"] or "", benchmark, trials, call)
@@ -133,7 +133,7 @@ def _unreached(name: str) -> Rule:
 
 
 def _rules_of_design(architecture: Architecture, benchmark: Benchmark, trials: Sequence[Trial]) -> list[Rule]:
-    refusal = Situation(benchmark, tuple(trials), len(trials) + 1, 0, Session(Journal(None))).refusal(architecture)
+    refusal = Situation(benchmark, Trials(trials), len(trials) + 1, 0, Session(Journal(None))).refusal(architecture)
     repeated = refusal is not None and refusal.reason == "duplicate"
     rules = [Rule("not tried before", not repeated, refusal.detail if refusal and repeated else "")]
     if benchmark.constraint is not None:

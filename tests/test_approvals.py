@@ -177,11 +177,12 @@ def test_spending_counts_calls_and_those_without_a_reply():
 
     from genius_kit.budget.amounts import Amount
     from genius_kit.proposers.base import Situation
+    from genius_kit.records import Trials
     from genius_kit.runs.approval import spent_dollars
 
     session = Session(journal := Journal(None))
     journal.events += [{"event": "call", "cost": 0.25}, {"event": "call", "cost": 0.5}]
-    situation = Situation(ToyBenchmark(), (), 1, 0, session)
+    situation = Situation(ToyBenchmark(), Trials(), 1, 0, session)
     assert spent_dollars(situation) == 0.75
     session.budget.spent = Amount(dollars=Decimal("2"))
     assert spent_dollars(situation) == 2.0

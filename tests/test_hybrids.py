@@ -14,7 +14,7 @@ from genius_kit.journal import Journal, Run
 from genius_kit.llm.session import Session
 from genius_kit.proposers.base import Situation, proposer_settings
 from genius_kit.proposers.baselines import choose_parent
-from genius_kit.records import Evaluation, Trial
+from genius_kit.records import Evaluation, Trial, Trials
 from genius_kit.spaces import load_space
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.resuming import assert_resumes_alike
@@ -155,7 +155,7 @@ def test_mutation_begins_at_random_and_then_names_the_parent() -> None:
     ]
     for iteration, messages in zip((4, 5), client.sent, strict=True):
         with Journal(None) as journal:
-            situation = Situation(ToyBenchmark(), trials[: iteration - 1], iteration, 0, Session(journal))
+            situation = Situation(ToyBenchmark(), Trials(trials[: iteration - 1]), iteration, 0, Session(journal))
             parent = choose_parent(situation, population=3, sample=2)
         assert parent is not None
         line = f"{parent.iteration}. {list(parent.architecture)} -> {parent.evaluation.feedback:.2f}"

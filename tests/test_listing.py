@@ -8,7 +8,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Journal
 from genius_kit.llm.session import Session
 from genius_kit.proposers.base import RANDOM_DRAWS, Situation, Stop, random_untried
-from genius_kit.records import Evaluation, Trial
+from genius_kit.records import Evaluation, Trial, Trials
 from genius_kit.spaces import load_space
 from genius_kit.spaces.costs import MacsBound, count_cost, count_costs, is_listable, list_space, macs_range
 from tests.doubles import ToyBenchmark
@@ -16,7 +16,7 @@ from tests.doubles import ToyBenchmark
 
 def situation(benchmark, tried, seed=0):
     trials = [Trial(i, a, Evaluation(None, 50.0, 50.0, None, "toy")) for i, a in enumerate(tried, 1)]
-    return Situation(benchmark, trials, len(trials) + 1, seed, Session(Journal(None)))
+    return Situation(benchmark, Trials(trials), len(trials) + 1, seed, Session(Journal(None)))
 
 
 @pytest.mark.parametrize(("name", "classes"), [("nas-bench-macro", 3969), ("nas-bench-201", 6466)])

@@ -44,10 +44,6 @@ class Situation:
     turned_down: Mapping[Architecture, str] = field(default_factory=dict)
     last_turned_down: TurnedDown | None = None
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.trials, Trials):
-            object.__setattr__(self, "trials", Trials(self.trials))
-
     @property
     def journal(self) -> Journal:
         """The record of the run."""
