@@ -18,7 +18,9 @@ from collections import Counter
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-QUICK_REPLIES = "not long_replies and not leave and not printed_form and not written_reply and not journal"
+QUICK_REPLIES = (
+    "not long_replies and not takes_long and not leave and not printed_form and not written_reply and not journal"
+)
 TESTS = {
     "replies": (["tests/test_replies.py", "tests/test_fuzz.py"], QUICK_REPLIES),
     "reasoning": (["tests/test_replies.py", "tests/test_fuzz.py"], QUICK_REPLIES),
