@@ -11,6 +11,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import counted_once, sequence_of
 from genius_kit.journal import Run, complete, read_run
 from genius_kit.method_names import with_names
+from genius_kit.proposers.base import QUIZ
 from genius_kit.provenance import marked
 from genius_kit.reply_evidence import reply_columns
 from genius_kit.spaces import load_space
@@ -41,7 +42,7 @@ Source = str | Path | Iterable[Run | str | Path]
 
 
 def read_results(source: Source) -> pd.DataFrame:
-    """Return one row a run of a folder of journals (and its folders), of journals, or of runs in memory.
+    """Return one row a search of a folder of journals (and its folders), of journals, or of runs in memory.
 
     Ranks are by the feedback, judged on the benchmark's table: `rank` is the middle of `rank_best` to `rank_worst`,
     `top_percent` is it in percent of the table, `regret` the percentage points below the optimum, `p_random` the exact
@@ -86,7 +87,8 @@ def _rows(source: Source) -> list[dict[str, Any]]:
         if not folder.is_dir():
             raise InvalidParameter(f"{source} is no folder; `genius-kit study` writes its journals to studies/NAME")
         runs = (read_run(path) for path in sorted(folder.rglob("*.jsonl")))
-        placed = [(_order(run), row_of(run)) for run in runs if run.settings]
+        searches = (run for run in runs if run.settings and run.settings.get("proposer") != QUIZ)
+        placed = [(_order(run), row_of(run)) for run in searches]
         return [row for _, row in sorted(placed, key=lambda pair: pair[0])]
     return [row_of(run if isinstance(run, Run) else read_run(run)) for run in source]
 

@@ -242,7 +242,7 @@ def test_knowledge_of_networks_is_not_called_memory(name: str, private: str, no_
 @pytest.mark.parametrize("private", PRIVATE)
 @pytest.mark.parametrize("name", BY_HEART)
 def test_who_knows_the_public_table_is_called_contaminated(name: str, private: str, no_data: Path) -> None:
-    """It draws at random on the private one; GENIUS_KIT_STUDIES and GENIUS_KIT_LOOKS as above."""
+    """It draws at random on the private one; docs/limitations.md has the figures of 40 studies."""
     called = times_called(private, BY_HEART[name], climber_in(0.0))
     print(name, private, called, "of", STUDIES)
     assert called[-1] >= 0.9 * STUDIES

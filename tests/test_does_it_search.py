@@ -135,6 +135,57 @@ def test_the_arms_are_those_of_the_shipped_study():
     assert (len(study.seeds), study.budget, study.first) == (40, 10, "random")
 
 
+def quizzed(key, knows=False):
+    """Make a climber that answers questions on accuracies too: what is shown, else the right letter or always A."""
+    search = climber(key)
+
+    def answer(messages):
+        said = messages[-1]["content"]
+        if "A: " not in said:
+            return search(messages)
+        letters = dict(re.findall(r"^([A-F]): (.*)$", said, re.M))
+        named = re.search(r"for the architecture (.*)\?$", said, re.M)[1]
+        shown = re.search(rf"^{re.escape(named)} -> (.*)$", said, re.M)
+        true = f"{TABLE.evaluate(TABLE.space.decode(named)).feedback:.2f}"
+        wanted = true if knows else shown[1] if shown else letters["A"]
+        return f"Answer: {next(letter for letter, value in letters.items() if value == wanted)}"
+
+    return answer
+
+
+@pytest.mark.parametrize(("knows", "right"), [(True, "knows this table"), (False, "no sign of memory")])
+def test_questions_on_the_table_stand_beside_the_verdict(tmp_path, knows, right):
+    """They decide no kind, are asked once, and their journal is no search."""
+    asked = []
+
+    def make(key):
+        asked.append(key)
+        return quizzed(key, knows)
+
+    before = judge(make)
+    assert before.knows_table is None
+    found = judge(make, questions=64, folder=tmp_path)
+    assert (found.kind, found.knows_table) == (before.kind, right)
+    assert found.sentence.startswith(before.sentence + " make ")
+    assert "e-value" in found.sentence
+    assert asked.count("memory of made") == 1
+    assert judge(make, questions=64, folder=tmp_path).sentence == found.sentence
+    assert len(gk.read_results(tmp_path)) == 8 * len(THREE)
+    journals = [read_run(path) for path in (tmp_path / "does-it-search").glob("*.jsonl")]
+    (quiz,) = [run for run in journals if run.of("question")]
+    assert (quiz.reason, len(quiz.of("call"))) == (("found", 4) if knows else ("budget", 64))
+
+
+def test_limits_hold_for_questions_and_searches_together(tmp_path):
+    """A question that does not fit is not asked and no search is made; the sentence says how to go on."""
+    with pytest.raises(StudyFailed, match=r"the questions on made failed: .*calls.*the same call with folder="):
+        judge(quizzed, questions=64, folder=tmp_path, limits=gk.Limits(calls=5))
+    assert [len(read_run(path).of("call")) for path in tmp_path.rglob("*.jsonl")] == [5]
+    with pytest.raises(StudyFailed, match="limit"):
+        judge(quizzed, questions=64, folder=tmp_path, limits=gk.Limits(calls=70))
+    assert sum(len(read_run(path).of("call")) for path in tmp_path.rglob("*.jsonl")) == 70
+
+
 UNUSABLE = (InvalidParameter, UnknownName)
 BAD = {
     "no list of arms": ({"arms": "llm"}, "list of names, llm, shuffled-feedback"),
@@ -147,6 +198,8 @@ BAD = {
     "an arm that asks no model": ({"arms": (*THREE, "random")}, "'random' does not ask the model"),
     "an arm that does not count": ({"arms": (*THREE, "relabelled-scores")}, "does not enter this verdict"),
     "an arm that nobody knows": ({"arms": (*THREE, "shuffled")}, "'shuffled' is not known"),
+    "questions that are no number": ({"questions": "many"}, "questions is 'many'; expected how many, such as 64"),
+    "more questions than the table has": ({"questions": 9_999}, "9999 questions came"),
     "no seeds": ({"seeds": 0}, "at least 1"),
     "negative seeds": ({"seeds": -3}, "at least 1"),
     "an empty list of seeds": ({"seeds": []}, "one or more whole numbers"),

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from genius_kit import memory
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.budget.amounts import Limits
@@ -28,11 +27,12 @@ from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError, Model
 from genius_kit.journal import Run, read_run
 from genius_kit.journal.verify import verify_run
 from genius_kit.llm.offline import OfflineClient
-from genius_kit.memory import CANNOT_TELL, KNOWS, NO_SIGN, NOT_ENOUGH, QUESTIONS, Question, questions
 from genius_kit.records import Message
 from genius_kit.runs.batch import resume
 from genius_kit.testing_answers import Answer, completion, error
 from genius_kit.testing_server import ChatServer
+from genius_kit.verdicts import memory
+from genius_kit.verdicts.memory import CANNOT_TELL, KNOWS, NO_SIGN, NOT_ENOUGH, QUESTIONS, Question, questions
 from tests.natures import table_of
 
 STUDIES = int(os.environ.get("GENIUS_KIT_STUDIES", "20"))

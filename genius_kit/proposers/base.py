@@ -211,6 +211,9 @@ WARM = ("llm+gp", "llm+tpe", "llm+coordinate-descent", "llm+local-search")
 TALKING = ("llm", *WARM, "llm-mutation", "gp-filtered-llm")
 """Those of them that ask a language model."""
 
+QUIZ = "memory"
+"""Stands in the place of a proposer in journals without a search: questions on a table, see `verdicts.memory`."""
+
 WEIGHING = ("nsga2", "parego")
 """Those of them that weigh several objectives and need a benchmark that has them; the others look at accuracy alone,
 but for the language models, which are told all."""

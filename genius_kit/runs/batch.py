@@ -14,7 +14,7 @@ from genius_kit.budget.spending import recorded_terms
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import Run, complete, read_run
 from genius_kit.progress import Progress
-from genius_kit.proposers.base import TALKING, Proposer, make_proposer
+from genius_kit.proposers.base import QUIZ, TALKING, Proposer, make_proposer
 from genius_kit.runs.control import here
 from genius_kit.runs.loop import describe, journal_name, search
 
@@ -136,7 +136,7 @@ def resume(
     kept = run.settings
     with complete(run.path):
         name, budget, seed, settings = (kept[field] for field in ("proposer", "budget", "seed", "settings"))
-        if name == "memory":
+        if name == QUIZ:
             raise InvalidParameter(f"{journal} asks what a model knows: the same `genius-kit memory` command goes on")
         benchmark = recorded_benchmark(kept, **beside)
     given: dict[str, Any] = {"client": client} if client is not None else {}

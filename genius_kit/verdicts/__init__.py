@@ -1,7 +1,7 @@
 """Verdicts on studies: one sentence with its numbers, and the words of its kinds.
 
-`searches` asks whether a model searches or recites, `judge` any agent; `natures` simulates clients of known nature,
-`power` says what a study can find; `base` is what the instruments share.
+`searches` asks whether a model searches or recites, `judge` any agent, `memory` whether one knows a table by heart;
+`natures` simulates clients of known nature, `power` says what a study can find; `base` is what they share.
 """
 
 from genius_kit.verdicts.base import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genius_kit.cards import Judged
@@ -12,6 +12,8 @@ from genius_kit.noise import QUANTILE
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from genius_kit.verdicts.memory import Memory
 
 SEARCHES, RECITES, LEANING = "searches", "recites", "searches and leans on the labels"
 NEITHER, NOT_ENOUGH, CANNOT_TELL = "does neither", "not enough runs", "cannot tell"
@@ -26,7 +28,8 @@ class Verdict(Judged):
     """What a study says: `sentence` to read aloud, `kind` one of KINDS, `evidence` one row a comparison.
 
     `uses_results` and `needs_names` are the two answers behind the kind, "yes", "to its harm", "less than X" or
-    "inconclusive"; `memory` says what the names do, where it recites. None where an instrument does not ask.
+    "inconclusive"; `memory` says what its list shows where it recites. `knows_table` is what the questions on the
+    table's accuracies say (one of `memory.KINDS`), and decides no kind. None where an instrument does not ask.
     """
 
     sentence: str
@@ -35,6 +38,11 @@ class Verdict(Judged):
     uses_results: str | None = None
     needs_names: str | None = None
     memory: str | None = None
+    knows_table: str | None = None
+
+    def with_questions(self, answers: Memory) -> Verdict:
+        """Return the verdict with that of `memory.memory` on the same model and table beside it."""
+        return replace(self, sentence=f"{self.sentence} {answers.sentence}", knows_table=answers.kind)
 
 
 def pairs_to_settle(contrast: Contrast) -> int:

@@ -15,16 +15,18 @@ from typing import Any
 from genius_kit.benchmarks import MEASURED, Benchmark, load_benchmark
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.budget.amounts import Limits
+from genius_kit.budget.ledger import Share, study_ledger
 from genius_kit.contrasts import FEEDBACK, LABELS
-from genius_kit.errors import InvalidParameter, StudyFailed
+from genius_kit.errors import AgentFailed, BudgetSpent, InvalidParameter, ModelError, StudyFailed
 from genius_kit.journal import Run, read_run
 from genius_kit.llm.agents import Agent, MakeClient, agent_of, shown
 from genius_kit.prompts.views import CONTROLS
-from genius_kit.proposers.base import PROPOSERS, TALKING
+from genius_kit.proposers.base import PROPOSERS, QUIZ, TALKING
 from genius_kit.stats.replies import LEAST_SHOWN
 from genius_kit.studies import run_study
 from genius_kit.study_files import load_study
 from genius_kit.study_plans import Arm, Study
+from genius_kit.verdicts import memory
 from genius_kit.verdicts.base import Verdict
 from genius_kit.verdicts.searches import verdict
 
@@ -48,6 +50,7 @@ def does_it_search(
     seeds: Seeds | None = None,
     budget: int | None = None,
     arms: Sequence[str] | None = None,
+    questions: int = 0,
     name: str | None = None,
     folder: str | Path | None = None,
     workers: int | None = None,
@@ -62,8 +65,9 @@ def does_it_search(
     same one in the next call, so that draws seeded with it are independent and can be repeated. `benchmark` is the
     name of a table or a loaded one. `seeds` (a number, or which), `budget` (evaluations a search) and `arms` are those
     of the study does-it-search unless given: 40, 10, and its arms that make the verdict. `workers` searches go side by
-    side, 8 by default; `name` is what the agent is called; `limits` is what all searches together may take,
-    `allow_unpriced` consents to a model whose price is unknown.
+    side, 8 by default; `name` is what the agent is called; `limits` is what all of it together may take,
+    `allow_unpriced` consents to a model whose price is unknown. With `questions` (`memory.QUESTIONS` is a good number)
+    so many on the table's accuracies are asked before the searches, and `Verdict.knows_table` says what came of them.
 
     With `folder`, journals are kept in its does-it-search, as a study's are, and the same call with more seeds goes on:
     nothing is asked twice, and the verdict may be looked at as often as you like. Code that changed is not gone on with
@@ -79,12 +83,32 @@ def does_it_search(
     with _journals(folder) as output:
         _check_journals(output / study.name, study, agent, table)
         try:
+            answers = _asked(questions, study, agent, table, output / study.name) if questions else None
             results = run_study(study, output, workers=workers, progress=progress)
         except StudyFailed as failed:
             raise _failed(study, failed, output) from None
+        except (AgentFailed, BudgetSpent, ModelError) as error:
+            raise StudyFailed(f"the questions on {table.name} failed: {error}; {_how_to_go_on(output)}") from error
         except KeyboardInterrupt:
             raise KeyboardInterrupt(_how_to_go_on(output)) from None
-        return verdict(results, plain=PLAIN, benchmark=table)
+        found = verdict(results, plain=PLAIN, benchmark=table)
+        return found if answers is None else found.with_questions(answers)
+
+
+def _asked(questions: int, study: Study, agent: Agent, table: TabularBenchmark, folder: Path) -> memory.Memory:
+    """Return the verdict on questions about the table, whose journal lies beside those of the searches."""
+    if (count := _whole(questions)) is None:
+        raise InvalidParameter(f"questions is {questions!r}; expected how many, such as {memory.QUESTIONS}, or 0")
+    limits = study.money.limits
+    run = memory.ask(
+        table,
+        client=agent.client(f"memory of {table.name}"),
+        count=count,
+        output=folder,
+        share=Share(study_ledger(folder), limits) if limits else None,
+        allow_unpriced=study.money.allow_unpriced,
+    )
+    return memory.memory(run)
 
 
 def _study(table: TabularBenchmark, arms: Sequence[str], seeds: Seeds | None, budget: int | None) -> Study:
@@ -222,6 +246,8 @@ def _check_journals(folder: Path, study: Study, agent: Agent, table: TabularBenc
         run = read_run(path)
         of = run.settings
         if not of or (of["benchmark"], of["settings"].get("model")) != (table.name, agent.model):
+            continue
+        if of["proposer"] == QUIZ:
             continue
         changes = {
             f"have a budget of {of['budget']}, not {study.budget}": of["budget"] != study.budget,

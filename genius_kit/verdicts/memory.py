@@ -37,6 +37,7 @@ from genius_kit.llm.reuse import Answers
 from genius_kit.llm.session import Session
 from genius_kit.method_names import subject
 from genius_kit.prompts.base import fill, read_template
+from genius_kit.proposers.base import QUIZ
 from genius_kit.proposers.llm import client_of
 from genius_kit.provenance import marked
 from genius_kit.runs.loop import describe, journal_name, own_timeout, price_entry
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from genius_kit.benchmarks.tabular import TabularBenchmark
     from genius_kit.budget.amounts import Limits
+    from genius_kit.budget.ledger import Share
     from genius_kit.chat import ChatClient
 
 OPTIONS = 6
@@ -190,6 +192,7 @@ def ask(
     seed: int = 0,
     output: str | Path | None = None,
     limits: Limits | None = None,
+    share: Share | None = None,
     allow_unpriced: bool = False,
     reuse: bool = False,
     base_url: str | None = None,
@@ -203,7 +206,7 @@ def ask(
     `client` answers in place of the one that `model` and `base_url` name. With `output`, a folder, the record is a
     journal there, and the same call again goes on where it ended; with `reuse` identical requests are answered from the
     journals in that folder. `seed` draws the questions; temperature, max_tokens, params and timeout are as the
-    proposer "llm" takes them, `limits` and `allow_unpriced` are as `search` takes them.
+    proposer "llm" takes them, `limits`, `share` and `allow_unpriced` are as `search` takes them.
     Raises InvalidParameter for fewer than one question or more than the table has, BudgetSpent at a limit.
     """
     settings = {"model": model if client is None else client.model, "base_url": base_url, "temperature": temperature,
@@ -211,12 +214,12 @@ def ask(
     if client is None:
         client = client_of(settings, extra=LOGPROBS, timeout=timeout)
     resolved = {"client": client.kind, **client.settings()}
-    asker: Any = SimpleNamespace(name="memory", settings=settings, resolved=resolved)
+    asker: Any = SimpleNamespace(name=QUIZ, settings=settings, resolved=resolved)
     quiz = _quiz(benchmark, count, seed)
     described = describe(benchmark, asker, count, seed)
     path = None if output is None else Path(output) / journal_name(described)
     with Journal(path) as record:
-        spending = RunBudget(limits, allow_unpriced=allow_unpriced)
+        spending = RunBudget(limits, allow_unpriced=allow_unpriced, share=share)
         session = Session(record, spending, replies=Answers(output) if reuse and output is not None else None)
         caller = Caller(client, session)
         record.record(
@@ -300,7 +303,7 @@ def memory(run: Run) -> Memory:
 
     Raises JournalError for the journal of something else.
     """
-    if run.settings.get("proposer") != "memory":
+    if run.settings.get("proposer") != QUIZ:
         raise JournalError(f"{run.path} holds no questions on a table; `genius-kit memory` writes such a journal")
     with complete(run.path):
         found = _answers(run)
