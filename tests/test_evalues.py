@@ -24,16 +24,8 @@ def test_bets_on_bounded_values_are_fair() -> None:
     total = np.zeros(2)
     for draw in product((0, 1), repeat=6):
         replies = outcomes[list(draw)].reshape(2, 3, 1)
-        total += chances[list(draw)].prod() * np.exp(bounded_evidence(list(replies), [0, 1]))
+        total += chances[list(draw)].prod() * np.exp(bounded_evidence(list(replies)))
     np.testing.assert_allclose(total, 1)
-
-
-def test_searches_that_share_their_draws_count_as_one() -> None:
-    """The same replies on two tables with one dealing are no more evidence than on one."""
-    replies = np.full((7, 2), 0.8)
-    once = bounded_evidence([replies], [3])
-    assert bounded_evidence([replies, replies], [3, 3]) == pytest.approx(once)
-    assert bounded_evidence([replies, replies], [3, 4]).up > once.up + 2
 
 
 def test_looking_after_every_value_errs_seldom_enough() -> None:
@@ -50,7 +42,7 @@ def test_looking_after_every_value_errs_seldom_enough() -> None:
 
 def test_no_evidence_without_values() -> None:
     """Nothing was bet, nothing is known."""
-    assert bounded_evidence([], []) == (0, 0)
+    assert bounded_evidence([]) == (0, 0)
     assert confidence_sequence(np.array([])) == (-np.inf, np.inf)
     assert confidence_sequence(np.array([0.1, 0.2, 0.3])) == (-np.inf, np.inf)
 

@@ -8,7 +8,7 @@ of Statistics 2021). Logarithms are natural.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,24 +28,20 @@ class Evidence(NamedTuple):
     down: float
 
 
-def bounded_evidence(searches: Sequence[np.ndarray], draws: Sequence[Hashable]) -> Evidence:
+def bounded_evidence(searches: Sequence[np.ndarray]) -> Evidence:
     """Return the evidence that values of mean 0 under the null, each from -1 to 1, are above or below 0.
 
     Each search has an array (replies, statistics). The values need not be independent nor alike: it is enough that each
-    has mean 0 given those before it. Searches with the same of `draws` share their random numbers and count as one, by
-    the mean of what they win. Statistics are mixed alike.
+    has mean 0 given those before it. Statistics are mixed alike.
     """
     if not searches:
         return Evidence(0.0, 0.0)
-    return Evidence(*(_bounded(searches, draws, sign) for sign in (1, -1)))
+    return Evidence(*(_bounded(searches, sign) for sign in (1, -1)))
 
 
-def _bounded(searches: Sequence[np.ndarray], draws: Sequence[Hashable], sign: int) -> float:
+def _bounded(searches: Sequence[np.ndarray], sign: int) -> float:
     stakes = sign * np.array(STAKES)[:, None, None]
-    won: dict[Hashable, list[np.ndarray]] = {}
-    for values, draw in zip(searches, draws, strict=True):
-        won.setdefault(draw, []).append(np.log1p(stakes * values).sum(axis=1))  # (stakes, statistics)
-    total = sum(_log_mean(np.array(parts), axis=0) for parts in won.values())
+    total = sum(np.log1p(stakes * values).sum(axis=1) for values in searches)  # (stakes, statistics)
     return float(_log_mean(np.ravel(total), axis=0))
 
 

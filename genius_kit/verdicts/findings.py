@@ -113,7 +113,7 @@ class Luck(NamedTuple):
 
 
 def findings(results: pd.DataFrame, plain: str) -> list[Finding]:
-    """Return every comparison that the arms of a study allow, those about results first."""
+    """Return every comparison that the arms of a study allow on one benchmark, those about results first."""
     check(results, plain)
     missing = [name for name in ("typical_rank", "proposals", "follows") if name not in results]
     if missing:
@@ -200,8 +200,8 @@ def _answer(evidence: Evidence, bounds: tuple[float, float]) -> str:
 
 def _independent(values: np.ndarray, keys: list[Key], own: dict[Key, str], other: dict[Key, str]) -> np.ndarray:
     """Return one mean value for each different list, of the arm whose lists repeat more."""
-    groups = [[(key[0], lists.get(key)) for key in keys] for lists in (own, other)]
-    together: dict[object, list[float]] = {}
+    groups = [[lists.get(key) for key in keys] for lists in (own, other)]
+    together: dict[str | None, list[float]] = {}
     for group, value in zip(min(groups, key=lambda group: len(set(group))), values, strict=True):
         together.setdefault(group, []).append(value)
     return np.array([np.mean(alike) for alike in together.values()])
@@ -216,13 +216,9 @@ def _replies(results: pd.DataFrame, arm: str) -> Finding:
     """Return how much the replies follow the scores as they were dealt out."""
     rows = results[(results["arm"] == arm) & results["follows"].map(bool) & results["follows"].notna()]
     searches = [_padded(np.array(told, dtype=float)) for told in rows["follows"]]
-    keys = list(zip(rows["benchmark"], rows["seed"], strict=True))
-    by_seed: dict[int, list[np.ndarray]] = {}
-    for (_, seed), told in zip(keys, searches, strict=True):
-        by_seed.setdefault(seed, []).append(np.array([(told[:, :2] / CLIMBER).mean(), *told[:, 2:].mean(axis=0)]))
-    values, close, stay = np.array([np.mean(parts, axis=0) for parts in by_seed.values()]).reshape(-1, 3).T
-    seeds = list(rows["seed"])  # tables share the draw of a seed
-    evidence = bounded_evidence([told[:, :3] for told in searches], seeds)
+    means = [((told[:, :2] / CLIMBER).mean(), *told[:, 2:].mean(axis=0)) for told in searches]
+    values, close, stay = np.array(means).reshape(-1, 3).T
+    evidence = bounded_evidence([told[:, :3] for told in searches])
     bounds = confidence_sequence(values, _SCALES["replies"], LEVEL)
     close_low, close_high = confidence_sequence(close, _SCALES["close"], LEVEL)
     stay_low, stay_high = confidence_sequence(stay, _SCALES["staying"], LEVEL)
@@ -244,7 +240,7 @@ def _replies(results: pd.DataFrame, arm: str) -> Finding:
         evidence_up=evidence.up,
         evidence_down=evidence.down,
         answer=UNCLEAR,
-        evidence_steps=_steps_evidence(searches, seeds),
+        evidence_steps=_steps_evidence(searches),
         close_low=close_low,
         close_high=close_high,
         stay_low=stay_low,
@@ -258,9 +254,9 @@ def _padded(told: np.ndarray) -> np.ndarray:
     return np.hstack([told, np.zeros((len(told), len(Follows._fields) - told.shape[1]))])
 
 
-def _steps_evidence(searches: list[np.ndarray], seeds: list[int]) -> float:
+def _steps_evidence(searches: list[np.ndarray]) -> float:
     """Return the evidence that the length of steps hangs on the last score, in whichever direction."""
-    found = bounded_evidence([told[:, 3:] for told in searches], seeds)
+    found = bounded_evidence([told[:, 3:] for told in searches])
     return float(np.logaddexp(*found)) - math.log(2)
 
 
@@ -370,24 +366,16 @@ def searches_to_settle(one: Finding) -> int:
 def luck_of(results: pd.DataFrame, plain: str, benchmark: TabularBenchmark | None) -> Luck | None:
     """Return how lucky the architectures are that the plain arm named; None where their table is not known."""
     rows = results[(results["arm"] == plain) & results["proposals"].notna()]
-    found = []
-    for name, part in rows.groupby("benchmark"):
-        try:
-            table = benchmark or _table(str(name), part)
-        except (DataMissing, UnknownName):
-            return None
-        named = np.array([table.space.decode(key) for keys in part["proposals"] for key in keys.split()])
-        first, last = table.ranks()
-        worth = np.log((first + last) / 2).reshape([len(options) for options in table.space.choices])
-        found.append(Luck(relabelling_p(named, worth), placing_p(named, worth), len(np.unique(named, axis=0))))
-    if not found:
+    try:
+        table = benchmark or (_table(str(rows["benchmark"].iloc[0]), rows) if len(rows) else None)
+    except (DataMissing, UnknownName):
+        table = None
+    if table is None or rows.empty:
         return None
-    tables = len(found)
-    return Luck(
-        min(1.0, tables * min(one.numbers for one in found)),
-        min(1.0, tables * min(one.places for one in found)),
-        max(one.different for one in found),
-    )
+    named = np.array([table.space.decode(key) for keys in rows["proposals"] for key in keys.split()])
+    first, last = table.ranks()
+    worth = np.log((first + last) / 2).reshape([len(options) for options in table.space.choices])
+    return Luck(relabelling_p(named, worth), placing_p(named, worth), len(np.unique(named, axis=0)))
 
 
 def _table(name: str, rows: pd.DataFrame) -> TabularBenchmark:

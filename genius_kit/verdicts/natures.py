@@ -142,10 +142,14 @@ def looks(table: TabularBenchmark, make: Nature, study: int, seeds: Sequence[int
 
 @dataclass
 class Searched:
-    """One search: the true architectures evaluated, which of them are a client's, its first reply of each step."""
+    """One search: the true architectures evaluated, which of them are a client's, its first reply of each step.
+
+    `rows` are those of the table, one an architecture.
+    """
 
     seed: int
     architectures: list[Architecture]
+    rows: list[int]
     own: list[bool]
     first: list[Architecture | None]
 
@@ -170,20 +174,13 @@ class Simulator:
         """Return the random first architecture of a seed, the same in every arm."""
         return self.space.sample(np.random.default_rng([seed, 0]))
 
-    def row_number(self, architecture: Architecture) -> int:
-        """Return the row of the table."""
-        row = 0
-        for value, options in zip(architecture, self.space.choices, strict=True):
-            row = row * len(options) + value
-        return row
-
     def search(self, client: Client, arm: str, seed: int, budget: int) -> Searched:
         """Return one search. A reply that names what is listed is refused; after six, chance proposes."""
         labels, options, worth = self.view_of(arm, seed if arm == "permuted-labels" else 0)
-        draws, done = random.Random(f"{arm} {seed}"), Searched(seed, [self.start(seed)], [False], [])
+        draws, first = random.Random(f"{arm} {seed}"), self.start(seed)
+        done = Searched(seed, [first], [self.space.index(first)], [False], [])
         view = View(len(labels), self.space.length, worth)
-        shown = [tuple(labels[one] for one in done.architectures[0])]
-        scores = [self.scores[self.row_number(done.architectures[0])]]
+        shown, scores = [tuple(labels[one] for one in first)], [self.scores[done.rows[0]]]
         while len(shown) < budget:
             places = _dealt(len(shown), seed) if arm == "shuffled-feedback" else range(len(shown))
             told = [-math.inf] * len(shown) if arm == "knowledge-probe" else scores
@@ -196,7 +193,8 @@ class Simulator:
             done.own.append(taken is not None)
             shown.append(taken or view.fresh(lambda: view.anything(draws), draws))
             done.architectures.append(tuple(options[one] for one in shown[-1]))
-            scores.append(self.scores[self.row_number(done.architectures[-1])])
+            done.rows.append(self.space.index(done.architectures[-1]))
+            scores.append(self.scores[done.rows[-1]])
         return done
 
     def rows(self, client: Client, arm: str, seeds: Sequence[int], budget: int) -> list[dict[str, Any]]:
@@ -206,9 +204,8 @@ class Simulator:
         return [self._row(one, arm, budget, follow) for one, follow in zip(searches, told, strict=True)]
 
     def _row(self, done: Searched, arm: str, budget: int, told: tuple[Any, ...] | None) -> dict[str, Any]:
-        rows = [self.row_number(one) for one in done.architectures]
-        best = max(rows, key=self.scores.__getitem__)
-        own = [row for row, is_own in zip(rows, done.own, strict=True) if is_own]
+        best = max(done.rows, key=self.scores.__getitem__)
+        own = [row for row, is_own in zip(done.rows, done.own, strict=True) if is_own]
         keys = [self.space.key(self.space.at(row)) for row in own]
         return {
             "benchmark": self.table.name,
@@ -235,9 +232,7 @@ class Simulator:
             if not asked:
                 continue
             architectures = np.array([searches[place].architectures[:count] for place in asked])
-            scores = np.array(
-                [[self.scores[self.row_number(one)] for one in shown] for shown in architectures.tolist()]
-            )
+            scores = np.array([[self.scores[row] for row in searches[place].rows[:count]] for place in asked])
             named = np.array([searches[place].first[count - 1] for place in asked])
             places = np.array([_dealt(count, searches[place].seed) for place in asked])
             for place, *found in zip(asked, *follows(named, architectures, scores, places), strict=True):
