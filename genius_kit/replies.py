@@ -178,8 +178,9 @@ class _Scan:
 def _key(token: re.Match[str]) -> str:
     """Return the word and the number by which a label names a position; the embedding has no number."""
     number = token["number"] or token["line"] or token["bare"] or "0"
-    pair = "-".join(sorted((token["a"] or "", token["b"] or "")))
-    return f"edge {pair}" if token["a"] else f"{(token['of'] or '').lower().rstrip('s')} {int(number)}"
+    if token["a"]:
+        return f"edge {'-'.join(sorted((token['a'], token['b'])))}"
+    return f"{(token['of'] or '').lower().rstrip('s')} {int(number)}"
 
 
 def _joined(text: str, space: SearchSpace) -> Iterator[Found]:
@@ -247,7 +248,7 @@ def _above(text: str, line: int, floor: int) -> str:
             head = above if re.search(r"[^\W\d]", above) else head
         elif re.search(r"[.!?]['\"*)]*\s*\Z", above):
             break
-        elif above.strip(" \t`~") and not _says(r"[ \t]*[`~]{3,}.*|{stageline}").fullmatch(above):
+        elif above.strip() and not _says(r"[ \t]*[`~]{3,}.*|{stageline}").fullmatch(above):
             return f"{re.split(r'[.!?] ', above)[-1]} {head}"
     return head
 
@@ -278,8 +279,8 @@ def _role(text: str, part: Found, floor: int, stop: int) -> str:
             role = "earlier"
     else:
         sentence = _says("{sentences}").split(text[max(floor, part.start - CONTEXT) : part.start])[-1]
-        role = _cue(sentence) or ("proposed" if _says("{meant}").match(rest) else "mention")
-        return "mention" if role == "proposed" and not _says("{lead}").search(sentence) else role
+        cue = _cue(sentence)
+        return cue if cue == "earlier" or _says("{lead}").search(sentence) else "mention"
     return "marked" if "marked" in told and role in ("proposed", "plain") else role
 
 
@@ -335,7 +336,7 @@ def _checked(text: str, chosen: Found, found: list[Found], space: SearchSpace) -
     """Return an architecture that was written down, or why it is none, or not what the reply means in the end."""
     if isinstance(chosen.outcome, Rejection):
         return chosen.outcome
-    end, line = chosen.end, text[text.rfind("\n", 0, chosen.start) + 1 : chosen.start][-CONTEXT:]
+    end, line = chosen.end, text[: chosen.start].rpartition("\n")[2][-CONTEXT:]
     name, said = re.search(r"(\w+)\s*=[^=]*\Z", line), _says(r"[.!?](?=\s)|\n").split(text[end : end + 4 * CONTEXT])
     is_open = not _says("{benign}").match(said[0]) and not _says("{options}").search(line)
     is_code = _says("{code}").search(text, end) or (name and _says("{reuse}", var=name[1]).search(text, end))
@@ -346,7 +347,7 @@ def _checked(text: str, chosen: Found, found: list[Found], space: SearchSpace) -
     if is_edited or any(_is_edit(one, chosen.outcome, space) for one in said):
         return _refused("edited", "The design or its order is changed in words. Write out the one you mean.", space)
     for one in (one for one in found if one.start > end and len(one.items) < space.length):
-        line = text[text.rfind("\n", 0, one.start) + 1 : one.start]
+        line = text[: one.start].rpartition("\n")[2]
         stage = _stage_of(line, space) if _says("{stageline}$").search(line) else None
         where = space.stages[stage] if stage is not None and stage < len(space.stages) else ()
         is_told = _says("{elsewhere}").search(_above(text, one.start - len(line), end) + line)
@@ -382,7 +383,7 @@ def read_items(items: Sequence[str], space: SearchSpace, where: Sequence[int] = 
         detail = f"The list is abbreviated with dots. Write out all {space.length} values of your own design."
         return Rejection("placeholder", detail)
     if len(items) != len(where):
-        what = f"{len(items)} value{'s' * (len(items) != 1)} came for the {len(where)} positions"
+        what = f"{len(items)} values came for the {len(where)} positions"
         what += f" {space.positions[where[0]]} to {space.positions[where[-1]]}"
         return Rejection("wrong length", f"{what}. Give exactly {len(where)} values.")
     menus = [_menu(space, position) for position in where]

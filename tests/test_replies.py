@@ -6,6 +6,7 @@ import gc
 import json
 import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,20 @@ EARLIER = {
     "{B}\n\nArchitecture:": "no design",
     "My first choice is {B}, yet it is heavy. I propose": "incomplete",
     "Option A: {B}\nOption B: {A}\n\nI choose option B.": "A",
+    "Option A: {B}\nOption B: {A}\n\nI choose option B. I would NEVER pick option A.": "A",
+    "Option A: {B}\nOption B: {A}\n\nI do not choose option B.": "ambiguous",
+    "Option A: keep all\nOption B: {A}\nOption C: {B}\n\nI choose option A.": "ambiguous",
+    "Option A: {A} (from {B})\nOption B: {B}\n\nI choose option A.": "A",
+    "Wait, let me think.\n\nArchitecture: {A}\n\n{B}": "A",
+    "Architecture: {A}\n\nWait.\n\n{B}": "ambiguous",
+    "Architecture: {A}\n\nThe last layer should be 1.": "edited",
+    "Architecture: {A}\n\nThe last layer is 0.": "A",
+    "Architecture: {A}\n\nLayer 2 is 2, layer 3 is 2, layer 5 is 1.": "A",
+    "Architecture: {A}\n\nLayer 2 is 2, layer 3 is 1, layer 5 is 1.": "edited",
+    "Architecture: {A}\n\nLayer 2 is 2, layer 3 is 2, layer 9 is 1.": "edited",
+    "No improvement possible\n\n{A}": "ambiguous",
+    "No improvement possible\n\n{A}\n\nNo improvement possible": "no improvement",
+    "No improvement possible\n\n{A}\n\nNo improvement possible\n\nNo improvement possible": "no improvement",
     "Option A: {B}\nOption B: {A}\n\nI choose option C.": "ambiguous",
     "Option A: {B}\nOption B: {A}": "ambiguous",
     '{"history": [{"architecture": {B}}], "architecture": {A},}': "A",
@@ -191,6 +206,128 @@ def test_details_say_what_is_wanted() -> None:
     assert parse_reply("x" * (LONGEST_REPLY + 1), IMAGENET) == Rejection(
         "too long", f"The answer has 200,001 characters. {wanted}"
     )
+
+
+ROLES = {
+    "Mask: {B}\n\n{A}": "earlier plain",
+    "Genes: {B}\nI propose genes: {A}": "earlier proposed",
+    "Experiments:\nlist: {B}\n\nMine: {A}": "earlier proposed",
+    "Experiments that I propose:\nlist: {A}": "proposed",
+    "In experiment 3, architecture: {B}\n\n{A}": "earlier plain",
+    "Previous results:\narchitecture = {B}\n\n{A}": "earlier plain",
+    "Previous designs:\nOption A: {B}\n\nMine:\n{A}": "earlier proposed",
+    "Previous best:\n\n```\n{B}\n```\n\n{A}": "earlier plain",
+    "| previous | accuracy |\n|---|---|\n| {B} | 92.1 |\n\n{A}": "earlier plain",
+    "| experiment | architecture |\n|---|---|\n| 3 | {B} |\n\n{A}": "earlier plain",
+    "  > {B}\n\n{A}": "earlier plain",
+    "> I propose {B}\n\nWell.\n\n{A}": "earlier plain",
+    "{B}, the previous leader, is close.\n\n{A}": "earlier plain",
+    "{B} leads.\n\nArchitecture: {A}": "earlier marked",
+    "{B} uses more layers.\n\n{A}": "mention plain",
+    "I propose to widen what {B} narrows.\n\n{A}": "mention plain",
+    "Next time I will go wider. I propose {A}.": "proposed",
+    "The best has 92 %. Take {A}.": "proposed",
+    "Here it is. Architecture:\n{A}": "marked",
+    "{B} -> {A}": "earlier proposed",
+    '{"bestSoFar": {B}, "nextArchitecture": {A}}': "earlier marked",
+    '{"answer": {"note": {B}, "layers": {A}}, "list": {B}}': "earlier marked proposed",
+    '{"answer": {"genes": {A}}}': "earlier",
+    '{"answer":\n{"w":\n{A}\n}}': "marked",
+}
+
+
+@pytest.mark.parametrize(("text", "roles"), ROLES.items())
+def test_what_the_text_makes_of_each_architecture(text: str, roles: str) -> None:
+    """The answer, what is proposed, what stands by itself, what came earlier, and what is only mentioned."""
+    reply = text.replace("{A}", str(list(A))).replace("{B}", str(list(B)))
+    assert [one.role for one in find_architectures(reply, MACRO)] == roles.split()
+
+
+def labelled(word: str, numbers: Iterable[int], values: str = "22212220") -> str:
+    """Return labelled lines, in this order."""
+    return "\n".join(f"{word} {number}: {value}" for number, value in zip(numbers, values, strict=False))
+
+
+LABELS = {
+    labelled("layer", range(9, 1, -1), "02221222"): A,
+    labelled("position", (3, 1, 2, 4, 5, 6, 7, 8)): A,
+    labelled("position", (2, 1, 0, 3, 4, 5, 6, 7)): A,
+    labelled("position", range(2, 10)): A,
+    labelled("layer", range(1, 9)): "incomplete",
+    labelled("LAYERS", range(1, 9)): "incomplete",
+    labelled("layer", range(12, 20)): "incomplete",
+    labelled("layer", range(2, 5)): "incomplete",
+    f"{labelled('layer', range(2, 5))} ...": "incomplete",
+    f"{labelled('layer', range(2, 5))}\n\nThe others stay.": "no design",
+    f"{labelled('layer', range(2, 10))}\n\n{labelled('layer', range(2, 5))}": "incomplete",
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), LABELS.items())
+def test_labels_name_every_position_once(text: str, expected: object) -> None:
+    """By the numbers of the space, or counted from 0 or 1 where the word is not that of the space, in any order."""
+    assert plain(parse_reply(text, MACRO)) == expected
+
+
+SENTENCES = [
+    (MACRO, labelled("layer", range(2, 5)), "The labels do not name each of layer 2 to layer 9 once."),
+    (MACRO, f"{list(A)}, layer 9 set to 1",
+     "The design or its order is changed in words. Write out the one you mean."),
+    (MACRO, f"{list(B)}\n\nArchitecture: unclear", "No design could be read after 'Architecture'."),
+    (MACRO, f"{list(B)}\n\n[", "The reply ends before its design does."),
+    (MACRO, f"2 * {list(A)}", "The list is part of an expression."),
+    (CELL, "|none~0|+|none~0|none~0|+|none~0|none~1|none~2|",
+     f"The arch string does not have the form {CELL.encode(CELL.all_largest)}."),
+    (IMAGENET, stage_lines(FIVE).rsplit("\n", 3)[0], "Only a part of a design came."),
+    (IMAGENET, f"{stage_lines(FIVE)}\n\nStage 3 (Layer 14 to Layer 19): [4, 4, 4, 4, 0, 0]",
+     "A stage came again with other values after the complete design."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("space", "text", "sentence"), SENTENCES)
+def test_a_refusal_says_what_is_wrong_and_what_is_wanted(space: SearchSpace, text: str, sentence: str) -> None:
+    """Its sentence, and the form of an answer in that space."""
+    outcome = parse_reply(text, space)
+    assert isinstance(outcome, Rejection)
+    assert outcome.detail == (
+        f"{sentence} Answer with one design of {space.title}: a list of {space.length} values in square brackets."
+    )
+
+
+VALUES = [
+    (CELL, "[0, 1, 2, 3, 4, 9]", "The value 9 at edge 2-3 (position 5) is not one of 0 (none), 1 (skip_connect), "
+     "2 (nor_conv_1x1), 3 (nor_conv_3x3), 4 (avg_pool_3x3)."),
+    (CELL, "[0, 1, 2, 3, 4]", "5 values came for the 6 positions edge 0-1 to edge 2-3. Give exactly 6 values."),
+    (MACRO, f"[2, 2, 2, 1, 2, 2, 2, {'9' * 40}]",
+     f"The value {'9' * 40} at layer 9 (position 7) is not one of 0, 1, 2."),
+    (MACRO, f"[2, 2, 2, 1, 2, 2, 2, {'9' * 41}]",
+     f"The value {'9' * 40}… at layer 9 (position 7) is not one of 0, 1, 2."),
+    (MACRO, "[2, 2, 2, ..., 0]",
+     "The list is abbreviated with dots. Write out all 8 values of your own design."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("space", "text", "detail"), VALUES)
+def test_a_refused_value_is_told_with_its_place_and_menu(space: SearchSpace, text: str, detail: str) -> None:
+    """Which value, how many, and what would do."""
+    outcome = parse_reply(text, space)
+    assert isinstance(outcome, Rejection)
+    assert outcome.detail == detail
+
+
+STAGE_AGAIN = {
+    "Stage 3 (Layer 14 to Layer 19): [4, 4, 4, 4, 0, 0]": "incomplete",
+    "As said,\nstage 3: [4, 4, 4, 4, 0, 0]": "incomplete",
+    "Stage 3 (Layer 14 to Layer 19): [4, 0, 4, 4, 0, 0]": FIVE,
+    "In experiment 3:\nStage 3 (Layer 14 to Layer 19): [4, 4, 4, 4, 0, 0]": FIVE,
+    "Stage 6: [4, 4, 4, 4, 0, 0]": FIVE,
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), STAGE_AGAIN.items())
+def test_a_stage_after_a_complete_design_is_the_same_or_an_earlier_one(text: str, expected: object) -> None:
+    """With other values it leaves in doubt which are meant."""
+    assert plain(parse_reply(f"{stage_lines(FIVE)}\n\n{text}", IMAGENET)) == expected
 
 
 def test_too_many_lists_are_refused() -> None:
