@@ -92,7 +92,7 @@ class _Scan:
         self.kind = self.between = ""  # what separates the values of the row, and what came after the last one
         self.sizes = {space.length, *(len(stage) for stage in space.stages if space.family != "cell")} - {1}
         groups, hidden, top = list[dict[str, re.Match[str]]](), 0, space.key_offset + len(space.options) - 1
-        names = "|".join(sorted(space.options, key=len, reverse=True)) if space.family == "cell" else "(?!)"
+        names = "|".join(space.options) if space.family == "cell" else "(?!)"
         own = {"names": names, "nodes": "" if space.family == "cell" else "(?!)"}
         for token in _says("{token}", key=f"[{space.key_offset}-{top}]{{{space.length}}}", **own).finditer(text):
             kind, start, end = token.lastgroup or "", token.start(), token.end()
@@ -264,8 +264,8 @@ def _role(text: str, part: Found, floor: int, stop: int) -> str:
     is_later = _says(r"\b{later}\b").search(re.split(r"[.!?]\s", ahead)[-1])
     if text[line : part.start].lstrip().startswith(">") or "earlier" in told or was_tried or is_later:
         return "earlier"
-    bare = _says("{options}").sub("", "\n" + _says("{bullet}").sub("", ahead, count=1), count=1).strip("\n")
-    above = _above(text, line, floor) if floor <= line else ""
+    bare = _says("{options}").sub("", "\n" + _says("{bullet}").sub("", ahead), count=1).strip("\n")
+    above = _above(text, line, floor)
     asked, key = _says("{asked}").search(bare), re.search(r"[\"']([\w .-]+)[\"']\s*:\s*[\"'(\[{]*$", ahead)
     if floor <= line and not bare.strip(" \t`*_\"'([{$|:-"):
         role = "mention" if _says("{subject}").match(rest) else _label(above) or "plain"
@@ -298,11 +298,8 @@ def _chosen(text: str, found: list[Found], space: SearchSpace) -> Found | Reject
     if re.search(r"[\[{][^\[\]{}]*+\Z", text[end:]) or (is_cut and not choices):
         return _refused("incomplete", "The reply ends before its design does.", space)
     if choices and not marked and found and found[-1].start < choices[-1].end():
-        labels, name, named = (
-            [*_says("{options}").finditer(text)],
-            choices[-1]["id"] or choices[-1]["bare"],
-            set[Found](),
-        )
+        labels, named = [*_says("{options}").finditer(text)], set[Found]()
+        name = choices[-1]["id"] or choices[-1]["bare"]
         for label, stop in zip(labels, [*(one.start() for one in labels[1:]), len(text)], strict=False):
             if (label[1] or label[2] or label[3]).upper() == name.upper():
                 named |= {*[one for one in found if label.start() <= one.start < stop and one.role != "part"][:1]}
@@ -373,7 +370,7 @@ def _is_edit(sentence: str, values: Architecture, space: SearchSpace) -> bool:
                 return True
         end = spot.end()
     last = _says("{final}").search(sentence)
-    return bool(_says("{orders}").search(sentence) or (last and _menu(space, -1).get(last[1].lower()) != values[-1]))
+    return bool(_says("{orders}").search(sentence) or (last and _menu(space, -1).get(last[1]) != values[-1]))
 
 
 def read_items(items: Sequence[str], space: SearchSpace, where: Sequence[int] = ()) -> Read:

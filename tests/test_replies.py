@@ -107,6 +107,9 @@ EARLIER = {
     "Architecture: {A}\n\nWait.\n\n{B}": "ambiguous",
     "Architecture: {A}\n\nThe last layer should be 1.": "edited",
     "Architecture: {A}\n\nThe last layer is 0.": "A",
+    "Architecture: {A}\n\nThe final value is 1.": "edited",
+    "Architecture: {B}\n\nArchitecture: {A}\n\nIt is new.": "ambiguous",
+    "{B} uses more layers.\n\n{A}": "A",
     "Architecture: {A}\n\nLayer 2 is 2, layer 3 is 2, layer 5 is 1.": "A",
     "Architecture: {A}\n\nLayer 2 is 2, layer 3 is 1, layer 5 is 1.": "edited",
     "Architecture: {A}\n\nLayer 2 is 2, layer 3 is 2, layer 9 is 1.": "edited",
@@ -172,6 +175,7 @@ def test_architectures_are_found_at_their_places() -> None:
     found = [(text[one.start : one.end], one.role) for one in find_architectures(text, MACRO)]
     assert found == [(str(list(B)), "earlier"), (str(list(A)), "proposed")]
     lines = stage_lines(FIVE)
+    assert find_architectures("Stage 2: [1, 0, 1, 1, 0, 0]", IMAGENET) == []
     (whole,) = find_architectures("Mine:\n" + lines + "\nDone.", IMAGENET)
     assert (whole.start, whole.end) == (6 + lines.index("["), 6 + len(lines))
 
@@ -228,11 +232,16 @@ ROLES = {
     "Next time I will go wider. I propose {A}.": "proposed",
     "The best has 92 %. Take {A}.": "proposed",
     "Here it is. Architecture:\n{A}": "marked",
+    "I propose this one, my genes: {A}": "proposed",
+    "My next one, unlike the previous:\nlist: {A}": "proposed",
+    "The best so far has 92 %. Look at {B} again.\n\n{A}": "mention plain",
+    "Option A: {B}\nOption B: {A}": "plain plain",
     "{B} -> {A}": "earlier proposed",
     '{"bestSoFar": {B}, "nextArchitecture": {A}}': "earlier marked",
     '{"answer": {"note": {B}, "layers": {A}}, "list": {B}}': "earlier marked proposed",
     '{"answer": {"genes": {A}}}': "earlier",
     '{"answer":\n{"w":\n{A}\n}}': "marked",
+    '{"answer": [\n{A}\n]}': "marked",
 }
 
 
@@ -260,6 +269,7 @@ LABELS = {
     f"{labelled('layer', range(2, 5))} ...": "incomplete",
     f"{labelled('layer', range(2, 5))}\n\nThe others stay.": "no design",
     f"{labelled('layer', range(2, 10))}\n\n{labelled('layer', range(2, 5))}": "incomplete",
+    f"{labelled('layer', range(2, 10))}\n\nThere is NO improvement over experiment 3.": "ambiguous",
 }
 
 
@@ -271,6 +281,7 @@ def test_labels_name_every_position_once(text: str, expected: object) -> None:
 
 SENTENCES = [
     (MACRO, labelled("layer", range(2, 5)), "The labels do not name each of layer 2 to layer 9 once."),
+    (IMAGENET, labelled("layer", range(1, 31), "1" * 30), "The labels do not name each of layer 2 to layer 31 once."),
     (MACRO, f"{list(A)}, layer 9 set to 1",
      "The design or its order is changed in words. Write out the one you mean."),
     (MACRO, f"{list(B)}\n\nArchitecture: unclear", "No design could be read after 'Architecture'."),
@@ -280,6 +291,8 @@ SENTENCES = [
      f"The arch string does not have the form {CELL.encode(CELL.all_largest)}."),
     (IMAGENET, stage_lines(FIVE).rsplit("\n", 3)[0], "Only a part of a design came."),
     (IMAGENET, f"{stage_lines(FIVE)}\n\nStage 3 (Layer 14 to Layer 19): [4, 4, 4, 4, 0, 0]",
+     "A stage came again with other values after the complete design."),
+    (IMAGENET, f"Experiment 3 was good.\n\n{stage_lines(FIVE)}\n\nStage 3 (Layer 14 to Layer 19): [4, 4, 4, 4, 0, 0]",
      "A stage came again with other values after the complete design."),
 ]  # fmt: skip
 
@@ -334,6 +347,8 @@ def test_too_many_lists_are_refused() -> None:
     """Five hundred lists are weighed; a reply with one more names no design."""
     few, many = (parse_reply("1, 2, 1, 2, 1, 2, 9\n" * (n - 1) + f"Architecture: {list(A)}", MACRO) for n in (500, 501))
     assert (plain(few), plain(many)) == (A, "ambiguous")
+    assert isinstance(many, Rejection)
+    assert many.detail.startswith("The reply holds more than 500 lists of values. Answer")
     assert len(find_architectures("1, 2, 1, 2, 1, 2, 9\n" * 501, MACRO)) == 500
 
 
