@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import os
 import re
 import tarfile
 import zlib
@@ -13,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from genius_kit import durable
 from genius_kit.errors import DataCorrupt, InvalidParameter
+from genius_kit.files import is_inside, write_whole
 
 MEMBERS_LIMIT = 200_000
 MEMBER_LIMIT = 1 << 30
@@ -22,8 +23,23 @@ TOTAL_LIMIT = 4 << 30
 """The most members, bytes a member and bytes in all that are unpacked: a small file may claim to hold any number."""
 
 _PART = re.compile(r"[A-Za-z0-9_+=,@~][A-Za-z0-9._+=,@~ -]*")
-_DEVICES = re.compile(r"(?i)(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)")  # names that Windows gives to devices
 _CHUNK = 1 << 20
+
+
+def unpack_tar(archive: Path, folder: Path) -> None:
+    """Unpack a tar archive of others into `folder`; raises DataCorrupt, and writes nothing, where a member leaves it.
+
+    Refused are absolute names, "..", links out of the folder, and members that are neither file, folder nor link.
+    """
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar.getmembers():
+                if not is_inside(folder, member.name):
+                    raise tarfile.TarError(f"its member {member.name!r:.120} leads out of the folder")
+                tarfile.data_filter(member, os.fspath(folder))
+            tar.extractall(folder, filter="data")
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise DataCorrupt(f"{archive} cannot be unpacked into {folder}: {error}; fetch it again") from error
 
 
 def pack(contents: Mapping[str, bytes | Path], target: Path) -> None:
@@ -41,19 +57,13 @@ def pack(contents: Mapping[str, bytes | Path], target: Path) -> None:
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(content), 0o644
             archive.addfile(member, io.BytesIO(content))
-    durable.write_whole(target, out.getvalue())
+    write_whole(target, out.getvalue())
 
 
 def sums(source: Path) -> dict[str, str]:
     """Return the SHA-256 of each member; raises DataCorrupt where the archive is damaged or not safe to unpack."""
-    found = {}
     with _told(source):
-        for name, stream in _members(source):
-            digest = hashlib.sha256()
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
-            found[name] = digest.hexdigest()
-    return found
+        return {name: _sum(stream) for name, stream in _members(source)}
 
 
 def read(source: Path, wanted: str) -> bytes | None:
@@ -68,14 +78,30 @@ def unpack(source: Path, folder: Path) -> None:
         for name, stream in _members(source):
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            durable.write_whole(target, stream.read())
+            write_whole(target, stream.read())
+
+
+def _sum(stream: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while chunk := stream.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield name and content of each member in one pass, every one a plain file that stays in its folder."""
     with gzip.open(source) as zipped:
-        stream = _Bounded(zipped, source)
-        with _reader(stream) as archive:
-            yield from _safe(archive, source)
+        stream: Any = _Bounded(zipped, source)
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            seen: set[str] = set()
+            for member in archive:
+                problem = _problem(member, seen)
+                if problem:
+                    raise DataCorrupt(f"{source} is not unpacked: its member {member.name!r:.200} {problem}")
+                seen.add(member.name.casefold())
+                content = archive.extractfile(member)
+                assert content is not None  # a regular file has one
+                yield member.name, content
         while stream.read(_CHUNK):
             pass  # to its very end, where the length and the sum of all stand
 
@@ -87,22 +113,6 @@ def _told(source: Path) -> Iterator[None]:
         yield
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         raise DataCorrupt(f"{source} is cut or no .tar.gz ({error}); get it again") from error
-
-
-def _reader(stream: Any) -> tarfile.TarFile:
-    return tarfile.open(fileobj=stream, mode="r|")  # one pass, for which `read` is enough
-
-
-def _safe(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    seen: set[str] = set()
-    for member in archive:
-        problem = _problem(member, seen)
-        if problem:
-            raise DataCorrupt(f"{source} is not unpacked: its member {member.name!r:.200} {problem}")
-        seen.add(member.name.casefold())
-        stream = archive.extractfile(member)
-        assert stream is not None  # a regular file has one
-        yield member.name, stream
 
 
 def _problem(member: tarfile.TarInfo, seen: set[str]) -> str | None:
@@ -121,8 +131,7 @@ def _problem(member: tarfile.TarInfo, seen: set[str]) -> str | None:
 
 
 def _is_plain(name: str) -> bool:
-    parts = name.split("/")
-    return all(_PART.fullmatch(part) and not _DEVICES.match(part) for part in parts)
+    return all(_PART.fullmatch(part) for part in name.split("/"))
 
 
 class _Bounded:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genius_kit import durable
+from genius_kit import files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ def draw_all(journals: Path, target: Path, reference: str | None = None) -> None
     told = summary(found, named)
     places = [Path(path).relative_to(journals).as_posix() for path in found["journal"]]
     for name, frame in ((RESULTS, found.assign(journal=places)), (SUMMARY, told)):
-        durable.write_whole(target / name, frame.to_csv(index=False, lineterminator="\n"))
+        files.write_whole(target / name, frame.to_csv(index=False, lineterminator="\n"))
     judged = found[found["reason"].notna() & found["rank"].notna()]
     if len(judged):
         _draw_curves(curves(judged), target / FIGURES)

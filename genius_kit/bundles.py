@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genius_kit import archives, durable
+from genius_kit import archives
 from genius_kit.bundle_results import FIGURES, RESULTS, SUMMARY, draw_all
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter, JournalError, UnknownName
+from genius_kit.files import write_whole
 from genius_kit.journal.redact import redacted
 from genius_kit.journal.verify import HEADS, Verification, heads_table, read_heads, verify_study
 
@@ -44,7 +45,7 @@ def keep_study_file(file: str | Path, folder: Path, overrides: Mapping[str, Any]
 
     said = [f"# {key}: {json.dumps(value)}" for key, value in overrides.items() if value is not None]
     head = ["# run with these in place of what stands below:", *said] if said else []
-    durable.write_whole(folder / STUDY_FILE, "".join(f"{line}\n" for line in head) + study_text(file))
+    write_whole(folder / STUDY_FILE, "".join(f"{line}\n" for line in head) + study_text(file))
 
 
 def bundle(folder: str | Path, output: str | Path, withhold: Collection[str] = ()) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from genius_kit import durable
+from genius_kit import files
 from genius_kit.errors import CheckpointError
 
 State = dict[str, Any]
@@ -31,7 +31,7 @@ def save_checkpoint(path: Path, identity: Mapping[str, Any], state: State) -> No
 
 def save_whole(path: Path, content: object) -> None:
     """Write what `torch.save` makes of `content`, whole or not at all; raises WriteFailed."""
-    with durable.whole_file(path) as file:
+    with files.whole_file(path) as file:
         torch.save(content, file)
 
 
@@ -101,7 +101,7 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` as strict JSON, whole or not at all."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    durable.write_whole(path, text)
+    files.write_whole(path, text)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -121,18 +121,8 @@ def folder_in_use(folder: Path, patience: float = 15.0) -> Iterator[None]:
 
     `patience` is in seconds: the data workers of a process that was killed outlive it by a few.
     """
-    import filelock
-
-    durable.make_folder(folder)
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        with durable.explained(folder / ".lock"):
-            lock.acquire(timeout=patience)
-    except filelock.Timeout:
-        raise CheckpointError(
-            f"{folder} is in use by another training; wait for it to end, stop it, or choose another folder"
-        ) from None
-    try:
+    taken = CheckpointError(
+        f"{folder} is in use by another training; wait for it to end, stop it, or choose another folder"
+    )
+    with files.locked(files.make_folder(folder) / ".lock", taken, patience):
         yield
-    finally:
-        lock.release()

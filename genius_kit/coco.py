@@ -20,8 +20,8 @@ from torchvision.transforms.v2 import functional
 
 from genius_kit import extras
 from genius_kit.errors import DataCorrupt, DataMissing
+from genius_kit.files import is_inside
 from genius_kit.image_folders import read_image
-from genius_kit.inside import is_inside
 
 COCO_MEASURES = ("AP", "AP50", "AP75", "APS", "APM", "APL")
 """Average precision over IoU 0.5 to 0.95, at 0.5, at 0.75, and of small, medium and large objects."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit import durable
 from genius_kit.errors import DataCorrupt, DataMissing, UnknownName
+from genius_kit.files import data_folder, make_folder, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,16 +104,6 @@ FILES: dict[str, DataFile] = _registry(
         contents="the authors' conversation with GPT-4 that ends in GENIUS-401",
     ),
 )
-
-
-def data_folder() -> Path:
-    """Return the folder of the published files: GENIUS_KIT_DATA, else data/downloads in the checkout (or here)."""
-    override = os.environ.get("GENIUS_KIT_DATA")
-    if override:
-        return Path(override).expanduser()
-    checkout = Path(__file__).resolve().parent.parent
-    root = checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
-    return root / "data" / "downloads"
 
 
 def find(name: str) -> Path:
@@ -301,5 +290,5 @@ def _install(content: bytes, file: DataFile, source: str) -> None:
     if found != file.sha256:
         raise DataCorrupt(f"{_wrong_sum(source, found, file)}; the old file stays")
     target = data_folder() / file.name
-    durable.make_folder(target.parent)
-    durable.write_whole(target, content)
+    make_folder(target.parent)
+    write_whole(target, content)

@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genius_kit import augmentation, data, downsampled_imagenet, image_folders, published_images
+from genius_kit import augmentation, downsampled_imagenet, image_folders, published_images
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter, UnknownName
+from genius_kit.files import data_folder
 from genius_kit.splits import PARTS, DataSet, FolderSplit, Split, TensorSplit, divide, fingerprint, first_balanced
 
 __all__ = ["DATASETS", "DataSet", "FolderSplit", "Split", "TensorSplit", "load_dataset"]
@@ -53,7 +54,7 @@ def load_dataset(
 ) -> DataSet:
     """Return a data set: one of DATASETS, or "folder" for the images in `folder`/train/<class>/ and beside it.
 
-    `folder` is where the files lie, by default the images/ folder of GENIUS_KIT_DATA (else of data/downloads).
+    `folder` is where the files lie, by default images/ in the data folder.
     `image_size` in pixels a side: images in memory are resized, image files are decoded to it; None takes the data
     set's own (224 for files). `subset` keeps that many training images, the first of a fixed order in which the
     classes take turns. `skip_corrupt` decodes every image file once and leaves out those that cannot be, counted in
@@ -89,7 +90,7 @@ def _folder(name: str, folder: str | Path | None) -> Path:
         return Path(folder).expanduser()
     if name == "folder":
         raise InvalidParameter("the data set 'folder' needs folder=: the folder that holds train/, with val/ and test/")
-    return data.data_folder() / "images"
+    return data_folder() / "images"
 
 
 def _digits(folder: Path, download: bool) -> Parts:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from genius_kit import durable
+from genius_kit import files
 from genius_kit.checkpoints import (
     check_identity,
     load_checkpoint,
@@ -213,7 +213,7 @@ class Store:
     def save(self, run: Run, history: list[Row]) -> None:
         """Write the checkpoint and the table of epochs."""
         save_checkpoint(self.folder / "checkpoint.pt", self.identity, {**run.state(), "history": history})
-        durable.write_whole(self.folder / "metrics.csv", pd.DataFrame(history).to_csv(index=False))
+        files.write_whole(self.folder / "metrics.csv", pd.DataFrame(history).to_csv(index=False))
 
     def finish(self, run: Run, result: DetectionResult) -> DetectionResult:
         """Write the weights and the result, and remove the checkpoint."""

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit import durable
 from genius_kit.errors import InvalidParameter
+from genius_kit.files import make_folder, write_whole
 from genius_kit.provenance import provenance, without_places
 from genius_kit.styles import SETTINGS
 
@@ -58,12 +58,12 @@ def save_figure(
             from genius_kit.venues import fit
 
             fit(figure, venue, span)
-        target = durable.make_folder(folder)
+        target = make_folder(folder)
         with laid_out(figure):
             for suffix, metadata in FORMATS.items():
                 drawn = io.BytesIO()
                 figure.savefig(drawn, format=suffix[1:], metadata=metadata)
-                durable.write_whole(target / f"{name}{suffix}", drawn.getvalue())
+                write_whole(target / f"{name}{suffix}", drawn.getvalue())
     _save_beside(target, name, data, origin)
     return figure
 
@@ -94,9 +94,9 @@ def save_table(
     """Write `NAME.tex` (booktabs), `NAME.md`, `NAME.csv` and `NAME.json` into `folder`, and return the table."""
     _check_name(name)
     origin = provenance(table.data, [*table.sources, *sources], parameters)
-    target = durable.make_folder(folder)
+    target = make_folder(folder)
     for suffix, text in ((".tex", table.latex()), (".md", table.markdown())):
-        durable.write_whole(target / f"{name}{suffix}", text)
+        write_whole(target / f"{name}{suffix}", text)
     _save_beside(target, name, table.data, origin)
     return table
 
@@ -110,6 +110,6 @@ def _save_beside(target: Path, name: str, data: pd.DataFrame | None, origin: Map
     record = {"name": name, **origin}
     if data is not None:
         text = without_places(data).to_csv(index=False, lineterminator="\n")
-        durable.write_whole(target / f"{name}.csv", text)
+        write_whole(target / f"{name}.csv", text)
         record["csv_sha256"] = hashlib.sha256(text.encode()).hexdigest()
-    durable.write_whole(target / f"{name}.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write_whole(target / f"{name}.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from genius_kit.errors import DataCorrupt, DataMissing
-from genius_kit.inside import is_inside
+from genius_kit.files import is_inside
 from genius_kit.splits import FolderSplit
 from genius_kit.workers import usable_cores
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genius_kit import durable
+from genius_kit import files
 from genius_kit.errors import InvalidParameter, PromptError
 from genius_kit.prompts.base import HOLES, check_holes, sandbox
 from genius_kit.prompts.template import USER_MARK, TemplatePrompt, load_prompt
@@ -101,8 +101,8 @@ class Draft:
             if path.read_text(encoding="utf-8") != self.source:
                 raise InvalidParameter(f"{path} holds another text already; choose another name, or delete that file")
             return path
-        durable.make_folder(path.parent)
-        durable.write_whole(path, self.source, private=True)
+        files.make_folder(path.parent)
+        files.write_whole(path, self.source, private=True)
         return path
 
     def _marked(self, trials: Sequence[Trial]) -> tuple[tuple[str, tuple[Piece, ...]], ...]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from genius_kit import durable, extras
+from genius_kit import extras, files
 from genius_kit.errors import ExtraMissing
 from genius_kit.progress import progress_form
 
@@ -37,11 +37,11 @@ class MetricsLog:
         table = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
         table.writeheader()
         table.writerows(history)
-        durable.write_whole(self._path, text.getvalue())
+        files.write_whole(self._path, text.getvalue())
 
     def add(self, row: Row) -> None:
         """Send one epoch to TensorBoard, whose file is begun with the first: a full disk is told of by the CSV."""
-        with durable.explained(self._events):
+        with files.explained(self._events):
             self._board = self._board or _board(self._events, self._epochs_done)
             if self._board is not None:
                 for name in COLUMNS[2:]:
@@ -52,7 +52,7 @@ class MetricsLog:
     def close(self) -> None:
         """Close the event file."""
         if self._board is not None:
-            with durable.explained(self._events):
+            with files.explained(self._events):
                 self._board.close()
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from genius_kit import durable
+from genius_kit import files
 from genius_kit.errors import DataCorrupt, InvalidParameter
 from genius_kit.private_draws import check_draw
 from genius_kit.private_tables import (
@@ -53,13 +53,14 @@ def build(
     stands nowhere else. `executor` is any of `concurrent.futures` whose workers see `folder`; by default processes of
     this machine. Raises InvalidParameter for a folder that another plan or secret began, or that is being built.
     """
-    folder = durable.make_folder(Path(folder))
-    with _alone(folder):
+    folder = files.make_folder(Path(folder))
+    taken = InvalidParameter(f"{folder} is being built by another process; wait for it, or stop it")
+    with files.locked(folder / "build.lock", taken, patience=0):
         secret = _begun(plan, folder, secret)
         left = [cell for cell in plan.cells() if not _path(folder, plan, cell).exists()]
         _train(plan, folder, secret, left, executor, workers, progress)
         table = PrivateTable(plan, commitment(secret, plan.settings()), _results(plan, folder))
-        durable.write_whole(folder / TABLE, json.dumps(table.content(), separators=(",", ":")) + "\n")
+        files.write_whole(folder / TABLE, json.dumps(table.content(), separators=(",", ":")) + "\n")
     return folder / TABLE
 
 
@@ -128,7 +129,7 @@ def stamp(table: str | Path, timestamp: str) -> Path:
             f"the timestamp {timestamp!r:.80} came; expected one line of at most {TIMESTAMP_CHARACTERS} characters"
         )
     content = replace(found, timestamp=timestamp).content()
-    durable.write_whole(path, json.dumps(content, separators=(",", ":")) + "\n")
+    files.write_whole(path, json.dumps(content, separators=(",", ":")) + "\n")
     return path
 
 
@@ -140,30 +141,15 @@ def secret_of(folder: str | Path) -> str:
     return check_secret(path.read_text(encoding="ascii", errors="replace").strip())
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    import filelock
-
-    lock = filelock.FileLock(folder / "build.lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise InvalidParameter(f"{folder} is being built by another process; wait for it, or stop it") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _begun(plan: PrivatePlan, folder: Path, secret: str | None) -> str:
     """Write plan and secret where the folder is new, and return the secret; check both where it is not."""
     path, begun = folder / PLAN, kept_plan(folder)
     if begun is None:
         secret = check_secret(secret) if secret else new_secret()
         check_draw(plan, secret)
-        durable.write_whole(folder / SECRET, secret + "\n", private=True)
+        files.write_whole(folder / SECRET, secret + "\n", private=True)
         kept = {**plan.settings(), "commitment": commitment(secret, plan.settings())}
-        durable.write_whole(path, json.dumps(kept, indent=1) + "\n")
+        files.write_whole(path, json.dumps(kept, indent=1) + "\n")
         return secret
     if begun != plan:
         raise InvalidParameter(f"{folder} was begun with the other settings in its {path.name}; take another folder")
@@ -188,7 +174,7 @@ def _train(
 
     if not cells:
         return
-    durable.make_folder(folder / CELLS)
+    files.make_folder(folder / CELLS)
     total = len(plan.cells())
     with _lane(executor, workers, len(cells)) as pool:
         futures = [pool.submit(_train_one, plan, str(folder), secret, cell) for cell in cells]
@@ -218,7 +204,7 @@ def _train_one(plan: PrivatePlan, folder: str, secret: str, cell: Architecture) 
     """Train one cell and keep what came of it; runs in a worker."""
     result = train_cell(cell, plan.operations, plan.task, _signals(plan, secret), plan.recipe, plan.rules)
     content: dict[str, Any] = asdict(result)
-    durable.write_whole(_path(Path(folder), plan, cell), json.dumps(content) + "\n")
+    files.write_whole(_path(Path(folder), plan, cell), json.dumps(content) + "\n")
 
 
 @lru_cache(maxsize=1)

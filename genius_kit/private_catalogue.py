@@ -7,10 +7,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genius_kit import durable
+from genius_kit import files
 from genius_kit.benchmarks.tabular import TabularBenchmark
-from genius_kit.data import data_folder
 from genius_kit.errors import DataCorrupt, InvalidParameter
+from genius_kit.files import data_folder
 from genius_kit.private_tables import PrivateTable, read_table
 from genius_kit.spaces import SearchSpace
 from genius_kit.spaces.signal_cell import SignalRules
@@ -49,8 +49,8 @@ def add_table(table: str | Path) -> Path:
     path = private_folders()[0] / f"{whole.plan.name}.json"
     if path.is_file() and path.read_text(encoding="utf-8") != content:
         raise InvalidParameter(f"{path} is another table of that name; build yours with another --name, or move it")
-    durable.make_folder(path.parent)
-    durable.write_whole(path, content)
+    files.make_folder(path.parent)
+    files.write_whole(path, content)
     return path
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from genius_kit.archives import unpack_tar
 from genius_kit.errors import DataCorrupt, DataMissing
-from genius_kit.inside import unpack_tar
 from genius_kit.splits import TensorSplit
 
 WEBSITES = {

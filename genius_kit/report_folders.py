@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from genius_kit import durable
+from genius_kit import files
 from genius_kit.errors import InvalidParameter
 
 GRID = "grid"
@@ -32,47 +32,30 @@ def ready_folder(folder: Path) -> Path:
         ) from None
 
 
-@contextmanager
+@contextlib.contextmanager
 def own_folder(folder: Path) -> Iterator[None]:
     """Hold the folder for one report at a time, and clear away what a killed one left."""
-    import filelock
-
-    lock = filelock.FileLock(folder / ".report.lock", timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise InvalidParameter(
-            f"another report is being written into {folder}: wait for it, or choose another with `--output FOLDER`"
-        ) from None
-    try:
+    taken = InvalidParameter(
+        f"another report is being written into {folder}: wait for it, or choose another with `--output FOLDER`"
+    )
+    with files.locked(folder / ".report.lock", taken, patience=0):
         for place in (folder, *folder.glob(f"{GRID}/*/*")):
             _clear_interrupted(place)
         yield
-    finally:
-        lock.release()
 
 
-@contextmanager
+@contextlib.contextmanager
 def scratch_folder(folder: Path) -> Iterator[Path]:
     """Give a folder for a run under way, locked as long as this process lives."""
-    import filelock
-
-    with durable.explained(folder):
+    with files.explained(folder):
         held = tempfile.TemporaryDirectory(prefix=_RUNNING, dir=folder, ignore_cleanup_errors=True)
-        with held as scratch, filelock.FileLock(Path(scratch) / _LOCK):
+        with held as scratch, files.locked(Path(scratch) / _LOCK):
             yield Path(scratch)
 
 
 def _clear_interrupted(folder: Path) -> None:
     """Remove what runs that were killed have left behind in `folder`; those still under way hold a lock."""
-    import filelock
-
     for scratch in folder.glob(f"{_RUNNING}*"):
-        lock = filelock.FileLock(scratch / _LOCK, timeout=0)
-        if not (scratch / _LOCK).is_file():
-            continue
-        try:
-            with lock:
+        if (scratch / _LOCK).is_file():
+            with contextlib.suppress(TimeoutError), files.locked(scratch / _LOCK, patience=0):
                 shutil.rmtree(scratch, ignore_errors=True)
-        except filelock.Timeout:
-            continue

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from genius_kit import durable
+from genius_kit.files import write_whole
 from genius_kit.prompts.base import sandbox
 from genius_kit.report_records import record_of
 from genius_kit.report_runs import GET_DATA, NotebookResult, result_of
@@ -52,7 +52,7 @@ def write_index(results: Sequence[NotebookResult], folder: Path) -> Path:
         done=sum(row.result.status == "done" for row in rows),
         missing=any(row.result.missing for row in rows),
     )
-    durable.write_whole(folder / "index.html", text)
+    write_whole(folder / "index.html", text)
     return folder / "index.html"
 
 

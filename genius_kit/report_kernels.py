@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from genius_kit import durable
+from genius_kit import files
 
 _START_ATTEMPTS = 3  # two kernels that start at once can draw the same port
 _PLAIN_BARS = "import tqdm, tqdm.auto; tqdm.auto.tqdm = tqdm.tqdm; tqdm.auto.trange = tqdm.trange"
@@ -63,7 +63,7 @@ def execute(
         except DeadKernelError as error:
             return _mark(executed, name, "KernelDied", f"the kernel died while this cell ran ({error})")
         except (RuntimeError, OSError) as error:  # the kernel did not start: most often a port clash
-            if isinstance(error, OSError) and error.errno in durable.REFUSALS:
+            if isinstance(error, OSError) and error.errno in files.REFUSALS:
                 raise  # it did, and what it has to tell cannot be written
             if attempt == _START_ATTEMPTS:
                 return f"{name}: no kernel started in {_START_ATTEMPTS} attempts ({error})"
@@ -154,13 +154,11 @@ def _kernel_manager_class(threads: int | None) -> type:
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
 
-    from genius_kit import data
-
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     argv.append(f"--IPKernelApp.exec_lines={_PLAIN_BARS}")
     environment = {
         "GENIUS_KIT_PROGRESS": os.environ.get("GENIUS_KIT_PROGRESS", "none"),
-        "GENIUS_KIT_DATA": str(Path(data.data_folder()).resolve()),
+        "GENIUS_KIT_DATA": str(Path(files.data_folder()).resolve()),
     }
     if threads is not None:
         environment.update({name: os.environ.get(name, str(threads)) for name in _THREADS})

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genius_kit import durable
+from genius_kit import files
 from genius_kit.errors import InvalidParameter, NotebookFailed
 from genius_kit.report_folders import scratch_folder
 from genius_kit.report_notebooks import read_notebook, title_of
@@ -92,7 +92,7 @@ def write_pdf(page: Path, notebook: Path, target: Path) -> None:
             _print(program, page, part)
         else:
             _typeset(notebook, part)
-        durable.write_whole(target, _DATE.sub(_no_date, part.read_bytes()))
+        files.write_whole(target, _DATE.sub(_no_date, part.read_bytes()))
 
 
 def browser() -> str | None:

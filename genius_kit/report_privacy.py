@@ -61,7 +61,7 @@ def shorten_paths(notebook: NotebookNode, source: Path, folder: Path, aliases: M
 
 def _places(source: Path, folder: Path) -> dict[str, str]:
     """Return the folders whose names a page need not tell, each with what stands for it."""
-    from genius_kit import data
+    from genius_kit.files import data_folder
 
     package = Path(__file__).resolve().parent
     named = [
@@ -72,7 +72,7 @@ def _places(source: Path, folder: Path) -> dict[str, str]:
         (Path(sys.prefix), "python"),
         (package.parent, "."),
         (package, package.name),
-        (Path(data.data_folder()), "data"),
+        (Path(data_folder()), "data"),
         (source.parent, source.parent.name),
         (folder, folder.name),
     ]

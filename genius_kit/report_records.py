@@ -65,6 +65,7 @@ def data_sums(needs: Sequence[str], parameters: Mapping[str, Any], folder: Path)
     """
     from genius_kit import data
     from genius_kit.benchmarks import catalogue
+    from genius_kit.files import data_folder
 
     values = [value for value in parameters.values() if isinstance(value, str) and value]
     named = [*needs, *(value for value in values if value in catalogue.table_names())]
@@ -72,7 +73,7 @@ def data_sums(needs: Sequence[str], parameters: Mapping[str, Any], folder: Path)
     wanted = [sources.get(name, name) for name in named] if needs else [*data.FILES, *sources.values()]
     sums = {}
     for name in sorted(set(wanted) - {""}):
-        path = data.data_folder() / name
+        path = data_folder() / name
         if name in data.FILES and not path.is_file():
             continue
         sums[name] = data.sha256_of(path) if path.is_file() else "embedded"

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit import durable, report_kernels, report_pages, report_records
+from genius_kit import report_kernels, report_pages, report_records
 from genius_kit.errors import GeniusKitError, NotebookFailed
+from genius_kit.files import explained, write_whole
 from genius_kit.report_folders import scratch_folder
 from genius_kit.report_notebooks import missing_data, needs_of, read_notebook, title_of
 from genius_kit.report_parameters import OUTPUT, Declared, relative_paths, resolved
@@ -209,12 +210,12 @@ def _publish(job: Job, executed: Path, record: report_records.Record) -> None:
     failed = record["status"] == "failed"
     stem = f"{executed.stem}.failed" if failed else executed.stem
     if not failed:
-        with durable.explained(job.folder):
+        with explained(job.folder):
             (job.folder / f"{stem}.pdf").unlink(missing_ok=True)  # of an earlier run
     page = job.folder / f"{stem}.html"
-    durable.write_whole(page, report_pages.to_html(notebook, executed.stem))
+    write_whole(page, report_pages.to_html(notebook, executed.stem))
     notebook.metadata["genius_kit"]["run"]["files"] = report_records.sums_of([page, *figures.rglob("*")], job.folder)
-    durable.write_whole(job.folder / f"{stem}.ipynb", nbformat.writes(notebook) + "\n")
+    write_whole(job.folder / f"{stem}.ipynb", nbformat.writes(notebook) + "\n")
     if not failed:
         _drop_failed(job)
 

@@ -19,11 +19,11 @@ import typer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genius_kit import durable
 from genius_kit.benchmarks.latency import device_name, spread, time_call
 from genius_kit.devices import choose_device, torch_state
 from genius_kit.distributed import join_team
 from genius_kit.errors import InvalidParameter
+from genius_kit.files import write_whole
 from genius_kit.recipes import Recipe, load_recipe
 from genius_kit.spaces import load_space
 from genius_kit.splits import DataSet, TensorSplit
@@ -248,7 +248,7 @@ def input_pipeline(
 def _show(table: pd.DataFrame, output: Path | None) -> None:
     print(table.round(3).to_string(index=False))
     if output is not None:
-        durable.write_whole(output, table.to_csv(index=False))
+        write_whole(output, table.to_csv(index=False))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit import durable
+from genius_kit import files
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import chain, read_run
 from genius_kit.runs.audit import Audit, audit_run
@@ -79,7 +79,7 @@ def tamper(journal: str | Path, output: str | Path, way: str, sealed: bool = Fal
     WAYS[way](events)
     output.parent.mkdir(parents=True, exist_ok=True)
     lines = _resealed(events) if sealed else map(chain.line, events)
-    durable.write_whole(output, b"".join(line + b"\n" for line in lines))
+    files.write_whole(output, b"".join(line + b"\n" for line in lines))
     return output
 
 

@@ -112,7 +112,7 @@ class Yardstick:
 
 def yardstick(name: str, protocol: str, fed_run: int, source: str | None, objectives: Objectives) -> Yardstick:
     """Return the yardstick of a table, made once a process and data folder."""
-    from genius_kit.data import data_folder
+    from genius_kit.files import data_folder
 
     return _yardstick(name, protocol, fed_run, source, objectives, str(data_folder()))
 

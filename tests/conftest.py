@@ -17,6 +17,7 @@ import pytest
 
 import genius_kit
 from genius_kit import data
+from genius_kit.files import data_folder
 
 REPOSITORY = Path(genius_kit.__file__).resolve().parent.parent
 
@@ -39,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _published_folder() -> Path | None:
     """Return the first folder that holds every published file."""
     named = os.environ.get("GENIUS_KIT_PUBLISHED")
-    folders = [Path(named)] if named else [REPOSITORY.parent / "shared" / "data", data.data_folder()]
+    folders = [Path(named)] if named else [REPOSITORY.parent / "shared" / "data", data_folder()]
     for folder in folders:
         if all((folder / name).is_file() for name in data.FILES):
             return folder

@@ -1,6 +1,6 @@
-"""A disk that fails, fills up or takes the process with it at a chosen call: `os` as `genius_kit.durable` sees it.
+"""A disk that fails, fills up or takes the process with it at a chosen call: `os` as `genius_kit.files` sees it.
 
-Only the calls that durable.py makes itself are counted: those are the write boundaries of a run.
+Only the calls that files.py makes itself are counted: those are the write boundaries of a run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from genius_kit import durable
+from genius_kit import files
 
 COUNTED = ("write", "fsync", "replace", "ftruncate")
 KILLS = ("before", "half", "after")
@@ -68,13 +68,13 @@ class FaultyDisk:
 
 @contextlib.contextmanager
 def faulty_disk(at: int | None = None, fault: str = "before") -> Iterator[FaultyDisk]:
-    """Let durable.py write to such a disk."""
+    """Let files.py write to such a disk."""
     disk = FaultyDisk(at, fault)
-    durable.os = disk  # type: ignore[attr-defined]
+    files.os = disk  # type: ignore[attr-defined]
     try:
         yield disk
     finally:
-        durable.os = os  # type: ignore[attr-defined]
+        files.os = os  # type: ignore[attr-defined]
 
 
 def from_environment() -> None:
@@ -88,10 +88,10 @@ def from_environment() -> None:
     if told is None:
         return
     disk = FaultyDisk(told["at"], told["fault"])
-    durable.os = disk  # type: ignore[attr-defined]
+    files.os = disk  # type: ignore[attr-defined]
     atexit.register(lambda: Path(told["counted"]).write_text(" ".join(disk.calls)))
 
 
 def scratch_files(folder: Path) -> list[Path]:
     """Return what interrupted writes have left below a folder."""
-    return sorted(path for path in folder.rglob(f".*{durable.SUFFIX}"))
+    return sorted(path for path in folder.rglob(f".*{files.SUFFIX}"))

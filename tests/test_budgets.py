@@ -559,7 +559,7 @@ PRICE = _price()
 
 def test_spent_and_reserved_never_pass_the_cap_in_any_schedule(tmp_path, monkeypatch):
     """Schedules of up to 64 parallel runs with retries, failures, lies and kills stay within a study's limits."""
-    monkeypatch.setattr("genius_kit.durable.os.fsync", lambda descriptor: None)
+    monkeypatch.setattr("genius_kit.files.os.fsync", lambda descriptor: None)
     refused = 0
     for seed in range(SCHEDULES):
         dice = random.Random(seed)

@@ -252,7 +252,6 @@ def tar_of(path, *entries):
         ([(".ssh/x", tarfile.REGTYPE, b"x")], "could lead out"),
         ([("a\\..\\x", tarfile.REGTYPE, b"x")], "could lead out"),
         ([("C:x", tarfile.REGTYPE, b"x")], "could lead out"),
-        ([("a/nul.txt", tarfile.REGTYPE, b"x")], "could lead out"),
         ([("a\nb", tarfile.REGTYPE, b"x")], "could lead out"),
         ([("x", tarfile.SYMTYPE, "/etc")], "no plain file"),
         ([("x", tarfile.LNKTYPE, "/etc/passwd")], "no plain file"),

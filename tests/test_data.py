@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import platformdirs
 import pytest
 
-from genius_kit import data
+from genius_kit import data, files
 from genius_kit.errors import DataCorrupt, DataMissing, UnknownName
+from genius_kit.files import data_folder
 
 CONTENT = b'{"a": [1, 2, 3]}' * 4000
 NAME = "nas-bench-macro_cifar10.json"
@@ -250,8 +252,22 @@ def test_verify_refuses_an_altered_file(toy: data.DataFile, home: Path) -> None:
 
 
 def test_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """GENIUS_KIT_DATA moves the data folder; without it the folder is data/downloads."""
+    """GENIUS_KIT_DATA moves the data folder; without it, it is data/downloads of the checkout."""
     monkeypatch.setenv("GENIUS_KIT_DATA", str(tmp_path))
-    assert data.data_folder() == tmp_path
+    assert data_folder() == tmp_path
     monkeypatch.delenv("GENIUS_KIT_DATA")
-    assert data.data_folder().parts[-2:] == ("data", "downloads")
+    assert data_folder() == Path(files.__file__).parents[1] / "data" / "downloads"
+
+
+def test_an_installed_package_keeps_its_data_in_one_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Outside a checkout the folder is the user's, whatever the working directory."""
+    monkeypatch.delenv("GENIUS_KIT_DATA", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "site-packages" / "genius_kit" / "files.py"))
+    found = []
+    for place in ("one", "other"):
+        (tmp_path / place).mkdir()
+        monkeypatch.chdir(tmp_path / place)
+        found.append(data_folder())
+    assert found[0] == found[1] == platformdirs.user_data_path("genius-kit", appauthor=False)
+    assert not found[0].is_relative_to(tmp_path / "one")

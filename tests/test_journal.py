@@ -448,7 +448,7 @@ def test_a_disk_that_refuses_is_told_and_the_journal_is_opened_again(tmp_path, m
     with Journal(path) as journal:
         journal.record("one")
         with monkeypatch.context() as patch:
-            patch.setattr("genius_kit.durable.append", full)
+            patch.setattr("genius_kit.files.append", full)
             with pytest.raises(JournalError) as caught:
                 journal.record("two")
         with pytest.raises(JournalError) as again:

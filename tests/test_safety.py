@@ -22,11 +22,12 @@ from PIL import Image
 
 import genius_kit as gk
 from genius_kit import data, reports
+from genius_kit.archives import unpack_tar
 from genius_kit.benchmarks import tables
 from genius_kit.coco import load_coco
 from genius_kit.datasets import load_dataset
 from genius_kit.errors import DataCorrupt, DataMissing, JournalError, PromptError, UnknownName
-from genius_kit.inside import is_inside, unpack_tar
+from genius_kit.files import is_inside
 from genius_kit.lab_answer import Answer, Rule, answer_html, marked_html
 from genius_kit.lab_draft import open_draft
 from genius_kit.lab_replay import step_html

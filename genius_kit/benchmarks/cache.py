@@ -17,14 +17,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit import durable
 from genius_kit.errors import DataCorrupt, InvalidParameter, TrainingFailed
+from genius_kit.files import locked, make_folder, write_whole
 from genius_kit.memory_formats import is_narrow, warn_if_suspect
 from genius_kit.spaces import load_space
 
 if TYPE_CHECKING:
-    from filelock import BaseFileLock
-
     from genius_kit.datasets import DataSet
     from genius_kit.recipes import Recipe
     from genius_kit.spaces import SearchSpace
@@ -81,13 +79,6 @@ class OutcomeStore:
         """Return where the training of `key` keeps its checkpoint, and its weights when they are wanted."""
         return self.folder / key
 
-    def lock(self, key: str) -> BaseFileLock:
-        """Return the lock that one training of `key` holds; the system frees it when its process dies."""
-        import filelock
-
-        durable.make_folder(self.folder)
-        return filelock.FileLock(self.folder / f"{key}.lock")
-
     def read(self, content: dict[str, Any]) -> Outcome | None:
         """Return the outcome recorded for `content`, None where there is none; raises DataCorrupt for a damaged one."""
         path = self.path(key_of(content))
@@ -111,8 +102,8 @@ class OutcomeStore:
         key = key_of(content)
         record = {"format": FORMAT, "key": key, "content": content, **outcome}
         record["sha256"] = hashlib.sha256(_canonical(record)).hexdigest()
-        durable.make_folder(self.folder)
-        durable.write_whole(self.path(key), json.dumps(record, allow_nan=False, indent=1))
+        make_folder(self.folder)
+        write_whole(self.path(key), json.dumps(record, allow_nan=False, indent=1))
 
     def clear_training(self, key: str, keep_weights: bool = False) -> None:
         """Delete what the training of `key` left: all of it, or its checkpoint only."""
@@ -167,7 +158,7 @@ def train_once(job: Job) -> Outcome:
     Only one process at a time trains it. A training that a kill cut short goes on from its checkpoint.
     """
     store, key = OutcomeStore(job.cache), key_of(job.content)
-    with store.lock(key):
+    with locked(make_folder(store.folder) / f"{key}.lock"):
         known = store.read(job.content)
         if known is not None:
             return known

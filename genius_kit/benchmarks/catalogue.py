@@ -14,6 +14,7 @@ from genius_kit.benchmarks import tables
 from genius_kit.benchmarks.base import MEASURED, Benchmark, Objectives, check_settings, no_latency, read_objectives
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.errors import DataCorrupt, InvalidParameter, UnknownName
+from genius_kit.files import data_folder
 from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.spaces.costs import all_costs
 
@@ -280,7 +281,7 @@ def _check(name: str, protocol: str, source: str | None) -> None:
 
 
 def _published(entry: _Entry) -> bool:
-    return (data.data_folder() / entry.file).is_file()
+    return (data_folder() / entry.file).is_file()
 
 
 def _embedded_source() -> str:

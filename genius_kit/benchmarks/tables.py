@@ -17,8 +17,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit import data, durable
+from genius_kit import data
 from genius_kit.errors import DataCorrupt, WriteFailed
+from genius_kit.files import data_folder, make_folder, whole_file
 from genius_kit.spaces import load_space
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def embedded_version() -> str:
 
 def cache_folder() -> Path:
     """Return the folder of the compact copies; it can be deleted at any time."""
-    return data.data_folder() / "cache"
+    return data_folder() / "cache"
 
 
 def _cached(key: str, columns: Mapping[str, str], size: int, build: Callable[[], Table]) -> Table:
@@ -114,8 +115,8 @@ def _save(path: Path, table: Table) -> None:
     import numpy as np
 
     try:
-        durable.make_folder(path.parent)
-        with durable.whole_file(path) as file:
+        make_folder(path.parent)
+        with whole_file(path) as file:
             np.savez(file, allow_pickle=False, **table)
     except WriteFailed as error:
         _log.info("the table is kept in memory only: %s", error)

@@ -9,10 +9,10 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from genius_kit import data
 from genius_kit.benchmarks.base import Benchmark, Objectives
 from genius_kit.benchmarks.cache import Job, Outcome, OutcomeStore, content_of, key_of, train_once
 from genius_kit.errors import InvalidParameter, TrainingFailed
+from genius_kit.files import data_folder
 from genius_kit.recipes import RECIPES, Recipe, load_recipe
 from genius_kit.records import Cost, Evaluation
 from genius_kit.spaces import Architecture, SearchSpace, load_space
@@ -84,7 +84,7 @@ class TrainedBenchmark(Benchmark):
         self.image_size = image_size_of(self.data, self.recipe)
         self.seed, self.time_limit = seed, time_limit
         self._cost(space.all_largest)  # an image size that does not fit fails here
-        self.store = OutcomeStore(cache or data.data_folder() / "trained")
+        self.store = OutcomeStore(cache or data_folder() / "trained")
         shared = key_of(content_of(space, None, self.recipe, self.data.fingerprint, self.image_size, seed))
         words = f"{self.recipe.name} on {self.data.name}, {self.image_size} px, seed {seed}"
         self.source = f"trained: {words} ({shared[:12]})"

@@ -18,12 +18,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from genius_kit import durable
+from genius_kit import files
 from genius_kit.budget.amounts import COUNTED, Amount, Limits, exact
 from genius_kit.errors import JournalError
 
 FILE = "budget.ledger"
-POLL_SECONDS = 0.005  # between two tries for the lock
 
 
 @dataclass(frozen=True)
@@ -94,11 +93,9 @@ class StudyLedger:
     @contextmanager
     def _opened(self) -> Iterator[int]:
         """Hold the lock of the file, with everything read that others wrote."""
-        import filelock
-
-        durable.make_folder(self.path.parent)
-        with durable.explained(self.path), filelock.FileLock(f"{self.path}.lock").acquire(poll_interval=POLL_SECONDS):
-            descriptor = durable.open_for_append(self.path, private=True)
+        files.make_folder(self.path.parent)
+        with files.explained(self.path), files.locked(f"{self.path}.lock"):
+            descriptor = files.open_for_append(self.path, private=True)
             try:
                 self._read(descriptor)
                 yield descriptor
@@ -140,7 +137,7 @@ class StudyLedger:
             "seconds": round(state.seconds, 3),
         }
         line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
-        durable.append(descriptor, line)
+        files.append(descriptor, line)
         self._take(line)
         self._offset += len(line)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
-from genius_kit import durable
+from genius_kit import files
 from genius_kit.bundles import keep_study_file
 from genius_kit.cli import options
 from genius_kit.cli.commands import ends_at_once, tell_stand_in
@@ -91,16 +91,14 @@ def _run(loaded: Study, output: Path, workers: int | None, dask: str | None, sha
 
 def _report(loaded: Study, output: Path) -> None:
     """Write results.csv and summary.csv of all runs there are by now, other shards' included, and print the summary."""
-    import filelock
-
-    folder = durable.make_folder(Path(output) / loaded.name)
-    with durable.explained(folder / "results.csv"), filelock.FileLock(folder / "results.lock"):
+    folder = files.make_folder(Path(output) / loaded.name)
+    with files.explained(folder / "results.csv"), files.locked(folder / "results.lock"):
         # the last shard to write has seen the runs of all
         found = results_of(*places(loaded, output))
         arms = set(found.loc[found["reason"].notna() & found["rank"].notna(), "arm"])
         told = summary(found, loaded.reference if loaded.reference in arms else None)
         for name, frame in (("results", found), ("summary", told)):
-            durable.write_whole(folder / f"{name}.csv", frame.to_csv(index=False))
+            files.write_whole(folder / f"{name}.csv", frame.to_csv(index=False))
         write_heads(folder)
     if len(found):
         _print_tables(found, told)

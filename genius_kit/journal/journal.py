@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from genius_kit import durable
+from genius_kit import files
 from genius_kit.errors import JournalError
 from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
@@ -86,9 +86,9 @@ class Journal:
 
     def _open(self, path: Path) -> None:
         known = mend(path) if path.exists() else None
-        self._descriptor = durable.open_for_append(path, private=True)
+        self._descriptor = files.open_for_append(path, private=True)
         if known is None:
-            durable.settle_folder(path.parent)
+            files.settle_folder(path.parent)
         self._pending.extend(known.events if known else ())
         self._head = known.head if known and known.head else chain.start(path.read_bytes())
 
@@ -191,7 +191,7 @@ class Journal:
         now = time.monotonic()
         settle = event["event"] not in _FREE or now - self._settled > SETTLE_SECONDS
         try:
-            durable.append(descriptor, line + b"\n", settle)
+            files.append(descriptor, line + b"\n", settle)
         except OSError as error:
             raise _refused(self.path, error) from error
         self._broken, self._head, self._unsettled = False, head, not settle
@@ -246,13 +246,5 @@ def _refuse_difference(path: Path | None, name: str, key: str, recorded: Any, wa
 
 
 def _acquire(path: Path, patience: float) -> Any:
-    import filelock
-
-    lock = filelock.FileLock(f"{path}.lock")
-    try:
-        lock.acquire(timeout=max(patience, PROBE_SECONDS), poll_interval=0.02)
-    except filelock.Timeout:
-        raise JournalError(
-            f"{path} is in use by another run; wait for it to end, stop it, or choose another journal"
-        ) from None
-    return lock
+    taken = JournalError(f"{path} is in use by another run; wait for it to end, stop it, or choose another journal")
+    return files.hold(f"{path}.lock", taken, max(patience, PROBE_SECONDS))

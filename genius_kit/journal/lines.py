@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from genius_kit import durable
+from genius_kit import files
 from genius_kit.errors import JournalError
 from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
@@ -166,14 +166,14 @@ def mend(path: Path) -> Lines:
         raise words_withheld(path, lines.withheld, "resumed")
     torn = content[lines.length :].strip(b"\n")
     if torn:
-        descriptor = durable.open_for_append(Path(f"{path}.torn"), private=True)
+        descriptor = files.open_for_append(Path(f"{path}.torn"), private=True)
         try:
-            durable.append(descriptor, torn + b"\n")
+            files.append(descriptor, torn + b"\n")
         finally:
             os.close(descriptor)
         warnings.warn(
             f"{path}: the last line was torn by a crash; its {len(torn)} bytes were moved to {path}.torn", stacklevel=4
         )
     if lines.length != len(content):
-        durable.cut(path, min(lines.length, len(content)), b"\n" if lines.length > len(content) else b"")
+        files.cut(path, min(lines.length, len(content)), b"\n" if lines.length > len(content) else b"")
     return lines

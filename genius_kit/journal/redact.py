@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from genius_kit import durable
+from genius_kit import files
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
@@ -31,7 +31,7 @@ def redact(journal: str | Path, output: str | Path, whose: Collection[str] = WOR
     except OSError as error:
         raise JournalError(f"no journal can be read at {journal} ({error.strerror}): check the name") from error
     output.parent.mkdir(parents=True, exist_ok=True)
-    durable.write_whole(output, redacted(journal, content, whose))
+    files.write_whole(output, redacted(journal, content, whose))
     return output
 
 

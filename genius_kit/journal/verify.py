@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genius_kit import durable
 from genius_kit.chat import mapping_or_empty
 from genius_kit.errors import InvalidParameter, JournalError
+from genius_kit.files import write_whole
 from genius_kit.journal.chain import Event
 from genius_kit.journal.findings import Examined, Finding, examine
 from genius_kit.journal.run import Run
@@ -167,7 +167,7 @@ def heads_table(journals: Iterable[Path], folder: Path) -> str:
 def write_heads(folder: str | Path) -> Path:
     """Write heads.csv of all journals under a folder, and return its path."""
     folder = Path(folder)
-    durable.write_whole(folder / HEADS, heads_table(folder.rglob("*.jsonl"), folder))
+    write_whole(folder / HEADS, heads_table(folder.rglob("*.jsonl"), folder))
     return folder / HEADS
 
 

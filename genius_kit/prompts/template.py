@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.data import data_folder
 from genius_kit.errors import InvalidParameter, PromptError, UnknownName
+from genius_kit.files import data_folder
 from genius_kit.prompts.base import HISTORIES, TEMPLATES, Prompt, check_holes, fill, read_template
 from genius_kit.prompts.formatting import (
     bound_words,

@@ -21,9 +21,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from genius_kit import durable
 from genius_kit.budget.spending import cost_of_calls
 from genius_kit.errors import InvalidParameter, JournalError
+from genius_kit.files import PRIVATE
 from genius_kit.journal import Event, Run, read_run
 from genius_kit.runs.control import COMMANDS, Action, Asker
 
@@ -171,7 +171,7 @@ class Owner(BaseModel):
         scratch = _scratch(journal)
         with suppress(OSError):
             scratch.unlink(missing_ok=True)
-            descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, durable.PRIVATE)
+            descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(self.model_dump_json())
             scratch.replace(owner_file(journal))

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from genius_kit import durable
+from genius_kit import files
 from genius_kit.errors import WriteFailed
 from tests.faulty_disk import KILLS, FaultyDisk, faulty_disk, scratch_files
 
@@ -18,12 +18,12 @@ OLD, NEW = b"old " * 100, b"new content " * 1000
 
 def whole(path):
     """Write the new content in one step."""
-    durable.write_whole(path, NEW)
+    files.write_whole(path, NEW)
 
 
 def streamed(path):
     """Write the new content in pieces, more than the buffer holds."""
-    with durable.whole_file(path) as file:
+    with files.whole_file(path) as file:
         for _ in range(3):
             file.write(NEW * 60)
 
@@ -46,8 +46,8 @@ def child(*arguments):
 
 def test_what_is_written_is_there(tmp_path):
     """Bytes, and text as UTF-8; a file that was there is replaced, and nothing else is in the folder."""
-    durable.write_whole(tmp_path / "a", "zwölf")
-    durable.write_whole(tmp_path / "a", "elf, größer")
+    files.write_whole(tmp_path / "a", "zwölf")
+    files.write_whole(tmp_path / "a", "elf, größer")
     assert (tmp_path / "a").read_bytes() == "elf, größer".encode()
     assert os.listdir(tmp_path) == ["a"]
 
@@ -61,7 +61,7 @@ def test_modes(tmp_path, private, mask, mode):
     path.touch(0o400)
     before = os.umask(mask)
     try:
-        durable.write_whole(path, b"x", private=private)
+        files.write_whole(path, b"x", private=private)
         assert os.umask(mask) == mask
     finally:
         os.umask(before)
@@ -119,7 +119,7 @@ def test_killed_at_any_call(tmp_path, write):
             assert path.read_bytes() in (OLD, new)
             seen.add(path.read_bytes())
             left += len(scratch_files(tmp_path))
-            durable.write_whole(path, OLD)
+            files.write_whole(path, OLD)
             assert scratch_files(tmp_path) == []
         assert codes in ({-signal.SIGKILL}, {0})
         if codes == {0}:
@@ -130,9 +130,9 @@ def test_killed_at_any_call(tmp_path, write):
 
 def test_scratch_files_of_the_living_stay(tmp_path):
     """Writers of one file do not take away one another's scratch files: the last to end wins, whole."""
-    with durable.whole_file(tmp_path / "a") as slow:
+    with files.whole_file(tmp_path / "a") as slow:
         slow.write(b"slow")
-        durable.write_whole(tmp_path / "a", b"quick")
+        files.write_whole(tmp_path / "a", b"quick")
         assert len(scratch_files(tmp_path)) == 1
         assert (tmp_path / "a").read_bytes() == b"quick"
     assert (tmp_path / "a").read_bytes() == b"slow"
@@ -143,12 +143,12 @@ def test_many_writers_of_one_file(tmp_path):
     """Sixteen threads that write one file again and again: always one of the contents, no error, nothing left."""
     path, errors = tmp_path / "a", []
     contents = [bytes([65 + number]) * 5000 for number in range(16)]
-    durable.write_whole(path, contents[0])
+    files.write_whole(path, contents[0])
 
     def write(content):
         try:
             for _ in range(10):
-                durable.write_whole(path, content)
+                files.write_whole(path, content)
                 assert path.read_bytes() in contents
         except BaseException as error:
             errors.append(error)
@@ -167,7 +167,7 @@ def test_other_hidden_files_are_left_alone(tmp_path):
     kept = [".a.part", ".a.01234567.partly", ".a.b.01234567.part", ".b.01234567.part", ".a.0123456g.part"]
     for name in [*kept, ".a.01234567.part"]:
         (tmp_path / name).touch()
-    durable.write_whole(tmp_path / "a", b"x")
+    files.write_whole(tmp_path / "a", b"x")
     assert sorted(os.listdir(tmp_path)) == sorted([*kept, "a"])
 
 
@@ -175,7 +175,7 @@ def test_what_a_library_makes_of_the_refusal_is_not_told(tmp_path):
     """An error that a library raises in place of the disk's is replaced by ours; one of its own passes."""
 
     def masked():
-        with durable.whole_file(tmp_path / "a") as file:
+        with files.whole_file(tmp_path / "a") as file:
             try:
                 file.write(NEW * 1000)
             except OSError as error:
@@ -183,14 +183,14 @@ def test_what_a_library_makes_of_the_refusal_is_not_told(tmp_path):
 
     with pytest.raises(WriteFailed, match="No space left"), faulty_disk(1, "ENOSPC+"):
         masked()
-    with pytest.raises(RuntimeError, match="no reason"), durable.whole_file(tmp_path / "a"):
+    with pytest.raises(RuntimeError, match="no reason"), files.whole_file(tmp_path / "a"):
         raise RuntimeError("no reason")
     assert os.listdir(tmp_path) == []
 
 
 def test_a_lock_that_is_taken_is_no_refusal():
     """An OSError without a number, such as filelock's Timeout, passes as it is."""
-    with pytest.raises(TimeoutError), durable.explained("a"):
+    with pytest.raises(TimeoutError), files.explained("a"):
         raise TimeoutError("taken")
 
 
@@ -200,11 +200,11 @@ def test_appending_is_whole_or_not_at_all(tmp_path, fault):
     path = tmp_path / "a"
     for at in (1, 2):
         path.write_bytes(OLD)
-        descriptor = durable.open_for_append(path)
+        descriptor = files.open_for_append(path)
         with faulty_disk(at, fault), pytest.raises(OSError, match=r"space|error"):
-            durable.append(descriptor, NEW)
+            files.append(descriptor, NEW)
         assert path.read_bytes() == OLD
-        durable.append(descriptor, NEW)
+        files.append(descriptor, NEW)
         os.close(descriptor)
         assert path.read_bytes() == OLD + NEW
 
@@ -213,15 +213,15 @@ def test_a_file_where_a_folder_should_be(tmp_path):
     """The error names the place, what is wrong with it, and that all before is safe."""
     (tmp_path / "a").touch()
     with pytest.raises(WriteFailed, match=r"a/b.*(Not a directory).*safe"):
-        durable.make_folder(tmp_path / "a" / "b")
+        files.make_folder(tmp_path / "a" / "b")
     with pytest.raises(WriteFailed, match=r"a/b.*(Not a directory).*safe"):
-        durable.write_whole(tmp_path / "a" / "b", b"")
+        files.write_whole(tmp_path / "a" / "b", b"")
 
 
 def test_the_stand_in_counts_what_durable_calls(tmp_path):
     """A write in one step is a write, a wait, a rename and a wait for the folder."""
     with faulty_disk() as disk:
-        durable.write_whole(tmp_path / "a", b"x")
+        files.write_whole(tmp_path / "a", b"x")
     assert disk.calls == ["write", "fsync", "replace", "fsync"]
     assert isinstance(disk, FaultyDisk)
     with pytest.raises(OSError, match="No space left") as caught:

@@ -1,8 +1,9 @@
-"""Writing files so that a crash, a full disk or a failing one leaves the old content or the new, never a mix.
+"""Files: written whole or not at all, appended to safely, locked for one process, kept inside their folder.
 
-A file is written beside its place, as `.NAME.XXXXXXXX.part`, and moved there when it is whole on the disk. No reader
-looks at such a scratch file; what a killed process left is removed when the same file is next written. Scratch files
-of processes that live are told by the lock they hold, so several may write the same file.
+A crash, a full disk or a failing one leaves the old content or the new, never a mix: a file is written beside its
+place, as `.NAME.XXXXXXXX.part`, and moved there when it is whole on the disk. No reader looks at such a scratch file;
+what a killed process left is removed when the same file is next written. Scratch files of processes that live are told
+by the lock they hold, so several may write the same file.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import io
 import os
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, Any
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, TYPE_CHECKING, Any
 
-from genius_kit.errors import WriteFailed
+from genius_kit.errors import GeniusKitError, WriteFailed
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 try:
     import fcntl
@@ -29,6 +33,62 @@ SUFFIX = ".part"
 BUFFER_BYTES = 1 << 20
 REFUSALS = frozenset({errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EFBIG})
 """Numbers of the errors with which a disk refuses, as against a file that is not there or a port that is taken."""
+POLL_SECONDS = 0.01  # between two looks at a lock that another process holds
+
+
+def data_folder() -> Path:
+    """Return the folder of data: GENIUS_KIT_DATA, else data/downloads in a checkout, else the user's data folder."""
+    override = os.environ.get("GENIUS_KIT_DATA")
+    if override:
+        return Path(override).expanduser()
+    checkout = Path(__file__).resolve().parent.parent
+    if (checkout / "pyproject.toml").is_file():
+        return checkout / "data" / "downloads"
+    import platformdirs
+
+    return platformdirs.user_data_path("genius-kit", appauthor=False)
+
+
+def is_inside(folder: Path, name: object) -> bool:
+    """Return whether `name` is a plain relative path that stays in `folder`, whatever links lie on its way.
+
+    Absolute names of any system, "..", names with signs that no file name has, and what is no text are not.
+    """
+    if not isinstance(name, str) or not name or any(ord(sign) < 32 or ord(sign) == 127 for sign in name):
+        return False
+    forms = (PurePosixPath(name), PureWindowsPath(name))
+    if any(form.anchor or ".." in form.parts for form in forms):
+        return False
+    root = os.path.realpath(folder)
+    return os.path.realpath(os.path.join(root, name)).startswith(os.path.join(root, ""))
+
+
+def hold(path: Path | str, taken: GeniusKitError | None = None, patience: float = -1) -> BaseFileLock:
+    """Return the lock of the file at `path`, held until its `release` or the death of this process.
+
+    `patience` is in seconds, -1 for as long as it takes; raises `taken` where another process has it all that time.
+    """
+    import filelock
+
+    lock = filelock.FileLock(path)
+    with explained(path):
+        try:
+            lock.acquire(timeout=patience, poll_interval=POLL_SECONDS)
+        except filelock.Timeout:
+            if taken is None:
+                raise
+            raise taken from None
+    return lock
+
+
+@contextlib.contextmanager
+def locked(path: Path | str, taken: GeniusKitError | None = None, patience: float = -1) -> Iterator[None]:
+    """Hold the lock of the file at `path` while the block runs; see `hold`."""
+    lock = hold(path, taken, patience)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def open_for_append(path: Path, private: bool = False) -> int:
