@@ -45,12 +45,16 @@ def secrets_by_variable() -> dict[str, frozenset[str]]:
 
     They are the values of variables named like a secret, of OPENAI_CUSTOM_HEADERS, and what addresses hide.
     """
-    found = {}
-    for name, value in os.environ.items():
-        secrets = {secret for secret in _in_variable(name, value) if len(secret) >= SHORTEST}
-        if secrets:
-            found[name] = frozenset(secrets)
-    return found
+    return _secrets_in(tuple(os.environ.items()))
+
+
+@lru_cache(maxsize=8)
+def _secrets_in(variables: tuple[tuple[str, str], ...]) -> dict[str, frozenset[str]]:
+    found = {
+        name: frozenset(secret for secret in _in_variable(name, value) if len(secret) >= SHORTEST)
+        for name, value in variables
+    }
+    return {name: secrets for name, secrets in found.items() if secrets}
 
 
 def secret_values() -> frozenset[str]:
@@ -84,24 +88,25 @@ def mask(text: str, secrets: Iterable[str] | None = None) -> str:
     The forms are plain, URL-quoted, JSON-escaped (also twice), as `repr` and HTML write it, and base64 at any place of
     a longer text. `secrets` are those of this process by default.
     """
-    for form in _forms_of(secret_values() if secrets is None else frozenset(secrets)):
-        if form in text:
-            text = text.replace(form, MASK)
-    return text
+    return _masked(text, _forms_of(secret_values() if secrets is None else frozenset(secrets)))
 
 
 def masked(value: Any) -> Any:
-    """Return a nested value with every text in it masked, the keys of its mappings too; anything else as it is."""
-    return _masked(value, secret_values())
+    """Return a nested value, fit for JSON, with every text in it masked, keys too; numbers stay as they are."""
+    forms = _forms_of(secret_values())
+    text = json.dumps(value, default=str)  # looked through as a whole, since most values hold no secret
+    return _masked(value, forms) if any(form in text for form in _escaped(forms)) else value
 
 
-def _masked(value: Any, secrets: frozenset[str]) -> Any:
+def _masked(value: Any, forms: tuple[str, ...]) -> Any:
     if isinstance(value, str):
-        return mask(value, secrets)
+        for form in forms:
+            value = value.replace(form, MASK)
+        return value
     if isinstance(value, Mapping):
-        return {_masked(key, secrets): _masked(item, secrets) for key, item in value.items()}
+        return {_masked(key, forms): _masked(item, forms) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_masked(item, secrets) for item in value)
+        return type(value)(_masked(item, forms) for item in value)
     return value
 
 
@@ -145,6 +150,11 @@ def _forms_of(secrets: frozenset[str]) -> tuple[str, ...]:
     """Return every form of some secrets, the longest first, so that no piece of one is left behind."""
     forms = {form for secret in secrets if len(secret) >= SHORTEST for form in _forms(secret)}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
+@lru_cache(maxsize=64)
+def _escaped(forms: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(json.dumps(form)[1:-1] for form in forms)
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -75,6 +75,18 @@ def test_a_secret_is_masked_in_every_form(secret, encoding):
     assert MASK in shown
     assert (shown[:7], shown[-6:]) == ("before ", " after")
     assert mask(shown, {secret}) == shown
+    redaction.learn({secret})
+    assert masked({"said": [text]}) == {"said": [shown]}
+
+
+def test_a_change_of_the_environment_is_heard(monkeypatch):
+    """A key that is set, changed or gone counts from then on."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-first-key")
+    assert mask("sk-first-key sk-other-key") == "[key] sk-other-key"
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-other-key")
+    assert mask("sk-first-key sk-other-key") == "sk-first-key [key]"
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert mask("sk-first-key sk-other-key") == "sk-first-key sk-other-key"
 
 
 def test_the_longest_secret_is_masked_first():
