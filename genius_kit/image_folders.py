@@ -16,8 +16,8 @@ from torch import Tensor
 
 from genius_kit.errors import DataCorrupt, DataMissing
 from genius_kit.files import is_inside
+from genius_kit.pools import usable_cores
 from genius_kit.splits import FolderSplit
-from genius_kit.workers import usable_cores
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """File names that are taken for images, in small or capital letters; the content decides how they are decoded."""

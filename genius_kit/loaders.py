@@ -15,9 +15,9 @@ from torch import Tensor
 from genius_kit import augmentation
 from genius_kit.errors import DataCorrupt, InvalidParameter, TrainingFailed
 from genius_kit.file_batches import IMAGE, Decoded, FileBatches
+from genius_kit.pools import usable_cores
 from genius_kit.recipes import Recipe
 from genius_kit.splits import DataSet, FolderSplit, Split, TensorSplit
-from genius_kit.workers import usable_cores
 
 ORDER = 0
 """Marks the seeds of an epoch's order, beside those of its random table and of its single images."""

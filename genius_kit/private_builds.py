@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, as_completed
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from genius_kit import files
 from genius_kit.errors import DataCorrupt, InvalidParameter
+from genius_kit.pools import computing_processes, usable_cores
 from genius_kit.private_draws import check_draw
 from genius_kit.private_tables import (
     CELLS,
@@ -176,7 +177,8 @@ def _train(
         return
     files.make_folder(folder / CELLS)
     total = len(plan.cells())
-    with _lane(executor, workers, len(cells)) as pool:
+    processes = min(workers or usable_cores(), len(cells))
+    with nullcontext(executor) if executor else computing_processes(processes) as pool:
         futures = [pool.submit(_train_one, plan, str(folder), secret, cell) for cell in cells]
         with tqdm(total=total, initial=total - len(cells), unit="cell", disable=not progress) as bar:
             try:
@@ -187,17 +189,6 @@ def _train(
                 for future in futures:
                     future.cancel()
                 raise
-
-
-@contextmanager
-def _lane(executor: Executor | None, workers: int | None, jobs: int) -> Iterator[Executor]:
-    from genius_kit.executors import process_lane
-
-    if executor is not None:
-        yield executor
-        return
-    with process_lane(workers, jobs).executor as pool:
-        yield pool
 
 
 def _train_one(plan: PrivatePlan, folder: str, secret: str, cell: Architecture) -> None:

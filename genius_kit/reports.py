@@ -15,6 +15,7 @@ from typing import Any
 
 from genius_kit import report_pages
 from genius_kit.errors import GeniusKitError, InvalidParameter, NotebookFailed, UnknownName
+from genius_kit.pools import usable_cores
 from genius_kit.report_folders import GRID, own_folder, ready_folder
 from genius_kit.report_grids import label_of, read_grid
 from genius_kit.report_index import write_index
@@ -22,7 +23,6 @@ from genius_kit.report_notebooks import missing_data, notebook_folder, notebooks
 from genius_kit.report_parameters import Declared, check_known, check_parameters, declared_in, parse_settings
 from genius_kit.report_progress import Running, landing
 from genius_kit.report_runs import GET_DATA, Job, NotebookResult, execute_job, kept_result, run_job
-from genius_kit.workers import usable_cores
 
 __all__ = ["GET_DATA", "NotebookResult", "missing_data", "notebook_folder", "read_settings", "report", "run_notebook"]
 

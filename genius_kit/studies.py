@@ -7,21 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genius_kit.budget.spending import adopt
 from genius_kit.errors import InvalidParameter, StudyFailed
-from genius_kit.executors import Flights, foreign_lane, process_lane, thread_lane
 from genius_kit.journal import read_run
 from genius_kit.llm.models import check_models
+from genius_kit.pools import Lane, Scheduler, foreign_lane, process_lane, thread_lane
 from genius_kit.runs.remote import size_of
 from genius_kit.study_files import load_study, study_names
 from genius_kit.study_plans import Arm, Study, Task, shard_of
 from genius_kit.study_progress import StudyProgress
 from genius_kit.study_results import curves, read_results, results_of
 from genius_kit.study_summary import summary
-from genius_kit.study_tasks import Job, Outcome, forget_clients, locate, outcome_of, pinned
+from genius_kit.study_tasks import Job, Outcome, forget_clients, locate, outcome_of, pinned, run_jobs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,18 +106,18 @@ def _finished(jobs: Sequence[Job]) -> dict[int, Outcome]:
 def _fly(jobs: Sequence[Job], executor: Executor | None, workers: int | None, watch: StudyProgress) -> list[Outcome]:
     """Run the jobs and return what failed."""
     failures: list[Outcome] = []
-    flights, done, paths = Flights(), 0, {job.task.order: Path(job.path) for job in jobs}
+    scheduler, done, paths = _scheduler(), 0, {job.task.order: Path(job.path) for job in jobs}
     try:
         for wave in ([job for job in jobs if job.task.follows == last] for last in (False, True)):
-            flights = Flights()
-            _start(flights, wave, executor, workers)
-            for outcomes in flights.land():
+            scheduler = _scheduler()
+            _start(scheduler, wave, executor, workers)
+            for outcomes in scheduler.outcomes():
                 outcomes = [_seen(outcome, paths[outcome.order]) for outcome in outcomes]
                 failures += [outcome for outcome in outcomes if outcome.failure is not None]
                 done += sum(outcome.failure is None for outcome in outcomes)
-                watch.update(outcomes, [job.task.order for job in flights.running()])
+                watch.update(outcomes, [job.task.order for job in scheduler.running()])
     except KeyboardInterrupt:
-        flights.halt()
+        scheduler.halt()
         raise KeyboardInterrupt(
             f"{len(jobs) - done} of {len(jobs)} runs are unfinished; the same command again resumes them"
         ) from None
@@ -125,14 +126,25 @@ def _fly(jobs: Sequence[Job], executor: Executor | None, workers: int | None, wa
     return failures
 
 
-def _start(flights: Flights, jobs: Sequence[Job], executor: Executor | None, workers: int | None) -> None:
+def _scheduler() -> Scheduler:
+    return Scheduler(
+        begun=lambda job: Path(job.path).exists(), lost=lambda job, why: Outcome(job.task.order, failure=why)
+    )
+
+
+def _start(scheduler: Scheduler, jobs: Sequence[Job], executor: Executor | None, workers: int | None) -> None:
     if executor is not None and jobs:
-        flights.start(foreign_lane(executor, workers), jobs)
+        _send(scheduler, foreign_lane(run_jobs, executor, workers), jobs)
     elif jobs:
         for make, talks in ((thread_lane, True), (process_lane, False)):
             ours = [job for job in jobs if job.task.talks == talks]
             if ours:
-                flights.start(make(workers, len(ours)), ours)
+                _send(scheduler, make(run_jobs, workers, len(ours)), ours)
+
+
+def _send(scheduler: Scheduler, lane: Lane, jobs: Sequence[Job]) -> None:
+    batch = lane.batch(len(jobs))
+    scheduler.start(lane, [replace(job, batch=batch) for job in jobs])
 
 
 def _seen(outcome: Outcome, path: Path) -> Outcome:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from genius_kit.benchmarks.catalogue import shared_table, source_kind
 from genius_kit.budget.ledger import Share, study_ledger
 from genius_kit.errors import BudgetSpent, GeniusKitError, ModelError, VersionMismatch
 from genius_kit.journal import Event, Run, read_run
 from genius_kit.llm.agents import AbsentAgent
+from genius_kit.pools import is_stopping
 from genius_kit.proposers.base import Proposer, make_proposer
 from genius_kit.records import RankRange
 from genius_kit.runs.approval import Gate
@@ -31,14 +32,6 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 60.0
 """How long a run waits for its journal: a worker that was killed frees it, one that is being stopped needs a moment."""
-
-
-class Flag(Protocol):
-    """What tells runs to stop: an Event of threading or of multiprocessing."""
-
-    def is_set(self) -> bool:
-        """Return whether to stop."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -74,14 +67,6 @@ class Stopped(Exception):
     """Raised inside a run between two lines of its journal: the study is being stopped."""
 
 
-_inherited: list[Flag] = []  # the flag of this process, put here when it starts
-
-
-def inherit(flag: Flag) -> None:
-    """Let every run of this process stop at `flag`."""
-    _inherited.append(flag)
-
-
 def locate(tasks: Sequence[Task], output: str | Path) -> list[Path]:
     """Return the journal of each task under `output`/study, named as `search_many` names it."""
     known: dict[str, dict[str, Any]] = {}
@@ -106,13 +91,12 @@ def pinned(task: Task) -> Task:
     return replace(task, source=source_kind(benchmark_of(task).source))
 
 
-def run_jobs(jobs: Sequence[Job], stop: Flag | None = None) -> list[Outcome]:
-    """Run some jobs one after the other; each has its outcome, whatever happens to the others."""
-    flag = stop or (_inherited[-1] if _inherited else threading.Event())
-    return [_run(job, flag) for job in jobs]
+def run_jobs(jobs: Sequence[Job], stop: Callable[[], bool] = is_stopping) -> list[Outcome]:
+    """Run some jobs one after the other until `stop()`; each has its outcome, whatever happens to the others."""
+    return [_run(job, stop) for job in jobs]
 
 
-def _run(job: Job, stop: Flag) -> Outcome:
+def _run(job: Job, stop: Callable[[], bool]) -> Outcome:
     try:
         run = _search(job, stop)
         if not run.finished:
@@ -127,7 +111,7 @@ def _run(job: Job, stop: Flag) -> Outcome:
         return Outcome(job.task.order, failure=f"{type(error).__name__}: {error}")
 
 
-def _search(job: Job, stop: Flag) -> Run:
+def _search(job: Job, stop: Callable[[], bool]) -> Run:
     from genius_kit.version import __version__
 
     task, path = job.task, Path(job.path)
@@ -140,10 +124,10 @@ def _search(job: Job, stop: Flag) -> Run:
         return known
 
     def watch(event: Event) -> None:
-        if stop.is_set():
+        if stop():
             raise Stopped
 
-    if stop.is_set() or stops_study(path.parent, job.heard):
+    if stop() or stops_study(path.parent, job.heard):
         raise Stopped
     benchmark = benchmark_of(task)
     return search(

@@ -10,8 +10,8 @@ import pytest
 
 from genius_kit import studies
 from genius_kit.errors import InvalidParameter, VersionMismatch
-from genius_kit.executors import dask_executor
 from genius_kit.journal import read_run
+from genius_kit.pools import dask_executor
 from genius_kit.study_plans import Arm, Study
 from tests.study_files import COMMAND, records, text_of
 
@@ -131,14 +131,14 @@ def test_workers_of_another_version_are_refused_by_name(cluster, monkeypatch):
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "127.0.0.1:9", "nonsense", "http://127.0.0.1:9"])
 def test_an_address_that_does_not_answer_is_told(address, monkeypatch):
     """What came, and how to start a scheduler."""
-    monkeypatch.setattr("genius_kit.executors.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("genius_kit.pools.CONNECT_SECONDS", 1)
     with pytest.raises(InvalidParameter, match=f"'{address}'.*dask scheduler"), dask_executor(address):
         pass
 
 
 def test_a_port_that_is_open_and_silent_is_told(monkeypatch):
     """What accepts the connection and never answers is no scheduler."""
-    monkeypatch.setattr("genius_kit.executors.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("genius_kit.pools.CONNECT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         address = f"tcp://127.0.0.1:{deaf.getsockname()[1]}"
         with pytest.raises(InvalidParameter, match="no Dask scheduler answers"), dask_executor(address):

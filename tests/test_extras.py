@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import genius_kit
-from genius_kit import coco, executors, extras, signals
+from genius_kit import coco, extras, pools, signals
 from genius_kit.cli.data import findings
 from genius_kit.errors import ExtraMissing
 from genius_kit.metrics_log import MetricsLog
@@ -97,7 +97,7 @@ def test_every_extra_has_a_purpose():
 
 
 def needs_dask(folder):
-    with executors.dask_executor("tcp://127.0.0.1:9"):
+    with pools.dask_executor("tcp://127.0.0.1:9"):
         pass
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genius_kit import executors, figures, studies
+from genius_kit import figures, pools, studies
 from genius_kit.errors import InvalidParameter, JournalError, StudyFailed, VersionMismatch
 from genius_kit.journal import read_run
 from genius_kit.proposers.base import WARM
@@ -315,13 +315,11 @@ def test_a_killed_worker_is_replaced(uninterrupted, tmp_path):
 
 def test_a_run_that_kills_its_workers_fails_alone(no_data, tmp_path):
     """After a few deaths the run that caused them is given up; the others are done."""
-    flights = executors.Flights()
+    scheduler = studies._scheduler()
     tasks = small(arms=(Arm("random", "random"),), seeds=tuple(range(6))).plan()
     jobs = [Job(task, str(tmp_path / f"{task.order}.jsonl")) for task in tasks]
-    lane = executors.process_lane(2, len(jobs))
-    lane.function = _deadly
-    flights.start(lane, jobs)
-    outcomes = {outcome.order: outcome.failure for landed in flights.land() for outcome in landed}
+    scheduler.start(pools.process_lane(_deadly, 2, len(jobs)), jobs)
+    outcomes = {outcome.order: outcome.failure for some in scheduler.outcomes() for outcome in some}
     assert "gave no answer" in outcomes.pop(3)
     assert outcomes == {0: None, 1: None, 2: None, 4: None, 5: None}
 
@@ -336,7 +334,7 @@ def _deadly(jobs):
 
 def test_workers_use_one_thread_for_their_numbers():
     """Processes side by side do not fight for the cores."""
-    lane = executors.process_lane(1, 1)
+    lane = pools.process_lane(run_jobs, 1, 1)
     with lane.executor as pool:
         assert set(pool.submit(_thread_counts).result()) == {1}
 

@@ -398,7 +398,7 @@ def test_a_killed_worker_is_recorded_and_the_search_goes_on(counted, make, monke
 @pytest.mark.slow
 def test_another_process_trains_and_nothing_is_trained_again(make, monkeypatch):
     """A spawned process leaves its result where this one finds it, and no checkpoint; weights only if wanted."""
-    from genius_kit.workers import process_executor
+    from genius_kit.pools import process_executor
 
     settings = {"changes": TINY, "subset": 64, "keep_weights": True}
     with process_executor() as pool:

@@ -13,11 +13,11 @@ from genius_kit.benchmarks.base import Benchmark, Objectives
 from genius_kit.benchmarks.cache import Job, Outcome, OutcomeStore, content_of, key_of, train_once
 from genius_kit.errors import InvalidParameter, TrainingFailed
 from genius_kit.files import data_folder
+from genius_kit.pools import Workers
 from genius_kit.recipes import RECIPES, Recipe, load_recipe
 from genius_kit.records import Cost, Evaluation
 from genius_kit.spaces import Architecture, SearchSpace, load_space
 from genius_kit.spaces.costs import MacsBound, count_cost
-from genius_kit.workers import Workers
 
 if TYPE_CHECKING:
     import pandas as pd

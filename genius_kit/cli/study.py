@@ -20,12 +20,12 @@ from genius_kit.cli.commands import ends_at_once, tell_stand_in
 from genius_kit.cli.estimate import ask_first
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.estimates import estimate_study
-from genius_kit.executors import dask_executor
 from genius_kit.journal import read_run
 from genius_kit.journal.verify import write_heads
 from genius_kit.method_names import STAND_IN, shown_model, stand_in_note
 from genius_kit.model_table import asked_models, model_table
 from genius_kit.noise import describe
+from genius_kit.pools import dask_executor
 from genius_kit.prompts.base import sandbox
 from genius_kit.studies import places, run_study
 from genius_kit.study_files import load_study

@@ -21,6 +21,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from genius_kit import files
 from genius_kit.budget.spending import cost_of_calls
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.files import PRIVATE
@@ -407,9 +408,9 @@ def _append(file: Path, sent: Command) -> None:
     if file.is_symlink():
         raise JournalError(f"{file} is a link; remove it, commands go into a plain file beside the journal")
     try:
-        descriptor = durable.open_for_append(file, private=True)
+        descriptor = files.open_for_append(file, private=True)
         try:
-            durable.append(descriptor, line)
+            files.append(descriptor, line)
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from genius_kit.errors import InvalidParameter, TrainingFailed
-from genius_kit.workers import Workers
+from genius_kit.pools import Workers
 from tests.worker_children import die, die_or_wait, double
 
 SPAWN = multiprocessing.get_context("spawn")
