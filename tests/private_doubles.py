@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from genius_kit.private_draws import drawn_plan
-from genius_kit.private_tables import PrivatePlan, PrivateTable
-from genius_kit.signal_training import CellResult, SignalRecipe
-from genius_kit.signals import SignalTask, commitment
+from genius_kit.private.draws import drawn_plan
+from genius_kit.private.signals import SignalTask, commitment
+from genius_kit.private.tables import PrivatePlan, PrivateTable
+from genius_kit.private.training import CellResult, SignalRecipe
 from genius_kit.spaces.signal_cell import DEFAULT_OPERATIONS, active_edges
 
 SECRET = "00112233445566778899aabbccddeeff"  # pragma: allowlist secret

@@ -12,10 +12,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import genius_kit
-from genius_kit import coco, extras, pools, signals
+from genius_kit import coco, extras, pools
 from genius_kit.cli.data import findings
 from genius_kit.errors import ExtraMissing
 from genius_kit.metrics_log import MetricsLog
+from genius_kit.private import signals
 
 PACKAGE = Path(genius_kit.__file__).resolve().parent
 PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -16,7 +16,7 @@ from genius_kit.cli import app
 from genius_kit.detection_run import Store
 from genius_kit.errors import CheckpointError, DataCorrupt, JournalError
 from genius_kit.journal import chain
-from genius_kit.private_builds import kept_plan
+from genius_kit.private.builds import kept_plan
 from genius_kit.runs.batch import resume
 from tests.doubles import ToyBenchmark
 from tests.training_doubles import TinyNetwork, train

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from genius_kit.errors import DataCorrupt, DataMissing, GeniusKitError, InvalidParameter
-from genius_kit.private_builds import TOLERANCE, build, check_table, kept_plan, secret_of
-from genius_kit.private_tables import PrivatePlan, read_table
-from genius_kit.signal_training import SignalRecipe
-from genius_kit.signals import SignalTask, seal
+from genius_kit.private.builds import TOLERANCE, build, check_table, kept_plan, secret_of
+from genius_kit.private.signals import SignalTask, seal
+from genius_kit.private.tables import PrivatePlan, read_table
+from genius_kit.private.training import SignalRecipe
 
 SECRET = "00112233445566778899aabbccddeeff"  # pragma: allowlist secret
 OTHER = "ffeeddccbbaa99887766554433221100"  # pragma: allowlist secret

@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 import genius_kit as gk
 from genius_kit.benchmarks import catalogue
+from genius_kit.benchmarks.private import add_table
 from genius_kit.cli import app
 from genius_kit.errors import DataCorrupt, GeniusKitError, InvalidParameter, UnknownName
-from genius_kit.private_cards import card_of, card_text
-from genius_kit.private_catalogue import add_table
-from genius_kit.signals import seal
+from genius_kit.private.cards import card_of, card_text
+from genius_kit.private.signals import seal
 from genius_kit.spaces.signal_cell import OPERATIONS
 from genius_kit.study_results import best_ranks
 from tests.private_doubles import made_up_table, write_table

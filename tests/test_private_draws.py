@@ -9,18 +9,26 @@ import pytest
 from typer.testing import CliRunner
 
 import genius_kit as gk
+from genius_kit.benchmarks.private import private_folders
 from genius_kit.cli import app
 from genius_kit.drawings import draw_architecture
 from genius_kit.errors import DataCorrupt, InvalidParameter
-from genius_kit.private_builds import build, check_seal, check_table, stamp
-from genius_kit.private_cards import agreement_of, card_text
-from genius_kit.private_catalogue import private_folders
-from genius_kit.private_draws import FREE, NOISES, WEIGHTED, drawn_plan
-from genius_kit.private_pilots import LEAST_SPREAD, Pilot, pilot, promising_secret, spread_of_the_best
-from genius_kit.private_tables import PrivateTable, read_table
-from genius_kit.signal_families import CLASSES, FAMILIES
-from genius_kit.signal_training import SignalRecipe, train_cell
-from genius_kit.signals import SignalTask, generator, make_signals, seal
+from genius_kit.private.builds import build, check_seal, check_table, stamp
+from genius_kit.private.cards import agreement_of, card_text
+from genius_kit.private.draws import (
+    FREE,
+    LEAST_SPREAD,
+    NOISES,
+    WEIGHTED,
+    Pilot,
+    drawn_plan,
+    pilot,
+    promising_secret,
+    spread_of_the_best,
+)
+from genius_kit.private.signals import CLASSES, FAMILIES, SignalTask, generator, make_signals, seal
+from genius_kit.private.tables import PrivateTable, read_table
+from genius_kit.private.training import SignalRecipe, train_cell
 from genius_kit.spaces import load_space, signal_space
 from genius_kit.spaces.signal_cell import CONVOLUTIONS, LIBRARY, drawn_rules
 from tests.private_doubles import SECRET, drawn_table, write_table
@@ -196,7 +204,7 @@ def test_a_table_that_was_sealed_again_is_not_the_published_one(path):
 
 def test_a_secret_that_draws_another_plan_is_refused(path):
     """A builder who chose the operations by hand cannot say that the secret drew them."""
-    from genius_kit.signals import commitment
+    from genius_kit.private.signals import commitment
 
     content = json.loads(path.read_text())
     content["rules"]["target"] += 1

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from genius_kit.networks.signal import SeededCells
-from genius_kit.signal_training import SignalRecipe, train_cell
-from genius_kit.signals import SignalTask, make_signals
+from genius_kit.private.signals import SignalTask, make_signals
+from genius_kit.private.training import SignalRecipe, train_cell
 from genius_kit.spaces.signal_cell import active_edges, cell_classes, cell_cost, channels_of, signal_expression
 
 FOUR = ("none", "skip_connect", "conv_3", "shift_6")

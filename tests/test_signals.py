@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from genius_kit import signals
 from genius_kit.errors import InvalidParameter
-from genius_kit.signals import SignalTask, commitment, make_signals, new_secret
+from genius_kit.private import signals
+from genius_kit.private.signals import SignalTask, commitment, make_signals, new_secret
 
 SECRET = "00112233445566778899aabbccddeeff"  # pragma: allowlist secret
 OTHER = "ffeeddccbbaa99887766554433221100"  # pragma: allowlist secret

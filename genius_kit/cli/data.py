@@ -12,20 +12,20 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from genius_kit import data, extras, private_builds
+from genius_kit import data, extras
 from genius_kit.benchmarks import list_benchmarks
+from genius_kit.benchmarks.private import add_table
 from genius_kit.budget.prices import edition
 from genius_kit.cli.commands import ends_at_once
 from genius_kit.errors import InvalidParameter, ModelError
 from genius_kit.llm.connection import Connection
-from genius_kit.private_cards import agreement_of, card_text
-from genius_kit.private_catalogue import add_table
-from genius_kit.private_draws import RECIPE, SAMPLES, drawn_plan
-from genius_kit.private_pilots import promising_secret
-from genius_kit.private_tables import PrivatePlan, read_table
+from genius_kit.private import builds as private_builds
+from genius_kit.private.cards import agreement_of, card_text
+from genius_kit.private.draws import RECIPE, SAMPLES, drawn_plan, promising_secret
+from genius_kit.private.signals import KINDS, SignalTask, new_secret
+from genius_kit.private.tables import PrivatePlan, read_table
+from genius_kit.private.training import SignalRecipe
 from genius_kit.redaction import mask
-from genius_kit.signal_training import SignalRecipe
-from genius_kit.signals import KINDS, SignalTask, new_secret
 from genius_kit.spaces.signal_cell import DEFAULT_OPERATIONS, OPERATIONS
 
 PACKAGES = ("genius-kit", "torch", "torchvision", "timm", "openai", "jupyterlab", "ipywidgets", "papermill")

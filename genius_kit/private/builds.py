@@ -12,13 +12,13 @@ from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from genius_kit import files
 from genius_kit.errors import DataCorrupt, InvalidParameter
 from genius_kit.pools import computing_processes, usable_cores
-from genius_kit.private_draws import check_draw
-from genius_kit.private_tables import (
+from genius_kit.private.draws import check_draw
+from genius_kit.private.signals import Signals, check_secret, commitment, generator, make_signals, new_secret
+from genius_kit.private.tables import (
     CELLS,
     PLAN,
     SECRET,
@@ -31,8 +31,7 @@ from genius_kit.private_tables import (
     read_result,
     read_table,
 )
-from genius_kit.signal_training import CellResult, train_cell
-from genius_kit.signals import Signals, check_secret, commitment, generator, make_signals, new_secret
+from genius_kit.private.training import CellResult
 from genius_kit.spaces import Architecture
 
 TOLERANCE = 3.0
@@ -108,7 +107,7 @@ def check_table(table: str | Path, secret: str, cells: int = 4) -> Iterator[str]
     for place in generator(secret, "check").permutation(len(plan.cells()))[:cells]:
         cell = plan.cells()[place]
         kept = found.results[plan.key(cell)]
-        again = train_cell(cell, plan.operations, plan.task, signals, plan.recipe, plan.rules)
+        again = plan.train(cell, signals)
         before, now = (100 * sum(one.test) / len(one.test) / plan.task.samples for one in (kept, again))
         same = "the same counts" if (kept.validation, kept.test) == (again.validation, again.test) else "other counts"
         yield f"cell {plan.key(cell)}: {before:.2f} % in the table, {now:.2f} % now, {same}"
@@ -193,8 +192,7 @@ def _train(
 
 def _train_one(plan: PrivatePlan, folder: str, secret: str, cell: Architecture) -> None:
     """Train one cell and keep what came of it; runs in a worker."""
-    result = train_cell(cell, plan.operations, plan.task, _signals(plan, secret), plan.recipe, plan.rules)
-    content: dict[str, Any] = asdict(result)
+    content = asdict(plan.train(cell, _signals(plan, secret)))
     files.write_whole(_path(Path(folder), plan, cell), json.dumps(content) + "\n")
 
 

@@ -11,9 +11,7 @@ from genius_kit import files
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.errors import DataCorrupt, InvalidParameter
 from genius_kit.files import data_folder
-from genius_kit.private_tables import PrivateTable, read_table
-from genius_kit.spaces import SearchSpace
-from genius_kit.spaces.signal_cell import SignalRules
+from genius_kit.private.tables import PrivateTable, read_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +22,7 @@ _DECIMALS = 4
 
 def private_folders() -> list[Path]:
     """Return where private tables are looked for: in the data folder, then among those that came with the checkout."""
-    return [data_folder() / FOLDER, Path(__file__).resolve().parent.parent / "data" / FOLDER]
+    return [data_folder() / FOLDER, Path(__file__).resolve().parents[2] / "data" / FOLDER]
 
 
 def private_tables() -> dict[str, Path]:
@@ -54,24 +52,6 @@ def add_table(table: str | Path) -> Path:
     return path
 
 
-def private_space(name: str) -> SearchSpace:
-    """Return the space that a private table lists."""
-    return private_table(name).plan.space
-
-
-def private_title(name: str) -> str:
-    """Return the name of a private table for figures: "Private signals (my-signals)"."""
-    return f"Private signals ({name})"
-
-
-def private_source(table: PrivateTable) -> str:
-    """Return what a run records as the source of its scores: the seal that proves which table it was.
-
-    A table of the first format has none: there it is the commitment.
-    """
-    return f"private table, seal {table.seal}" if table.seal else f"private table, commitment {table.commitment}"
-
-
 def load_private(name: str, protocol: str, fed_run: int) -> TabularBenchmark:
     """Return the benchmark of a private table.
 
@@ -85,12 +65,12 @@ def load_private(name: str, protocol: str, fed_run: int) -> TabularBenchmark:
         raise InvalidParameter(f"fed_run {fed_run} is not a seed of {name} beside others (0 to {seeds - 1})")
     fed = [fed_run] if protocol == "held-out" else list(range(seeds))
     others = [seed for seed in range(seeds) if seed not in fed] or fed
-    rows = class_of_rows(table)
-    validation, test = (accuracies(table, part)[rows] for part in ("validation", "test"))
-    parameters, macs = trained_costs(table)
+    rows = table.class_of_rows()
+    validation, test = (table.accuracies(part)[rows] for part in ("validation", "test"))
+    parameters, macs = table.costs()
     return TabularBenchmark(
         name=name,
-        title=private_title(name),
+        title=table.title,
         dataset="signals that were made for this table",
         space=table.plan.space,
         protocol=protocol,
@@ -102,23 +82,9 @@ def load_private(name: str, protocol: str, fed_run: int) -> TabularBenchmark:
         },
         parameters=parameters[rows],
         macs=macs[rows],
-        source=private_source(table),
+        source=table.source,
         fed_run=fed_run if protocol == "held-out" else 0,
     )
-
-
-def private_runs(name: str) -> tuple[np.ndarray, str]:
-    """Return the validation accuracy of every single training in percent, shape (size, seeds), and the source."""
-    table = private_table(name)
-    return accuracies(table, "validation")[class_of_rows(table)], private_source(table)
-
-
-def accuracies(table: PrivateTable, part: str) -> np.ndarray:
-    """Return the accuracy of every trained cell in percent, shape (cells, seeds), in the order of `plan.cells()`."""
-    import numpy as np
-
-    counts = [getattr(table.results[table.plan.key(cell)], part) for cell in table.plan.cells()]
-    return 100 * np.array(counts, dtype=np.float64) / table.plan.task.samples
 
 
 def _mean(seeds: np.ndarray) -> np.ndarray:
@@ -126,34 +92,6 @@ def _mean(seeds: np.ndarray) -> np.ndarray:
 
     mean: np.ndarray = np.round(seeds.mean(axis=1), _DECIMALS)
     return mean
-
-
-def class_of_rows(table: PrivateTable) -> np.ndarray:
-    """Return for every architecture of the space the place of its class among the trained cells."""
-    import numpy as np
-
-    return np.array(_places(table.plan.operations, table.plan.rules))
-
-
-def trained_costs(table: PrivateTable) -> tuple[np.ndarray, np.ndarray]:
-    """Return parameters and MACs of every trained cell, in the order of `plan.cells()`."""
-    import numpy as np
-
-    from genius_kit.spaces.signal_cell import cell_cost
-
-    plan = table.plan
-    sizes = plan.task.classes, plan.task.values
-    costs = [cell_cost(cell, plan.operations, *sizes, plan.rules) for cell in plan.cells()]
-    return np.array([cost.parameters for cost in costs]), np.array([cost.macs for cost in costs])
-
-
-@lru_cache(maxsize=4)
-def _places(operations: tuple[str, ...], rules: SignalRules) -> tuple[int, ...]:
-    from genius_kit.spaces.signal_cell import cell_classes
-
-    classes = cell_classes(operations, rules)
-    place = {cell: number for number, cell in enumerate(sorted(set(classes.values())))}
-    return tuple(place[first] for first in classes.values())
 
 
 @lru_cache(maxsize=8)

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.signals import check_whole
+from genius_kit.private.signals import check_whole
 from genius_kit.spaces.signal_cell import FIRST_RULES, SignalRules
 
 if TYPE_CHECKING:
     import torch
 
-    from genius_kit.signals import Signals, SignalTask
+    from genius_kit.private.signals import Signals, SignalTask
 
 EVALUATED_AT_ONCE = 500
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.private_catalogue import accuracies, class_of_rows, trained_costs
-from genius_kit.private_tables import PrivateTable
+from genius_kit.private.tables import PrivateTable
 from genius_kit.spaces import Architecture
 
 if TYPE_CHECKING:
@@ -65,10 +64,10 @@ def card_of(table: PrivateTable) -> Card:
     import numpy as np
     from scipy.stats import spearmanr
 
-    plan, runs = table.plan, accuracies(table, "test")
+    plan, runs = table.plan, table.accuracies("test")
     mean = runs.mean(axis=1)
     noise = float(np.sqrt(runs.var(axis=1, ddof=1).mean())) if runs.shape[1] > 1 else float("nan")
-    parameters, macs = trained_costs(table)
+    parameters, macs = table.costs()
     return Card(
         cells=len(mean),
         lowest=float(mean.min()),
@@ -84,7 +83,7 @@ def card_of(table: PrivateTable) -> Card:
         ),
         parameters=float(spearmanr(parameters, mean)[0]),
         macs=float(spearmanr(macs, mean)[0]),
-        splits=float(spearmanr(accuracies(table, "validation").mean(axis=1), mean)[0]),
+        splits=float(spearmanr(table.accuracies("validation").mean(axis=1), mean)[0]),
         **_of_rows(table),
     )
 
@@ -94,9 +93,9 @@ def _of_rows(table: PrivateTable) -> dict[str, Any]:
     import numpy as np
     from scipy.stats import spearmanr
 
-    space, rows = table.plan.space, class_of_rows(table)
-    shown = accuracies(table, "validation").mean(axis=1)[rows]
-    parameters, macs = (costs[rows] for costs in trained_costs(table))
+    space, rows = table.plan.space, table.class_of_rows()
+    shown = table.accuracies("validation").mean(axis=1)[rows]
+    parameters, macs = (costs[rows] for costs in table.costs())
     kernels = [place for place, name in enumerate(space.options) if name.startswith("conv")]
     convolutions = np.isin(space.all_architectures(), kernels).sum(axis=1)
     measured = {"parameters": parameters, "macs": macs, "convolutions": convolutions}
@@ -119,7 +118,7 @@ def residual_cells(operations: tuple[str, ...]) -> dict[str, Architecture]:
 def share_above(table: PrivateTable, architecture: Architecture) -> float:
     """Return which part of the trained cells has a higher mean test accuracy than this one, 0 to 1."""
     space = table.plan.space
-    mean = accuracies(table, "test").mean(axis=1)
+    mean = table.accuracies("test").mean(axis=1)
     own = mean[table.plan.cells().index(space.canonical(architecture))]
     return float((mean > own).mean())
 
@@ -150,7 +149,7 @@ def agreement_of(first: PrivateTable, second: PrivateTable) -> Agreement:
 
 
 def _shown_by_key(table: PrivateTable) -> dict[str, float]:
-    space, shown = table.plan.space, accuracies(table, "validation").mean(axis=1)[class_of_rows(table)]
+    space, shown = table.plan.space, table.accuracies("validation").mean(axis=1)[table.class_of_rows()]
     return {space.key(row): float(value) for row, value in zip(space.all_architectures(), shown, strict=True)}
 
 

@@ -1,31 +1,71 @@
-"""A quick look at the table of a secret before it is built: some rows are trained, and a poor table is not built.
+"""What the secret of a private table decides besides the signals: the task, the operations and their order, the rules.
 
-Of some secrets the largest option everywhere is among the best, or seeds disagree, or the best rows differ by little
-more than two trainings of one of them. Then another secret is drawn.
+Two tables of different secrets then share neither what an option number means nor which architectures are good. Some
+secrets make a poor table: the largest option everywhere is among the best, or seeds disagree, or the best rows differ
+by little more than two trainings of one of them. So a pilot trains some rows first, and another secret is drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
-from genius_kit.errors import InvalidParameter
-from genius_kit.private_draws import RECIPE, SAMPLES, drawn_plan
-from genius_kit.private_tables import PrivatePlan
-from genius_kit.signal_training import SignalRecipe, train_cell
-from genius_kit.signals import generator, make_signals, new_secret
-from genius_kit.spaces.signal_cell import cell_cost
+from genius_kit.errors import DataCorrupt, InvalidParameter
+from genius_kit.private.signals import SignalTask, generator, make_signals, new_secret
+from genius_kit.private.tables import PrivatePlan
+from genius_kit.private.training import SignalRecipe
+from genius_kit.spaces.signal_cell import JOINS, READOUTS, drawn_rules
 
 if TYPE_CHECKING:
     import numpy as np
+
+DRAW = 1
+"""Version of the draw: another one would make other tables of the same secrets."""
+
+SAMPLES = 8000
+RECIPE = SignalRecipe(seeds=3, epochs=3, batch=32, rate=0.06)
+"""Many small steps of batches of 32 leave less noise for the same time than larger batches do, and a high rate less
+than a low one (see the docs)."""
+
+NOISES = {"echoes": (0.05, 0.15), "rhythms": (1.0, 1.3), "counts": (0.35, 0.5), "orders": (0.45, 0.6)}
+"""The two noise levels of each family."""
+WEIGHTED = ("conv_3", "conv_3_dilated_2", "conv_3_dilated_4", "conv_5")
+FREE = ("shift_3", "shift_4", "shift_6", "shift_9", "difference_2", "absolute", "reverse", "mean_5", "maximum_3")
+TARGETS = (120, 160, 200)
+
 
 ROWS, TRIES = 40, 30
 LEAST_SEEDS, LEAST_ABOVE, MOST_PARAMETERS, LEAST_SPREAD = 0.95, 0.35, 0.4, 2.5
 """Bounds of a pilot. Those on the largest option and the parameters are stricter than the 25 % and 0.5 of a table, of
 which few rows say less; that on the spread tells tables whose seeds agree in the top tenth from others (see the docs).
 """
+
+
+def drawn_plan(name: str, secret: str, samples: int = SAMPLES, recipe: SignalRecipe = RECIPE) -> PrivatePlan:
+    """Return the plan that a secret draws; name, number of signals and recipe are given."""
+    draw = generator(secret, f"draw {DRAW}")
+
+    def one(options: Sequence[str]) -> str:
+        return options[int(draw.integers(len(options)))]
+
+    kind = one(tuple(NOISES))
+    noise = NOISES[kind][int(draw.integers(2))]
+    weighted, free = one(WEIGHTED), one(FREE)
+    third = one([name for name in ("skip_connect", *WEIGHTED, *FREE) if name not in (weighted, free)])
+    menu = (weighted, free, third)
+    operations = tuple(menu[int(place)] for place in draw.permutation(len(menu)))
+    rules = drawn_rules(one(JOINS), one(READOUTS), TARGETS[int(draw.integers(len(TARGETS)))])
+    return PrivatePlan(name, SignalTask(kind, samples, noise=noise), recipe, operations, rules, DRAW)
+
+
+def check_draw(plan: PrivatePlan, secret: str) -> None:
+    """Raise DataCorrupt where the secret draws another plan than a drawn one says."""
+    if plan.draw and drawn_plan(plan.name, secret, plan.task.samples, plan.recipe) != plan:
+        raise DataCorrupt(
+            f"the secret draws other operations or rules than the plan of {plan.name} has; expected the one by which "
+            "`drawn_plan` made it"
+        )
 
 
 @dataclass(frozen=True)
@@ -66,12 +106,10 @@ def pilot(plan: PrivatePlan, secret: str, rows: int = ROWS) -> Pilot:
 
     draw, space, signals = generator(secret, "pilot"), plan.space, make_signals(plan.task, secret)
     cells = [space.sample(draw) for _ in range(rows)]
-    train = partial(train_cell, task=plan.task, signals=signals, recipe=plan.recipe, rules=plan.rules)
-    trained = {cell: train(cell, plan.operations).validation for cell in map(space.canonical, cells)}
-    largest = np.mean(train(space.canonical(space.all_largest), plan.operations).validation)
+    trained = {cell: plan.train(cell, signals).validation for cell in map(space.canonical, cells)}
+    largest = np.mean(plan.train(space.canonical(space.all_largest), signals).validation)
     right = np.array([trained[space.canonical(cell)] for cell in cells])
-    sizes = plan.task.classes, plan.task.values
-    parameters = [cell_cost(cell, plan.operations, *sizes, plan.rules).parameters for cell in cells]
+    parameters = [plan.cost(cell).parameters for cell in cells]
     mean = right.mean(axis=1)
     above, sizes_matter = float((mean > largest).mean()), float(spearmanr(parameters, mean)[0])
     return Pilot(rows, _agreement(right), above, sizes_matter, spread_of_the_best(right))

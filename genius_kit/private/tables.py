@@ -7,17 +7,21 @@ that it is the one that the table was made with, and train any cell again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter
-from genius_kit.signal_training import CellResult, SignalRecipe
-from genius_kit.signals import SignalTask, check_whole, commitment, seal
+from genius_kit.private.signals import Signals, SignalTask, check_whole, commitment, seal
+from genius_kit.private.training import CellResult, SignalRecipe, train_cell
+from genius_kit.records import Cost
 from genius_kit.spaces import Architecture, SearchSpace, signal_space
 from genius_kit.spaces.signal_cell import FIRST_RULES, LIBRARY, OPERATIONS, SignalRules, cell_classes, cell_cost
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FORMAT = 2
 FIRST_FORMAT = 1
@@ -33,7 +37,7 @@ class PrivatePlan:
     """What a private benchmark is made of besides its secret: a task, a recipe, and what its networks are made of.
 
     `draw` is 0 where the secret decides the signals only, else the version of the draw by which it decides task,
-    operations and rules too (`private_draws.drawn_plan`).
+    operations and rules too (`draws.drawn_plan`).
     """
 
     name: str
@@ -79,6 +83,14 @@ class PrivatePlan:
         """Return the name of a cell in the table: one digit an edge."""
         return "".join(str(option) for option in cell)
 
+    def cost(self, cell: Sequence[int]) -> Cost:
+        """Return the counts of the network of a cell."""
+        return cell_cost(cell, self.operations, self.task.classes, self.task.values, self.rules)
+
+    def train(self, cell: Architecture, signals: Signals) -> CellResult:
+        """Train a cell under every seed of the recipe on the signals of the task."""
+        return train_cell(cell, self.operations, self.task, signals, self.recipe, self.rules)
+
 
 def read_plan(content: Mapping[str, Any], place: str) -> PrivatePlan:
     """Return the plan in the settings of one; raises DataCorrupt where they are not such."""
@@ -114,6 +126,40 @@ class PrivateTable:
         """The one number that vouches for the whole table, "" where the format has none."""
         return "" if self.format == FIRST_FORMAT else seal(self._sealed())
 
+    @property
+    def title(self) -> str:
+        """The name for figures: "Private signals (my-signals)"."""
+        return f"Private signals ({self.plan.name})"
+
+    @property
+    def source(self) -> str:
+        """What a run records as the source of its scores: the seal that proves which table it was.
+
+        A table of the first format has none: there it is the commitment.
+        """
+        return f"private table, seal {self.seal}" if self.seal else f"private table, commitment {self.commitment}"
+
+    def accuracies(self, part: str) -> np.ndarray:
+        """Return the accuracy of each of `plan.cells()` in percent, shape (cells, seeds)."""
+        import numpy as np
+
+        counts = [getattr(self.results[self.plan.key(cell)], part) for cell in self.plan.cells()]
+        return 100 * np.array(counts, dtype=np.float64) / self.plan.task.samples
+
+    def costs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return parameters and MACs of each of `plan.cells()`."""
+        import numpy as np
+
+        costs = [self.plan.cost(cell) for cell in self.plan.cells()]
+        return np.array([cost.parameters for cost in costs]), np.array([cost.macs for cost in costs])
+
+    def class_of_rows(self) -> np.ndarray:
+        """Return for every architecture of the space the place of its class among the trained cells."""
+        import numpy as np
+
+        place = {cell: number for number, cell in enumerate(self.plan.cells())}
+        return np.array([place[first] for first in cell_classes(self.plan.operations, self.plan.rules).values()])
+
     def content(self) -> dict[str, Any]:
         """Return the table as it is written."""
         sealed = {"seal": self.seal} if self.seal else {}
@@ -128,9 +174,7 @@ class PrivateTable:
         }
 
     def _cell(self, key: str, result: CellResult) -> dict[str, Any]:
-        task = self.plan.task
-        cell = [int(digit) for digit in key]
-        cost = cell_cost(cell, self.plan.operations, task.classes, task.values, self.plan.rules)
+        cost = self.plan.cost([int(digit) for digit in key])
         return {
             "validation": list(result.validation),
             "test": list(result.test),
