@@ -142,10 +142,10 @@ def _sum_of(name: str) -> str:
     """Return the SHA-256 of a file of the registry or of the paper's tables, else what the name itself says."""
     from importlib.resources import files
 
-    from genius_kit import data
+    from genius_kit.benchmarks import downloads
 
-    if name in data.FILES:
-        return data.FILES[name].sha256
+    if name in downloads.FILES:
+        return downloads.FILES[name].sha256
     if name == PAPER_TABLES:
         return hashlib.sha256(files("genius_kit").joinpath(PAPER_TABLES).read_bytes()).hexdigest()
     return "no file of the registry"

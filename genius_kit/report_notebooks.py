@@ -76,8 +76,7 @@ def needs_of(notebook: NotebookNode) -> list[str]:
 
 def missing_data(needs: Sequence[str]) -> tuple[str, ...]:
     """Return which of `needs`, names of benchmarks or of data files, are not on this machine."""
-    from genius_kit import data
-    from genius_kit.benchmarks import catalogue
+    from genius_kit.benchmarks import catalogue, downloads
 
     available = {row["name"]: row["available"] for row in catalogue.tabular_rows()} if needs else {}
     missing = []
@@ -87,7 +86,7 @@ def missing_data(needs: Sequence[str]) -> tuple[str, ...]:
                 missing.append(need)
             continue
         try:
-            data.find(need)
+            downloads.find(need)
         except DataMissing:
             missing.append(need)
     return tuple(missing)

@@ -63,23 +63,22 @@ def data_sums(needs: Sequence[str], parameters: Mapping[str, Any], folder: Path)
     These are what it needs, the benchmarks and files that its parameters name, and, for a notebook that needs nothing,
     every published file that is here: it takes what it finds. An embedded table counts by its package's version.
     """
-    from genius_kit import data
-    from genius_kit.benchmarks import catalogue
+    from genius_kit.benchmarks import catalogue, downloads
     from genius_kit.files import data_folder
 
     values = [value for value in parameters.values() if isinstance(value, str) and value]
     named = [*needs, *(value for value in values if value in catalogue.table_names())]
     sources = {row["name"]: row["source"] for row in catalogue.tabular_rows()}
-    wanted = [sources.get(name, name) for name in named] if needs else [*data.FILES, *sources.values()]
+    wanted = [sources.get(name, name) for name in named] if needs else [*downloads.FILES, *sources.values()]
     sums = {}
     for name in sorted(set(wanted) - {""}):
         path = data_folder() / name
-        if name in data.FILES and not path.is_file():
+        if name in downloads.FILES and not path.is_file():
             continue
-        sums[name] = data.sha256_of(path) if path.is_file() else "embedded"
+        sums[name] = downloads.sha256_of(path) if path.is_file() else "embedded"
     for value in values:
         if os.path.isfile(folder / value):  # False, too, for a text that is no path
-            sums[Path(value).name] = data.sha256_of(folder / value)
+            sums[Path(value).name] = downloads.sha256_of(folder / value)
     return sums
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import genius_kit
-from genius_kit import data
+from genius_kit.benchmarks import downloads
 from genius_kit.files import data_folder
 
 REPOSITORY = Path(genius_kit.__file__).resolve().parent.parent
@@ -42,7 +42,7 @@ def _published_folder() -> Path | None:
     named = os.environ.get("GENIUS_KIT_PUBLISHED")
     folders = [Path(named)] if named else [REPOSITORY.parent / "shared" / "data", data_folder()]
     for folder in folders:
-        if all((folder / name).is_file() for name in data.FILES):
+        if all((folder / name).is_file() for name in downloads.FILES):
             return folder
     return None
 
@@ -121,7 +121,7 @@ def imported(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GENIUS_KIT_DATA", str(home))
-        data.import_folder(published)
+        downloads.import_folder(published)
     return home
 
 

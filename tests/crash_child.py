@@ -29,7 +29,8 @@ import genius_kit.reports
 import genius_kit.study_results
 import genius_kit.training
 import genius_kit.verdicts  # noqa: F401
-from genius_kit import data, report_records
+from genius_kit import report_records
+from genius_kit.benchmarks import downloads
 from genius_kit.journal import read_run
 from genius_kit.journal.events import ASIDES
 from tests.faulty_disk import faulty_disk
@@ -128,15 +129,15 @@ def write_notebook(folder):
 def run_download(folder, address):
     """Fetch two files from the server at `address`."""
     prepare_download(folder, address)
-    data.fetch()
+    downloads.fetch()
 
 
 def prepare_download(folder, address):
     """Let the published files be two small ones on the server at `address`."""
     os.environ["GENIUS_KIT_DATA"] = str(folder / "data")
-    data.BASE_ADDRESS = address
-    data.FILES = {
-        name: data.DataFile(name, name, hashlib.sha256(content).hexdigest(), len(content), "a test")
+    downloads.BASE_ADDRESS = address
+    downloads.FILES = {
+        name: downloads.DataFile(name, name, hashlib.sha256(content).hexdigest(), len(content), "a test")
         for name, content in FILES.items()
     }
 

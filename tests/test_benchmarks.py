@@ -124,7 +124,7 @@ def test_tied_ranks_of_a_small_table() -> None:
 def test_published_rank_inside_tie_range(data_home: Path, name: str) -> None:
     """The rank stored in the NAS-Bench-201 files, by test accuracy, lies in our range on every row."""
     from genius_kit.benchmarks.catalogue import _ENTRIES
-    from genius_kit.benchmarks.tables import load_table
+    from genius_kit.benchmarks.tabular import load_table
 
     stored = load_table(_ENTRIES[name].file)["published_rank"]
     best, worst = load_benchmark(name).ranks("test")
@@ -244,7 +244,7 @@ def test_embedded_agrees_with_published(data_home: Path, name: str) -> None:
 def test_embedded_held_out(no_data: Path, name: str) -> None:
     """Held-out on the embedded table feeds one seed and reports the mean of the others; each cell has an answer."""
     from genius_kit.benchmarks.catalogue import _ENTRIES
-    from genius_kit.benchmarks.tables import load_embedded
+    from genius_kit.benchmarks.tabular import load_embedded
 
     runs = load_embedded(str(_ENTRIES[name].embedded))["runs"]
     benchmark = load_benchmark(name, protocol="held-out", fed_run=1)

@@ -7,7 +7,8 @@ import re
 import pandas as pd
 import pytest
 
-from genius_kit import data, figures
+from genius_kit import figures
+from genius_kit.benchmarks import downloads
 from genius_kit.drawings import draw_architecture
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.printed_tables import PrintedTable
@@ -82,7 +83,7 @@ def test_provenance_names_versions_sums_and_parameters(tmp_path):
     """The data's published sum, by the column `source`; an absolute path is cut to its last part."""
     save(tmp_path, sources=["paper_tables.json"], parameters={"budget": 10, "folder": "/home/someone/out"})
     told = json.loads((tmp_path / "best.json").read_text(encoding="utf-8"))
-    assert told["data"]["nas-bench-macro_cifar10.json"] == data.FILES["nas-bench-macro_cifar10.json"].sha256
+    assert told["data"]["nas-bench-macro_cifar10.json"] == downloads.FILES["nas-bench-macro_cifar10.json"].sha256
     assert re.fullmatch("[0-9a-f]{64}", told["data"]["paper_tables.json"])
     assert told["parameters"] == {"budget": 10, "folder": "out"}
     assert {"python", "genius-kit", "matplotlib", "numpy"} <= set(told["versions"])

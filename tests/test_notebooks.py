@@ -150,11 +150,10 @@ def test_a_notebook_says_that_the_stand_in_is_no_language_model(path):
 @each
 def test_a_notebook_names_known_data(path):
     """What it needs is a benchmark or a file of the registry."""
-    from genius_kit import data
-    from genius_kit.benchmarks import catalogue
+    from genius_kit.benchmarks import catalogue, downloads
 
     needs = nbformat.read(path, 4).metadata["genius_kit"]["needs"]
-    assert set(needs) <= set(catalogue.BENCHMARK_NAMES) | set(data.FILES)
+    assert set(needs) <= set(catalogue.BENCHMARK_NAMES) | set(downloads.FILES)
 
 
 @pytest.mark.slow

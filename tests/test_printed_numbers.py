@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 import genius_kit as gk
 from genius_kit.benchmarks.private import private_table
-from genius_kit.benchmarks.tables import read_records
+from genius_kit.benchmarks.tabular import read_records
 from genius_kit.llm.offline import ReciterClient
 from genius_kit.noise import resolutions
 from genius_kit.paper import TRIAL_TABLES, paper_architecture, paper_label, paper_methods

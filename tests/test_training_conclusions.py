@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 import genius_kit as gk
-from genius_kit import data, figures
-from genius_kit.benchmarks import correlations
-from genius_kit.benchmarks.correlations import correlate
+from genius_kit import figures
+from genius_kit.benchmarks import downloads, proxies
+from genius_kit.benchmarks.proxies import correlate
 from genius_kit.errors import InvalidParameter
 from genius_kit.method_names import STAND_IN
 from genius_kit.rationales import agreement
@@ -102,7 +102,7 @@ def scored(monkeypatch):
             found = benchmark.scores()[rows] + np.random.default_rng(1).normal(0, spread, n)
         return rows, found, "none", 0.0
 
-    monkeypatch.setattr(correlations, "_scores", scores)
+    monkeypatch.setattr(proxies, "_scores", scores)
 
 
 def test_a_score_is_better_than_counting_only_where_the_difference_is(data_home, scored):
@@ -140,7 +140,7 @@ def test_the_gain_has_the_sign_that_scipy_says(data_home, scored):
     """Spearman's coefficient of the score minus that of the count on the rows of the sample."""
     table = gk.load_benchmark("nas-bench-macro")
     row = correlate(["good"], table, n=50, seed=3).iloc[0]
-    rows, scores, *_ = correlations._scores("good", table, 50, 3, None, {})
+    rows, scores, *_ = proxies._scores("good", table, 50, 3, None, {})
     counts = table.evaluate_rows(rows)["macs"]
     ours, theirs = (stats.spearmanr(values, table.scores()[rows]).statistic for values in (scores, counts))
     assert row["gain"] == pytest.approx(ours - theirs)
@@ -149,7 +149,7 @@ def test_the_gain_has_the_sign_that_scipy_says(data_home, scored):
 
 def test_the_published_searches_are_told_by_their_replies(data_home):
     """Replies outside the bound, evaluations and told accuracies are those of the replay; nothing is compared."""
-    replays = {name: gk.replay_conversation(data.find(file)) for name, file in NAMED.items()}
+    replays = {name: gk.replay_conversation(downloads.find(file)) for name, file in NAMED.items()}
     conclusion = figures.imagenet_conclusion(replays)
     rows = {row[0]: dict(zip(conclusion.table.header, row, strict=True)) for row in conclusion.table.rows}
     assert rows["GENIUS-329"]["outside the bound"] == "16 of 26"

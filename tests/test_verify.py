@@ -254,7 +254,7 @@ def test_what_a_run_was_made_from_is_told(tmp_path, no_data):
 
 def test_published_data_is_named_by_its_sum(tmp_path, data_home):
     """A published table stands in the record with its SHA-256."""
-    from genius_kit.data import FILES
+    from genius_kit.benchmarks.downloads import FILES
 
     benchmark = gk.load_benchmark("nas-bench-macro")
     gk.search(benchmark, gk.make_proposer("random", benchmark.space), 1, journal=tmp_path / "a.jsonl", progress=False)

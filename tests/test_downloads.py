@@ -12,7 +12,8 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from genius_kit import data, files
+from genius_kit import files
+from genius_kit.benchmarks import downloads
 from genius_kit.errors import DataCorrupt, DataMissing, UnknownName
 from genius_kit.files import data_folder
 
@@ -29,11 +30,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def toy(home: Path, monkeypatch: pytest.MonkeyPatch) -> data.DataFile:
+def toy(home: Path, monkeypatch: pytest.MonkeyPatch) -> downloads.DataFile:
     """A registry of one small file, under a published name."""
     sha256 = hashlib.sha256(CONTENT).hexdigest()
-    file = data.DataFile(NAME, f"benchmark/{NAME}", sha256, len(CONTENT), "toy")
-    monkeypatch.setattr(data, "FILES", {NAME: file})
+    file = downloads.DataFile(NAME, f"benchmark/{NAME}", sha256, len(CONTENT), "toy")
+    monkeypatch.setattr(downloads, "FILES", {NAME: file})
     return file
 
 
@@ -59,7 +60,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
             stack.callback(server.server_close)
             stack.callback(thread.join)
             stack.callback(server.shutdown)
-            monkeypatch.setattr(data, "BASE_ADDRESS", f"http://127.0.0.1:{server.server_address[1]}/")
+            monkeypatch.setattr(downloads, "BASE_ADDRESS", f"http://127.0.0.1:{server.server_address[1]}/")
 
         yield start
 
@@ -79,9 +80,9 @@ def leftovers(home: Path) -> list[Path]:
 
 def test_registry_holds_the_published_sums(published: Path) -> None:
     """The eight files have the registered sums, sizes and addresses of one commit."""
-    assert len(data.FILES) == 8
-    for name, file in data.FILES.items():
-        assert data.sha256_of(published / name) == file.sha256
+    assert len(downloads.FILES) == 8
+    for name, file in downloads.FILES.items():
+        assert downloads.sha256_of(published / name) == file.sha256
         assert (published / name).stat().st_size == file.bytes
         assert file.url.startswith("https://raw.githubusercontent.com/mingkai-zheng/GENIUS/97361d30b2da337e")
         assert file.url.endswith(f"/{Path(name).name}")
@@ -89,11 +90,11 @@ def test_registry_holds_the_published_sums(published: Path) -> None:
 
 def test_readme_names_every_file_and_sum() -> None:
     """data/README.md of the checkout lists each file with its registered sum and size."""
-    readme = Path(data.__file__).parent.parent / "data" / "README.md"
+    readme = Path(downloads.__file__).parent.parent / "data" / "README.md"
     if not readme.is_file():
         pytest.skip("not a checkout: data/README.md is not installed")
     text = readme.read_text(encoding="utf-8")
-    assert all(f"| `{file.name}` | {file.bytes:,} | `{file.sha256}` |" in text for file in data.FILES.values())
+    assert all(f"| `{file.name}` | {file.bytes:,} | `{file.sha256}` |" in text for file in downloads.FILES.values())
 
 
 def test_import_finds_files_anywhere_below(published: Path, home: Path, tmp_path: Path) -> None:
@@ -103,12 +104,12 @@ def test_import_finds_files_anywhere_below(published: Path, home: Path, tmp_path
     (deep / NAME).symlink_to(published / NAME)
     (deep / "329M.json").symlink_to(published / "chat_history" / "329M.json")
     (deep / "other.json").write_text("{}")
-    assert sorted(data.import_folder(tmp_path / "some")) == ["chat_history/329M.json", NAME]
-    assert data.find("chat_history/329M.json") == home / "chat_history" / "329M.json"
+    assert sorted(downloads.import_folder(tmp_path / "some")) == ["chat_history/329M.json", NAME]
+    assert downloads.find("chat_history/329M.json") == home / "chat_history" / "329M.json"
     assert leftovers(home) == []
 
 
-def test_import_refuses_a_wrong_sum(toy: data.DataFile, home: Path, tmp_path: Path) -> None:
+def test_import_refuses_a_wrong_sum(toy: downloads.DataFile, home: Path, tmp_path: Path) -> None:
     """An altered file is refused with both sums, and the old file stays."""
     old = put_old(home)
     source = tmp_path / "source"
@@ -116,19 +117,19 @@ def test_import_refuses_a_wrong_sum(toy: data.DataFile, home: Path, tmp_path: Pa
     altered = b"[" + CONTENT[1:]
     (source / NAME).write_bytes(altered)
     with pytest.raises(DataCorrupt) as caught:
-        data.import_folder(source)
+        downloads.import_folder(source)
     assert toy.sha256 in str(caught.value)
     assert hashlib.sha256(altered).hexdigest() in str(caught.value)
     assert old.read_bytes() == b"old"
     assert leftovers(home) == []
 
 
-def test_import_prefers_the_right_copy(toy: data.DataFile, home: Path, tmp_path: Path) -> None:
+def test_import_prefers_the_right_copy(toy: downloads.DataFile, home: Path, tmp_path: Path) -> None:
     """Of two files with the same name the one with the published sum is taken."""
     for folder, content in (("a", b"stale"), ("b", CONTENT)):
         (tmp_path / "source" / folder).mkdir(parents=True)
         (tmp_path / "source" / folder / NAME).write_bytes(content)
-    assert data.import_folder(tmp_path / "source") == [NAME]
+    assert downloads.import_folder(tmp_path / "source") == [NAME]
     assert (home / NAME).read_bytes() == CONTENT
 
 
@@ -139,8 +140,8 @@ def test_import_keeps_good_files_beside_a_bad_one(published: Path, home: Path, t
     (source / "329M.json").symlink_to(published / "chat_history" / "329M.json")
     (source / NAME).write_bytes(b"{}")
     with pytest.raises(DataCorrupt, match=NAME):
-        data.import_folder(source)
-    assert data.find("chat_history/329M.json").is_file()
+        downloads.import_folder(source)
+    assert downloads.find("chat_history/329M.json").is_file()
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -150,23 +151,25 @@ def test_import_of_nothing_is_an_error(home: Path, tmp_path: Path, exists: bool)
     if exists:
         folder.mkdir()
     with pytest.raises(DataMissing, match=NAME):
-        data.import_folder(folder)
+        downloads.import_folder(folder)
 
 
-def test_fetch_downloads_and_skips_what_is_here(toy: data.DataFile, home: Path, serve: Callable[..., None]) -> None:
+def test_fetch_downloads_and_skips_what_is_here(
+    toy: downloads.DataFile, home: Path, serve: Callable[..., None]
+) -> None:
     """A good download lands in the data folder; a second fetch downloads nothing."""
     serve(CONTENT)
-    assert data.fetch() == [NAME]
-    assert data.find(NAME).read_bytes() == CONTENT
-    assert data.fetch() == []
+    assert downloads.fetch() == [NAME]
+    assert downloads.find(NAME).read_bytes() == CONTENT
+    assert downloads.fetch() == []
     assert leftovers(home) == []
 
 
-def test_fetch_replaces_a_damaged_file(toy: data.DataFile, home: Path, serve: Callable[..., None]) -> None:
+def test_fetch_replaces_a_damaged_file(toy: downloads.DataFile, home: Path, serve: Callable[..., None]) -> None:
     """A file with another sum is downloaded again."""
     put_old(home)
     serve(CONTENT)
-    assert data.fetch([NAME]) == [NAME]
+    assert downloads.fetch([NAME]) == [NAME]
     assert (home / NAME).read_bytes() == CONTENT
 
 
@@ -182,71 +185,71 @@ def test_fetch_replaces_a_damaged_file(toy: data.DataFile, home: Path, serve: Ca
     ids=["altered", "short", "cut", "empty", "html"],
 )
 def test_damaged_download_is_refused(
-    toy: data.DataFile, home: Path, serve: Callable[..., None], body: bytes, announced: int | None
+    toy: downloads.DataFile, home: Path, serve: Callable[..., None], body: bytes, announced: int | None
 ) -> None:
     """A download that is cut or altered is refused, the old file stays, and nothing is left behind."""
     old = put_old(home)
     serve(body, announced)
     with pytest.raises(DataCorrupt, match=NAME):
-        data.fetch()
+        downloads.fetch()
     assert old.read_bytes() == b"old"
     assert leftovers(home) == []
 
 
-def test_failed_download_names_the_other_way(toy: data.DataFile, home: Path, serve: Callable[..., None]) -> None:
+def test_failed_download_names_the_other_way(toy: downloads.DataFile, home: Path, serve: Callable[..., None]) -> None:
     """A server that has no such file is reported with its address and the import command."""
     serve(b"not found", status=404)
     with pytest.raises(DataMissing, match=r"127\.0\.0\.1.*genius-kit data import DIR"):
-        data.fetch()
+        downloads.fetch()
 
 
-def test_unreachable_server(toy: data.DataFile, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_server(toy: downloads.DataFile, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No server at all is the same error, not a traceback of the HTTP library."""
-    monkeypatch.setattr(data, "BASE_ADDRESS", "http://127.0.0.1:9/")
+    monkeypatch.setattr(downloads, "BASE_ADDRESS", "http://127.0.0.1:9/")
     with pytest.raises(DataMissing, match="could not be downloaded"):
-        data.fetch()
+        downloads.fetch()
 
 
 def test_missing_file_names_both_ways(home: Path) -> None:
     """A file that is not here is refused with both commands."""
     with pytest.raises(DataMissing, match=r"genius-kit data fetch.*genius-kit data import DIR"):
-        data.find(NAME)
+        downloads.find(NAME)
 
 
 def test_unknown_file_names_the_known_ones(home: Path) -> None:
     """An unknown file name is refused with the list."""
     with pytest.raises(UnknownName, match=NAME):
-        data.fetch(["macro.json"])
+        downloads.fetch(["macro.json"])
 
 
-def test_cut_file_is_refused(toy: data.DataFile, home: Path) -> None:
+def test_cut_file_is_refused(toy: downloads.DataFile, home: Path) -> None:
     """A file of the wrong size in the data folder is refused, not read."""
     put_old(home)
     with pytest.raises(DataCorrupt, match=f"3 bytes.*{len(CONTENT)}"):
-        data.find(NAME)
+        downloads.find(NAME)
 
 
 def test_status_without_data(home: Path) -> None:
     """With nothing downloaded every file is missing, and the status says from where it comes."""
-    table = data.status()
-    assert list(table["name"]) == list(data.FILES)
+    table = downloads.status()
+    assert list(table["name"]) == list(downloads.FILES)
     assert set(table["state"]) == {"missing"}
     assert table["address"].str.startswith("https://").all()
 
 
 def test_status_and_verify_with_data(data_home: Path) -> None:
     """With the files imported all are present and verified."""
-    assert set(data.status()["state"]) == {"present"}
-    assert set(data.verify()["state"]) == {"verified"}
+    assert set(downloads.status()["state"]) == {"present"}
+    assert set(downloads.verify()["state"]) == {"verified"}
 
 
-def test_verify_refuses_an_altered_file(toy: data.DataFile, home: Path) -> None:
+def test_verify_refuses_an_altered_file(toy: downloads.DataFile, home: Path) -> None:
     """A file of the right size with other bytes passes the status and is found by verify, with both sums."""
     altered = b"[" + CONTENT[1:]
     put_old(home).write_bytes(altered)
-    assert list(data.status()["state"]) == ["present"]
+    assert list(downloads.status()["state"]) == ["present"]
     with pytest.raises(DataCorrupt) as caught:
-        data.verify()
+        downloads.verify()
     assert toy.sha256 in str(caught.value)
     assert hashlib.sha256(altered).hexdigest() in str(caught.value)
 
