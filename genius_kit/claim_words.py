@@ -77,13 +77,13 @@ def operations_in(clause: str, space: SearchSpace) -> list[tuple[frozenset[int],
 @lru_cache(maxsize=32)
 def _names(space: SearchSpace) -> tuple[tuple[re.Pattern[str], frozenset[int]], ...]:
     """Return patterns of the names of a space's operations, each with the options that it stands for."""
-    if space.family not in ("stages", "layers", "cell"):
+    if not space.is_chain and not space.is_cell:
         return ()
     patterns: list[tuple[str, frozenset[int]]] = []
     for option, name in enumerate(space.options):
         one = frozenset({option})
         patterns.append((rf"\b(?:operations?|ops?|option)\s*{option}s?\b", one))
-        if space.family == "cell":
+        if space.is_cell:
             patterns.append((rf"\b{re.escape(name)}\b", one))
         parts = re.search(r"kernel (\d), expansion (\d)", name)
         if parts:
@@ -107,7 +107,7 @@ def _names(space: SearchSpace) -> tuple[tuple[re.Pattern[str], frozenset[int]], 
         word = {**words, **common}.get(name)
         if word:
             patterns.append((rf"(?<![\w-]){word}\b(?:\s+(?:operations?|layers?))?", frozenset({option})))
-    convolutions = frozenset(i for i, name in enumerate(space.options) if space.family == "cell" and "conv_" in name)
+    convolutions = frozenset(i for i, name in enumerate(space.options) if space.is_cell and "conv_" in name)
     if convolutions:
         patterns.append((r"(?<![\w-])conv(?:olution)?s?\b", convolutions))
     return tuple((re.compile(pattern, re.IGNORECASE), options) for pattern, options in patterns)
@@ -136,12 +136,12 @@ def attribute_in(clause: str, space: SearchSpace) -> Attribute | None:
 
 @lru_cache(maxsize=64)
 def _values(space: SearchSpace, name: str) -> Attribute | None:
-    if name == "width" and space.family == "channels":
+    if name == "width" and not space.names_operations:
         return [[float(value) / max(map(float, values)) for value in values] for values in space.choices]
-    if name in ("kernel", "expansion") and space.family in ("stages", "layers"):
+    if name in ("kernel", "expansion") and space.is_chain:
         found = [re.search(rf"{name} (\d)", option) for option in space.options]
         return [[float(part[1]) if part else 0.0 for part in found]] * space.length
-    if name == "complexity" and space.family in ("stages", "layers"):
+    if name == "complexity" and space.is_chain:
         table: Attribute = space.macs_table()[1].tolist()
         return [[value / max(row) for value in row] for row in table]  # of the costliest one at the same position
     return None

@@ -91,7 +91,7 @@ def build_detector(
     attribute `fingerprint` is the SHA-256 of the weights it begins with.
     Raises InvalidParameter for another space, a class count below 1, or weights of another architecture.
     """
-    if space.family != "stages":
+    if not space.in_stages:
         raise InvalidParameter(
             f"{space.name} came, a detector needs feature maps at strides {STRIDES}: only mobilenet-imagenet has them"
         )

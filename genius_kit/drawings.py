@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +58,12 @@ FIGURE_SIZES = {
 NODE_SPACING = 2.0
 
 
+def block_colours(space: SearchSpace) -> Sequence[str]:
+    """Return the colour of each option of a layer."""
+    others = (GREY, SKY, ORANGE, BLUE, GREEN, YELLOW, VERMILION, PURPLE)
+    return BLOCK_COLOURS.get(space.base) or [others[option % len(others)] for option in range(len(space.options))]
+
+
 def draw_architecture(space: SearchSpace, architecture: Sequence[int], ax: Axes | None = None) -> Axes:
     """Draw one architecture and return its axes; without `ax`, on a new figure of a fitting size (inches).
 
@@ -80,7 +85,7 @@ def draw_architecture(space: SearchSpace, architecture: Sequence[int], ax: Axes 
 
 def _grouped_key(space: SearchSpace, values: Architecture) -> str:
     key = space.key(values)
-    is_grouped = space.family in ("stages", "transformer")
+    is_grouped = space.in_stages or space.has_embedding
     return " ".join(key[stage[0] : stage[-1] + 1] for stage in space.stages) if is_grouped else key
 
 
@@ -118,14 +123,12 @@ def _draw_block(space: SearchSpace, position: int, option: int, left: float, bot
     """Draw one layer, 0.9 wide: a filled box labelled with kernel and expansion, or a thin dashed one for a skip."""
     from matplotlib.patches import Rectangle
 
-    found = re.search(r"kernel (\d), expansion (\d)", space.options[option])
-    if found:
-        colour = BLOCK_COLOURS[space.base][option]
+    lines = space.label(position, option)
+    if lines:
+        colour = block_colours(space)[option]
         ax.add_patch(Rectangle((left, bottom), 0.9, 1.0, facecolor=colour, edgecolor=BLACK, linewidth=0.8))
         ink = "white" if colour in (BLUE, VERMILION) else BLACK
-        kernel, expansion = found.groups()
-        label = f"{kernel}×{kernel}\nexp. {expansion}"
-        ax.text(left + 0.45, bottom + 0.5, label, ha="center", va="center", color=ink, fontsize=8)
+        ax.text(left + 0.45, bottom + 0.5, "\n".join(lines), ha="center", va="center", color=ink, fontsize=8)
         return
     corner = (left, bottom + 0.33)
     ax.add_patch(Rectangle(corner, 0.9, 0.34, facecolor="none", edgecolor=GREY, linestyle="--", linewidth=0.9))
@@ -161,7 +164,7 @@ def _transformer_box(space: SearchSpace, position: int, value: int) -> tuple[flo
         return 0.3, "skip", {"facecolor": "none", "edgecolor": GREY, "linestyle": "--", "linewidth": 0.9}
     heads, ratio = vision_transformer.BLOCKS[value - 1]
     height = heads * ratio / math.prod(vision_transformer.BLOCKS[-1])
-    colour = BLOCK_COLOURS[space.base][value]
+    colour = block_colours(space)[value]
     return height, f"{heads} heads, ×{ratio:g}", {"facecolor": colour, "edgecolor": BLACK, "linewidth": 0.8}
 
 

@@ -9,12 +9,11 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from genius_kit.drawings import BLOCK_COLOURS, BLUE, EDGE_STYLES, GREY, SKY, VERMILION
+from genius_kit.drawings import BLUE, EDGE_STYLES, GREY, SKY, VERMILION, block_colours
 from genius_kit.spaces import (
     Architecture,
     SearchSpace,
     nas_bench_201,
-    vision_transformer,
 )
 
 BOX, GAP, TALL = 46, 6, 40  # width of a layer, space between layers, height, in pixels
@@ -46,7 +45,7 @@ def architecture_text(space: SearchSpace, architecture: Sequence[int]) -> str:
 
 def meaning(space: SearchSpace, position: int, option: int) -> str:
     """Return in words what an option stands for at a position."""
-    if space.family == "channels":
+    if not space.names_operations:
         return f"{space.choices[position][option]} channels"
     return space.describe(position, option)
 
@@ -90,17 +89,10 @@ def _box(space: SearchSpace, position: int, option: int, x: int, y: int) -> list
 
 def _label(space: SearchSpace, position: int, option: int) -> tuple[list[str], str]:
     """Return the lines in a box and its colour, which is empty where the layer is left out."""
-    if space.family == "transformer":
-        if not position:
-            return [space.describe(0, option).split()[0], "wide"], "white"
-        if not option:
-            return ["skip"], ""
-        heads, ratio = vision_transformer.BLOCKS[option - 1]
-        return [f"{heads} heads", f"×{ratio:g}"], BLOCK_COLOURS[space.base][option]
-    found = re.search(r"kernel (\d), expansion (\d)", space.options[option])
-    if found:
-        return [f"{found[1]}×{found[1]}", f"exp. {found[2]}"], BLOCK_COLOURS[space.base][option]
-    starts_stage = any(position == stage[0] for stage in space.stages)
+    lines = list(space.label(position, option))
+    if lines:
+        return lines, "white" if space.has_embedding and not position else block_colours(space)[option]
+    starts_stage = not space.has_embedding and any(position == stage[0] for stage in space.stages)
     return ["1×1" if starts_stage else "skip"], ""
 
 

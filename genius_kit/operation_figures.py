@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.drawings import BLOCK_COLOURS, EDGE_STYLES
+from genius_kit.drawings import EDGE_STYLES, block_colours
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import distinct, n_text
 from genius_kit.method_names import model_kind, shown_model
 from genius_kit.plots import finish, fitting, new_figure
 from genius_kit.provenance import marked
 from genius_kit.spaces import load_space
-from genius_kit.styles import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW
+from genius_kit.styles import BLUE, SKY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from genius_kit.spaces import SearchSpace
 
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "+++")
-_COLOURS = (GREY, SKY, ORANGE, BLUE, GREEN, YELLOW, VERMILION, PURPLE)
 _SIZES = ("#e6f1f9", "#b5d9f0", SKY, BLUE)
 """Rising channel counts as a rising depth of blue."""
 
@@ -65,18 +64,18 @@ def _space(runs: Sequence[Any]) -> SearchSpace:
 
 
 def _option_name(space: SearchSpace, position: int, option: int) -> str:
-    if space.family == "cell":
+    if space.is_cell:
         return EDGE_STYLES.get(space.options[option], ("", "none"))[1]
-    if space.family == "channels":
+    if not space.names_operations:
         return f"{option + 1}/{len(space.choices[position])} of the width"
     return space.describe(position, option)
 
 
 def _colours(space: SearchSpace) -> Sequence[str]:
     """Return the colour of each option, that of the drawings."""
-    if space.family == "cell":
+    if space.is_cell:
         return [EDGE_STYLES.get(name, ("#dddddd", ""))[0] for name in space.options]
-    return _SIZES if space.family == "channels" else BLOCK_COLOURS.get(space.base, _COLOURS)
+    return _SIZES if not space.names_operations else block_colours(space)
 
 
 def operation_frequencies(runs: Sequence[Any], title: str = "") -> Figure:
@@ -85,7 +84,7 @@ def operation_frequencies(runs: Sequence[Any], title: str = "") -> Figure:
     Colours are those of the architecture drawings, hatched so that they read in grey. n counts the runs.
     """
     table, space = operation_table(runs), _space(runs)
-    columns = max(len(stage) for stage in space.stages) if space.family == "stages" else min(4, -(-space.length // 2))
+    columns = max(len(stage) for stage in space.stages) if space.in_stages else min(4, -(-space.length // 2))
     figure, axes = new_figure(-(-space.length // columns), columns, sharex=True, sharey=True)
     rows = -(-space.length // columns)
     figure.set_size_inches(1.5 * columns + 0.9, 1.15 * rows + 1.3)

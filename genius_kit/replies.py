@@ -90,10 +90,10 @@ class _Scan:
         self.open: list[tuple[int, str, int]] = []  # open brackets: the place, the key before it, len(found)
         self.row: list[re.Match[str]] = []
         self.kind = self.between = ""  # what separates the values of the row, and what came after the last one
-        self.sizes = {space.length, *(len(stage) for stage in space.stages if space.family != "cell")} - {1}
+        self.sizes = {space.length, *(len(stage) for stage in space.stages if not space.is_cell)} - {1}
         groups, hidden, top = list[dict[str, re.Match[str]]](), 0, space.key_offset + len(space.options) - 1
-        names = "|".join(space.options) if space.family == "cell" else "(?!)"
-        own = {"names": names, "nodes": "" if space.family == "cell" else "(?!)"}
+        names = "|".join(space.options) if space.is_cell else "(?!)"
+        own = {"names": names, "nodes": "" if space.is_cell else "(?!)"}
         for token in _says("{token}", key=f"[{space.key_offset}-{top}]{{{space.length}}}", **own).finditer(text):
             kind, start, end = token.lastgroup or "", token.start(), token.end()
             if start < hidden or kind == "skip":
@@ -166,7 +166,7 @@ class _Scan:
         names, labels = [name.split()[-1] for name in space.positions], [key.split()[-1] for key in group]
         places = [names.index(label) if label in names else -1 for label in labels]
         numbers = [int(label) for label in labels if label.isdigit()]
-        is_own = space.family in ("layers", "stages") and any(key.startswith("layer ") for key in group)
+        is_own = space.is_chain and any(key.startswith("layer ") for key in group)
         if sorted(places) != order and not is_own and sorted(numbers) in (order, [place + 1 for place in order]):
             places = [number - min(numbers) for number in numbers]
         items = [token["given"] for _, token in sorted(zip(places, tokens, strict=True), key=lambda one: one[0])]
@@ -185,7 +185,7 @@ def _key(token: re.Match[str]) -> str:
 
 def _joined(text: str, space: SearchSpace) -> Iterator[Found]:
     """Yield what was found, rows of the lengths of the stages, named in their order or without names, made one."""
-    rows, stages, at = _Scan(text, space).found, [len(stage) for stage in space.stages if space.family != "cell"], 0
+    rows, stages, at = _Scan(text, space).found, [len(stage) for stage in space.stages if not space.is_cell], 0
     while at < len(rows):
         some, step = rows[at : at + len(stages)], 1
         whole = rows[at]
@@ -310,7 +310,7 @@ def _chosen(text: str, found: list[Found], space: SearchSpace) -> Found | Reject
         return _refused("no design", f"No design could be read after {marks[-1][1]!r}.", space)
     refused = [one.outcome for one in found if isinstance(one.outcome, Rejection)]
     if not live and refused and len(refused) == len(found):
-        is_part = sum(one.role == "part" for one in found) > 1 and len(space.stages) > 1 and space.family != "cell"
+        is_part = sum(one.role == "part" for one in found) > 1 and len(space.stages) > 1 and not space.is_cell
         return _refused("incomplete", "Only a part of a design came.", space) if is_part else refused[-1]
     if not live:
         return _refused("no design", f"The reply {'names only an earlier' if found else 'holds no'} design.", space)
@@ -338,7 +338,7 @@ def _checked(text: str, chosen: Found, found: list[Found], space: SearchSpace) -
     is_open = not _says("{benign}").match(said[0]) and not _says("{options}").search(line)
     is_code = _says("{code}").search(text, end) or (name and _says("{reuse}", var=name[1]).search(text, end))
     own, edges = [one.split()[-1] for one in space.positions], ["-".join(one) for one in _says("{pair}").findall(text)]
-    rows = (edges[at : at + 6] for at in range(len(edges)) if space.family == "cell")
+    rows = (edges[at : at + 6] for at in range(len(edges)) if space.is_cell)
     is_other = _says(r"\b{reordered}\b").search(text) or any(sorted(row) == sorted(own) and row != own for row in rows)
     is_edited = is_open or is_code or _says("{before}").search(line) or (is_other and not chosen.labelled)
     if is_edited or any(_is_edit(one, chosen.outcome, space) for one in said):
@@ -358,10 +358,10 @@ def _is_edit(sentence: str, values: Architecture, space: SearchSpace) -> bool:
     if _says("{listed}|{elsewhere}").search(sentence):
         return False
     names, end = [name.split()[-1] for name in space.positions], 0
-    spots = [*_says("{pair}" if space.family == "cell" else "{spots}").finditer(sentence)]
+    spots = [*_says("{pair}" if space.is_cell else "{spots}").finditer(sentence)]
     for spot, stop in zip(spots, [*(one.start() for one in spots[1:]), len(sentence)], strict=False):
         after, before = sentence[spot.end() : stop], re.split(r"[,;]\s", sentence[end : spot.start()])[-1]
-        numbers = ["-".join(spot.groups())] if space.family == "cell" else re.findall(r"\d+", spot[0])
+        numbers = ["-".join(spot.groups())] if space.is_cell else re.findall(r"\d+", spot[0])
         for place in [names.index(number) for number in numbers if number in names]:
             menu = _menu(space, place)
             words = re.findall(r"(?<!\w=)\b\w+", f"{after}\n{before}".lower())
@@ -387,7 +387,7 @@ def read_items(items: Sequence[str], space: SearchSpace, where: Sequence[int] = 
     for item, position, menu in zip(items, where, menus, strict=True):
         if item.lower() not in menu:
             names = [str(option) for option in space.choices[position]]
-            allowed = [f"{index} ({name})" for index, name in enumerate(names)] if space.family == "cell" else names
+            allowed = [f"{index} ({name})" for index, name in enumerate(names)] if space.is_cell else names
             shown, place = item[:40] + "…" * (len(item) > 40), f"{space.positions[position]} (position {position})"
             return Rejection("off-menu", f"The value {shown} at {place} is not one of {', '.join(allowed)}.")
     return tuple(menu[item.lower()] for item, menu in zip(items, menus, strict=True))
@@ -395,4 +395,4 @@ def read_items(items: Sequence[str], space: SearchSpace, where: Sequence[int] = 
 
 def _menu(space: SearchSpace, position: int) -> dict[str, int]:
     menu = {str(option).lower(): index for index, option in enumerate(space.choices[position])}
-    return menu | {str(index): index for index in range(len(space.options))} if space.family == "cell" else menu
+    return menu | {str(index): index for index in range(len(space.options))} if space.is_cell else menu

@@ -167,9 +167,7 @@ def data_sums(benchmark: Benchmark) -> dict[str, str]:
     source = getattr(benchmark, "source", None) or ""
     dataset = embedded_dataset(benchmark.name)
     weighs_latency = benchmark.objectives is not None and "latency" in benchmark.objectives.names
-    sums = (
-        {source: downloads.FILES[source].sha256} if source in downloads.FILES else {}
-    )  # a table is read under no other sum
+    sums = {source: downloads.FILES[source].sha256} if source in downloads.FILES else {}
     if dataset is not None and (source.startswith(tabular.EMBEDDED_PACKAGE) or weighs_latency):
         sums[f"{_embedded_source()}, {dataset}.pkl"] = _embedded_sum(dataset)
     return sums

@@ -33,7 +33,7 @@ def schema_for(space: SearchSpace) -> dict[str, Any]:
 
     The schema cannot say everything (a channel count fits some positions only): the reply is parsed as any other.
     """
-    if space.family == "cell":
+    if space.is_cell:
         form: dict[str, Any] = {"type": "string", "pattern": _arch_string_pattern(space)}
     else:
         menu = sorted({option for options in space.choices for option in options}, key=int)

@@ -37,12 +37,12 @@ def reply_form(space: SearchSpace, with_reasoning: bool = True) -> dict[str, Any
 
     The schema cannot say everything (a channel count fits some positions only): the reply is parsed as any other.
     """
-    if space.family == "cell":
+    if space.is_cell:
         menu = list(range(len(space.options)))
     else:
         menu = sorted({int(option) for options in space.choices for option in options})
     form = _list_of({"type": "integer", "enum": menu}, space.length)
-    if space.family == "stages":
+    if space.in_stages:
         form = _list_of(_list_of({"type": "integer", "enum": menu}, len(space.stages[0])), len(space.stages))
     fields = {**({REASONING: {"type": "string"}} if with_reasoning else {}), ANSWER: form}
     return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}

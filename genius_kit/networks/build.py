@@ -14,17 +14,6 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.networks.base import NetworkSettings
 from genius_kit.spaces import SearchSpace
 
-NETWORKS = {
-    "MacroSpace": ("cifar", "MacroNetwork"),
-    "ResNetChannels": ("cifar", "ChannelResNet"),
-    "MobileNetChannels": ("cifar", "ChannelMobileNet"),
-    "Cell201": ("cifar", "CellNetwork"),
-    "MobileNetSpace": ("mobilenet", "ImageNetNetwork"),
-    "TransformerSpace": ("transformer", "VisionTransformer"),
-    "SignalSpace": ("signal", "SignalNetwork"),
-}
-"""The module here and the class in it that builds the networks of each class of spaces, loaded when needed."""
-
 
 def build_network(
     space: SearchSpace,
@@ -65,8 +54,7 @@ def build_seeded(space: SearchSpace, architecture: Sequence[int], seed: int, **s
 
 
 def _network_class(space: SearchSpace) -> Any:
-    kind = type(space).__name__
-    if kind not in NETWORKS:
-        raise InvalidParameter(f"{space.name} has no networks: NETWORKS of networks.build names none")
-    module, name = NETWORKS[kind]
+    if not space.network:
+        raise InvalidParameter(f"{space.name} has no networks: its class names none (`network`)")
+    module, name = space.network.split(".")
     return getattr(importlib.import_module(f"genius_kit.networks.{module}"), name)

@@ -49,7 +49,6 @@ PURPOSE = "principles"
 """What the record says that the call is for; calls that ask for an architecture have no purpose beside their name."""
 
 _QUESTION, _NOTE = "ask", "fed_back"
-_DATASETS = {"mobilenet-imagenet": "ImageNet", "vision-transformer": "ImageNet"}
 _PARTS = ("problem", "operations", "skeleton")
 _SHARED = (
     "system", "constraint", "macs_table", "answer_format", "results", "dialogue_results", "dialogue_result", "refusal",
@@ -190,7 +189,7 @@ def load_prompt(
     check_holes(texts.source, str(name_or_path), needed + needed_holes(control, change, space))
     view = view_of(control, space, change=change)
     facts = {
-        **view.facts(dataset or _DATASETS.get(space.base, "CIFAR-10"), feedback_name),
+        **view.facts(dataset or space.dataset, feedback_name),
         "title": title or space.title,
         **_network_values(space, image_size),
         **weighed_facts(objectives, control),

@@ -6,6 +6,7 @@ What differs between spaces is a method or a class variable here and an override
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -47,6 +48,14 @@ class SearchSpace:
     """What the networks take: "images" or "signals"."""
     usual_sizes: ClassVar[tuple[int, int]] = (10, 32)
     """Classes, and pixels of a side (values of a signal), of the space's data set."""
+    dataset: ClassVar[str] = "CIFAR-10"
+    """The data set that prompts name, as papers write it."""
+    network: ClassVar[str] = ""
+    """The class of `genius_kit.networks` that builds the networks, with its module: "cifar.MacroNetwork"."""
+    is_cell: ClassVar[bool] = False
+    """Whether the positions are the edges of a cell, which are written by the names of their operations."""
+    has_embedding: ClassVar[bool] = False
+    """Whether the first position is the width of all blocks; see `embedding_table`."""
     names_operations: ClassVar[bool] = True
     """Whether an option is an operation with a name, and not a channel count."""
     paper_adds_other: ClassVar[bool] = False
@@ -60,7 +69,18 @@ class SearchSpace:
     def family(self) -> str:
         """What is chosen: an operation a layer ("layers", "stages"), a channel count ("channels"), an operation an edge
         ("cell"), or an embedding width and blocks ("transformer"); templates ask for it."""
+        if self.is_cell:
+            return "cell"
+        if self.has_embedding:
+            return "transformer"
+        if not self.names_operations:
+            return "channels"
         return "stages" if self.in_stages else "layers"
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether each position is a layer that takes one of the same operations."""
+        return self.names_operations and not self.is_cell and not self.has_embedding
 
     @property
     def base(self) -> str:
@@ -99,6 +119,13 @@ class SearchSpace:
     def describe(self, position: int, option: int) -> str:
         """Return in words what an option index stands for at a position: "240 channels", "4 heads, MLP ratio 3.5"."""
         return self.options[option]
+
+    def label(self, position: int, option: int) -> tuple[str, ...]:
+        """Return the short lines that stand in the box of a layer where it is drawn; none where it is left out."""
+        name = self.options[option]
+        if found := re.search(r"kernel (\d), expansion (\d)", name):
+            return f"{found[1]}×{found[1]}", f"exp. {found[2]}"
+        return () if name in ("skip", "identity") else tuple(textwrap.wrap(name, 8)[:2])
 
     def check(self, architecture: Sequence[int]) -> Architecture:
         """Return `architecture` as a tuple of plain ints, or raise InvalidArchitecture saying what is wrong."""

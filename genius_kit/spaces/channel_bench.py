@@ -24,11 +24,6 @@ class ChannelSpace(SearchSpace):
     names_operations: ClassVar[bool] = False
     shows_macs: ClassVar[str] = "never"
 
-    @property
-    def family(self) -> str:
-        """Say "channels"."""
-        return "channels"
-
     def encode(self, architecture: Sequence[int]) -> str:
         """Return the channel counts with commas."""
         return ",".join(str(self.choices[i][value]) for i, value in enumerate(self.check(architecture)))
@@ -79,6 +74,8 @@ class ChannelSpace(SearchSpace):
 class ResNetChannels(ChannelSpace):
     """The seven widths of a ResNet; its stem has stride 2, and batch norm follows every convolution."""
 
+    network: ClassVar[str] = "cifar.ChannelResNet"
+
     def _layers(self, widths: Sequence[Any], classes: int, size: int) -> Iterator[Slot]:
         size = halved(size)
         yield "stem", (conv(3, widths[0], size, kernel=3),)
@@ -95,6 +92,8 @@ class ResNetChannels(ChannelSpace):
 @dataclass(frozen=True)
 class MobileNetChannels(ChannelSpace):
     """The seven widths of a MobileNet; its stem has stride 2, and batch norm follows every convolution."""
+
+    network: ClassVar[str] = "cifar.ChannelMobileNet"
 
     def _layers(self, widths: Sequence[Any], classes: int, size: int) -> Iterator[Slot]:
         size = halved(size)

@@ -30,6 +30,8 @@ class MobileNetSpace(SearchSpace):
     """Thirty layers in five stages, with squeeze-excite in every block; the first of a stage is never left out."""
 
     usual_sizes: ClassVar[tuple[int, int]] = (1000, 224)
+    dataset: ClassVar[str] = "ImageNet"
+    network: ClassVar[str] = "mobilenet.ImageNetNetwork"
     paper_adds_other: ClassVar[bool] = True
     shows_macs: ClassVar[str] = "always"
     has_published_prompts: ClassVar[bool] = True

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 from genius_kit.errors import InvalidArchitecture
 from genius_kit.records import Architecture
@@ -22,10 +23,7 @@ WIDTHS, CELLS_A_STAGE = (16, 32, 64), 5
 class CellSpace(SearchSpace):
     """One operation an edge of a cell with four nodes; its string is that of NAS-Bench-201."""
 
-    @property
-    def family(self) -> str:
-        """Say "cell"."""
-        return "cell"
+    is_cell: ClassVar[bool] = True
 
     def encode(self, architecture: Sequence[int]) -> str:
         """Return the arch string, as in "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|...|"."""
@@ -51,6 +49,8 @@ class CellSpace(SearchSpace):
 @dataclass(frozen=True)
 class Cell201(CellSpace):
     """The cell of NAS-Bench-201 in its network of fifteen (C=16, N=5)."""
+
+    network: ClassVar[str] = "cifar.CellNetwork"
 
     def canonical_form(self, values: Architecture) -> Architecture:
         """Return the representative of valid option indices."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from genius_kit.records import Architecture
 from genius_kit.spaces.base import SPACES, SearchSpace
@@ -15,6 +16,8 @@ STEM, WIDTHS, DEPTHS = 32, (64, 128, 256), (2, 3, 3)
 @dataclass(frozen=True)
 class MacroSpace(SearchSpace):
     """Eight layers in three stages, each of which halves its input first."""
+
+    network: ClassVar[str] = "cifar.MacroNetwork"
 
     def canonical_form(self, values: Architecture) -> Architecture:
         """Return the representative of valid option indices."""

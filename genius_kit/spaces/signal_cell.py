@@ -248,6 +248,7 @@ class SignalSpace(CellSpace):
     rules: SignalRules = FIRST_RULES
 
     input: ClassVar[str] = "signals"
+    network: ClassVar[str] = "signal.SignalNetwork"
 
     @property
     def base(self) -> str:

@@ -35,16 +35,23 @@ class TransformerSpace(SearchSpace):
     """
 
     usual_sizes: ClassVar[tuple[int, int]] = (1000, 224)
+    dataset: ClassVar[str] = "ImageNet"
+    network: ClassVar[str] = "transformer.VisionTransformer"
+    has_embedding: ClassVar[bool] = True
     paper_adds_other: ClassVar[bool] = True
-
-    @property
-    def family(self) -> str:
-        """Say "transformer"."""
-        return "transformer"
 
     def describe(self, position: int, option: int) -> str:
         """Return the channels of an embedding, or heads and MLP ratio of a block."""
         return super().describe(position, option) if position else f"{self.scaled(EMBEDDINGS[option])} channels"
+
+    def label(self, position: int, option: int) -> tuple[str, ...]:
+        """Return the width of the embedding, or heads and MLP ratio of a block."""
+        if not position:
+            return self.describe(0, option).split()[0], "wide"
+        if not option:
+            return ()
+        heads, ratio = BLOCKS[option - 1]
+        return f"{heads} heads", f"×{ratio:g}"
 
     def canonical_form(self, values: Architecture) -> Architecture:
         """Return the representative of valid option indices."""
