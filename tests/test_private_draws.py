@@ -29,8 +29,8 @@ from genius_kit.private.draws import (
 from genius_kit.private.signals import CLASSES, FAMILIES, SignalTask, generator, make_signals, seal
 from genius_kit.private.tables import PrivateTable, read_table
 from genius_kit.private.training import SignalRecipe, train_cell
-from genius_kit.spaces import load_space, signal_space
-from genius_kit.spaces.signal_cell import CONVOLUTIONS, LIBRARY, drawn_rules
+from genius_kit.spaces import load_space
+from genius_kit.spaces.signal_cell import CONVOLUTIONS, LIBRARY, drawn_rules, signal_space
 from tests.private_doubles import SECRET, drawn_table, write_table
 
 OTHER = "ffeeddccbbaa99887766554433221100"  # pragma: allowlist secret

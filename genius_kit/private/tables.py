@@ -17,8 +17,16 @@ from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter
 from genius_kit.private.signals import Signals, SignalTask, check_whole, commitment, seal
 from genius_kit.private.training import CellResult, SignalRecipe, train_cell
 from genius_kit.records import Cost
-from genius_kit.spaces import Architecture, SearchSpace, signal_space
-from genius_kit.spaces.signal_cell import FIRST_RULES, LIBRARY, OPERATIONS, SignalRules, cell_classes, cell_cost
+from genius_kit.spaces import Architecture, SearchSpace
+from genius_kit.spaces.signal_cell import (
+    FIRST_RULES,
+    LIBRARY,
+    OPERATIONS,
+    SignalRules,
+    cell_classes,
+    cell_cost,
+    signal_space,
+)
 
 if TYPE_CHECKING:
     import numpy as np

@@ -55,8 +55,15 @@ class Prompt(ABC):
 
 
 def read_template(folder: str, name: str) -> str:
-    """Return the text of one of the package's own template files."""
+    """Return the text of one of the package's own template files; raises PromptError where there is none."""
+    if not has_template(folder, name):
+        raise PromptError(f"no template templates/{folder}/{name}.md is in genius_kit; write it, or correct the name")
     return (TEMPLATES / folder / f"{name}.md").read_text(encoding="utf-8")
+
+
+def has_template(folder: str, name: str) -> bool:
+    """Return whether the package has such a template file."""
+    return (TEMPLATES / folder / f"{name}.md").is_file()
 
 
 def check_holes(source: str, name: str, needed: list[str]) -> None:

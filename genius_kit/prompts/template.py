@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter, PromptError, UnknownName
 from genius_kit.files import data_folder
-from genius_kit.prompts.base import HISTORIES, TEMPLATES, Prompt, check_holes, fill, read_template
+from genius_kit.prompts.base import HISTORIES, Prompt, check_holes, fill, has_template, read_template
 from genius_kit.prompts.formatting import (
     bound_words,
     check_weighed,
@@ -49,7 +49,6 @@ PURPOSE = "principles"
 """What the record says that the call is for; calls that ask for an architecture have no purpose beside their name."""
 
 _QUESTION, _NOTE = "ask", "fed_back"
-_PARTS = ("problem", "operations", "skeleton")
 _SHARED = (
     "system", "constraint", "macs_table", "answer_format", "results", "dialogue_results", "dialogue_result", "refusal",
 )  # fmt: skip
@@ -209,10 +208,18 @@ def _read_texts(source: str, space: SearchSpace, replaced: dict[str, tuple[str, 
         return read_template(*replaced.get(name, (folder, name)))
 
     shared = {name: read("shared", name) for name in _SHARED}
-    if (TEMPLATES / space.base / "macs_table.md").is_file():
+    if has_template(space.base, "macs_table"):
         shared["macs_table"] = read(space.base, "macs_table")
-    parts = {name: read(space.base, name) for name in _PARTS}
+    parts = {"problem": read(space.base, "problem"), **_made_parts(space)}
+    parts |= {name: read(space.base, name) for name in parts if has_template(*replaced.get(name, (space.base, name)))}
     return Texts(read("variants", "variant") if "variant" in replaced else source, shared, parts)
+
+
+def _made_parts(space: SearchSpace) -> dict[str, str]:
+    """Return what stands for the parts of which a space has no template: its options, and its positions."""
+    options = [f"- {option_number(space, 0, option)}: {name}." for option, name in enumerate(space.options)]
+    positions = f"The {space.length} positions, in this order: {', '.join(space.positions)}."
+    return {"operations": "\n".join(options), "skeleton": positions}
 
 
 def _holes(texts: Texts, view: View, constraint: MacsBound | None, facts: dict[str, Any]) -> dict[str, str]:

@@ -3,11 +3,15 @@
 `base` says what a space is and finds one by its name, `costs` counts parameters and MACs; each other file is one space.
 """
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 from genius_kit.records import Architecture
-from genius_kit.spaces import channel_bench, mobilenet, nas_bench_201, nas_bench_macro, signal_cell, vision_transformer
 from genius_kit.spaces.base import CONVENTIONS, SPACES, SearchSpace, load_space
 from genius_kit.spaces.costs import MacsBound, count_cost, layer_costs
-from genius_kit.spaces.signal_cell import signal_space
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")  # each file of a space adds it to SPACES
 
 __all__ = [
     "CONVENTIONS",
@@ -15,14 +19,7 @@ __all__ = [
     "Architecture",
     "MacsBound",
     "SearchSpace",
-    "channel_bench",
     "count_cost",
     "layer_costs",
     "load_space",
-    "mobilenet",
-    "nas_bench_201",
-    "nas_bench_macro",
-    "signal_cell",
-    "signal_space",
-    "vision_transformer",
 ]
