@@ -19,15 +19,13 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from genius_kit import extras
 from genius_kit.errors import InvalidParameter, TrainingFailed, VersionMismatch
 
 if TYPE_CHECKING:
     from distributed import Client
-
-Result = TypeVar("Result")
 
 SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with threads, or that has used CUDA, may hang
 START_SECONDS = 0.1
@@ -45,21 +43,6 @@ GRACE_SECONDS = 5.0  # how long jobs are waited for that were told to stop
 def usable_cores() -> int:
     """Return how many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def begin(work: Callable[[], Result], name: str) -> tuple[Future[Result], threading.Thread]:
-    """Run `work` in a thread of its own, and return its future and the thread; the process ends without waiting."""
-    future: Future[Result] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # raised again where the result is asked for
-            future.set_exception(error)
-
-    thread = threading.Thread(target=run, name=name, daemon=True)
-    thread.start()
-    return future, thread
 
 
 def process_executor(workers: int = 1) -> ProcessPoolExecutor:
@@ -415,8 +398,7 @@ def _connect(address: str) -> Client:
     library = extras.load("distributed", "dask")
     try:
         _knock(address)
-        connecting, _ = begin(partial(library.Client, address, timeout=CONNECT_SECONDS), "genius-kit-dask")
-        return connecting.result(2 * CONNECT_SECONDS)  # a port may be open but silent
+        return _within(2 * CONNECT_SECONDS, lambda: library.Client(address, timeout=CONNECT_SECONDS))
     except (OSError, TimeoutError, ValueError, OverflowError) as error:
         raise InvalidParameter(
             f"no Dask scheduler answers at {address!r} ({type(error).__name__}); start one with `dask scheduler`, "
@@ -430,6 +412,20 @@ def _knock(address: str) -> None:
 
     with socket.create_connection(get_address_host_port(address), CONNECT_SECONDS):
         pass
+
+
+def _within(seconds: float, make: Callable[[], Client]) -> Client:
+    """Return what `make` returns; raises TimeoutError when it takes longer, as where a port is open but silent."""
+    made: Future[Client] = Future()
+
+    def call() -> None:
+        try:
+            made.set_result(make())
+        except Exception as error:
+            made.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return made.result(timeout=seconds)
 
 
 def _check_workers(client: Client, address: str) -> None:
