@@ -320,10 +320,6 @@ class Control(ControlRequests, Steering):
             raise Stopped
         return decision
 
-    def _wake(self, _: object) -> None:
-        with self.changed:
-            self.changed.notify_all()
-
     def _denied(self, reason: str) -> Stopped:
         with self.changed:
             self.stopping = "now"
