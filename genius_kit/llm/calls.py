@@ -23,7 +23,7 @@ from genius_kit.chat import OUTPUT_LIMITS, TOLD_SOMETIMES, Usage, recorded_usage
 from genius_kit.errors import JournalError, ModelError
 from genius_kit.llm.client import OpenAIClient
 from genius_kit.llm.http_errors import is_lasting
-from genius_kit.llm.pace import slot_of
+from genius_kit.llm.rate_limit import slot_of
 from genius_kit.llm.session import CallCancelled, Session
 from genius_kit.records import Message
 

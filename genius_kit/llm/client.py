@@ -16,8 +16,8 @@ from genius_kit.llm.bodies import decoded
 from genius_kit.llm.connection import Connection, sent_names
 from genius_kit.llm.http_errors import INSTEAD, SYSTEM_ROLE, quote, status_of_error
 from genius_kit.llm.messages import read_message
-from genius_kit.llm.pace import shared_pace
 from genius_kit.llm.parameters import check_names, check_timeout
+from genius_kit.llm.rate_limit import shared_pace
 from genius_kit.llm.structured import after_refusal, as_schema, form_of, laid_to_form, without_form
 from genius_kit.records import Message
 from genius_kit.redaction import masked

@@ -13,8 +13,7 @@ import pytest
 
 from genius_kit.errors import ModelError
 from genius_kit.llm import OpenAIClient
-from genius_kit.llm.pace import Pace, slot_of
-from genius_kit.llm.pace_control import FIRST_BURST, Control
+from genius_kit.llm.rate_limit import FIRST_BURST, Control, Pace, slot_of
 from genius_kit.testing import FixedWindow, SlidingWindow, TokenBucket
 
 RATE = 20.0  # requests a second that the limited servers take
@@ -142,7 +141,7 @@ def test_without_a_refusal_nobody_waits():
 def test_everybody_waits_as_long_as_the_server_asked(caplog):
     """After a 429 with `retry-after` no slot is given before its end; the change is returned and logged."""
     pace = Pace()
-    caplog.set_level(logging.INFO, "genius_kit.llm.pace")
+    caplog.set_level(logging.INFO, "genius_kit.llm.rate_limit")
     with pace.slot() as slot:
         slot.failed(rate_limit(0.3))
     assert slot.change == {"why": "rate limit", "rate": None, "limit": 1, "hold": pytest.approx(0.3, abs=0.05)}
