@@ -13,7 +13,7 @@ from genius_kit.errors import ModelError
 from genius_kit.journal import Journal, chain, read_run
 from genius_kit.journal.verify import verify_run
 from genius_kit.llm import Reply, Usage
-from genius_kit.llm.replay import ReplayClient
+from genius_kit.llm.recorded import ReplayClient
 from genius_kit.llm.session import Session, Steering
 from genius_kit.runs.control import Decision
 from genius_kit.runs.loop import conduct

@@ -10,7 +10,7 @@ from genius_kit.benchmarks.base import OBJECTIVES, Objectives, read_objectives
 from genius_kit.errors import InvalidParameter, JournalError, PromptError
 from genius_kit.journal import read_run
 from genius_kit.journal.verify import verify_run
-from genius_kit.llm.replay import ReplayClient
+from genius_kit.llm.recorded import ReplayClient
 from genius_kit.records import Cost, Evaluation
 from tests.doubles import ToyBenchmark
 

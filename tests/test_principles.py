@@ -21,7 +21,7 @@ from genius_kit.journal.verify import verify_run
 from genius_kit.llm import Reply, Usage
 from genius_kit.llm.calls import ATTEMPTS_LIMIT
 from genius_kit.llm.offline import Design
-from genius_kit.llm.replay import ReplayClient
+from genius_kit.llm.recorded import ReplayClient
 from genius_kit.prompts.template import PRINCIPLES
 from genius_kit.rationales import tellings_of_run
 from genius_kit.records import Message

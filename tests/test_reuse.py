@@ -4,7 +4,7 @@ import pytest
 
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import read_run
-from genius_kit.llm.reuse import Answers
+from genius_kit.llm.recorded import Answers
 from genius_kit.proposers.base import make_proposer
 from genius_kit.runs.loop import search
 from genius_kit.studies import load_study, run_study

@@ -19,7 +19,7 @@ from genius_kit.journal.findings import examine
 from genius_kit.journal.lines import read_event, split
 from genius_kit.journal.redact import redact
 from genius_kit.journal.verify import verify_run, verify_study, write_heads
-from genius_kit.llm.replay import ReplayClient
+from genius_kit.llm.recorded import ReplayClient
 from genius_kit.runs.steps import open_run
 from tests.doubles import QueueClient, ToyBenchmark
 

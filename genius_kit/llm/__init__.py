@@ -1,10 +1,10 @@
 """Language models behind any OpenAI-compatible server: the client, what went wrong with a call, every call on record.
 
-Recordings that answer like a model stand in `genius_kit.llm.replay`.
+Recordings that answer like a model stand in `genius_kit.llm.recorded`.
 """
 
 from genius_kit.chat import ChatClient, Reply, Usage
 from genius_kit.llm.client import OpenAIClient, schema_for
-from genius_kit.llm.replay import ReplayClient
+from genius_kit.llm.recorded import ReplayClient
 
 __all__ = ["ChatClient", "OpenAIClient", "ReplayClient", "Reply", "Usage", "schema_for"]

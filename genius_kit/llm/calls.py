@@ -24,6 +24,7 @@ from genius_kit.errors import JournalError, ModelError
 from genius_kit.llm.client import OpenAIClient
 from genius_kit.llm.http_errors import is_lasting
 from genius_kit.llm.rate_limit import slot_of
+from genius_kit.llm.recorded import reply_of
 from genius_kit.llm.session import CallCancelled, Session
 from genius_kit.records import Message
 
@@ -150,7 +151,7 @@ class Caller:
     def _attempt(self, question: _Question) -> Reply:
         event = self._recorded(question) or self._reused(question)
         if event is not None:
-            return _restore(event)
+            return reply_of(event)
         self._control.check(self._journal, question.iteration, between_steps=False)
         self._budget.reserve(question.worst, question.attempts_left, self._journal, question.iteration)
         question.attempts_left -= 1
@@ -311,15 +312,6 @@ def _told(reply: Reply) -> dict[str, Any]:
 def _digest(client: ChatClient, messages: Sequence[Message], seed: int | None) -> str:
     content = json.dumps([client.settings(), list(messages), seed], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def _restore(event: Event) -> Reply:
-    from genius_kit.chat import Reply, Usage
-
-    fields = {key: event[key] for key in ("text", "seconds", "refusal", *TOLD_SOMETIMES) if key in event}
-    usage = {key: count for key, count in event.get("usage", {}).items() if key in Usage.__dataclass_fields__}
-    named = {"model": event.get("model"), "finish_reason": event.get("finish_reason", "unknown")}
-    return Reply(usage=Usage(**usage), **named, **fields)
 
 
 def _worth_retrying(error: BaseException) -> bool:

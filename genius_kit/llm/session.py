@@ -13,7 +13,7 @@ from genius_kit.journal import Journal
 from genius_kit.records import Message
 
 if TYPE_CHECKING:
-    from genius_kit.llm.reuse import Answers
+    from genius_kit.llm.recorded import Answers
 
 
 class Stopped(Exception):

@@ -19,7 +19,7 @@ from genius_kit.budget.prices import load_prices
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Event, Journal, Run, chain
 from genius_kit.llm.parameters import TIMEOUT_SECONDS
-from genius_kit.llm.reuse import Answers
+from genius_kit.llm.recorded import Answers
 from genius_kit.llm.session import Session, Steering, Stopped
 from genius_kit.progress import Progress
 from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion
@@ -31,6 +31,7 @@ from genius_kit.version import code_state, versions
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
     from genius_kit.budget.ledger import Share
+    from genius_kit.llm.recorded import Answers
     from genius_kit.runs.live_control import Control
 
 

@@ -1,17 +1,23 @@
-"""Answers from a recording: a journal, a published conversation, or a list of pairs."""
+"""Replies that are on record: played back in their order, or given again to a run that asks the same.
+
+A run that is given replies of other runs is no independent sample: two runs that ask the same question get the same
+answer, which is marked as reused.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from genius_kit.chat import Reply, checked_usage, mapping_or_empty
-from genius_kit.errors import JournalError, ReplayMismatch
-from genius_kit.journal.lines import read_lines, words_withheld
+from genius_kit.chat import TOLD_SOMETIMES, Reply, Usage, checked_usage
+from genius_kit.errors import InvalidParameter, JournalError, ReplayMismatch
+from genius_kit.journal import chain
+from genius_kit.journal.lines import bare, read_event, read_lines, words_withheld
 from genius_kit.records import Message
 
 Pair = tuple[Sequence[Message], Reply]
@@ -54,7 +60,7 @@ class ReplayClient:
         Raises JournalError when the file cannot be read, another line is damaged, no reply is in it, or the prompts
         or replies were withheld for publication.
         """
-        pairs = list(_recorded_calls(Path(path)))
+        pairs = _recorded_calls(Path(path))
         if not pairs:
             raise JournalError(f"{path} holds no reply of a model, so there is nothing to replay: name another journal")
         return cls(pairs, strict, source=Path(path).name)
@@ -128,7 +134,7 @@ def _plain(messages: Sequence[Message]) -> list[list[str]]:
     return [[message["role"], message["content"]] for message in messages]
 
 
-def _recorded_calls(path: Path) -> Iterator[Pair]:
+def _recorded_calls(path: Path) -> list[Pair]:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -136,34 +142,92 @@ def _recorded_calls(path: Path) -> Iterator[Pair]:
     lines = read_lines(path, content)
     if lines.withheld & {"prompt", "reply"}:
         raise words_withheld(path, lines.withheld, "replayed")
-    for number, event in enumerate(lines.events, start=1):
-        if event["event"] == "call":
-            yield _pair(event, f"line {number} of {path}")
+    return [(event["messages"], reply_of(event)) for event in lines.events if event["event"] == "call"]
 
 
-def _pair(event: dict[str, Any], place: str) -> Pair:
-    messages, text = event.get("messages"), event.get("text")
-    if not isinstance(messages, list) or not all(_is_message(message) for message in messages):
-        raise JournalError(f"{place} is a call without its messages: expected a list of role and content")
-    if not isinstance(text, str | None):
-        raise JournalError(f"{place} is a call whose text is {text!r}: expected a string or null")
-    model, refusal, seconds, form = (event.get(name) for name in ("model", "refusal", "seconds", "form"))
-    beside = event.get("beside")
-    usage = mapping_or_empty(event.get("usage"))
-    return messages, Reply(
-        text=text,
-        model=model if isinstance(model, str) else None,
-        finish_reason=str(event.get("finish_reason") or "unknown"),
-        usage=checked_usage(
-            *(usage.get(name) for name in ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens"))
-        ),
-        seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
-        refusal=refusal if isinstance(refusal, str) else None,
-        beside=beside if isinstance(beside, list) else None,
-        form=form if isinstance(form, str) else None,
+def reply_of(event: Mapping[str, Any]) -> Reply:
+    """Return the reply that a `call` event holds."""
+    fields = {name: event[name] for name in ("text", "refusal", *TOLD_SOMETIMES) if name in event}
+    usage = {name: count for name, count in event.get("usage", {}).items() if name in Usage.__dataclass_fields__}
+    return Reply(
+        **fields,
+        model=event.get("model"),
+        finish_reason=event.get("finish_reason") or "unknown",
+        usage=checked_usage(**usage),
+        seconds=event.get("seconds") or 0.0,
     )
 
 
-def _is_message(message: object) -> bool:
-    fields = mapping_or_empty(message)
-    return isinstance(fields.get("role"), str) and isinstance(fields.get("content"), str)
+@dataclass(frozen=True)
+class Known:
+    """A paid answer: the `call` event, the name of its journal, and the number of its line, from 1."""
+
+    call: dict[str, Any]
+    journal: str
+    line: int
+
+
+@dataclass
+class _Place:
+    """How far a journal was read: bytes, lines, and the request that waits for its answer."""
+
+    offset: int = 0
+    lines: int = 0
+    request: str | None = None
+    known: dict[str, Known] = field(default_factory=dict)
+
+
+class Answers:
+    """The paid answers in the journals of `folder` and of the folders in it, as they are when one is asked for."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InvalidParameter(f"answers are taken from a folder of journals, and {folder} is none")
+        self._places: dict[Path, _Place] = {}
+        self._lock = threading.Lock()
+
+    def find(self, request: str, asking: Path | None) -> Known | None:
+        """Return the first paid answer to a request, by the names of the journals; none of the journal that asks."""
+        own = asking.resolve() if asking is not None else None
+        with self._lock:
+            self._refresh()
+            for path in sorted(self._places):
+                if path.resolve() != own and request in self._places[path].known:
+                    return self._places[path].known[request]
+        return None
+
+    def _refresh(self) -> None:
+        for path in self.folder.rglob("*.jsonl"):
+            place = self._places.setdefault(path, _Place())
+            size = path.stat().st_size
+            if size < place.offset:
+                place = self._places[path] = _Place()
+            if size > place.offset:
+                self._read(path, place)
+
+    def _read(self, path: Path, place: _Place) -> None:
+        """Take in what was added to a journal; a line that is not whole yet, or no event, is left."""
+        with path.open("rb") as file:
+            file.seek(place.offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                place.offset += len(line)
+                place.lines += 1
+                self._take(line, path, place)
+
+    def _take(self, line: bytes, path: Path, place: _Place) -> None:
+        if b'"intent"' not in line[:20] and b'"call"' not in line[:20]:
+            return
+        try:
+            event = bare(read_event(line.rstrip(b"\n")))
+        except ValueError:  # damaged: its own run says so when it resumes
+            place.request = None
+            return
+        if event["event"] == "intent":
+            place.request = event.get("request")
+        elif place.request is not None and "reused" not in event and not chain.is_withheld(event.get("text")):
+            name = path.relative_to(self.folder).as_posix()
+            place.known.setdefault(place.request, Known(event, name, place.lines))
+            place.request = None
