@@ -14,7 +14,7 @@ from genius_kit.lab_answer import Answer, answer_html
 from genius_kit.lab_code import ask_line, prompt_line
 from genius_kit.lab_view import Message, TemplateView
 from genius_kit.lab_widgets import button, guarded, labelled, on_change, row
-from genius_kit.llm.parameters import TIMEOUT_SECONDS, check_timeout, line_of, read_line
+from genius_kit.llm.settings import TIMEOUT_SECONDS, check_timeout, line_of, read_line
 from genius_kit.prompts import HISTORIES, VARIANTS
 
 if TYPE_CHECKING:

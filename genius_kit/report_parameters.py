@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.llm.parameters import names_in
+from genius_kit.llm.settings import names_in
 from genius_kit.redaction import looks_secret, variables_in
 from genius_kit.report_notebooks import read_notebook
 

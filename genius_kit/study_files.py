@@ -11,8 +11,7 @@ from genius_kit.benchmarks.catalogue import PROTOCOLS, SOURCES, check_latency, s
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.llm.agents import Agent, file_agent, is_agent
-from genius_kit.llm.parameters import check_params
-from genius_kit.llm.structured import STRUCTURED
+from genius_kit.llm.settings import STRUCTURED, check_params
 from genius_kit.prompts import load_prompt
 from genius_kit.prompts.template import PRINCIPLES
 from genius_kit.prompts.views import CHANGES, CONTROLS

@@ -15,7 +15,7 @@ import matplotlib
 matplotlib.use("Agg")
 from genius_kit.drawings import draw_architecture
 from genius_kit.lab_drawing import drawing_svg
-from genius_kit.llm.structured import reply_form
+from genius_kit.llm.settings import reply_form
 from genius_kit.prompts.views import CONTROLS
 from genius_kit.replies import parse_reply
 from genius_kit.spaces import MacsBound

@@ -23,7 +23,7 @@ from genius_kit.lab_answer import beside_html
 from genius_kit.lab_replay import step_html
 from genius_kit.llm import OpenAIClient, ReplayClient, Reply, Usage, schema_for
 from genius_kit.llm.messages import LONGEST_BESIDE
-from genius_kit.llm.structured import TOOL, as_schema, reply_form
+from genius_kit.llm.settings import TOOL, as_schema, reply_form
 from genius_kit.prompts.views import view_of
 from genius_kit.rationales import tellings_of_run
 from genius_kit.reasoning import answer_of, rationale_of, read_form

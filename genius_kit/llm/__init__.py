@@ -4,7 +4,8 @@ Recordings that answer like a model stand in `genius_kit.llm.recorded`.
 """
 
 from genius_kit.chat import ChatClient, Reply, Usage
-from genius_kit.llm.client import OpenAIClient, schema_for
+from genius_kit.llm.client import OpenAIClient
 from genius_kit.llm.recorded import ReplayClient
+from genius_kit.llm.settings import schema_for
 
 __all__ = ["ChatClient", "OpenAIClient", "ReplayClient", "Reply", "Usage", "schema_for"]

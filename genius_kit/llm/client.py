@@ -16,48 +16,23 @@ from genius_kit.llm.bodies import decoded
 from genius_kit.llm.connection import Connection, sent_names
 from genius_kit.llm.http_errors import INSTEAD, SYSTEM_ROLE, quote, status_of_error
 from genius_kit.llm.messages import read_message
-from genius_kit.llm.parameters import check_names, check_timeout
 from genius_kit.llm.rate_limit import shared_pace
-from genius_kit.llm.structured import after_refusal, as_schema, form_of, laid_to_form, without_form
+from genius_kit.llm.settings import (
+    after_refusal,
+    as_schema,
+    check_names,
+    check_timeout,
+    form_of,
+    laid_to_form,
+    without_form,
+)
 from genius_kit.records import Message
 from genius_kit.redaction import masked
 
 if TYPE_CHECKING:
-    from genius_kit.spaces import SearchSpace
+    pass
 
 OPENAI_URL = "https://api.openai.com/v1"
-
-
-def schema_for(space: SearchSpace) -> dict[str, Any]:
-    """Return the JSON schema of a reply that names one architecture of `space` and nothing else.
-
-    The schema cannot say everything (a channel count fits some positions only): the reply is parsed as any other.
-    """
-    if space.is_cell:
-        form: dict[str, Any] = {"type": "string", "pattern": _arch_string_pattern(space)}
-    else:
-        menu = sorted({option for options in space.choices for option in options}, key=int)
-        form = {
-            "type": "array",
-            "items": {"type": "integer", "enum": menu},
-            "minItems": space.length,
-            "maxItems": space.length,
-        }
-    return {
-        "type": "object",
-        "properties": {"architecture": form},
-        "required": ["architecture"],
-        "additionalProperties": False,
-    }
-
-
-def _arch_string_pattern(space: SearchSpace) -> str:
-    operation = f"({'|'.join(space.options)})"
-    return (
-        "^"
-        + re.sub(r"[a-z0-9_]+~", lambda _: f"{operation}~", re.sub(r"([|+])", r"\\\1", space.encode(space.all_largest)))
-        + "$"
-    )
 
 
 class OpenAIClient:
@@ -66,7 +41,7 @@ class OpenAIClient:
     `base_url` (else OPENAI_BASE_URL, else OpenAI's own) is the address up to and with /v1; the key comes from
     OPENAI_API_KEY on first use and is kept nowhere else. `temperature`, `max_tokens`, `response_schema` (see
     `schema_for`) and `extra` (further fields of the request) are sent only when set. `timeout` bounds one whole
-    attempt, in seconds; 600 by default. With `structured`, "auto" or "on" (see `llm.structured`), a server that refuses
+    attempt, in seconds; 600 by default. With `structured`, "auto" or "on" (see `llm.settings`), a server that refuses
     the schema is asked for a tool call. One client serves any number of threads. `pace` is shared by all clients of one
     model of one server; whoever calls `send` takes a slot of it.
     """

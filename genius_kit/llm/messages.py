@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from genius_kit.chat import Beside, as_recorded, mapping_or_empty
-from genius_kit.llm.structured import TOOL
+from genius_kit.llm.settings import TOOL
 
 LONGEST_BESIDE = 100_000
 LONGEST_KIND = 40

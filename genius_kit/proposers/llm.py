@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.llm.agents import AbsentAgent, is_agent
-from genius_kit.llm.client import OpenAIClient, schema_for
+from genius_kit.llm.client import OpenAIClient
 from genius_kit.llm.offline import is_stand_in
-from genius_kit.llm.parameters import check_output_limit, check_params, check_timeout
-from genius_kit.llm.structured import MISSING, STRUCTURED, reply_form
+from genius_kit.llm.settings import (
+    MISSING,
+    STRUCTURED,
+    check_output_limit,
+    check_params,
+    check_timeout,
+    reply_form,
+    schema_for,
+)
 from genius_kit.prompts.template import PURPOSE, check_principles, elicited, fed_back, question, texts_sha256
 from genius_kit.prompts.views import (
     DERANGEMENT,
@@ -80,7 +87,7 @@ class LanguageModelProposer:
         "reciter:KEY" names the design KEY always, "agent:NAME" needs its `client`. `request_seed` is sent with each
         request, for servers that sample by it: a number, or "run" for the seed of the run. `params` are further fields
         of each request, such as {"reasoning_effort": "high"}; `timeout` is for one attempt, in seconds (default 600),
-        and decides nothing. `structured`, one of `llm.structured.STRUCTURED`, asks a server for replies in a form that
+        and decides nothing. `structured`, one of `llm.settings.STRUCTURED`, asks a server for replies in a form that
         it enforces: "auto" by default where the model is a server's, and off with the published prompt. Runs that were
         recorded before there was a choice have `constrained_replies` in its place.
 

@@ -18,9 +18,9 @@ from genius_kit.budget.limits import RunBudget
 from genius_kit.budget.prices import load_prices
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Event, Journal, Run, chain
-from genius_kit.llm.parameters import TIMEOUT_SECONDS
 from genius_kit.llm.recorded import Answers
 from genius_kit.llm.session import Session, Steering, Stopped
+from genius_kit.llm.settings import TIMEOUT_SECONDS
 from genius_kit.progress import Progress
 from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion
 from genius_kit.records import Cost, Evaluation, Trial, Trials

@@ -32,9 +32,9 @@ from genius_kit.cards import Judged
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import Event, Journal, Run, chain, complete
 from genius_kit.llm.calls import Caller
-from genius_kit.llm.parameters import check_params
 from genius_kit.llm.recorded import Answers
 from genius_kit.llm.session import Session
+from genius_kit.llm.settings import check_params
 from genius_kit.method_names import subject
 from genius_kit.prompts.base import fill, read_template
 from genius_kit.proposers.base import QUIZ

@@ -1,4 +1,8 @@
-"""The settings of a request that are the user's: further fields of its body (`params`), read and checked."""
+"""What is asked of a server beside the messages: fields of the request that are the user's, and the form of a reply.
+
+The first request of a run asks for the form and so finds out what the server takes: a schema (`response_format`), a
+tool call where a schema is refused, else prose. What was refused, and the form of each reply, are on record.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,15 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from genius_kit.budget.worst_cases import OUTPUT_LIMITS
-from genius_kit.errors import InvalidParameter
+from genius_kit.chat import OUTPUT_LIMITS
+from genius_kit.reasoning import ANSWER, REASONING, read_form
+from genius_kit.errors import InvalidParameter, ModelError
 from genius_kit.redaction import looks_secret, variables_in
+
+if TYPE_CHECKING:
+    from genius_kit.spaces import SearchSpace
 
 TIMEOUT_SECONDS, LONGEST_TIMEOUT = 600.0, 86_400.0
 """For one attempt: where no other time is given, and at most (a day)."""
@@ -34,6 +42,21 @@ TOOLS = ("tools", "tool_choice", "functions", "function_call", "web_search_optio
 """Fields that let a model do more than propose."""
 
 _NAME = re.compile(r"[A-Za-z_][\w-]{0,63}")
+
+STRUCTURED = ("auto", "on", "off")
+"""Ask for the form and read prose where a server does not give it; end the run, or refuse the reply, there; ask for
+prose."""
+
+TOOL = "propose_architecture"
+SCHEMA_FORM, TOOL_FORM, IGNORED, MISSING = "json_schema", "tool", "ignored", "missing"
+"""Forms of a recorded reply: as the schema or the tool says; in another one, and read as prose; or refused for it."""
+
+_FORM = ("response_format", "tools", "tool_choice")
+_UNEXPLAINED = ("bad-request", "server")
+_UNSUPPORTED = re.compile(r"support|parameter|response_format|schema|structured|tool", re.I)
+_OF_MODEL = re.compile(
+    r"(?:invalid|unknown|no such) model\b|\bmodel\b[^.]*\b(?:not (?:exist|found|known)|unknown)", re.I
+)
 
 
 def check_names(fields: Mapping[str, Any]) -> None:
@@ -165,3 +188,104 @@ def _depth(value: object, above: int = 0) -> int:
         return above
     inner = value.values() if isinstance(value, Mapping) else value
     return max((_depth(one, above + 1) for one in inner), default=above + 1)
+
+
+def reply_form(space: SearchSpace, with_reasoning: bool = True) -> dict[str, Any]:
+    """Return the JSON schema of a reply that proposes one architecture of `space`, written as the prompts ask for it.
+
+    The schema cannot say everything (a channel count fits some positions only): the reply is parsed as any other.
+    """
+    form = _list_of(_number_of(space), space.length)
+    if space.family == "stages":
+        form = _list_of(_list_of(_number_of(space), len(space.stages[0])), len(space.stages))
+    return _object_of({**({REASONING: {"type": "string"}} if with_reasoning else {}), ANSWER: form})
+
+
+def schema_for(space: SearchSpace) -> dict[str, Any]:
+    """Return the JSON schema of a reply that names one architecture of `space` as `space.encode` does.
+
+    It is what runs asked for before `reply_form`, where cells are strings and stages one list.
+    """
+    if space.family != "cell":
+        return _object_of({ANSWER: _list_of(_number_of(space), space.length)})
+    operation = f"({'|'.join(space.options)})~"
+    pattern = re.sub(r"[a-z0-9_]+~", operation, re.sub(r"([|+])", r"\\\1", space.encode(space.all_largest)))
+    return _object_of({ANSWER: {"type": "string", "pattern": f"^{pattern}$"}})
+
+
+def _number_of(space: SearchSpace) -> dict[str, Any]:
+    is_cell = space.family == "cell"
+    menu = range(len(space.options)) if is_cell else {int(option) for options in space.choices for option in options}
+    return {"type": "integer", "enum": sorted(menu)}
+
+
+def _list_of(items: Mapping[str, Any], count: int) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": count, "maxItems": count}
+
+
+def _object_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+
+
+def as_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a request for a reply after `schema`."""
+    named = {"name": ANSWER, "strict": True, "schema": dict(schema)}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
+
+
+def as_tool(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a request for a reply as the arguments of a tool, which nothing runs."""
+    told = {"name": TOOL, "description": "Propose one architecture.", "strict": True, "parameters": dict(schema)}
+    choice = {"type": "function", "function": {"name": TOOL}}
+    return {"tools": [{"type": "function", "function": told}], "tool_choice": choice}
+
+
+def after_refusal(parameters: Mapping[str, Any], refused: str, structured: str | None) -> dict[str, Any]:
+    """Return the parameters left after a server refused one: a tool call in place of the schema, then neither.
+
+    Raises ModelError where `structured` is "on" and the server takes neither.
+    """
+    if structured is None or refused not in _FORM:
+        return {name: value for name, value in parameters.items() if name != refused}
+    left = without_form(parameters)
+    if refused == "response_format" and refused in parameters:
+        return {**left, **as_tool(parameters[refused]["json_schema"]["schema"])}
+    if structured == "on":
+        raise ModelError(
+            "the server takes neither a response_format of type json_schema nor a tool call: use --structured auto, "
+            "or off, to have its replies read as prose",
+            cause="unstructured",
+        )
+    return left
+
+
+def without_form(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a request that asks for prose."""
+    return {name: value for name, value in parameters.items() if name not in _FORM}
+
+
+def laid_to_form(error: ModelError, request: Mapping[str, Any], structured: str | None) -> ModelError:
+    """Return the error of a request that asked for a form; one without an explanation is laid to what was asked for.
+
+    Servers refuse a form in any words, or none. Where it was something else, the request in prose meets it again.
+    """
+    asked = [name for name in _FORM[:2] if name in request]
+    is_form = error.cause == "not-found" and _UNSUPPORTED.search(str(error))  # as OpenRouter says it
+    is_open = error.cause in _UNEXPLAINED and not _OF_MODEL.search(str(error))
+    if structured is None or not asked or error.retryable or not (is_form or is_open):
+        return error
+    return ModelError(str(error), cause="unsupported-parameter", parameter=asked[0])
+
+
+def form_of(text: str | None, finish_reason: str, request: Mapping[str, Any], structured: str | None) -> str | None:
+    """Return the form of a reply to a request, None where none was asked for; a cut one is taken to be in it."""
+    asked = TOOL_FORM if "tools" in request else SCHEMA_FORM if "response_format" in request else None
+    if structured is None or asked is None:
+        return None
+    if not (text or "").strip() or finish_reason == "length" or read_form(text) is not None:
+        return asked
+    return MISSING if structured == "on" else IGNORED
+
+
+def read_form(text: str | None) -> dict[str, Any] | None:
+    """Return the fields of a reply that is in the form and nothing else, None for any o
