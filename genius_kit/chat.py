@@ -14,6 +14,12 @@ OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens")
 """Parameters of a request that bound the reply, one limit under two names; a server may refuse either."""
 
 
+OFFLINE, RECITER = "offline", "reciter:"
+"""The model name that the offline stand-in answers to, and what begins that of a client that names one architecture."""
+OFFLINE_NAME = "offline stand-in, not a language model"
+"""What the offline stand-in calls itself."""
+
+
 @dataclass(frozen=True)
 class Usage:
     """Token counts of one reply, None where the server did not say.
@@ -92,6 +98,11 @@ class ChatClient(Protocol):
 
     def without(self, parameter: str) -> ChatClient:
         """Return a client whose requests do without `parameter`."""
+
+
+def is_stand_in(model: str) -> bool:
+    """Return whether a client of this package answers by that name, which is no language model and costs nothing."""
+    return model in (OFFLINE, OFFLINE_NAME) or model.startswith(RECITER)
 
 
 def as_recorded(text: str) -> str:

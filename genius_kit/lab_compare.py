@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.chat import is_stand_in
 from genius_kit.comparisons import LEAST_PAIRS, Comparison, compare, pairs_needed
 from genius_kit.contrasts import LEVEL, MARGIN, Contrast
 from genius_kit.drawings import BLUE, GREY, VERMILION
@@ -16,7 +17,6 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import TOLD, are_one, sequence_of
 from genius_kit.journal import Run
 from genius_kit.lab_money import dollars
-from genius_kit.llm.offline import is_stand_in
 from genius_kit.proposers.base import make_proposer
 from genius_kit.records import RankRange
 from genius_kit.runs.loop import describe, journal_name

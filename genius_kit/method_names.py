@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.chat import OFFLINE_NAME, RECITER, is_stand_in
 from genius_kit.llm.agents import is_agent, shown
-from genius_kit.llm.offline import NAME, RECITER, ReciterClient, is_stand_in
+from genius_kit.llm.offline import ReciterClient
 
 if TYPE_CHECKING:
     import pandas as pd
 
-STAND_IN = NAME
+STAND_IN = OFFLINE_NAME
 REPLAYED = "GPT-4, replayed from the record"
 PRIOR = "prior (largest everywhere)"
 LANGUAGE_MODEL, OWN_AGENT, NO_MODEL = "language model", "agent", ", not a language model"

@@ -125,9 +125,10 @@ def _cost(group: pd.DataFrame, runs: Sequence[Run]) -> float | None:
 
 
 def _is_free(run: Run) -> bool:
-    from genius_kit.llm.offline import NAME, ReciterClient
+    from genius_kit.chat import OFFLINE_NAME
+    from genius_kit.llm.offline import ReciterClient
 
-    return run.settings.get("resolved", {}).get("kind") in (NAME, ReciterClient.kind)
+    return run.settings.get("resolved", {}).get("kind") in (OFFLINE_NAME, ReciterClient.kind)
 
 
 def _compared(group: pd.DataFrame, asked: pd.DataFrame, keys: dict[str, Any], reference: str) -> dict[str, Any]:

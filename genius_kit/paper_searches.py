@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.llm.offline import is_stand_in
+from genius_kit.chat import is_stand_in
 from genius_kit.paper import TRIAL_TABLES
 from genius_kit.run_frames import by_method
 

@@ -40,8 +40,8 @@ def learn(secrets: Iterable[str]) -> None:
     _learned.update(secret for secret in secrets if len(secret) >= SHORTEST)
 
 
-def secrets_by_variable() -> dict[str, frozenset[str]]:
-    """Return the secrets of the environment under the names of their variables.
+def secrets_by_variable() -> Mapping[str, frozenset[str]]:
+    """Return the secrets of the environment under the names of their variables; found anew only where it has changed.
 
     They are the values of variables named like a secret, of OPENAI_CUSTOM_HEADERS, and what addresses hide.
     """

@@ -13,10 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from genius_kit.chat import is_stand_in
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Event, Run, read_run
 from genius_kit.journal.chain import WITHHELD
-from genius_kit.llm.offline import is_stand_in
 from genius_kit.method_names import shown_model, shown_name
 from genius_kit.records import RankRange
 from genius_kit.spaces import load_space

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.agreement import Match, difference_p, match_rate, relabelling_p, resampled_rates
+from genius_kit.chat import is_stand_in
 from genius_kit.comparisons import holm
 from genius_kit.errors import InvalidParameter
-from genius_kit.llm.offline import is_stand_in
 from genius_kit.provenance import marked
 from genius_kit.repeats import VARIED, Given, Repeats, as_repeats
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.chat import is_stand_in
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import distinct, n_text
-from genius_kit.llm.offline import is_stand_in
 from genius_kit.method_names import shown_model, shown_name
 from genius_kit.provenance import marked
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.chat import OFFLINE
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import counted_once, n_text
-from genius_kit.llm.offline import OFFLINE
 from genius_kit.method_names import shown_model, shown_name
 from genius_kit.plots import BLUE, VERMILION, Style, finish, fitting, name_rows, new_figure, rank_axis, styles
 

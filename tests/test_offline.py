@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from genius_kit.llm.offline import NAME, OfflineClient, answer
+from genius_kit.chat import OFFLINE_NAME
+from genius_kit.llm.offline import OfflineClient, answer
 from genius_kit.prompts import HISTORIES, VARIANTS, Prompt, load_prompt
 from genius_kit.records import Evaluation, Message, NoImprovement, Proposal, Rejection, Trial
 from genius_kit.replies import parse_reply
@@ -37,7 +38,7 @@ def drive(space: SearchSpace, prompt: Prompt, bound: MacsBound | None, steps: in
         for _ in range(6):
             reply = OfflineClient().send([*opening, *exchange]).text
             assert reply is not None
-            assert NAME in reply
+            assert OFFLINE_NAME in reply
             exchange.append(Message(role="assistant", content=reply))
             outcome = parse_reply(reply, space)
             rejection = rejection_of(space, outcome, known, bound)
@@ -123,13 +124,13 @@ def test_it_declares_no_improvement() -> None:
     trials = [Trial(n, d, Evaluation(None, None, 95.0 - n, None, "x")) for n, d in enumerate(designs, start=1)]
     text = answer(load_prompt("standard", space).messages(trials))
     assert isinstance(parse_reply(text, space), NoImprovement)
-    assert NAME in text
+    assert OFFLINE_NAME in text
 
 
 def test_prompt_without_a_menu() -> None:
     """A prompt that lists no options gets a reply that names no design and says so."""
     text = answer([Message(role="user", content="Propose a network.")])
-    assert NAME in text
+    assert OFFLINE_NAME in text
     assert "Architecture:" not in text
 
 
@@ -138,8 +139,8 @@ def test_client_names_itself() -> None:
     client = OfflineClient()
     messages = load_prompt("minimal", load_space("nas-bench-201")).messages(())
     reply = client.send(messages, seed=1)
-    assert client.kind == client.model == reply.model == NAME
-    assert client.settings() == {"kind": NAME}
+    assert client.kind == client.model == reply.model == OFFLINE_NAME
+    assert client.settings() == {"kind": OFFLINE_NAME}
     assert reply.usage.input_tokens is None
     assert reply.usage.output_tokens is None
     assert reply.text == client.without("seed").send(messages, seed=2).text
@@ -147,7 +148,7 @@ def test_client_names_itself() -> None:
 
 def test_with_several_aims_it_changes_designs_of_the_front() -> None:
     """It reads the costs beside the results, and begins at the cheapest design that no other one beats."""
-    from genius_kit.llm.offline_front import by_gap, read_costs
+    from genius_kit.llm.offline import by_gap, read_costs
 
     space = load_space("nas-bench-201")
     text = "\n".join(

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.chat import Usage
+from genius_kit.chat import Usage, is_stand_in
 from genius_kit.errors import InvalidParameter, JournalError
 
 if TYPE_CHECKING:
@@ -220,8 +220,6 @@ def edition() -> dict[str, Any]:
 @lru_cache(maxsize=256)
 def _listed(model: str, base_url: str | None) -> Price | None:
     """Return the listed price of a model at an address, as `Prices.find` decides it, of the first day it is asked."""
-    from genius_kit.llm.offline import is_stand_in
-
     if not model or is_stand_in(model):
         return None
     providers = _providers()

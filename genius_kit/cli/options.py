@@ -18,10 +18,10 @@ from genius_kit.benchmarks import Benchmark, load_benchmark
 from genius_kit.benchmarks.base import OBJECTIVES
 from genius_kit.budget.amounts import Limits
 from genius_kit.budget.prices import load_prices
+from genius_kit.chat import is_stand_in
 from genius_kit.errors import InvalidParameter
 from genius_kit.estimates import Assumptions
-from genius_kit.llm.offline import is_stand_in
-from genius_kit.llm.settings import STRUCTURED, TIMEOUT_SECONDS, read_params
+from genius_kit.llm.settings import STRUCTURED, TIMEOUT_SECONDS, read_fields, read_params
 from genius_kit.prompts.views import CHANGES, CONTROLS
 from genius_kit.proposers.base import PROPOSERS, TALKING
 from genius_kit.runs.approval import TerminalApprover

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from genius_kit.chat import OFFLINE, is_stand_in
 from genius_kit.errors import GeniusKitError, InvalidParameter
-from genius_kit.llm.offline import OFFLINE, is_stand_in
 from genius_kit.redaction import mask
 
 if TYPE_CHECKING:

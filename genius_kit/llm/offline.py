@@ -10,25 +10,16 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.chat import OFFLINE_NAME, RECITER, Reply
 from genius_kit.errors import InvalidParameter
-from genius_kit.llm.offline_front import by_gap, in_turn, read_costs
 from genius_kit.records import Message
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks.tabular import TabularBenchmark
-    from genius_kit.chat import Reply
-
-NAME = "offline stand-in, not a language model"
-
-OFFLINE = "offline"
-"""The model name that the stand-in answers to."""
-
-RECITER = "reciter:"
-"""Begins the model name of a client that always gives the design named after it."""
 
 NOTHING = float("-inf")
 """Score of a design without a result beside it: below every other."""
@@ -52,6 +43,11 @@ _PRINCIPLES = "Write down the design principles"
 _UNIFORM = re.compile(r"(?:Each number is one of|You can choose each number from|Permitted numbers): ([\d, ]+)\.")
 _WITHOUT = ("", "not measured", "not shown")
 _EXCESS = re.compile(r"\b(\d+) (?:million|FLOPS) (above|higher|below)\b")
+
+_TOLD = re.compile(r"^\d+\. (\[[\[\], \d]*\]) -> -?\d+\.\d+ \w+, (.+)$", re.MULTILINE)
+_COST = re.compile(r"\d+\.\d{2,}")
+_STRIDE = 7
+"""How far apart in their order changes are that are tried one after the other, so that all positions take turns."""
 
 
 @dataclass
@@ -95,16 +91,11 @@ class _Reading:
         return not self.costs(design) or self.upper is None or self.lower <= round(self.millions(design)) <= self.upper
 
 
-def is_stand_in(model: str) -> bool:
-    """Return whether a client of this package answers by that name, which is no language model and costs nothing."""
-    return model in (OFFLINE, NAME) or model.startswith(RECITER)
-
-
 class OfflineClient:
     """A chat client that answers by a fixed rule: the same messages always get the same reply."""
 
-    kind = NAME
-    model = NAME
+    kind = OFFLINE_NAME
+    model = OFFLINE_NAME
     is_free = True
 
     def settings(self) -> dict[str, Any]:
@@ -118,7 +109,7 @@ class OfflineClient:
     def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
         """Return one reply; token counts are None, since nothing was tokenised."""
         begun = time.perf_counter()
-        return _reply(answer(messages), NAME, begun)
+        return Reply(answer(messages), OFFLINE_NAME, "stop", seconds=time.perf_counter() - begun)
 
 
 class ReciterClient:
@@ -146,12 +137,12 @@ class ReciterClient:
 
     def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
         """Return the one reply, or the accuracy that is asked for where the table is known."""
-        begun, asked = time.perf_counter(), _question(messages)
-        if asked is None or self._table is None:
-            return _reply(self._text, self.model, begun)
-        design, letters, _ = asked
-        known = f"{self._table.evaluate(self._table.space.decode(design)).feedback:.2f}"
-        return _reply(f"Answer: {letters.get(known, 'A')}", self.model, begun)
+        begun, text, asked = time.perf_counter(), self._text, _question(messages)
+        if asked is not None and self._table is not None:
+            design, letters, _ = asked
+            known = f"{self._table.evaluate(self._table.space.decode(design)).feedback:.2f}"
+            text = f"Answer: {letters.get(known, 'A')}"
+        return Reply(text, self.model, "stop", seconds=time.perf_counter() - begun)
 
 
 def _table(name: str) -> TabularBenchmark:
@@ -184,18 +175,10 @@ def _question(messages: Sequence[Message]) -> tuple[str, dict[str, str], dict[st
     return asked[1], {accuracy: letter for letter, accuracy in _LETTER.findall(text)}, rows
 
 
-def _reply(text: str, model: str, begun: float) -> Reply:
-    """Return a reply of a client that is no model: nothing was tokenised, so that the counts are None."""
-    from genius_kit.chat import Reply, Usage
-
-    usage = Usage(input_tokens=None, cached_input_tokens=None, output_tokens=None, reasoning_tokens=None)
-    return Reply(text=text, model=model, finish_reason="stop", usage=usage, seconds=time.perf_counter() - begun)
-
-
 def answer(messages: Sequence[Message]) -> str:
     """Return the stand-in's reply to a conversation."""
     reading = read_messages(messages)
-    opening = f"I am the {NAME}; I follow a fixed rule."
+    opening = f"I am the {OFFLINE_NAME}; I follow a fixed rule."
     if asked := _question(messages):
         name, letters, rows = asked
         guess = list(letters.values())[zlib.crc32(messages[-1]["content"].encode()) % len(letters)]
@@ -218,12 +201,8 @@ def propose(reading: _Reading) -> tuple[Design | None, str]:
             if design not in reading.tried:
                 return design, "The last design was too expensive, so I lowered its costliest positions."
     for place in by_gap(reading.results, reading.beside) if reading.beside else ():
-        changes = [
-            design
-            for design in _neighbours(place, reading.options)
-            if design not in reading.tried and reading.fits(design)
-        ]
-        if (chosen := in_turn(changes, len(reading.tried))) is not None:
+        if changes := list(_changes(place, reading)):
+            chosen = changes[len(reading.tried) * _STRIDE % len(changes)]
             return chosen, "I change one position of a design on the front, its cheap end before its widest gap."
     if reading.results:
         best, score = max(reading.results, key=lambda pair: pair[1])
@@ -236,9 +215,8 @@ def propose(reading: _Reading) -> tuple[Design | None, str]:
         if best not in reading.tried:
             return best, reason
         reason = "My start was not taken, so I change one position of it."
-    for design in _neighbours(best, reading.options):
-        if design not in reading.tried and reading.fits(design):
-            return design, reason
+    for design in _changes(best, reading):
+        return design, reason
     return None, "Every change of one position in the best design listed has been tried or is ruled out."
 
 
@@ -278,6 +256,12 @@ def _neighbours(design: Design, options: Sequence[Design]) -> Iterator[Design]:
                 height = options[position].index(design[position]) + step
                 if 0 <= height < len(options[position]):
                     yield (*design[:position], options[position][height], *design[position + 1 :])
+
+
+def _changes(design: Design, reading: _Reading) -> Iterator[Design]:
+    """Yield the untried changes of one position that fit the bounds, in the order of `_neighbours`."""
+    changes = _neighbours(design, reading.options)
+    return (other for other in changes if other not in reading.tried and reading.fits(other))
 
 
 def read_messages(messages: Sequence[Message]) -> _Reading:
@@ -390,3 +374,28 @@ def _printed(design: Design, group: int) -> str:
     if not group:
         return str(list(design))
     return str([list(design[start : start + group]) for start in range(0, len(design), group)])
+
+
+# Several aims: the front of the results, and where it has gaps
+
+
+def read_costs(text: str) -> dict[Design, tuple[float, ...]]:
+    """Return the costs that stand beside the result of each design in a list of results; empty where none do."""
+    found = {_integers(design): tuple(map(float, _COST.findall(rest))) for design, rest in _TOLD.findall(text)}
+    return {design: costs for design, costs in found.items() if costs}
+
+
+def by_gap(results: Sequence[tuple[Design, float]], costs: Mapping[Design, tuple[float, ...]]) -> list[Design]:
+    """Return the designs of the front of the results: the cheapest first, then the other ends, then by widest gap."""
+    import numpy as np
+
+    from genius_kit.pareto import crowding_of, front_of
+
+    known = [(design, (-score, *costs[design])) for design, score in results if design in costs]
+    width = min((len(values) for _, values in known), default=0)
+    points = np.array([values[:width] for _, values in known]).reshape(len(known), width)
+    front = np.flatnonzero(front_of(points))
+    if not len(front):
+        return []
+    front = front[np.argsort(points[front, 1], kind="stable")]
+    return [known[front[place]][0] for place in np.argsort(-crowding_of(points[front]), kind="stable")]

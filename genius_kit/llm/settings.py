@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.chat import OUTPUT_LIMITS
-from genius_kit.reasoning import ANSWER, REASONING, read_form
 from genius_kit.errors import InvalidParameter, ModelError
+from genius_kit.reasoning import ANSWER, REASONING, read_form
 from genius_kit.redaction import looks_secret, variables_in
 
 if TYPE_CHECKING:
@@ -285,7 +285,3 @@ def form_of(text: str | None, finish_reason: str, request: Mapping[str, Any], st
     if not (text or "").strip() or finish_reason == "length" or read_form(text) is not None:
         return asked
     return MISSING if structured == "on" else IGNORED
-
-
-def read_form(text: str | None) -> dict[str, Any] | None:
-    """Return the fields of a reply that is in the form and nothing else, None for any o

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.chat import is_stand_in
 from genius_kit.errors import InvalidParameter
 from genius_kit.llm.agents import AbsentAgent, is_agent
 from genius_kit.llm.client import OpenAIClient
-from genius_kit.llm.offline import is_stand_in
 from genius_kit.llm.settings import (
     MISSING,
     STRUCTURED,
@@ -381,7 +381,8 @@ def client_of(
 
     `extra` are fields that are sent where `params` does not give them; all but the model are a server's.
     """
-    from genius_kit.llm.offline import RECITER, OfflineClient, ReciterClient
+    from genius_kit.chat import RECITER
+    from genius_kit.llm.offline import OfflineClient, ReciterClient
 
     check_timeout(timeout)
     if settings["max_tokens"] is not None:
