@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genius_kit.budget.spending import adopt
+from genius_kit.chat import OFFLINE
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.journal import read_run
-from genius_kit.llm.models import check_models
+from genius_kit.llm.connection import check_models
 from genius_kit.pools import Lane, Scheduler, foreign_lane, process_lane, thread_lane
 from genius_kit.runs.remote import size_of
 from genius_kit.study_files import load_study, study_names
@@ -60,7 +61,8 @@ def run_study(
     jobs = [Job(task, str(path), heard=heard) for task, path in zip(tasks, paths, strict=True)]
     known = _finished(jobs)
     rest = [job for job in jobs if job.task.order not in known]
-    check_models(job.task for job in rest)
+    asked = [job.task for job in rest if job.task.talks and job.task.agent is None]
+    check_models((task.settings.get("base_url"), str(task.settings.get("model", OFFLINE))) for task in asked)
     for agent in {job.task.agent.model: job.task.agent for job in rest if job.task.agent is not None}.values():
         agent.check()
     if study.money.limits is not None:

@@ -14,7 +14,7 @@ from chat_server import Answer, ChatServer, completion, error
 import genius_kit as gk
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.errors import InvalidParameter, StudyFailed
-from genius_kit.llm.models import server_models
+from genius_kit.llm.connection import server_models
 from genius_kit.llm.offline import Design, read_messages
 from genius_kit.model_table import TABLE_COLUMNS, model_table
 from genius_kit.study_plans import Study

@@ -23,9 +23,8 @@ from genius_kit.cli.data import findings, server_finding
 from genius_kit.errors import ModelError
 from genius_kit.journal import Journal, Run, read_run
 from genius_kit.llm import OpenAIClient
-from genius_kit.llm.bodies import decoded
 from genius_kit.llm.calls import LONGEST_WAIT_SECONDS, REFUSALS_LIMIT, Caller
-from genius_kit.llm.http_errors import SYSTEM_ROLE, retry_after_seconds, status_failure
+from genius_kit.llm.http_errors import SYSTEM_ROLE, decoded, retry_after_seconds, status_failure
 from genius_kit.llm.session import Session
 
 KEY = "sk-test-0123456789abcdef"

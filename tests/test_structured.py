@@ -22,7 +22,7 @@ from genius_kit.journal.verify import verify_run
 from genius_kit.lab_answer import beside_html
 from genius_kit.lab_replay import step_html
 from genius_kit.llm import OpenAIClient, ReplayClient, Reply, Usage, schema_for
-from genius_kit.llm.messages import LONGEST_BESIDE
+from genius_kit.llm.client import LONGEST_BESIDE
 from genius_kit.llm.settings import TOOL, as_schema, reply_form
 from genius_kit.prompts.views import view_of
 from genius_kit.rationales import tellings_of_run

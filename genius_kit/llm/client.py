@@ -1,23 +1,20 @@
-"""The client of one model behind any OpenAI-compatible server."""
+"""The client of one model behind any OpenAI-compatible server, and how the completions are read that it gets."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from genius_kit.chat import Reply, as_recorded, mapping_or_empty, usage_of_response
+from genius_kit.chat import Beside, Reply, as_recorded, mapping_or_empty, usage_of_response
 from genius_kit.errors import InvalidParameter, ModelError
-from genius_kit.llm.bodies import decoded
-from genius_kit.llm.connection import Connection, sent_names
-from genius_kit.llm.http_errors import INSTEAD, SYSTEM_ROLE, quote, status_of_error
-from genius_kit.llm.messages import read_message
+from genius_kit.llm.connection import Connection, asked_address
+from genius_kit.llm.http_errors import INSTEAD, SYSTEM_ROLE, decoded, first_choice, quote, status_of_error
 from genius_kit.llm.rate_limit import shared_pace
 from genius_kit.llm.settings import (
+    TOOL,
     after_refusal,
     as_schema,
     check_names,
@@ -29,10 +26,13 @@ from genius_kit.llm.settings import (
 from genius_kit.records import Message
 from genius_kit.redaction import masked
 
-if TYPE_CHECKING:
-    pass
+LONGEST_BESIDE = 100_000
+LONGEST_KIND = 40
+"""Characters that are kept of what came beside an answer, and of the server's name for it."""
 
-OPENAI_URL = "https://api.openai.com/v1"
+_FIELDS = ("reasoning_content", "reasoning", "tool_calls", "function_call")
+_SAID = ("text", "output_text")
+"""Types of the parts of a message that are its text."""
 
 
 class OpenAIClient:
@@ -61,12 +61,16 @@ class OpenAIClient:
     ) -> None:
         if not model:
             raise InvalidParameter("no model was named; expected a name such as 'gpt-6.1-sol'")
+        check_names(extra or {})
         self.model = model
         self.timeout = check_timeout(timeout)
-        self._parameters = _set_parameters(temperature, max_tokens, response_schema, extra)
+        chosen = {"temperature": temperature, "max_tokens": max_tokens}
+        self._parameters = {name: value for name, value in chosen.items() if value is not None}
+        self._parameters |= {**(as_schema(response_schema) if response_schema else {}), **(extra or {})}
         self._dropped: frozenset[str] = frozenset()
         self._structured = structured
-        self._connection = Connection(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, self.timeout)
+        self._connection = Connection(asked_address(base_url), self.timeout)
+        self._settings: str | None = None
         self.pace = shared_pace(self._connection.shown_url, model)
 
     def __repr__(self) -> str:
@@ -79,14 +83,16 @@ class OpenAIClient:
 
     def settings(self) -> dict[str, Any]:
         """Return model, address and every parameter that is sent; the address without user, password and query."""
-        settings: dict[str, Any] = {
-            "client": self.kind,
-            "model": self.model,
-            "base_url": self._connection.shown_url,
-            "parameters": self._parameters,
-            "dropped": sorted(self._dropped),
-        }
-        return json.loads(json.dumps(masked(settings)))
+        if self._settings is None:
+            settings = {
+                "client": self.kind,
+                "model": self.model,
+                "base_url": self._connection.shown_url,
+                "parameters": self._parameters,
+                "dropped": sorted(self._dropped),
+            }
+            self._settings = json.dumps(masked(settings))
+        return dict(json.loads(self._settings))
 
     def without(self, parameter: str, keep_limit: bool = True) -> OpenAIClient:
         """Return a client over the same connection whose requests do without `parameter` ("temperature", "seed", ...).
@@ -112,8 +118,7 @@ class OpenAIClient:
 
     def _with(self, parameters: dict[str, Any]) -> OpenAIClient:
         other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other._parameters = parameters
+        other.__dict__.update(self.__dict__, _parameters=parameters, _settings=None)
         return other
 
     def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
@@ -125,9 +130,49 @@ class OpenAIClient:
         request = {**self._parameters, **({} if seed is None or "seed" in self._dropped else {"seed": seed})}
         if SYSTEM_ROLE in self._dropped:
             messages = _without_system(messages)
-        answer, seconds = self._connection.post(self.model, messages, request)
-        reply = _read_reply(answer, seconds, self._connection, self.model, request, messages)
-        return replace(reply, form=form_of(reply.text, reply.finish_reason, request, self._structured))
+        request |= {"model": self.model, "messages": list(messages)}
+        answer, seconds = self._connection.post(request)
+        body = self._completion(answer, request)
+        choice = first_choice(body)
+        text, refusal, beside = read_message(choice["message"], request)
+        finish_reason = _recorded(choice.get("finish_reason")) or "unknown"
+        return Reply(
+            text=text,
+            model=_recorded(body.get("model")),
+            finish_reason=finish_reason,
+            usage=usage_of_response(body.get("usage")),
+            seconds=seconds,
+            refusal=refusal,
+            fingerprint=_recorded(body.get("system_fingerprint")),
+            letters=_letters(choice.get("logprobs")),
+            beside=beside or None,
+            form=form_of(text, finish_reason, request, self._structured),
+        )
+
+    def _completion(self, answer: Any, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the completion in an answer with a good status; raises ModelError when there is none."""
+        text = answer.content.decode("utf-8", errors="replace")  # paid: a broken sign is no reason to pay again
+        body = decoded(text)
+        fields = mapping_or_empty(body)
+        if body is None:
+            cause, what = "not-json", "something that is not JSON"
+        elif fields.get("error"):
+            cause, what = "error-body", "an error with status 200"
+            if (status := status_of_error(fields["error"])) is not None:
+                raise self._connection.status_failure(status, body, answer.headers, request)
+        elif not (isinstance(fields.get("choices"), list) and fields["choices"]):
+            cause, what = "no-choices", "no choices"
+        elif not isinstance(first_choice(fields).get("message"), Mapping):
+            cause, what = "no-message", "a choice without a message"
+        else:
+            return fields
+        raise ModelError(
+            f"{self._connection.shown_url} answered {what}, expected a chat completion: "
+            f"{quote(text) or 'an empty body'}. "
+            "Check that the base URL ends in /v1 and belongs to an OpenAI-compatible server",
+            cause=cause,
+            retryable=True,
+        )
 
     def give_up(self, thread: int) -> None:
         """Hang up on the server in the `send` of the thread of this number, which then raises ModelError."""
@@ -142,75 +187,20 @@ def _without_system(messages: Sequence[Message]) -> list[Message]:
     """Return the messages with the words of those of the system at the beginning of the first one of the user."""
     words = [message["content"] for message in messages if message["role"] == "system"]
     others = [message for message in messages if message["role"] != "system"]
-    if not words:
-        return others
-    if not others or others[0]["role"] != "user":
-        return [{"role": "user", "content": "\n\n".join(words)}, *others]
-    return [{"role": "user", "content": "\n\n".join([*words, others[0]["content"]])}, *others[1:]]
-
-
-def _set_parameters(
-    temperature: float | None,
-    max_tokens: int | None,
-    response_schema: Mapping[str, Any] | None,
-    extra: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    check_names(extra or {})
-    chosen = {"temperature": temperature, "max_tokens": max_tokens}
-    set_ones = {name: value for name, value in chosen.items() if value is not None}
-    return {**set_ones, **(as_schema(response_schema) if response_schema else {}), **(extra or {})}
-
-
-def _read_reply(
-    answer: Any,
-    seconds: float,
-    connection: Connection,
-    model: str,
-    request: Mapping[str, Any],
-    messages: Sequence[Message],
-) -> Reply:
-    """Return the reply in an answer with a good status; raises ModelError when there is none."""
-    text = answer.content.decode("utf-8", errors="replace")  # paid: a broken sign is no reason to pay again
-    body = decoded(text)
-    if body is None:
-        raise _unusable("not-json", "something that is not JSON", text, connection)
-    fields = mapping_or_empty(body)
-    if fields.get("error"):
-        status = status_of_error(fields["error"])
-        if status is not None:
-            raise connection.status_failure(status, body, answer.headers, model, sent_names(request, messages))
-        raise _unusable("error-body", "an error with status 200", text, connection)
-    choices = fields.get("choices")
-    choice = mapping_or_empty(choices[0]) if isinstance(choices, list) and choices else None
-    if choice is None:
-        raise _unusable("no-choices", "no choices", text, connection)
-    message = choice.get("message")
-    if not isinstance(message, Mapping):
-        raise _unusable("no-message", "a choice without a message", text, connection)
-    said, refusal, beside = read_message(message, request)
-    return Reply(
-        text=said,
-        model=_text(fields.get("model")),
-        finish_reason=_text(choice.get("finish_reason")) or "unknown",
-        usage=usage_of_response(fields.get("usage")),
-        seconds=seconds,
-        refusal=refusal,
-        fingerprint=_text(fields.get("system_fingerprint")),
-        letters=_letters(choice.get("logprobs")),
-        beside=beside or None,
-    )
+    if words and others and others[0]["role"] == "user":
+        words.append(others.pop(0)["content"])
+    return [{"role": "user", "content": "\n\n".join(words)}, *others] if words else others
 
 
 def _letters(logprobs: object) -> dict[str, float] | None:
     """Return the log-probabilities of the capital letters that might stand in the place of the last one of a reply."""
     tokens = mapping_or_empty(logprobs).get("content")
-    for token in reversed(tokens if isinstance(tokens, list) else []):
-        told = mapping_or_empty(token)
-        if not _is_letter(told.get("token")):
+    for token in map(mapping_or_empty, reversed(tokens if isinstance(tokens, list) else [])):
+        if not _is_letter(token.get("token")):
             continue
-        others = told.get("top_logprobs")
+        others = token.get("top_logprobs")
         found: dict[str, float] = {}
-        for one in map(mapping_or_empty, [*(others if isinstance(others, list) else []), told]):
+        for one in map(mapping_or_empty, [*(others if isinstance(others, list) else []), token]):
             letter, value = re.sub(r"\W", "", str(one.get("token"))), one.get("logprob")
             if _is_letter(letter) and isinstance(value, int | float) and -math.inf < value <= 0:
                 found[letter] = max(float(value), found.get(letter, -math.inf))
@@ -222,16 +212,74 @@ def _is_letter(text: object) -> bool:
     return isinstance(text, str) and re.fullmatch(r"\W*[A-Z]\W*", text, re.ASCII) is not None
 
 
-def _unusable(cause: str, what: str, text: str, connection: Connection) -> ModelError:
-    start = quote(text) or "an empty body"
-    return ModelError(
-        f"{connection.shown_url} answered {what}, expected a chat completion: {start}. "
-        "Check that the base URL ends in /v1 and belongs to an OpenAI-compatible server",
-        cause=cause,
-        retryable=True,
-    )
-
-
-def _text(value: object) -> str | None:
+def _recorded(value: object) -> str | None:
     """Return a string as it is recorded, None for anything else."""
     return as_recorded(value) if isinstance(value, str) else None
+
+
+# The message of a completion
+
+
+def read_message(message: Mapping[str, Any], request: Mapping[str, Any]) -> tuple[str | None, str | None, list[Beside]]:
+    """Return the text of a message, the model's refusal, and what came beside both; None for what did not come.
+
+    The arguments of the one tool that `request` asks for are the text. Reasoning never is.
+    """
+    content = message.get("content")
+    parts = [_part(part) for part in (content if isinstance(content, list) else [content]) if part is not None]
+    said = [_plain(part) for kind, part in parts if kind in _SAID]
+    refused = "".join(_plain(part) for kind, part in parts if kind == "refusal")
+    beside = [(kind, part) for kind, part in parts if kind not in (*_SAID, "refusal")]
+    told = {name: message.get(name) for name in _FIELDS}
+    text = "".join(said) if said else None
+    if "tools" in request and (arguments := _arguments(told["tool_calls"])) is not None:
+        beside.append(("content", text))
+        text, told["tool_calls"] = arguments, None
+    kept = _kept([*told.items(), *beside])
+    return _recorded(text), _recorded(message.get("refusal") or refused or None), kept
+
+
+def _part(part: object) -> tuple[str, Any]:
+    """Return a part of a content with its type."""
+    kind = mapping_or_empty(part).get("type")
+    is_text = isinstance(part, str) or (kind is None and "text" in mapping_or_empty(part))
+    return ("text" if is_text else kind if isinstance(kind, str) else "content"), part
+
+
+def _plain(value: object, deepest: int = 8) -> str:
+    """Return the words in a part, however it nests them."""
+    if isinstance(value, str) or not deepest:
+        return value if isinstance(value, str) else ""
+    if isinstance(value, list):
+        return "".join(_plain(one, deepest - 1) for one in value)
+    fields = mapping_or_empty(value)
+    named = next((name for name in ("text", "thinking", *_FIELDS[:2], "refusal") if fields.get(name)), None)
+    return "" if named is None else _plain(fields[named], deepest - 1)
+
+
+def _arguments(calls: object) -> str | None:
+    """Return the arguments of the one call of the tool that was asked for, None where there are several or none."""
+    if not isinstance(calls, list) or len(calls) != 1:
+        return None
+    called = mapping_or_empty(mapping_or_empty(calls[0]).get("function"))
+    if called.get("name") != TOOL:
+        return None
+    arguments = called.get("arguments")
+    return arguments if isinstance(arguments, str) else json.dumps(arguments)
+
+
+def _kept(told: list[tuple[str, Any]]) -> list[Beside]:
+    """Return what came, each as it is recorded; the same words under two names once."""
+    kept: dict[str, Beside] = {}
+    for kind, content in _in_words(told):
+        recorded = as_recorded(content)
+        one = Beside(kind=as_recorded(kind)[:LONGEST_KIND], content=recorded[:LONGEST_BESIDE], characters=len(recorded))
+        kept.setdefault(one["content"], one)
+    return list(kept.values())
+
+
+def _in_words(told: list[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
+    for kind, value in told:
+        words = "" if kind in _FIELDS[2:] else _plain(value)
+        if words.strip() or (value and not words):
+            yield kind, words or json.dumps(value, ensure_ascii=False)

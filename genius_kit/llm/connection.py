@@ -1,4 +1,4 @@
-"""The connection to an OpenAI-compatible server: address, key, deadline."""
+"""The connection to an OpenAI-compatible server: its address, the key, the deadline, and which models it lists."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import os
 import re
 import threading
 import time
+import warnings
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from genius_kit import redaction
-from genius_kit.errors import InvalidParameter, ModelError
+from genius_kit.chat import is_stand_in
+from genius_kit.errors import GeniusKitError, InvalidParameter, ModelError
 from genius_kit.llm.http_errors import SYSTEM_ROLE, quote, status_failure
-from genius_kit.records import Message
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
     import openai
 
+OPENAI_URL = "https://api.openai.com/v1"
 PLACEHOLDER_KEY = "none"  # a server on this machine takes any key, the openai package wants one
 CONNECT_SECONDS = 10.0
+LISTING_SECONDS, SHOWN_MODELS = 5.0, 10  # for the list of models, and how many of it a warning shows
 _TALKATIVE = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")  # they log addresses and headers as they are
 _Result = TypeVar("_Result")
 
@@ -62,39 +65,29 @@ class Connection:
         redaction.learn(redaction.secrets_of_address(self.url))
         self._reset()
 
-    def post(self, model: str, messages: Sequence[Message], request: Mapping[str, Any]) -> tuple[Any, float]:
+    def post(self, body: Mapping[str, Any]) -> tuple[Any, float]:
         """Return the answer (an httpx2 response of a good status, its body read) and the seconds it took.
 
-        Raises ModelError for anything else.
+        `body` is that of a chat completion. Raises ModelError for anything but an answer of a good status.
         """
-        failure: ModelError
-        try:
-            return self._run(self._post(model, messages, request))
-        except ModelError:
-            raise
-        except Exception as error:  # anything at all may quote the key, so nothing passes as it is
-            failure = self._failure(error, model, sent_names(request, messages))
-        raise failure  # outside the handler: no traceback prints the original, which may hold the key
+        return self._guarded(self._post(body), body)
 
-    async def _post(self, model: str, messages: Sequence[Message], request: Mapping[str, Any]) -> tuple[Any, float]:
+    async def _post(self, body: Mapping[str, Any]) -> tuple[Any, float]:
         import asyncio
 
-        create = self._open_client().chat.completions.with_raw_response.create  # imports, before the clock starts
+        import openai
+
+        client = self._open_client()  # before the clock starts
         started = time.perf_counter()
-        async with asyncio.timeout(self.timeout):
-            raw = await create(model=model, messages=messages, extra_body=dict(request))  # type: ignore[arg-type]
-        return raw.http_response, time.perf_counter() - started
+        async with asyncio.timeout(
+            self.timeout
+        ):  # the path and not `chat.completions`, which looks through each message
+            raw = await client.post("/chat/completions", cast_to=openai.HttpxBinaryResponseContent, body=body)
+        return raw.response, time.perf_counter() - started
 
     def models(self) -> list[str]:
         """Return the names of the models that the server lists; raises ModelError where it does not answer."""
-        failure: ModelError
-        try:
-            return self._run(self._models())
-        except ModelError:
-            raise
-        except Exception as error:  # may quote the key, so nothing passes as it is
-            failure = self._failure(error, "", ())
-        raise failure
+        return self._guarded(self._models(), {})
 
     async def _models(self) -> list[str]:
         import asyncio
@@ -103,6 +96,16 @@ class Connection:
         async with asyncio.timeout(self.timeout):
             page = await client.models.list()
         return [str(model.id) for model in page.data or [] if getattr(model, "id", None)]
+
+    def _guarded(self, work: Coroutine[Any, Any, _Result], body: Mapping[str, Any]) -> _Result:
+        failure: ModelError
+        try:
+            return self._run(work)
+        except ModelError:
+            raise
+        except Exception as error:  # anything at all may quote the key, so nothing passes as it is
+            failure = self._failure(error, body)
+        raise failure  # outside the handler: no traceback prints the original, which may hold the key
 
     def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         import asyncio
@@ -173,7 +176,7 @@ class Connection:
             )
         return key or PLACEHOLDER_KEY
 
-    def _failure(self, error: Exception, model: str, sent: Sequence[str]) -> ModelError:
+    def _failure(self, error: Exception, body: Mapping[str, Any]) -> ModelError:
         import openai
 
         reason = quote(str(error.__cause__ or error)) or type(error.__cause__ or error).__name__
@@ -200,17 +203,18 @@ class Connection:
                 may_be_billed=not unsent,
             )
         if isinstance(error, openai.APIStatusError):
-            return self.status_failure(error.status_code, error.body, error.response.headers, model, sent)
+            return self.status_failure(error.status_code, error.body, error.response.headers, body)
         return ModelError(
             f"the request could not be made ({type(error).__name__}: {reason})", cause="bad-request", may_be_billed=True
         )
 
     def status_failure(
-        self, status: int, body: object, headers: Mapping[str, str], model: str, sent: Sequence[str]
+        self, status: int, answer: object, headers: Mapping[str, str], body: Mapping[str, Any]
     ) -> ModelError:
-        """Return the error for an answer that says that it is one; `sent` names what the request held."""
+        """Return the error for an answer that says that it is one; `body` is that of the request."""
         target = _target(self.shown_url, headers.get("location"))
-        return status_failure(status, body, headers, server=self.shown_url, model=model, sent=sent, target=target)
+        model, sent = str(body.get("model", "")), _sent_names(body)
+        return status_failure(status, answer, headers, server=self.shown_url, model=model, sent=sent, target=target)
 
     def close(self) -> None:
         """Close the connections and end the thread; attempts under way are given up."""
@@ -222,9 +226,10 @@ class Connection:
             thread.join(timeout=CONNECT_SECONDS)  # at once in a forked child, where it does not run
 
 
-def sent_names(request: Iterable[str], messages: Sequence[Message]) -> list[str]:
+def _sent_names(body: Mapping[str, Any]) -> list[str]:
     """Return the names of what a server may refuse of a request: its parameters, and SYSTEM_ROLE."""
-    return [*request, *([SYSTEM_ROLE] if any(message["role"] == "system" for message in messages) else [])]
+    has_system = any(message["role"] == "system" for message in body.get("messages", ()))
+    return [*(name for name in body if name not in ("model", "messages")), *([SYSTEM_ROLE] if has_system else [])]
 
 
 def _certificates() -> ssl.SSLContext | bool:
@@ -298,3 +303,65 @@ def _is_loopback(host: str) -> bool:
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
     return address.is_loopback or address.is_unspecified
+
+
+# Which models a server lists
+
+
+def check_models(asked: Iterable[tuple[str | None, str]]) -> None:
+    """Warn where one of the models that are asked for, each with its base URL, is not listed by its server.
+
+    Many servers take names that they list otherwise or not at all (deployments, "models/NAME", "NAME:nitro", paths of
+    files, wildcards), so the first call of a run decides. A server that cannot be reached, or that lists no models, is
+    not asked twice: its runs say what is wrong.
+    """
+    wanted: dict[str, dict[str, None]] = {}
+    for base_url, model in asked:
+        if not is_stand_in(model):
+            wanted.setdefault(asked_address(base_url), {})[model] = None
+    for address, models in wanted.items():
+        offered = server_models(address)
+        unknown = [name for name in models if offered and not _knows(offered, name)]
+        if unknown and offered:
+            warnings.warn(_doubt(address, unknown, offered), stacklevel=3)
+
+
+def server_models(base_url: str | None = None) -> list[str] | None:
+    """Return the names of the models that a server lists, in its order; None where it does not answer or lists none.
+
+    `base_url` is the address up to and with /v1; else OPENAI_BASE_URL, else OpenAI's own.
+    """
+    try:
+        connection = Connection(asked_address(base_url), LISTING_SECONDS)
+    except InvalidParameter:
+        return None
+    try:
+        return connection.models() or None
+    except GeniusKitError:
+        return None
+    finally:
+        connection.close()
+
+
+def asked_address(base_url: str | None) -> str:
+    """Return the address that is asked where a user gave `base_url`."""
+    return base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+
+
+def _knows(offered: list[str], name: str) -> bool:
+    listed = {entry.removeprefix("models/") for entry in offered}  # Gemini
+    return bool({name.removeprefix("models/"), f"{name}:latest"} & listed)  # Ollama's name for a model without a tag
+
+
+def _doubt(address: str, unknown: list[str], offered: list[str]) -> str:
+    """Return which models are not listed, the nearest names that are, and what follows."""
+    from difflib import get_close_matches
+
+    near = [match for name in unknown for match in get_close_matches(name, offered, n=3)]
+    shown = list(dict.fromkeys([*near, *offered]))[:SHOWN_MODELS]
+    more = len(offered) - len(shown)
+    return redaction.mask(
+        f"{shown_address(address)} does not list {', '.join(map(repr, unknown))}; it lists {', '.join(shown)}"
+        f"{f' and {more} more' if more > 0 else ''}. It is asked all the same; if it knows no such model, correct the "
+        "name in `models` (or --models)"
+    )
