@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -61,11 +62,10 @@ class Control:
 
     def ready_at(self, now: float, under_way: int) -> float:
         """Return when the next request may be sent: a time not after `now` for at once, infinity for unknown."""
-        if self._in_episode and self._probed_at is None:
-            return self._held_until
-        if self._in_episode and self._probed_at is not None:
-            if now < self._probed_at + self._patience:
-                return self._probed_at + self._patience
+        if self._in_episode:
+            ready_at = self._held_until if self._probed_at is None else self._probed_at + self._patience
+            if self._probed_at is None or now < ready_at:
+                return ready_at
             self._end_episode(now)
         return math.inf if under_way >= int(self.limit) else max(self._held_until, self._next)
 
@@ -108,17 +108,14 @@ class Control:
         if self._in_episode:
             self._hold = min(LONGEST_HOLD_SECONDS, 2 * self._hold)
         else:
-            self._begin_episode(now, under_way)
+            self._in_episode = True
+            self._taken = sum(sent >= now - 1.0 for sent in self._recent) - 1
+            self._hold = max(SHORTEST_HOLD_SECONDS, 2 / self.rate if self.rate else 0.0)
+            if self.rate is None:
+                self.limit = max(1.0, 0.9 * min(self.limit, under_way))
         self._probed_at = None
         self._held_until = max(self._held_until, now + (self._hold if retry_after is None else 0.0))
         return True
-
-    def _begin_episode(self, now: float, under_way: int) -> None:
-        self._in_episode = True
-        self._taken = sum(sent >= now - 1.0 for sent in self._recent) - 1
-        self._hold = SHORTEST_HOLD_SECONDS if self.rate is None else max(SHORTEST_HOLD_SECONDS, 2 / self.rate)
-        if self.rate is None:
-            self.limit = max(1.0, 0.9 * min(self.limit, under_way))
 
     def _end_episode(self, now: float) -> None:
         """Set the rate that the episode leaves."""
@@ -139,32 +136,27 @@ class Control:
     def news(self, now: float) -> dict[str, Any] | None:
         """Return the state where it has changed enough since it was told last, else None."""
         rate, limit = self._told
-        changed = (rate is None) != (self.rate is None) or self.limit >= LOGGED_STEP * limit
-        if rate is not None and self.rate is not None:
-            changed = changed or not 1 <= self.rate / rate < LOGGED_STEP
-        return self.state(now) if changed else None
+        is_new = self.rate is not None and (rate is None or not 1 <= self.rate / rate < LOGGED_STEP)
+        return self.state(now) if is_new or self.limit >= LOGGED_STEP * limit else None
 
 
+@dataclass
 class Slot:
     """Leave to make one attempt. `change` says how the attempt changed the pace, None where it did not.
 
-    Without a pace it is one that needs no asking: a stand-in answers as often as it is asked.
+    Without a pace it needs no asking: a stand-in answers as often as it is asked.
     """
 
-    def __init__(self, pace: Pace | None = None, number: int = 0, sent_at: float = 0.0, waited: bool = False) -> None:
-        self.change: dict[str, Any] | None = None
-        self._pace, self._number, self._sent_at, self._waited = pace, number, sent_at, waited
+    pace: Pace | None = None
+    number: int = 0
+    sent_at: float = 0.0
+    waited: bool = False
+    change: dict[str, Any] | None = None
 
     def failed(self, error: ModelError) -> None:
         """Tell what came of the attempt; a rate limit cuts the pace, any other failure was let in like a reply."""
-        if self._pace is not None and error.cause == "rate-limit":
-            pace, self._pace = self._pace, None
-            self.change = pace._refuse(self._number, self._sent_at, error.retry_after)
-
-    def _close(self, answered: bool) -> None:
-        """Give the slot back; `answered` where the attempt came to its end."""
-        if self._pace is not None:
-            self.change = self._pace._end(self._number, self._waited, answered)
+        if self.pace is not None and error.cause == "rate-limit":
+            self.pace.refused(self, error.retry_after)
 
 
 class Pace:
@@ -200,15 +192,16 @@ class Pace:
         server. `slot.change` is there after `failed`, else after the block.
         """
         slot = self._enter(wait)
-        answered = False
+        is_answered = False
         try:
             yield slot
-            answered = True
+            is_answered = True
         except ModelError:
-            answered = True
+            is_answered = True
             raise
         finally:
-            slot._close(answered)
+            if slot.pace is not None:
+                self._ended(slot, is_answered)
 
     def _enter(self, wait: Callable[[float], None]) -> Slot:
         turn = threading.Event()
@@ -240,25 +233,33 @@ class Pace:
         if self._queue:
             self._queue[0].set()
 
-    def _refuse(self, number: int, sent_at: float, retry_after: float | None) -> dict[str, Any] | None:
+    def refused(self, slot: Slot, retry_after: float | None) -> None:
+        """Take the slot of an attempt back that met a rate limit, and keep to it."""
         asked = retry_after if retry_after is not None and retry_after <= LONGEST_SHARED_HOLD_SECONDS else None
         with self._lock:
             now = time.monotonic()
-            is_cut = self._control.refused(number, sent_at, now, self._under_way, asked)
-            self._under_way -= 1
-            self._wake_first()
-            return _told({"why": "rate limit", **self._control.state(now)}) if is_cut else None
+            is_cut = self._control.refused(slot.number, slot.sent_at, now, self._under_way, asked)
+            self._take_back(slot, "rate limit", self._control.state(now) if is_cut else None)
 
-    def _end(self, number: int, waited: bool, answered: bool) -> dict[str, Any] | None:
+    def _ended(self, slot: Slot, is_answered: bool) -> None:
         with self._lock:
             now = time.monotonic()
-            if answered:
-                is_reached = self._under_way >= self.limit
-                self._control.succeeded(number, now, waited or bool(self._queue), is_reached)
-            self._under_way -= 1
-            self._wake_first()
-            news = self._control.news(now)
-        return None if news is None else _told({"why": "replies came", **news})
+            if is_answered:
+                is_wanted, is_reached = slot.waited or bool(self._queue), self._under_way >= self.limit
+                self._control.succeeded(slot.number, now, is_wanted, is_reached)
+            self._take_back(slot, "replies came", self._control.news(now))
+
+    def _take_back(self, slot: Slot, why: str, change: dict[str, Any] | None) -> None:
+        self._under_way -= 1
+        self._wake_first()
+        slot.pace = None
+        if change is not None:
+            slot.change = {"why": why, **change}
+            rate = "any number of" if change["rate"] is None else change["rate"]
+            logging.getLogger(__name__).info(
+                "pace changed (%s): at most %s requests a second, %s side by side, none for %s s",
+                *(why, rate, change["limit"], change["hold"]),
+            )
 
 
 def slot_of(client: Any, wait: Callable[[float], None]) -> AbstractContextManager[Slot]:
@@ -278,12 +279,3 @@ def shared_pace(server: str, model: str) -> Pace:
         if pace is None:
             pace = _shared[server, model] = Pace(server, model)
         return pace
-
-
-def _told(change: dict[str, Any]) -> dict[str, Any]:
-    rate = "any number of" if change["rate"] is None else change["rate"]
-    logging.getLogger(__name__).info(
-        "pace changed (%s): at most %s requests a second, %s side by side, none for %s s",
-        *(change["why"], rate, change["limit"], change["hold"]),
-    )
-    return change
