@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict
 
 from genius_kit.records import Message
@@ -58,7 +58,7 @@ class Reply:
     text: str | None
     model: str | None
     finish_reason: str
-    usage: Usage = field(default=Usage())
+    usage: Usage = Usage()
     seconds: float = 0.0
     refusal: str | None = None
     fingerprint: str | None = None
@@ -126,11 +126,10 @@ def checked_usage(
     cache_write_tokens: object = None,
 ) -> Usage:
     """Return a Usage with None in place of every figure that cannot be right (a string, a part above its whole)."""
-    total_input, total_output = count_or_none(input_tokens), count_or_none(output_tokens)
-    cached = _part(cached_input_tokens, total_input)
-    rest = None if total_input is None else total_input - (cached or 0)
-    reasoning, stored = _part(reasoning_tokens, total_output), _part(cache_write_tokens, rest)
-    return Usage(total_input, cached, total_output, reasoning, stored)
+    received, written = count_or_none(input_tokens), count_or_none(output_tokens)
+    cached = _part(cached_input_tokens, received)
+    stored = _part(cache_write_tokens, None if received is None else received - (cached or 0))
+    return Usage(received, cached, written, _part(reasoning_tokens, written), stored)
 
 
 def _part(value: object, whole: int | None) -> int | None:
@@ -158,7 +157,7 @@ def usage_of_response(usage: object) -> Usage:
 
 def recorded_usage(usage: Usage) -> dict[str, int | None]:
     """Return the counts as a journal holds them: cache writes only where the server counted them."""
-    return {name: count for name, count in asdict(usage).items() if count is not None or name != "cache_write_tokens"}
+    return {name: count for name, count in vars(usage).items() if count is not None or name != "cache_write_tokens"}
 
 
 def mapping_or_empty(value: object) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.budget.amounts import Amount
@@ -305,7 +305,7 @@ def _count(error: ModelError, question: _Question) -> None:
 
 def _told(reply: Reply) -> dict[str, Any]:
     """Return the fields of a reply, those that a server tells sometimes only where it did."""
-    fields = {**asdict(reply), "usage": recorded_usage(reply.usage)}
+    fields = {**vars(reply), "usage": recorded_usage(reply.usage)}
     return {k: v for k, v in fields.items() if v is not None or k not in TOLD_SOMETIMES}
 
 

@@ -169,42 +169,44 @@ def status_failure(
     answer = f"{server} answered {status}: {detail}"
     refused = _refused(status, text, error, sent)
     if refused is not None:
-        return _unsupported(answer, refused)
+        instead = INSTEAD.get(refused)
+        step = f"The server does not take {refused!r}: " + (f"use {instead!r}" if instead else "leave it out")
+        return ModelError(f"{answer}. {step}", cause="unsupported-parameter", parameter=refused, instead=instead)
+    cause, step = _cause(status, text, detail, error)
+    place = f"{target}: set the base URL to that" if target else "another address: set the base URL to it"
+    later = cause == "rate-limit" or status in (408, 409, 425) or (status >= 500 and status not in (501, 505))
+    return ModelError(
+        f"{answer}. {step.format(model=model, place=place)}",
+        cause=cause,
+        retryable=later and headers.get("x-should-retry") != "false",
+        retry_after=retry_after_seconds(headers, text) if later else None,
+    )
+
+
+def _cause(status: int, text: str, detail: str, error: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what an error status stands for, and the next step."""
     if status in (400, 413, 422):
-        return _refused_request(answer, text)
+        if _OVERFLOW.search(text):
+            step = "The prompt is too long for the model: use history='table', a shorter prompt or another model"
+            return "context-overflow", step
+        return "bad-request", "Check the settings of the model"
     if status == 429:
-        return _too_many(answer, error, detail, retry_after_seconds(headers, text), headers)
+        if {str(error.get("code")), str(error.get("type"))} & _QUOTA_CODES:
+            return "quota", _NO_CREDIT
+        if detail.lower().startswith("request too large"):
+            return "request-too-large", "Use a shorter prompt or a higher limit"
+        return "rate-limit", "Too many requests: wait, or use fewer workers"
     if status in _NEXT_STEP:
-        cause, step = _NEXT_STEP[status]
-        return ModelError(f"{answer}. {step.format(model=model)}", cause=cause)
+        return _NEXT_STEP[status]
     if status < 400:
-        place = f"{target}: set the base URL to that" if target else "another address: set the base URL to it"
-        return ModelError(f"{answer}. It redirects to {place}", cause="redirect")
-    return _server_trouble(status, answer, detail, retry_after_seconds(headers, text), headers)
+        return "redirect", "It redirects to {place}"
+    if status == 503 and "loading" in detail.lower():
+        return "loading", "It is loading the model: try again in a while"
+    return "server" if status >= 500 else f"status-{status}", "The fault is on its side"
 
 
 def _as_text(body: object) -> str:
     return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
-
-
-def _unsupported(answer: str, parameter: str) -> ModelError:
-    """Return the error for a request that the server takes in another form."""
-    instead = INSTEAD.get(parameter)
-    return ModelError(
-        f"{answer}. The server does not take {parameter!r}: " + (f"use {instead!r}" if instead else "leave it out"),
-        cause="unsupported-parameter",
-        parameter=parameter,
-        instead=instead,
-    )
-
-
-def _refused_request(answer: str, text: str) -> ModelError:
-    if _OVERFLOW.search(text):
-        return ModelError(
-            f"{answer}. The prompt is too long for the model: use history='table', a shorter prompt or another model",
-            cause="context-overflow",
-        )
-    return ModelError(f"{answer}. Check the settings of the model", cause="bad-request")
 
 
 def _refused(status: int, text: str, error: Mapping[str, Any], sent: Collection[str]) -> str | None:
@@ -222,34 +224,6 @@ def _refused(status: int, text: str, error: Mapping[str, Any], sent: Collection[
     places = {name: re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in sent if is_unsupported}
     found = {name: place.start() for name, place in places.items() if place}
     return min(found, key=found.__getitem__) if found else None
-
-
-def _too_many(
-    answer: str, error: Mapping[str, Any], detail: str, wait: float | None, headers: Mapping[str, str]
-) -> ModelError:
-    if {str(error.get("code")), str(error.get("type"))} & _QUOTA_CODES:
-        return ModelError(f"{answer}. {_NO_CREDIT}", cause="quota")
-    if detail.lower().startswith("request too large"):
-        return ModelError(f"{answer}. Use a shorter prompt or a higher limit", cause="request-too-large")
-    return ModelError(
-        f"{answer}. Too many requests: wait, or use fewer workers",
-        cause="rate-limit",
-        retryable=headers.get("x-should-retry") != "false",
-        retry_after=wait,
-    )
-
-
-def _server_trouble(
-    status: int, answer: str, detail: str, wait: float | None, headers: Mapping[str, str]
-) -> ModelError:
-    loading = status == 503 and "loading" in detail.lower()
-    later = status in (408, 409, 425) or (status >= 500 and status not in (501, 505))
-    return ModelError(
-        f"{answer}. " + ("It is loading the model: try again in a while" if loading else "The fault is on its side"),
-        cause="loading" if loading else "server" if status >= 500 else f"status-{status}",
-        retryable=later and headers.get("x-should-retry") != "false",
-        retry_after=wait,
-    )
 
 
 # The body of an answer
