@@ -65,7 +65,7 @@ class OpenAIClient:
         self.model = model
         self.timeout = check_timeout(timeout)
         chosen = {"temperature": temperature, "max_tokens": max_tokens}
-        self._parameters = {name: value for name, value in chosen.items() if value is not None}
+        self._parameters: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
         self._parameters |= {**(as_schema(response_schema) if response_schema else {}), **(extra or {})}
         self._dropped: frozenset[str] = frozenset()
         self._structured = structured
@@ -127,12 +127,14 @@ class OpenAIClient:
         A reply without content or cut short is a Reply too, since it was paid. Raises ModelError for everything
         else; no message holds the key.
         """
-        request = {**self._parameters, **({} if seed is None or "seed" in self._dropped else {"seed": seed})}
+        request: dict[str, Any] = dict(self._parameters)
+        if seed is not None and "seed" not in self._dropped:
+            request["seed"] = seed
         if SYSTEM_ROLE in self._dropped:
             messages = _without_system(messages)
         request |= {"model": self.model, "messages": list(messages)}
-        answer, seconds = self._connection.post(request)
-        body = self._completion(answer, request)
+        answer, headers, seconds = self._connection.post(request)
+        body = self._completion(answer, headers, request)
         choice = first_choice(body)
         text, refusal, beside = read_message(choice["message"], request)
         finish_reason = _recorded(choice.get("finish_reason")) or "unknown"
@@ -149,9 +151,8 @@ class OpenAIClient:
             form=form_of(text, finish_reason, request, self._structured),
         )
 
-    def _completion(self, answer: Any, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _completion(self, text: str, headers: Mapping[str, str], request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the completion in an answer with a good status; raises ModelError when there is none."""
-        text = answer.content.decode("utf-8", errors="replace")  # paid: a broken sign is no reason to pay again
         body = decoded(text)
         fields = mapping_or_empty(body)
         if body is None:
@@ -159,7 +160,7 @@ class OpenAIClient:
         elif fields.get("error"):
             cause, what = "error-body", "an error with status 200"
             if (status := status_of_error(fields["error"])) is not None:
-                raise self._connection.status_failure(status, body, answer.headers, request)
+                raise self._connection.status_failure(status, body, headers, request)
         elif not (isinstance(fields.get("choices"), list) and fields["choices"]):
             cause, what = "no-choices", "no choices"
         elif not isinstance(first_choice(fields).get("message"), Mapping):

@@ -9,14 +9,14 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from genius_kit import redaction
-from genius_kit.chat import is_stand_in
+from genius_kit.chat import is_stand_in, mapping_or_empty
 from genius_kit.errors import GeniusKitError, InvalidParameter, ModelError
-from genius_kit.llm.http_errors import SYSTEM_ROLE, quote, status_failure
+from genius_kit.llm.http_errors import SYSTEM_ROLE, decoded, quote, status_failure
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,7 +30,9 @@ PLACEHOLDER_KEY = "none"  # a server on this machine takes any key, the openai p
 CONNECT_SECONDS = 10.0
 LISTING_SECONDS, SHOWN_MODELS = 5.0, 10  # for the list of models, and how many of it a warning shows
 _TALKATIVE = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")  # they log addresses and headers as they are
-_Result = TypeVar("_Result")
+
+Answer = tuple[str, Mapping[str, str], float]
+"""The body of an answer with a good status, its headers, and the seconds it took."""
 
 
 class Connection:
@@ -53,7 +55,7 @@ class Connection:
         self._process: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._ends: Callable[[], object] | None = None  # ends the thread, once
+        self._ends: weakref.finalize[..., Connection] | None = None  # ends the thread, once
         self._opened: list[openai.AsyncOpenAI] = []  # one at most, which the thread closes at its end
         self._under_way: dict[int, Future[Any]] = {}
 
@@ -65,60 +67,47 @@ class Connection:
         redaction.learn(redaction.secrets_of_address(self.url))
         self._reset()
 
-    def post(self, body: Mapping[str, Any]) -> tuple[Any, float]:
-        """Return the answer (an httpx2 response of a good status, its body read) and the seconds it took.
+    def post(self, body: Mapping[str, Any]) -> Answer:
+        """Return the answer to a request for a chat completion; raises ModelError unless its status is a good one."""
+        return self._ask("/chat/completions", body)
 
-        `body` is that of a chat completion. Raises ModelError for anything but an answer of a good status.
-        """
-        return self._guarded(self._post(body), body)
+    def models(self) -> list[str]:
+        """Return the names of the models that the server lists; raises ModelError where it does not answer."""
+        listed = mapping_or_empty(decoded(self._ask("/models")[0])).get("data")
+        models = map(mapping_or_empty, listed if isinstance(listed, list) else [])
+        return [str(model["id"]) for model in models if model.get("id")]
 
-    async def _post(self, body: Mapping[str, Any]) -> tuple[Any, float]:
+    def _ask(self, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+        import asyncio
+
+        future = asyncio.run_coroutine_threadsafe(self._send(path, body), self._running_loop())
+        self._under_way[threading.get_ident()] = future
+        failure: ModelError
+        try:
+            return future.result()
+        except ModelError:
+            raise
+        except Exception as error:  # anything at all may quote the key, so nothing passes as it is
+            failure = self._failure(error, body or {})
+        finally:
+            future.cancel()  # where Ctrl-C ended the wait
+            self._under_way.pop(threading.get_ident(), None)
+        raise failure  # outside the handler: no traceback prints the original, which may hold the key
+
+    async def _send(self, path: str, body: Mapping[str, Any] | None) -> Answer:
         import asyncio
 
         import openai
 
-        client = self._open_client()  # before the clock starts
+        client, raw = self._open_client(), openai.HttpxBinaryResponseContent  # the answer as it came
         started = time.perf_counter()
-        async with asyncio.timeout(
-            self.timeout
-        ):  # the path and not `chat.completions`, which looks through each message
-            raw = await client.post("/chat/completions", cast_to=openai.HttpxBinaryResponseContent, body=body)
-        return raw.response, time.perf_counter() - started
-
-    def models(self) -> list[str]:
-        """Return the names of the models that the server lists; raises ModelError where it does not answer."""
-        return self._guarded(self._models(), {})
-
-    async def _models(self) -> list[str]:
-        import asyncio
-
-        client = self._open_client()
         async with asyncio.timeout(self.timeout):
-            page = await client.models.list()
-        return [str(model.id) for model in page.data or [] if getattr(model, "id", None)]
-
-    def _guarded(self, work: Coroutine[Any, Any, _Result], body: Mapping[str, Any]) -> _Result:
-        failure: ModelError
-        try:
-            return self._run(work)
-        except ModelError:
-            raise
-        except Exception as error:  # anything at all may quote the key, so nothing passes as it is
-            failure = self._failure(error, body)
-        raise failure  # outside the handler: no traceback prints the original, which may hold the key
-
-    def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        import asyncio
-
-        future = asyncio.run_coroutine_threadsafe(work, self._running_loop())
-        self._under_way[threading.get_ident()] = future
-        try:
-            return future.result()
-        except BaseException:  # Ctrl-C: the request is given up too
-            future.cancel()
-            raise
-        finally:
-            self._under_way.pop(threading.get_ident(), None)
+            # by the path: `chat.completions` takes a millisecond to look through the messages
+            sent = client.get(path, cast_to=raw) if body is None else client.post(path, cast_to=raw, body=body)
+            answer = await sent
+        seconds = time.perf_counter() - started
+        text = answer.content.decode("utf-8", errors="replace")  # paid: a broken sign is no reason to pay again
+        return text, answer.response.headers, seconds
 
     def give_up(self, thread: int) -> None:
         """Close the connection of the attempt that the thread of this number waits for; the others go on."""
@@ -137,8 +126,8 @@ class Connection:
                 given = (self._loop, self._opened)
                 self._thread = threading.Thread(target=_run_loop, args=given, name="genius-kit-calls", daemon=True)
                 self._thread.start()
-                self._ends = ends = weakref.finalize(self, _stop, self._loop, self._process)
-                ends.atexit = False
+                self._ends = weakref.finalize(self, _stop, self._loop, self._process)
+                self._ends.atexit = False
             return self._loop
 
     def _open_client(self) -> openai.AsyncOpenAI:
