@@ -6,10 +6,14 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from genius_kit.budget.amounts import Limits
 from genius_kit.budget.limits import spent_of
+from genius_kit.cli import app
+from genius_kit.cli.commands import loaded
 from genius_kit.cli.estimate import ask_first, study
+from genius_kit.cli.options import ConsentOptions
 from genius_kit.errors import InvalidParameter
 from genius_kit.estimates import Assumptions, Forecast, Sum, estimate_run, estimate_study
 from genius_kit.llm import Reply, Usage
@@ -152,18 +156,28 @@ def forecast(dollars, **changes):
     return Forecast(3, Sum(), Sum(1, 1, dollars, 1), Assumptions(), **changes)
 
 
-def test_nobody_is_asked_about_what_is_cheap_free_or_consented_to(monkeypatch):
+def test_nobody_is_asked_about_what_is_cheap_free_or_consented_to():
     """Below the bar, without a bill, without a price, or with --yes the command goes on."""
-    ask_first(forecast(4.99), None, False)
-    ask_first(forecast(100.0), 100.0, False)
-    ask_first(forecast(None, is_free=True), None, False)
-    ask_first(forecast(None, unpriced=True), None, False)
-    ask_first(forecast(1e6), None, True)
+    ask_first(forecast(4.99), ConsentOptions())
+    ask_first(forecast(100.0), ConsentOptions(100.0))
+    ask_first(forecast(None, is_free=True), ConsentOptions())
+    ask_first(forecast(None, unpriced=True), ConsentOptions())
+    ask_first(forecast(1e6), ConsentOptions(yes=True))
+
+
+def test_the_bar_is_an_option_or_a_variable(monkeypatch):
+    """The option of this command, else GENIUS_KIT_ASK_ABOVE, else 5 dollars; what is no number is wrong usage."""
+
+    def bar(*more):
+        return loaded("run").make_context("run", ["nas-bench-201-cifar10", *more]).params["ask_above"]
+
+    monkeypatch.delenv("GENIUS_KIT_ASK_ABOVE", raising=False)
+    assert (bar(), bar("--ask-above", "7")) == (5, 7)
     monkeypatch.setenv("GENIUS_KIT_ASK_ABOVE", "2000")
-    ask_first(forecast(1000.0), None, False)
+    assert (bar(), bar("--ask-above", "7")) == (2000, 7)
     monkeypatch.setenv("GENIUS_KIT_ASK_ABOVE", "much")
-    with pytest.raises(InvalidParameter, match="much"):
-        ask_first(forecast(1000.0), None, False)
+    done = CliRunner().invoke(app, ["run", "nas-bench-201-cifar10"])
+    assert (done.exit_code, "--ask-above" in done.output, "GENIUS_KIT_ASK_ABOVE" in done.output) == (2, True, True)
 
 
 @pytest.mark.parametrize("dollars", [5.01, None])
@@ -171,7 +185,7 @@ def test_without_a_terminal_nothing_dear_is_begun(monkeypatch, dollars):
     """Where nobody can answer, what is above the bar or unbounded is refused, with the ways on."""
     monkeypatch.setattr("sys.stdin", open(os.devnull, encoding="utf-8"))  # noqa: SIM115 - closed with the test
     with pytest.raises(InvalidParameter, match=r"--yes.*--max-dollars.*--ask-above"):
-        ask_first(forecast(dollars), None, False)
+        ask_first(forecast(dollars), ConsentOptions())
     sys.stdin.close()
 
 

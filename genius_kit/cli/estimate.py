@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,6 @@ from genius_kit.estimates import Forecast, estimate_run, estimate_study
 from genius_kit.proposers.base import TALKING, make_proposer
 from genius_kit.runs.batch import finished_seeds
 from genius_kit.study_files import load_study
-
-ASK_ABOVE_VARIABLE = "GENIUS_KIT_ASK_ABOVE"
 
 app = typer.Typer(rich_markup_mode=None)
 estimate = typer.Typer(no_args_is_help=True, help="Say what a run or a study will take, before anything is sent.")
@@ -77,18 +74,17 @@ def ask_before_run(
     left = record.runs - len(finished_seeds(benchmark, made, record.budget, record.seeds, record.output))
     if left:
         forecast = estimate_run(benchmark, made, record.budget, runs=left, limits=limits)
-        ask_first(forecast, consent.ask_above, consent.yes)
+        ask_first(forecast, consent)
 
 
-def ask_first(forecast: Forecast, ask_above: float | None, yes: bool) -> None:
-    """Ask on the terminal whether to go on, where more than `ask_above` dollars may be spent.
+def ask_first(forecast: Forecast, consent: options.ConsentOptions) -> None:
+    """Ask on the terminal whether to go on, where more dollars may be spent than are consented to.
 
     Raises InvalidParameter where nobody is there to answer, typer.Abort where the answer is no. What costs nothing is
     never asked about, nor is a model without a price: that was consented to, or it is on this machine.
     """
-    bar = _ask_above(ask_above)
-    at_stake = forecast.at_stake
-    if yes or forecast.is_free or forecast.unpriced or (at_stake is not None and at_stake <= bar):
+    bar, at_stake = consent.ask_above, forecast.at_stake
+    if consent.yes or forecast.is_free or forecast.unpriced or (at_stake is not None and at_stake <= bar):
         return
     most = "more than can be said (no output limit: --max-tokens)" if at_stake is None else f"up to ${at_stake:,.2f}"
     print(f"{forecast.table()}\n{forecast.assumptions.text}", file=sys.stderr)
@@ -99,16 +95,6 @@ def ask_first(forecast: Forecast, ask_above: float | None, yes: bool) -> None:
             "Nothing was sent: add --yes, a lower limit (--max-dollars), or another --ask-above"
         )
     typer.confirm(f"{question}. Go on?", abort=True, err=True)
-
-
-def _ask_above(given: float | None) -> float:
-    text = os.environ.get(ASK_ABOVE_VARIABLE, "")
-    if given is not None or not text:
-        return options.ASK_ABOVE_DOLLARS if given is None else given
-    try:
-        return float(text)
-    except ValueError:
-        raise InvalidParameter(f"{ASK_ABOVE_VARIABLE} is {text!r}; expected dollars, such as 5") from None
 
 
 def _print(forecast: Forecast) -> None:

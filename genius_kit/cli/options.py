@@ -27,7 +27,6 @@ from genius_kit.proposers.base import PROPOSERS, TALKING
 from genius_kit.runs.approval import TerminalApprover
 from genius_kit.study_files import study_names
 
-ASK_ABOVE_DOLLARS = 5.0
 LIMITED_REPLY_TOKENS = 8192
 """The output limit of a run whose tokens or dollars are limited, where none is given: reasoning takes some of it."""
 
@@ -239,9 +238,7 @@ class RunLimitOptions(LimitOptions):
 class ConsentOptions:
     """From which price on a person is asked first."""
 
-    ask_above: Annotated[float | None, Option(min=0, help=f"Dollars above which to ask; ${ASK_ABOVE_DOLLARS:g}.")] = (
-        None
-    )
+    ask_above: Annotated[float, Option(min=0, envvar="GENIUS_KIT_ASK_ABOVE", help="Dollars above which to ask.")] = 5.0
     yes: Yes = False
 
 

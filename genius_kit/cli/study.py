@@ -67,7 +67,7 @@ def study(
     """Run a study and print its summary. The same command again resumes what is unfinished."""
     loaded = load_study(file, **said.settings()).with_money(money.limits, money.allow_unpriced, money.reuse)
     if any(arm.talks for arm in loaded.arms):
-        ask_first(estimate_study(loaded, output), consent.ask_above, consent.yes)
+        ask_first(estimate_study(loaded, output), consent)
     error: StudyFailed | None = None
     try:
         with ends_at_once("the same command again resumes what is unfinished"):
