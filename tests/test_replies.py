@@ -177,6 +177,8 @@ def test_architectures_are_found_at_their_places() -> None:
     text = f"<think>{list(A)}</think>Instead of {list(B)}, I propose\u00a0`{list(A)}`."
     found = [(text[one.start : one.end], one.role) for one in find_architectures(text, MACRO)]
     assert found == [(str(list(B)), "earlier"), (str(list(A)), "proposed")]
+    (bare,) = find_architectures("Take 2, 2, 2, 1, 2, 2, 2, 0 next.", MACRO)
+    assert (bare.start, bare.end) == (5, 27)
     lines = stage_lines(FIVE)
     assert find_architectures("Stage 2: [1, 0, 1, 1, 0, 0]", IMAGENET) == []
     (whole,) = find_architectures("Mine:\n" + lines + "\nDone.", IMAGENET)
