@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import pairwise
 
@@ -138,9 +138,11 @@ class _Scan:
         """Note the values since the last mark between rows, where there are about as many as an architecture has."""
         text, space, row = self.text, self.space, self.row
         self.row, self.kind, self.between = [], "", ""
+        if len(row) < 2:
+            return
         items, sources = [token["name"] or token[0] for token in row], [one["source"] for one in row if one["source"]]
         near = any(abs(len(items) - size) <= max(1, size // 3) for size in self.sizes) or sources or "..." in items
-        if len(items) < 2 or not near or not any(token["edge"] or token["value"] for token in row):
+        if not near or not any(token["edge"] or token["value"] for token in row):
             return
         is_first = self.open and self.open[-1][2] == len(self.found)
         start, end = self.open[-1][0] if is_first else row[0].start(), close or row[-1].end()
@@ -376,7 +378,7 @@ def _is_edit(sentence: str, values: Architecture, space: SearchSpace) -> bool:
 def read_items(items: Sequence[str], space: SearchSpace, where: Sequence[int] = ()) -> Read:
     """Return the option indices that `items` name at the positions `where` (default: all), or why they name none."""
     where = where or range(space.length)
-    if any(re.search(r"\.\.|…", item) for item in items):
+    if re.search(r"\.\.|…", " ".join(items)):
         detail = f"The list is abbreviated with dots. Write out all {space.length} values of your own design."
         return Rejection("placeholder", detail)
     if len(items) != len(where):
@@ -393,6 +395,7 @@ def read_items(items: Sequence[str], space: SearchSpace, where: Sequence[int] = 
     return tuple(menu[item.lower()] for item, menu in zip(items, menus, strict=True))
 
 
+@lru_cache(maxsize=4096)
 def _menu(space: SearchSpace, position: int) -> dict[str, int]:
     menu = {str(option).lower(): index for index, option in enumerate(space.choices[position])}
     return menu | {str(index): index for index in range(len(space.options))} if space.is_cell else menu

@@ -53,12 +53,14 @@ def line(fields: Event) -> bytes:
 
 def seal(event: Event, previous: str) -> tuple[bytes, str]:
     """Return the line of an event, and the chain with it, which ends the line."""
-    salts = {whose: secrets.token_hex(_SALT_BYTES) for whose in sorted(words(event))}
-    published_line = line(_without(event, salts))
-    chain = joined(previous, published_line)
-    if salts:
-        return line({**event, "salt": salts, "chain": chain}), chain
-    return b'%b,"chain":"%b"}' % (published_line[:-1], chain.encode()), chain
+    holders = sorted(words(event)) if event["event"] in WORDS else ()
+    if not holders:
+        written = line(event)
+        chain = joined(previous, written)
+        return b'%b,"chain":"%b"}' % (written[:-1], chain.encode()), chain
+    salts = {whose: secrets.token_hex(_SALT_BYTES) for whose in holders}
+    chain = joined(previous, line(_without(event, salts)))
+    return line({**event, "salt": salts, "chain": chain}), chain
 
 
 def link(event: Event, previous: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import string
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from genius_kit.benchmarks.base import Objectives, value_of
@@ -21,7 +21,7 @@ _OPTION_LINE = re.compile(r"^- (\d+): .*$")
 
 def format_design(space: SearchSpace, architecture: Architecture) -> str:
     """Return the design as prompts print it: option numbers or channel counts, stages in lists of their own."""
-    numbers = [option_number(space, position, value) for position, value in enumerate(architecture)]
+    numbers = [menu[option] for menu, option in zip(_numbers(space), architecture, strict=True)]
     if not space.in_stages:
         return str(numbers)
     return str([[numbers[position] for position in stage] for stage in space.stages])
@@ -29,8 +29,15 @@ def format_design(space: SearchSpace, architecture: Architecture) -> str:
 
 def option_number(space: SearchSpace, position: int, option: int) -> int:
     """Return the number that prompts print for an option index: the option itself where it is one, else its index."""
-    choice = space.choices[position][option]
-    return choice if isinstance(choice, int) else option
+    return _numbers(space)[position][option]
+
+
+@cache
+def _numbers(space: SearchSpace) -> list[list[int]]:
+    return [
+        [choice if isinstance(choice, int) else option for option, choice in enumerate(options)]
+        for options in space.choices
+    ]
 
 
 def option_numbers(space: SearchSpace) -> str:

@@ -237,11 +237,11 @@ class View:
 
     def show(self, architecture: Architecture) -> Architecture:
         """Return the architecture of `space` that stands for a true one."""
-        return tuple(self.labels[option] for option in architecture)
+        return tuple(map(self.labels.__getitem__, architecture))
 
     def read(self, shown: Architecture) -> Architecture:
         """Return the true architecture that a shown one stands for; the inverse of `show`."""
-        return tuple(self.labels.index(option) for option in shown)
+        return tuple(map(self.labels.index, shown))
 
     def reordered(self, entries: Sequence[Item]) -> list[Item]:
         """Return one entry an option in the order of the shown numbers."""

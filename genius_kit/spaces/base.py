@@ -137,7 +137,7 @@ class SearchSpace:
                 raise InvalidArchitecture(
                     f"{value!r} at position {position} is not an option index of {self.name} (0 to {len(options) - 1})"
                 )
-        return tuple(int(value) for value in values)
+        return tuple(map(int, values))
 
     def encode(self, architecture: Sequence[int]) -> str:
         """Return the field's own string: digits, channel counts ("256,192,..."), or the NAS-Bench-201 arch string."""
@@ -145,7 +145,7 @@ class SearchSpace:
 
     def key(self, architecture: Sequence[int]) -> str:
         """Return one digit a position, as the benchmark files and the papers abbreviate it ("22212220", "4344424")."""
-        return "".join(str(value + self.key_offset) for value in self.check(architecture))
+        return "".join([str(value + self.key_offset) for value in self.check(architecture)])
 
     def decode(self, text: str) -> Architecture:
         """Return the architecture that `text` (a string of `encode` or of `key`) stands for.

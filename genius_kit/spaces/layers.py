@@ -119,7 +119,7 @@ def skips_last(architecture: Architecture, stages: Sequence[Sequence[int]]) -> A
     """
     values: list[int] = []
     for stage in stages:
-        first, *rest = (architecture[position] for position in stage)
+        first, *rest = [architecture[position] for position in stage]
         kept = [value for value in rest if value]
         values += [first, *kept, *([0] * (len(rest) - len(kept)))]
     return tuple(values)
