@@ -1,7 +1,7 @@
 """What a model is shown: templates filled for a space, views of it, the paper's own text.
 
-`template` makes a prompt, `views` and `changes` are what an arm changes in it, `published` reads the paper's prompts,
-`conversations` its replies, `principles` asks for design principles.
+`template` makes a prompt of files that `base` fills and `formatting` puts into words, `views` are what an arm changes
+in it, `published` reads the paper's conversations and makes its prompt of one.
 """
 
 from genius_kit.prompts.base import HISTORIES, HOLES, Prompt

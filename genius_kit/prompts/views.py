@@ -71,33 +71,15 @@ _LABELS_TAG, _SHUFFLE_TAG, _MENU_TAG, _ORDER_TAG, _WRONG_TAG = 2_201, 2_202, 2_2
 Texts = dict[str, tuple[str, str]]
 """Parts of the prompt, each with the folder under templates and the name of the file that replaces it."""
 
-_TEXTS: dict[str, dict[str, str]] = {
-    "no-feedback": {
-        "results": "withheld_results",
-        "dialogue_results": "withheld_dialogue_results",
-        "dialogue_result": "withheld_dialogue_result",
-    },
-    "relabelled-scores": {"results": "points_results", "dialogue_results": "points_dialogue_results"},
-    "anonymous": {
-        "problem": "anonymous_problem",
-        "operations": "anonymous_operations",
-        "skeleton": "anonymous_skeleton",
-        "macs_table": "anonymous_macs_table",
-        "answer_format": "numbers_answer_format",
-    },
-    "knowledge-probe": {
-        "variant": "probe_variant",
-        "problem": "probe_problem",
-        "answer_format": "probe_answer_format",
-        "results": "probe_results",
-        "dialogue_results": "probe_dialogue_results",
-        "dialogue_result": "probe_dialogue_result",
-        "refusal": "probe_refusal",
-    },
+_RESULTS = ("results", "dialogue_results", "dialogue_result")
+_TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "no-feedback": ("withheld", _RESULTS),
+    "relabelled-scores": ("points", ("results", "dialogue_results")),
+    "anonymous": ("anonymous", ("problem", "operations", "skeleton", "macs_table")),
+    "knowledge-probe": ("probe", ("variant", "problem", "answer_format", *_RESULTS, "refusal")),
 }
-_REWORDED = (
-    "system", "problem", "constraint", "answer_format", "results", "dialogue_results", "dialogue_result", "refusal",
-)  # fmt: skip
+"""How the names of a control's files begin, and the parts of the prompt that they replace."""
+_REWORDED = ("system", "problem", "constraint", "answer_format", *_RESULTS, "refusal")
 
 
 def check_control(control: str | None, prompt: str, history: str) -> None:
@@ -179,10 +161,11 @@ def replaced_texts(control: str | None, change: str | None, space: SearchSpace, 
 
 
 def _controlled_texts(control: str | None, space: SearchSpace) -> Texts:
-    names = _TEXTS.get(control or "", {})
-    if control == "permuted-labels" and not space.names_operations:
-        names = {"answer_format": "numbers_answer_format"}
-    return {part: ("controls", name) for part, name in names.items()}
+    begin, parts = _TEXTS.get(control or "", ("", ()))
+    texts = {part: ("controls", f"{begin}_{part}") for part in parts}
+    if control == "anonymous" or (control == "permuted-labels" and not space.names_operations):
+        texts["answer_format"] = ("controls", "numbers_answer_format")
+    return texts
 
 
 def needed_holes(control: str | None, change: str | None, space: SearchSpace) -> list[str]:
