@@ -196,7 +196,7 @@ def reply_form(space: SearchSpace, with_reasoning: bool = True) -> dict[str, Any
     The schema cannot say everything (a channel count fits some positions only): the reply is parsed as any other.
     """
     form = _list_of(_number_of(space), space.length)
-    if space.family == "stages":
+    if space.in_stages:
         form = _list_of(_list_of(_number_of(space), len(space.stages[0])), len(space.stages))
     return _object_of({**({REASONING: {"type": "string"}} if with_reasoning else {}), ANSWER: form})
 
@@ -206,7 +206,7 @@ def schema_for(space: SearchSpace) -> dict[str, Any]:
 
     It is what runs asked for before `reply_form`, where cells are strings and stages one list.
     """
-    if space.family != "cell":
+    if not space.is_cell:
         return _object_of({ANSWER: _list_of(_number_of(space), space.length)})
     operation = f"({'|'.join(space.options)})~"
     pattern = re.sub(r"[a-z0-9_]+~", operation, re.sub(r"([|+])", r"\\\1", space.encode(space.all_largest)))
@@ -214,8 +214,9 @@ def schema_for(space: SearchSpace) -> dict[str, Any]:
 
 
 def _number_of(space: SearchSpace) -> dict[str, Any]:
-    is_cell = space.family == "cell"
-    menu = range(len(space.options)) if is_cell else {int(option) for options in space.choices for option in options}
+    menu = (
+        range(len(space.options)) if space.is_cell else {int(option) for options in space.choices for option in options}
+    )
     return {"type": "integer", "enum": sorted(menu)}
 
 
