@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.benchmarks.base import Objectives, recorded_objectives
+from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.errors import InvalidParameter
 from genius_kit.fixed_rules import distinct
 from genius_kit.pareto import epsilon, front_of, hypervolume, hypervolumes
@@ -110,36 +111,19 @@ class Yardstick:
         return np.asarray(rows, dtype=np.intp)
 
 
-def yardstick(name: str, protocol: str, fed_run: int, source: str | None, objectives: Objectives) -> Yardstick:
-    """Return the yardstick of a table, made once a process and data folder."""
-    from genius_kit.files import data_folder
-
-    return _yardstick(name, protocol, fed_run, source, objectives, str(data_folder()))
-
-
 @lru_cache(maxsize=16)
-def _yardstick(
-    name: str, protocol: str, fed_run: int, source: str | None, objectives: Objectives, folder: str
-) -> Yardstick:
-    from genius_kit.benchmarks.catalogue import load_tabular
-
-    return Yardstick(load_tabular(name, protocol, fed_run, source=source).weighing(objectives))
+def _yardstick(benchmark: TabularBenchmark) -> Yardstick:
+    return Yardstick(benchmark)
 
 
 def yardstick_of(run: Run) -> Yardstick:
     """Return the yardstick of the table that a run searched; raises InvalidParameter for a run of one objective."""
-    from genius_kit.benchmarks.catalogue import source_kind
-
-    kept = run.settings
-    objectives = recorded_objectives(kept)
-    if objectives is None:
+    if recorded_objectives(run.settings) is None:
         raise InvalidParameter(
-            f"the run of {kept.get('benchmark')} has one objective, so there is no front; search a benchmark that was "
-            'loaded with objectives=("accuracy", "macs")'
+            f"the run of {run.settings.get('benchmark')} has one objective, so there is no front; search a benchmark "
+            'that was loaded with objectives=("accuracy", "macs")'
         )
-    return yardstick(
-        kept["benchmark"], kept["protocol"], kept["fed_run"] or 0, source_kind(str(kept["source"])), objectives
-    )
+    return _yardstick(recorded_benchmark(run.settings))  # a table is read once a process
 
 
 def recorded_on_table(run: Run) -> bool:

@@ -15,13 +15,14 @@ from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import Run, complete, read_run
 from genius_kit.progress import Progress
 from genius_kit.proposers.base import QUIZ, TALKING, Proposer, make_proposer
+from genius_kit.runs.approval import Approver, Gate
 from genius_kit.runs.control import here
+from genius_kit.runs.live_control import Control
 from genius_kit.runs.loop import describe, journal_name, search
+from genius_kit.runs.remote import size_of
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.runs.approval import Approver
-    from genius_kit.runs.live_control import Control
 
 INTERRUPT_SECONDS = 2.0  # how long searches are waited for after Ctrl-C: calls end at once, an evaluation may not
 
@@ -30,10 +31,14 @@ def finished_seeds(
     benchmark: Benchmark, proposer: Proposer, budget: int, seeds: Sequence[int], output: str | Path
 ) -> list[int]:
     """Return the seeds whose run `search_many` has finished in the folder `output`."""
-    if hasattr(proposer, "load_prompt"):
-        proposer.load_prompt(benchmark)
-    paths = {seed: Path(output) / journal_name(describe(benchmark, proposer, budget, seed)) for seed in seeds}
+    paths = {seed: _journal_path(benchmark, proposer, budget, seed, output) for seed in seeds}
     return [seed for seed, path in paths.items() if path.exists() and read_run(path).finished]
+
+
+def _journal_path(benchmark: Benchmark, proposer: Proposer, budget: int, seed: int, output: str | Path) -> Path:
+    if hasattr(proposer, "load_prompt"):
+        proposer.load_prompt(benchmark)  # an edited prompt is another run, with another file
+    return Path(output) / journal_name(describe(benchmark, proposer, budget, seed))
 
 
 def search_many(
@@ -57,10 +62,6 @@ def search_many(
     raised at the end. Ctrl-C ends all of them, with the calls under way. `approve`, `limits` (each
     run's own), `allow_unpriced` and `reuse` are as `search` takes them.
     """
-    from genius_kit.runs.approval import Gate
-    from genius_kit.runs.live_control import Control
-    from genius_kit.runs.remote import size_of
-
     first = make_proposer(proposer, benchmark.space, **settings)
     client = getattr(first, "client", None)
     if client is not None:
@@ -71,13 +72,9 @@ def search_many(
 
         def one(seed: int) -> Run:
             made = make_proposer(proposer, benchmark.space, **settings)
-            path = None
-            if hasattr(made, "load_prompt"):
-                made.load_prompt(benchmark)  # an edited prompt is another run, with another file
-            if output is not None:
-                path = Path(output) / journal_name(describe(benchmark, made, budget, seed))
-                if path.exists() and read_run(path).finished:
-                    return read_run(path)
+            path = None if output is None else _journal_path(benchmark, made, budget, seed, output)
+            if path is not None and path.exists() and (known := read_run(path)).finished:
+                return known
             control = Control(gate=Gate(approve), folder_from=heard)
             controls.append(control)
             return search(

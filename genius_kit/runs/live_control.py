@@ -172,23 +172,23 @@ class Control(ControlRequests, Steering):
             self._channel = None
 
     def _look(self) -> None:
-        """Heed the commands that came, and tell of what has changed; in the search's thread."""
+        """Carry out the commands that came, and tell of what has changed; in the search's thread."""
         if self._channel is None:
             return
-        answers = {command.id: self._heed(command) for command in self._channel.asked()}
+        answers = {command.id: self._carry_out(command) for command in self._channel.asked()}
         with self.changed:
             request, state = self.asked_about, self.state
         self._channel.say(state, None if request is None else request.text, answers)
 
-    def _heed(self, command: Command) -> str:
+    def _carry_out(self, command: Command) -> str:
         who, why, now = command.asker, command.reason or "", command.command.endswith("-now")
         if command.command == "budget":
-            return self._heed_budget(command.budget or 0, who, why)
+            return self._change_budget(command.budget or 0, who, why)
         if command.command == "resume":
             return self.resume(who, why)
         return (self.pause if command.command.startswith("pause") else self.stop)(now, who, why)
 
-    def _heed_budget(self, budget: int, asker: Asker, reason: str) -> str:
+    def _change_budget(self, budget: int, asker: Asker, reason: str) -> str:
         assert self._journal is not None  # a command came, so the search is under way
         events = self._journal.events
         done = sum(event["event"] == "evaluation" for event in events)
