@@ -7,11 +7,13 @@ import pytest
 
 import genius_kit as gk
 from genius_kit.benchmarks.base import OBJECTIVES, Objectives, read_objectives
+from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.errors import InvalidParameter, JournalError, PromptError
 from genius_kit.journal import read_run
 from genius_kit.journal.verify import verify_run
 from genius_kit.llm.recorded import ReplayClient
 from genius_kit.records import Cost, Evaluation
+from genius_kit.runs.audit import audit_run
 from tests.doubles import ToyBenchmark
 
 TABLE = "nas-bench-201-cifar10"
@@ -223,3 +225,16 @@ def test_every_objective_is_shown_on_its_scale():
     """Numbers that are read are small: millions and milliseconds."""
     shown = [OBJECTIVES[name].shown(value) for name, value in (("macs", 85.2e6), ("latency", 0.0132), ("accuracy", 93))]
     assert shown == ["85.20 million multiply-accumulates", "13.20 milliseconds", "93.00 percent"]
+
+
+def test_a_record_brings_back_the_benchmark_with_its_objectives(tmp_path):
+    """The table of a recorded run weighs what the run weighed, is read once, and the audit finds every sum here."""
+    path = tmp_path / "a.jsonl"
+    run = searched(path, "random", 2)
+    found = recorded_benchmark(run.settings)
+    assert found.objectives == weighing().objectives
+    assert recorded_benchmark(run.settings) is found
+    origins = audit_run(path).origins
+    data = origins[origins["what"] == "data"]
+    assert len(data)
+    assert data["on_record"].tolist() == data["here"].tolist()
