@@ -143,7 +143,7 @@ def estimate_run(
     """
     given = assumptions or Assumptions()
     measuring = _measuring(benchmark, budget)
-    if not hasattr(proposer, "load_prompt"):
+    if proposer.client is None:
         return Forecast(runs, measuring.times(runs), measuring.times(runs), given, is_free=True)
     talking: Any = proposer
     talking.load_prompt(benchmark)

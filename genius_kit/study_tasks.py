@@ -77,7 +77,7 @@ def locate(tasks: Sequence[Task], output: str | Path) -> list[Path]:
         if group not in known:
             given = {} if task.agent is None else {"client": AbsentAgent(task.agent.model, task.agent.sha256)}
             made = make_proposer(task.proposer, benchmark.space, **task.settings, **given)
-            _load_prompt(made, benchmark)
+            made.load_prompt(benchmark)  # an edited prompt is another run, with another file
             known[group] = describe(benchmark, made, task.budget, 0)
         first = first_architecture(task.first, benchmark.space, task.seed)
         named = {**known[group], "seed": task.seed}
@@ -177,13 +177,8 @@ def _proposer(task: Task, benchmark: TabularBenchmark) -> Proposer:
     else:
         client = _client(task.proposer, benchmark.space.name, json.dumps(task.settings, sort_keys=True))
     made = make_proposer(task.proposer, benchmark.space, **task.settings, client=client)
-    _load_prompt(made, benchmark)
+    made.load_prompt(benchmark)  # an edited prompt is another run, with another file
     return made
-
-
-def _load_prompt(proposer: Proposer, benchmark: TabularBenchmark) -> None:
-    if hasattr(proposer, "load_prompt"):
-        proposer.load_prompt(benchmark)  # an edited prompt is another run, with another file
 
 
 _MAKING = threading.Lock()

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.records import Message, Rejection, Trial, Trials
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from genius_kit.benchmarks import Benchmark
+    from genius_kit.chat import ChatClient
     from genius_kit.journal import Journal
     from genius_kit.llm.session import Session
 
@@ -134,16 +136,34 @@ class Stop:
     reason: str
 
 
-class Proposer(Protocol):
-    """One search method."""
+class Proposer(ABC):
+    """One search method; `settings` are what make_proposer was given, so that a journal can rebuild it.
+
+    `resolved` is what the settings came to (hash of the prompt's text, settings of the client), `client` the model
+    that is asked, None where none is.
+    """
 
     name: str
-    settings: dict[str, Any]  # what make_proposer was given, so that a journal can rebuild it
-    resolved: dict[str, Any]  # what the settings came to (prompt text hash, client settings)
+    client: ChatClient | None = None
 
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self.settings: dict[str, Any] = {}
+        self.resolved: dict[str, Any] = {}
+
+    @abstractmethod
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Return the next architecture or the reason to stop."""
-        ...
+
+    def load_prompt(self, benchmark: Benchmark) -> None:  # noqa: B027 - most have none
+        """Load what a model will be shown, where one is asked: its text is among what decides the run."""
+
+    def prepare(self, benchmark: Benchmark, session: Session) -> None:  # noqa: B027 - most need nothing
+        """Take note that a run begins; raises InvalidParameter for a benchmark that cannot be searched so."""
+
+    def naming(self, situation: Situation) -> Callable[[Architecture], str]:
+        """Return how an architecture is named to this proposer: a model may see the space under another view."""
+        return self.space.encode
 
 
 def random_untried(situation: Situation) -> Architecture | Stop:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.proposers.base import Situation, Stop, Suggestion, best_trial, random_suggestion
+from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion, best_trial, random_suggestion
 from genius_kit.records import Trial
 from genius_kit.spaces import Architecture, SearchSpace
 
@@ -19,16 +19,7 @@ MUTATION_DRAWS = 100
 """Mutations drawn before a parent counts as exhausted and a random architecture takes its turn."""
 
 
-class Baseline:
-    """What every baseline has; a subclass without settings needs no more."""
-
-    def __init__(self, space: SearchSpace) -> None:
-        self.space = space
-        self.settings: dict[str, Any] = {}
-        self.resolved: dict[str, Any] = {}
-
-
-class RandomProposer(Baseline):
+class RandomProposer(Proposer):
     """Uniform random search without repetition: the baseline whose distribution `statistics` knows exactly."""
 
     name = "random"
@@ -38,7 +29,7 @@ class RandomProposer(Baseline):
         return random_suggestion(situation)
 
 
-class PriorProposer(Baseline):
+class PriorProposer(Proposer):
     """The largest option everywhere, evaluated once: what a designer knows before any search."""
 
     name = "prior"
@@ -51,7 +42,7 @@ class PriorProposer(Baseline):
         return Suggestion(self.space.all_largest) if refusal is None else Stop(refusal.reason)
 
 
-class CoordinateDescentProposer(Baseline):
+class CoordinateDescentProposer(Proposer):
     """Start at the all-largest architecture and change one position at a time, keeping what is better.
 
     Each run tries the one-position changes in its own random order, each on the best architecture so far, and begins
@@ -126,7 +117,7 @@ def _before_the_optimiser(situation: Situation) -> int:
     return next(own, len(situation.trials))
 
 
-class EvolutionProposer(Baseline):
+class EvolutionProposer(Proposer):
     """Regularised evolution (Real et al., AAAI 2019): the oldest dies, the best of a random sample is changed once.
 
     The population is the last `population` evaluations; a child is one of its parent's one-position changes. The
@@ -147,7 +138,7 @@ class EvolutionProposer(Baseline):
         return random_suggestion(situation) if child is None else Suggestion(child)
 
 
-class LocalSearchProposer(Baseline):
+class LocalSearchProposer(Proposer):
     """Climb from a random architecture by the first one-position change that is better; restart at a local optimum."""
 
     name = "local-search"

@@ -17,7 +17,7 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.special import ndtr
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.proposers.base import Situation, Stop, Suggestion, random_suggestion, scored_trials
+from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion, random_suggestion, scored_trials
 from genius_kit.proposers.baselines import fitness, one_change
 from genius_kit.spaces import Architecture, SearchSpace
 from genius_kit.spaces.costs import count_costs, is_listable, list_space, sample_designs
@@ -44,7 +44,7 @@ WIDE_CLIP = 3.0
 """Interquartile ranges beyond which the baselines' targets are clipped."""
 
 
-class SurrogateProposer(ABC):
+class SurrogateProposer(Proposer, ABC):
     """A search that scores every candidate by a model of what was evaluated, and takes the highest.
 
     `start` says what is evaluated before there is a model: "random" (`initial` random architectures), or, labelled

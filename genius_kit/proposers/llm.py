@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from genius_kit.prompts.views import (
     check_control,
     view_of,
 )
-from genius_kit.proposers.base import Situation, Stop, Suggestion, random_suggestion
+from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion, random_suggestion
 from genius_kit.reasoning import without_reasoning
 from genius_kit.records import Message, NoImprovement, Outcome, Proposal, Rejection
 from genius_kit.replies import find_architectures
@@ -55,10 +55,11 @@ class Talk:
     exchange: tuple[Message, ...]
 
 
-class LanguageModelProposer:
+class LanguageModelProposer(Proposer):
     """A language model proposes; refused and repeated proposals are answered with the reason and asked again."""
 
     name = "llm"
+    client: ChatClient
 
     def __init__(
         self,
@@ -245,6 +246,10 @@ class LanguageModelProposer:
             seed = self._request_seed(situation)
             known = self._caller.ask(question(prompt), situation.iteration, seed, purpose=PURPOSE).text or ""
         return prompt.noted(fed_back(known)) if self.settings["principles"] == "fed-back" else prompt
+
+    def naming(self, situation: Situation) -> Callable[[Architecture], str]:
+        """Return how an architecture is named under the view of the run."""
+        return self.view(situation).name
 
     def view(self, situation: Situation) -> View:
         """Return what the control and the change let the model see in this run."""

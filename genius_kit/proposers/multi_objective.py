@@ -8,8 +8,8 @@ import numpy as np
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.pareto import crowding_of, front_of
-from genius_kit.proposers.base import Situation, Stop, Suggestion, random_suggestion
-from genius_kit.proposers.baselines import MUTATION_DRAWS, Baseline, one_change
+from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion, random_suggestion
+from genius_kit.proposers.baselines import MUTATION_DRAWS, one_change
 from genius_kit.proposers.bayesian import GaussianProcessProposer
 from genius_kit.records import Trial
 from genius_kit.spaces import Architecture, SearchSpace
@@ -26,7 +26,7 @@ SLOPE = 0.05
 _WEIGHTS_TAG = 3  # keep the draw of the weights apart from those of candidates, see `bayesian`
 
 
-class NSGA2Proposer(Baseline):
+class NSGA2Proposer(Proposer):
     """NSGA-II (Deb et al., IEEE TEC 2002), one child a step, of a benchmark that weighs several objectives.
 
     The population are the best `population` of all evaluations, by the front that they are in and then by how far

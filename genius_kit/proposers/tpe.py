@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.proposers.base import Situation, Stop, Suggestion, random_suggestion, scored_trials
+from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion, random_suggestion, scored_trials
 from genius_kit.spaces import Architecture, SearchSpace
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ ASKED = 50
 """Proposals asked for in one iteration before a random architecture is taken: TPE repeats itself near its end."""
 
 
-class TPEProposer:
+class TPEProposer(Proposer):
     """`optuna.samplers.TPESampler` with the default settings of the installed version, which is recorded.
 
     Each position is a categorical parameter named like it. The sampler is made anew from (seed, iteration) and

@@ -193,7 +193,7 @@ def approved(proposer: Proposer, situation: Situation, rejected: dict[Architectu
         decided = None if isinstance(step, Stop) else _decision(situation, step)
         if isinstance(step, Stop) or decided is None or decided[0] == "approve":
             return step
-        name = _naming(proposer, situation)
+        name = proposer.naming(situation)
         decision, architecture, reason = decided
         if decision == "edit":
             return _edited(step, architecture, name)
@@ -224,14 +224,6 @@ def _decision(situation: Situation, step: Suggestion) -> tuple[str, Architecture
             via=decided.via,
         )
     return event["decision"], situation.benchmark.space.check(event["architecture"]), event["reason"]
-
-
-def _naming(proposer: Proposer, situation: Situation) -> Callable[[Architecture], str]:
-    """Return how an architecture is named to the proposer: a model may see the space under another view."""
-    if hasattr(proposer, "view"):
-        name: Callable[[Architecture], str] = proposer.view(situation).name
-        return name
-    return situation.benchmark.space.encode
 
 
 def _edited(step: Suggestion, architecture: Architecture, name: Callable[[Architecture], str]) -> Suggestion:

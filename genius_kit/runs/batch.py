@@ -36,8 +36,7 @@ def finished_seeds(
 
 
 def _journal_path(benchmark: Benchmark, proposer: Proposer, budget: int, seed: int, output: str | Path) -> Path:
-    if hasattr(proposer, "load_prompt"):
-        proposer.load_prompt(benchmark)  # an edited prompt is another run, with another file
+    proposer.load_prompt(benchmark)  # an edited prompt is another run, with another file
     return Path(output) / journal_name(describe(benchmark, proposer, budget, seed))
 
 
@@ -63,7 +62,7 @@ def search_many(
     run's own), `allow_unpriced` and `reuse` are as `search` takes them.
     """
     first = make_proposer(proposer, benchmark.space, **settings)
-    client = getattr(first, "client", None)
+    client = first.client
     if client is not None:
         settings = {**first.settings, "client": client}  # one client, so one pool of connections
     controls: list[Control] = []

@@ -144,8 +144,7 @@ class _Search:
         return Run(journal.path, journal.events)
 
     def _begin(self, study: dict[str, Any] | None, approval: dict[str, Any] | None) -> None:
-        if hasattr(self.proposer, "prepare"):
-            self.proposer.prepare(self.benchmark, self.session)
+        self.proposer.prepare(self.benchmark, self.session)
         limits = self.session.budget.record()
         self.session.journal.record(
             "run_started",
@@ -156,7 +155,7 @@ class _Search:
             code=code_state(),
             price=price_entry(self.proposer),
             **({"limits": limits} if limits else {}),
-            **own_timeout(getattr(self.proposer, "client", None)),
+            **own_timeout(self.proposer.client),
             **({"study": study} if study else {}),
             **({"approval": approval} if approval else {}),
         )
