@@ -33,11 +33,11 @@ def test_help_lists_the_commands():
         assert f"\n  {command} " in done.stdout
 
 
-def test_an_unknown_command_or_option_names_what_is_near():
-    """Wrong usage is exit code 2, with what may have been meant."""
-    for arguments, meant in ((["runn"], "'run'"), (["run", "nas-bench-macro", "--budgt", "3"], "--budget")):
+def test_an_unknown_command_or_option_is_wrong_usage():
+    """Exit code 2: the command that came, the option that may have been meant."""
+    for arguments, told in ((["runn"], "'runn'"), (["run", "nas-bench-macro", "--budgt", "3"], "--budget")):
         done = call(*arguments)
-        assert (done.returncode, meant in done.stderr) == (2, True), done.stderr
+        assert (done.returncode, told in done.stderr) == (2, True), done.stderr
 
 
 def test_an_unknown_benchmark_names_the_known_ones(empty):
