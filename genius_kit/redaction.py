@@ -26,6 +26,7 @@ _OPEN_HEADERS = {"accept", "content-type", "http-referer", "referer", "user-agen
 _HEADERS = "OPENAI_CUSTOM_HEADERS"
 
 _learned: set[str] = set()
+_prepared: tuple[dict[Any, Any], dict[str, frozenset[str]]] = {}, {}  # an environment, and its secrets
 
 
 @lru_cache(maxsize=4096)
@@ -45,16 +46,15 @@ def secrets_by_variable() -> Mapping[str, frozenset[str]]:
 
     They are the values of variables named like a secret, of OPENAI_CUSTOM_HEADERS, and what addresses hide.
     """
-    return _secrets_in(tuple(os.environ.items()))
-
-
-@lru_cache(maxsize=8)
-def _secrets_in(variables: tuple[tuple[str, str], ...]) -> dict[str, frozenset[str]]:
-    found = {
-        name: frozenset(secret for secret in _in_variable(name, value) if len(secret) >= SHORTEST)
-        for name, value in variables
-    }
-    return {name: secrets for name, secrets in found.items() if secrets}
+    global _prepared
+    variables = dict(
+        getattr(os.environ, "_data", os.environ)
+    )  # undecoded: quicker to compare
+    if variables != _prepared[0]:
+        found = {name: frozenset(_in_variable(name, value)) for name, value in os.environ.items()}
+        long = {name: frozenset(one for one in secrets if len(one) >= SHORTEST) for name, secrets in found.items()}
+        _prepared = variables, {name: secrets for name, secrets in long.items() if secrets}
+    return _prepared[1]
 
 
 def secret_values() -> frozenset[str]:
