@@ -110,6 +110,8 @@ class _Scan:
                 self.row.append(token)
             elif kind in ("sep", "item"):
                 self.between = "|" if "|" in token[0] else token[0] if kind == "sep" else kind
+            elif not self.row:
+                self.between = ""
             elif kind != "newline" or not (self.open or self.between in (",", ";")):
                 self.end_row(end if kind == "close" else 0)
             if kind == "open":

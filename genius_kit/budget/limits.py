@@ -67,7 +67,7 @@ class RunBudget:
     @property
     def counts_time(self) -> bool:
         """Whether the seconds of the run are limited."""
-        return any(limits.seconds is not None for limits in self._all_limits())
+        return self._is_limited("seconds")
 
     @property
     def seconds(self) -> float:
@@ -81,7 +81,7 @@ class RunBudget:
         self._check_bounded(worst)
 
     def _check_priced(self, worst: WorstCase, is_remote: bool) -> None:
-        limited = any(limits.dollars is not None for limits in self._all_limits())
+        limited = self._is_limited("dollars")
         if worst.price is None and not worst.is_free and (is_remote or limited) and not self.allow_unpriced:
             raise InvalidParameter(
                 f"no price is known for the model {self._model!r}, so nothing was sent: what it costs could not be "
@@ -151,7 +151,7 @@ class RunBudget:
         `time_limit` is the longest that it takes, in seconds; raises InvalidParameter where one is needed.
         """
         fields: dict[str, Any] = {}
-        limited = any(limits.gpu_hours is not None for limits in self._all_limits())
+        limited = self._is_limited("gpu_hours")
         hours = _gpu_hours(time_limit) if on_gpu and limited else None
         if hours is None or journal.replaying:
             yield fields
@@ -207,6 +207,10 @@ class RunBudget:
         if any(last.get(key) != value for key, value in fields.items()) or last.get("event") != "budget_spent":
             journal.aside("budget_spent", **fields, needed=float(over.needed), message=message, **elapsed)
         return BudgetSpent(message, limit=over.limit, whose=whose)
+
+    def _is_limited(self, name: str) -> bool:
+        shared = self._share is not None and getattr(self._share.limits, name) is not None
+        return shared or getattr(self.limits, name) is not None
 
     def _all_limits(self) -> tuple[Limits, ...]:
         return (self.limits, *((self._share.limits,) if self._share else ()))

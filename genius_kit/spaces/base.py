@@ -103,7 +103,7 @@ class SearchSpace:
         """Return the space with narrower or wider networks; raises InvalidParameter where it has no width."""
         return replace(self, name=f"{self.name}-w{printed}", title=f"{self.title}, width {printed}", width=width)
 
-    @property
+    @cached_property
     def length(self) -> int:
         """Number of positions."""
         return len(self.choices)
