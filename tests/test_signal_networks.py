@@ -9,7 +9,8 @@ from torch import nn
 from genius_kit.networks.signal import SeededCells
 from genius_kit.private.signals import SignalTask, make_signals
 from genius_kit.private.training import SignalRecipe, train_cell
-from genius_kit.spaces.signal_cell import active_edges, cell_classes, cell_cost, channels_of, signal_expression
+from genius_kit.spaces import count_cost
+from genius_kit.spaces.signal_cell import active_edges, cell_classes, channels_of, signal_expression, signal_space
 
 FOUR = ("none", "skip_connect", "conv_3", "shift_6")
 FIVE = ("none", "skip_connect", "conv_1", "conv_3", "shift_6")
@@ -79,7 +80,7 @@ def test_counts_are_those_of_the_modules(operations):
         if not active_edges(cell, operations):
             continue
         cells = SeededCells(cell, operations, 25, range(2)).eval()
-        cost = cell_cost(cell, operations, 25, 48)
+        cost = count_cost(signal_space(operations), cell)
         assert sum(parameter.numel() for parameter in cells.parameters()) == 2 * cost.parameters
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             cells(torch.zeros(2, 1, 48))
@@ -93,7 +94,7 @@ def test_equal_cells_have_equal_networks():
     for cell in CELLS:
         first = classes[cell]
         assert first <= cell
-        assert cell_cost(cell, FOUR, 25, 48) == cell_cost(first, FOUR, 25, 48)
+        assert count_cost(signal_space(FOUR), cell) == count_cost(signal_space(FOUR), first)
 
 
 def test_a_cell_that_passes_nothing_on_is_the_empty_sum():
@@ -111,7 +112,7 @@ def test_more_convolutions_make_a_narrower_network():
     widths = [channels_of(active_edges(cell, FOUR), 25) for cell in [(2, 2, 2, 2, 2, 2), (2, 0, 2, 1, 0, 2)]]
     assert widths[0] < widths[1] <= 24
     for cell in CELLS:
-        assert cell_cost(cell, FOUR, 25, 48).parameters < 3300
+        assert count_cost(signal_space(FOUR), cell).parameters < 3300
 
 
 def test_training_is_repeatable_and_learns():

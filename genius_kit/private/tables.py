@@ -17,14 +17,14 @@ from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter
 from genius_kit.private.signals import Signals, SignalTask, check_whole, commitment, seal
 from genius_kit.private.training import CellResult, SignalRecipe, train_cell
 from genius_kit.records import Cost
-from genius_kit.spaces import Architecture, SearchSpace
+from genius_kit.spaces import Architecture, SearchSpace, count_cost
+from genius_kit.spaces.costs import count_costs
 from genius_kit.spaces.signal_cell import (
     FIRST_RULES,
     LIBRARY,
     OPERATIONS,
     SignalRules,
     cell_classes,
-    cell_cost,
     signal_space,
 )
 
@@ -78,7 +78,7 @@ class PrivatePlan:
             **drawn,
         }
 
-    @property
+    @cached_property
     def space(self) -> SearchSpace:
         """The space that the table lists."""
         return signal_space(self.operations, self.rules)
@@ -93,7 +93,7 @@ class PrivatePlan:
 
     def cost(self, cell: Sequence[int]) -> Cost:
         """Return the counts of the network of a cell."""
-        return cell_cost(cell, self.operations, self.task.classes, self.task.values, self.rules)
+        return count_cost(self.space, cell, num_classes=self.task.classes, image_size=self.task.values)
 
     def train(self, cell: Architecture, signals: Signals) -> CellResult:
         """Train a cell under every seed of the recipe on the signals of the task."""
@@ -158,8 +158,9 @@ class PrivateTable:
         """Return parameters and MACs of each of `plan.cells()`."""
         import numpy as np
 
-        costs = [self.plan.cost(cell) for cell in self.plan.cells()]
-        return np.array([cost.parameters for cost in costs]), np.array([cost.macs for cost in costs])
+        task = self.plan.task
+        sizes = {"num_classes": task.classes, "image_size": task.values}
+        return count_costs(self.plan.space, np.array(self.plan.cells()), **sizes)
 
     def class_of_rows(self) -> np.ndarray:
         """Return for every architecture of the space the place of its class among the trained cells."""

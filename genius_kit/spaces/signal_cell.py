@@ -15,9 +15,9 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.records import Architecture, Cost
+from genius_kit.records import Architecture
 from genius_kit.spaces.base import READERS, SPACES, SearchSpace
-from genius_kit.spaces.layers import Count, Slot
+from genius_kit.spaces.layers import Count, Slot, linear
 from genius_kit.spaces.nas_bench_201 import EDGES, CellSpace, first_of_class
 
 if TYPE_CHECKING:
@@ -159,42 +159,6 @@ def channels_of(edges: Sequence[Edge], classes: int, rules: SignalRules = FIRST_
     return min(widths, key=lambda width: abs(kernels * width**2 + each * width + classes - rules.target))
 
 
-def cell_cost(
-    architecture: Sequence[int],
-    operations: Sequence[str],
-    classes: int,
-    values: int,
-    rules: SignalRules = FIRST_RULES,
-) -> Cost:
-    """Return the counts of the network of a cell for signals of `values` values."""
-    layers = cell_layers(architecture, operations, classes, values, rules)
-    return Cost(sum(layer[1] for layer in layers), sum(layer[2] for layer in layers))
-
-
-def cell_layers(
-    architecture: Sequence[int],
-    operations: Sequence[str],
-    classes: int,
-    values: int,
-    rules: SignalRules = FIRST_RULES,
-) -> list[tuple[str, int, int]]:
-    """Return (layer name, parameters, MACs) of the network of a cell, in order."""
-    edges = active_edges(architecture, operations)
-    width = channels_of(edges, classes, rules)
-    length = -(-values // STEM_STRIDE)
-    convolutions = [
-        (f"edge {edge.source}-{edge.target}", edge.kernel * width**2, edge.kernel * width**2 * length)
-        for edge in edges
-        if edge.kernel
-    ]
-    return [
-        ("stem", STEM_KERNEL * width, STEM_KERNEL * width * length),
-        *convolutions,
-        *((f"norm {node}", 2 * width, 0) for node in normalised_nodes(edges, rules)),
-        ("classifier", classes * width + classes, classes * width),
-    ]
-
-
 def signal_expression(architecture: Sequence[int], operations: Sequence[str], rules: SignalRules = FIRST_RULES) -> str:
     """Return what a cell computes, as text: equal texts mean the same network; "" is the empty sum.
 
@@ -274,16 +238,24 @@ class SignalSpace(CellSpace):
         raise InvalidParameter(f"an edge of {self.name} has no cost of its own: a rule chooses the width of each cell")
 
     def layer_counts(self, architecture: Sequence[int], classes: int, size: int) -> Iterator[tuple[str, Count]]:
-        """Yield each layer of the network of one cell with its counts."""
-        for name, parameters, macs in cell_layers(self.check(architecture), self.options, classes, size, self.rules):
-            yield name, Count(parameters, macs)
+        """Yield each layer of the network of one cell with its counts, for signals of `size` values."""
+        edges = active_edges(self.check(architecture), self.options)
+        width, length = channels_of(edges, classes, self.rules), -(-size // STEM_STRIDE)
+        yield "stem", Count(STEM_KERNEL * width, STEM_KERNEL * width * length)
+        for edge in edges:
+            if edge.kernel:
+                weights = edge.kernel * width**2
+                yield f"edge {edge.source}-{edge.target}", Count(weights, weights * length)
+        for node in normalised_nodes(edges, self.rules):
+            yield f"norm {node}", Count(2 * width)
+        yield "classifier", linear(width, classes)
 
     def counts(self, architectures: np.ndarray, classes: int, size: int) -> Count:
         """Return the counts of many cells at once."""
         import numpy as np
 
-        costs = [cell_cost(cell, self.options, classes, size, self.rules) for cell in architectures]
-        return Count(np.array([cost.parameters for cost in costs]), np.array([cost.macs for cost in costs]))
+        each = [sum((one for _, one in self.layer_counts(cell, classes, size)), Count()) for cell in architectures]
+        return Count(np.array([one.parameters for one in each]), np.array([one.convolutions for one in each]))
 
 
 def signal_space(operations: tuple[str, ...] = DEFAULT_OPERATIONS, rules: SignalRules = FIRST_RULES) -> SignalSpace:
