@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.private.tables import PrivateTable
@@ -24,43 +24,42 @@ RESIDUAL = {
 """Cells as a residual network has them, by the operations of their six edges."""
 
 
+def _figure(words: str) -> Any:
+    return field(metadata={"words": words})
+
+
 @dataclass(frozen=True)
 class Card:
-    """Figures of one table over its trained cells; accuracies are of the test part, in percent.
+    """Figures of one table over its trained cells, each with its words; accuracies are of the test part, in percent.
 
-    `noise` is the deviation of one training from the mean of its cell, pooled over cells. `seeds_spearman` is the mean
-    over pairs of seeds; `top_spearman` that of the mean of all but one seed against the one left out, among the TOP
-    cells by the former. `contrast` is how many noise deviations the best cell is above the median. `all_largest` and
-    `residual` are shares of the cells that do better, the latter the smallest of all RESIDUAL cells. `parameters` and
-    `macs` are Spearman correlations with the accuracy. NaN stands for what one seed cannot give, or
-    a table without residual cells.
-
-    The figures that begin with `rows` are over all rows of the space, which a search draws from, by the mean validation
-    accuracy, which it is shown: what knowing networks is worth on this table.
+    The deviation of one training is from the mean of its cell, pooled over cells. `top_spearman` is among the TOP cells
+    by the mean of all but one seed, against the one left out. `residual` is the smallest share of all RESIDUAL cells.
+    NaN stands for what one seed cannot give, or a table without residual cells. The figures that begin with `rows` are
+    by the mean validation accuracy, which a search is shown: what knowing networks is worth on this table.
     """
 
-    cells: int
-    lowest: float
-    median: float
-    best: float
-    noise: float
-    seeds_spearman: float
-    top_spearman: float
-    contrast: float
-    all_largest: float
-    residual: float
-    parameters: float
-    macs: float
-    splits: float
-    rows: int
-    rows_all_largest: float
-    rows_parameters: float
-    rows_macs: float
-    rows_convolutions: float
+    cells: int = _figure("cells trained, one of each class that computes the same")
+    lowest: float = _figure("lowest test accuracy, percent")
+    median: float = _figure("median test accuracy, percent")
+    best: float = _figure("best test accuracy, percent")
+    noise: float = _figure("deviation of one training, points")
+    seeds_spearman: float = _figure("Spearman correlation between seeds")
+    top_spearman: float = _figure("the same in the top 10 %, mean of the others against one")
+    contrast: float = _figure("best above median, in deviations of one training")
+    splits: float = _figure("Spearman correlation of validation and test")
+    all_largest: float = _figure("share of cells above the largest option everywhere")
+    residual: float = _figure("share of cells above the best residual cell")
+    parameters: float = _figure("Spearman correlation of the parameters with the accuracy")
+    macs: float = _figure("Spearman correlation of the MACs with the accuracy")
+    rows: int = _figure("rows of the space, which a search draws from")
+    rows_all_largest: float = _figure("share of rows above the largest option everywhere")
+    rows_parameters: float = _figure("over rows, Spearman correlation of the parameters with the validation accuracy")
+    rows_macs: float = _figure("the same of the MACs")
+    rows_convolutions: float = _figure("the same of the number of convolutions")
 
 
 def card_of(table: PrivateTable) -> Card:
-    """Return the figures of a table; `splits` is the Spearman correlation of validation with test accuracy."""
+    """Return the figures of a table."""
     import numpy as np
     from scipy.stats import spearmanr
 
@@ -164,10 +163,11 @@ def _spearman(one: dict[str, float], other: dict[str, float], pairs: list[tuple[
 def card_text(table: PrivateTable) -> str:
     """Return the card in Markdown: what the table is made of, and its figures."""
     plan, card = table.plan, card_of(table)
-    task, recipe = (
-        ", ".join(f"{key} {value}" for key, value in part.settings().items()) for part in (plan.task, plan.recipe)
+    task, recipe, rules = (
+        ", ".join(f"{key} {value}" for key, value in part.settings().items())
+        for part in (plan.task, plan.recipe, plan.rules)
     )
-    rows = [f"| {words} | {_shown(asdict(card)[name])} |" for name, words in _WORDS.items()]
+    rows = [f"| {one.metadata['words']} | {_shown(getattr(card, one.name))} |" for one in fields(card)]
     return "\n".join(
         [
             f"# {plan.name}",
@@ -175,7 +175,7 @@ def card_text(table: PrivateTable) -> str:
             f"Task: {task}.  ",
             f"Recipe: {recipe}.  ",
             f"Operations: {', '.join(plan.operations)}.  ",
-            *_drawn_lines(table),
+            *([f"Rules: {rules}; drawn by the secret, as task and operations are.  "] if plan.draw else []),
             f"Commitment: `{table.commitment}`." + ("  " if table.seal else ""),
             *([f"Seal: `{table.seal}`."] if table.seal else []),
             "",
@@ -184,34 +184,6 @@ def card_text(table: PrivateTable) -> str:
             *rows,
         ]
     )
-
-
-def _drawn_lines(table: PrivateTable) -> list[str]:
-    """Return the line of the rules, where the secret drew them."""
-    rules = ", ".join(f"{key} {value}" for key, value in table.plan.rules.settings().items())
-    return [f"Rules: {rules}; drawn by the secret, as task and operations are.  "] if table.plan.draw else []
-
-
-_WORDS = {
-    "cells": "cells trained, one of each class that computes the same",
-    "lowest": "lowest test accuracy, percent",
-    "median": "median test accuracy, percent",
-    "best": "best test accuracy, percent",
-    "noise": "deviation of one training, points",
-    "seeds_spearman": "Spearman correlation between seeds",
-    "top_spearman": "the same in the top 10 %, mean of the others against one",
-    "contrast": "best above median, in deviations of one training",
-    "splits": "Spearman correlation of validation and test",
-    "all_largest": "share of cells above the largest option everywhere",
-    "residual": "share of cells above the best residual cell",
-    "parameters": "Spearman correlation of the parameters with the accuracy",
-    "macs": "Spearman correlation of the MACs with the accuracy",
-    "rows": "rows of the space, which a search draws from",
-    "rows_all_largest": "share of rows above the largest option everywhere",
-    "rows_parameters": "over rows, Spearman correlation of the parameters with the validation accuracy",
-    "rows_macs": "the same of the MACs",
-    "rows_convolutions": "the same of the number of convolutions",
-}
 
 
 def _shown(value: float) -> str:
