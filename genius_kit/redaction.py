@@ -47,9 +47,7 @@ def secrets_by_variable() -> Mapping[str, frozenset[str]]:
     They are the values of variables named like a secret, of OPENAI_CUSTOM_HEADERS, and what addresses hide.
     """
     global _prepared
-    variables = dict(
-        getattr(os.environ, "_data", os.environ)
-    )  # undecoded: quicker to compare
+    variables = dict(getattr(os.environ, "_data", os.environ))  # undecoded: quicker to compare
     if variables != _prepared[0]:
         found = {name: frozenset(_in_variable(name, value)) for name, value in os.environ.items()}
         long = {name: frozenset(one for one in secrets if len(one) >= SHORTEST) for name, secrets in found.items()}

