@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 
 class GeniusKitError(Exception):
@@ -157,3 +158,12 @@ class StudyFailed(GeniusKitError):
 
 def _study_failed(message: str, only_model: bool, only_limits: bool, reasons: dict[int, str]) -> StudyFailed:
     return StudyFailed(message, only_model=only_model, only_limits=only_limits, reasons=reasons)
+
+
+def check_integer(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Return `value` as an int; raises InvalidParameter, which names the setting, for anything else."""
+    is_integer = hasattr(value, "__index__") and not isinstance(value, bool)
+    if not is_integer or value < least or (most is not None and value > most):
+        bounds = f"of at least {least:,}" if most is None else f"from {least:,} to {most:,}"
+        raise InvalidParameter(f"{name} must be an integer {bounds}, got {value!r}")
+    return int(value)

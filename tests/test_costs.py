@@ -175,8 +175,8 @@ def test_impossible_bounds_are_refused(upper, lower):
     ("settings", "message"),
     [
         ({"convention": "thop"}, "'thop' is not one of paper, convolutions"),
-        ({"num_classes": 0}, "num_classes 0 came"),
-        ({"image_size": -1}, "image_size -1 came"),
+        ({"num_classes": 0}, "num_classes must be an integer .* got 0"),
+        ({"image_size": -1}, "image_size must be an integer .* got -1"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

@@ -70,11 +70,11 @@ def test_spread() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"image_size": 0}, "image_size 0"),
-        ({"batch_size": 0}, "batch_size 0"),
-        ({"batch_size": 2.0}, "batch_size 2.0"),
-        ({"warmup": -1}, "warmup -1"),
-        ({"repeats": 0}, "repeats 0"),
+        ({"image_size": 0}, "image_size must be an integer .* got 0"),
+        ({"batch_size": 0}, "batch_size must be an integer .* got 0"),
+        ({"batch_size": 2.0}, "batch_size must be an integer .* got 2.0"),
+        ({"warmup": -1}, "warmup must be an integer .* got -1"),
+        ({"repeats": 0}, "repeats must be an integer .* got 0"),
         ({"precision": "int4"}, "int4.*float32"),
         ({"device": "abacus"}, "abacus.*cpu"),
         ({"device": f"cuda:{torch.cuda.device_count()}"}, "GPU"),

@@ -293,10 +293,10 @@ def test_drop_path_is_on_residual_blocks_only():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_classes": 0}, "num_classes 0 came"),
-        ({"num_classes": 2.5}, "num_classes 2.5 came"),
-        ({"num_classes": True}, "num_classes True came"),
-        ({"image_size": -8}, "image_size -8 came"),
+        ({"num_classes": 0}, "num_classes must be an integer .* got 0"),
+        ({"num_classes": 2.5}, "num_classes must be an integer .* got 2.5"),
+        ({"num_classes": True}, "num_classes must be an integer .* got True"),
+        ({"image_size": -8}, "image_size must be an integer .* got -8"),
         ({"dropout": 1.0}, "dropout 1.0 came"),
         ({"drop_path": -0.1}, "drop_path -0.1 came"),
         ({"dropout": float("nan")}, "dropout nan came"),

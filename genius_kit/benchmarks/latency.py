@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from genius_kit.devices import FORMATS, autocast, choose_device
-from genius_kit.errors import InvalidParameter
+from genius_kit.errors import InvalidParameter, check_integer
 from genius_kit.networks import build_network
 from genius_kit.spaces import SearchSpace
 
@@ -62,8 +62,7 @@ def measure_latency(
     for name, value, least in (
         ("image_size", image_size, 1), ("batch_size", batch_size, 1), ("warmup", warmup, 0), ("repeats", repeats, 1),
     ):  # fmt: skip
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InvalidParameter(f"{name} {value!r} came, expected a whole number of at least {least}")
+        check_integer(name, value, least)
     if precision not in FORMATS:
         raise InvalidParameter(f"precision {precision!r} is not one of {', '.join(FORMATS)}")
     device = choose_device(device)

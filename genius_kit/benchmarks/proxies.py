@@ -20,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from genius_kit.benchmarks.base import Benchmark
 from genius_kit.devices import choose_device
-from genius_kit.errors import InvalidParameter, UnknownName
+from genius_kit.errors import InvalidParameter, UnknownName, check_integer
 from genius_kit.records import Cost, Evaluation
 from genius_kit.spaces import Architecture, SearchSpace, load_space
 from genius_kit.spaces.costs import MacsBound, count_cost
@@ -195,8 +195,7 @@ class ProxyBenchmark(Benchmark):
         if proxy not in PROXIES:
             raise UnknownName(f"no proxy is called {proxy!r}; the known ones are {', '.join(PROXIES)}")
         for name, value, least in (("batch_size", batch_size, 2), ("repeats", repeats, 1), ("seed", seed, 0)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InvalidParameter(f"{name} {value!r} came, expected a whole number of at least {least}")
+            check_integer(name, value, least)
         score, paper = _WORDS[proxy]
         super().__init__(
             name=f"proxy-{proxy}-{space.name}",

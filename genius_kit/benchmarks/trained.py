@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from genius_kit.benchmarks.base import Benchmark, Objectives
 from genius_kit.benchmarks.cache import Job, Outcome, OutcomeStore, content_of, key_of, train_once
-from genius_kit.errors import InvalidParameter, TrainingFailed
+from genius_kit.errors import InvalidParameter, TrainingFailed, check_integer
 from genius_kit.files import data_folder
 from genius_kit.pools import Workers
 from genius_kit.recipes import RECIPES, Recipe, load_recipe
@@ -68,7 +68,9 @@ class TrainedBenchmark(Benchmark):
 
         space = load_space(space if isinstance(space, str) else space.name)
         space.check_images()
-        _check_numbers(seed, time_limit)
+        check_integer("seed", seed, 0)
+        if time_limit is not None and not time_limit > 0:
+            raise InvalidParameter(f"time_limit is {time_limit!r}; expected seconds above 0, or None")
         self.recipe = _recipe(recipe, {**(changes or {}), **({} if image_size is None else {"image_size": image_size})})
         path = None if folder is None else str(folder)
         self._source: dict[str, Any] = {"folder": path, "subset": subset, "skip_corrupt": skip_corrupt}
@@ -235,10 +237,3 @@ def _recipe(recipe: str | Recipe | Mapping[str, Any], changes: Mapping[str, Any]
             f"recipe has no {', '.join(sorted(missing))}; give all its fields, or a name and changes"
         )
     return RECIPES["quick"].changed(**{"source": "as recorded", **recipe, **changes})
-
-
-def _check_numbers(seed: Any, time_limit: Any) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InvalidParameter(f"seed is {seed!r}; expected a whole number from 0 on")
-    if time_limit is not None and not time_limit > 0:
-        raise InvalidParameter(f"time_limit is {time_limit!r}; expected seconds above 0, or None")

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit import extras
-from genius_kit.errors import InvalidParameter
+from genius_kit.errors import InvalidParameter, check_integer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,7 +145,7 @@ class SignalTask:
         if self.kind not in KINDS:
             raise InvalidParameter(f"no task is called {self.kind!r}; expected one of {', '.join(KINDS)}")
         for name, least in (("samples", 100), ("length", 12), ("motifs", 2), ("motif_length", 3)):
-            check_whole(name, getattr(self, name), least)
+            check_integer(name, getattr(self, name), least)
         if not 0 <= self.noise < float("inf"):
             raise InvalidParameter(f"noise is {self.noise!r}; expected a deviation of at least 0")
         if self.kind == "motif-pairs":
@@ -189,12 +189,6 @@ class Signals:
 
     signals: dict[str, np.ndarray]
     labels: dict[str, np.ndarray]
-
-
-def check_whole(name: str, value: object, least: int) -> None:
-    """Raise InvalidParameter, which names the field, for anything but a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidParameter(f"{name} is {value!r}; expected a whole number of at least {least}")
 
 
 def new_secret() -> str:

@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter
-from genius_kit.private.signals import Signals, SignalTask, check_whole, commitment, seal
+from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter, check_integer
+from genius_kit.private.signals import Signals, SignalTask, commitment, seal
 from genius_kit.private.training import CellResult, SignalRecipe, train_cell
 from genius_kit.records import Cost
 from genius_kit.spaces import Architecture, SearchSpace, count_cost
@@ -56,7 +56,7 @@ class PrivatePlan:
     draw: int = 0
 
     def __post_init__(self) -> None:
-        check_whole("draw", self.draw, 0)
+        check_integer("draw", self.draw, 0)
         known = LIBRARY if self.draw else OPERATIONS
         unknown = [name for name in self.operations if name not in known]
         if unknown or len(set(self.operations)) != len(self.operations) or len(self.operations) < 2:

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.errors import InvalidParameter
-from genius_kit.private.signals import check_whole
+from genius_kit.errors import InvalidParameter, check_integer
 from genius_kit.spaces.signal_cell import FIRST_RULES, SignalRules
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class SignalRecipe:
 
     def __post_init__(self) -> None:
         for name in ("seeds", "epochs", "batch"):
-            check_whole(name, getattr(self, name), 1)
+            check_integer(name, getattr(self, name), 1)
         for name in ("rate", "weight_decay"):
             value = getattr(self, name)
             if not 0 <= value < float("inf"):

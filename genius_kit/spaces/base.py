@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName
+from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName, check_integer
 from genius_kit.records import Architecture
-from genius_kit.spaces.layers import Count, Slot, checked_size, total
+from genius_kit.spaces.layers import Count, Slot, total
 
 if TYPE_CHECKING:
     import numpy as np
@@ -222,8 +222,8 @@ class SearchSpace:
         """
         classes, size = self.usual_sizes
         return (
-            checked_size("num_classes", classes if num_classes is None else num_classes),
-            checked_size("image_size", size if image_size is None else image_size),
+            check_integer("num_classes", classes if num_classes is None else num_classes, 1),
+            check_integer("image_size", size if image_size is None else image_size, 1),
         )
 
     def layers(self, architecture: Sequence[int], classes: int, size: int) -> Iterator[Slot]:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.errors import InvalidParameter
 from genius_kit.records import Architecture
 
 if TYPE_CHECKING:
@@ -52,13 +51,6 @@ def total(layers: Iterable[Slot], columns: np.ndarray) -> Count:
         found += Count(*(np.array(field)[chosen] for field in fields))
         position += 1
     return found
-
-
-def checked_size(name: str, value: Any) -> int:
-    """Return `value` as an int; raises InvalidParameter for anything but a positive whole number."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-        raise InvalidParameter(f"{name} {value!r} came, expected a positive whole number")
-    return int(value)
 
 
 def halved(size: int) -> int:

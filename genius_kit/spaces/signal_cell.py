@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from genius_kit.errors import InvalidParameter
+from genius_kit.errors import InvalidParameter, check_integer
 from genius_kit.records import Architecture
 from genius_kit.spaces.base import READERS, SPACES, SearchSpace
 from genius_kit.spaces.layers import Count, Slot, linear
@@ -75,9 +75,7 @@ class SignalRules:
             if getattr(self, name) not in known:
                 raise InvalidParameter(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}")
         for name in ("target", "narrowest", "widest", "classes"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
-                raise InvalidParameter(f"{name} is {value!r}; expected a whole number from 1 to 1,000,000")
+            check_integer(name, getattr(self, name), 1, 1_000_000)
         if self.narrowest > self.widest:
             raise InvalidParameter(f"narrowest {self.narrowest} is above widest {self.widest}; expected at most that")
 
