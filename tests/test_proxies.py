@@ -269,7 +269,7 @@ def test_searches_side_by_side_score_as_one() -> None:
         ({"proxy": "zen"}, UnknownName, "zen.*synflow"),
         ({"space": "nowhere"}, UnknownName, "nowhere"),
         ({"dataset": "nothing"}, UnknownName, "nothing"),
-        ({"batch_size": 1}, InvalidParameter, "batch_size 1.*at least 2"),
+        ({"batch_size": 1}, InvalidParameter, "batch_size must be an integer of at least 2, got 1"),
         ({"batch_size": True}, InvalidParameter, "batch_size must be an integer .* got True"),
         ({"repeats": 0}, InvalidParameter, "repeats must be an integer .* got 0"),
         ({"seed": -1}, InvalidParameter, "seed must be an integer .* got -1"),

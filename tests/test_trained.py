@@ -346,7 +346,7 @@ def test_journals_of_tables_are_what_they_were(tmp_path):
         ({"changes": {"learning_rat": 3}}, "learning_rat"),
         ({"protocol": "held-out"}, "no setting protocol"),
         ({"source": "embedded"}, "no setting source"),
-        ({"seed": -1}, "seed is -1"),
+        ({"seed": -1}, "seed must be an integer of at least 0, got -1"),
         ({"time_limit": 0}, "time_limit is 0"),
         ({"executor": 4}, "executor is 4"),
         ({"image_size": 0}, "image_size"),
