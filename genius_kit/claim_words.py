@@ -55,7 +55,7 @@ def _half(clause: str, space: SearchSpace) -> tuple[int, ...] | None:
 
 def halves_of(space: SearchSpace) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     """Return the positions of the first and of the last half of the stages, or layers; a middle one is in neither."""
-    if space.family not in ("stages", "layers", "transformer", "channels"):
+    if space.is_cell:
         return None
     groups = space.stages if len(space.stages) > 2 else tuple((place,) for place in space.stages[-1])
     half = len(groups) // 2

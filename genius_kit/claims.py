@@ -214,7 +214,7 @@ def _how_many(clause: str, places: Places, space: SearchSpace) -> Found | None:
 def _depth(clause: str, places: Places, space: SearchSpace) -> Found | None:
     """Return the claim that places were skipped, or filled."""
     skips = skips_of(space)
-    if not skips or space.family not in ("stages", "layers", "transformer"):
+    if not skips or space.is_cell or not space.names_operations:
         return None
     skip = r"(?:\w+\s+){0,3}(?:skip|identity)\b"
     shallower = (

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.spaces import SearchSpace, mobilenet, nas_bench_macro
+from genius_kit.spaces import SearchSpace
 
 if TYPE_CHECKING:
     import torch
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 
 NARROW = 16
 """Input channels from which on a 1x1 convolution with a stride is safe on every CPU, whatever its vectors are."""
-
-_INPUTS = {
-    "layers": tuple((width, 2) for width in (nas_bench_macro.STEM, *nas_bench_macro.WIDTHS[:-1])),
-    "stages": tuple(zip((mobilenet.STEM, *mobilenet.WIDTHS[:-1]), mobilenet.STRIDES, strict=True)),
-}
-"""Input channels at full width and stride of the first layer of each stage, by family of space."""
 
 
 def memory_format(network: nn.Module, device: torch.device, channels_last: bool) -> torch.memory_format:
@@ -57,11 +51,9 @@ def is_narrow(space: SearchSpace, architecture: Sequence[int]) -> bool:
 
     Such a convolution is option 0 as the first layer of a stage that halves its input.
     """
-    if space.family not in _INPUTS:
-        return False
     return any(
         architecture[first] == 0 and stride > 1 and space.scaled(inputs) < NARROW
-        for (first, *_), (inputs, stride) in zip(space.stages, _INPUTS[space.family], strict=True)
+        for (first, *_), (inputs, stride) in zip(space.stages, space.stage_inputs, strict=False)
     )
 
 

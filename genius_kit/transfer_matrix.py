@@ -67,11 +67,7 @@ def are_carried(results: pd.DataFrame) -> bool:
 
 
 def _is_carried(source: SearchSpace, target: SearchSpace) -> bool:
-    return source.name == target.name or (_is_cell(source) and _is_cell(target))
-
-
-def _is_cell(space: SearchSpace) -> bool:
-    return space.input == "signals" or space.base == "nas-bench-201"
+    return source.name == target.name or (source.is_cell and target.is_cell)
 
 
 def _replaced(operation: str, target: SearchSpace) -> int:

@@ -16,6 +16,7 @@ matplotlib.use("Agg")
 from genius_kit.drawings import draw_architecture
 from genius_kit.lab_drawing import drawing_svg
 from genius_kit.llm.settings import reply_form
+from genius_kit.memory_formats import is_narrow
 from genius_kit.prompts.views import CONTROLS
 from genius_kit.replies import parse_reply
 from genius_kit.spaces import MacsBound
@@ -33,6 +34,7 @@ assert low < gk.count_cost(space, (0, 1, 2, 0)).macs < high
 assert "convolution" in drawing_svg(space, (0, 1, 2, 0))
 assert "3x3" in "".join(text.get_text() for text in draw_architecture(space, (0, 1, 2, 0)).texts)
 assert reply_form(space)
+assert not is_narrow(space, (0, 1, 2, 0))
 print("all true")
 """
 

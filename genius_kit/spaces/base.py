@@ -56,6 +56,8 @@ class SearchSpace:
     """Whether the positions are the edges of a cell, which are written by the names of their operations."""
     has_embedding: ClassVar[bool] = False
     """Whether the first position is the width of all blocks; see `embedding_table`."""
+    stage_inputs: ClassVar[tuple[tuple[int, int], ...]] = ()
+    """Input channels at full width and stride of the first layer of each stage whose option 0 is a convolution."""
     names_operations: ClassVar[bool] = True
     """Whether an option is an operation with a name, and not a channel count."""
     paper_adds_other: ClassVar[bool] = False

@@ -32,6 +32,7 @@ class MobileNetSpace(SearchSpace):
     usual_sizes: ClassVar[tuple[int, int]] = (1000, 224)
     dataset: ClassVar[str] = "ImageNet"
     network: ClassVar[str] = "mobilenet.ImageNetNetwork"
+    stage_inputs: ClassVar[tuple[tuple[int, int], ...]] = tuple(zip((STEM, *WIDTHS[:-1]), STRIDES, strict=True))
     paper_adds_other: ClassVar[bool] = True
     shows_macs: ClassVar[str] = "always"
     has_published_prompts: ClassVar[bool] = True

@@ -18,6 +18,7 @@ class MacroSpace(SearchSpace):
     """Eight layers in three stages, each of which halves its input first."""
 
     network: ClassVar[str] = "cifar.MacroNetwork"
+    stage_inputs: ClassVar[tuple[tuple[int, int], ...]] = tuple((width, 2) for width in (STEM, *WIDTHS[:-1]))
 
     def canonical_form(self, values: Architecture) -> Architecture:
         """Return the representative of valid option indices."""
