@@ -158,9 +158,8 @@ class PrivateTable:
         """Return parameters and MACs of each of `plan.cells()`."""
         import numpy as np
 
-        task = self.plan.task
-        sizes = {"num_classes": task.classes, "image_size": task.values}
-        return count_costs(self.plan.space, np.array(self.plan.cells()), **sizes)
+        plan, cells = self.plan, np.array(self.plan.cells())
+        return count_costs(plan.space, cells, num_classes=plan.task.classes, image_size=plan.task.values)
 
     def class_of_rows(self) -> np.ndarray:
         """Return for every architecture of the space the place of its class among the trained cells."""

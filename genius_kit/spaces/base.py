@@ -268,9 +268,9 @@ class SearchSpace:
         table = [[self.macs(count, convention) for count in counts] for _, counts in layers if len(counts) > 1]
         return fixed, np.array(table, dtype=np.int64)
 
-    def macs_range(self, convention: str = "paper") -> tuple[int, int]:
+    def macs_range(self) -> tuple[int, int]:
         """Return the fewest and the most MACs that an architecture can have."""
-        fixed, table = self.macs_table(convention)
+        fixed, table = self.macs_table()
         base = sum(fixed.values())
         return base + int(table.min(axis=1).sum()), base + int(table.max(axis=1).sum())
 

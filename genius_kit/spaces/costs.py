@@ -69,11 +69,7 @@ def layer_costs(
 
 
 def all_costs(
-    space: SearchSpace,
-    *,
-    num_classes: int | None = None,
-    image_size: int | None = None,
-    convention: str = "paper",
+    space: SearchSpace, *, num_classes: int | None = None, image_size: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (parameters, MACs) of every architecture, int64 of shape (size,), in the order of `space.index`.
 
@@ -81,8 +77,7 @@ def all_costs(
     """
     if space.size > MOST_LISTED:
         raise InvalidParameter(f"{space.name} has {space.size} architectures, too many to list: use count_cost on each")
-    sizes = {"num_classes": num_classes, "image_size": image_size}
-    return count_costs(space, space.all_architectures(), **sizes, convention=convention)
+    return count_costs(space, space.all_architectures(), num_classes=num_classes, image_size=image_size)
 
 
 def count_costs(
@@ -91,21 +86,20 @@ def count_costs(
     *,
     num_classes: int | None = None,
     image_size: int | None = None,
-    convention: str = "paper",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (parameters, MACs) of many architectures, int64 of shape (n,); `architectures` is (n, positions)."""
     import numpy as np
 
     count = space.counts(architectures, *space.sizes(num_classes, image_size))
     shape = np.zeros(len(architectures), dtype=np.int64)
-    return count.parameters + shape, space.macs(count, convention) + shape
+    return count.parameters + shape, space.macs(count) + shape
 
 
-def macs_range(space: SearchSpace, convention: str = "paper") -> tuple[int, int]:
+def macs_range(space: SearchSpace) -> tuple[int, int]:
     """Return the fewest and the most MACs that an architecture of `space` can have."""
     if space.size > MOST_LISTED:
-        return space.macs_range(convention)
-    macs = all_costs(space, convention=convention)[1]
+        return space.macs_range()
+    macs = all_costs(space)[1]
     return int(macs.min()), int(macs.max())
 
 
@@ -149,9 +143,14 @@ class MacsBound:
             return
         lightest, heaviest = (whole_millions(macs) for macs in macs_range(space))
         if lightest > self.upper_millions or heaviest < (self.lower_millions or 0):
-            raise InvalidParameter(
-                f"no architecture of {space.name} has {self}: they need {lightest} to {heaviest} million"
-            )
+            raise self.unsatisfiable(space)
+
+    def unsatisfiable(self, space: SearchSpace) -> InvalidParameter:
+        """Return the error that no architecture of `space` is inside these bounds."""
+        lightest, heaviest = (whole_millions(macs) for macs in macs_range(space))
+        return InvalidParameter(
+            f"no architecture of {space.name} has {self}: they need {lightest} to {heaviest} million"
+        )
 
     def refusal(self, space: SearchSpace, architecture: Sequence[int]) -> Rejection | None:
         """Return None for a design inside the bounds, else a Rejection whose detail is fit to send back."""
@@ -197,10 +196,7 @@ def list_space(space: SearchSpace, constraint: MacsBound | None = None) -> Listi
     if constraint is not None:
         allowed = constraint.allows(all_costs(space)[1])
         if not allowed.any():
-            low, high = (whole_millions(macs) for macs in macs_range(space))
-            raise InvalidParameter(
-                f"no architecture of {space.name} has {constraint}: they need {low} to {high} million"
-            )
+            raise constraint.unsatisfiable(space)
     return Listing(designs, classes, allowed)
 
 

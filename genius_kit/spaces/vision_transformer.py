@@ -96,9 +96,9 @@ class TransformerSpace(SearchSpace):
             table.append((sum(self.macs(count, convention) for count in fixed), block))
         return table
 
-    def macs_range(self, convention: str = "paper") -> tuple[int, int]:
+    def macs_range(self) -> tuple[int, int]:
         """Return the fewest and the most MACs that an architecture can have."""
-        blocks, rows = self.length - 1, self.embedding_table(convention)
+        blocks, rows = self.length - 1, self.embedding_table()
         return min(own + blocks * min(block) for own, block in rows), max(
             own + blocks * max(block) for own, block in rows
         )
