@@ -107,12 +107,7 @@ class Workers:
                 "told: give a function that makes the executor (executor=process_executor), and run again"
             )
         with self._given() as executor:
-            try:
-                return executor.submit(function, job).result()
-            except Exception as error:
-                if not _is_death(error):
-                    raise
-                raise _died(error) from error
+            return Workers(executor).run(function, job)
 
     def _submit(self, executor: Executor, function: Callable[[Any], Any], job: Any) -> Any:
         try:

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from genius_kit import files
-from genius_kit.errors import WriteFailed
+from genius_kit.errors import InvalidParameter, WriteFailed
 from tests.faulty_disk import KILLS, FaultyDisk, faulty_disk, scratch_files
 
 OLD, NEW = b"old " * 100, b"new content " * 1000
@@ -227,3 +227,22 @@ def test_the_stand_in_counts_what_durable_calls(tmp_path):
     with pytest.raises(OSError, match="No space left") as caught:
         FaultyDisk(1, "ENOSPC").fsync(0)
     assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_lock_is_held_by_one_at_a_time(tmp_path):
+    """Who finds it taken is told so in the words of the caller, after waiting; it is free when the block ends."""
+    taken = InvalidParameter("somebody has it")
+    with files.locked(tmp_path / "a.lock"):
+        with pytest.raises(InvalidParameter, match="somebody has it"), files.locked(tmp_path / "a.lock", taken, 0.05):
+            pass
+        with pytest.raises(TimeoutError), files.locked(tmp_path / "a.lock", patience=0):
+            pass
+    with files.locked(tmp_path / "a.lock", taken, patience=0):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_has_no_lock(tmp_path):
+    """The refusal of the system says what is safe, as of any other file."""
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteFailed, match="cannot be written"), files.locked(tmp_path / "file" / "a.lock"):
+        pass
