@@ -42,68 +42,30 @@ class DataFile:
         return BASE_ADDRESS + self.path
 
 
-def _registry(*files: DataFile) -> dict[str, DataFile]:
-    return {file.name: file for file in files}
+_PUBLISHED = (
+    ("nas-bench-macro_cifar10.json", "benchmark", "686dee8363cc21cca8c1f321ad5749454f2d9b9ca5972682e137e539bc522297",
+     1178821, "NAS-Bench-Macro (Su et al., CVPR 2021): test accuracy of three runs, parameters, MACs"),
+    ("Results_ResNet.json", "benchmark", "bf13bcaea3f2076f2c1bfbf5c2fee044aafe0385fae6a0d64c433b1d7f5a7520",
+     2821965, "Channel-Bench-Macro ResNet (Su et al., 2021): test accuracy of three runs, parameters, MACs"),
+    ("Results_MobileNet.json", "benchmark", "f640474d8ff3ff2231d0c45986bb0f10af291545316342fb009952e7641908e0",
+     2793867, "Channel-Bench-Macro MobileNet (Su et al., 2021): test accuracy of three runs, parameters, MACs"),
+    ("nasbench201_cifar10.json", "benchmark", "7c5d7d890a285deb41556f95e904fab854f8fcfd65da7eb39410fdedd87215ec",
+     2625770, "NAS-Bench-201 (Dong and Yang, ICLR 2020) on CIFAR-10: validation and test accuracy, rank by test"),
+    ("nasbench201_cifar100.json", "benchmark", "6b21a0e98864e0aff288fc54bb5105907441bfd63bb063ad3d279edcbf926da5",
+     2722508, "NAS-Bench-201 (Dong and Yang, ICLR 2020) on CIFAR-100: validation and test accuracy, rank by test"),
+    ("nasbench201_imagenet.json", "benchmark", "a29f63ca37b72cfa9a8e4ce6bad5d678c6039c9929c8060b7d32187f537d560f",
+     2738705, "NAS-Bench-201 (Dong and Yang, ICLR 2020) on ImageNet16-120: validation, test, rank by test"),
+    ("chat_history/329M.json", "imagenet", "523318b55ac2dcf699c64f5e3023dcb9b5955c9ae957349f99e8660d21011f0a",
+     167101, "the authors' conversation with GPT-4 that ends in GENIUS-329"),
+    ("chat_history/401M.json", "imagenet", "379cc800d80c5b8187ed9416222e42d406095b50103f9c8be6ee4250bc3b5198",
+     155269, "the authors' conversation with GPT-4 that ends in GENIUS-401"),
+)  # fmt: skip
+"""Name, folder in the GENIUS repository, SHA-256, bytes, what it holds."""
 
-
-FILES: dict[str, DataFile] = _registry(
-    DataFile(
-        name="nas-bench-macro_cifar10.json",
-        path="benchmark/nas-bench-macro_cifar10.json",
-        sha256="686dee8363cc21cca8c1f321ad5749454f2d9b9ca5972682e137e539bc522297",
-        bytes=1178821,
-        contents="NAS-Bench-Macro (Su et al., CVPR 2021): test accuracy of three runs, parameters, MACs",
-    ),
-    DataFile(
-        name="Results_ResNet.json",
-        path="benchmark/Results_ResNet.json",
-        sha256="bf13bcaea3f2076f2c1bfbf5c2fee044aafe0385fae6a0d64c433b1d7f5a7520",
-        bytes=2821965,
-        contents="Channel-Bench-Macro ResNet (Su et al., 2021): test accuracy of three runs, parameters, MACs",
-    ),
-    DataFile(
-        name="Results_MobileNet.json",
-        path="benchmark/Results_MobileNet.json",
-        sha256="f640474d8ff3ff2231d0c45986bb0f10af291545316342fb009952e7641908e0",
-        bytes=2793867,
-        contents="Channel-Bench-Macro MobileNet (Su et al., 2021): test accuracy of three runs, parameters, MACs",
-    ),
-    DataFile(
-        name="nasbench201_cifar10.json",
-        path="benchmark/nasbench201_cifar10.json",
-        sha256="7c5d7d890a285deb41556f95e904fab854f8fcfd65da7eb39410fdedd87215ec",
-        bytes=2625770,
-        contents="NAS-Bench-201 (Dong and Yang, ICLR 2020) on CIFAR-10: validation and test accuracy, rank by test",
-    ),
-    DataFile(
-        name="nasbench201_cifar100.json",
-        path="benchmark/nasbench201_cifar100.json",
-        sha256="6b21a0e98864e0aff288fc54bb5105907441bfd63bb063ad3d279edcbf926da5",
-        bytes=2722508,
-        contents="NAS-Bench-201 (Dong and Yang, ICLR 2020) on CIFAR-100: validation and test accuracy, rank by test",
-    ),
-    DataFile(
-        name="nasbench201_imagenet.json",
-        path="benchmark/nasbench201_imagenet.json",
-        sha256="a29f63ca37b72cfa9a8e4ce6bad5d678c6039c9929c8060b7d32187f537d560f",
-        bytes=2738705,
-        contents="NAS-Bench-201 (Dong and Yang, ICLR 2020) on ImageNet16-120: validation, test, rank by test",
-    ),
-    DataFile(
-        name="chat_history/329M.json",
-        path="imagenet/chat_history/329M.json",
-        sha256="523318b55ac2dcf699c64f5e3023dcb9b5955c9ae957349f99e8660d21011f0a",
-        bytes=167101,
-        contents="the authors' conversation with GPT-4 that ends in GENIUS-329",
-    ),
-    DataFile(
-        name="chat_history/401M.json",
-        path="imagenet/chat_history/401M.json",
-        sha256="379cc800d80c5b8187ed9416222e42d406095b50103f9c8be6ee4250bc3b5198",
-        bytes=155269,
-        contents="the authors' conversation with GPT-4 that ends in GENIUS-401",
-    ),
-)
+FILES: dict[str, DataFile] = {
+    name: DataFile(name, f"{folder}/{name}", sha256, size, contents)
+    for name, folder, sha256, size, contents in _PUBLISHED
+}
 
 
 def find(name: str) -> Path:
