@@ -145,20 +145,9 @@ class _Search:
 
     def _begin(self, study: dict[str, Any] | None, approval: dict[str, Any] | None) -> None:
         self.proposer.prepare(self.benchmark, self.session)
-        limits = self.session.budget.record()
-        self.session.journal.record(
-            "run_started",
-            format=chain.FORMAT,
-            run=describe(self.benchmark, self.proposer, self.budget, self.seed, self.first),
-            versions=versions(),
-            data=data_sums(self.benchmark),
-            code=code_state(),
-            price=price_entry(self.proposer),
-            **({"limits": limits} if limits else {}),
-            **own_timeout(self.proposer.client),
-            **({"study": study} if study else {}),
-            **({"approval": approval} if approval else {}),
-        )
+        run = describe(self.benchmark, self.proposer, self.budget, self.seed, self.first)
+        beside = {**({"study": study} if study else {}), **({"approval": approval} if approval else {})}
+        record_start(self.session, self.benchmark, self.proposer, run, **beside)
 
     def _until(self) -> str:
         """Add to the trials until the budget is spent or the proposer stops, and return the reason."""
@@ -196,6 +185,25 @@ def _check_start(benchmark: Benchmark, budget: int, first: Architecture | None) 
         refusal = benchmark.constraint.refusal(space, first) if first is not None else None
         if refusal is not None:
             raise InvalidParameter(f"the first architecture, {space.encode(first or ())}: {refusal.detail}")
+
+
+def record_start(
+    session: Session, benchmark: Benchmark, proposer: Proposer, run: dict[str, Any], **beside: dict[str, Any]
+) -> None:
+    """Write what a run was made from, `run` being what decides it; `beside` are further fields."""
+    limits = session.budget.record()
+    session.journal.record(
+        "run_started",
+        format=chain.FORMAT,
+        run=run,
+        versions=versions(),
+        data=data_sums(benchmark),
+        code=code_state(),
+        price=price_entry(proposer),
+        **({"limits": limits} if limits else {}),
+        **own_timeout(proposer.client),
+        **beside,
+    )
 
 
 def _record_proposal(benchmark: Benchmark, step: Suggestion, iteration: int, record: Journal) -> None:

@@ -26,11 +26,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genius_kit.benchmarks import MEASURED
-from genius_kit.benchmarks.catalogue import data_sums
 from genius_kit.budget.limits import RunBudget
 from genius_kit.cards import Judged
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.journal import Event, Journal, Run, chain, complete
+from genius_kit.journal import Event, Journal, Run, complete
 from genius_kit.llm.calls import Caller
 from genius_kit.llm.recorded import Answers
 from genius_kit.llm.session import Session
@@ -40,9 +39,8 @@ from genius_kit.prompts.base import fill, read_template
 from genius_kit.proposers.base import QUIZ
 from genius_kit.proposers.llm import client_of
 from genius_kit.provenance import marked
-from genius_kit.runs.loop import describe, journal_name, own_timeout, price_entry
+from genius_kit.runs.loop import describe, journal_name, record_start
 from genius_kit.stats.evalues import betting_evidence
-from genius_kit.version import code_state, versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -214,7 +212,7 @@ def ask(
     if client is None:
         client = client_of(settings, extra=LOGPROBS, timeout=timeout)
     resolved = {"client": client.kind, **client.settings()}
-    asker: Any = SimpleNamespace(name=QUIZ, settings=settings, resolved=resolved)
+    asker: Any = SimpleNamespace(name=QUIZ, settings=settings, resolved=resolved, client=client)
     quiz = _quiz(benchmark, count, seed)
     described = describe(benchmark, asker, count, seed)
     path = None if output is None else Path(output) / journal_name(described)
@@ -222,17 +220,7 @@ def ask(
         spending = RunBudget(limits, allow_unpriced=allow_unpriced, share=share)
         session = Session(record, spending, replies=Answers(output) if reuse and output is not None else None)
         caller = Caller(client, session)
-        record.record(
-            "run_started",
-            format=chain.FORMAT,
-            run=described,
-            versions=versions(),
-            data=data_sums(benchmark),
-            code=code_state(),
-            price=price_entry(asker),
-            **({"limits": limited} if (limited := spending.record()) else {}),
-            **own_timeout(client),
-        )
+        record_start(session, benchmark, asker, described)
         try:
             reason = _ask(benchmark, quiz, caller, session)
         finally:
