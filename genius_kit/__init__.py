@@ -13,7 +13,7 @@ from genius_kit.version import __version__ as __version__
 if TYPE_CHECKING:
     from genius_kit.benchmarks import list_benchmarks, load_benchmark
     from genius_kit.budget.amounts import Limits
-    from genius_kit.datasets import load_dataset
+    from genius_kit.datasets.registry import load_dataset
     from genius_kit.estimates import estimate_run, estimate_study
     from genius_kit.exports import to_optuna
     from genius_kit.journal import read_run
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from genius_kit.networks import build_network, load_weights
     from genius_kit.prompts import list_prompts, load_prompt
     from genius_kit.proposers.base import make_proposer
-    from genius_kit.recipes import Recipe, load_recipe
     from genius_kit.records import Cost, Evaluation, NoImprovement, Proposal, RankRange, Rejection, Trial
     from genius_kit.replies import parse_reply
-    from genius_kit.reports import report, run_notebook
+    from genius_kit.reports.run import report, run_notebook
     from genius_kit.runs.batch import replay_conversation, resume, search_many
     from genius_kit.runs.loop import search
     from genius_kit.spaces import count_cost, load_space
     from genius_kit.studies import load_study, run_study, study_names
     from genius_kit.study_results import read_results
-    from genius_kit.training import train
-    from genius_kit.transfer import fine_tune
+    from genius_kit.training.finetune import fine_tune
+    from genius_kit.training.recipes import Recipe, load_recipe
+    from genius_kit.training.trainer import train
     from genius_kit.verdicts.judge import does_it_search
 
 _HOMES = {
@@ -45,7 +45,7 @@ _HOMES = {
     "networks": ("build_network", "load_weights"),
     "prompts": ("list_prompts", "load_prompt"),
     "proposers.base": ("make_proposer",),
-    "recipes": ("Recipe", "load_recipe"),
+    "training.recipes": ("Recipe", "load_recipe"),
     "records": ("Cost", "Evaluation", "NoImprovement", "Proposal", "RankRange", "Rejection", "Trial"),
     "replies": ("parse_reply",),
     "reports": ("report", "run_notebook"),
@@ -53,10 +53,10 @@ _HOMES = {
     "runs.loop": ("search",),
     "studies": ("load_study", "run_study", "study_names"),
     "study_results": ("read_results",),
-    "training": ("train",),
+    "training.trainer": ("train",),
     "verdicts.judge": ("does_it_search",),
     "journal.verify": ("verify_run",),
-    "transfer": ("fine_tune",),
+    "training.finetune": ("fine_tune",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from genius_kit.benchmarks.latency import device_name, spread
-from genius_kit.devices import cpu_threads
+from genius_kit.datasets.loaders import training_loader, worker_count
+from genius_kit.datasets.splits import DataSet, FolderSplit, TensorSplit
 from genius_kit.errors import InvalidParameter
-from genius_kit.loaders import training_loader, worker_count
 from genius_kit.pools import usable_cores
-from genius_kit.recipes import Recipe, load_recipe
-from genius_kit.splits import DataSet, FolderSplit, TensorSplit
+from genius_kit.training.devices import cpu_threads
+from genius_kit.training.recipes import Recipe, load_recipe
 
 CPU = torch.device("cpu")
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of CIFAR-10; any numbers cost the same

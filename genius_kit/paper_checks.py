@@ -45,7 +45,7 @@ def contents() -> pd.DataFrame:
     """Return every figure and table of the paper: `item`, `shows`, `here` (how it comes about), `missing` (data)."""
     import pandas as pd
 
-    from genius_kit.reports import missing_data
+    from genius_kit.reports.run import missing_data
 
     missing = {need: bool(missing_data([need])) for _, _, needs in ITEMS.values() for need in needs}
     rows = [

@@ -20,15 +20,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genius_kit.benchmarks.latency import device_name, spread, time_call
-from genius_kit.devices import choose_device, torch_state
-from genius_kit.distributed import join_team
+from genius_kit.datasets.splits import DataSet, TensorSplit
 from genius_kit.errors import InvalidParameter
 from genius_kit.files import write_whole
-from genius_kit.recipes import Recipe, load_recipe
 from genius_kit.spaces import load_space
-from genius_kit.splits import DataSet, TensorSplit
-from genius_kit.training import seeded_network
-from genius_kit.training_loop import TrainingLoop
+from genius_kit.training.devices import choose_device, torch_state
+from genius_kit.training.distributed import join_team
+from genius_kit.training.loop import TrainingLoop
+from genius_kit.training.recipes import Recipe, load_recipe
+from genius_kit.training.trainer import seeded_network
 
 GENIUS_329 = "100010101110404300430440505550"
 """The paper's network for ImageNet under 330 million multiply-accumulates (arXiv:2304.10970)."""

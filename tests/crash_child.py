@@ -25,14 +25,14 @@ import genius_kit.llm
 import genius_kit.llm.offline
 import genius_kit.prompts
 import genius_kit.replies
-import genius_kit.reports
+import genius_kit.reports.run
 import genius_kit.study_results
-import genius_kit.training
+import genius_kit.training.trainer
 import genius_kit.verdicts  # noqa: F401
-from genius_kit import report_records
 from genius_kit.benchmarks import downloads
 from genius_kit.journal import read_run
 from genius_kit.journal.events import ASIDES
+from genius_kit.reports import records as report_records
 from tests.faulty_disk import faulty_disk
 
 BESIDE = ASIDES | {"intent", "call_failed"}
@@ -104,7 +104,7 @@ def run_training(folder, address):
 
 def run_report(folder, address):
     """Run one tiny notebook that saves a figure into a report."""
-    from genius_kit import reports
+    from genius_kit.reports import run as reports
 
     prepare_report()
     write_notebook(folder)

@@ -7,8 +7,8 @@ import signal
 import pytest
 import torch
 
-from genius_kit.checkpoints import folder_in_use, load_checkpoint, save_checkpoint
 from genius_kit.errors import CheckpointError
+from genius_kit.training.checkpoints import folder_in_use, load_checkpoint, save_checkpoint
 from tests import training_doubles
 from tests.training_doubles import TinyNetwork, train
 

@@ -12,11 +12,11 @@ import torch
 from image_files import cut, make_cifar_files, make_fashion, make_folder, make_imagenet16, write_idx
 from PIL import Image
 
-from genius_kit import downsampled_imagenet
-from genius_kit.datasets import DATASETS, load_dataset
+from genius_kit.datasets import downsampled_imagenet
+from genius_kit.datasets.image_folders import read_image
+from genius_kit.datasets.registry import DATASETS, load_dataset
+from genius_kit.datasets.splits import DataSet, FolderSplit, Split, TensorSplit, divide, first_balanced
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter, UnknownName
-from genius_kit.image_folders import read_image
-from genius_kit.splits import DataSet, FolderSplit, Split, TensorSplit, divide, first_balanced
 
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from genius_kit.coco import coco_measures, load_coco
-from genius_kit.detection import (
+from genius_kit.detection.batches import Flipped, batches_by_orientation
+from genius_kit.detection.coco import coco_measures, load_coco
+from genius_kit.detection.train import (
     DETECTION_RECIPES,
     build_detector,
     evaluate_command,
@@ -16,7 +17,6 @@ from genius_kit.detection import (
     train_command,
     train_detector,
 )
-from genius_kit.detection_batches import Flipped, batches_by_orientation
 from genius_kit.errors import CheckpointError, DataCorrupt, DataMissing, InvalidParameter, TrainingFailed, UnknownName
 from genius_kit.networks import build_network
 from genius_kit.spaces import load_space

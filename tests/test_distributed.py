@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from genius_kit.distributed import Team, has_unused_parameters, synchronised
 from genius_kit.errors import InvalidParameter
-from genius_kit.recipes import load_recipe
+from genius_kit.training.distributed import Team, has_unused_parameters, synchronised
+from genius_kit.training.recipes import load_recipe
 from tests.training_doubles import UNMIXED, TinyNetwork, digits, torchrun_network, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -120,7 +120,7 @@ def test_unused_parameters_are_found():
 
 def test_batch_that_cannot_be_split_is_refused():
     """A batch must be divisible by processes and passes."""
-    from genius_kit.loaders import training_loader
+    from genius_kit.datasets.loaders import training_loader
 
     with pytest.raises(InvalidParameter, match="33"):
         training_loader(

@@ -12,11 +12,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import genius_kit
-from genius_kit import coco, extras, pools
+from genius_kit import extras, pools
 from genius_kit.cli.data import findings
+from genius_kit.detection import coco
 from genius_kit.errors import ExtraMissing
-from genius_kit.metrics_log import MetricsLog
 from genius_kit.private import signals
+from genius_kit.training.metrics_log import MetricsLog
 
 PACKAGE = Path(genius_kit.__file__).resolve().parent
 PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]

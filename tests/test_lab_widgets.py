@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from genius_kit.lab import PromptLab
-from genius_kit.lab_curve import Point
-from genius_kit.lab_searching import telling
-from genius_kit.lab_view import Board
+from genius_kit.lab.curve import Point
+from genius_kit.lab.panels import PromptLab
+from genius_kit.lab.searching import telling
+from genius_kit.lab.view import Board
 from tests.doubles import QueueClient
 
 

@@ -15,13 +15,14 @@ import torch
 from image_files import cut, make_folder
 from torch import Tensor
 
-from genius_kit import augmentation, loaders
-from genius_kit.datasets import load_dataset
+from genius_kit.datasets import loaders
+from genius_kit.datasets import transforms as augmentation
+from genius_kit.datasets.image_folders import read_image
+from genius_kit.datasets.loaders import Loader, evaluation_loader, training_loader
+from genius_kit.datasets.registry import load_dataset
+from genius_kit.datasets.splits import DataSet, FolderSplit, TensorSplit
 from genius_kit.errors import DataCorrupt, InvalidParameter, TrainingFailed
-from genius_kit.image_folders import read_image
-from genius_kit.loaders import Loader, evaluation_loader, training_loader
-from genius_kit.recipes import Recipe, load_recipe
-from genius_kit.splits import DataSet, FolderSplit, TensorSplit
+from genius_kit.training.recipes import Recipe, load_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")
 
@@ -247,7 +248,7 @@ def test_a_worker_that_dies_is_a_failed_training(folder: DataSet, monkeypatch: p
             os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("only workers decode here")
 
-    monkeypatch.setattr("genius_kit.file_batches.read_image", die)
+    monkeypatch.setattr("genius_kit.datasets.file_batches.read_image", die)
     with pytest.raises(TrainingFailed, match="lower the recipe's workers") as caught:
         train_batches(folder, made(workers=1))
     assert caught.value.cause == "process died"

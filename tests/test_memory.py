@@ -29,8 +29,8 @@ from genius_kit.journal.verify import verify_run
 from genius_kit.llm.offline import OfflineClient
 from genius_kit.records import Message
 from genius_kit.runs.batch import resume
-from genius_kit.testing_answers import Answer, completion, error
-from genius_kit.testing_server import ChatServer
+from genius_kit.testing.answers import Answer, completion, error
+from genius_kit.testing.server import ChatServer
 from genius_kit.verdicts import memory
 from genius_kit.verdicts.memory import CANNOT_TELL, KNOWS, NO_SIGN, NOT_ENOUGH, QUESTIONS, Question, questions
 from tests.natures import table_of

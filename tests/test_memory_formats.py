@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from genius_kit.benchmarks.cache import OutcomeStore, content_of
-from genius_kit.checkpoints import load_whole, save_whole
 from genius_kit.journal import Run
 from genius_kit.memory_formats import has_narrow_strides, is_narrow, memory_format
 from genius_kit.networks import build_network
-from genius_kit.recipes import RECIPES
 from genius_kit.spaces import load_space
+from genius_kit.training.checkpoints import load_whole, save_whole
+from genius_kit.training.recipes import RECIPES
 from tests import convolution_child
 from tests.training_doubles import recipe, train
 

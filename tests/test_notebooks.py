@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 import genius_kit
-from genius_kit import reports
+from genius_kit.reports import run as reports
 
 FOLDER = Path(genius_kit.__file__).resolve().parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

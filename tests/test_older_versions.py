@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 
 import genius_kit as gk
 from genius_kit.benchmarks.cache import OutcomeStore, _canonical, key_of
-from genius_kit.checkpoints import load_whole, save_whole
 from genius_kit.cli import app
-from genius_kit.detection_run import Store
+from genius_kit.detection.run import Store
 from genius_kit.errors import CheckpointError, DataCorrupt, JournalError
 from genius_kit.journal import chain
 from genius_kit.private.builds import kept_plan
 from genius_kit.runs.batch import resume
+from genius_kit.training.checkpoints import load_whole, save_whole
 from tests.doubles import ToyBenchmark
 from tests.training_doubles import TinyNetwork, train
 

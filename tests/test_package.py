@@ -43,7 +43,7 @@ def test_a_study_file_and_a_list_of_notebooks_load_no_parser_of_addresses(tmp_pa
     (tmp_path / "a.ipynb").write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
     code = (
         "import pathlib, sys, genius_kit as gk; gk.load_study('optimisers')\n"
-        "from genius_kit.report_parameters import declared_in; declared_in(pathlib.Path(sys.argv[1]))\n"
+        "from genius_kit.reports.parameters import declared_in; declared_in(pathlib.Path(sys.argv[1]))\n"
         "print('jsonschema' in sys.modules, 'lark' in sys.modules, 'rfc3987_syntax' in sys.modules)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "a.ipynb")]

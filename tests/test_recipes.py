@@ -3,7 +3,7 @@
 import pytest
 
 from genius_kit.errors import InvalidParameter, UnknownName
-from genius_kit.recipes import RECIPES, load_recipe
+from genius_kit.training.recipes import RECIPES, load_recipe
 
 
 def test_paper_recipes():

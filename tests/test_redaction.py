@@ -18,10 +18,11 @@ from notebook_files import write
 from typer.testing import CliRunner
 
 import genius_kit as gk
-from genius_kit import redaction, reports
+from genius_kit import redaction
 from genius_kit.errors import InvalidParameter, ModelError, NotebookFailed
 from genius_kit.llm import OpenAIClient
 from genius_kit.redaction import MASK, looks_secret, mask, masked, secret_values, secrets_of_address, variables_in
+from genius_kit.reports import run as reports
 
 CANARY = "cAnArY/q7+Zk9~x2vB4w8"
 MESSAGES = [{"role": "user", "content": "Propose one."}]

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from genius_kit import reports
 from genius_kit.errors import InvalidParameter, NotebookFailed, UnknownName
+from genius_kit.reports import run as reports
 from tests.notebook_files import SECRET, outputs, write
 
 

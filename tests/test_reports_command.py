@@ -52,7 +52,7 @@ def test_a_second_call_does_nothing_and_says_so(tmp_path, call):
     """In under ten seconds, with exit code 0; --force runs it."""
     for name in ("a", "b", "c"):
         write(tmp_path / "notebooks", name, "print(1)")
-    from genius_kit.report_records import code_sum
+    from genius_kit.reports.records import code_sum
 
     for _ in range(3):  # where the package is being edited meanwhile, its sum changes
         before = code_sum()
@@ -126,7 +126,7 @@ def test_lab_opens_jupyterlab_on_the_notebooks(tmp_path, call, monkeypatch):
 @pytest.mark.alone
 def test_two_workers_are_faster_than_one(tmp_path):
     """At least 1.5 times, on notebooks that wait."""
-    from genius_kit import reports
+    from genius_kit.reports import run as reports
 
     for name in "abcd":
         write(tmp_path / "notebooks", name, "import time; time.sleep(4)")

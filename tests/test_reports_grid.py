@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from genius_kit import reports
 from genius_kit.errors import InvalidParameter
-from genius_kit.report_grids import label_of, read_grid
+from genius_kit.reports import run as reports
+from genius_kit.reports.grids import label_of, read_grid
 from tests.notebook_files import outputs, write
 
 
@@ -14,7 +14,7 @@ from tests.notebook_files import outputs, write
 def own_data_folder(tmp_path, monkeypatch):
     """No published data, whatever this machine has; the package's own files stand still."""
     monkeypatch.setenv("GENIUS_KIT_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr("genius_kit.report_records.code_sum", lambda: "sum of the code")
+    monkeypatch.setattr("genius_kit.reports.records.code_sum", lambda: "sum of the code")
 
 
 @pytest.fixture

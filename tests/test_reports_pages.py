@@ -11,8 +11,9 @@ import nbformat
 import pytest
 
 import genius_kit
-from genius_kit import report_pages, reports
 from genius_kit.errors import InvalidParameter, NotebookFailed
+from genius_kit.reports import pages as report_pages
+from genius_kit.reports import run as reports
 from tests.notebook_files import SECRET, outputs, write
 
 WIDGET = (
@@ -101,7 +102,7 @@ def test_no_absolute_path_is_in_what_is_written(tmp_path, monkeypatch):
 
 def test_a_path_is_shortened_only_where_it_begins():
     """A text that ends like a folder of this machine, or goes on with another word, stays; pictures are not read."""
-    from genius_kit.report_privacy import shorten_paths
+    from genius_kit.reports.privacy import shorten_paths
 
     home = str(Path.home())
     kept = {"a": f"x{home}/b", "b": f"{home}s/c", "image/png": f"{home}/d"}
@@ -131,7 +132,7 @@ def test_a_key_of_the_environment_is_nowhere_in_a_report(tmp_path, monkeypatch):
 @pytest.mark.skipif(report_pages.browser() is None, reason="no Chromium browser is on this machine")
 def test_a_pdf_is_printed_when_asked(tmp_path, monkeypatch):
     """Beside the page, without a date; also of a notebook that is done already, which is not run again."""
-    monkeypatch.setattr("genius_kit.report_records.code_sum", lambda: "sum of the code")
+    monkeypatch.setattr("genius_kit.reports.records.code_sum", lambda: "sum of the code")
     folder, out = tmp_path / "notebooks", tmp_path / "out"
     write(folder, "a", "print(iterations)")
     assert reports.report(folder, out)[0].pdf is None

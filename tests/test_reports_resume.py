@@ -10,8 +10,9 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from genius_kit import report_records, reports
 from genius_kit.errors import InvalidParameter, NotebookFailed
+from genius_kit.reports import records as report_records
+from genius_kit.reports import run as reports
 from tests.notebook_files import outputs, write
 
 COUNT = "open('{name}.count', 'a').write('x');"

@@ -8,12 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 import genius_kit as gk
-from genius_kit import reports
 from genius_kit.cli import app
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import Run, read_run
-from genius_kit.lab import PromptLab
+from genius_kit.lab.panels import PromptLab
 from genius_kit.llm.settings import line_of, read_line
+from genius_kit.reports import run as reports
 from genius_kit.run_frames import by_method
 from genius_kit.verdicts.memory import ask
 from tests.chat_server import MODEL, Answer, ChatServer, error

@@ -21,17 +21,17 @@ from notebook_files import write
 from PIL import Image
 
 import genius_kit as gk
-from genius_kit import reports
 from genius_kit.archives import unpack_tar
 from genius_kit.benchmarks import downloads, tabular
-from genius_kit.coco import load_coco
-from genius_kit.datasets import load_dataset
+from genius_kit.datasets.registry import load_dataset
+from genius_kit.detection.coco import load_coco
 from genius_kit.errors import DataCorrupt, DataMissing, JournalError, PromptError, UnknownName
 from genius_kit.files import is_inside
-from genius_kit.lab_answer import Answer, Rule, answer_html, marked_html
-from genius_kit.lab_draft import open_draft
-from genius_kit.lab_replay import step_html
+from genius_kit.lab.ask import Answer, Rule, answer_html, marked_html
+from genius_kit.lab.draft import open_draft
+from genius_kit.lab.replay import step_html
 from genius_kit.prompts.base import fill, sandbox
+from genius_kit.reports import run as reports
 from genius_kit.runs.steps import open_run
 from tests.doubles import QueueClient, ToyBenchmark
 

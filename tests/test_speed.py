@@ -13,11 +13,11 @@ from torch import nn
 from typer.testing import CliRunner
 
 from genius_kit import input_speed, speed
-from genius_kit.devices import cpu_threads
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName
 from genius_kit.networks import build_network
 from genius_kit.spaces import load_space
 from genius_kit.spaces.costs import count_cost
+from genius_kit.training.devices import cpu_threads
 
 SMALL: dict[str, Any] = {"batch_size": 2, "image_size": 32, "repeats": 2, "warmup": 1, "device": "cpu"}
 
@@ -128,7 +128,7 @@ def test_bad_settings_are_refused(settings: dict, error: type[Exception], words:
 
 def test_jpeg_files_are_like_photographs(tmp_path: Path) -> None:
     """The generated files decode to 500 x 375 pixels and have the size of photographs, the same ones again."""
-    from genius_kit.image_folders import read_image
+    from genius_kit.datasets.image_folders import read_image
 
     files = input_speed.jpeg_folder(tmp_path, 3)
     paths = [tmp_path / name for name, _ in files.samples]

@@ -11,13 +11,14 @@ from functools import partial
 import pytest
 
 import genius_kit as gk
-from genius_kit import figures, training
+from genius_kit import figures
 from genius_kit.benchmarks.cache import content_of, key_of
 from genius_kit.errors import DataCorrupt, InvalidParameter, JournalError, TrainingFailed, UnknownName
 from genius_kit.journal import read_run
 from genius_kit.prompts import load_prompt
 from genius_kit.records import Trial
-from genius_kit.training import TrainingResult
+from genius_kit.training import trainer as training
+from genius_kit.training.trainer import TrainingResult
 from tests import worker_children
 from tests.doubles import QueueClient, ToyBenchmark
 

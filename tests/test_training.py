@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from genius_kit import training_loop
-from genius_kit.devices import choose_device, choose_precision
+from genius_kit.datasets.loaders import evaluation_loader
 from genius_kit.errors import InvalidParameter, TrainingFailed
-from genius_kit.loaders import evaluation_loader
 from genius_kit.networks import build_network
-from genius_kit.optimisers import Mixing, WeightAverage, make_optimizer, restore_optimizer
-from genius_kit.recipes import RECIPES
-from genius_kit.schedules import average_decay, learning_rate, step_seed
 from genius_kit.spaces import load_space
-from genius_kit.training import evaluate, train_architecture
+from genius_kit.training import loop as training_loop
+from genius_kit.training.devices import choose_device, choose_precision
+from genius_kit.training.optimisers import Mixing, WeightAverage, make_optimizer, restore_optimizer
+from genius_kit.training.recipes import RECIPES
+from genius_kit.training.schedules import average_decay, learning_rate, step_seed
+from genius_kit.training.trainer import evaluate, train_architecture
 from tests.training_doubles import TinyNetwork, digits, recipe, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")

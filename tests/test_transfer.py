@@ -5,13 +5,13 @@ import dataclasses
 import pytest
 import torch
 
-from genius_kit.datasets import load_dataset
+from genius_kit.datasets.registry import load_dataset
 from genius_kit.errors import CheckpointError, DataMissing, InvalidParameter
 from genius_kit.networks import build_network
-from genius_kit.recipes import RECIPES
 from genius_kit.spaces import load_space
-from genius_kit.training import seeded_network, train
-from genius_kit.transfer import FINE_TUNE, fine_tune, pretrained_network, read_weights
+from genius_kit.training.finetune import FINE_TUNE, fine_tune, pretrained_network, read_weights
+from genius_kit.training.recipes import RECIPES
+from genius_kit.training.trainer import seeded_network, train
 
 SPACE = load_space("nas-bench-macro-w0.25")
 ARCHITECTURE = (1,) * 8

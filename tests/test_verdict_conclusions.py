@@ -11,7 +11,7 @@ from genius_kit import figures, sensitivity, tradeoff_verdicts, transfer_verdict
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.contamination import contamination
 from genius_kit.figures.verdict_conclusions import decisive
-from genius_kit.lab_compare import Paired
+from genius_kit.lab.compare import Paired
 from genius_kit.method_names import STAND_IN
 from genius_kit.reproducibility_verdicts import LEAST, each_verdict
 from tests.natures import best_designs, made_table

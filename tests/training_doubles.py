@@ -13,11 +13,11 @@ import torch
 import torch.utils.tensorboard
 from torch import nn
 
-import genius_kit.training
-from genius_kit import checkpoints
-from genius_kit.datasets import load_dataset
-from genius_kit.recipes import Recipe
-from genius_kit.training_loop import TrainingLoop
+import genius_kit.training.trainer
+from genius_kit.datasets.registry import load_dataset
+from genius_kit.training import checkpoints
+from genius_kit.training.loop import TrainingLoop
+from genius_kit.training.recipes import Recipe
 
 
 class TinyNetwork(nn.Module):
@@ -83,7 +83,7 @@ def train(network, folder=None, dataset=None, seed=0, **options):
     changes = options.pop("changes", {})
     options = {"progress": False, "device": "cpu", **options}
     data = dataset or digits()
-    return genius_kit.training.train(network, data, recipe(**changes), seed=seed, folder=folder, **options)
+    return genius_kit.training.trainer.train(network, data, recipe(**changes), seed=seed, folder=folder, **options)
 
 
 def die():

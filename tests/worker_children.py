@@ -35,7 +35,7 @@ def search_digits(journal, cache, changes, budget, kill_at=None):
     import torch
 
     import genius_kit as gk
-    from genius_kit import training
+    from genius_kit.training import trainer as training
 
     torch.set_num_threads(1)
     if kill_at is not None:

@@ -23,9 +23,9 @@ from genius_kit.memory_formats import is_narrow, warn_if_suspect
 from genius_kit.spaces import load_space
 
 if TYPE_CHECKING:
-    from genius_kit.datasets import DataSet
-    from genius_kit.recipes import Recipe
+    from genius_kit.datasets.registry import DataSet
     from genius_kit.spaces import SearchSpace
+    from genius_kit.training.recipes import Recipe
 
 TRAINING_VERSION = 1
 """Raise it whenever the same settings come to train other weights: what was recorded before is then not used again."""
@@ -178,8 +178,8 @@ def train_once(job: Job) -> Outcome:
 
 def _train(job: Job, dataset: DataSet, folder: Path) -> dict[str, Any]:
     """Return the fields of the training's result; raises TrainingFailed."""
-    from genius_kit import training
-    from genius_kit.training_failures import explained
+    from genius_kit.training import trainer as training
+    from genius_kit.training.failures import explained
 
     space, seed = load_space(job.content["space"]), job.content["seed"]
     with explained(job.recipe):
@@ -217,7 +217,7 @@ def _dataset(job: Job) -> DataSet:
 @lru_cache(maxsize=2)
 def _loaded(name: str, folder: str | None, subset: int | None, skip_corrupt: bool) -> DataSet:
     """Return a data set, kept for the next training in this process."""
-    from genius_kit.datasets import load_dataset
+    from genius_kit.datasets.registry import load_dataset
 
     return load_dataset(name, folder=folder, subset=subset, skip_corrupt=skip_corrupt)
 

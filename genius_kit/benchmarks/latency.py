@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from genius_kit.devices import FORMATS, autocast, choose_device
 from genius_kit.errors import InvalidParameter, check_integer
 from genius_kit.networks import build_network
 from genius_kit.spaces import SearchSpace
+from genius_kit.training.devices import FORMATS, autocast, choose_device
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from genius_kit.benchmarks.base import Benchmark
-from genius_kit.devices import choose_device
 from genius_kit.errors import InvalidParameter, UnknownName, check_integer
 from genius_kit.records import Cost, Evaluation
 from genius_kit.spaces import Architecture, SearchSpace, load_space
 from genius_kit.spaces.costs import MacsBound, count_cost
+from genius_kit.training.devices import choose_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -248,9 +248,9 @@ def _batch(space: SearchSpace, arguments: Mapping[str, Any], device: torch.devic
     if arguments["dataset"] == "noise":
         images, labels, classes = _noise(space, arguments)
         return "random images", images.to(device), labels.to(device), classes
-    from genius_kit.datasets import load_dataset
-    from genius_kit.loaders import training_loader
-    from genius_kit.recipes import Recipe
+    from genius_kit.datasets.loaders import training_loader
+    from genius_kit.datasets.registry import load_dataset
+    from genius_kit.training.recipes import Recipe
 
     dataset = load_dataset(arguments["dataset"], folder=arguments["folder"])
     classes = arguments["num_classes"] or dataset.num_classes

@@ -14,15 +14,15 @@ from genius_kit.benchmarks.cache import Job, Outcome, OutcomeStore, content_of, 
 from genius_kit.errors import InvalidParameter, TrainingFailed, check_integer
 from genius_kit.files import data_folder
 from genius_kit.pools import Workers
-from genius_kit.recipes import RECIPES, Recipe, load_recipe
 from genius_kit.records import Cost, Evaluation
 from genius_kit.spaces import Architecture, SearchSpace, load_space
 from genius_kit.spaces.costs import MacsBound, count_cost
+from genius_kit.training.recipes import RECIPES, Recipe, load_recipe
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.datasets import DataSet
+    from genius_kit.datasets.registry import DataSet
 
 
 class TrainedBenchmark(Benchmark):
@@ -64,7 +64,7 @@ class TrainedBenchmark(Benchmark):
         keep_weights: bool = False,
         progress: bool = False,
     ) -> None:
-        from genius_kit.loaders import image_size as image_size_of  # late: it loads torch
+        from genius_kit.datasets.loaders import image_size as image_size_of  # late: it loads torch
 
         space = load_space(space if isinstance(space, str) else space.name)
         space.check_images()
@@ -114,7 +114,7 @@ class TrainedBenchmark(Benchmark):
     @property
     def on_gpu(self) -> bool:
         """Whether trainings may be on a GPU: also where a worker decides that."""
-        from genius_kit.devices import choose_device
+        from genius_kit.training.devices import choose_device
 
         return (self._is_elsewhere and self._device is None) or choose_device(self._device).type != "cpu"
 
@@ -215,7 +215,7 @@ class TrainedBenchmark(Benchmark):
 def _read(dataset: str | DataSet, source: dict[str, Any]) -> DataSet:
     """Return the data set of a name, or the one given, to which `source` does not apply."""
     if isinstance(dataset, str):
-        from genius_kit.datasets import load_dataset
+        from genius_kit.datasets.registry import load_dataset
 
         return load_dataset(dataset, **source)
     given = [name for name, value in source.items() if value]

@@ -12,11 +12,11 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from genius_kit import reports
 from genius_kit.cli.commands import ends_at_once, tell_stand_in
 from genius_kit.errors import UnknownName
-from genius_kit.report_progress import ReportProgress
-from genius_kit.report_runs import NotebookResult
+from genius_kit.reports import run as reports
+from genius_kit.reports.jobs import NotebookResult
+from genius_kit.reports.progress import ReportProgress
 
 Notebooks = Annotated[Path | None, Option(help="Folder of the notebooks; ./notebooks by default.")]
 

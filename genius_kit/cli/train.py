@@ -36,7 +36,7 @@ class DetectorOptions:
     skip_corrupt: Annotated[bool, Option("--skip-corrupt", help="Leave out and count broken entries.")] = False
 
     def settings(self) -> dict[str, Any]:
-        """Return them as `genius_kit.detection` takes them."""
+        """Return them as `genius_kit.detection.train` takes them."""
         return {**vars(self), "changes": read_changes(self.changes)}
 
 
@@ -55,7 +55,7 @@ def train(
     checkpoint_every: Annotated[int | None, Option(min=1, help="Steps; each epoch by default.")] = None,
 ) -> None:
     """Train one network. The same command again resumes; under torchrun it trains on several devices."""
-    from genius_kit.training import train_architecture
+    from genius_kit.training.trainer import train_architecture
 
     with ends_at_once(GOES_ON):
         result = train_architecture(
@@ -93,7 +93,7 @@ def detect_train(
     given: DetectorOptions,
 ) -> None:
     """Train a detector and print the COCO measures of its last epoch (percent)."""
-    from genius_kit.detection import train_command
+    from genius_kit.detection.train import train_command
 
     with ends_at_once(GOES_ON):
         result = train_command(
@@ -122,7 +122,7 @@ def detect_evaluate(
     given: DetectorOptions,
 ) -> None:
     """Print the COCO measures of a trained detector (percent)."""
-    from genius_kit.detection import evaluate_command
+    from genius_kit.detection.train import evaluate_command
 
     _print_measures(evaluate_command(architecture, weights, images, annotations, **given.settings()))
 

@@ -19,7 +19,7 @@ from genius_kit.stats import Estimate
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.lab_compare import Paired
+    from genius_kit.lab.compare import Paired
 
 
 class Judged(Protocol):

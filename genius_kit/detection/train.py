@@ -1,0 +1,228 @@
+"""Training and measuring a detector on data of the COCO format, as in the paper's table 6.
+
+Runs on one device. The schedule is RetinaNet's; see DETECTION_RECIPES for where its numbers come from.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from genius_kit.detection.batches import detection_batches, placed
+from genius_kit.detection.coco import CocoImages, coco_measures, load_coco
+from genius_kit.detection.model import build_detector
+from genius_kit.detection.recipes import DETECTION_RECIPES, DetectionRecipe, load_detection_recipe
+from genius_kit.detection.run import DetectionResult, Row, Run, Store
+from genius_kit.errors import InvalidParameter
+from genius_kit.networks import load_weights
+from genius_kit.spaces import load_space
+from genius_kit.training.checkpoints import folder_in_use
+from genius_kit.training.devices import choose_device
+
+__all__ = [
+    "DETECTION_RECIPES",
+    "DetectionRecipe",
+    "DetectionResult",
+    "build_detector",
+    "evaluate_command",
+    "evaluate_detector",
+    "load_coco",
+    "load_detection_recipe",
+    "train_command",
+    "train_detector",
+]
+
+
+def train_detector(
+    detector: nn.Module,
+    data: CocoImages,
+    recipe: str | DetectionRecipe = "retinanet_1x",
+    *,
+    validation: CocoImages | None = None,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    folder: str | Path | None = None,
+    on_epoch: Callable[[Row], None] | None = None,
+    progress: bool = True,
+) -> DetectionResult:
+    """Train a detector of `build_detector` and return what it came to; the detector keeps the final weights.
+
+    Images without boxes are left out of the training. With `validation`, its COCO measures are taken after every
+    epoch. With `folder`, a checkpoint is written after every epoch; an unfinished folder is resumed (on a CPU to the
+    same weights as without a break), a finished one is read back, and one of another detector, recipe, data set or
+    seed is refused. Raises InvalidParameter, CheckpointError, and TrainingFailed when the loss diverges or memory
+    runs out.
+    """
+    recipe = load_detection_recipe(recipe)
+    place = choose_device(device)
+    _check(detector, data, recipe)
+    run = Run(detector, data, recipe, seed, place)
+    if folder is None:
+        return _train(run, validation, None, on_epoch, progress)
+    identity = run.identity()
+    with folder_in_use(Path(folder)):
+        store = Store(Path(folder), identity)
+        finished = store.finished(detector)
+        return finished or _train(run, validation, store, on_epoch, progress)
+
+
+def _train(
+    run: Run,
+    validation: CocoImages | None,
+    store: Store | None,
+    on_epoch: Callable[[Row], None] | None,
+    progress: bool,
+) -> DetectionResult:
+    history = store.resume(run) if store else []
+    for epoch in range(len(history), run.recipe.epochs):
+        row = run.train_epoch(epoch, progress)
+        if validation is not None:
+            row |= evaluate_detector(run.detector, validation, device=run.device, progress=progress)
+        history.append(row)
+        if store:
+            store.save(run, history)
+        if on_epoch is not None:
+            on_epoch(row)
+    result = run.result(history)
+    return store.finish(run, result) if store else result
+
+
+def _check(detector: nn.Module, data: CocoImages, recipe: DetectionRecipe) -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InvalidParameter("a detector is trained on one device: start it without torchrun")
+    _check_classes(detector, data)
+    head: Any = detector
+    if tuple(head.transform.min_size) != (recipe.image_size[0],) or head.transform.max_size != recipe.image_size[1]:
+        sizes = (*head.transform.min_size, head.transform.max_size)
+        raise InvalidParameter(
+            f"the detector was built for images of {sizes} pixels, the recipe {recipe.name} says {recipe.image_size}: "
+            "build it with image_size=recipe.image_size"
+        )
+
+
+def _check_classes(detector: Any, data: CocoImages) -> None:
+    classes = detector.head.classification_head.num_classes
+    if classes != len(data.classes):
+        raise InvalidParameter(
+            f"the detector has {classes} classes, the data set has {len(data.classes)} "
+            f"({', '.join(data.classes[:5])}): build it with num_classes={len(data.classes)}"
+        )
+
+
+def evaluate_detector(
+    detector: nn.Module,
+    data: CocoImages,
+    *,
+    batch_size: int = 8,
+    device: str | torch.device | None = None,
+    workers: int = 0,
+    progress: bool = True,
+) -> dict[str, float | None]:
+    """Return the COCO measures of a detector on all images of `data`: AP, AP50, AP75, APS, APM and APL, in percent.
+
+    A measure is None where `data` has no object of that size. Computes in float32. Raises InvalidParameter when the
+    class counts differ.
+    """
+    _check_classes(detector, data)
+    place = choose_device(device)
+    was_training = detector.training
+    detector.to(place).eval()
+    try:
+        return coco_measures(data, _predictions(detector, data, batch_size, place, workers, progress))
+    finally:
+        detector.train(was_training)
+
+
+@torch.inference_mode()
+def _predictions(
+    detector: nn.Module, data: CocoImages, batch_size: int, device: torch.device, workers: int, progress: bool
+) -> list[dict[str, Any]]:
+    shapes = data.shapes()
+    order = sorted(range(len(data)), key=lambda index: shapes[index][0] / shapes[index][1])  # little padding
+    batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+    found = []
+    for images, targets in tqdm(
+        detection_batches(data, batches, workers, device), desc="evaluation", leave=False, disable=not progress
+    ):
+        outputs = detector(placed(images, targets, device)[0])
+        found += [{**output, "image_id": target["image_id"]} for output, target in zip(outputs, targets, strict=True)]
+    return found
+
+
+def train_command(
+    architecture: str,
+    images: str | Path,
+    annotations: str | Path,
+    folder: str | Path,
+    *,
+    space: str = "mobilenet-imagenet",
+    weights: str | Path | None = None,
+    recipe: str = "retinanet_1x",
+    validation_images: str | Path | None = None,
+    validation_annotations: str | Path | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    skip_corrupt: bool = False,
+    changes: dict[str, Any] | None = None,
+) -> DetectionResult:
+    """Build, train and measure one detector from names and paths: what `genius-kit detect train` does.
+
+    `architecture` is a key of the space; `changes` are fields of the recipe. The measures are those on the validation
+    part, where one is given.
+    """
+    if (validation_images is None) != (validation_annotations is None):
+        raise InvalidParameter("a validation part needs both its folder of images and its annotation file")
+    chosen = load_detection_recipe(recipe, **(changes or {}))
+    data = load_coco(images, annotations, skip_corrupt=skip_corrupt)
+    held_out = None
+    if validation_images is not None and validation_annotations is not None:
+        held_out = load_coco(validation_images, validation_annotations, skip_corrupt=skip_corrupt)
+    detector = _built(space, architecture, chosen, data, weights, seed)
+    return train_detector(detector, data, chosen, validation=held_out, seed=seed, device=device, folder=folder)
+
+
+def evaluate_command(
+    architecture: str,
+    weights: str | Path,
+    images: str | Path,
+    annotations: str | Path,
+    *,
+    space: str = "mobilenet-imagenet",
+    recipe: str = "retinanet_1x",
+    batch_size: int = 8,
+    workers: int = 4,
+    device: str | None = None,
+    skip_corrupt: bool = False,
+    changes: dict[str, Any] | None = None,
+) -> dict[str, float | None]:
+    """Return the COCO measures of a trained detector, from names and paths: what `genius-kit detect evaluate` does.
+
+    `weights` is the weights.pt that `train_command` wrote with the same space, architecture, recipe and changes.
+    """
+    chosen = load_detection_recipe(recipe, **(changes or {}))
+    data = load_coco(images, annotations, skip_corrupt=skip_corrupt)
+    detector = _built(space, architecture, chosen, data, None, 0)
+    load_weights(detector, weights)
+    return evaluate_detector(detector, data, batch_size=batch_size, device=device, workers=workers)
+
+
+def _built(
+    space: str, architecture: str, recipe: DetectionRecipe, data: CocoImages, weights: str | Path | None, seed: int
+) -> nn.Module:
+    where = load_space(space)
+    return build_detector(
+        where,
+        where.decode(architecture),
+        len(data.classes),
+        weights=weights,
+        image_size=recipe.image_size,
+        channels=recipe.channels,
+        anchor_size=recipe.anchor_size,
+        seed=seed,
+    )

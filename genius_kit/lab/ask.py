@@ -1,0 +1,217 @@
+"""One question to a model, outside a search: its reply, what was read in it, and each rule passed or failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.benchmarks import MEASURED
+from genius_kit.journal import Event, Journal
+from genius_kit.lab.draft import Piece
+from genius_kit.llm.session import Session
+from genius_kit.proposers.base import Situation, make_proposer
+from genius_kit.reasoning import answer_of
+from genius_kit.records import Evaluation, NoImprovement, Proposal, RankRange, Trial, Trials
+from genius_kit.replies import find_architectures, parse_reply
+from genius_kit.runs.loop import describe, own_timeout
+from genius_kit.spaces import Architecture, SearchSpace
+
+if TYPE_CHECKING:
+    from genius_kit.benchmarks import Benchmark
+    from genius_kit.proposers.llm import LanguageModelProposer
+
+_LENGTH, _MENU = "wrong length", "off-menu"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule that a reply has to pass; `passed` is None where it was not reached."""
+
+    name: str
+    passed: bool | None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply as it was read: `pieces` are its text with the designs in it marked "design" or "refused".
+
+    `evaluation` and `rank` are None where no design came, or where evaluating would train a network.
+    """
+
+    text: str
+    pieces: tuple[Piece, ...]
+    rules: tuple[Rule, ...]
+    architecture: Architecture | None
+    evaluation: Evaluation | None
+    rank: RankRange | None
+    call: Event | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether no rule failed."""
+        return all(rule.passed for rule in self.rules)
+
+
+def ask_once(
+    benchmark: Benchmark,
+    *,
+    trials: Sequence[Trial] = (),
+    seed: int = 0,
+    journal: str | Path | None = None,
+    **settings: Any,
+) -> Answer:
+    """Ask a model once for the design that follows `trials`, and return its reply as it was read.
+
+    `settings` are those of the proposer "llm": model, prompt, history, temperature, params, base_url, client. The call
+    is recorded in `journal`. Raises ModelError when the model cannot be reached.
+    """
+    proposer: Any = make_proposer("llm", benchmark.space, **{**settings, "rejections_limit": 0, "on_exhausted": "stop"})
+    with Journal(journal) as record:
+        record.record(
+            "run_started",
+            run=_asked(benchmark, proposer, seed),
+            versions={},
+            price=None,
+            **own_timeout(proposer.client),
+        )
+        session = Session(record)
+        proposer.prepare(benchmark, session)
+        proposer.converse(Situation(benchmark, Trials(trials), len(trials) + 1, seed, session))
+        record.record("run_finished", reason="asked once")
+        call = next(event for event in reversed(record.events) if event["event"] == "call")
+    return read_answer(call["text"] or "", benchmark, trials, call)
+
+
+def _asked(benchmark: Benchmark, proposer: LanguageModelProposer, seed: int) -> dict[str, Any]:
+    proposer.load_prompt(benchmark)
+    return {**describe(benchmark, proposer, 1, seed), "asked_once": True}
+
+
+def read_answer(text: str, benchmark: Benchmark, trials: Sequence[Trial] = (), call: Event | None = None) -> Answer:
+    """Return what a reply comes to after `trials`: marked text, rules, and what is known of its design."""
+    space = benchmark.space
+    outcome = parse_reply(answer_of(text), space)
+    architecture = outcome.architecture if isinstance(outcome, Proposal) else None
+    rules = _rules_of_text(outcome)
+    if architecture is None:
+        unreached = [
+            Rule("not tried before", None),
+            *([Rule("within the bound", None)] if benchmark.constraint else []),
+        ]
+        return Answer(text, _pieces(text, space, None), (*rules, *unreached), None, None, None, call)
+    rules = (*rules, *_rules_of_design(architecture, benchmark, trials))
+    is_table = benchmark.kind not in MEASURED
+    return Answer(
+        text,
+        _pieces(text, space, architecture),
+        rules,
+        architecture,
+        benchmark.evaluate(architecture) if is_table else None,
+        benchmark.rank(architecture) if is_table else None,
+        call,
+    )
+
+
+def _rules_of_text(outcome: Any) -> tuple[Rule, ...]:
+    """Return how a reply fares before its design is looked up: is there one, of the right length, of the menu?"""
+    names = ("names one design", "right length", "options of the menu")
+    if isinstance(outcome, Proposal):
+        return tuple(Rule(name, True) for name in names)
+    if isinstance(outcome, NoImprovement):
+        return (Rule(names[0], False, "The model declares that no better design exists."), *map(_unreached, names[1:]))
+    failed = {_LENGTH: 1, _MENU: 2}.get(outcome.reason, 0)
+    passed = [Rule(name, True) for name in names[:failed]]
+    return (*passed, Rule(names[failed], False, outcome.detail), *map(_unreached, names[failed + 1 :]))
+
+
+def _unreached(name: str) -> Rule:
+    return Rule(name, None)
+
+
+def _rules_of_design(architecture: Architecture, benchmark: Benchmark, trials: Sequence[Trial]) -> list[Rule]:
+    refusal = Situation(benchmark, Trials(trials), len(trials) + 1, 0, Session(Journal(None))).refusal(architecture)
+    repeated = refusal is not None and refusal.reason == "duplicate"
+    rules = [Rule("not tried before", not repeated, refusal.detail if refusal and repeated else "")]
+    if benchmark.constraint is not None:
+        over = benchmark.constraint.refusal(benchmark.space, architecture)
+        rules.append(Rule("within the bound", over is None, over.detail if over else ""))
+    return rules
+
+
+def _pieces(text: str, space: SearchSpace, chosen: Architecture | None) -> tuple[Piece, ...]:
+    """Return the text cut at the designs in it: the one that was taken is "design", what was refused "refused"."""
+    pieces: list[Piece] = []
+    position = 0
+    for design in find_architectures(text, space):
+        kind = "design" if chosen is not None and design.outcome == chosen else ""
+        if chosen is None and not isinstance(design.outcome, tuple):
+            kind = "refused"
+        if not kind or design.start < position:
+            continue
+        pieces += [(text[position : design.start], ""), (text[design.start : design.end], kind)]
+        position = design.end
+    return tuple(piece for piece in [*pieces, (text[position:], "")] if piece[0])
+
+
+def answer_html(answer: Answer, benchmark: Benchmark) -> str:
+    """Return an answer as HTML: the marked reply, the rules, and what the benchmark says of the design."""
+    marks = {True: "✓ passed", False: "✗ failed", None: "– not reached"}
+    rules = "".join(
+        f"<li>{marks[rule.passed]}: {escape(rule.name)}{f' ({escape(rule.detail)})' if rule.detail else ''}</li>"
+        for rule in answer.rules
+    )
+    reply = _html(answer.pieces)
+    return (
+        '<section class="genius-reply" aria-label="Reply"><h4>Reply</h4>'
+        f"{block_html(reply or '(empty reply)')}"
+        f"{beside_html(answer.call or {})}"
+        f"<p><b>{escape(answer_text(answer, benchmark))}</b></p><ul>{rules}</ul></section>"
+    )
+
+
+def block_html(html: str) -> str:
+    """Return text that is HTML already in a block that scrolls, by keyboard too."""
+    return f'<pre tabindex="0" style="white-space:pre-wrap;max-height:260px;overflow:auto">{html}</pre>'
+
+
+def beside_html(call: Event) -> str:
+    """Return what came beside the text of a reply as HTML that opens at a click; nothing where nothing did."""
+    return "".join(
+        f"<details><summary>{escape(one['kind'])}, {one['characters']:,} characters, not read as the answer</summary>"
+        f"{block_html(escape(one['content']))}</details>"
+        for one in call.get("beside") or ()
+    )
+
+
+def marked_html(text: str, space: SearchSpace | None) -> str:
+    """Return a reply as HTML text with the design that was read from it marked; plain where no space is known."""
+    if space is None:
+        return escape(text)
+    outcome = parse_reply(answer_of(text), space)
+    return _html(_pieces(text, space, outcome.architecture if isinstance(outcome, Proposal) else None))
+
+
+def _html(pieces: Sequence[Piece]) -> str:
+    return "".join(f'<mark class="genius-{kind}">{escape(t)}</mark>' if kind else escape(t) for t, kind in pieces)
+
+
+def answer_text(answer: Answer, benchmark: Benchmark) -> str:
+    """Return what an answer comes to in one sentence."""
+    if answer.architecture is None:
+        return "No design was taken from this reply."
+    parts = [benchmark.space.encode(answer.architecture)]
+    found = answer.evaluation
+    if found is not None:
+        known = "not measured" if found.feedback is None else f"{found.feedback:.2f} %"
+        parts.append(f"{benchmark.feedback_name} {known}")
+        if found.test_accuracy is not None and benchmark.feedback_name != "test accuracy":
+            parts.append(f"test accuracy {found.test_accuracy:.2f} %")
+    if answer.rank is not None:
+        parts.append(f"rank {answer.rank} of {answer.rank.of:,}")
+    if not answer.accepted:
+        parts.append("a search would refuse it")
+    return ", ".join(parts)

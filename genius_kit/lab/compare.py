@@ -1,0 +1,252 @@
+"""Two settings of a model compared seed by seed: the paired ranks as dots, the interval, the verdict, what it takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.chat import is_stand_in
+from genius_kit.comparisons import LEAST_PAIRS, Comparison, compare, pairs_needed
+from genius_kit.contrasts import LEVEL, MARGIN, Contrast
+from genius_kit.drawings import BLUE, GREY, VERMILION
+from genius_kit.errors import InvalidParameter
+from genius_kit.fixed_rules import TOLD, are_one, sequence_of
+from genius_kit.journal import Run
+from genius_kit.lab.money import dollars
+from genius_kit.proposers.base import make_proposer
+from genius_kit.records import RankRange
+from genius_kit.runs.loop import describe, journal_name
+from genius_kit.verdicts import pairs_to_settle
+
+if TYPE_CHECKING:
+    from genius_kit.benchmarks import Benchmark
+    from genius_kit.runs.live import LiveSearch
+
+WIDTH, LEFT = 460, 64  # of the dots, in pixels
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Searches of two settings with the same seeds: `pairs` holds seed, rank of the baseline, rank of the variant.
+
+    A rank is the middle of the range that the best design shares, 1 is best. `spent` is None where a price is unknown.
+    `sequences` says of each pair what its two searches evaluated, see `fixed_rules.sequence_of`.
+    """
+
+    baseline: Mapping[str, Any]
+    variant: Mapping[str, Any]
+    pairs: tuple[tuple[int, float, float], ...] = ()
+    spent: float | None = 0.0
+    sequences: tuple[tuple[str | None, str | None], ...] = ()
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the searches of one setting are all one and the same, which counts once."""
+        return any(are_one(side) for side in zip(*self.sequences, strict=True))
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """The variant beside the baseline, None for fewer than two pairs and for a fixed rule."""
+        if len(self.pairs) < LEAST_PAIRS or self.is_fixed:
+            return None
+        return compare([own for _, _, own in self.pairs], [rank for _, rank, _ in self.pairs])
+
+    @property
+    def differing(self) -> dict[str, tuple[Any, Any]]:
+        """The settings in which the two differ, baseline first."""
+        names = dict.fromkeys([*self.baseline, *self.variant])
+        values = {name: (self.baseline.get(name), self.variant.get(name)) for name in names if name != "client"}
+        return {name: pair for name, pair in values.items() if pair[0] != pair[1]}
+
+    def _repr_html_(self) -> str:
+        return paired_html(self)
+
+    def more_needed(self) -> int:
+        """Return about how many more pairs may settle the question, 0 where no number of them would."""
+        if self.is_fixed:
+            return 0
+        found, n = self.comparison, len(self.pairs)
+        if found is None or found.ratio == 1 == found.ratio_low:
+            return max(1, pairs_needed() - n)
+        low, high, ratio = 1 / found.ratio_high, 1 / found.ratio_low, 1 / found.ratio
+        if ratio < 1:
+            low, high, ratio = 1 / high, 1 / low, 1 / ratio
+        ranks = (0.0, False, 0.0)
+        open_one = Contrast("prompt", "prompt", "baseline", n, 0, *ranks, ratio, low, high, found.p_value)
+        return max(pairs_to_settle(open_one), pairs_needed()) - n
+
+    @property
+    def kind(self) -> str:
+        """What the pairs say of the variant: better, worse, no difference that matters, or cannot tell."""
+        found = self.comparison
+        if found is not None and found.p_value < LEVEL:
+            return "better" if found.ratio < 1 else "worse"
+        small = found is not None and found.ratio_low > 1 / MARGIN and found.ratio_high < MARGIN
+        return "no difference that matters" if small and len(self.pairs) >= pairs_needed() else "cannot tell"
+
+    def verdict(self) -> str:
+        """Return what the pairs say in a sentence, with its numbers or with how many more it takes."""
+        found, n = self.comparison, len(self.pairs)
+        if self.is_fixed:
+            return (
+                f"Cannot tell ({TOLD}): the searches of a setting are all one and the same, which counts once, and "
+                "more seeds would repeat it."
+            )
+        if found is None:
+            return f"{n} pair{'s' * (n != 1)} of searches: cannot tell; {self._more()}."
+        numbers = (
+            f"rank of the variant over that of the baseline {found.ratio:.2g} (95 % interval {found.ratio_low:.2g} to "
+            f"{found.ratio_high:.2g}), p = {found.p_value:.2g}, n = {n} pairs"
+        )
+        if self.kind == "cannot tell":
+            return f"Cannot tell, {self._more()}: {numbers}."
+        if self.kind in ("better", "worse"):
+            return f"The variant is {self.kind} than the baseline: {numbers}."
+        return f"No difference that matters (a factor of {MARGIN:g} in rank is ruled out): {numbers}."
+
+    def _more(self) -> str:
+        more = self.more_needed()
+        cost = None if self.spent is None or not self.pairs else more * self.spent / len(self.pairs)
+        price = f" (about {dollars(cost)})" if cost else ""
+        return f"about {more:,} more pair{'s' * (more != 1)} of runs needed{price}"
+
+    def with_pair(self, seed: int, baseline: Run, variant: Run) -> Paired:
+        """Return the comparison with one more pair of finished runs."""
+        spent = [self.spent, run_cost(baseline), run_cost(variant)]
+        total = None if any(one is None for one in spent) else sum(one or 0.0 for one in spent)
+        pairs = (*self.pairs, (seed, final_rank(baseline), final_rank(variant)))
+        sequences = (*self.sequences, (sequence_of(baseline), sequence_of(variant)))
+        return replace(self, pairs=pairs, spent=total, sequences=sequences)
+
+
+def final_rank(run: Run) -> float:
+    """Return the rank of a run's best design, the middle where it is shared; raises InvalidParameter without ranks."""
+    rank = RankRange.of_best(run.of("evaluation"))
+    if rank is None:
+        raise InvalidParameter(
+            "a run has no ranked evaluation; compare on a benchmark whose architectures were all scored"
+        )
+    return rank.mean
+
+
+def run_cost(run: Run) -> float | None:
+    """Return what a run's calls cost in dollars, None where one is unpriced; a stand-in costs nothing."""
+    calls = run.of("call")
+    if is_stand_in(str(run.settings["settings"].get("model"))):
+        return 0.0
+    return None if any(event["cost"] is None for event in calls) else sum(event["cost"] for event in calls)
+
+
+def compare_prompts(
+    benchmark: Benchmark,
+    baseline: Mapping[str, Any],
+    variant: Mapping[str, Any],
+    seeds: Sequence[int],
+    budget: int = 10,
+    folder: str | Path = "runs/lab",
+    on_pair: Callable[[Paired], None] | None = None,
+    on_search: Callable[[LiveSearch], bool] | None = None,
+) -> Paired:
+    """Run both settings of the proposer "llm" with each seed, and return the pairs.
+
+    Journals lie in `folder`, named by settings and seed: finished ones are read, unfinished ones resumed. `on_pair` is
+    called after each pair, `on_search` before each search; where it returns False the comparison ends with the pairs
+    that it has. Raises InvalidParameter for settings that are the same or a search that failed.
+    """
+    paired = Paired(dict(baseline), dict(variant))
+    if not paired.differing:
+        raise InvalidParameter("the variant is the baseline itself; change the template or a setting first")
+    for seed in seeds:
+        runs: list[Run] = []
+        for settings in (baseline, variant):
+            run = _one(benchmark, settings, seed, budget, Path(folder), on_search)
+            if run is None or not run.finished:
+                return paired
+            runs.append(run)
+        paired = paired.with_pair(seed, *runs)
+        if on_pair is not None:
+            on_pair(paired)
+    return paired
+
+
+def _one(
+    benchmark: Benchmark,
+    settings: Mapping[str, Any],
+    seed: int,
+    budget: int,
+    folder: Path,
+    on_search: Callable[[LiveSearch], bool] | None,
+) -> Run | None:
+    """Return one search, None where it was not to begin."""
+    from genius_kit.runs.live import LiveSearch
+
+    proposer: Any = make_proposer("llm", benchmark.space, **settings)
+    proposer.load_prompt(benchmark)
+    path = folder / journal_name(describe(benchmark, proposer, budget, seed))
+    live = LiveSearch(benchmark, proposer, budget, seed, path)
+    if on_search is not None and not on_search(live):
+        return None
+    live.start()
+    run = live.wait()
+    if live.state.error:
+        raise InvalidParameter(f"the search with seed {seed} failed: {live.state.error}")
+    return run
+
+
+def paired_svg(paired: Paired) -> str:
+    """Return every pair as a dot, the variant's rank over the baseline's, and the mean with its interval."""
+    logs = [math.log2(own / rank) for _, rank, own in paired.pairs]
+    found = paired.comparison
+    ends = [math.log2(found.ratio_low), math.log2(found.ratio_high)] if found else []
+    reach = max([1.0, *map(abs, logs), *map(abs, ends)]) * 1.1
+
+    def across(value: float) -> float:
+        return LEFT + (WIDTH - LEFT - 20) * (value + reach) / (2 * reach)
+
+    height = 30 + 16 * len(logs) + 56
+    base = height - 36
+    words = escape(paired.verdict())
+    shapes = [f'<path d="M{across(0):.1f} 8V{base}" stroke="{GREY}" stroke-dasharray="4 3"/>']
+    for row, ((seed, rank, own), value) in enumerate(zip(paired.pairs, logs, strict=True)):
+        y = 22 + 16 * row
+        shapes.append(f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end">seed {seed}</text>')
+        shapes.append(
+            f'<circle cx="{across(value):.1f}" cy="{y}" r="4.5" fill="{BLUE}"><title>seed {seed}: baseline rank '
+            f"{rank:g}, variant rank {own:g}</title></circle>"
+        )
+    if found:
+        y, (low, high) = base - 12, map(across, ends)
+        shapes.append(f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end">mean</text>')
+        shapes.append(f'<path d="M{low:.1f} {y}H{high:.1f}" stroke="{VERMILION}" stroke-width="3"/>')
+        shapes.append(f'<circle cx="{across(math.log2(found.ratio)):.1f}" cy="{y}" r="5.5" fill="{VERMILION}"/>')
+    step = max(1, math.ceil(reach / 3))
+    for power in range(-int(reach // step) * step, int(reach) + 1, step):
+        text = f"×{2**power:g}" if power >= 0 else f"×1/{2**-power:g}"
+        shapes.append(f'<text x="{across(power):.1f}" y="{base + 12}" text-anchor="middle">{text}</text>')
+    shapes.append(
+        f'<text x="{across(0):.1f}" y="{height - 6}" text-anchor="middle">'
+        "rank of the variant / rank of the baseline (left: the variant is better)</text>"
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
+        f'height="{height}" font-family="sans-serif" font-size="11" fill="currentColor" aria-label="{words}">'
+        f"<title>{words}</title>{''.join(shapes)}</svg>"
+    )
+
+
+def paired_html(paired: Paired) -> str:
+    """Return the verdict, the pairs as dots, and only what differs between the two."""
+    rows = "".join(
+        f"<tr><th scope='row'>{escape(name)}</th><td>{escape(str(one))}</td><td>{escape(str(two))}</td></tr>"
+        for name, (one, two) in paired.differing.items()
+    )
+    table = (
+        "<table><caption>What differs</caption><thead><tr><th scope='col'>setting</th><th scope='col'>baseline</th>"
+        f"<th scope='col'>variant</th></tr></thead><tbody>{rows}</tbody></table>"
+    )
+    picture = paired_svg(paired) if paired.pairs else ""
+    return f'<section aria-label="Comparison"><p><b>{escape(paired.verdict())}</b></p>{picture}{table}</section>'

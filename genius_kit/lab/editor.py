@@ -1,0 +1,231 @@
+"""The part of the lab with the choices, the template beside its prompt, and the answer to one question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from genius_kit.budget.prices import OUTPUT_LIMITS, load_prices
+from genius_kit.errors import InvalidParameter
+from genius_kit.lab.ask import Answer, answer_html
+from genius_kit.lab.code import ask_line, prompt_line
+from genius_kit.lab.view import Message, TemplateView
+from genius_kit.lab.widgets import button, guarded, labelled, on_change, row
+from genius_kit.llm.settings import TIMEOUT_SECONDS, check_timeout, line_of, read_line
+from genius_kit.prompts import HISTORIES, VARIANTS
+
+if TYPE_CHECKING:
+    from genius_kit.lab.panels import PromptLab
+    from genius_kit.lab.session import LabSession
+
+
+def rendered_message(session: LabSession) -> Message:
+    """Return what the browser shows beside the template: the prompt, or what is wrong; the costs; the difference."""
+    found = session.draft.render(session.trials)
+    return {
+        "messages": [{"role": role, "parts": [list(piece) for piece in pieces]} for role, pieces in found.messages],
+        "problem": found.problem or "",
+        "facts": "" if found.problem else session.facts(),
+        "difference": session.draft.difference(),
+    }
+
+
+def _seconds(text: str) -> float:
+    return check_timeout(float(text))
+
+
+OPTIONAL: dict[str, tuple[str, str, Callable[[str], Any], str]] = {
+    "temperature": ("Temperature", "model's own", float, "is no number"),
+    "max_tokens": ("Output limit", "model's own", int, "is no whole number of tokens"),
+    "params": ("Request settings", "top_p=0.9 ...", read_line, "is no line of settings"),
+    "timeout": ("Timeout in seconds", f"{TIMEOUT_SECONDS:g}", _seconds, "is no number of seconds"),
+}
+"""Settings that may be left out: label, what an empty field shows, what reads it, what is said of a wrong one."""
+
+
+def value_of(name: str, text: str) -> Any:
+    """Return the setting that a text stands for, None for an empty one; raises InvalidParameter."""
+    label, _, read, wrong = OPTIONAL[name]
+    try:
+        return read(text) if text.strip() else None
+    except ValueError:
+        raise InvalidParameter(f"{label.lower()} {text!r} {wrong}; leave it empty for the usual") from None
+
+
+def _text_of(value: float | Mapping[str, Any] | None) -> str:
+    if isinstance(value, Mapping):
+        return line_of(value)
+    return "" if value is None else f"{value:.12g}"
+
+
+class EditorPanel:
+    """Choices, template, prompt, and Ask."""
+
+    def __init__(self, lab: PromptLab) -> None:
+        self.lab = lab
+        session, say = lab.session, lab.say
+        self.template = TemplateView()
+        self.template.on("edit", guarded(self._edit, say))
+        self.template.on("ask", guarded(lambda _: self.ask(), say))
+        self.answer = widgets.HTML()
+        self._asking = 0
+        chosen = session.choices
+        self.benchmark = labelled(
+            widgets.Dropdown, "Benchmark", options=_benchmarks(chosen.benchmark), value=chosen.benchmark
+        )
+        self.variant = labelled(widgets.Combobox, "Variant or file", options=VARIANTS, value=chosen.variant)
+        self.history = labelled(widgets.Dropdown, "History", "170px", options=HISTORIES, value=chosen.history)
+        models = ("offline", *load_prices().models, *OUTPUT_LIMITS)
+        self.model = labelled(widgets.Combobox, "Model", "220px", options=models, value=chosen.model)
+        self.optional = {
+            name: labelled(widgets.Text, label, "200px", placeholder=empty, continuous_update=False)
+            for name, (label, empty, _, _) in OPTIONAL.items()
+        }
+        self.budget = labelled(widgets.BoundedIntText, "Budget", "140px", min=1, max=100_000, value=chosen.budget)
+        self.seed = labelled(widgets.BoundedIntText, "Seed", "120px", min=0, max=2**31, value=chosen.seed)
+        self._observe()
+        self.ask_button = button("Ask once", self.ask, say, "Ask the model once (Ctrl or Cmd + Enter)", "primary")
+        self.abandon_button = button("Give up waiting", self.abandon, say, "Do not wait for the reply any longer")
+        self.abandon_button.disabled = True
+        self.name = labelled(widgets.Text, "Save as", "240px", placeholder="name of a variant")
+        self.controls = row(
+            *(self.benchmark, self.variant, self.history, self.model),
+            *self.optional.values(),
+            *(self.budget, self.seed),
+        )
+        self.root = widgets.VBox(
+            [
+                self.template,
+                row(
+                    self.ask_button,
+                    self.abandon_button,
+                    button("Forget results", self.forget, say, "Take the results out of the prompt"),
+                    button("Undo changes", self.undo, say, "Back to the text that the variant has"),
+                    self.name,
+                    button("Save", self.save, say, "Save the template as a variant"),
+                ),
+                self.answer,
+            ]
+        )
+        self.show()
+
+    def _observe(self) -> None:
+        names = ("benchmark", "variant", "history", "model", "budget", "seed")
+        for name in names:
+            on_change(getattr(self, name), partial(self._chose, name), self.lab.say)
+        for name, control in self.optional.items():
+            on_change(control, partial(self._chose_optional, name), self.lab.say)
+
+    def _chose(self, name: str, value: Any) -> None:
+        self._choose(**{name: value})
+
+    def _chose_optional(self, name: str, text: str) -> None:
+        self._choose(**{name: value_of(name, text)})
+
+    def _choose(self, **changes: Any) -> None:
+        if self.lab.quiet:
+            return
+        before = self.lab.session.benchmark
+        self.lab.session.choose(**changes)
+        if self.lab.session.benchmark is not before:
+            self.lab.new_benchmark()
+        if not set(changes) & {"benchmark", "variant", "history"}:
+            self.render()
+        else:
+            self.show()
+
+    def show(self) -> None:
+        """Show the session's choices and template, after something other than a hand changed them."""
+        session = self.lab.session
+        chosen = session.choices
+        with self.lab.quietly():
+            for name in ("benchmark", "variant", "history", "model", "budget", "seed"):
+                getattr(self, name).value = getattr(chosen, name)
+            for name, control in self.optional.items():
+                control.value = _text_of(getattr(chosen, name))
+        self.template.show_template(session.draft.source, f"from {chosen.variant}")
+        self.render()
+
+    def render(self, number: int = 0) -> None:
+        """Show the prompt that the template makes now."""
+        self.template.show_rendered({**rendered_message(self.lab.session), "number": number})
+
+    def _edit(self, content: Message) -> None:
+        self.lab.session.edit(str(content["source"]))
+        self.template.template["source"] = content["source"]
+        self.render(int(content.get("number", 0)))
+
+    def ask(self) -> None:
+        """Ask in a thread; the answer is shown when it comes, unless it was given up."""
+        session = self.lab.session
+        session.draft.prompt()
+        self._asking += 1
+        number = self._asking
+        self._busy(True)
+        self.lab.tell("Asking once", asking=0.0)
+
+        def come(answer: Answer) -> None:
+            if number == self._asking:
+                self._busy(False)
+                self._show_answer(answer)
+
+        def failed(text: str) -> None:
+            if number == self._asking:
+                self._busy(False)
+                self.lab.tell("The question failed")
+                self.lab.say(text)
+
+        self.lab.desk.work(session.ask, come, failed)
+
+    def abandon(self) -> None:
+        """Wait no longer for the reply; it is recorded if it still comes, and not shown."""
+        self._asking += 1
+        self._busy(False)
+        self.lab.tell("The reply is not waited for any longer")
+
+    def _busy(self, is_busy: bool) -> None:
+        self.ask_button.disabled, self.abandon_button.disabled = is_busy, not is_busy
+
+    def _show_answer(self, answer: Answer) -> None:
+        session = self.lab.session
+        self.answer.value = answer_html(answer, session.benchmark)
+        if answer.architecture is not None:
+            self.lab.draw(answer.architecture)
+        seconds = f" after {answer.call['seconds']:.1f} s" if answer.call else ""
+        self.lab.tell(f"The reply came{seconds}")
+        chosen = session.choices
+        self.lab.code(ask_line(chosen.benchmark, session.settings(), chosen.seed, len(session.trials)))
+        self.render()
+
+    def forget(self) -> None:
+        """Ask for a first design again."""
+        self.lab.session.forget_results()
+        self.render()
+
+    def undo(self) -> None:
+        """Go back to the text of the variant."""
+        session = self.lab.session
+        session.edit(session.draft.origin.texts.source)
+        self.show()
+
+    def save(self) -> None:
+        """Save the template under a name that is a variant everywhere."""
+        if not self.name.value.strip():
+            raise InvalidParameter("no name was given; type one beside Save")
+        path = self.lab.session.save_variant(self.name.value.strip())
+        self.show()
+        self.lab.tell(f"Saved: {path.stem} is a variant now, {path.parent.name}/{path.name} in the data folder")
+        chosen = self.lab.session.choices
+        self.lab.code(prompt_line(chosen.benchmark, path.stem, chosen.history))
+
+
+def _benchmarks(chosen: str) -> list[str]:
+    """Return the tables that are here, and the one that was chosen."""
+    from genius_kit.benchmarks import list_benchmarks
+
+    tables = list_benchmarks()
+    names = [str(name) for name in tables[tables["available"]]["name"]]
+    return names if chosen in names else [chosen, *names]

@@ -1,0 +1,226 @@
+"""The part of the lab that runs a search beside the cells: its buttons, its state in words, approval of proposals."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
+from genius_kit.budget.amounts import Limits
+from genius_kit.errors import InvalidParameter
+from genius_kit.lab.code import limits_words, live_line, search_line
+from genius_kit.lab.curve import points_of
+from genius_kit.lab.money import dollars
+from genius_kit.lab.widgets import button, labelled, on_change, row
+from genius_kit.runs.control import user_name
+
+if TYPE_CHECKING:
+    from genius_kit.lab.panels import PromptLab
+    from genius_kit.runs.live import LiveSearch, LiveState
+
+RUNNING = ("running", "paused", "awaiting approval", "stopping")
+_WORDS = {
+    "ready": "Ready",
+    "interrupted": "Interrupted; resume goes on from here",
+    "running": "Running",
+    "paused": "Paused",
+    "awaiting approval": "Waiting for your decision",
+    "stopping": "Stopping",
+    "stopped": "Stopped; resume goes on from here",
+    "finished": "Finished",
+    "failed": "Failed",
+}
+
+
+@dataclass(frozen=True)
+class Telling:
+    """The state of a search in words; `asking` and `retry` are seconds since the call began and until the next."""
+
+    text: str
+    money: str
+    asking: float | None
+    retry: float | None
+
+
+def telling(state: LiveState, limit: float | None, expected: float | None) -> Telling:
+    """Return what to say of a search: `limit` in dollars, or what the whole search is expected to cost."""
+    now = time.monotonic()
+    done = len(state.run.of("evaluation"))
+    text = f"{_WORDS.get(state.status, state.status)}: {done} of {state.budget} evaluated"
+    if state.error:
+        text = f"{text}. {state.error}"
+    money = _money(state, limit, None if expected is None else expected * (1 - done / state.budget))
+    return Telling(
+        text,
+        money,
+        None if state.asking_since is None else now - state.asking_since,
+        None if state.retry_at is None else max(0.0, state.retry_at - now),
+    )
+
+
+def _money(state: LiveState, limit: float | None, left: float | None) -> str:
+    """Return what was spent and what is left, of the limit or of what the whole is expected to cost."""
+    if left == 0 and not state.spent:
+        return "the stand-in costs nothing"
+    if limit is not None and state.spent is not None:
+        return f"spent {dollars(state.spent)}, left {dollars(max(0.0, limit - state.spent))} of {dollars(limit)}"
+    return f"spent {dollars(state.spent)}, left {'about ' if left else ''}{dollars(left)}"
+
+
+class SearchPanel:
+    """Run, pause, resume, stop, raise the budget; approve, edit, reject, or end with a reason."""
+
+    def __init__(self, lab: PromptLab) -> None:
+        self.lab = lab
+        self._seen = 0
+        self._showing = threading.RLock()
+        self._expected: float | None = None
+        say = lab.say
+        self.run_button = button("Run a search", self.run, say, "Begin a search with the choices above", "primary")
+        self.pause_button = button("Pause", self.pause, say, "Let no new request begin")
+        self.hold_button = button("Pause now", self.pause_now, say, "Give up the call under way; Resume sends it anew")
+        self.resume_button = button("Resume", self.resume, say)
+        self.stop_button = button("Stop after this one", self.stop, say, "End after the present evaluation")
+        self.now_button = button("Stop now", self.stop_now, say, "Give up the call under way", "danger")
+        self.approve = labelled(widgets.Checkbox, "Approve each proposal", "auto", value=False, indent=False)
+        self.limit = labelled(widgets.BoundedFloatText, "Spend at most $ (0: any)", "250px", min=0, max=1e6, value=0)
+        on_change(self.limit, self.set_limit, say)
+        self.budget = labelled(widgets.BoundedIntText, "New budget", "180px", min=1, max=100_000)
+        self.raise_button = button("Raise the budget", self.raise_budget, say)
+        self.proposal = widgets.HTML()
+        self.edited = labelled(widgets.Text, "Evaluate instead", "420px", placeholder="an architecture")
+        self.reason = labelled(widgets.Text, "Reason", "320px", placeholder="kept in the journal")
+        self.by = labelled(widgets.Text, "Decided by", "220px", value=user_name())
+        self.approve_button = button("Approve", lambda: self.decide("approve"), say, style="success")
+        self.edit_button = button("Use the edited one", lambda: self.decide("edit"), say)
+        self.reject_button = button("Reject", lambda: self.decide("reject"), say, style="danger")
+        self.end_button = button("End the search", lambda: self.decide("end"), say, "Resume asks the same again")
+        self.decision = widgets.VBox(
+            [
+                self.proposal,
+                row(self.edited, self.reason, self.by),
+                row(self.approve_button, self.edit_button, self.reject_button, self.end_button),
+            ],
+            layout={"display": "none", "border": "1px solid #999", "padding": "6px"},
+        )
+        steer = (self.pause_button, self.hold_button, self.resume_button, self.stop_button, self.now_button)
+        self.root = widgets.VBox(
+            [
+                row(self.run_button, *steer),
+                row(self.approve, self.limit, self.budget, self.raise_button),
+                self.decision,
+            ]
+        )
+        self._buttons(None)
+
+    def run(self) -> None:
+        """Begin a search in a thread."""
+        session = self.lab.session
+        live = session.search(self.approve.value, self._changed, self._limits())
+        chosen, path = session.choices, live.state.run.path
+        self._seen = 0
+        self._expected = session.estimate().search
+        self.budget.value = chosen.budget
+        self.lab.show_curve([], chosen.budget, is_live=True)
+        live.start()
+        settings, name = session.settings(), path.as_posix() if path else ""
+        self.lab.code(search_line(chosen.benchmark, settings, chosen.budget, chosen.seed, name, self._limits()))
+
+    def pause(self) -> None:
+        """Let no new request begin."""
+        self._live().pause()
+        self.lab.code(live_line("pause()"))
+
+    def pause_now(self) -> None:
+        """Let no new request begin, and give up the call under way."""
+        self._live().pause(now=True)
+        self.lab.code(live_line("pause(now=True)"))
+
+    def resume(self) -> None:
+        """Go on."""
+        self._live().resume()
+        self.lab.code(live_line("resume()"))
+
+    def stop(self) -> None:
+        """End after the present evaluation."""
+        self._live().stop()
+        self.lab.code(live_line("stop()"))
+
+    def stop_now(self) -> None:
+        """Give up the call under way."""
+        self._live().stop(now=True)
+        self.lab.code(live_line("stop(now=True)"))
+
+    def set_limit(self, _: float) -> None:
+        """Let the search that runs or was stopped spend that much."""
+        live = self.lab.session.live
+        if live is not None and live.state.status != "finished":
+            live.limit(self._limits())
+            self.lab.code(f"import genius_kit as gk; {live_line(f'limit({limits_words(self._limits())})')}")
+
+    def raise_budget(self) -> None:
+        """Give the search more evaluations."""
+        self._live().raise_budget(self.budget.value)
+        self.lab.code(live_line(f"raise_budget({self.budget.value})"))
+
+    def decide(self, decision: str) -> None:
+        """Decide on the proposal that waits."""
+        live, by = self._live(), self.by.value.strip()
+        given = {"reason": self.reason.value, **({"by": by} if by != user_name() else {})}
+        text = self.edited.value.strip()
+        if decision == "edit":
+            given["architecture"] = text
+            live.decide("edit", self.lab.session.benchmark.space.decode(text), self.reason.value, by)
+        else:
+            live.decide(decision, reason=self.reason.value, by=by)
+        said = "".join(f", {name}={value!r}" for name, value in given.items() if value)
+        self.lab.code(live_line(f"decide({decision!r}{said})"))
+        self.reason.value = ""
+
+    def _limits(self) -> Limits | None:
+        return Limits(dollars=self.limit.value) if self.limit.value else None
+
+    def _live(self) -> LiveSearch:
+        live = self.lab.session.live
+        if live is None:
+            raise InvalidParameter("no search was begun; press Run first")
+        return live
+
+    def _changed(self, state: LiveState) -> None:
+        """Show a change at once, from whichever thread it comes: by messages only. The controls follow on their own."""
+        with self._showing:
+            self._show(state)
+        self.lab.desk.post(self._buttons, state)
+
+    def _show(self, state: LiveState) -> None:
+        points = points_of(state.run.events)[self._seen :]
+        self._seen += len(points)
+        if points:
+            self.lab.add_points(points)
+            self.lab.draw(tuple(state.run.of("evaluation")[-1]["architecture"]))
+        if state.budget != self.lab.view.board.budget:
+            self.lab.view.send(self.lab.view.board.widen(state.budget))
+        if state.pending is not None:
+            self.lab.draw(state.pending)
+        found = telling(state, self.limit.value or None, self._expected)
+        self.lab.tell(found.text, found.money, found.asking, found.retry)
+
+    def _buttons(self, state: LiveState | None) -> None:
+        """Let only those controls be used that make sense now."""
+        status = state.status if state else "ready"
+        running = status in RUNNING
+        self.run_button.disabled = running
+        self.pause_button.disabled = self.hold_button.disabled = status != "running"
+        self.resume_button.disabled = status not in ("paused", "stopped", "failed", "interrupted")
+        self.stop_button.disabled = status not in ("running", "paused", "awaiting approval")
+        self.now_button.disabled = not running
+        self.raise_button.disabled = state is None or status == "failed"
+        pending = state.pending if state and status == "awaiting approval" else None
+        self.decision.layout.display = "none" if pending is None else ""
+        if pending is not None:
+            space = self.lab.session.benchmark.space
+            self.proposal.value = f"<p><b>Proposed: {space.encode(pending)}</b> ({space.key(pending)})</p>"
+            self.edited.value = space.encode(pending)

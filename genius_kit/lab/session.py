@@ -1,0 +1,222 @@
+"""The state of the prompt lab and what one can do in it, without a widget: `lab` shows it, tests drive it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.lab.ask import Answer, ask_once
+from genius_kit.lab.compare import Paired, compare_prompts
+from genius_kit.lab.draft import open_draft, plain
+from genius_kit.lab.money import USUAL_OUTPUT_TOKENS, Estimate, TokenCounter, cost_words, estimate
+from genius_kit.lab.replay import Recording
+from genius_kit.prompts.template import variants_folder
+from genius_kit.proposers.base import make_proposer
+from genius_kit.records import Trial
+
+if TYPE_CHECKING:
+    from genius_kit.benchmarks import Benchmark
+    from genius_kit.budget.amounts import Limits
+    from genius_kit.runs.live import LiveSearch, LiveState
+
+
+REQUEST_SETTINGS = ("temperature", "max_tokens", "params", "timeout", "base_url")
+"""Choices that may be left to the model, its server, or the kit."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is chosen beside the template: names as `load_benchmark` and `make_proposer` take them."""
+
+    benchmark: str
+    variant: str = "standard"
+    history: str = "table"
+    model: str = "offline"
+    temperature: float | None = None
+    max_tokens: int | None = None
+    params: Mapping[str, Any] | None = None
+    timeout: float | None = None
+    base_url: str | None = None
+    budget: int = 10
+    seed: int = 0
+
+
+class LabSession:
+    """One person's work in the lab. Methods raise GeniusKitError; the longer ones are meant for a thread.
+
+    `folder` receives journals and saved variants. `client` replaces the one that the model's name stands for.
+    """
+
+    def __init__(
+        self, choices: Choices, folder: str | Path = "runs/lab", client: Any = None, benchmark: Benchmark | None = None
+    ) -> None:
+        self.folder = Path(folder)
+        self.client = client
+        self.choices = choices
+        self.benchmark = benchmark or _load(choices.benchmark)
+        self.draft = open_draft(choices.variant, self.benchmark, choices.history)
+        self.counter = TokenCounter(choices.model)
+        self.output_tokens = USUAL_OUTPUT_TOKENS
+        self.trials: tuple[Trial, ...] = ()
+        self.answer: Answer | None = None
+        self.live: LiveSearch | None = None
+        self.recording: Recording | None = None
+        self.baseline: dict[str, Any] | None = None
+
+    def choose(self, **changes: Any) -> None:
+        """Change choices; a changed text is kept where neither benchmark, variant nor history changes.
+
+        With another variant the editor holds that variant's text; with another benchmark or history the text stays and
+        is filled anew. Trials are of one benchmark: another one forgets them.
+        """
+        chosen = replace(self.choices, **changes)
+        if chosen.budget < 1:
+            raise InvalidParameter(f"the budget is {chosen.budget}; a search needs at least one evaluation")
+        before = self.choices
+        benchmark = self.benchmark if chosen.benchmark == before.benchmark else _load(chosen.benchmark)
+        if (chosen.benchmark, chosen.variant, chosen.history) != (before.benchmark, before.variant, before.history):
+            draft = open_draft(chosen.variant, benchmark, chosen.history)
+            if chosen.variant == before.variant and self.draft.changed:
+                draft = draft.edited(self.draft.source)
+            self.draft = draft
+        if benchmark is not self.benchmark:
+            self.trials, self.recording, self.baseline = (), None, None
+        if chosen.model != before.model:
+            self.counter = TokenCounter(chosen.model)
+        self.choices, self.benchmark = chosen, benchmark
+
+    def edit(self, source: str) -> None:
+        """Take another text for the template, right or wrong."""
+        self.draft = self.draft.edited(source)
+
+    @property
+    def prompt_name(self) -> str:
+        """The variant, or the file that the changed text is kept in; raises PromptError for a wrong template."""
+        if not self.draft.changed:
+            return self.choices.variant
+        return self.draft.save(self.folder / "prompts").as_posix()
+
+    def settings(self) -> dict[str, Any]:
+        """Return what `make_proposer("llm", space, ...)` needs for the present choices."""
+        chosen = self.choices
+        given = {name: getattr(chosen, name) for name in REQUEST_SETTINGS}
+        given["client"] = self.client
+        kept = {name: value for name, value in given.items() if value not in (None, {})}
+        return {"model": chosen.model, "prompt": self.prompt_name, "history": chosen.history, **kept}
+
+    def estimate(self) -> Estimate:
+        """Return what asking now would take; raises PromptError for a wrong template."""
+        return estimate(
+            *(self.draft.prompt(), self.trials, self.choices.model, self.choices.budget, self.counter),
+            self.output_tokens,
+            self.choices.base_url,
+        )
+
+    def facts(self) -> str:
+        """Return length, tokens and costs of the prompt in a sentence."""
+        found = self.estimate()
+        characters = len(plain(self.draft.prompt().messages(self.trials)))
+        cost = cost_words(found, self.choices.model, self.choices.budget, self.output_tokens)
+        shown = f"; {len(self.trials)} results in it" if self.trials else ""
+        return f"{characters:,} characters, {self.counter.words(found.tokens)}{shown}; {cost}."
+
+    def ask(self) -> Answer:
+        """Ask once and return the answer; the call is recorded in the folder."""
+        path = self.folder / "asked" / f"{_stamp()}.jsonl"
+        settings, trials = self.settings(), self.trials
+        answer = ask_once(self.benchmark, trials=trials, seed=self.choices.seed, journal=path, **settings)
+        if answer.call is not None:
+            self.counter.learn(plain(answer.call["messages"]), answer.call["usage"]["input_tokens"])
+            self.output_tokens = answer.call["usage"]["output_tokens"] or self.output_tokens
+        self.answer = answer
+        return answer
+
+    def search(
+        self,
+        approve: bool = False,
+        on_change: Callable[[LiveState], None] | None = None,
+        limits: Limits | None = None,
+    ) -> LiveSearch:
+        """Return a new search with the present choices, not yet started; one that runs has to end before."""
+        from genius_kit.runs.live import RESTARTABLE, LiveSearch
+
+        if self.live is not None and self.live.state.status not in (*RESTARTABLE, "finished"):
+            raise InvalidParameter("a search is under way; stop it, or wait for its end, before another begins")
+        chosen = self.choices
+        proposer = make_proposer("llm", self.benchmark.space, **self.settings())
+        path = self.folder / f"{_stamp()}_{chosen.benchmark}_seed{chosen.seed}.jsonl"
+        told: Any = {"approve": approve, "on_change": on_change, "via": "lab", "limits": limits}
+        self.live = LiveSearch(self.benchmark, proposer, chosen.budget, chosen.seed, path, **told)
+        return self.live
+
+    def open(self, path: str | Path) -> Recording:
+        """Open a recorded run for stepping; raises JournalError."""
+        self.recording = Recording(path)
+        return self.recording
+
+    def edit_step(self, index: int) -> None:
+        """Bring a step of the open recording into the editor: its benchmark, its variant, the results before it."""
+        recording = self._opened()
+        run = recording.settings
+        asked = run.get("settings", {})
+        known = {key: asked[key] for key in ("history", "model", "temperature", "max_tokens") if key in asked}
+        known["params"] = asked.get("params")
+        if "prompt" in asked and asked["prompt"] != "published":
+            known["variant"] = asked["prompt"]
+        if run.get("benchmark") and run["benchmark"] != self.choices.benchmark:
+            known["benchmark"] = run["benchmark"]
+        self.choose(**known, seed=run.get("seed", 0))
+        self.recording = recording
+        self.draft = open_draft(self.choices.variant, self.benchmark, self.choices.history)
+        self.trials = recording.trials(index)
+
+    def forget_results(self) -> None:
+        """Ask for a first design again: no results in the prompt."""
+        self.trials = ()
+
+    def pin(self) -> dict[str, Any]:
+        """Make the present template and choices the baseline."""
+        self.baseline = self.settings()
+        return self.baseline
+
+    def compare(
+        self,
+        seeds: Sequence[int],
+        on_pair: Callable[[Paired], None] | None = None,
+        on_search: Callable[[LiveSearch], bool] | None = None,
+    ) -> Paired:
+        """Run the present template and choices beside the baseline; raises InvalidParameter without one."""
+        if self.baseline is None:
+            raise InvalidParameter("no baseline is pinned; pin a variant, change it, then compare")
+        folder = self.folder / "compared"
+        budget = self.choices.budget
+        return compare_prompts(
+            self.benchmark, self.baseline, self.settings(), seeds, budget, folder, on_pair, on_search
+        )
+
+    def save_variant(self, name: str) -> Path:
+        """Save the template under a name that is a variant everywhere from now on, and go on from it."""
+        path = self.draft.save(variants_folder(), name)
+        self.draft = open_draft(path.stem, self.benchmark, self.choices.history)
+        self.choices = replace(self.choices, variant=path.stem)
+        return path
+
+    def _opened(self) -> Recording:
+        if self.recording is None:
+            raise InvalidParameter("no recorded run is open; give the path of a journal first")
+        return self.recording
+
+
+def _load(name: str) -> Benchmark:
+    from genius_kit.benchmarks import load_benchmark
+
+    return load_benchmark(name)
+
+
+def _stamp() -> str:
+    """Return the time as a part of a file name, to the microsecond."""
+    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")

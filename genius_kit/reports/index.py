@@ -1,0 +1,114 @@
+"""The index page of a report: each notebook with its status, duration, parameters, pictures and links."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from genius_kit.files import write_whole
+from genius_kit.prompts.base import sandbox
+from genius_kit.reports.jobs import GET_DATA, NotebookResult, result_of
+from genius_kit.reports.records import record_of
+
+_PICTURE, _TABLE = ("pdf", "svg", "png", "csv", "json"), ("tex", "md", "csv", "json")
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A figure or table of a notebook: its name, the addresses of its forms, and that of its picture if it has one."""
+
+    name: str
+    files: dict[str, str]
+    picture: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One notebook of the index, with addresses relative to it."""
+
+    result: NotebookResult
+    anchor: str
+    duration: str
+    links: dict[str, str]
+    pictures: list[Exhibit]
+    tables: list[Exhibit]
+
+
+def write_index(results: Sequence[NotebookResult], folder: Path) -> Path:
+    """Write `index.html` of these results and of what earlier reports left in `folder`; return its path."""
+    from importlib.resources import files
+
+    template = files("genius_kit").joinpath("templates", "report_index.html.j2").read_text(encoding="utf-8")
+    environment = sandbox(autoescape=True, lstrip_blocks=False)
+    rows = [_row(result, folder) for result in [*results, *_earlier(results, folder)]]
+    text = environment.from_string(template).render(
+        rows=sorted(rows, key=lambda row: (row.result.name, row.result.label)),
+        get_data=GET_DATA,
+        finished=time.strftime("%Y-%m-%d %H:%M"),
+        done=sum(row.result.status == "done" for row in rows),
+        missing=any(row.result.missing for row in rows),
+    )
+    write_whole(folder / "index.html", text)
+    return folder / "index.html"
+
+
+def _earlier(results: Sequence[NotebookResult], folder: Path) -> Iterator[NotebookResult]:
+    """Yield what stands in the folder of notebooks that this report had no part in."""
+    known = {(result.name, result.label) for result in results}
+    for path in sorted([*folder.glob("*.ipynb"), *folder.glob("grid/*/*/*.ipynb")]):
+        record = record_of(path)
+        if record is None:
+            continue
+        found = result_of(path, record)
+        if (found.name, found.label) not in known:
+            known.add((found.name, found.label))
+            yield found
+
+
+def _row(result: NotebookResult, folder: Path) -> Row:
+    place = folder / "grid" / result.name / result.label if result.label else folder
+    pages = {"page": result.page, "notebook": result.notebook, "PDF": result.pdf}
+    links = {name: _address(path, folder) for name, path in pages.items() if path is not None and path.is_file()}
+    earlier = place / f"{result.name}.html"
+    if result.status == "failed" and earlier.is_file():
+        links["last page that was complete"] = _address(earlier, folder)
+    return Row(
+        result,
+        quote(f"{result.name}-{result.label}".rstrip("-")),
+        _duration(result.seconds),
+        links,
+        _pictures(place / "figures" / result.name, folder),
+        _tables(place / "figures" / result.name, folder),
+    )
+
+
+def _pictures(figures: Path, folder: Path) -> list[Exhibit]:
+    found = sorted(figures.glob("*.png"))
+    return [Exhibit(_name(path), _forms(path, _PICTURE, folder), _address(path, folder)) for path in found]
+
+
+def _tables(figures: Path, folder: Path) -> list[Exhibit]:
+    return [Exhibit(_name(path), _forms(path, _TABLE, folder)) for path in sorted(figures.glob("*.tex"))]
+
+
+def _name(path: Path) -> str:
+    return path.stem.replace("_", " ")
+
+
+def _forms(path: Path, suffixes: Sequence[str], folder: Path) -> dict[str, str]:
+    others = {suffix: path.with_suffix(f".{suffix}") for suffix in suffixes}
+    return {suffix.upper(): _address(other, folder) for suffix, other in others.items() if other.is_file()}
+
+
+def _address(path: Path, folder: Path) -> str:
+    return quote(Path(os.path.relpath(path, folder)).as_posix())
+
+
+def _duration(seconds: float) -> str:
+    if not seconds:
+        return ""
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"

@@ -1,0 +1,243 @@
+"""One notebook of a report: run it, or see that it need not be, and keep what came of it under its final name."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import GeniusKitError, NotebookFailed
+from genius_kit.files import explained, write_whole
+from genius_kit.reports import kernels as report_kernels
+from genius_kit.reports import pages as report_pages
+from genius_kit.reports import records as report_records
+from genius_kit.reports.folders import scratch_folder
+from genius_kit.reports.notebooks import missing_data, needs_of, read_notebook, title_of
+from genius_kit.reports.parameters import OUTPUT, Declared, relative_paths, resolved
+from genius_kit.reports.privacy import refuse_secret_files, refuse_secrets, shorten_paths
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+GET_DATA = "genius-kit data fetch"
+"""The one command that gets every missing data file."""
+
+
+@dataclass(frozen=True)
+class NotebookResult:
+    """What came of one notebook.
+
+    `status` is "done", "failed" or "missing" (its data is not there); `notebook`, `page` and `pdf` are the executed
+    notebook, its HTML and its PDF (None where none was written), `seconds` the time it ran, `error` one sentence or
+    None, `missing` the benchmarks and files it lacks. `parameters` are all it ran with and `given` those that were
+    not its defaults; `label` names them in a grid. `kept` says that it was done before and did not run again. `note`
+    is what a reader should know though nothing went wrong.
+    """
+
+    name: str
+    title: str
+    status: str
+    notebook: Path | None = None
+    page: Path | None = None
+    seconds: float = 0.0
+    error: str | None = None
+    missing: tuple[str, ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
+    label: str = ""
+    pdf: Path | None = None
+    kept: bool = False
+    note: str | None = None
+
+    @property
+    def detail(self) -> str:
+        """One line for a terminal: what went wrong, or how long it took and where the page lies."""
+        if self.error:
+            return self.error
+        kept = ", kept: nothing it depends on has changed" if self.kept else ""
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.seconds:.1f} s, {self.page}{kept}{note}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook to run with `parameters` into `folder`; both paths are absolute, and all of it can be pickled.
+
+    `declared` are the parameters its cell declares; `force` runs it though nothing has changed.
+    """
+
+    source: Path
+    folder: Path
+    parameters: dict[str, Any]
+    declared: Declared
+    label: str = ""
+    cell_limit: float | None = None
+    time_limit: float | None = None
+    threads: int | None = None
+    pdf: bool = False
+    force: bool = False
+
+    @property
+    def page(self) -> Path:
+        """Where the page of a finished run lies."""
+        return self.folder / f"{self.source.stem}.html"
+
+
+def kept_result(job: Job) -> NotebookResult | None:
+    """Return the result of a job that was done before with the same parameters, code, cells and data, else None."""
+    executed = job.folder / job.source.name
+    record = report_records.record_of(executed)
+    if job.force or record is None or not job.page.is_file():
+        return None
+    notebook = read_notebook(job.source)
+    if not report_records.unchanged(record, _wanted(job, notebook), job.folder):
+        return None
+    _drop_failed(job)
+    return replace(result_of(executed, record), label=job.label, note=_note(job), kept=True)
+
+
+def run_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> NotebookResult:
+    """Run one notebook and return what came of it, a failure and missing data included.
+
+    `on_cell` is told which code cell begins, and how many there are.
+    """
+    title, start = job.source.stem, time.perf_counter()
+    try:
+        notebook = read_notebook(job.source)
+        title = title_of(notebook, title)
+        if missing := missing_data(needs_of(notebook)):
+            error = f"needs {', '.join(missing)}; get it with `{GET_DATA}`"
+            return NotebookResult(job.source.stem, title, "missing", error=error, missing=missing, label=job.label)
+        kept = kept_result(job)
+        return execute_job(job, on_cell) if kept is None else _with_pdf(job, kept)
+    except GeniusKitError as error:
+        page = job.folder / f"{job.source.stem}.failed.html"
+        return NotebookResult(
+            job.source.stem,
+            title,
+            "failed",
+            page=page if page.is_file() else None,
+            seconds=time.perf_counter() - start,
+            error=str(error),
+            parameters=_all_parameters(job),
+            given=job.parameters,
+            label=job.label,
+        )
+
+
+def execute_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> NotebookResult:
+    """Run one notebook; raises NotebookFailed where a cell raised, ran out of time, lost its kernel, told a secret."""
+    start = time.perf_counter()
+    record = _wanted(job, read_notebook(job.source))
+    with scratch_folder(job.folder) as scratch:
+        executed = scratch / job.source.name
+        error = report_kernels.execute(
+            job.source,
+            executed,
+            _injected(job),
+            cell_limit=job.cell_limit,
+            time_limit=job.time_limit,
+            threads=job.threads,
+            on_cell=on_cell,
+        )
+        record.update(seconds=round(time.perf_counter() - start, 1), versions=report_records.versions())
+        record.update(status="failed" if error else "done", given=job.parameters, error=error)
+        if executed.is_file():
+            _publish(job, executed, record)
+    if error is not None:
+        raise NotebookFailed(error)
+    return _with_pdf(job, replace(result_of(job.folder / job.source.name, record), label=job.label, note=_note(job)))
+
+
+def result_of(executed: Path, record: report_records.Record) -> NotebookResult:
+    """Return the result that the record in an executed notebook tells of."""
+    stem = executed.name.removesuffix(".ipynb")
+    page, pdf = executed.with_name(f"{stem}.html"), executed.with_name(f"{stem}.pdf")
+    name = stem.removesuffix(".failed")
+    return NotebookResult(
+        name=name,
+        title=record.get("title", name),
+        status=record.get("status", "failed"),
+        notebook=executed,
+        page=page if page.is_file() else None,
+        seconds=record.get("seconds", 0.0),
+        error=record.get("error"),
+        parameters=record.get("parameters", {}),
+        given=record.get("given", {}),
+        label=record.get("label", ""),
+        pdf=pdf if pdf.is_file() else None,
+    )
+
+
+def _wanted(job: Job, notebook: NotebookNode) -> report_records.Record:
+    parameters = _all_parameters(job)
+    wanted = report_records.fingerprint(notebook, parameters, job.source.parent)
+    return {**wanted, "title": title_of(notebook, job.source.stem), "label": job.label}
+
+
+def _all_parameters(job: Job) -> dict[str, Any]:
+    return resolved(relative_paths(job.parameters, job.source.parent), job.declared)
+
+
+def _note(job: Job) -> str | None:
+    return None if job.declared else "it has no cell tagged 'parameters', so nothing in it can be set"
+
+
+def _injected(job: Job) -> dict[str, Any]:
+    values = relative_paths(job.parameters, job.source.parent)
+    if OUTPUT in job.declared and OUTPUT not in values:
+        values[OUTPUT] = Path(os.path.relpath(job.folder, job.source.parent)).as_posix()
+    return values
+
+
+def _publish(job: Job, executed: Path, record: report_records.Record) -> None:
+    """Write the page and the executed notebook under their final names, and drop what they replace.
+
+    The notebook comes last: it holds the record that says the run is finished, and the sums of all it left.
+    """
+    import nbformat
+
+    notebook = read_notebook(executed)
+    refuse_secrets(notebook, job.source.name)
+    figures = job.folder / "figures" / job.source.stem
+    refuse_secret_files(figures, job.source.name)
+    report_pages.drop_widgets(notebook)
+    # where the files lie is of no use to a reader elsewhere
+    notebook.metadata.get("papermill", {}).update(input_path=executed.name, output_path=executed.name)
+    report_records.attach(notebook, record)
+    notebook = shorten_paths(notebook, job.source, job.folder, _aliases(job))
+    failed = record["status"] == "failed"
+    stem = f"{executed.stem}.failed" if failed else executed.stem
+    if not failed:
+        with explained(job.folder):
+            (job.folder / f"{stem}.pdf").unlink(missing_ok=True)  # of an earlier run
+    page = job.folder / f"{stem}.html"
+    write_whole(page, report_pages.to_html(notebook, executed.stem))
+    notebook.metadata["genius_kit"]["run"]["files"] = report_records.sums_of([page, *figures.rglob("*")], job.folder)
+    write_whole(job.folder / f"{stem}.ipynb", nbformat.writes(notebook) + "\n")
+    if not failed:
+        _drop_failed(job)
+
+
+def _aliases(job: Job) -> dict[str, str]:
+    """Return the way to the report where it leads through folders of this machine, with the default in its place."""
+    way = str(_injected(job).get(OUTPUT, ""))
+    default = str(_all_parameters(job).get(OUTPUT, ""))
+    return {way: default} if way.startswith("../../") else {}
+
+
+def _drop_failed(job: Job) -> None:
+    for suffix in (".ipynb", ".html"):
+        (job.folder / f"{job.source.stem}.failed{suffix}").unlink(missing_ok=True)
+
+
+def _with_pdf(job: Job, result: NotebookResult) -> NotebookResult:
+    """Add the PDF where it is asked for and not there yet."""
+    if not job.pdf or result.pdf is not None or result.page is None or result.notebook is None:
+        return result
+    target = job.folder / f"{job.source.stem}.pdf"
+    report_pages.write_pdf(result.page, result.notebook, target)
+    return replace(result, pdf=target)

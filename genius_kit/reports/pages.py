@@ -1,0 +1,144 @@
+"""The pages of an executed notebook: HTML that opens with no network and no script, and PDF printed from it."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genius_kit import files
+from genius_kit.errors import InvalidParameter, NotebookFailed
+from genius_kit.reports.folders import scratch_folder
+from genius_kit.reports.notebooks import read_notebook, title_of
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+# nbconvert's own page loads RequireJS, MathJax and Mermaid from the network: those blocks are left out
+# what a page may load is said to the browser too: nothing, and no script runs, whatever stands in an output
+_PAGE = """{%- extends 'lab/index.html.j2' -%}
+{%- block html_head -%}
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; font-src data:; \
+style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
+{{ super() }}
+{%- endblock html_head -%}
+{%- block html_head_js -%}{%- endblock html_head_js -%}
+{%- block html_head_js_requirejs -%}{%- endblock html_head_js_requirejs -%}
+{%- block html_head_js_mathjax -%}{%- endblock html_head_js_mathjax -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock html_head_js_mermaidjs -%}
+{%- block jupyter_widgets -%}{%- endblock jupyter_widgets -%}
+"""
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_SHOWN = ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain")
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
+_PRINT_SECONDS = 120
+_DATE = re.compile(rb"\((D:\d{14}[^)]*)\)")
+
+
+def drop_widgets(notebook: NotebookNode) -> None:
+    """Leave the widget views out of a notebook, and keep the picture or text that stands in for each.
+
+    No state of a widget is kept, so a view would show as nothing.
+    """
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(_WIDGET, None)
+            output.get("metadata", {}).pop(_WIDGET, None)
+
+
+def to_html(notebook: NotebookNode, name: str) -> str:
+    """Return the page of a notebook: it loads nothing, runs nothing, holds its pictures, and shows no widget."""
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    notebook = copy.deepcopy(notebook)
+    drop_widgets(notebook)
+    # nbconvert's own order takes a widget's view before its picture, and the page stays empty there
+    config = Config({"NbConvertBase": {"display_data_priority": list(_SHOWN)}})
+    exporter = HTMLExporter(config=config, template_name="lab", raw_template=_PAGE, embed_images=True)
+    exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
+    body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title_of(notebook, name)}})
+    return str(body)
+
+
+def check_pdf() -> None:
+    """Raise InvalidParameter when nothing on this machine makes a PDF; the message says what is missing."""
+    if browser() is None and not _latex():
+        lacking = ", ".join(name for name in ("xelatex", "pandoc") if shutil.which(name) is None)
+        raise InvalidParameter(
+            "no PDF can be made on this machine. Either of these is enough: a Chromium or Chrome browser (your "
+            "system's package, or `pip install playwright && playwright install chromium`; none is on the PATH or in "
+            f"Playwright's folder), or LaTeX with pandoc ({lacking} missing). The HTML pages need neither: leave out "
+            "--pdf"
+        )
+
+
+def write_pdf(page: Path, notebook: Path, target: Path) -> None:
+    """Print the HTML page of an executed notebook to `target`, with a browser or else with LaTeX.
+
+    The file holds no date. Raises InvalidParameter where neither is there, NotebookFailed where it did not work.
+    """
+    check_pdf()
+    with scratch_folder(target.parent) as scratch:
+        part = scratch / "page.pdf"
+        if (program := browser()) is not None:
+            _print(program, page, part)
+        else:
+            _typeset(notebook, part)
+        files.write_whole(target, _DATE.sub(_no_date, part.read_bytes()))
+
+
+def browser() -> str | None:
+    """Return the program of a Chromium browser that is on the PATH or that Playwright installed, None without."""
+    return next((found for name in _BROWSERS if (found := shutil.which(name))), next(_playwright_browsers(), None))
+
+
+def _playwright_browsers() -> Iterator[str]:
+    named = os.environ.get("PLAYWRIGHT_BROWSERS_PATH")
+    folders = (
+        [Path(named)] if named else [Path.home() / ".cache/ms-playwright", Path.home() / "Library/Caches/ms-playwright"]
+    )
+    for folder in folders:
+        for pattern in ("chromium-*/chrome-*/chrome", "chromium_headless_shell-*/chrome-*/*headless*shell"):
+            yield from (str(path) for path in sorted(folder.glob(pattern), reverse=True))
+
+
+def _print(program: str, page: Path, target: Path) -> None:
+    command = [program, "--headless", "--disable-gpu", "--no-first-run", "--no-pdf-header-footer"]
+    command += ["--disable-dev-shm-usage", f"--user-data-dir={target.parent / 'profile'}"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--no-sandbox")  # a browser refuses to start as root with it; the page runs no script
+    command += [f"--print-to-pdf={target}", page.resolve().as_uri()]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_PRINT_SECONDS, check=False)
+        told = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+    except (OSError, subprocess.TimeoutExpired) as error:
+        told = [str(error)]
+    if not target.is_file():
+        raise NotebookFailed(f"{page.name} could not be printed with {Path(program).name}: {' '.join(told)}")
+
+
+def _latex() -> bool:
+    return all(shutil.which(name) for name in ("xelatex", "pandoc"))
+
+
+def _typeset(notebook: Path, target: Path) -> None:
+    from nbconvert import PDFExporter
+
+    try:
+        body, _ = PDFExporter().from_notebook_node(read_notebook(notebook))
+    except Exception as error:  # what LaTeX stumbles over has no class of its own
+        raise NotebookFailed(f"{notebook.name} could not be set with LaTeX: {error}") from error
+    target.write_bytes(body)
+
+
+def _no_date(found: re.Match[bytes]) -> bytes:
+    """Return a date of the same length, so that no place in the file moves."""
+    return b"(" + b"D:20000101000000+00'00'".ljust(len(found[1]))[: len(found[1])] + b")"

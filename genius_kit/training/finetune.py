@@ -1,0 +1,157 @@
+"""Fine-tuning: a network trained on one data set learns another, as in the paper's table 5."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.layers import resample_abs_pos_embed, resample_patch_embed
+from torch import Tensor, nn
+
+from genius_kit.datasets.loaders import image_size
+from genius_kit.datasets.registry import DataSet
+from genius_kit.errors import CheckpointError, DataMissing, InvalidParameter
+from genius_kit.networks import build_network, load_weights
+from genius_kit.spaces import SearchSpace
+from genius_kit.training.frozen import freeze
+from genius_kit.training.recipes import Recipe, load_recipe
+from genius_kit.training.trainer import TrainingResult, train
+
+FINE_TUNE = Recipe(
+    name="fine_tune",
+    source="Kornblith et al., Do Better ImageNet Models Transfer Better? (CVPR 2019): Nesterov momentum, batch 256, "
+    "cosine, 20,000 steps of 224 px crops with flips; they search the rate and the decay over grids, 0.01 and 1e-4 are "
+    "ours, and so are 100 epochs, about 19,500 steps on CIFAR's 50,000 images. Not GENIUS's own: those are not known",
+    epochs=100,
+    batch_size=256,
+    learning_rate=0.01,
+    image_size=224,
+    nesterov=True,
+    weight_decay=1e-4,
+    augmentation="resized-crop",
+)
+"""How a pretrained network is fine-tuned."""
+
+Weights = Mapping[str, Tensor] | str | Path
+"""A state dict, or the file of one."""
+
+_UNREADABLE = (RuntimeError, ValueError, TypeError, AttributeError, KeyError, OSError, EOFError, pickle.UnpicklingError)
+
+
+def fine_tune(
+    space: SearchSpace,
+    architecture: Sequence[int],
+    weights: Weights,
+    dataset: DataSet,
+    recipe: str | Recipe = FINE_TUNE,
+    *,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    folder: str | Path | None = None,
+    linear_probe: bool = False,
+    **options: Any,
+) -> TrainingResult:
+    """Train a pretrained network on `dataset` and return what `genius_kit.training.trainer.train` returns.
+
+    The network is that of `pretrained_network`; `options` go to `train` (time_limit, progress, ...). With `folder`,
+    an unfinished training is resumed there.
+    Raises InvalidParameter for weights of another architecture, CheckpointError for a file that is not a state dict.
+    """
+    chosen = load_recipe(recipe)
+    state = read_weights(weights)
+    size = image_size(dataset, chosen)
+    network = pretrained_network(space, architecture, state, dataset.num_classes, chosen, size, seed, linear_probe)
+    begins = {"fine_tunes": {"weights": fingerprint(state), "linear_probe": linear_probe}}
+    return train(network, dataset, chosen, seed=seed, device=device, folder=folder, identity=begins, **options)
+
+
+def pretrained_network(
+    space: SearchSpace,
+    architecture: Sequence[int],
+    weights: Weights,
+    num_classes: int,
+    recipe: Recipe = FINE_TUNE,
+    size: int | None = None,
+    seed: int = 0,
+    linear_probe: bool = False,
+) -> nn.Module:
+    """Return the network with pretrained `weights` and a new classifier for `num_classes` classes, drawn from `seed`.
+
+    The class count that the weights were trained for is read from their classifier, which is then dropped. With
+    `linear_probe` only the new classifier learns: the rest has no gradients, and its batch norms stay as they are.
+    `size` is in pixels a side and matters to transformers, whose patches and positions are resampled by timm where
+    the pretrained ones are of another size.
+    """
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+        raise InvalidParameter(f"num_classes {num_classes!r} came, expected a positive whole number of classes")
+    state = read_weights(weights)
+    network: Any = build_network(
+        space,
+        architecture,
+        num_classes=_pretrained_classes(state),
+        image_size=size,
+        dropout=recipe.dropout,
+        drop_path=0.0 if linear_probe else recipe.drop_path,
+    )
+    load_weights(network, _resampled(network, state))
+    if linear_probe:
+        freeze(network)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network.classifier = nn.Linear(network.classifier.in_features, num_classes)
+    network.num_classes = num_classes
+    return network
+
+
+def read_weights(weights: Weights) -> dict[str, Tensor]:
+    """Return a state dict, from a file where a path is given; a wrapped one ("state_dict", "model", EMA) is unwrapped.
+
+    Files are read with `weights_only`. Raises DataMissing or CheckpointError, naming the file.
+    """
+    if isinstance(weights, Mapping):
+        return dict(weights)
+    path = Path(weights)
+    if not path.is_file():
+        raise DataMissing(f"{path} is not a file: give a checkpoint that a training wrote, such as weights.pt")
+    from timm.models import load_state_dict
+
+    try:
+        return dict(load_state_dict(str(path), device="cpu", weights_only=True))
+    except _UNREADABLE as error:
+        raise CheckpointError(f"{path} is not a readable state dict ({error}); give one such as weights.pt") from error
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of a state dict: its names, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name, tensor in state.items():
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _resampled(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return `state` with a transformer's patch embedding and positions brought to the size that `network` has."""
+    fitted, own = dict(state), network.state_dict()
+    positions, patches = "pos_embed", "patch_embed.proj.weight"
+    if {positions, patches} <= own.keys() & fitted.keys():
+        side = int(own[positions].shape[1] ** 0.5)
+        if fitted[positions].shape[1:2] != own[positions].shape[1:2]:
+            fitted[positions] = resample_abs_pos_embed(fitted[positions], [side, side], num_prefix_tokens=0)
+        if fitted[patches].shape[2:] != own[patches].shape[2:]:
+            fitted[patches] = resample_patch_embed(fitted[patches], list(own[patches].shape[2:]))
+    return fitted
+
+
+def _pretrained_classes(state: Mapping[str, Tensor]) -> int:
+    weight = state.get("classifier.weight")
+    if weight is None or weight.ndim != 2:
+        raise InvalidParameter(
+            f"the weights have no classifier.weight of two dimensions, so their class count is unknown; they have "
+            f"{', '.join(list(state)[:3]) or 'no entries'}: give the state dict of a network of this package"
+        )
+    return weight.shape[0]

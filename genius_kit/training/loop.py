@@ -1,0 +1,254 @@
+"""The loop over epochs and steps, with what it needs to stop at any step and go on as if it had not."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from genius_kit.datasets.loaders import Loader, evaluation_loader, image_size, training_loader
+from genius_kit.datasets.registry import DataSet
+from genius_kit.errors import InvalidParameter
+from genius_kit.memory_formats import memory_format, name_of
+from genius_kit.training.checkpoints import State, load_checkpoint, of_this_version, save_checkpoint
+from genius_kit.training.devices import autocast, choose_precision
+from genius_kit.training.distributed import Team, synchronised, without_exchange
+from genius_kit.training.evaluation import evaluate
+from genius_kit.training.failures import diverged, time_is_up
+from genius_kit.training.metrics_log import MetricsLog, Row, StepProgress
+from genius_kit.training.optimisers import Mixing, WeightAverage, make_optimizer, restore_optimizer
+from genius_kit.training.recipes import Recipe
+from genius_kit.training.schedules import learning_rate, step_seed
+
+CHECK_STEPS = 10
+"""Steps between two looks at the loss and the clock on a GPU, which must wait for each; a CPU looks every step."""
+
+
+class TrainingLoop:
+    """One training in this process, from its checkpoint in `folder` if there is one; `run` brings it to its end."""
+
+    time_limit: float | None = None
+    checkpoint_every: int | None = None
+    on_step: Callable[[int], None] | None = None
+    on_epoch: Callable[[Row], None] | None = None
+
+    def __init__(
+        self,
+        network: nn.Module,
+        dataset: DataSet,
+        recipe: Recipe,
+        seed: int,
+        team: Team,
+        folder: Path | None,
+        identity: Mapping[str, Any],
+        progress: bool,
+    ) -> None:
+        self._recipe, self._seed, self._team = recipe, seed, team
+        self._classes = dataset.num_classes
+        self._identity = identity
+        self._begun = time.perf_counter()
+        self._make_loaders(dataset)
+        self._make_network(network, image_size(dataset, recipe))
+        self.step, self.history = 0, list[Row]()
+        self._seconds_before = self._epoch_began = 0.0
+        self._loss_sum = torch.zeros((), device=team.device)
+        self._checkpoint = folder / "checkpoint.pt" if folder is not None else None
+        with of_this_version(self._checkpoint):
+            self._restore()
+        self._log = MetricsLog(folder, len(self.history)) if folder is not None and team.leads else None
+        if self._log is not None:
+            self._log.write(self.history)
+        self._progress = StepProgress(self.steps, self.step, progress and team.leads)
+
+    def _make_loaders(self, dataset: DataSet) -> None:
+        device, rank, world = self._team.device, self._team.rank, self._team.world
+        self._batches = training_loader(dataset, self._recipe, device=device, seed=self._seed, rank=rank, world=world)
+        self._validation, self._test = (
+            evaluation_loader(dataset, split, self._recipe, device=device, rank=rank, world=world)
+            for split in ("validation", "test")
+        )
+        self._epoch_steps = self._batches.micro_steps // self._recipe.accumulate
+        self.steps = self._recipe.epochs * self._epoch_steps
+
+    def _make_network(self, network: nn.Module, size: int) -> None:
+        recipe, team = self._recipe, self._team
+        self.precision = choose_precision(team.device, recipe.precision)
+        self._format = memory_format(network, team.device, recipe.channels_last)
+        self.memory_format: str | None = name_of(self._format)
+        network.to(device=team.device).to(memory_format=self._format)
+        self._network = synchronised(network, recipe, team)
+        self._wrapped = team.wrap(self._network, size)
+        self._forward = torch.compile(self._wrapped) if recipe.compile else self._wrapped
+        self._optimizer = make_optimizer(self._network, recipe)
+        self._scaler = torch.amp.GradScaler(team.device.type, enabled=self.precision == "float16")
+        self._average = WeightAverage(self._network, recipe.ema_decay) if recipe.ema_decay is not None else None
+        images = recipe.batch_size // (recipe.accumulate * team.world)
+        self._mixing = Mixing(recipe, self._classes, images) if recipe.mixup or recipe.cutmix else None
+
+    @property
+    def seconds(self) -> float:
+        """Time spent so far, added up over interruptions."""
+        return self._seconds_before + time.perf_counter() - self._begun
+
+    def run(self) -> None:
+        """Train to the last step; raises TrainingFailed."""
+        while self.step < self.steps:
+            epoch, done = divmod(self.step, self._epoch_steps)
+            self._network.train()
+            batches = self._batches.epoch(epoch, done * self._recipe.accumulate)
+            for _ in range(done, self._epoch_steps):
+                self.train_step(batches)
+                self._look_after_step()
+            self._end_epoch()
+
+    def train_step(self, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
+        """Move the weights once, by the gradient of one batch, in `accumulate` passes."""
+        recipe, passes = self._recipe, self._recipe.accumulate
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, self.step, self._epoch_steps)
+        for number in range(passes):
+            part = number * self._team.world + self._team.rank  # of the batch: the same with more passes or processes
+            torch.manual_seed(step_seed(self._seed, self.step, part))
+            with without_exchange(self._wrapped, number == passes - 1):
+                loss = self._loss(*next(batches)) / passes
+                self._scaler.scale(loss).backward()
+            self._loss_sum += loss.detach()
+        if recipe.clip_gradient is not None:
+            self._scaler.unscale_(self._optimizer)
+            nn.utils.clip_grad_norm_(self._network.parameters(), recipe.clip_gradient)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._optimizer.zero_grad()
+        if self._average is not None:
+            self._average.update(self.step)
+        self.step += 1
+
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        targets = labels
+        if self._mixing is not None:
+            images, targets = self._mixing(images, labels, self._seed, self.step)
+        with autocast(self._team.device, self.precision):
+            logits = self._forward(images.contiguous(memory_format=self._format))
+            if logits.shape[1] != self._classes:
+                raise InvalidParameter(f"the network gives {logits.shape[1]} logits for {self._classes} classes")
+            return functional.cross_entropy(logits, targets, label_smoothing=self._recipe.label_smoothing)
+
+    def _look_after_step(self) -> None:
+        """Stop a training that diverged or whose time is up, in all processes at once; write a checkpoint if due."""
+        ends_epoch = self.step % self._epoch_steps == 0
+        due = self.checkpoint_every is not None and self.step % self.checkpoint_every == 0 and not ends_epoch
+        every = 1 if self._team.device.type == "cpu" else CHECK_STEPS
+        if due or ends_epoch or self.step % every == 0:
+            self._stop_if(
+                "the loss was no longer finite", not math.isfinite(self._loss_sum.item()), may_end=not ends_epoch
+            )
+        if due:
+            self._save()
+        self._progress.step()
+        if self.on_step is not None:
+            self.on_step(self.step)
+
+    def _stop_if(self, trouble: str, broken: bool, may_end: bool) -> None:
+        late = self.time_limit is not None and self.seconds >= self.time_limit and self.step < self.steps
+        broken, late = self._team.any_of(broken, late)
+        if broken:
+            raise diverged(self._recipe, self.step, trouble)
+        if late and may_end:
+            self._save()
+            assert self.time_limit is not None
+            raise time_is_up(self.time_limit, self.step, self.steps, self._checkpoint is not None)
+
+    def _end_epoch(self) -> None:
+        """Evaluate, log, and write a checkpoint that holds the epoch's row."""
+        finite = torch.stack([parameter.isfinite().all() for parameter in self._network.parameters()]).all()
+        self._stop_if("the weights were no longer finite", not finite.item(), may_end=False)
+        sums = self._team.total(self._loss_sum) / (self._epoch_steps * self._team.world)
+        images = self._epoch_steps * self._recipe.batch_size
+        pace = images / max(self.seconds - self._epoch_began, 1e-9)
+        row: Row = {
+            "epoch": self.step // self._epoch_steps,
+            "step": self.step,
+            "train_loss": sums.item(),
+            "learning_rate": learning_rate(self._recipe, self.step - 1, self._epoch_steps),
+            "validation_accuracy": self._accuracy(self._validation),
+            "images_per_second": pace,
+            "seconds": self.seconds - self._epoch_began,
+        }
+        self.history.append(row)
+        self._loss_sum.zero_()
+        self._epoch_began = self.seconds
+        self._save()
+        self._tell(row)
+        self._stop_if("", False, may_end=True)
+
+    def _tell(self, row: Row) -> None:
+        if self._log is not None:
+            self._log.write(self.history)
+            self._log.add(row)
+        self._progress.epoch(row, self._recipe.epochs)
+        if self.on_epoch is not None:
+            self.on_epoch(row)
+
+    def _accuracy(self, loader: Loader) -> float:
+        network = self._average.network if self._average is not None else self._network
+        self._team.share_buffers(network)
+        return evaluate(network, loader, precision=self.precision, memory_format=self._format, team=self._team)
+
+    def test_accuracy(self) -> float | None:
+        """Return the accuracy of the final network on the test part in percent, None where that is empty."""
+        return self._accuracy(self._test) if self._test.samples else None
+
+    def take_final_network(self) -> nn.Module:
+        """Return the network, in evaluation mode, with the averaged weights where the recipe keeps an average."""
+        if self._average is not None:
+            self._network.load_state_dict(self._average.network.state_dict())
+        return self._network.eval()
+
+    def _save(self) -> None:
+        if self._checkpoint is None or not self._team.leads:
+            return
+        state: State = {
+            "network": self._network.state_dict(),
+            "average": self._average.network.state_dict() if self._average is not None else {},
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "memory_format": self.memory_format,
+            "step": self.step,
+            "loss_sum": self._loss_sum,
+            "history": self.history,
+            "seconds": self.seconds,
+            "epoch_began": self._epoch_began,
+        }
+        save_checkpoint(self._checkpoint, self._identity, state)
+
+    def _restore(self) -> None:
+        """Take the state from the checkpoint, read by the leader and given to all."""
+        state = None
+        if self._checkpoint is not None and self._team.leads and self._checkpoint.exists():
+            state = load_checkpoint(self._checkpoint, self._identity)
+        state = self._team.from_leader(state)
+        if state is None:
+            return
+        self._network.load_state_dict(state["network"])
+        if self._average is not None:
+            self._average.network.load_state_dict(state["average"])
+        restore_optimizer(self._optimizer, state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        if state.get("memory_format") is None:  # the beginning is from before it was recorded
+            self.memory_format = None
+        self._loss_sum.copy_(state["loss_sum"])
+        self.step, self.history = state["step"], state["history"]
+        self._seconds_before, self._epoch_began = state["seconds"], state["epoch_began"]
+        self._begun = time.perf_counter()
+
+    def close(self) -> None:
+        """Close the event file and the bar."""
+        if self._log is not None:
+            self._log.close()
+        self._progress.close()
