@@ -44,19 +44,19 @@ def test_the_lab_carries_a_picture_for_pages_without_scripts(lab):
 def test_an_error_is_a_sentence_until_the_next_action(lab):
     """A wrong temperature and a missing journal; the lab goes on."""
     lab.editor.optional["temperature"].value = "warm"
-    assert "temperature &#x27;warm&#x27; is no number" in lab._error.value
+    assert "temperature &#x27;warm&#x27; is no number" in lab.error.value
     lab.editor.optional["max_tokens"].value = "1.5"
-    assert "output limit &#x27;1.5&#x27; is no whole number of tokens" in lab._error.value
+    assert "output limit &#x27;1.5&#x27; is no whole number of tokens" in lab.error.value
     lab.editor.optional["max_tokens"].value = "200"
     assert lab.session.settings()["max_tokens"] == 200
     for control in lab.editor.optional.values():
         control.value = ""
     assert "max_tokens" not in lab.session.settings()
-    assert lab._error.value == ""
+    assert lab.error.value == ""
     lab.replaying.path.value = "nowhere.jsonl"
     lab.replaying.open_button.click()
-    assert "there is no journal at nowhere.jsonl" in lab._error.value
-    assert "Traceback" not in lab._error.value
+    assert "there is no journal at nowhere.jsonl" in lab.error.value
+    assert "Traceback" not in lab.error.value
 
 
 def test_the_most_that_may_be_spent_is_a_limit_of_the_search(no_data, tmp_path, monkeypatch):

@@ -12,14 +12,14 @@ from genius_kit.lab.compare import Paired, paired_html
 from genius_kit.lab.widgets import button, labelled, row
 
 if TYPE_CHECKING:
-    from genius_kit.lab.panels import PromptLab
+    from genius_kit.lab.stage import Stage
     from genius_kit.runs.live import LiveSearch
 
 
 class ComparePanel:
     """Pin, compare, stop; the pairs as dots, the interval, the verdict."""
 
-    def __init__(self, lab: PromptLab) -> None:
+    def __init__(self, lab: Stage) -> None:
         self.lab = lab
         self._stopped = False
         self._live: LiveSearch | None = None

@@ -18,8 +18,8 @@ from genius_kit.llm.settings import TIMEOUT_SECONDS, check_timeout, line_of, rea
 from genius_kit.prompts import HISTORIES, VARIANTS
 
 if TYPE_CHECKING:
-    from genius_kit.lab.panels import PromptLab
     from genius_kit.lab.session import LabSession
+    from genius_kit.lab.stage import Stage
 
 
 def rendered_message(session: LabSession) -> Message:
@@ -64,7 +64,7 @@ def _text_of(value: float | Mapping[str, Any] | None) -> str:
 class EditorPanel:
     """Choices, template, prompt, and Ask."""
 
-    def __init__(self, lab: PromptLab) -> None:
+    def __init__(self, lab: Stage) -> None:
         self.lab = lab
         session, say = lab.session, lab.say
         self.template = TemplateView()

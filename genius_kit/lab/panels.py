@@ -8,9 +8,7 @@ What it does lies in `lab_session`, without widgets; searches and questions run 
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,23 +18,20 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.lab.ask import ask_once
 from genius_kit.lab.compare import compare_prompts
 from genius_kit.lab.comparing import ComparePanel
-from genius_kit.lab.curve import Point
 from genius_kit.lab.editor import EditorPanel
 from genius_kit.lab.replaying import ReplayPanel
 from genius_kit.lab.searching import SearchPanel
 from genius_kit.lab.session import Choices, LabSession
-from genius_kit.lab.thread import Desk
-from genius_kit.lab.view import LabView, with_still
-from genius_kit.lab.widgets import alert, guarded
+from genius_kit.lab.stage import Stage
+from genius_kit.lab.view import with_still
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.spaces import Architecture, SearchSpace
 
 __all__ = ["PromptLab", "ask_once", "compare_prompts"]
 
 
-class PromptLab:
+class PromptLab(Stage):
     """The lab, which shows itself as the last value of a cell.
 
     `benchmark` is a name or a benchmark; `journal` a recorded run that is opened at once; `folder` receives journals
@@ -67,13 +62,7 @@ class PromptLab:
         asked |= {"timeout": timeout, "base_url": base_url, "budget": budget, "seed": seed}
         choices = Choices(name, str(prompt), history, model, **asked)
         given = None if isinstance(benchmark, str) else benchmark
-        self.session = LabSession(choices, folder, client, given)
-        self.desk = Desk()
-        self.quiet = False
-        self.shows_live = False  # whether the curve is that of the lab's own search
-        self._error = widgets.HTML()
-        self._drawing = threading.RLock()
-        self.view = LabView(self.session.benchmark.feedback_name, guarded(self._step, self.say))
+        super().__init__(LabSession(choices, folder, client, given), self._step)
         self.editor = EditorPanel(self)
         self.searching = SearchPanel(self)
         self.replaying = ReplayPanel(self)
@@ -85,7 +74,7 @@ class PromptLab:
             "Compare": self.comparing,
         }
         self.tabs = widgets.Tab([panel.root for panel in panels.values()], titles=tuple(panels))
-        self.root = widgets.VBox([self.editor.controls, self.tabs, self._error, self.view])
+        self.root = widgets.VBox([self.editor.controls, self.tabs, self.error, self.view])
         if journal is not None:
             self.open(journal)
 
@@ -98,50 +87,16 @@ class PromptLab:
         self.replaying.path.value = Path(journal).as_posix()
         self.replaying.open()
 
-    def say(self, error: str) -> None:
-        """Show an error as a sentence, or none."""
-        if threading.current_thread() is threading.main_thread():
-            self._error.value = alert(error)
-        else:
-            self.desk.post(self.say, error)
-
-    def tell(self, text: str, money: str = "", asking: float | None = None, retry: float | None = None) -> None:
-        """Show the state of what is under way; any thread may call it."""
-        self.view.send(self.view.board.tell(text, money, asking, retry))
-
-    def code(self, line: str) -> None:
-        """Show the last action as a line of Python."""
-        self.view.send(self.view.board.code(line))
-
-    def draw(self, architecture: Architecture, space: SearchSpace | None = None) -> None:
-        """Show one architecture; any thread may call it."""
-        self.view.send(self.view.board.draw(space or self.session.benchmark.space, architecture))
-
-    def show_curve(self, points: Sequence[Point], budget: int, is_live: bool = False) -> None:
-        """Show another curve; `is_live` where it is that of the lab's own search."""
-        self.shows_live = is_live
-        with self._drawing:
-            self.view.send(self.view.board.put(points, budget))
-
-    def add_points(self, points: Sequence[Point]) -> None:
-        """Append points to the curve; any thread may call it."""
-        with self._drawing:
-            self.view.send(self.view.board.add(points))
-
     def new_benchmark(self) -> None:
         """Clear what belongs to the benchmark before."""
         self.replaying.close()
         self.view.board.feedback_name = self.session.benchmark.feedback_name
         self.show_curve([], self.session.choices.budget)
 
-    @contextmanager
-    def quietly(self) -> Iterator[None]:
-        """Set controls without their being acted on."""
-        before, self.quiet = self.quiet, True
-        try:
-            yield
-        finally:
-            self.quiet = before
+    def show_editor(self) -> None:
+        """Show the template and its prompt anew, and turn to them."""
+        self.editor.show()
+        self.tabs.selected_index = 0
 
     def _step(self, index: int) -> None:
         """Show the step that was clicked or stepped to: of the open recording, or of the lab's own search so far."""

@@ -13,13 +13,13 @@ from genius_kit.lab.widgets import button, labelled, row
 from genius_kit.runs.remote import run_state
 
 if TYPE_CHECKING:
-    from genius_kit.lab.panels import PromptLab
+    from genius_kit.lab.stage import Stage
 
 
 class ReplayPanel:
     """Open a journal; step by the slider under the curve, its arrow keys, or a click on a point."""
 
-    def __init__(self, lab: PromptLab) -> None:
+    def __init__(self, lab: Stage) -> None:
         self.lab = lab
         self._index: int | None = None
         self.path = labelled(widgets.Text, "Journal", "520px", placeholder="path of a .jsonl file")
@@ -60,8 +60,7 @@ class ReplayPanel:
         if self._index is None:
             raise InvalidParameter("no step is shown; open a journal first")
         self.lab.session.edit_step(self._index)
-        self.lab.editor.show()
-        self.lab.tabs.selected_index = 0
+        self.lab.show_editor()
         self.lab.tell(f"Step {self._index + 1} is in the editor, with the {self._index} results before it")
 
     def close(self) -> None:

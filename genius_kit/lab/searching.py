@@ -18,7 +18,7 @@ from genius_kit.lab.widgets import button, labelled, on_change, row
 from genius_kit.runs.control import user_name
 
 if TYPE_CHECKING:
-    from genius_kit.lab.panels import PromptLab
+    from genius_kit.lab.stage import Stage
     from genius_kit.runs.live import LiveSearch, LiveState
 
 RUNNING = ("running", "paused", "awaiting approval", "stopping")
@@ -73,7 +73,7 @@ def _money(state: LiveState, limit: float | None, left: float | None) -> str:
 class SearchPanel:
     """Run, pause, resume, stop, raise the budget; approve, edit, reject, or end with a reason."""
 
-    def __init__(self, lab: PromptLab) -> None:
+    def __init__(self, lab: Stage) -> None:
         self.lab = lab
         self._seen = 0
         self._showing = threading.RLock()
