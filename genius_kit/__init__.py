@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from genius_kit.benchmarks import list_benchmarks, load_benchmark
     from genius_kit.budget.amounts import Limits
     from genius_kit.datasets.registry import load_dataset
-    from genius_kit.estimates import estimate_run, estimate_study
-    from genius_kit.exports import to_optuna
     from genius_kit.journal import read_run
     from genius_kit.journal.verify import verify_run
     from genius_kit.networks import build_network, load_weights
@@ -27,8 +25,10 @@ if TYPE_CHECKING:
     from genius_kit.runs.batch import replay_conversation, resume, search_many
     from genius_kit.runs.loop import search
     from genius_kit.spaces import count_cost, load_space
-    from genius_kit.studies import load_study, run_study, study_names
-    from genius_kit.study_results import read_results
+    from genius_kit.studies.estimate import estimate_run, estimate_study
+    from genius_kit.studies.export import to_optuna
+    from genius_kit.studies.outcomes import read_results
+    from genius_kit.studies.run import load_study, run_study, study_names
     from genius_kit.training.finetune import fine_tune
     from genius_kit.training.recipes import Recipe, load_recipe
     from genius_kit.training.trainer import train
@@ -39,8 +39,8 @@ _HOMES = {
     "benchmarks": ("list_benchmarks", "load_benchmark"),
     "spaces": ("count_cost", "load_space"),
     "datasets": ("load_dataset",),
-    "estimates": ("estimate_run", "estimate_study"),
-    "exports": ("to_optuna",),
+    "studies.estimate": ("estimate_run", "estimate_study"),
+    "studies.export": ("to_optuna",),
     "journal": ("read_run",),
     "networks": ("build_network", "load_weights"),
     "prompts": ("list_prompts", "load_prompt"),
@@ -52,7 +52,7 @@ _HOMES = {
     "runs.batch": ("replay_conversation", "resume", "search_many"),
     "runs.loop": ("search",),
     "studies": ("load_study", "run_study", "study_names"),
-    "study_results": ("read_results",),
+    "studies.outcomes": ("read_results",),
     "training.trainer": ("train",),
     "verdicts.judge": ("does_it_search",),
     "journal.verify": ("verify_run",),

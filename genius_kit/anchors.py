@@ -50,7 +50,7 @@ def compare_with_anchors(curves: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     """Print the comparison for the journals in a folder."""
-    from genius_kit.studies import curves
+    from genius_kit.studies.run import curves
 
     parser = argparse.ArgumentParser(prog="python -m genius_kit.anchors", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of the journals")

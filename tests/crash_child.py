@@ -26,7 +26,7 @@ import genius_kit.llm.offline
 import genius_kit.prompts
 import genius_kit.replies
 import genius_kit.reports.run
-import genius_kit.study_results
+import genius_kit.studies.outcomes
 import genius_kit.training.trainer
 import genius_kit.verdicts  # noqa: F401
 from genius_kit.benchmarks import downloads

@@ -40,7 +40,7 @@ def read(what, place):
     from genius_kit.journal.verify import verify_run
     from genius_kit.run_frames import read_frames
     from genius_kit.runs.steps import open_run
-    from genius_kit.study_results import read_results
+    from genius_kit.studies.outcomes import read_results
 
     if what == "resume":
         with Journal(place) as journal:

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 import genius_kit as gk
-from genius_kit import studies
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.journal import Journal, read_run
 from genius_kit.llm.session import Session
@@ -21,9 +20,10 @@ from genius_kit.runs.batch import resume
 from genius_kit.runs.control import Decision
 from genius_kit.runs.live import LiveSearch
 from genius_kit.runs.remote import run_state, why_stopped
-from genius_kit.study_files import load_study
-from genius_kit.study_results import read_results
-from genius_kit.study_summary import summary
+from genius_kit.studies import run as studies
+from genius_kit.studies.file import load_study
+from genius_kit.studies.outcomes import read_results
+from genius_kit.studies.summaries import summary
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.test_live import HashClient, design, llm, pending, plain, until
 

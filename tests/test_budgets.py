@@ -31,7 +31,7 @@ from genius_kit.proposers.base import make_proposer
 from genius_kit.runs.batch import resume
 from genius_kit.runs.loop import conduct, search
 from genius_kit.spaces import load_space
-from genius_kit.studies import load_study, run_study
+from genius_kit.studies.run import load_study, run_study
 from tests.chat_server import MODEL, Answer, ChatServer, completion
 from tests.doubles import QueueClient, ToyBenchmark, reply
 
@@ -723,7 +723,7 @@ def test_a_study_lists_each_run_that_a_limit_ended(no_data, tmp_path):
         run_study(load_study(path), tmp_path, workers=1, progress=False)
     assert failed.value.only_limits
     assert not failed.value.only_model
-    from genius_kit.study_results import read_results
+    from genius_kit.studies.outcomes import read_results
 
     found = read_results(tmp_path / "small")
     assert found[found["arm"] == "random"]["reason"].eq("budget").all()

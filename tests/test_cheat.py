@@ -3,7 +3,8 @@
 import pytest
 
 import genius_kit as gk
-from genius_kit import studies, verdicts
+from genius_kit import verdicts
+from genius_kit.studies import run as studies
 
 SEEDS = 20
 

@@ -20,7 +20,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.llm.offline import Design
 from genius_kit.records import Message
 from genius_kit.spaces import load_space
-from genius_kit.studies import load_study, run_study
+from genius_kit.studies.run import load_study, run_study
 from genius_kit.verdicts.natures import WORTH, Client, View, climber_in, simulator_of
 from tests import natures
 from tests.natures import Ignores, Nature, Random, Recites, Searches, best_designs, made_table, run_arms, table_of

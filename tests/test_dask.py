@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from genius_kit import studies
 from genius_kit.errors import InvalidParameter, VersionMismatch
 from genius_kit.journal import read_run
 from genius_kit.pools import dask_executor
-from genius_kit.study_plans import Arm, Study
+from genius_kit.studies import run as studies
+from genius_kit.studies.plan import Arm, Study
 from tests.study_files import COMMAND, records, text_of
 
 distributed = pytest.importorskip("distributed", reason="pip install -e '.[dask]'")

@@ -120,7 +120,8 @@ def test_the_folder_of_a_known_table_is_read_by_everything(no_data, tmp_path):
     (again,) = each_verdict(results)
     assert (again.kind, again.uses_results, again.needs_names) == (found.kind, found.uses_results, found.needs_names)
     assert again.sentence.startswith("mine ")
-    from genius_kit import figures, studies
+    from genius_kit import figures
+    from genius_kit.studies import run as studies
 
     assert set(studies.summary(results)["n"]) == {8}
     assert "mine" in figures.study_conclusion({"agent:mine": results}, "Does it search?").headline

@@ -15,11 +15,11 @@ from genius_kit.cli.commands import loaded
 from genius_kit.cli.estimate import ask_first, study
 from genius_kit.cli.options import ConsentOptions
 from genius_kit.errors import InvalidParameter
-from genius_kit.estimates import Assumptions, Forecast, Sum, estimate_run, estimate_study
 from genius_kit.llm import Reply, Usage
 from genius_kit.proposers.base import make_proposer
 from genius_kit.runs.loop import search
-from genius_kit.studies import load_study, run_study
+from genius_kit.studies.estimate import Assumptions, Forecast, Sum, estimate_run, estimate_study
+from genius_kit.studies.run import load_study, run_study
 from tests.doubles import QueueClient, ToyBenchmark
 
 COMMAND = [sys.executable, "-c", "from genius_kit.cli import main; main()"]

@@ -11,7 +11,7 @@ from genius_kit.errors import StudyFailed
 from genius_kit.journal import read_run
 from genius_kit.journal.events import ASIDES
 from genius_kit.llm.calls import ATTEMPTS_LIMIT
-from genius_kit.studies import Arm, Study, places, run_study
+from genius_kit.studies.run import Arm, Study, places, run_study
 from genius_kit.testing import FAULTS, Answer, ChatServer, random_faults
 
 SEEDS = tuple(range(int(os.environ.get("GENIUS_KIT_FAULT_RUNS", "16"))))  # 40 is the full size, about 90 s

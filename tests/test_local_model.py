@@ -13,8 +13,8 @@ import pytest
 import genius_kit as gk
 from genius_kit.journal import read_run
 from genius_kit.llm.connection import server_models
-from genius_kit.studies import run_study
-from genius_kit.study_files import load_study, study_names
+from genius_kit.studies.file import load_study, study_names
+from genius_kit.studies.run import run_study
 from tests.doubles import ToyBenchmark
 
 pytestmark = [pytest.mark.local_model, pytest.mark.slow]

@@ -6,12 +6,13 @@ import pandas as pd
 import pytest
 
 import genius_kit as gk
-from genius_kit import figures, method_names, sensitivity, studies, study_figures
+from genius_kit import figures, method_names, sensitivity, study_figures
 from genius_kit.contamination import contamination
 from genius_kit.contamination_figures import contamination_dots
 from genius_kit.method_names import model_kind, shown_model, shown_name, stand_in_note, subject, with_names
-from genius_kit.model_table import model_table
 from genius_kit.sensitivity_figures import forest
+from genius_kit.studies import run as studies
+from genius_kit.studies.models import model_table
 from genius_kit.styles import STYLES, styles
 from genius_kit.tradeoff_verdicts import tradeoff_table, tradeoff_verdict
 from genius_kit.transfer_matrix import transfer_matrix, transfers

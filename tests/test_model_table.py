@@ -16,8 +16,8 @@ from genius_kit.benchmarks import load_benchmark
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.llm.connection import server_models
 from genius_kit.llm.offline import Design, read_messages
-from genius_kit.model_table import TABLE_COLUMNS, model_table
-from genius_kit.study_plans import Study
+from genius_kit.studies.models import TABLE_COLUMNS, model_table
+from genius_kit.studies.plan import Study
 from tests.natures import SEEDS, Climbs, Ignores, Random, Recites, Searches, best_designs, run_arms
 
 SERVED = ("gpt-4.1", "unpriced-1")

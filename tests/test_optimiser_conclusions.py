@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 import genius_kit as gk
-from genius_kit import figures, studies
+from genius_kit import figures
 from genius_kit.errors import InvalidParameter
 from genius_kit.statistics import RandomSearch, worth_interval
+from genius_kit.studies import run as studies
 
 
 def study(folder, tables=("nas-bench-201-cifar10", "nas-bench-201-cifar100"), budget=12, **arms):

@@ -14,7 +14,6 @@ import genius_kit as gk
 from genius_kit.budget.amounts import Limits
 from genius_kit.budget.limits import spent_of
 from genius_kit.errors import BudgetSpent, InvalidParameter
-from genius_kit.estimates import estimate_run
 from genius_kit.journal import Run, read_run
 from genius_kit.journal.redact import redact
 from genius_kit.journal.verify import verify_run
@@ -27,6 +26,7 @@ from genius_kit.rationales import tellings_of_run
 from genius_kit.records import Message
 from genius_kit.runs.steps import open_run
 from genius_kit.sensitivity import CHANGED, NO_EFFECT, effects
+from genius_kit.studies.estimate import estimate_run
 from tests.doubles import QueueClient, ToyBenchmark, reply
 from tests.natures import (
     SEEDS,

@@ -11,7 +11,6 @@ import genius_kit as gk
 from genius_kit.budget import load_prices
 from genius_kit.budget.worst_cases import worst_case
 from genius_kit.errors import InvalidParameter, PromptError
-from genius_kit.estimates import estimate_run
 from genius_kit.journal import Run
 from genius_kit.llm.offline import read_messages
 from genius_kit.prompts import HISTORIES, load_prompt
@@ -19,6 +18,7 @@ from genius_kit.prompts.views import CHANGES, LISTS, MENUS, PARTS, REWORDINGS, S
 from genius_kit.records import Evaluation, Message, Trial
 from genius_kit.spaces import SPACES, SearchSpace, load_space
 from genius_kit.spaces.costs import MacsBound
+from genius_kit.studies.estimate import estimate_run
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.natures import Searches, run_one
 from tests.resuming import assert_resumes_alike

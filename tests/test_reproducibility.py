@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import genius_kit as gk
-from genius_kit import reproducibility, studies
+from genius_kit import reproducibility
 from genius_kit.agreement import (
     difference_p,
     least_alike,
@@ -26,6 +26,7 @@ from genius_kit.journal.redact import redact
 from genius_kit.repeats import read_repeats
 from genius_kit.reproducibility_figures import repeated_searches
 from genius_kit.reproducibility_verdicts import KINDS, LEAST, each_verdict, study_verdicts, verdict
+from genius_kit.studies import run as studies
 from tests.doubles import QueueClient
 from tests.natures import SEEDS, Changes, Counts, Recites, Rephrases, Searches, dated, run_one
 

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 import genius_kit as gk
-from genius_kit import sensitivity, sensitivity_figures, studies
+from genius_kit import sensitivity, sensitivity_figures
 from genius_kit.errors import InvalidParameter
 from genius_kit.prompts.views import CHANGES
 from genius_kit.sensitivity import CHANGED, NO_EFFECT, NOT_ENOUGH
+from genius_kit.studies import run as studies
 from genius_kit.verdicts import each_verdict
 from tests.natures import SEEDS, Ignores, Random, Recites, Searches, run_arms
 

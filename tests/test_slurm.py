@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from genius_kit import studies
 from genius_kit.cli import study as study_commands
 from genius_kit.errors import InvalidParameter, UnknownName
-from genius_kit.study_plans import Arm, Study
+from genius_kit.studies import run as studies
+from genius_kit.studies.plan import Arm, Study
 from tests.study_files import records, text_of
 
 DAEMONS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue")

@@ -32,7 +32,7 @@ from genius_kit.replies import parse_reply
 from genius_kit.runs.batch import resume
 from genius_kit.runs.steps import open_run
 from genius_kit.spaces import SPACES, load_space
-from genius_kit.study_files import load_study
+from genius_kit.studies.file import load_study
 from genius_kit.testing import Answer, ChatServer, completion, error
 from tests.doubles import QueueClient, ToyBenchmark
 

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genius_kit import figures, pools, studies
+from genius_kit import figures, pools
 from genius_kit.errors import InvalidParameter, JournalError, StudyFailed, VersionMismatch
 from genius_kit.journal import read_run
 from genius_kit.proposers.base import WARM
-from genius_kit.study_plans import Arm, Study, first_architecture, shard_of
-from genius_kit.study_tasks import Job, run_jobs
+from genius_kit.studies import run as studies
+from genius_kit.studies.plan import Arm, Study, first_architecture, shard_of
+from genius_kit.studies.tasks import Job, run_jobs
 from tests.study_files import COMMAND, records, text_of
 
 TABLE = "nas-bench-201-cifar10"
@@ -491,8 +492,8 @@ def test_the_table_on_a_terminal_counts_by_arm():
     """One row an arm: done, running, failed, of how many, mean rank so far."""
     from rich.console import Console
 
-    from genius_kit.study_progress import StudyProgress
-    from genius_kit.study_tasks import Outcome
+    from genius_kit.studies.progress import StudyProgress
+    from genius_kit.studies.tasks import Outcome
 
     watch = StudyProgress(small().plan(), shown=False)
     watch.update([Outcome(1, 10.0, 15625), Outcome(4, 20.0, 15625), Outcome(0, failure="x", is_model=True)], [2, 3])

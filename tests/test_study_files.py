@@ -3,7 +3,7 @@
 import pytest
 
 from genius_kit.errors import InvalidParameter, UnknownName
-from genius_kit.study_files import load_study, study_names
+from genius_kit.studies.file import load_study, study_names
 
 GOOD = """\
 name: small

@@ -5,8 +5,8 @@ import pytest
 
 import genius_kit as gk
 from genius_kit.errors import InvalidParameter
-from genius_kit.exports import to_optuna
 from genius_kit.proposers.tpe import architecture_of, params_of
+from genius_kit.studies.export import to_optuna
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.test_bayesian import FailingToy
 

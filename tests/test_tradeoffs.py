@@ -12,7 +12,7 @@ from genius_kit import tradeoff_verdicts as verdicts
 from genius_kit import tradeoffs
 from genius_kit.errors import InvalidParameter
 from genius_kit.pareto import front_of
-from genius_kit.study_results import read_results
+from genius_kit.studies.outcomes import read_results
 from genius_kit.tradeoffs import Yardstick
 from tests import natures
 

@@ -12,10 +12,10 @@ from genius_kit.benchmarks import Benchmark
 from genius_kit.budget.amounts import Limits
 from genius_kit.cli import options
 from genius_kit.errors import InvalidParameter
-from genius_kit.estimates import Forecast, estimate_run, estimate_study
 from genius_kit.proposers.base import TALKING, make_proposer
 from genius_kit.runs.batch import finished_seeds
-from genius_kit.study_files import load_study
+from genius_kit.studies.estimate import Forecast, estimate_run, estimate_study
+from genius_kit.studies.file import load_study
 
 app = typer.Typer(rich_markup_mode=None)
 estimate = typer.Typer(no_args_is_help=True, help="Say what a run or a study will take, before anything is sent.")
@@ -66,7 +66,7 @@ def ask_before_run(
     consent: options.ConsentOptions,
 ) -> None:
     """Ask for consent where what is not finished of some runs may cost much."""
-    from genius_kit.estimates import estimate_run
+    from genius_kit.studies.estimate import estimate_run
 
     if proposer not in TALKING:
         return

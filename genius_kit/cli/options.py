@@ -20,12 +20,12 @@ from genius_kit.budget.amounts import Limits
 from genius_kit.budget.prices import load_prices
 from genius_kit.chat import is_stand_in
 from genius_kit.errors import InvalidParameter
-from genius_kit.estimates import Assumptions
 from genius_kit.llm.settings import STRUCTURED, TIMEOUT_SECONDS, read_fields, read_params
 from genius_kit.prompts.views import CHANGES, CONTROLS
 from genius_kit.proposers.base import PROPOSERS, TALKING
 from genius_kit.runs.approval import TerminalApprover
-from genius_kit.study_files import study_names
+from genius_kit.studies.estimate import Assumptions
+from genius_kit.studies.file import study_names
 
 LIMITED_REPLY_TOKENS = 8192
 """The output limit of a run whose tokens or dollars are limited, where none is given: reasoning takes some of it."""

@@ -14,7 +14,7 @@ from genius_kit.paper import TRIAL_TABLES, paper_runs, summary
 from genius_kit.printed_tables import UNKNOWN, number
 from genius_kit.statistics import worth_interval
 from genius_kit.stats import Estimate, random_worth, rank_ratio
-from genius_kit.study_results import best_ranks, groups, random_search
+from genius_kit.studies.outcomes import best_ranks, groups, random_search
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -71,7 +71,7 @@ def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: 
 
     `studies` maps a name to `studies.results` of one model; raises InvalidParameter as `verdicts.verdict` does.
     """
-    from genius_kit.study_summary import summary
+    from genius_kit.studies.summaries import summary
     from genius_kit.verdicts import verdict
 
     judged = {name: verdict(results, plain=plain) for name, results in studies.items()}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from genius_kit.budget.amounts import dollars
 from genius_kit.budget.prices import load_prices
 from genius_kit.chat import is_stand_in
-from genius_kit.estimates import Assumptions, expected_talk, opening_sizes
 from genius_kit.lab.draft import plain
+from genius_kit.studies.estimate import Assumptions, expected_talk, opening_sizes
 
 if TYPE_CHECKING:
     from genius_kit.prompts import TemplatePrompt

@@ -21,7 +21,7 @@ from typing import Any
 from genius_kit.errors import InvalidParameter
 from genius_kit.reports.notebooks import find_notebook
 from genius_kit.reports.parameters import OUTPUT, Declared, check_parameter, declared_in
-from genius_kit.study_text import Located, read_yaml
+from genius_kit.studies.text import Located, read_yaml
 
 Points = list[tuple[Path, dict[str, Any]]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genius_kit.errors import DataMissing, NotebookFailed, UnknownName
-from genius_kit.study_text import quick_jsonschema
+from genius_kit.studies.text import quick_jsonschema
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -23,9 +23,9 @@ from genius_kit.llm.agents import Agent, MakeClient, agent_of, shown
 from genius_kit.prompts.views import CONTROLS
 from genius_kit.proposers.base import PROPOSERS, QUIZ, TALKING
 from genius_kit.stats.replies import LEAST_SHOWN
-from genius_kit.studies import run_study
-from genius_kit.study_files import load_study
-from genius_kit.study_plans import Arm, Study
+from genius_kit.studies.file import load_study
+from genius_kit.studies.plan import Arm, Study
+from genius_kit.studies.run import run_study
 from genius_kit.verdicts import memory
 from genius_kit.verdicts.base import Verdict
 from genius_kit.verdicts.searches import verdict

@@ -21,7 +21,7 @@ from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.prompts.views import dealt, view_of
 from genius_kit.spaces import Architecture
 from genius_kit.stats.replies import follows
-from genius_kit.study_results import random_search
+from genius_kit.studies.outcomes import random_search
 from genius_kit.verdicts.base import Verdict
 from genius_kit.verdicts.searches import verdict
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from genius_kit.proposers.base import Proposer
     from genius_kit.proposers.llm import LanguageModelProposer
     from genius_kit.spaces import SearchSpace
-    from genius_kit.study_plans import Study
+    from genius_kit.studies.plan import Study
 
 DETAIL_CHARACTERS = 400
 """Assumed length of the reason that a refused reply is answered with."""
@@ -169,9 +169,9 @@ def estimate_study(
     Runs that begin with the replies of the plain arm are expected to find them on record; at worst they are asked.
     """
     from genius_kit.proposers.base import make_proposer
-    from genius_kit.studies import load_study, unfinished
-    from genius_kit.study_plans import Study
-    from genius_kit.study_tasks import benchmark_of
+    from genius_kit.studies.plan import Study
+    from genius_kit.studies.run import load_study, unfinished
+    from genius_kit.studies.tasks import benchmark_of
 
     study = study if isinstance(study, Study) else load_study(study)
     given = assumptions or Assumptions()

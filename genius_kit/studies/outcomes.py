@@ -15,7 +15,7 @@ from genius_kit.proposers.base import QUIZ
 from genius_kit.provenance import marked
 from genius_kit.reply_evidence import reply_columns
 from genius_kit.spaces import load_space
-from genius_kit.study_plans import Task
+from genius_kit.studies.plan import Task
 from genius_kit.tradeoffs import COLUMNS as TRADEOFF_COLUMNS
 from genius_kit.tradeoffs import tradeoff_row
 

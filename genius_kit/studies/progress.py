@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.progress import progress_form
-from genius_kit.study_plans import Task
-from genius_kit.study_tasks import Outcome
+from genius_kit.studies.plan import Task
+from genius_kit.studies.tasks import Outcome
 
 if TYPE_CHECKING:
     from rich.table import Table

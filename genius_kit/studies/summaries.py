@@ -12,7 +12,7 @@ from genius_kit.fixed_rules import counted_once
 from genius_kit.journal import read_run
 from genius_kit.method_names import with_names
 from genius_kit.provenance import marked
-from genius_kit.study_results import KEYS, best_ranks, groups, random_search
+from genius_kit.studies.outcomes import KEYS, best_ranks, groups, random_search
 
 if TYPE_CHECKING:
     import pandas as pd

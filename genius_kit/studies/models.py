@@ -42,13 +42,13 @@ def model_table(results: pd.DataFrame, reference: str | None = None, arm: str | 
     """
     import pandas as pd
 
-    from genius_kit.study_summary import rows as summarised
+    from genius_kit.studies.summaries import rows as summarised
 
     asked = _asked(results, arm)
     models = [str(model) for model in asked["model"].unique()]
     if reference is not None and reference not in models:
         raise InvalidParameter(f"no model is called {reference!r}; the results have {', '.join(models)}")
-    from genius_kit.study_results import groups
+    from genius_kit.studies.outcomes import groups
 
     made = []
     for keys, group in groups(asked):

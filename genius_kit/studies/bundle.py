@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genius_kit import archives
-from genius_kit.bundle_results import FIGURES, RESULTS, SUMMARY, draw_all
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter, JournalError, UnknownName
 from genius_kit.files import write_whole
 from genius_kit.journal.redact import redacted
 from genius_kit.journal.verify import HEADS, Verification, heads_table, read_heads, verify_study
+from genius_kit.studies import archives
+from genius_kit.studies.bundle_results import FIGURES, RESULTS, SUMMARY, draw_all
 
 BUNDLE_FORMAT = 1
 MANIFEST, JOURNALS, STUDY_FILE = "manifest.json", "journals", "study.yaml"
@@ -41,7 +41,7 @@ class Replayed:
 
 def keep_study_file(file: str | Path, folder: Path, overrides: Mapping[str, Any]) -> None:
     """Write a study's file into its folder as study.yaml, with what was said in its place as comments before it."""
-    from genius_kit.study_files import study_text
+    from genius_kit.studies.file import study_text
 
     said = [f"# {key}: {json.dumps(value)}" for key, value in overrides.items() if value is not None]
     head = ["# run with these in place of what stands below:", *said] if said else []
@@ -94,7 +94,7 @@ def _checked(folder: Path) -> list[Verification]:
 
 
 def _reference(path: Path) -> str | None:
-    from genius_kit.study_text import read_yaml
+    from genius_kit.studies.text import read_yaml
 
     if not path.is_file():
         return None

@@ -17,8 +17,8 @@ from genius_kit.prompts.template import PRINCIPLES
 from genius_kit.prompts.views import CHANGES, CONTROLS
 from genius_kit.proposers.base import PROPOSERS, WEIGHING, make_proposer, proposer_settings
 from genius_kit.spaces import SearchSpace, load_space
-from genius_kit.study_plans import Arm, Money, Study, first_architecture
-from genius_kit.study_text import Located, read_yaml
+from genius_kit.studies.plan import Arm, Money, Study, first_architecture
+from genius_kit.studies.text import Located, read_yaml
 
 _COUNT = {"type": "integer", "minimum": 1}
 _TEXT = {"type": "string", "minLength": 1}
@@ -94,7 +94,7 @@ def study_names() -> list[str]:
 
 
 def _folder() -> Path:
-    return Path(__file__).parent / "templates" / "studies"
+    return Path(__file__).parent.parent / "templates" / "studies"
 
 
 def _find(name_or_path: str | Path) -> Path:

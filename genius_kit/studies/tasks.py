@@ -24,7 +24,7 @@ from genius_kit.runs.live_control import Control
 from genius_kit.runs.loop import describe, journal_name, search
 from genius_kit.runs.remote import how_to_go_on, stops_study, why_stopped
 from genius_kit.spaces import load_space
-from genius_kit.study_plans import Task, first_architecture
+from genius_kit.studies.plan import Task, first_architecture
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks.tabular import TabularBenchmark

@@ -21,8 +21,8 @@ def draw_all(journals: Path, target: Path, reference: str | None = None) -> None
     `reference` is the arm that the others are compared with, where it is among them. Raises DataMissing without a
     table that the runs searched.
     """
-    from genius_kit.study_results import curves, read_results
-    from genius_kit.study_summary import summary
+    from genius_kit.studies.outcomes import curves, read_results
+    from genius_kit.studies.summaries import summary
 
     target.mkdir(parents=True, exist_ok=True)
     found = read_results(journals)

@@ -18,12 +18,12 @@ from genius_kit.journal import read_run
 from genius_kit.llm.connection import check_models
 from genius_kit.pools import Lane, Scheduler, foreign_lane, process_lane, thread_lane
 from genius_kit.runs.remote import size_of
-from genius_kit.study_files import load_study, study_names
-from genius_kit.study_plans import Arm, Study, Task, shard_of
-from genius_kit.study_progress import StudyProgress
-from genius_kit.study_results import curves, read_results, results_of
-from genius_kit.study_summary import summary
-from genius_kit.study_tasks import Job, Outcome, forget_clients, locate, outcome_of, pinned, run_jobs
+from genius_kit.studies.file import load_study, study_names
+from genius_kit.studies.outcomes import curves, read_results, results_of
+from genius_kit.studies.plan import Arm, Study, Task, shard_of
+from genius_kit.studies.progress import StudyProgress
+from genius_kit.studies.summaries import summary
+from genius_kit.studies.tasks import Job, Outcome, forget_clients, locate, outcome_of, pinned, run_jobs
 
 if TYPE_CHECKING:
     import pandas as pd

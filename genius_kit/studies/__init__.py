@@ -1,0 +1,27 @@
+"""Studies: many runs - arms x models x prompts x benchmarks x seeds - on any executor, and what came of them."""
+
+from genius_kit.studies.run import (
+    Arm,
+    Study,
+    Task,
+    curves,
+    load_study,
+    places,
+    results,
+    run_study,
+    study_names,
+    summary,
+)
+
+__all__ = [
+    "Arm",
+    "Study",
+    "Task",
+    "curves",
+    "load_study",
+    "places",
+    "results",
+    "run_study",
+    "study_names",
+    "summary",
+]
