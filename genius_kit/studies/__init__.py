@@ -1,5 +1,6 @@
 """Studies: many runs - arms x models x prompts x benchmarks x seeds - on any executor, and what came of them."""
 
+from genius_kit.studies.models import model_table
 from genius_kit.studies.run import (
     Arm,
     Study,
@@ -19,6 +20,7 @@ __all__ = [
     "Task",
     "curves",
     "load_study",
+    "model_table",
     "places",
     "results",
     "run_study",
