@@ -113,6 +113,14 @@ def kinds(table: TabularBenchmark) -> dict[str, pd.DataFrame]:
     }
 
 
+def test_nothing_is_said_to_matter_from_few_searches_alone() -> None:
+    """What chance does is told from 40 searches an arm on; before, the sentence says how many it takes."""
+    few = verdict(study({arm: found[:39] for arm, found in CHANCE.items()}, p_random=0.5))
+    assert few.kind == "not enough runs"
+    assert "from 40 searches an arm on" in few.sentence
+    assert verdict(study({arm: found[:40] for arm, found in CHANCE.items()}, p_random=0.5)).kind == "does neither"
+
+
 @pytest.mark.parametrize("kind", KINDS[:4])
 def test_every_truth_is_recognised(kind: str, kinds: dict[str, pd.DataFrame], table: TabularBenchmark) -> None:
     """The perfect searcher, the cheat that knows the table, both at once, and pure chance get their own verdict."""

@@ -74,6 +74,9 @@ FEW_DIFFERENT = 10
 FEW_OPTIONS = 3
 """Options that can be renumbered in two ways only, so that many searches under permuted labels are two draws."""
 
+LEAST_ABSENT = 40
+"""Searches an arm from which on nothing is said to matter: of clients that seldom use results, fewer miss too many."""
+
 _PERHAPS = 0.1
 """The p-value of a list above which more searches, whose lists are no better, will not show a memory."""
 
@@ -109,9 +112,9 @@ def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenc
     "searches and leans on the labels": results are used, and labels matter. "recites": results are shown to be unused
     (replies follow them less than LEAST_FOLLOWING, LEAST_CLOSE and LEAST_STAYING, ranks gain less than LEAST_GAIN),
     labels matter, and the architectures named are better than luck. "does neither": results and labels are shown not
-    to matter, labels in neither direction, and random search with twice the evaluations does as well. "not enough
-    runs": what is still open. "cannot tell": a missing arm, results used to its harm, or anything else. "yes" errs with
-    a probability of 0.01 over all looks (ERROR).
+    to matter, labels in neither direction, by LEAST_ABSENT searches or more, and random search with twice the
+    evaluations does as well. "not enough runs": what is still open. "cannot tell": a missing arm, results used to its
+    harm, or anything else. "yes" errs with a probability of 0.01 over all looks (ERROR).
 
     Raises InvalidParameter for results of several models, prompts or budgets, repeated seeds, missing columns.
     """
@@ -233,6 +236,11 @@ def _of_reciter(
         harms = [one for one in labels if one.bound_low <= 1 / MARGIN]
         if harms:
             return NOT_ENOUGH, "; ".join(["it does not use its results", *map(_open_harm, harms)])
+        if (n := min(one.n for one in labels)) < LEAST_ABSENT:
+            return NOT_ENOUGH, (
+                f"no use of its results or of the labels is seen in {n} searches; that neither matters is said from "
+                f"{LEAST_ABSENT} searches an arm on"
+            )
         return NEITHER, "it does no better than random search, and neither its results nor the labels matter"
     if needs == NO and any(one.answer == YES for one in random):
         return CANNOT_TELL, (
