@@ -18,7 +18,7 @@ SHUFFLED = "shuffled-feedback"
 
 
 def reply_columns(run: Run, benchmark: TabularBenchmark) -> dict[str, Any]:
-    """Return the columns of `study_results` that are about the replies of a run on a table.
+    """Return the columns of `studies.outcomes` that are about the replies of a run on a table.
 
     `typical_rank` is the geometric mean of the ranks of the model's own proposals, `proposals` their keys. `follows`,
     in the arm shuffled-feedback only, has the numbers of `stats.replies.Follows` a reply, of the

@@ -49,7 +49,7 @@ _MODEL = (
     ("change its budget, limits, prompt or settings", "no", "they are fixed before the first request", "runs.loop"),
     ("approve its own proposals", "no", "a decision comes from a person or is on record", "runs.approval"),
     ("see a key", "no", "keys are in no prompt, and masked in every line", "redaction"),
-    ("act in a page that shows its reply", "no", "replies are escaped; reports load and run nothing", "report_pages"),
+    ("act in a page that shows its reply", "no", "replies are escaped; reports load and run nothing", "reports.pages"),
 )
 
 _PERSON = (

@@ -201,7 +201,7 @@ def test_the_lab_has_a_field_for_them(server, tmp_path):
     fields = lab.editor.optional
     fields["params"].value = """reasoning_effort=high top_p=0.9 'thinking={"type": "enabled", "budget_tokens": 2000}'"""
     fields["timeout"].value = "30"
-    assert lab._error.value == ""
+    assert lab.error.value == ""
     lab.searching.run()
     run = lab.session.live.wait(60)
     assert sent_by(server) == [GIVEN]
@@ -229,7 +229,7 @@ def test_a_wrong_setting_in_the_lab_is_a_sentence(no_data, tmp_path):
         ("timeout", "long", "is no number of seconds"),
     ):
         fields[name].value = text
-        assert words in lab._error.value
+        assert words in lab.error.value
     assert (lab.session.choices.params, lab.session.choices.timeout) == ({"top_p": 0.5}, 20)
 
 

@@ -3,7 +3,7 @@
     from genius_kit.lab.panels import PromptLab
     PromptLab("nas-bench-201-cifar10")
 
-What it does lies in `lab_session`, without widgets; searches and questions run in threads, never in a cell.
+What it does lies in `lab.session`, without widgets; searches and questions run in threads, never in a cell.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ class TemplateView(_Part):
         self.send(self.template)
 
     def show_rendered(self, content: Message) -> None:
-        """Show what the text makes: see `lab_editor.rendered_message`."""
+        """Show what the text makes: see `lab.editor.rendered_message`."""
         self.rendered = {"kind": "rendered", **content}
         self.send(self.rendered)
 

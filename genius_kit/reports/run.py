@@ -75,7 +75,7 @@ def report(
 ) -> list[NotebookResult]:
     """Run the notebooks of a folder whose data is there, `workers` at a time (two cores or more: 2), into an index.
 
-    All of them, those called `names`, or those of a `grid` file (see report_grids). One that is done with the same
+    All of them, those called `names`, or those of a `grid` file (see `reports.grids`). One that is done with the same
     parameters, code, cells and data is not run again unless `force`. A notebook names what it needs in its metadata,
     `{"genius_kit": {"needs": ["nas-bench-macro"]}}`; one that lacks data is listed with the command that gets it. A
     notebook that fails or takes longer than `time_limit` seconds is recorded and the others go on. `parameters` go to
