@@ -37,7 +37,7 @@ def dying(path, write, at, fault):
 def child(*arguments):
     """Run `dying` in a process of its own and return its exit code."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.test_durable"])
+    context.set_forkserver_preload(["tests.test_files"])
     process = context.Process(target=dying, args=arguments)
     process.start()
     process.join(60)
