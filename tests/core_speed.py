@@ -24,9 +24,12 @@ from genius_kit.benchmarks import Benchmark
 KIT = str(Path(gk.__file__).parent)
 REPEATS = 5
 SERVER = """
-import sys
+import re, sys
 from genius_kit.testing import ChatServer
-with ChatServer(lambda body, number: {designs!r}[number % {count}], delay={delay}) as server:
+designs = {designs!r}
+def next_one(body, _):  # one for each result that the prompt shows, so that none is refused as tried
+    return designs[len(re.findall(r" -> \\d", body["messages"][-1]["content"]))]
+with ChatServer(next_one, delay={delay}) as server:
     print(server.url, flush=True)
     sys.stdin.read()
 """
@@ -66,7 +69,7 @@ def server(benchmark: Benchmark, count: int, delay: float = 0.0) -> Iterator[str
     space = benchmark.space
     own = (one for one in map(space.at, range(space.size)) if space.canonical(one) == one)  # none is refused as tried
     designs = [f"Architecture: {list(one)}" for one in islice(own, count)]
-    code = SERVER.format(designs=designs, count=count, delay=delay)
+    code = SERVER.format(designs=designs, delay=delay)
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield child.stdout.readline().strip()
