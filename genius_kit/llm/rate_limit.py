@@ -91,7 +91,7 @@ class Control:
         if self._in_episode:
             self._end_episode(now)
         self._let_in += 1
-        if saturated and limit_reached:
+        if saturated and (limit_reached or self.rate is None):  # those let in may not have begun yet
             self.limit += 1.0
         elif saturated and self.rate is not None:
             is_quick = self.rate < KNOWN_SHARE * self._known
