@@ -178,13 +178,13 @@ def train_once(job: Job) -> Outcome:
 
 def _train(job: Job, dataset: DataSet, folder: Path) -> dict[str, Any]:
     """Return the fields of the training's result; raises TrainingFailed."""
-    from genius_kit.training import trainer as training
+    from genius_kit.training import trainer
     from genius_kit.training.failures import explained
 
     space, seed = load_space(job.content["space"]), job.content["seed"]
     with explained(job.recipe):
-        network = training.seeded_network(space, tuple(job.content["architecture"]), dataset, job.recipe, seed)
-        result = training.train(
+        network = trainer.seeded_network(space, tuple(job.content["architecture"]), dataset, job.recipe, seed)
+        result = trainer.train(
             network,
             dataset,
             job.recipe,

@@ -20,7 +20,7 @@ from genius_kit.cli.commands import ends_at_once
 from genius_kit.errors import InvalidParameter, ModelError
 from genius_kit.files import data_folder
 from genius_kit.llm.connection import Connection
-from genius_kit.private import builds as private_builds
+from genius_kit.private import builds
 from genius_kit.private.cards import agreement_of, card_text
 from genius_kit.private.draws import RECIPE, SAMPLES, drawn_plan, promising_secret
 from genius_kit.private.signals import KINDS, SignalTask, new_secret
@@ -150,7 +150,7 @@ def build(
     The secret draws the task, the operations and their order, and the rules of the networks; with --task, --noise or
     --operations these are yours and it decides the signals only.
     """
-    secret, known = None, private_builds.kept_plan(folder)
+    secret, known = None, builds.kept_plan(folder)
     if known is None:
         called = name or folder.resolve().name
         known = PrivatePlan(called, SignalTask(), SignalRecipe(), DEFAULT_OPERATIONS)
@@ -165,7 +165,7 @@ def build(
         operations=tuple(word.strip() for word in operations.split(",")) if operations else known.operations,
     )
     with ends_at_once("the same command again goes on"):
-        table = private_builds.build(plan, folder, secret=secret, workers=workers)
+        table = builds.build(plan, folder, secret=secret, workers=workers)
     print(f"{len(plan.cells()):,} cells: {table}")
     print(f"the secret is in {folder / 'secret'}: keep it, and tell it to nobody until you want to prove the table")
 
@@ -187,7 +187,7 @@ def _changed(known: Any, **given: Any) -> Any:
 @benchmark.command()
 def reveal(folder: Folder) -> None:
     """Print the secret of a build: from then on everybody can check its table, and train on its signals."""
-    print(private_builds.secret_of(folder))
+    print(builds.secret_of(folder))
 
 
 @benchmark.command()
@@ -198,15 +198,15 @@ def check(
     cells: Annotated[int, Option(min=0, help="With --secret: cells to train again and compare.")] = 4,
 ) -> None:
     """Check that no cell of a table was altered; with its secret, also how it was made, some cells trained again."""
-    print(*private_builds.check_seal(table, seal), sep="\n")
-    for line in private_builds.check_table(table, secret, cells) if secret else ():
+    print(*builds.check_seal(table, seal), sep="\n")
+    for line in builds.check_table(table, secret, cells) if secret else ():
         print(line)
 
 
 @benchmark.command()
 def stamp(table: Table, text: Annotated[str, Argument(help="Where its seal was shown, and when.")]) -> None:
     """Write into a table where its seal was shown and when: a commit, a DOI, the name of a proof file beside it."""
-    print(f"{private_builds.stamp(table, text)}: {text}")
+    print(f"{builds.stamp(table, text)}: {text}")
 
 
 @benchmark.command()

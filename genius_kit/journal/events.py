@@ -20,7 +20,6 @@ ASIDES = frozenset(
 """Events beside the steps of the search: what a person asked for, how requests were paced, where a limit ended it. A
 resumed run passes over them wherever they stand: only the last "budget_raised" changes what comes after."""
 
-_STRICT = ConfigDict(strict=True)
 Number = Annotated[float, Field(gt=-1e300, lt=1e300)]
 Choices = list[Annotated[int, Field(ge=0)]]
 Place = Annotated[int, Field(ge=0, lt=6)]
@@ -63,18 +62,18 @@ class _Rank(TypedDict):
     of: Number
 
 
-class _Event(TypedDict, total=False):
-    __pydantic_config__ = _STRICT  # type: ignore[misc]
+class _Common(TypedDict, total=False):
+    __pydantic_config__ = ConfigDict(strict=True)  # type: ignore[misc]
     time: str
+    run: _Run
+
+
+class _Event(_Common, total=False):
     iteration: int
-    run: _Run
 
 
-class _Step(TypedDict, total=False):
-    __pydantic_config__ = _STRICT  # type: ignore[misc]
-    time: str
+class _Step(_Common, total=False):
     iteration: Required[int]
-    run: _Run
 
 
 class _RunStarted(_Event, total=False):

@@ -196,12 +196,6 @@ def scored_trials(situation: Situation) -> list[tuple[Trial, float]]:
     return [(trial, trial.evaluation.feedback) for trial in situation.trials if trial.evaluation.feedback is not None]
 
 
-def best_trial(situation: Situation) -> Trial | None:
-    """Return the trial with the best feedback, the earliest of equals; None before any result."""
-    scored = scored_trials(situation)
-    return max(scored, key=lambda pair: pair[1])[0] if scored else None
-
-
 _HOMES = {
     "llm": "llm.LanguageModelProposer",
     "random": "baselines.RandomProposer",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion, best_trial, random_suggestion
+from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion, random_suggestion, scored_trials
 from genius_kit.records import Trial
 from genius_kit.spaces import Architecture, SearchSpace
 
@@ -65,7 +65,7 @@ class CoordinateDescentProposer(Proposer):
         """Return the next untried change of the best architecture so far."""
         if self.start == "largest" and situation.refusal(self.space.all_largest) is None:
             return Suggestion(self.space.all_largest)
-        if best_trial(situation) is None:
+        if not scored_trials(situation):
             return random_suggestion(situation)
         step = self._next_change(situation)
         return Suggestion(step) if step is not None else Stop("local optimum")

@@ -7,7 +7,7 @@ accuracies of shape (n,).
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -44,7 +44,7 @@ WIDE_CLIP = 3.0
 """Interquartile ranges beyond which the baselines' targets are clipped."""
 
 
-class SurrogateProposer(Proposer, ABC):
+class SurrogateProposer(Proposer):
     """A search that scores every candidate by a model of what was evaluated, and takes the highest.
 
     `start` says what is evaluated before there is a model: "random" (`initial` random architectures), or, labelled

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import GeniusKitError, NotebookFailed
 from genius_kit.files import explained, write_whole
-from genius_kit.reports import kernels as report_kernels
-from genius_kit.reports import pages as report_pages
-from genius_kit.reports import records as report_records
+from genius_kit.reports import kernels, pages, records
 from genius_kit.reports.folders import scratch_folder
 from genius_kit.reports.notebooks import missing_data, needs_of, read_notebook, title_of
 from genius_kit.reports.parameters import OUTPUT, Declared, relative_paths, resolved
@@ -89,11 +87,11 @@ class Job:
 def kept_result(job: Job) -> NotebookResult | None:
     """Return the result of a job that was done before with the same parameters, code, cells and data, else None."""
     executed = job.folder / job.source.name
-    record = report_records.record_of(executed)
+    record = records.record_of(executed)
     if job.force or record is None or not job.page.is_file():
         return None
     notebook = read_notebook(job.source)
-    if not report_records.unchanged(record, _wanted(job, notebook), job.folder):
+    if not records.unchanged(record, _wanted(job, notebook), job.folder):
         return None
     _drop_failed(job)
     return replace(result_of(executed, record), label=job.label, note=_note(job), kept=True)
@@ -134,7 +132,7 @@ def execute_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> 
     record = _wanted(job, read_notebook(job.source))
     with scratch_folder(job.folder) as scratch:
         executed = scratch / job.source.name
-        error = report_kernels.execute(
+        error = kernels.execute(
             job.source,
             executed,
             _injected(job),
@@ -143,7 +141,7 @@ def execute_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> 
             threads=job.threads,
             on_cell=on_cell,
         )
-        record.update(seconds=round(time.perf_counter() - start, 1), versions=report_records.versions())
+        record.update(seconds=round(time.perf_counter() - start, 1), versions=records.versions())
         record.update(status="failed" if error else "done", given=job.parameters, error=error)
         if executed.is_file():
             _publish(job, executed, record)
@@ -152,7 +150,7 @@ def execute_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> 
     return _with_pdf(job, replace(result_of(job.folder / job.source.name, record), label=job.label, note=_note(job)))
 
 
-def result_of(executed: Path, record: report_records.Record) -> NotebookResult:
+def result_of(executed: Path, record: records.Record) -> NotebookResult:
     """Return the result that the record in an executed notebook tells of."""
     stem = executed.name.removesuffix(".ipynb")
     page, pdf = executed.with_name(f"{stem}.html"), executed.with_name(f"{stem}.pdf")
@@ -172,9 +170,9 @@ def result_of(executed: Path, record: report_records.Record) -> NotebookResult:
     )
 
 
-def _wanted(job: Job, notebook: NotebookNode) -> report_records.Record:
+def _wanted(job: Job, notebook: NotebookNode) -> records.Record:
     parameters = _all_parameters(job)
-    wanted = report_records.fingerprint(notebook, parameters, job.source.parent)
+    wanted = records.fingerprint(notebook, parameters, job.source.parent)
     return {**wanted, "title": title_of(notebook, job.source.stem), "label": job.label}
 
 
@@ -193,7 +191,7 @@ def _injected(job: Job) -> dict[str, Any]:
     return values
 
 
-def _publish(job: Job, executed: Path, record: report_records.Record) -> None:
+def _publish(job: Job, executed: Path, record: records.Record) -> None:
     """Write the page and the executed notebook under their final names, and drop what they replace.
 
     The notebook comes last: it holds the record that says the run is finished, and the sums of all it left.
@@ -204,10 +202,10 @@ def _publish(job: Job, executed: Path, record: report_records.Record) -> None:
     refuse_secrets(notebook, job.source.name)
     figures = job.folder / "figures" / job.source.stem
     refuse_secret_files(figures, job.source.name)
-    report_pages.drop_widgets(notebook)
+    pages.drop_widgets(notebook)
     # where the files lie is of no use to a reader elsewhere
     notebook.metadata.get("papermill", {}).update(input_path=executed.name, output_path=executed.name)
-    report_records.attach(notebook, record)
+    records.attach(notebook, record)
     notebook = shorten_paths(notebook, job.source, job.folder, _aliases(job))
     failed = record["status"] == "failed"
     stem = f"{executed.stem}.failed" if failed else executed.stem
@@ -215,8 +213,8 @@ def _publish(job: Job, executed: Path, record: report_records.Record) -> None:
         with explained(job.folder):
             (job.folder / f"{stem}.pdf").unlink(missing_ok=True)  # of an earlier run
     page = job.folder / f"{stem}.html"
-    write_whole(page, report_pages.to_html(notebook, executed.stem))
-    notebook.metadata["genius_kit"]["run"]["files"] = report_records.sums_of([page, *figures.rglob("*")], job.folder)
+    write_whole(page, pages.to_html(notebook, executed.stem))
+    notebook.metadata["genius_kit"]["run"]["files"] = records.sums_of([page, *figures.rglob("*")], job.folder)
     write_whole(job.folder / f"{stem}.ipynb", nbformat.writes(notebook) + "\n")
     if not failed:
         _drop_failed(job)
@@ -239,5 +237,5 @@ def _with_pdf(job: Job, result: NotebookResult) -> NotebookResult:
     if not job.pdf or result.pdf is not None or result.page is None or result.notebook is None:
         return result
     target = job.folder / f"{job.source.stem}.pdf"
-    report_pages.write_pdf(result.page, result.notebook, target)
+    pages.write_pdf(result.page, result.notebook, target)
     return replace(result, pdf=target)

@@ -15,7 +15,7 @@ from typing import Any
 
 from genius_kit.errors import GeniusKitError, InvalidParameter, NotebookFailed, UnknownName
 from genius_kit.pools import usable_cores
-from genius_kit.reports import pages as report_pages
+from genius_kit.reports import pages
 from genius_kit.reports.folders import GRID, own_folder, ready_folder
 from genius_kit.reports.grids import label_of, read_grid
 from genius_kit.reports.index import write_index
@@ -53,7 +53,7 @@ def run_notebook(
     declared = declared_in(source)
     check_parameters(source.name, given, declared)
     if pdf:
-        report_pages.check_pdf()
+        pages.check_pdf()
     folder = ready_folder(Path(output_folder).resolve())
     return execute_job(Job(source, folder, given, declared, cell_limit=timeout, time_limit=time_limit, pdf=pdf))
 
@@ -96,7 +96,7 @@ def report(
     else:
         jobs = _grid_jobs(Path(grid), Path(notebook_folder), folder, settings)
     if pdf:
-        report_pages.check_pdf()
+        pages.check_pdf()
     with own_folder(ready_folder(folder)):
         results = _run(jobs, executor, workers, on_result or _ignore, on_look or _ignore)
         write_index(results, folder)
