@@ -236,7 +236,7 @@ def _of_reciter(
         harms = [one for one in labels if one.bound_low <= 1 / MARGIN]
         if harms:
             return NOT_ENOUGH, "; ".join(["it does not use its results", *map(_open_harm, harms)])
-        if (n := min(one.n for one in labels)) < LEAST_ABSENT:
+        if (n := min(one.n for one in found if one.question in ("feedback", "labels"))) < LEAST_ABSENT:
             return NOT_ENOUGH, (
                 f"no use of its results or of the labels is seen in {n} searches; that neither matters is said from "
                 f"{LEAST_ABSENT} searches an arm on"
