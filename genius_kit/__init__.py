@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from genius_kit.spaces import count_cost, load_space
     from genius_kit.studies.estimate import estimate_run, estimate_study
     from genius_kit.studies.export import to_optuna
-    from genius_kit.studies.outcomes import read_results
+    from genius_kit.studies.results import read_results
     from genius_kit.studies.run import load_study, run_study, study_names
     from genius_kit.training.finetune import fine_tune
     from genius_kit.training.recipes import Recipe, load_recipe
     from genius_kit.training.trainer import train
-    from genius_kit.verdicts.judge import does_it_search
+    from genius_kit.verdicts.searches.judge import does_it_search
 
 _HOMES = {
     "budget.amounts": ("Limits",),
@@ -52,9 +52,9 @@ _HOMES = {
     "runs.batch": ("replay_conversation", "resume", "search_many"),
     "runs.loop": ("search",),
     "studies": ("load_study", "run_study", "study_names"),
-    "studies.outcomes": ("read_results",),
+    "studies.results": ("read_results",),
     "training.trainer": ("train",),
-    "verdicts.judge": ("does_it_search",),
+    "verdicts.searches.judge": ("does_it_search",),
     "journal.verify": ("verify_run",),
     "training.finetune": ("fine_tune",),
 }

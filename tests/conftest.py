@@ -154,7 +154,7 @@ def paper_tables() -> dict[str, Any]:
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Torch with one thread: faster for networks this small where the machine is busy, and the same on any number."""
-    from genius_kit.training.devices import cpu_threads
+    from genius_kit.training.runtime import cpu_threads
 
     with cpu_threads(1):
         yield

@@ -26,7 +26,7 @@ import genius_kit.llm.offline
 import genius_kit.prompts
 import genius_kit.replies
 import genius_kit.reports.run
-import genius_kit.studies.outcomes
+import genius_kit.studies.results
 import genius_kit.training.trainer
 import genius_kit.verdicts  # noqa: F401
 from genius_kit.benchmarks import downloads
@@ -49,7 +49,7 @@ from tests.faulty_disk import from_environment
 from_environment()
 import pandas as pd
 from matplotlib.figure import Figure
-from genius_kit.figure_files import save_figure
+from genius_kit.figures.files import save_figure
 figure = Figure(figsize=(1, 1))
 figure.subplots().plot([1, 2, 3])
 save_figure(figure, output_folder + '/figures/tiny', 'line', pd.DataFrame({'x': [1, 2, 3]}))

@@ -19,7 +19,7 @@ from scipy import stats
 
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.verdicts import LEANING, NEITHER, RECITES, SEARCHES
-from genius_kit.verdicts.natures import looks
+from genius_kit.verdicts.searches.natures import looks
 from tests import other_natures, simulated
 
 TABLES = (
@@ -47,7 +47,7 @@ MOST = int(os.environ.get("GENIUS_KIT_LOOKS", "160"))
 LOOKS = (10, 12, 20, 40, 80, 160)
 """The numbers of seeds at which a study is judged as it grows."""
 
-SIZES = ((10, 160, 1), (5, 40, 4), (20, 40, 4), (20, 160, 20))
+SIZES = ((10, 160, 1), (5, 40, 4), (20, 40, 4), (20, 160, 5))
 """Evaluations a search, the largest number of seeds, and of how many studies one has them."""
 
 Cell = tuple[int, int, int, str, str]

@@ -23,8 +23,8 @@ from genius_kit.proposers.base import PROPOSERS, make_proposer
 from genius_kit.records import Message
 from genius_kit.runs.loop import search
 from genius_kit.spaces import SearchSpace, load_space
-from genius_kit.studies.outcomes import RESULT_COLUMNS, row_of
 from genius_kit.studies.plan import first_architecture
+from genius_kit.studies.results import RESULT_COLUMNS, row_of
 
 SEEDS = int(os.environ.get("GENIUS_KIT_NATURE_SEEDS", "1"))
 """How many seeds of each nature the tests go through; 20 where every one is to be right."""

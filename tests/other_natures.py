@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.spaces import Architecture as Design
-from genius_kit.verdicts.natures import Client, View
+from genius_kit.verdicts.searches.natures import Client, View
 
 Scored = tuple[Design, float]
 

@@ -31,8 +31,9 @@ from typer.main import get_command
 
 from genius_kit import extras
 from genius_kit.benchmarks import catalogue
+from genius_kit.benchmarks.catalogue import missing_data
 from genius_kit.cli import commands as cli
-from genius_kit.reports.notebooks import missing_data, needs_of, notebooks_in, read_notebook
+from genius_kit.reports.parameters import needs_of, notebooks_in, read_notebook
 from genius_kit.studies.file import load_study, study_names
 
 ROOT = Path(__file__).resolve().parent.parent

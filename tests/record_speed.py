@@ -38,9 +38,9 @@ def read(what, place):
     """Read as `what` says and return how many rows or events there were."""
     from genius_kit.journal import Journal, read_run
     from genius_kit.journal.verify import verify_run
-    from genius_kit.run_frames import read_frames
+    from genius_kit.runs.frames import read_frames
     from genius_kit.runs.steps import open_run
-    from genius_kit.studies.outcomes import read_results
+    from genius_kit.studies.results import read_results
 
     if what == "resume":
         with Journal(place) as journal:

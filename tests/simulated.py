@@ -9,7 +9,7 @@ import numpy as np
 
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.spaces import Architecture as Design
-from genius_kit.verdicts.natures import (
+from genius_kit.verdicts.searches.natures import (
     Client,
     View,
     climber_in,

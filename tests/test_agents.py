@@ -10,7 +10,7 @@ import genius_kit as gk
 from genius_kit.cli import main
 from genius_kit.errors import AgentFailed, InvalidParameter, StudyFailed
 from genius_kit.journal import read_run
-from genius_kit.studies.bundle import bundle, replay_bundle
+from genius_kit.reports.bundle import bundle, replay_bundle
 from genius_kit.verdicts import each_verdict
 from tests.clients.greedy_climber import GreedyClimber
 

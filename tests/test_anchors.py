@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from genius_kit.anchors import compare_with_anchors, read_anchors
 from genius_kit.benchmarks.catalogue import BENCHMARK_NAMES
 from genius_kit.proposers.base import PROPOSERS
+from tests.anchors import compare_with_anchors, read_anchors
 
 
 def test_the_anchors_name_proposers_and_tables():

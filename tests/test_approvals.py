@@ -22,8 +22,7 @@ from genius_kit.runs.live import LiveSearch
 from genius_kit.runs.remote import run_state, why_stopped
 from genius_kit.studies import run as studies
 from genius_kit.studies.file import load_study
-from genius_kit.studies.outcomes import read_results
-from genius_kit.studies.summaries import summary
+from genius_kit.studies.results import read_results, summary
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.test_live import HashClient, design, llm, pending, plain, until
 
@@ -353,7 +352,7 @@ def test_a_study_file_with_a_rule_that_makes_no_sense_is_refused(tmp_path, appro
 
 def test_results_are_split_by_whether_a_person_touched_them(tmp_path, no_data):
     """No mean, pair, curve or figure mixes runs that a person touched with those that nobody did."""
-    from genius_kit.study_figures import rank_curves, study_runs
+    from genius_kit.figures.studies import rank_curves, study_runs
 
     benchmark = gk.load_benchmark("nas-bench-201-cifar10")
     for seed in range(4):

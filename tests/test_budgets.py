@@ -723,7 +723,7 @@ def test_a_study_lists_each_run_that_a_limit_ended(no_data, tmp_path):
         run_study(load_study(path), tmp_path, workers=1, progress=False)
     assert failed.value.only_limits
     assert not failed.value.only_model
-    from genius_kit.studies.outcomes import read_results
+    from genius_kit.studies.results import read_results
 
     found = read_results(tmp_path / "small")
     assert found[found["arm"] == "random"]["reason"].eq("budget").all()

@@ -12,10 +12,11 @@ import tarfile
 
 import pytest
 
+from genius_kit import archives
 from genius_kit.errors import DataCorrupt, InvalidParameter, JournalError
 from genius_kit.journal.verify import verify_run, write_heads
-from genius_kit.studies import archives
-from genius_kit.studies.bundle import bundle, keep_study_file, replay_bundle
+from genius_kit.reports.bundle import bundle, replay_bundle
+from genius_kit.studies.file import keep_study_file
 from genius_kit.studies.run import run_study
 
 STUDY = """\

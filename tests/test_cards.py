@@ -4,13 +4,12 @@ import pandas as pd
 import pytest
 
 import genius_kit as gk
-from genius_kit.cards import LONGEST
-from genius_kit.contamination import Contamination
 from genius_kit.journal import Run
-from genius_kit.records import Cost, Evaluation, RankRange
-from genius_kit.tradeoff_verdicts import TradeoffVerdict
-from genius_kit.transfer_verdicts import TransferVerdict
+from genius_kit.records import LONGEST, Cost, Evaluation, RankRange
 from genius_kit.verdicts import Verdict
+from genius_kit.verdicts.contamination import Contamination
+from genius_kit.verdicts.tradeoffs import TradeoffVerdict
+from genius_kit.verdicts.transfer import TransferVerdict
 
 HOSTILE = "<script>alert(1)</script>" + "x" * 50_000
 EVIDENCE = pd.DataFrame({"ratio": range(1_000)})

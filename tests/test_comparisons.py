@@ -11,9 +11,9 @@ import pytest
 from scipy import stats
 
 from genius_kit.benchmarks import load_benchmark
-from genius_kit.comparisons import compare, holm, interval, pairs_needed, sign_flip_p, smallest_p
 from genius_kit.errors import InvalidParameter
-from genius_kit.statistics import RandomSearch
+from genius_kit.stats.paired import compare, holm, interval, pairs_needed, sign_flip_p, smallest_p
+from genius_kit.stats.random_search import RandomSearch
 
 
 @pytest.fixture(autouse=True)

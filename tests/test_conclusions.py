@@ -6,7 +6,7 @@ import pytest
 import genius_kit as gk
 from genius_kit import figures
 from genius_kit.errors import InvalidParameter
-from genius_kit.method_names import STAND_IN
+from genius_kit.proposers.methods import STAND_IN
 from genius_kit.stats import random_worth, rank_ratio
 
 

@@ -14,14 +14,14 @@ import pytest
 
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.benchmarks.tabular import TabularBenchmark
-from genius_kit.contamination import KINDS, Contamination, contamination, each_contamination
-from genius_kit.contamination_figures import contamination_dots, contamination_ratios
 from genius_kit.errors import InvalidParameter
+from genius_kit.figures.studies import contamination_dots, contamination_ratios
 from genius_kit.llm.offline import Design
 from genius_kit.records import Message
 from genius_kit.spaces import load_space
 from genius_kit.studies.run import load_study, run_study
-from genius_kit.verdicts.natures import WORTH, Client, View, climber_in, simulator_of
+from genius_kit.verdicts.contamination import KINDS, Contamination, contamination, each_contamination
+from genius_kit.verdicts.searches.natures import WORTH, Client, View, climber_in, simulator_of
 from tests import natures
 from tests.natures import Ignores, Nature, Random, Recites, Searches, best_designs, made_table, run_arms, table_of
 from tests.other_natures import KNOWING as OTHER_KNOWING

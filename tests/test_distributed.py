@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.training.distributed import Team, has_unused_parameters, synchronised
 from genius_kit.training.recipes import load_recipe
+from genius_kit.training.runtime import Team, has_unused_parameters, synchronised
 from tests.training_doubles import UNMIXED, TinyNetwork, digits, torchrun_network, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from genius_kit.drawings import draw_architecture
 from genius_kit.errors import InvalidArchitecture
+from genius_kit.figures.drawings import draw_architecture
 from genius_kit.spaces import SPACES, load_space
 
 
@@ -120,5 +120,5 @@ def test_wrong_architectures_are_refused(plt):
 
 def test_importing_drawings_does_not_import_matplotlib():
     """Matplotlib is imported by drawing, not by the module."""
-    code = "import sys, genius_kit.drawings, genius_kit.spaces.costs; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, genius_kit.figures.drawings, genius_kit.spaces.costs; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

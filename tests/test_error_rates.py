@@ -13,7 +13,7 @@ import pytest
 
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.verdicts import NEITHER, NOT_ENOUGH, RECITES
-from genius_kit.verdicts.natures import looks
+from genius_kit.verdicts.searches.natures import looks
 from tests.error_matrix import NATURES, RIGHT, WRONG, missed
 from tests.natures import made_table
 

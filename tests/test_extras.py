@@ -17,7 +17,7 @@ from genius_kit.cli.data import findings
 from genius_kit.detection import coco
 from genius_kit.errors import ExtraMissing
 from genius_kit.private import signals
-from genius_kit.training.metrics_log import MetricsLog
+from genius_kit.training.progress import MetricsLog
 
 PACKAGE = Path(genius_kit.__file__).resolve().parent
 PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]

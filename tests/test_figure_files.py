@@ -9,9 +9,9 @@ import pytest
 
 from genius_kit import figures
 from genius_kit.benchmarks import downloads
-from genius_kit.drawings import draw_architecture
 from genius_kit.errors import InvalidParameter, UnknownName
-from genius_kit.printed_tables import PrintedTable
+from genius_kit.figures.drawings import draw_architecture
+from genius_kit.figures.tables import PrintedTable
 from genius_kit.spaces import load_space
 
 TABLE = pd.DataFrame({"method": ["random", "random"], "iteration": [1, 2], "feedback": [80.0, 82.5]})

@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 
 import genius_kit as gk
-from genius_kit import figures, plots
+from genius_kit import figures
 from genius_kit.errors import InvalidParameter, UnknownName
+from genius_kit.figures import axes as plots
 from genius_kit.paper import TRIAL_TABLES, paper_label
 from tests.doubles import ToyBenchmark
 

@@ -5,14 +5,15 @@ import pandas as pd
 import pytest
 
 import genius_kit as gk
-from genius_kit import figures, sensitivity, study_figures
-from genius_kit.contamination import contamination
+from genius_kit import figures
 from genius_kit.errors import InvalidParameter
-from genius_kit.fixed_rules import counted_once, distinct, n_text, sequence_of
-from genius_kit.sensitivity_figures import forest
-from genius_kit.tradeoffs import share_curves
-from genius_kit.transfer_matrix import transfer_matrix, transfers
-from genius_kit.verdicts import verdict
+from genius_kit.figures import studies
+from genius_kit.figures.studies import forest
+from genius_kit.proposers.methods import counted_once, distinct, n_text, sequence_of
+from genius_kit.studies.tradeoffs import share_curves
+from genius_kit.verdicts import prompts, verdict
+from genius_kit.verdicts.contamination import contamination
+from genius_kit.verdicts.transfer import transfer_matrix, transfers
 from tests.natures import Random, Searches, made_table, run_arms, run_one
 
 STAND_IN = "offline stand-in, not a language model"
@@ -169,7 +170,7 @@ def test_no_verdict_asks_for_more_searches_of_a_fixed_rule(fixed):
 def test_no_wording_asks_for_more_pairs_of_a_fixed_rule():
     """Each change is named, with neither an interval nor a number of pairs."""
     arms = ({"name": "llm"}, {"name": "reworded-1", "change": "reworded-1"})
-    told = sensitivity.verdict(run_arms(Searches(), made_table(0), arms, seeds=3, budget=2, first="none"))
+    told = prompts.verdict(run_arms(Searches(), made_table(0), arms, seeds=3, budget=2, first="none"))
     assert told.evidence[["n", "is_fixed"]].to_numpy().tolist() == [[1, True]]
     assert told.evidence["pairs_needed"].isna().all()
     assert "settle" not in told.sentence
@@ -208,7 +209,7 @@ def test_prompts_of_a_fixed_rule_are_one_pair():
 
 def test_figures_of_a_study_draw_a_fixed_rule_once(fixed):
     """One dot and its mark, no interval, and the label says why."""
-    axes = study_figures.arm_ranks(fixed, reference="llm").axes[0]
+    axes = studies.arm_ranks(fixed, reference="llm").axes[0]
     labels = [label.get_text().replace("\n", " ") for label in axes.get_yticklabels()]
     assert labels[0] == f"{STAND_IN} (n = 1, a fixed rule)"
     assert "random (n = 12)" in labels

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 import genius_kit as gk
-from genius_kit import figures, tampering
+from genius_kit import figures
+from genius_kit.figures.style import STAND_IN
 from genius_kit.runs.approval import within_macs
 from genius_kit.runs.audit import audit_run
-from genius_kit.styles import STAND_IN
-from genius_kit.tradeoff_verdicts import tradeoff_table
+from genius_kit.testing import tampering
+from genius_kit.verdicts.tradeoffs import tradeoff_table
 from tests import natures
 
 TABLE = "nas-bench-201-cifar10"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from genius_kit.benchmarks import load_benchmark
-from genius_kit.stats.intervals import t_interval
-from genius_kit.verdicts.natures import simulator_of
+from genius_kit.stats.ratios import t_interval
+from genius_kit.verdicts.searches.natures import simulator_of
 from tests.natures import made_table
 from tests.simulated import KNOWING, USERS
 

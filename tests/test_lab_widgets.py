@@ -6,10 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from genius_kit.lab.curve import Point
 from genius_kit.lab.panels import PromptLab
 from genius_kit.lab.searching import telling
-from genius_kit.lab.view import Board
+from genius_kit.lab.view import Board, Point
 from tests.doubles import QueueClient
 
 

@@ -31,8 +31,8 @@ from genius_kit.records import Message
 from genius_kit.runs.batch import resume
 from genius_kit.testing.answers import Answer, completion, error
 from genius_kit.testing.server import ChatServer
-from genius_kit.verdicts import memory
-from genius_kit.verdicts.memory import CANNOT_TELL, KNOWS, NO_SIGN, NOT_ENOUGH, QUESTIONS, Question, questions
+from genius_kit.verdicts.searches import memory
+from genius_kit.verdicts.searches.memory import CANNOT_TELL, KNOWS, NO_SIGN, NOT_ENOUGH, QUESTIONS, Question, questions
 from tests.natures import table_of
 
 STUDIES = int(os.environ.get("GENIUS_KIT_STUDIES", "20"))

@@ -6,16 +6,18 @@ import pandas as pd
 import pytest
 
 import genius_kit as gk
-from genius_kit import figures, method_names, sensitivity, study_figures
-from genius_kit.contamination import contamination
-from genius_kit.contamination_figures import contamination_dots
-from genius_kit.method_names import model_kind, shown_model, shown_name, stand_in_note, subject, with_names
-from genius_kit.sensitivity_figures import forest
+from genius_kit import figures
+from genius_kit.figures import studies as study_figures
+from genius_kit.figures.studies import contamination_dots, forest
+from genius_kit.figures.style import STYLES, styles
+from genius_kit.proposers import methods
+from genius_kit.proposers.methods import model_kind, shown_model, shown_name, stand_in_note, subject, with_names
 from genius_kit.studies import run as studies
 from genius_kit.studies.models import model_table
-from genius_kit.styles import STYLES, styles
-from genius_kit.tradeoff_verdicts import tradeoff_table, tradeoff_verdict
-from genius_kit.transfer_matrix import transfer_matrix, transfers
+from genius_kit.verdicts import prompts
+from genius_kit.verdicts.contamination import contamination
+from genius_kit.verdicts.tradeoffs import tradeoff_table, tradeoff_verdict
+from genius_kit.verdicts.transfer import transfer_matrix, transfers
 
 STAND_IN = "offline stand-in, not a language model"
 RECITER = "reciter:12222222"
@@ -29,7 +31,7 @@ RECITER = "reciter:12222222"
         ("temperature 0, one seed", "gpt-4.1", "temperature 0, one seed"),
         ("random", None, "random"),
         ("random", float("nan"), "random"),
-        ("prior", None, method_names.PRIOR),
+        ("prior", None, methods.PRIOR),
         ("llm", "offline", STAND_IN),
         ("shuffled-feedback", "offline", "stand-in: shuffled feedback"),
         ("llm, with a person", "offline", "stand-in, with a person"),
@@ -155,7 +157,7 @@ def test_the_instruments_name_the_stand_in(no_data, tmp_path):
     found = contamination(known)
     assert STAND_IN in " ".join(texts(contamination_dots(known, *both, title="offline")))
     assert (found.sentence.startswith(f"{STAND_IN}, "), set(found.evidence["model"])) == (True, {STAND_IN})
-    worded = sensitivity.verdict(small("prompt-sensitivity", tmp_path / "s"))
+    worded = prompts.verdict(small("prompt-sensitivity", tmp_path / "s"))
     assert (worded.sentence.startswith(f"{STAND_IN}, "), set(worded.evidence["model"])) == (True, {STAND_IN})
     assert STAND_IN in texts(forest(worded.evidence, "offline"))
     weighed = small("tradeoffs", tmp_path / "t")

@@ -9,9 +9,9 @@ import pytest
 
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.benchmarks.catalogue import BENCHMARK_NAMES, load_runs
+from genius_kit.benchmarks.noise import describe, measure_noise, noise_floor, resolutions
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.errors import DataMissing, InvalidParameter, UnknownName
-from genius_kit.noise import describe, measure_noise, noise_floor, resolutions
 
 CORRELATIONS = {  # Spearman of two runs: over all designs, and in the top 1 %
     "nas-bench-macro": (0.980, 0.33),

@@ -6,10 +6,10 @@ import pytest
 import genius_kit as gk
 from genius_kit.benchmarks.base import Objectives
 from genius_kit.errors import InvalidParameter
-from genius_kit.pareto import crowding_of, hypervolume, ranks_of
 from genius_kit.proposers.base import Situation
 from genius_kit.proposers.multi_objective import NSGA2Proposer, fittest, scalarised
 from genius_kit.records import Cost, Evaluation, Trial, Trials
+from genius_kit.stats.fronts import crowding_of, hypervolume, ranks_of
 from tests.doubles import ToyBenchmark
 
 

@@ -7,7 +7,7 @@ import pytest
 import genius_kit as gk
 from genius_kit import figures
 from genius_kit.errors import InvalidParameter
-from genius_kit.statistics import RandomSearch, worth_interval
+from genius_kit.stats.random_search import RandomSearch, worth_interval
 from genius_kit.studies import run as studies
 
 

@@ -10,8 +10,7 @@ from matplotlib.text import Annotation, Text
 import genius_kit as gk
 from genius_kit import figures
 from genius_kit.errors import UnknownName
-from genius_kit.paper import TITLES, TRIAL_TABLES
-from genius_kit.paper_checks import best_places, early_p
+from genius_kit.paper import TITLES, TRIAL_TABLES, best_places, early_p
 
 
 def test_every_table_of_the_paper_is_in_the_contents(no_data):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
-from genius_kit import pareto
 from genius_kit.errors import InvalidParameter
+from genius_kit.stats import fronts
 
 
 def clouds(columns, most=12):
@@ -30,16 +30,16 @@ def dominates(one, other):
 def test_the_front_is_what_no_other_point_dominates(points):
     """As counted pair by pair; equal points do not dominate one another."""
     expected = [not any(dominates(other, point) for other in points) for point in points]
-    assert pareto.front_of(points).tolist() == expected
+    assert fronts.front_of(points).tolist() == expected
 
 
 @given(several)
 def test_ranks_peel_one_front_after_the_other(points):
     """Each front is that of what the earlier ones leave."""
-    ranks = pareto.ranks_of(points)
+    ranks = fronts.ranks_of(points)
     for rank in range(int(ranks.max()) + 1):
         left = ranks >= rank
-        assert (pareto.front_of(points[left]) == (ranks[left] == rank)).all()
+        assert (fronts.front_of(points[left]) == (ranks[left] == rank)).all()
 
 
 @given(several)
@@ -48,7 +48,7 @@ def test_the_hypervolume_is_the_number_of_dominated_cells(points):
     reference = np.full(points.shape[1], 5.0)
     cells = itertools.product(range(5), repeat=points.shape[1])
     counted = sum(any((point <= cell).all() for point in points) for cell in map(np.array, cells))
-    assert pareto.hypervolume(points, reference) == pytest.approx(counted)
+    assert fronts.hypervolume(points, reference) == pytest.approx(counted)
 
 
 @pytest.mark.parametrize("columns", [2, 3])
@@ -56,37 +56,37 @@ def test_the_hypervolume_is_that_of_another_library(columns):
     """Random clouds, beside optuna's; a whole set of them at once comes to the same."""
     reference = np.ones(columns)
     sets = np.random.default_rng(columns).random((5, 40, columns))
-    alone = [pareto.hypervolume(points, reference) for points in sets]
+    alone = [fronts.hypervolume(points, reference) for points in sets]
     assert alone == pytest.approx([compute_hypervolume(points, reference) for points in sets])
-    assert pareto.hypervolumes(sets, reference).tolist() == pytest.approx(alone)
+    assert fronts.hypervolumes(sets, reference).tolist() == pytest.approx(alone)
 
 
 def test_points_beyond_the_reference_add_nothing():
     """In any column; no point at all has no volume."""
-    assert pareto.hypervolume(np.array([[0.0, 2.0], [2.0, 0.0], [1.0, 1.0]]), np.ones(2)) == 0
-    assert pareto.hypervolume(np.empty((0, 2)), np.ones(2)) == 0
+    assert fronts.hypervolume(np.array([[0.0, 2.0], [2.0, 0.0], [1.0, 1.0]]), np.ones(2)) == 0
+    assert fronts.hypervolume(np.empty((0, 2)), np.ones(2)) == 0
 
 
 def test_crowding_is_widest_at_the_ends():
     """Ends count as infinitely far, a point in between by its neighbours in parts of the range."""
-    crowding = pareto.crowding_of(np.array([[0.0, 4.0], [1.0, 3.0], [2.0, 2.0], [4.0, 0.0]]))
+    crowding = fronts.crowding_of(np.array([[0.0, 4.0], [1.0, 3.0], [2.0, 2.0], [4.0, 0.0]]))
     assert crowding.tolist() == [np.inf, 1.0, 1.5, np.inf]
 
 
 @given(several)
 def test_the_epsilon_indicator_is_the_shift_that_covers_the_front(points):
     """Shifted by it every point of the front is matched, by less it is not; the front itself needs none."""
-    front = points[pareto.front_of(points)]
+    front = points[fronts.front_of(points)]
     some = points[: max(1, len(points) // 2)]
-    shift = pareto.epsilon(some, front)
-    assert pareto.epsilon(points, front) == 0
+    shift = fronts.epsilon(some, front)
+    assert fronts.epsilon(points, front) == 0
 
     def covers(by):
         return all(any((one - by <= point).all() for one in some) for point in front)
 
     assert covers(shift)
     assert shift == 0 or not covers(shift - 0.5)
-    assert pareto.epsilon(np.empty((0, points.shape[1])), front) == np.inf
+    assert fronts.epsilon(np.empty((0, points.shape[1])), front) == np.inf
 
 
 @pytest.mark.parametrize(
@@ -95,4 +95,4 @@ def test_the_epsilon_indicator_is_the_shift_that_covers_the_front(points):
 def test_what_has_no_hypervolume_is_refused(points):
     """Points that are no table, results that are missing, more objectives than are exact."""
     with pytest.raises(InvalidParameter, match="came"):
-        pareto.hypervolume(points, np.ones(points.shape[-1]))
+        fronts.hypervolume(points, np.ones(points.shape[-1]))

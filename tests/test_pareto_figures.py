@@ -3,9 +3,11 @@
 import pytest
 
 import genius_kit as gk
-from genius_kit import figures, pareto_figures, tradeoffs
+from genius_kit import figures
 from genius_kit.errors import InvalidParameter
-from genius_kit.tradeoffs import Yardstick
+from genius_kit.figures import tradeoffs as pareto_figures
+from genius_kit.studies import tradeoffs
+from genius_kit.studies.tradeoffs import Yardstick
 
 TABLE = "nas-bench-201-cifar10"
 pytestmark = pytest.mark.usefixtures("no_data")

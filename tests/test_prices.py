@@ -13,8 +13,8 @@ from genius_kit.chat import Usage, usage_of_response
 from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError
 from genius_kit.journal import read_run
 from genius_kit.proposers.base import make_proposer
-from genius_kit.provenance import marked, provenance
 from genius_kit.runs.loop import search
+from genius_kit.runs.provenance import marked, provenance
 from tests.chat_server import ChatServer, completion
 from tests.doubles import ToyBenchmark
 

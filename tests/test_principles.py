@@ -22,11 +22,11 @@ from genius_kit.llm.calls import ATTEMPTS_LIMIT
 from genius_kit.llm.offline import Design
 from genius_kit.llm.recorded import ReplayClient
 from genius_kit.prompts.template import PRINCIPLES
-from genius_kit.rationales import tellings_of_run
 from genius_kit.records import Message
 from genius_kit.runs.steps import open_run
-from genius_kit.sensitivity import CHANGED, NO_EFFECT, effects
 from genius_kit.studies.estimate import estimate_run
+from genius_kit.verdicts.prompts import CHANGED, NO_EFFECT, effects
+from genius_kit.verdicts.rationales import tellings_of_run
 from tests.doubles import QueueClient, ToyBenchmark, reply
 from tests.natures import (
     SEEDS,

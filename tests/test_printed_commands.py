@@ -84,7 +84,7 @@ def test_the_first_command_runs_every_notebook_that_needs_no_data():
         ("genius-kit report 01_nas_bench_macro", "the data nas-bench-macro"),
         ("genius-kit ctl runs/a.jsonl pause", "a run under way"),
         ("genius-kit study FILE", "your FILE"),
-        ("python -m genius_kit.speed training", ""),
+        ("python -m tests.speed training", ""),
         ("torchrun --standalone -m genius_kit train nas-bench-201 0 --dataset digits --output a", ""),
     ],
 )
@@ -103,7 +103,7 @@ def test_what_a_command_needs(text, need):
         ("    genius-kit run nas-bench-macro --budget many", "many"),
         ("    torchrun --standalon --nproc 2 -m genius_kit train a b --dataset digits --output a", "torchrun"),
         ("    torchrun --standalone -m genius_kit train a b --dataset digits --outpt a", "--outpt"),
-        ("    python -m genius_kit.speed trainings", "trainings"),
+        ("    python -m tests.speed trainings", "trainings"),
         ("    pip install -e '.[tpe]' && genius-kit report", "no extra 'tpe'"),
         ("    genius-kit study models --dask tcp://10.0.0.1:8786", "how to get the extra dask"),
         ("Add `--dask ADDRESS` to it.", "how to get the extra dask"),

@@ -8,16 +8,15 @@ import pytest
 from scipy.stats import spearmanr
 
 import genius_kit as gk
+from genius_kit.benchmarks.noise import resolutions
 from genius_kit.benchmarks.private import private_table
 from genius_kit.benchmarks.tabular import read_records
 from genius_kit.llm.offline import ReciterClient
-from genius_kit.noise import resolutions
-from genius_kit.paper import TRIAL_TABLES, paper_architecture, paper_label, paper_methods
-from genius_kit.paper_checks import printed_trials
+from genius_kit.paper import TRIAL_TABLES, paper_architecture, paper_label, paper_methods, printed_trials
 from genius_kit.private.cards import agreement_of, card_of
-from genius_kit.run_frames import middle_rank
-from genius_kit.statistics import RandomSearch
-from genius_kit.tradeoffs import Yardstick
+from genius_kit.runs.frames import middle_rank
+from genius_kit.stats.random_search import RandomSearch
+from genius_kit.studies.tradeoffs import Yardstick
 from tests import natures
 
 FOLDER = Path(gk.__file__).resolve().parent.parent

@@ -16,7 +16,7 @@ from genius_kit.errors import DataCorrupt, GeniusKitError, InvalidParameter, Unk
 from genius_kit.private.cards import card_of, card_text
 from genius_kit.private.signals import seal
 from genius_kit.spaces.signal_cell import OPERATIONS
-from genius_kit.studies.outcomes import best_ranks
+from genius_kit.studies.results import best_ranks
 from tests.private_doubles import made_up_table, write_table
 
 

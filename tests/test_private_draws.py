@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 import genius_kit as gk
 from genius_kit.benchmarks.private import private_folders
 from genius_kit.cli import app
-from genius_kit.drawings import draw_architecture
 from genius_kit.errors import DataCorrupt, InvalidParameter
+from genius_kit.figures.drawings import draw_architecture
 from genius_kit.private.builds import build, check_seal, check_table, stamp
 from genius_kit.private.cards import agreement_of, card_text
 from genius_kit.private.draws import (

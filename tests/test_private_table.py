@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import genius_kit as gk
+from genius_kit.benchmarks.noise import noise_floor
 from genius_kit.benchmarks.private import private_folders, private_table
-from genius_kit.noise import noise_floor
 from genius_kit.private.builds import check_seal
 from genius_kit.private.cards import card_of, card_text, residual_cells, share_above
 

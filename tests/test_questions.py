@@ -5,7 +5,7 @@ import pytest
 
 from genius_kit import figures
 from genius_kit.verdicts import Verdict
-from genius_kit.verdicts.natures import known_natures
+from genius_kit.verdicts.searches.natures import known_natures
 from tests.natures import made_table
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import genius_kit as gk
-from genius_kit.claims import KINDS, read_claims, sentences
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal.redact import redact
 from genius_kit.prompts.published import read_conversation
-from genius_kit.rationales import Telling, agreement, tellings_of_conversation, tellings_of_run
 from genius_kit.spaces import Architecture, SearchSpace, load_space
+from genius_kit.verdicts.claims import KINDS, read_claims, sentences
+from genius_kit.verdicts.rationales import Telling, agreement, tellings_of_conversation, tellings_of_run
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.natures import Searches, run_one
 
@@ -215,7 +215,7 @@ def test_a_revision_over_the_bound_is_held_against_what_it_revises(published: Pa
 
 def test_reasoning_makes_no_claim() -> None:
     """What a model thinks before its answer is no rationale of it."""
-    from genius_kit.claims import read_claims
+    from genius_kit.verdicts.claims import read_claims
 
     said = "I changed edge 0-1 to a 3x3 convolution."
     assert read_claims(f"<think>{said}</think>{said}", CELL) == read_claims(said, CELL)

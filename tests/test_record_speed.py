@@ -14,7 +14,7 @@ import pytest
 
 import genius_kit as gk
 from genius_kit.errors import InvalidParameter
-from genius_kit.run_frames import read_frames
+from genius_kit.runs.frames import read_frames
 from tests.record_speed import make_long, make_many
 
 FULL = os.environ.get("GENIUS_KIT_FULL_SPEED") == "1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genius_kit.stats.relabelling import placing_p, relabelling_p
+from genius_kit.stats.replies import placing_p, relabelling_p
 
 SHAPE = (4, 4, 4, 4, 4)
 

@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from genius_kit.reply_evidence import reply_columns
 from genius_kit.stats.replies import follows
+from genius_kit.studies.evidence import reply_columns
 from tests.natures import Climbs, Random, Recites, made_table, run_one
 
 TABLE = made_table(4)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from genius_kit.reports import progress as report_progress
+from genius_kit.reports import run as report_progress
 from genius_kit.reports import run as reports
-from genius_kit.reports.progress import ReportProgress, Running
+from genius_kit.reports.run import ReportProgress, Running
 from tests.notebook_files import write
 
 ONE, TWO = Running("a", 34.2, 9, 21), Running("b", 5.0)

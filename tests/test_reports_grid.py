@@ -6,7 +6,7 @@ import pytest
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.reports import run as reports
-from genius_kit.reports.grids import label_of, read_grid
+from genius_kit.reports.parameters import label_of, read_grid
 from tests.notebook_files import outputs, write
 
 

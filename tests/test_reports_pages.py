@@ -102,7 +102,7 @@ def test_no_absolute_path_is_in_what_is_written(tmp_path, monkeypatch):
 
 def test_a_path_is_shortened_only_where_it_begins():
     """A text that ends like a folder of this machine, or goes on with another word, stays; pictures are not read."""
-    from genius_kit.reports.privacy import shorten_paths
+    from genius_kit.reports.pages import shorten_paths
 
     home = str(Path.home())
     kept = {"a": f"x{home}/b", "b": f"{home}s/c", "image/png": f"{home}/d"}

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 import genius_kit as gk
-from genius_kit import reproducibility
-from genius_kit.agreement import (
+from genius_kit.errors import InvalidParameter
+from genius_kit.figures.instruments import repeated_searches
+from genius_kit.journal import Run, read_run
+from genius_kit.journal.redact import redact
+from genius_kit.stats.agreement import (
     difference_p,
     least_alike,
     match_rate,
@@ -20,13 +23,10 @@ from genius_kit.agreement import (
     repeats_needed,
     smallest_relabelling_p,
 )
-from genius_kit.errors import InvalidParameter
-from genius_kit.journal import Run, read_run
-from genius_kit.journal.redact import redact
-from genius_kit.repeats import read_repeats
-from genius_kit.reproducibility_figures import repeated_searches
-from genius_kit.reproducibility_verdicts import KINDS, LEAST, each_verdict, study_verdicts, verdict
 from genius_kit.studies import run as studies
+from genius_kit.verdicts import reproducibility
+from genius_kit.verdicts.repeats import read_repeats
+from genius_kit.verdicts.reproducibility import KINDS, LEAST, each_verdict, study_verdicts, verdict
 from tests.doubles import QueueClient
 from tests.natures import SEEDS, Changes, Counts, Recites, Rephrases, Searches, dated, run_one
 

@@ -14,8 +14,8 @@ from genius_kit.journal import Run, read_run
 from genius_kit.lab.panels import PromptLab
 from genius_kit.llm.settings import line_of, read_line
 from genius_kit.reports import run as reports
-from genius_kit.run_frames import by_method
-from genius_kit.verdicts.memory import ask
+from genius_kit.runs.frames import by_method
+from genius_kit.verdicts.searches.memory import ask
 from tests.chat_server import MODEL, Answer, ChatServer, error
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.notebook_files import write

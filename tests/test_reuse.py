@@ -7,7 +7,7 @@ from genius_kit.journal import read_run
 from genius_kit.llm.recorded import Answers
 from genius_kit.proposers.base import make_proposer
 from genius_kit.runs.loop import search
-from genius_kit.studies.outcomes import read_results
+from genius_kit.studies.results import read_results
 from genius_kit.studies.run import load_study, run_study
 from tests.doubles import QueueClient, ToyBenchmark
 

@@ -7,8 +7,8 @@ import pytest
 import genius_kit as gk
 from genius_kit import figures
 from genius_kit.errors import InvalidParameter, UnknownName
-from genius_kit.printed_tables import PrintedTable, best_of, latex_text, markdown_text, span, spread
-from genius_kit.studies.summaries import SUMMARY_COLUMNS
+from genius_kit.figures.tables import PrintedTable, best_of, latex_text, markdown_text, span, spread
+from genius_kit.studies.results import SUMMARY_COLUMNS
 
 
 def summary(**changed):

@@ -21,6 +21,7 @@ from notebook_files import write
 from PIL import Image
 
 import genius_kit as gk
+from genius_kit.archives import unpack_tar
 from genius_kit.benchmarks import downloads, tabular
 from genius_kit.datasets.registry import load_dataset
 from genius_kit.detection.coco import load_coco
@@ -32,7 +33,6 @@ from genius_kit.lab.replay import step_html
 from genius_kit.prompts.base import fill, sandbox
 from genius_kit.reports import run as reports
 from genius_kit.runs.steps import open_run
-from genius_kit.studies.archives import unpack_tar
 from tests.doubles import QueueClient, ToyBenchmark
 
 PACKAGE = Path(gk.__file__).resolve().parent

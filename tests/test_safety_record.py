@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 import genius_kit as gk
-from genius_kit import safety_record, tampering
+from genius_kit import safety
 from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError
+from genius_kit.figures.instruments import audit_timeline
 from genius_kit.journal import chain
 from genius_kit.journal.redact import redact
 from genius_kit.runs.approval import RULES, within_macs
 from genius_kit.runs.audit import audit_run
 from genius_kit.runs.control import Decision
-from genius_kit.safety_figures import audit_timeline
-from genius_kit.testing import ChatServer
+from genius_kit.testing import ChatServer, tampering
 from tests.doubles import QueueClient
 
 PACKAGE = Path(gk.__file__).parent
@@ -242,7 +242,7 @@ def test_what_is_logged_names_every_event_that_the_package_records() -> None:
             if is_call and node.func.attr in ("record", "aside", "_tell") and node.args:
                 name = node.args[0]
                 written |= {name.value} if isinstance(name, ast.Constant) and isinstance(name.value, str) else set()
-    told = set(safety_record.what_is_logged()["event"])
+    told = set(safety.what_is_logged()["event"])
     assert written - {"offline"} <= told
     assert set(chain.WORDS) <= told
     assert {"run_started", "call", "approval", "evaluation", "paused"} <= written
@@ -250,12 +250,12 @@ def test_what_is_logged_names_every_event_that_the_package_records() -> None:
 
 def test_the_modules_that_are_named_exist_and_the_limits_are_all() -> None:
     """The table points at modules of the package; every limit and rule of approval has its row."""
-    for module in safety_record.what_a_model_may_do()["module"]:
+    for module in safety.what_a_model_may_do()["module"]:
         importlib.import_module(f"genius_kit.{module}")
-    rows = safety_record.what_is_limited(gk.Limits(dollars=2), {"above_macs": 5_000})
+    rows = safety.what_is_limited(gk.Limits(dollars=2), {"above_macs": 5_000})
     assert set(rows["limit"]) == {*gk.Limits.__dataclass_fields__, *RULES}
     assert dict(zip(rows["limit"], rows["here"], strict=True))["dollars"] == "$2.00"
-    person = " ".join(safety_record.what_needs_a_person().to_numpy().ravel())
+    person = " ".join(safety.what_needs_a_person().to_numpy().ravel())
     assert all(rule in person for rule in RULES)
 
 

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 import genius_kit as gk
-from genius_kit import sensitivity, sensitivity_figures
 from genius_kit.errors import InvalidParameter
+from genius_kit.figures import studies as sensitivity_figures
 from genius_kit.prompts.views import CHANGES
-from genius_kit.sensitivity import CHANGED, NO_EFFECT, NOT_ENOUGH
 from genius_kit.studies import run as studies
-from genius_kit.verdicts import each_verdict
+from genius_kit.verdicts import each_verdict, prompts
+from genius_kit.verdicts.prompts import CHANGED, NO_EFFECT, NOT_ENOUGH
 from tests.natures import SEEDS, Ignores, Random, Recites, Searches, run_arms
 
 HARMLESS = ["reworded-1", "operations-shuffled", "best-first", "no-rationale"]
@@ -42,13 +42,13 @@ def test_each_change_has_its_effect_and_verdict() -> None:
     """Ten times the rank in every pair changes the result, a tenth more does not, a wild one is open."""
     wild = [rank * (9 if seed % 2 else 1 / 7) for seed, rank in enumerate(RANKS)]
     arms = {"llm": RANKS, "last-5": [10 * r for r in RANKS], "best-first": [1.1 * r for r in RANKS], "wild": wild}
-    found = sensitivity.effects(frame_of(arms)).set_index("change")
+    found = prompts.effects(frame_of(arms)).set_index("change")
     assert list(found["verdict"]) == [CHANGED, NO_EFFECT, NOT_ENOUGH]
     assert found.loc["last-5", "ratio"] == pytest.approx(10)
     assert found.loc["last-5", "p_corrected"] < 0.01
     assert found.loc["wild", "pairs_needed"] > 16
     assert pd.isna(found.loc["last-5", "pairs_needed"])
-    told = sensitivity.verdict(frame_of(arms))
+    told = prompts.verdict(frame_of(arms))
     assert told.kind == CHANGED
     for words in (
         "m on b, n = 16 pairs",
@@ -57,17 +57,17 @@ def test_each_change_has_its_effect_and_verdict() -> None:
         "may settle",
     ):
         assert words in told.sentence
-    assert sensitivity.verdict(frame_of({"llm": RANKS, "best-first": RANKS})).kind == NO_EFFECT
+    assert prompts.verdict(frame_of({"llm": RANKS, "best-first": RANKS})).kind == NO_EFFECT
 
 
 def test_few_pairs_are_not_enough_however_clear_they_are() -> None:
     """With too few pairs for any significance, equal results are no absence and unequal ones no effect."""
     for factor in (1, 50):
         few = {"llm": RANKS[:6], "last-5": [factor * rank for rank in RANKS[:6]]}
-        found = sensitivity.verdict(frame_of(few))
+        found = prompts.verdict(frame_of(few))
         assert found.kind == NOT_ENOUGH
         assert found.evidence["pairs_needed"].iloc[0] >= 8
-    alone = sensitivity.verdict(frame_of({"llm": RANKS[:1], "last-5": RANKS[:1]}))
+    alone = prompts.verdict(frame_of({"llm": RANKS[:1], "last-5": RANKS[:1]}))
     assert alone.kind == NOT_ENOUGH
     assert "about 8 pairs" in alone.sentence
 
@@ -75,7 +75,7 @@ def test_few_pairs_are_not_enough_however_clear_they_are() -> None:
 def test_a_significant_difference_below_the_margin_is_told_as_small() -> None:
     """A gain of a fifth in every one of many pairs is no effect within a factor of two."""
     many = RANKS * 3
-    found = sensitivity.effects(frame_of({"llm": many, "best-first": [1.2 * rank for rank in many]})).iloc[0]
+    found = prompts.effects(frame_of({"llm": many, "best-first": [1.2 * rank for rank in many]})).iloc[0]
     assert found["p_corrected"] < 0.01
     assert found["verdict"] == NO_EFFECT
 
@@ -86,7 +86,7 @@ def test_only_what_is_changed_is_compared() -> None:
     frame.loc[frame["arm"] == "own name", "change"] = "last-5"
     frame.loc[frame["arm"] == "no-feedback", ["control", "change"]] = ["no-feedback", None]
     frame.loc[frame["arm"] == "gp", ["proposer", "change"]] = ["gp", None]
-    found = sensitivity.effects(frame)
+    found = prompts.effects(frame)
     assert list(zip(found["change"], found["arm"], strict=True)) == [("last-5", "own name")]
 
 
@@ -100,7 +100,7 @@ def test_only_what_is_changed_is_compared() -> None:
 def test_what_it_compares_to_has_to_be_there(arms: dict[str, list[float]], columns: dict[str, Any], words: str) -> None:
     """Without the plain arm or any change the message names the line to add to the study file."""
     with pytest.raises(InvalidParameter, match=words):
-        sensitivity.verdict(frame_of(arms, **columns))
+        prompts.verdict(frame_of(arms, **columns))
 
 
 def test_results_that_are_several_are_refused() -> None:
@@ -113,9 +113,9 @@ def test_results_that_are_several_are_refused() -> None:
         (pd.concat([frame, frame[frame["arm"] == "llm"].assign(arm="llm again")]), "llm, llm again are all plain"),
     ):
         with pytest.raises(InvalidParameter, match=words):
-            sensitivity.verdict(results)
+            prompts.verdict(results)
     assert (
-        sensitivity.effects(pd.concat([frame, frame[frame["arm"] == "llm"].assign(arm="b")]), plain="llm")["n"].iloc[0]
+        prompts.effects(pd.concat([frame, frame[frame["arm"] == "llm"].assign(arm="b")]), plain="llm")["n"].iloc[0]
         == 16
     )
 
@@ -124,13 +124,13 @@ def test_an_unfinished_search_is_left_out() -> None:
     """It has no rank to compare; the pair is counted as left out."""
     frame = frame_of({"llm": RANKS, "last-5": RANKS})
     frame.loc[3, "reason"] = None
-    row = sensitivity.effects(frame).iloc[0]
+    row = prompts.effects(frame).iloc[0]
     assert (row["n"], row["left_out"]) == (15, 1)
 
 
 def test_the_forest_has_a_row_a_change() -> None:
     """Rows are labelled with n, the axis is of ratios, and nothing to draw is refused."""
-    found = sensitivity.effects(frame_of({"llm": RANKS, "last-5": [5 * r for r in RANKS], "best-first": RANKS}))
+    found = prompts.effects(frame_of({"llm": RANKS, "last-5": [5 * r for r in RANKS], "best-first": RANKS}))
     figure = sensitivity_figures.forest(found, "m")
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["last-5 (n = 16)", "best-first (n = 16)"]
@@ -139,7 +139,7 @@ def test_the_forest_has_a_row_a_change() -> None:
     assert low < 0.5
     assert high > 5
     with pytest.raises(InvalidParameter, match="two pairs"):
-        sensitivity_figures.forest(sensitivity.effects(frame_of({"llm": RANKS[:1], "last-5": RANKS[:1]})))
+        sensitivity_figures.forest(prompts.effects(frame_of({"llm": RANKS[:1], "last-5": RANKS[:1]})))
 
 
 def test_the_shipped_study_has_every_change_beside_the_plain_arm() -> None:
@@ -159,7 +159,7 @@ def test_the_shipped_studies_run_end_to_end_and_say_how_many_runs_would_do(name:
     results = gk.run_study(study, tmp_path, progress=False, workers=1)
     assert len(results) == 2 * len(study.arms)
     assert results["reason"].notna().all()
-    told = sensitivity.verdict(results)
+    told = prompts.verdict(results)
     assert told.kind == NOT_ENOUGH
     assert len(told.evidence) == len(study.arms) - 1
     assert "not a language model" in told.sentence or "offline" in told.sentence
@@ -213,7 +213,7 @@ def test_no_nature_is_said_to_be_changed_by_what_does_not_touch_it(nature: str, 
     for seed in range(SEEDS):
         arms = ["llm", *({"name": change, "change": change} for change in changes)]
         results = run_arms(NATURES[nature](seed), table, arms, seeds=range(100 * seed, 100 * seed + 10), budget=8)
-        found = sensitivity.effects(results)
+        found = prompts.effects(results)
         assert CHANGED not in set(found["verdict"])
         if nature != "random":
             assert (found.loc[found["change"] != "last-5", "ratio"] == 1).all()
@@ -226,6 +226,6 @@ def test_the_one_that_searches_is_hurt_by_wrong_numbers_and_by_hidden_results(se
     table = gk.load_benchmark("nas-bench-201-cifar10", source="embedded")
     arms = ["llm", *({"name": change, "change": change} for change in HARMFUL)]
     searches = range(100 * seed, 100 * seed + 40)
-    found = sensitivity.effects(run_arms(Searches(), table, arms, seeds=searches, budget=30)).set_index("change")
+    found = prompts.effects(run_arms(Searches(), table, arms, seeds=searches, budget=30)).set_index("change")
     assert list(found["verdict"]) == [CHANGED, CHANGED]
     assert (found.loc[HARMFUL, "ratio"] > 2).all()

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from genius_kit import input_speed, speed
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName
 from genius_kit.networks import build_network
 from genius_kit.spaces import load_space
 from genius_kit.spaces.costs import count_cost
-from genius_kit.training.devices import cpu_threads
+from genius_kit.training.runtime import cpu_threads
+from tests import input_speed, speed
 
 SMALL: dict[str, Any] = {"batch_size": 2, "image_size": 32, "repeats": 2, "warmup": 1, "device": "cpu"}
 
@@ -165,7 +165,7 @@ def test_bad_input_settings_are_refused(settings: dict) -> None:
 
 
 def test_the_command_prints_and_writes_the_table(tmp_path: Path) -> None:
-    """`python -m genius_kit.speed training` shows the forms and leaves them as CSV."""
+    """`python -m tests.speed training` shows the forms and leaves them as CSV."""
     path = tmp_path / "speed.csv"
     options = ["--batch-size", "2", "--image-size", "32", "--repeats", "1", "--warmup", "0", "--device", "cpu"]
     result = CliRunner().invoke(speed.app, ["training", *options, "--output", str(path)])

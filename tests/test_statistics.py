@@ -10,10 +10,11 @@ import pytest
 
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.benchmarks.catalogue import BENCHMARK_NAMES
+from genius_kit.benchmarks.tabular import class_rank, regret
 from genius_kit.errors import InvalidParameter
 from genius_kit.records import RankRange
 from genius_kit.spaces.costs import list_space
-from genius_kit.statistics import TIES, RandomSearch, class_rank, regret, worth
+from genius_kit.stats.random_search import TIES, RandomSearch, worth
 from tests.doubles import ToyBenchmark
 
 ANCHORS = {  # mean best end of the rank of the best of ten

@@ -25,7 +25,6 @@ from genius_kit.llm import OpenAIClient, ReplayClient, Reply, Usage, schema_for
 from genius_kit.llm.client import LONGEST_BESIDE
 from genius_kit.llm.settings import TOOL, as_schema, reply_form
 from genius_kit.prompts.views import view_of
-from genius_kit.rationales import tellings_of_run
 from genius_kit.reasoning import answer_of, rationale_of, read_form
 from genius_kit.records import Proposal
 from genius_kit.replies import parse_reply
@@ -34,6 +33,7 @@ from genius_kit.runs.steps import open_run
 from genius_kit.spaces import SPACES, load_space
 from genius_kit.studies.file import load_study
 from genius_kit.testing import Answer, ChatServer, completion, error
+from genius_kit.verdicts.rationales import tellings_of_run
 from tests.doubles import QueueClient, ToyBenchmark
 
 KEY = "sk-test-0123456789abcdef"

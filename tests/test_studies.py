@@ -19,7 +19,7 @@ from genius_kit.journal import read_run
 from genius_kit.proposers.base import WARM
 from genius_kit.studies import run as studies
 from genius_kit.studies.plan import Arm, Study, first_architecture, shard_of
-from genius_kit.studies.tasks import Job, run_jobs
+from genius_kit.studies.run import Job, run_jobs
 from tests.study_files import COMMAND, records, text_of
 
 TABLE = "nas-bench-201-cifar10"
@@ -362,7 +362,7 @@ def test_runs_that_ask_one_model_share_its_client(no_data, tmp_path, monkeypatch
 def test_results_judge_the_best_design_on_the_table(no_data, tmp_path):
     """Rank range, its middle, top percent, regret and the probability of random search, against the table itself."""
     from genius_kit.benchmarks import load_benchmark
-    from genius_kit.statistics import RandomSearch
+    from genius_kit.stats.random_search import RandomSearch
 
     frame = studies.run_study(small(arms=(Arm("random", "random"),)), tmp_path, workers=1, progress=False)
     benchmark = load_benchmark(TABLE, source="embedded")
@@ -492,8 +492,7 @@ def test_the_table_on_a_terminal_counts_by_arm():
     """One row an arm: done, running, failed, of how many, mean rank so far."""
     from rich.console import Console
 
-    from genius_kit.studies.progress import StudyProgress
-    from genius_kit.studies.tasks import Outcome
+    from genius_kit.studies.run import Outcome, StudyProgress
 
     watch = StudyProgress(small().plan(), shown=False)
     watch.update([Outcome(1, 10.0, 15625), Outcome(4, 20.0, 15625), Outcome(0, failure="x", is_model=True)], [2, 3])

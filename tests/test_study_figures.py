@@ -6,10 +6,10 @@ import pytest
 
 from genius_kit import figures
 from genius_kit.errors import InvalidParameter
-from genius_kit.plots import BLUE, VERMILION
+from genius_kit.figures.studies import arm_ranks, rank_curves, study_runs
+from genius_kit.figures.style import BLUE, VERMILION
 from genius_kit.studies import run as studies
 from genius_kit.studies.plan import Arm, Study
-from genius_kit.study_figures import arm_ranks, rank_curves, study_runs
 
 
 def curves(benchmarks=("nas-bench-macro", "nas-bench-201-cifar10"), arms=("random", "gp")):

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import genius_kit as gk
-from genius_kit import transfer_verdicts
 from genius_kit.cli import study as study_commands
 from genius_kit.errors import InvalidParameter
-from genius_kit.study_verdicts import study_sentences
+from genius_kit.verdicts import transfer
+from genius_kit.verdicts.every import study_sentences
 
 SAID = {
     "contamination": ("private table: Private signals",),
@@ -73,7 +73,7 @@ def test_what_one_instrument_lacks_leaves_the_others_to_speak(
     def lacks(results: object) -> None:
         raise InvalidParameter("a table is missing")
 
-    monkeypatch.setattr(transfer_verdicts, "each_transfer", lacks)
+    monkeypatch.setattr(transfer, "each_transfer", lacks)
     assert others
     assert study_sentences(runs) == [*others, "no verdict: a table is missing"]
 

@@ -5,15 +5,15 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from genius_kit import styles
-from genius_kit.method_names import shown_name
+from genius_kit.figures import style
+from genius_kit.figures.style import STYLES
 from genius_kit.paper import paper_label
 from genius_kit.prompts.views import CONTROLS
 from genius_kit.proposers.base import PROPOSERS
-from genius_kit.styles import STYLES
+from genius_kit.proposers.methods import shown_name
 
 TOGETHER = {
-    "beside the paper": [paper_label(0), paper_label(1), styles.STAND_IN, "random", styles.PRIOR, "coordinate descent"],
+    "beside the paper": [paper_label(0), paper_label(1), style.STAND_IN, "random", style.PRIOR, "coordinate descent"],
     "optimisers": [
         "random", "coordinate descent", "evolution", "local search", "tpe", "linear", "gp hamming", "gp",
     ],
@@ -65,8 +65,8 @@ def test_every_arm_of_the_shipped_studies_has_a_style():
 
 def test_a_method_has_one_style_whatever_it_is_drawn_with():
     """Known and unknown methods keep colour, marker and line whatever stands beside them."""
-    alone = styles.styles(["random", "gpt-4.1"])
-    together = styles.styles(["random", "gpt-4.1", "evolution", "coordinate descent"])
+    alone = style.styles(["random", "gpt-4.1"])
+    together = style.styles(["random", "gpt-4.1", "evolution", "coordinate descent"])
     assert alone["random"] == together["random"]
     assert alone["gpt-4.1"] == together["gpt-4.1"]
 
@@ -74,5 +74,5 @@ def test_a_method_has_one_style_whatever_it_is_drawn_with():
 def test_unknown_methods_that_meet_are_told_apart():
     """Eight models have eight styles."""
     names = [f"model {i}" for i in range(8)]
-    found = styles.styles(names)
+    found = style.styles(names)
     assert len({found[name] for name in names}) == 8

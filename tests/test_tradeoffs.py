@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 import genius_kit as gk
-from genius_kit import tradeoff_verdicts as verdicts
-from genius_kit import tradeoffs
 from genius_kit.errors import InvalidParameter
-from genius_kit.pareto import front_of
-from genius_kit.studies.outcomes import read_results
-from genius_kit.tradeoffs import Yardstick
+from genius_kit.stats.fronts import front_of
+from genius_kit.studies import tradeoffs
+from genius_kit.studies.results import read_results
+from genius_kit.studies.tradeoffs import Yardstick
+from genius_kit.verdicts import tradeoffs as verdicts
 from tests import natures
 
 TABLE = "nas-bench-201-cifar10"

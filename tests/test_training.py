@@ -15,10 +15,17 @@ from genius_kit.errors import InvalidParameter, TrainingFailed
 from genius_kit.networks import build_network
 from genius_kit.spaces import load_space
 from genius_kit.training import loop as training_loop
-from genius_kit.training.devices import choose_device, choose_precision
-from genius_kit.training.optimisers import Mixing, WeightAverage, make_optimizer, restore_optimizer
-from genius_kit.training.recipes import RECIPES
-from genius_kit.training.schedules import average_decay, learning_rate, step_seed
+from genius_kit.training.recipes import (
+    RECIPES,
+    Mixing,
+    WeightAverage,
+    average_decay,
+    learning_rate,
+    make_optimizer,
+    restore_optimizer,
+    step_seed,
+)
+from genius_kit.training.runtime import choose_device, choose_precision
 from genius_kit.training.trainer import evaluate, train_architecture
 from tests.training_doubles import TinyNetwork, digits, recipe, train
 

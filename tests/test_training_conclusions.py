@@ -12,9 +12,9 @@ from genius_kit import figures
 from genius_kit.benchmarks import downloads, proxies
 from genius_kit.benchmarks.proxies import correlate
 from genius_kit.errors import InvalidParameter
-from genius_kit.method_names import STAND_IN
-from genius_kit.rationales import agreement
+from genius_kit.proposers.methods import STAND_IN
 from genius_kit.stats import share_difference, share_of
+from genius_kit.verdicts.rationales import agreement
 
 NAMED = {"GENIUS-329": "chat_history/329M.json", "GENIUS-401": "chat_history/401M.json"}
 

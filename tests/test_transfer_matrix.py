@@ -11,12 +11,11 @@ import pytest
 
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.errors import InvalidParameter
+from genius_kit.figures.instruments import transfer_heatmap
 from genius_kit.spaces import load_space
 from genius_kit.spaces.signal_cell import OPERATIONS, signal_space
 from genius_kit.studies.run import Arm, Study, run_study
-from genius_kit.transfer_figures import transfer_heatmap
-from genius_kit.transfer_matrix import carry, transfer_matrix, transfers
-from genius_kit.transfer_verdicts import KINDS, TransferVerdict, transfer_verdicts
+from genius_kit.verdicts.transfer import KINDS, TransferVerdict, carry, transfer_matrix, transfer_verdicts, transfers
 from tests import natures
 from tests.natures import Ignores, Nature, Random, Recites, Searches, made_table, run_arms, table_of
 

@@ -376,7 +376,7 @@ def test_drawing_says_what_is_in_the_design() -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    from genius_kit.drawings import draw_architecture
+    from genius_kit.figures.drawings import draw_architecture
 
     ax = draw_architecture(SPACE, DESIGN)
     texts = [text.get_text() for text in ax.texts]

@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 
 import genius_kit as gk
-from genius_kit import figures, sensitivity, tradeoff_verdicts, transfer_verdicts, verdicts
+from genius_kit import figures, verdicts
 from genius_kit.benchmarks import load_benchmark
-from genius_kit.contamination import contamination
-from genius_kit.figures.verdict_conclusions import decisive
+from genius_kit.figures.conclusions.verdicts import decisive
 from genius_kit.lab.compare import Paired
-from genius_kit.method_names import STAND_IN
-from genius_kit.reproducibility_verdicts import LEAST, each_verdict
+from genius_kit.proposers.methods import STAND_IN
+from genius_kit.verdicts import prompts, tradeoffs, transfer
+from genius_kit.verdicts.contamination import contamination
+from genius_kit.verdicts.reproducibility import LEAST, each_verdict
 from tests.natures import best_designs, made_table
 from tests.test_verdicts import BOTH, CHANCE, FOLLOWING, cheat, searcher, study
 
@@ -57,7 +58,7 @@ def moved():
         for a, b, rank in pairs
         for seed in range(SEEDS)
     ]
-    return transfer_verdicts.transfer_verdicts(pd.DataFrame(rows))[0]
+    return transfer.transfer_verdicts(pd.DataFrame(rows))[0]
 
 
 def extended():
@@ -68,12 +69,12 @@ def extended():
         parts.append(part.assign(hypervolume=part["hypervolume"] + part["seed"] / 1_000))
     told = pd.concat(parts).assign(random_hypervolume=0.8, double_hypervolume=0.85, epsilon=0.1, front=1)
     chances = np.where(told["arm"] == "llm", 0.02, np.where(told["seed"] % 2, 0.4, 0.6))
-    return tradeoff_verdicts.tradeoff_verdict(told.assign(p_hypervolume=chances, designs=range(len(told))))
+    return tradeoffs.tradeoff_verdict(told.assign(p_hypervolume=chances, designs=range(len(told))))
 
 
 def changed():
     """Return the verdict on prompts of which one change alone hurts."""
-    return sensitivity.verdict(results({"llm": GOOD, "last-5": 10 * GOOD, "best-first": GOOD}, change=""))
+    return prompts.verdict(results({"llm": GOOD, "last-5": 10 * GOOD, "best-first": GOOD}, change=""))
 
 
 OTHERS = {

@@ -179,7 +179,7 @@ def train_once(job: Job) -> Outcome:
 def _train(job: Job, dataset: DataSet, folder: Path) -> dict[str, Any]:
     """Return the fields of the training's result; raises TrainingFailed."""
     from genius_kit.training import trainer
-    from genius_kit.training.failures import explained
+    from genius_kit.training.loop import explained
 
     space, seed = load_space(job.content["space"]), job.content["seed"]
     with explained(job.recipe):

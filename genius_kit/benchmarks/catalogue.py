@@ -13,7 +13,7 @@ from genius_kit.benchmarks import downloads, tabular
 from genius_kit.benchmarks.base import MEASURED, Benchmark, Objectives, check_settings, no_latency, read_objectives
 from genius_kit.benchmarks.private import load_private, private_folders, private_table, private_tables
 from genius_kit.benchmarks.tabular import TabularBenchmark
-from genius_kit.errors import DataCorrupt, InvalidParameter, UnknownName
+from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter, UnknownName
 from genius_kit.files import data_folder
 from genius_kit.spaces import load_space
 from genius_kit.spaces.costs import all_costs
@@ -408,3 +408,19 @@ def list_benchmarks() -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(tabular_rows())
+
+
+def missing_data(needs: Sequence[str]) -> tuple[str, ...]:
+    """Return which of `needs`, names of benchmarks or of data files, are not on this machine."""
+    available = {row["name"]: row["available"] for row in tabular_rows()} if needs else {}
+    missing = []
+    for need in needs:
+        if need in available:
+            if not available[need]:
+                missing.append(need)
+            continue
+        try:
+            downloads.find(need)
+        except DataMissing:
+            missing.append(need)
+    return tuple(missing)

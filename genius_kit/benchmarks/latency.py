@@ -16,7 +16,7 @@ from torch import nn
 from genius_kit.errors import InvalidParameter, check_integer
 from genius_kit.networks import build_network
 from genius_kit.spaces import SearchSpace
-from genius_kit.training.devices import FORMATS, autocast, choose_device
+from genius_kit.training.runtime import FORMATS, autocast, choose_device
 
 
 @dataclass(frozen=True)

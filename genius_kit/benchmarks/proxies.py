@@ -23,7 +23,7 @@ from genius_kit.errors import InvalidParameter, UnknownName, check_integer
 from genius_kit.records import Cost, Evaluation
 from genius_kit.spaces import Architecture, SearchSpace, load_space
 from genius_kit.spaces.costs import MacsBound, count_cost
-from genius_kit.training.devices import choose_device
+from genius_kit.training.runtime import choose_device
 
 if TYPE_CHECKING:
     import numpy as np

@@ -337,3 +337,41 @@ class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Raise UnpicklingError: nothing may be named."""
         raise pickle.UnpicklingError(f"it names {module}.{name}, expected plain values")
+
+
+def regret(benchmark: Benchmark, architecture: Sequence[int], by: str = "feedback") -> float | None:
+    """Return how far `architecture` scores below the optimum, in percentage points; None where not all were scored.
+
+    `by` is "feedback", "validation" or "test"; the optimum is that of the same score.
+    """
+    scores = _scores(benchmark, by)
+    return None if scores is None else float(scores.max() - scores[benchmark.space.index(architecture)])
+
+
+def class_rank(benchmark: Benchmark, architecture: Sequence[int], by: str = "feedback") -> RankRange | None:
+    """Return the rank of `architecture` with each isomorphism class counted once; None where not all were scored.
+
+    A class scores the mean of its members: where they share one record (NAS-Bench-Macro, 3,969 classes) that is
+    the record, where they were trained separately (NAS-Bench-201, 6,466) it is a mean over all those trainings. So
+    members of one class always share a rank. Classes of equal score share a range.
+    """
+    import numpy as np
+
+    from genius_kit.spaces.costs import list_space
+
+    scores = _scores(benchmark, by)
+    if scores is None:
+        return None
+    classes = list_space(benchmark.space).classes
+    representatives, class_of, members = np.unique(classes, return_inverse=True, return_counts=True)
+    above = np.bincount(class_of, weights=scores - scores[classes])  # exactly 0 where all share one record
+    best, worst = tied_ranks(scores[representatives] + above / members)
+    own = class_of[benchmark.space.index(architecture)]
+    return RankRange(best=int(best[own]), worst=int(worst[own]), of=representatives.size)
+
+
+def _scores(benchmark: Benchmark, by: str) -> np.ndarray | None:
+    """Return the score of every architecture; None without a table or where the table does not hold this score."""
+    if not isinstance(benchmark, TabularBenchmark) or benchmark.rank(benchmark.space.at(0), by) is None:
+        return None
+    return benchmark.scores(by)

@@ -114,7 +114,7 @@ class TrainedBenchmark(Benchmark):
     @property
     def on_gpu(self) -> bool:
         """Whether trainings may be on a GPU: also where a worker decides that."""
-        from genius_kit.training.devices import choose_device
+        from genius_kit.training.runtime import choose_device
 
         return (self._is_elsewhere and self._device is None) or choose_device(self._device).type != "cpu"
 

@@ -104,7 +104,7 @@ def main() -> None:
 
 def tell_stand_in(models: Iterable[object]) -> None:
     """Say which of the models that were asked are none, where there is one."""
-    from genius_kit.method_names import stand_in_note
+    from genius_kit.proposers.methods import stand_in_note
 
     note = stand_in_note(models)
     if note is not None:

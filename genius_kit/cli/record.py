@@ -14,9 +14,9 @@ from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal.redact import WORDS
 from genius_kit.journal.redact import redact as write_redacted
 from genius_kit.journal.verify import HEADS, verdict, verify_run, verify_study
+from genius_kit.reports import bundle as bundles
 from genius_kit.runs.audit import audit_run
 from genius_kit.runs.batch import replay_conversation
-from genius_kit.studies import bundle as bundles
 
 ALTERED, NO_JOURNAL = 1, 2
 

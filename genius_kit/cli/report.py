@@ -16,7 +16,7 @@ from genius_kit.cli.commands import ends_at_once, tell_stand_in
 from genius_kit.errors import UnknownName
 from genius_kit.reports import run as reports
 from genius_kit.reports.jobs import NotebookResult
-from genius_kit.reports.progress import ReportProgress
+from genius_kit.reports.run import ReportProgress
 
 Notebooks = Annotated[Path | None, Option(help="Folder of the notebooks; ./notebooks by default.")]
 

@@ -110,7 +110,7 @@ def memory(
     money: options.LimitOptions,
 ) -> None:
     """Ask a model for accuracies of the table BENCHMARK: does it know them by heart? The same command resumes."""
-    from genius_kit.verdicts import memory as asking
+    from genius_kit.verdicts.searches import memory as asking
 
     sent = {**money.bounding({"model": model, **request.settings()}), **money.terms(), "reuse": money.reuse}
     with ends_at_once("the same command again goes on"):

@@ -14,26 +14,24 @@ import typer
 from typer import Option
 
 from genius_kit import files
+from genius_kit.benchmarks.noise import describe
 from genius_kit.cli import options
 from genius_kit.cli.commands import ends_at_once, tell_stand_in
 from genius_kit.cli.estimate import ask_first
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.journal import read_run
 from genius_kit.journal.verify import write_heads
-from genius_kit.method_names import STAND_IN, shown_model, stand_in_note
-from genius_kit.noise import describe
 from genius_kit.pools import dask_executor
 from genius_kit.prompts.base import sandbox
-from genius_kit.studies.bundle import keep_study_file
+from genius_kit.proposers.methods import STAND_IN, shown_model, stand_in_note
 from genius_kit.studies.estimate import estimate_study
-from genius_kit.studies.file import load_study
+from genius_kit.studies.file import keep_study_file, load_study
 from genius_kit.studies.models import asked_models, model_table
-from genius_kit.studies.outcomes import results_of
 from genius_kit.studies.plan import Study
+from genius_kit.studies.results import results_of, summary
 from genius_kit.studies.run import places, run_study
-from genius_kit.studies.summaries import summary
-from genius_kit.study_verdicts import study_sentences
-from genius_kit.tradeoff_verdicts import has_fronts, tradeoff_table
+from genius_kit.verdicts.every import study_sentences
+from genius_kit.verdicts.tradeoffs import has_fronts, tradeoff_table
 
 if TYPE_CHECKING:
     import pandas as pd

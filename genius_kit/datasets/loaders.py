@@ -17,10 +17,31 @@ from genius_kit.datasets.file_batches import IMAGE, Decoded, FileBatches
 from genius_kit.datasets.splits import DataSet, FolderSplit, Split, TensorSplit
 from genius_kit.errors import DataCorrupt, InvalidParameter, TrainingFailed
 from genius_kit.pools import usable_cores
-from genius_kit.training.recipes import Recipe
 
 ORDER = 0
 """Marks the seeds of an epoch's order, beside those of its random table and of its single images."""
+
+
+class Loading(Protocol):
+    """What a loader reads of a recipe (`training.Recipe`, and that of a detector): see there for each field."""
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def accumulate(self) -> int: ...
+
+    @property
+    def augmentation(self) -> str: ...
+
+    @property
+    def random_erasing(self) -> float: ...
+
+    @property
+    def image_size(self) -> int | None: ...
+
+    @property
+    def workers(self) -> int: ...
 
 
 class Loader(Protocol):
@@ -38,18 +59,18 @@ class Loader(Protocol):
         ...
 
 
-def image_size(dataset: DataSet, recipe: Recipe) -> int:
+def image_size(dataset: DataSet, recipe: Loading) -> int:
     """Return the pixels a side that the network sees: the recipe's, else the data set's own."""
     return recipe.image_size or dataset.image_size
 
 
-def worker_count(recipe: Recipe) -> int:
+def worker_count(recipe: Loading) -> int:
     """Return how many processes decode image files: the recipe's count, at most one a core."""
     return min(recipe.workers, usable_cores())
 
 
 def training_loader(
-    dataset: DataSet, recipe: Recipe, *, device: torch.device, seed: int, rank: int = 0, world: int = 1
+    dataset: DataSet, recipe: Loading, *, device: torch.device, seed: int, rank: int = 0, world: int = 1
 ) -> Loader:
     """Return the shuffled, augmented batches of the training part for process `rank` of `world`.
 
@@ -73,7 +94,7 @@ def training_loader(
 
 
 def evaluation_loader(
-    dataset: DataSet, split: str, recipe: Recipe, *, device: torch.device, rank: int = 0, world: int = 1
+    dataset: DataSet, split: str, recipe: Loading, *, device: torch.device, rank: int = 0, world: int = 1
 ) -> Loader:
     """Return the batches of "train", "validation" or "test" in order, as they are, each sample once over all ranks.
 
@@ -87,7 +108,7 @@ def evaluation_loader(
 class _Shuffled:
     """The indices of one process's micro-batches in training."""
 
-    def __init__(self, samples: int, recipe: Recipe, seed: int, rank: int, world: int) -> None:
+    def __init__(self, samples: int, recipe: Loading, seed: int, rank: int, world: int) -> None:
         self.samples, self.seed, self.rank, self.world = samples, seed, rank, world
         self.size = recipe.batch_size // (recipe.accumulate * world)
         self.steps = samples // recipe.batch_size * recipe.accumulate
@@ -102,7 +123,7 @@ class _Shuffled:
 class _Ordered:
     """The indices of one process's batches in evaluation: one contiguous share of the samples."""
 
-    def __init__(self, samples: int, recipe: Recipe, rank: int, world: int) -> None:
+    def __init__(self, samples: int, recipe: Loading, rank: int, world: int) -> None:
         self.share = torch.arange(samples * rank // world, samples * (rank + 1) // world)
         self.size = max(1, recipe.batch_size // (recipe.accumulate * world))
         self.samples, self.steps = samples, -(-len(self.share) // self.size)
@@ -118,7 +139,7 @@ def _check_rank(rank: int, world: int) -> None:
 
 
 def _loader(
-    dataset: DataSet, split: Split, recipe: Recipe, device: torch.device, plan: _Shuffled | _Ordered, seed: int | None
+    dataset: DataSet, split: Split, recipe: Loading, device: torch.device, plan: _Shuffled | _Ordered, seed: int | None
 ) -> Loader:
     if isinstance(split, FolderSplit):
         return _FileLoader(dataset, split, recipe, device, plan, seed)
@@ -129,7 +150,7 @@ class _Batches:
     """What both loaders share: the plan, and how values become the network's input; `seed` None: no augmentation."""
 
     def __init__(
-        self, dataset: DataSet, recipe: Recipe, device: torch.device, plan: _Shuffled | _Ordered, seed: int | None
+        self, dataset: DataSet, recipe: Loading, device: torch.device, plan: _Shuffled | _Ordered, seed: int | None
     ) -> None:
         self.samples, self.micro_steps = plan.samples, plan.steps
         self._recipe, self._device, self._plan, self._seed = recipe, torch.device(device), plan, seed

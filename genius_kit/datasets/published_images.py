@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
+from genius_kit.archives import unpack_tar
 from genius_kit.datasets.splits import TensorSplit
 from genius_kit.errors import DataCorrupt, DataMissing
-from genius_kit.studies.archives import unpack_tar
 
 WEBSITES = {
     "fashion-mnist": "https://github.com/zalandoresearch/fashion-mnist",

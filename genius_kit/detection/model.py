@@ -21,8 +21,7 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastL
 from genius_kit.errors import InvalidParameter
 from genius_kit.networks import build_network, load_weights
 from genius_kit.spaces import SearchSpace
-from genius_kit.training.finetune import fingerprint
-from genius_kit.training.frozen import freeze_norms
+from genius_kit.training.finetune import fingerprint, freeze_norms
 
 STRIDES = (8, 16, 32)
 ASPECT_RATIOS = (0.5, 1.0, 2.0)

@@ -30,8 +30,8 @@ from genius_kit.training.checkpoints import (
     save_whole,
     write_json,
 )
-from genius_kit.training.devices import autocast, choose_precision
-from genius_kit.training.optimisers import restore_optimizer
+from genius_kit.training.recipes import restore_optimizer
+from genius_kit.training.runtime import autocast, choose_precision
 
 Row = dict[str, Any]
 """One epoch of the history: numbers by name, None where a measure does not exist."""

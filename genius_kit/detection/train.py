@@ -23,7 +23,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.networks import load_weights
 from genius_kit.spaces import load_space
 from genius_kit.training.checkpoints import folder_in_use
-from genius_kit.training.devices import choose_device
+from genius_kit.training.runtime import choose_device
 
 __all__ = [
     "DETECTION_RECIPES",

@@ -6,33 +6,75 @@ with `.frame()`, or the frame itself (columns as `Run.frame` gives them).
 
 from __future__ import annotations
 
-from genius_kit.cost_figures import accuracy_against_macs, cloud, pareto_front, table_2_points
-from genius_kit.figure_files import save_figure, save_table
-from genius_kit.figures.conclusions import Conclusion, conclude, search_conclusion
-from genius_kit.figures.conversation_conclusions import claims_conclusion, imagenet_conclusion
-from genius_kit.figures.instrument_conclusions import front_conclusion, models_conclusion, record_conclusion
-from genius_kit.figures.optimiser_conclusions import optimiser_conclusion, worth_conclusion
-from genius_kit.figures.paper_conclusions import order_conclusion, paper_conclusions, printed_conclusion
+from genius_kit.figures.conclusions.base import Conclusion, conclude, search_conclusion
+from genius_kit.figures.conclusions.conversations import claims_conclusion, imagenet_conclusion
+from genius_kit.figures.conclusions.instruments import front_conclusion, models_conclusion, record_conclusion
+from genius_kit.figures.conclusions.optimisers import optimiser_conclusion, worth_conclusion
+from genius_kit.figures.conclusions.paper import order_conclusion, paper_conclusions, printed_conclusion
+from genius_kit.figures.conclusions.training import proxy_conclusion, training_conclusion
+from genius_kit.figures.conclusions.verdicts import prompts_conclusion, study_conclusion, verdict_conclusion
+from genius_kit.figures.drawings import draw_architecture
+from genius_kit.figures.files import save_figure, save_table
+from genius_kit.figures.instruments import (
+    audit_timeline,
+    histories,
+    repeated_searches,
+    training_curves,
+    training_table,
+    transfer_heatmap,
+)
+from genius_kit.figures.paper import (
+    ablation_figure,
+    ablation_table,
+    imagenet_trajectory,
+    paper_comparison,
+    table_1,
+    table_1_figure,
+    table_2_figure,
+    trajectory_table,
+)
 from genius_kit.figures.questions import questions_table, two_questions
-from genius_kit.figures.training_conclusions import proxy_conclusion, training_conclusion
-from genius_kit.figures.verdict_conclusions import prompts_conclusion, study_conclusion, verdict_conclusion
-from genius_kit.imagenet_figures import imagenet_trajectory, trajectory_table
-from genius_kit.operation_figures import operation_frequencies, operation_table
-from genius_kit.paper import ours_beside_paper, paper_methods, paper_runs, paper_table
-from genius_kit.paper_checks import contents, printed_evidence, printed_trials
-from genius_kit.paper_figures import ablation_figure, ablation_table, table_1, table_1_figure, table_2_figure
-from genius_kit.paper_prints import as_printed
-from genius_kit.paper_searches import beside_paper
-from genius_kit.paper_trials import paper_comparison
-from genius_kit.pareto_figures import front_table, hypervolume_figure, pareto_front_figure
-from genius_kit.printed_tables import PrintedTable
-from genius_kit.prompt_figures import prompt_comparison, prompt_pairs
-from genius_kit.reply_figures import reply_outcomes, reply_table
-from genius_kit.run_figures import best_so_far, rank_by_iteration
-from genius_kit.run_frames import Runs, best_architecture, by_method, run_table
-from genius_kit.run_tables import comparison_table, study_table
-from genius_kit.spending_figures import spending, spending_table
-from genius_kit.study_figures import arm_ranks, rank_curves, study_runs
+from genius_kit.figures.runs import (
+    best_so_far,
+    operation_frequencies,
+    operation_table,
+    rank_by_iteration,
+    reply_outcomes,
+    reply_table,
+    spending,
+    spending_table,
+)
+from genius_kit.figures.studies import (
+    arm_ranks,
+    contamination_dots,
+    contamination_ratios,
+    forest,
+    prompt_comparison,
+    prompt_pairs,
+    rank_curves,
+    study_runs,
+)
+from genius_kit.figures.tables import PrintedTable, as_printed, comparison_table, study_table
+from genius_kit.figures.tradeoffs import (
+    accuracy_against_macs,
+    cloud,
+    front_table,
+    hypervolume_figure,
+    pareto_front,
+    pareto_front_figure,
+    table_2_points,
+)
+from genius_kit.paper import (
+    beside_paper,
+    contents,
+    ours_beside_paper,
+    paper_methods,
+    paper_runs,
+    paper_table,
+    printed_evidence,
+    printed_trials,
+)
+from genius_kit.runs.frames import Runs, best_architecture, by_method, run_table
 
 __all__ = [
     "Conclusion",
@@ -43,6 +85,7 @@ __all__ = [
     "accuracy_against_macs",
     "arm_ranks",
     "as_printed",
+    "audit_timeline",
     "beside_paper",
     "best_architecture",
     "best_so_far",
@@ -51,9 +94,14 @@ __all__ = [
     "cloud",
     "comparison_table",
     "conclude",
+    "contamination_dots",
+    "contamination_ratios",
     "contents",
+    "draw_architecture",
+    "forest",
     "front_conclusion",
     "front_table",
+    "histories",
     "hypervolume_figure",
     "imagenet_conclusion",
     "imagenet_trajectory",
@@ -81,6 +129,7 @@ __all__ = [
     "rank_by_iteration",
     "rank_curves",
     "record_conclusion",
+    "repeated_searches",
     "reply_outcomes",
     "reply_table",
     "run_table",
@@ -97,7 +146,10 @@ __all__ = [
     "table_2_figure",
     "table_2_points",
     "training_conclusion",
+    "training_curves",
+    "training_table",
     "trajectory_table",
+    "transfer_heatmap",
     "two_questions",
     "verdict_conclusion",
     "worth_conclusion",

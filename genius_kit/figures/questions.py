@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.contrasts import MARGIN
-from genius_kit.method_names import shown_model
-from genius_kit.plots import GREY, Style, finish, new_figure, styles
-from genius_kit.verdicts.findings import LEAST_FOLLOWING
+from genius_kit.figures.axes import finish, new_figure
+from genius_kit.figures.style import GREY, Style, styles
+from genius_kit.proposers.methods import shown_model
+from genius_kit.verdicts.contrasts import MARGIN
+from genius_kit.verdicts.searches.findings import LEAST_FOLLOWING
 
 if TYPE_CHECKING:
     import pandas as pd

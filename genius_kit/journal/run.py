@@ -9,13 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.cards import Card
 from genius_kit.errors import JournalError
 from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
 from genius_kit.journal.events import ASIDES
 from genius_kit.journal.lines import read_lines
 from genius_kit.memory_formats import warn_if_suspect_run
+from genius_kit.records import Card
 
 if TYPE_CHECKING:
     import pandas as pd

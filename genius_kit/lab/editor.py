@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from genius_kit.budget.prices import OUTPUT_LIMITS, load_prices
 from genius_kit.errors import InvalidParameter
 from genius_kit.lab.ask import Answer, answer_html
-from genius_kit.lab.code import ask_line, prompt_line
+from genius_kit.lab.session import ask_line, prompt_line
 from genius_kit.lab.view import Message, TemplateView
 from genius_kit.lab.widgets import button, guarded, labelled, on_change, row
 from genius_kit.llm.settings import TIMEOUT_SECONDS, check_timeout, line_of, read_line
@@ -19,7 +19,7 @@ from genius_kit.prompts import HISTORIES, VARIANTS
 
 if TYPE_CHECKING:
     from genius_kit.lab.session import LabSession
-    from genius_kit.lab.stage import Stage
+    from genius_kit.lab.widgets import Stage
 
 
 def rendered_message(session: LabSession) -> Message:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.journal import Event, read_run
 from genius_kit.lab.ask import beside_html, block_html, marked_html
-from genius_kit.lab.curve import Point, points_of
+from genius_kit.lab.view import Point, points_of
 from genius_kit.reasoning import without_reasoning
 from genius_kit.records import Cost, Evaluation, Message, Trial
 

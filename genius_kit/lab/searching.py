@@ -11,14 +11,14 @@ import ipywidgets as widgets
 
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter
-from genius_kit.lab.code import limits_words, live_line, search_line
-from genius_kit.lab.curve import points_of
 from genius_kit.lab.money import dollars
+from genius_kit.lab.session import limits_words, live_line, search_line
+from genius_kit.lab.view import points_of
 from genius_kit.lab.widgets import button, labelled, on_change, row
 from genius_kit.runs.control import user_name
 
 if TYPE_CHECKING:
-    from genius_kit.lab.stage import Stage
+    from genius_kit.lab.widgets import Stage
     from genius_kit.runs.live import LiveSearch, LiveState
 
 RUNNING = ("running", "paused", "awaiting approval", "stopping")

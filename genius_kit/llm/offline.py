@@ -389,7 +389,7 @@ def by_gap(results: Sequence[tuple[Design, float]], costs: Mapping[Design, tuple
     """Return the designs of the front of the results: the cheapest first, then the other ends, then by widest gap."""
     import numpy as np
 
-    from genius_kit.pareto import crowding_of, front_of
+    from genius_kit.stats.fronts import crowding_of, front_of
 
     known = [(design, (-score, *costs[design])) for design, score in results if design in costs]
     width = min((len(values) for _, values in known), default=0)

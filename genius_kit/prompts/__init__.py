@@ -5,7 +5,8 @@ in it, `published` reads the paper's conversations and makes its prompt of one.
 """
 
 from genius_kit.prompts.base import HISTORIES, HOLES, Prompt
-from genius_kit.prompts.template import VARIANTS, TemplatePrompt, list_prompts, load_prompt
+from genius_kit.prompts.published import read_conversation
+from genius_kit.prompts.template import VARIANTS, TemplatePrompt, elicited, list_prompts, load_prompt
 from genius_kit.prompts.views import CHANGES, CONTROLS, View, view_of
 
 __all__ = [
@@ -17,7 +18,9 @@ __all__ = [
     "Prompt",
     "TemplatePrompt",
     "View",
+    "elicited",
     "list_prompts",
     "load_prompt",
+    "read_conversation",
     "view_of",
 ]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.pareto import crowding_of, front_of
 from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion, random_suggestion
 from genius_kit.proposers.baselines import MUTATION_DRAWS, one_change
 from genius_kit.proposers.bayesian import GaussianProcessProposer
 from genius_kit.records import Trial
 from genius_kit.spaces import Architecture, SearchSpace
+from genius_kit.stats.fronts import crowding_of, front_of
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark

@@ -3,7 +3,6 @@
 from genius_kit.reports.run import (
     GET_DATA,
     NotebookResult,
-    missing_data,
     notebook_folder,
     read_settings,
     report,
@@ -13,7 +12,6 @@ from genius_kit.reports.run import (
 __all__ = [
     "GET_DATA",
     "NotebookResult",
-    "missing_data",
     "notebook_folder",
     "read_settings",
     "report",

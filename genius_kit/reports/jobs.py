@@ -9,13 +9,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.benchmarks.catalogue import missing_data
 from genius_kit.errors import GeniusKitError, NotebookFailed
 from genius_kit.files import explained, write_whole
 from genius_kit.reports import kernels, pages, records
-from genius_kit.reports.folders import scratch_folder
-from genius_kit.reports.notebooks import missing_data, needs_of, read_notebook, title_of
-from genius_kit.reports.parameters import OUTPUT, Declared, relative_paths, resolved
-from genius_kit.reports.privacy import refuse_secret_files, refuse_secrets, shorten_paths
+from genius_kit.reports.pages import refuse_secret_files, refuse_secrets, shorten_paths
+from genius_kit.reports.parameters import (
+    OUTPUT,
+    Declared,
+    needs_of,
+    read_notebook,
+    relative_paths,
+    resolved,
+    title_of,
+)
+from genius_kit.reports.records import scratch_folder
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

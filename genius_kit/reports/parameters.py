@@ -1,18 +1,84 @@
-"""The parameters of a notebook: what it declares, and whether what is given fits, before anything runs."""
+"""Notebook files: finding them, reading them, and what their first lines and metadata say."""
 
 from __future__ import annotations
 
 import ast
+import hashlib
+import itertools
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from genius_kit.errors import InvalidParameter
+from genius_kit.errors import InvalidParameter, NotebookFailed, UnknownName
 from genius_kit.llm.settings import names_in
 from genius_kit.redaction import looks_secret, variables_in
-from genius_kit.reports.notebooks import read_notebook
+from genius_kit.studies.text import Located, quick_jsonschema, read_yaml
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+
+def notebook_folder() -> Path:
+    """Return the folder of the notebooks: `notebooks` here, else the one beside the package's source.
+
+    Raises UnknownName where neither exists.
+    """
+    for folder in (Path("notebooks"), Path(__file__).resolve().parent.parent.parent / "notebooks"):
+        if folder.is_dir():
+            return folder
+    raise UnknownName(
+        "no folder `notebooks` lies here or beside the package: the notebooks come with the repository, not with the "
+        "installed package. Run the command in a checkout, or name the folder with `--notebooks FOLDER`"
+    )
+
+
+def notebooks_in(folder: str | os.PathLike[str], names: Sequence[str] | None = None) -> list[Path]:
+    """Return the notebooks of a folder in order of their names, or those called `names`, with or without `.ipynb`.
+
+    Raises UnknownName for a folder without notebooks, and for a name that is not in it.
+    """
+    known = {path.stem: path for path in sorted(Path(folder).glob("*.ipynb")) if not path.name.startswith(".")}
+    if not known:
+        raise UnknownName(f"no notebook lies in {os.fspath(folder)}; give the folder that holds the *.ipynb files")
+    if not names:
+        return list(known.values())
+    return [find_notebook(name, known) for name in dict.fromkeys(names)]
+
+
+def find_notebook(name: str, known: dict[str, Path]) -> Path:
+    """Return the path of the notebook called `name`; raises UnknownName with the known ones."""
+    stem = Path(name).name.removesuffix(".ipynb")
+    if stem not in known:
+        raise UnknownName(f"no notebook is called {name!r}; the known ones are {', '.join(known)}")
+    return known[stem]
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """Return the notebook at `path`; raises NotebookFailed for a file that is none."""
+    with quick_jsonschema():
+        import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise NotebookFailed(f"{path.name} is not a notebook that can be read: {error}") from error
+
+
+def title_of(notebook: NotebookNode, default: str) -> str:
+    """Return the first heading of a notebook."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (found := re.search(r"^#\s+(.+)$", cell.source, re.MULTILINE)):
+            return found.group(1).strip()
+    return default
+
+
+def needs_of(notebook: NotebookNode) -> list[str]:
+    """Return the benchmarks and data files that a notebook says it needs."""
+    return list(notebook.metadata.get("genius_kit", {}).get("needs", []))
+
 
 OUTPUT = "output_folder"
 """The parameter that a report sets itself: where the notebook writes its figures, relative to the notebook."""
@@ -131,3 +197,86 @@ def _relative(value: Any, folder: Path) -> Any:
     if isinstance(value, str) and os.path.isabs(value) and os.path.exists(value):
         return Path(os.path.relpath(value, folder)).as_posix()
     return value
+
+
+Points = list[tuple[Path, dict[str, Any]]]
+
+_LONGEST_LABEL = 80
+
+
+def read_grid(path: Path, known: Mapping[str, Path]) -> Points:
+    """Return each notebook of a grid file with each set of its parameters, in the order of the file.
+
+    `known` are the notebooks by name. Raises InvalidParameter, with the line, for a notebook or parameter that does
+    not exist, a value of the wrong type, or a set that stands twice.
+    """
+    try:
+        located = read_yaml(path.read_text(encoding="utf-8"), path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidParameter(f"the grid {path} cannot be read: {error}") from None
+    if not isinstance(located.data, dict) or not located.data:
+        raise located.error(
+            (), "expected notebooks, each with its parameters, such as `01_nas_bench_macro: {budget: [5, 10]}`"
+        )
+    points: Points = []
+    for name, value in located.data.items():
+        with located.at(name):
+            source = find_notebook(name, dict(known))
+        points += [(source, one) for one in _points(located, name, value, source)]
+    return points
+
+
+def label_of(parameters: Mapping[str, Any]) -> str:
+    """Return the name of a set of parameters, which is that of its folder: "budget-5_protocol-paper"."""
+    told = "_".join(f"{name}-{value}" for name, value in parameters.items())
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", told).strip(".-")
+    if plain == told and len(plain) <= _LONGEST_LABEL:
+        return plain or "defaults"
+    total = hashlib.sha256(json.dumps(dict(parameters), sort_keys=True, default=str).encode()).hexdigest()
+    return f"{plain[: _LONGEST_LABEL - 9]}-{total[:8]}".lstrip("-")
+
+
+def _points(located: Located, name: str, value: Any, source: Path) -> Iterator[dict[str, Any]]:
+    declared = declared_in(source)
+    seen: set[str] = set()
+    blocks = (
+        [((name, number), block) for number, block in enumerate(value)]
+        if isinstance(value, list)
+        else [((name,), value)]
+    )
+    for path, block in blocks:
+        for point in _combinations(located, path, block, source.name, declared):
+            if (label := label_of(point)) in seen:
+                raise located.error(path, f"{name} with {point} stands twice; each set of parameters comes once")
+            seen.add(label)
+            yield point
+
+
+def _combinations(
+    located: Located, path: tuple[str | int, ...], block: Any, notebook: str, declared: Declared
+) -> Iterator[dict[str, Any]]:
+    """Yield every combination of the values of one block."""
+    if block is None:
+        block = {}
+    if not isinstance(block, dict):
+        raise located.error(
+            path, f"{block!r:.60} came; expected parameters with their values, such as `budget: [5, 10]`"
+        )
+    axes = []
+    for name, values in block.items():
+        values = values if isinstance(values, list) else [values]
+        if not values:
+            raise located.error((*path, name), f"{name} has no value; give at least one")
+        for number, value in enumerate(values):
+            place = (*path, name, number) if isinstance(block[name], list) else (*path, name)
+            with located.at(*place):
+                _check(notebook, name, value, declared)
+        axes.append(values)
+    for values in itertools.product(*axes):
+        yield dict(zip(block, values, strict=True))
+
+
+def _check(notebook: str, name: str, value: Any, declared: Declared) -> None:
+    if name == OUTPUT:
+        raise InvalidParameter(f"{OUTPUT} is the report's own: each set of parameters has its folder")
+    check_parameter(notebook, name, value, declared)

@@ -1,30 +1,119 @@
-"""Notebooks run without a browser, side by side, into pages that open offline and an index of them.
-
-Each notebook is a process of its own (papermill over a kernel of the running interpreter); threads wait for
-them. Nothing is written under its final name before it is complete and free of secrets.
-"""
+"""Signs of life of a report: which notebook is at which cell, and for how long."""
 
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from shutil import get_terminal_size
+from types import TracebackType
+from typing import Any, TypeVar
 
 from genius_kit.errors import GeniusKitError, InvalidParameter, NotebookFailed, UnknownName
 from genius_kit.pools import usable_cores
+from genius_kit.progress import progress_form
 from genius_kit.reports import pages
-from genius_kit.reports.folders import GRID, own_folder, ready_folder
-from genius_kit.reports.grids import label_of, read_grid
 from genius_kit.reports.index import write_index
 from genius_kit.reports.jobs import GET_DATA, Job, NotebookResult, execute_job, kept_result, run_job
-from genius_kit.reports.notebooks import missing_data, notebook_folder, notebooks_in
-from genius_kit.reports.parameters import Declared, check_known, check_parameters, declared_in, parse_settings
-from genius_kit.reports.progress import Running, landing
+from genius_kit.reports.parameters import (
+    Declared,
+    check_known,
+    check_parameters,
+    declared_in,
+    label_of,
+    notebook_folder,
+    notebooks_in,
+    parse_settings,
+    read_grid,
+)
+from genius_kit.reports.records import GRID, own_folder, ready_folder
 
-__all__ = ["GET_DATA", "NotebookResult", "missing_data", "notebook_folder", "read_settings", "report", "run_notebook"]
+LOOK_SECONDS = 1.0  # between two looks at what is running
+PLAIN_SECONDS = 5.0  # between two lines in a log
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Running:
+    """A notebook under way: for how many seconds, and at which of its `cells` code cells (0: not known)."""
+
+    name: str
+    seconds: float = 0.0
+    cell: int = 0
+    cells: int = 0
+
+    def at(self, cell: int, cells: int) -> None:
+        """Take note that cell number `cell` begins."""
+        self.cell, self.cells = cell, cells
+
+    def __str__(self) -> str:
+        place = f"cell {self.cell} of {self.cells}, " if self.cells else ""
+        return f"{self.name} ({place}{self.seconds:.0f} s)"
+
+
+def landing(
+    futures: Mapping[Future[Result], Running], look: Callable[[Sequence[Running], int], None]
+) -> Iterator[Future[Result]]:
+    """Yield the futures as they end; every second, `look` is told what is running and how many have not ended."""
+    waiting = set(futures)
+    began: dict[Future[Result], float] = {}
+    while waiting:
+        landed, waiting = wait(waiting, LOOK_SECONDS, FIRST_COMPLETED)
+        yield from landed
+        running = [future for future in futures if future in waiting and future.running()]
+        for future in running:
+            now = time.monotonic()
+            futures[future].seconds = now - began.setdefault(future, now)
+        look([futures[future] for future in running], len(waiting))
+
+
+class ReportProgress:
+    """Prints what is running to the error stream: a line that is overwritten on a terminal, in a log one every 5 s.
+
+    `GENIUS_KIT_PROGRESS` chooses "bar", "plain" or "none".
+    """
+
+    def __init__(self) -> None:
+        self._form = progress_form()
+        self._told = time.monotonic()
+        self._drawn = 0
+
+    def __enter__(self) -> ReportProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+
+    def look(self, running: Sequence[Running], left: int) -> None:
+        """Print what is running, with how many notebooks are left."""
+        if not running:
+            return
+        told = f"running {', '.join(map(str, running))}; {left} left"
+        if self._form == "bar":
+            self.clear()
+            told = told[: get_terminal_size().columns - 1]
+            self._drawn = len(told)
+            print(told, end="", file=sys.stderr, flush=True)
+        elif self._form == "plain" and time.monotonic() - self._told >= PLAIN_SECONDS:
+            self._told = time.monotonic()
+            print(told, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Take the line away, for another to be printed in its place."""
+        if self._drawn:
+            print(f"\r{' ' * self._drawn}\r", end="", file=sys.stderr, flush=True)
+            self._drawn = 0
+
+
+__all__ = ["GET_DATA", "NotebookResult", "notebook_folder", "read_settings", "report", "run_notebook"]
 
 
 def run_notebook(

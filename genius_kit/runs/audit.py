@@ -29,9 +29,9 @@ from genius_kit.journal.verify import Verification, verify_run
 from genius_kit.journal.verify import verdict as chain_verdict
 from genius_kit.llm.offline import OfflineClient
 from genius_kit.proposers.base import TALKING, make_proposer
-from genius_kit.provenance import marked
 from genius_kit.records import Proposal
 from genius_kit.redaction import variables_in
+from genius_kit.runs.provenance import marked
 from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.version import code_state, versions
 

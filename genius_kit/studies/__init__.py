@@ -13,6 +13,7 @@ from genius_kit.studies.run import (
     study_names,
     summary,
 )
+from genius_kit.studies.tradeoffs import share_curves
 
 __all__ = [
     "Arm",
@@ -24,6 +25,7 @@ __all__ = [
     "places",
     "results",
     "run_study",
+    "share_curves",
     "study_names",
     "summary",
 ]

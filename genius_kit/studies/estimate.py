@@ -170,8 +170,7 @@ def estimate_study(
     """
     from genius_kit.proposers.base import make_proposer
     from genius_kit.studies.plan import Study
-    from genius_kit.studies.run import load_study, unfinished
-    from genius_kit.studies.tasks import benchmark_of
+    from genius_kit.studies.run import benchmark_of, load_study, unfinished
 
     study = study if isinstance(study, Study) else load_study(study)
     given = assumptions or Assumptions()

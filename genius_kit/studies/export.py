@@ -1,4 +1,4 @@
-"""A run as an Optuna study, so that its dashboard opens it."""
+"""Runs as Optuna studies."""
 
 from __future__ import annotations
 

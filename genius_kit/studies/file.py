@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from genius_kit.benchmarks.base import OBJECTIVES, Objectives, read_objectives
 from genius_kit.benchmarks.catalogue import PROTOCOLS, SOURCES, check_latency, space_name, table_names
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter, UnknownName
+from genius_kit.files import write_whole
 from genius_kit.llm.agents import Agent, file_agent, is_agent
 from genius_kit.llm.settings import STRUCTURED, check_params
 from genius_kit.prompts import load_prompt
@@ -41,6 +44,9 @@ LANGUAGE_SETTINGS: dict[str, Any] = {
 
 _ASIDE = ("control", "change", "principles")
 """Settings by which an arm of the proposer llm is known."""
+
+STUDY_FILE = "study.yaml"
+"""The file of a study as it lies in its folder, beside the journals."""
 
 _NOT_IN_FILES = ("client", "conversation")  # objects, and what only a replay has
 _APPROVAL = {
@@ -308,3 +314,10 @@ def _check_budgets(located: Located, study: Study, benchmark: str, size: int) ->
     for path, budget in budgets:
         if budget is not None and budget > size:
             raise located.error(path, f"budget is {budget:,}, but {benchmark} has only {size:,} architectures")
+
+
+def keep_study_file(file: str | Path, folder: Path, overrides: Mapping[str, Any]) -> None:
+    """Write a study's file into its folder as study.yaml, with what was said in its place as comments before it."""
+    said = [f"# {key}: {json.dumps(value)}" for key, value in overrides.items() if value is not None]
+    head = ["# run with these in place of what stands below:", *said] if said else []
+    write_whole(folder / STUDY_FILE, "".join(f"{line}\n" for line in head) + study_text(file))

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.fixed_rules import counted_once
-from genius_kit.method_names import with_names
-from genius_kit.provenance import marked
+from genius_kit.proposers.methods import counted_once, with_names
+from genius_kit.runs.provenance import marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,13 +41,13 @@ def model_table(results: pd.DataFrame, reference: str | None = None, arm: str | 
     """
     import pandas as pd
 
-    from genius_kit.studies.summaries import rows as summarised
+    from genius_kit.studies.results import rows as summarised
 
     asked = _asked(results, arm)
     models = [str(model) for model in asked["model"].unique()]
     if reference is not None and reference not in models:
         raise InvalidParameter(f"no model is called {reference!r}; the results have {', '.join(models)}")
-    from genius_kit.studies.outcomes import groups
+    from genius_kit.studies.results import groups
 
     made = []
     for keys, group in groups(asked):
@@ -133,7 +132,7 @@ def _is_free(run: Run) -> bool:
 
 def _compared(group: pd.DataFrame, asked: pd.DataFrame, keys: dict[str, Any], reference: str) -> dict[str, Any]:
     """Return the comparison with the reference model on the same benchmark, prompt, arm and budget, seed by seed."""
-    from genius_kit.comparisons import LEAST_PAIRS, compare
+    from genius_kit.stats.paired import LEAST_PAIRS, compare
 
     if keys["model"] == reference:
         return {"reference": reference, "pairs": 0}
@@ -152,7 +151,7 @@ def _compared(group: pd.DataFrame, asked: pd.DataFrame, keys: dict[str, Any], re
 
 def _corrected(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with the p-values of each benchmark corrected together by Holm's rule."""
-    from genius_kit.comparisons import holm
+    from genius_kit.stats.paired import holm
 
     table["p_value"] = table["p_value"].astype(float)
     for _, rows in table[table["p_value"].notna()].groupby("benchmark"):

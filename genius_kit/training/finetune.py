@@ -1,4 +1,4 @@
-"""Fine-tuning: a network trained on one data set learns another, as in the paper's table 5."""
+"""Parts of a network that stay as they are while the rest learns; the keys of its state dict do not change."""
 
 from __future__ import annotations
 
@@ -11,15 +11,34 @@ from typing import Any
 import torch
 from timm.layers import resample_abs_pos_embed, resample_patch_embed
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from genius_kit.datasets.loaders import image_size
 from genius_kit.datasets.registry import DataSet
 from genius_kit.errors import CheckpointError, DataMissing, InvalidParameter
 from genius_kit.networks import build_network, load_weights
 from genius_kit.spaces import SearchSpace
-from genius_kit.training.frozen import freeze
 from genius_kit.training.recipes import Recipe, load_recipe
 from genius_kit.training.trainer import TrainingResult, train
+
+
+def freeze(network: nn.Module) -> None:
+    """Keep every weight and running statistic of `network` as it is, in training too."""
+    network.requires_grad_(False)
+    freeze_norms(network)
+
+
+def freeze_norms(network: nn.Module) -> None:
+    """Keep the batch norms of `network` as they are, in training too: they normalise by their running statistics."""
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.requires_grad_(False)
+            module.register_forward_pre_hook(_evaluates)
+
+
+def _evaluates(module: nn.Module, inputs: Any) -> None:
+    module.eval()
+
 
 FINE_TUNE = Recipe(
     name="fine_tune",

@@ -1,10 +1,12 @@
-"""The loop over epochs and steps, with what it needs to stop at any step and go on as if it had not."""
+"""Why a training came to nothing: errors of torch and of the machine, each turned into one that says what to try."""
 
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +16,112 @@ from torch.nn import functional
 
 from genius_kit.datasets.loaders import Loader, evaluation_loader, image_size, training_loader
 from genius_kit.datasets.registry import DataSet
-from genius_kit.errors import InvalidParameter
+from genius_kit.errors import InvalidParameter, TrainingFailed
 from genius_kit.memory_formats import memory_format, name_of
 from genius_kit.training.checkpoints import State, load_checkpoint, of_this_version, save_checkpoint
-from genius_kit.training.devices import autocast, choose_precision
-from genius_kit.training.distributed import Team, synchronised, without_exchange
-from genius_kit.training.evaluation import evaluate
-from genius_kit.training.failures import diverged, time_is_up
-from genius_kit.training.metrics_log import MetricsLog, Row, StepProgress
-from genius_kit.training.optimisers import Mixing, WeightAverage, make_optimizer, restore_optimizer
-from genius_kit.training.recipes import Recipe
-from genius_kit.training.schedules import learning_rate, step_seed
+from genius_kit.training.progress import MetricsLog, Row, StepProgress
+from genius_kit.training.recipes import (
+    Mixing,
+    Recipe,
+    WeightAverage,
+    learning_rate,
+    make_optimizer,
+    restore_optimizer,
+    step_seed,
+)
+from genius_kit.training.runtime import Team, autocast, choose_precision, synchronised, without_exchange
+
+_NO_MEMORY = re.compile(r"not enough memory|can't allocate memory|cannot allocate memory|out of memory", re.IGNORECASE)
+_PEER_GONE = re.compile(
+    r"closed by peer|reset by peer|broken pipe|timed out (waiting|after)|NCCL (communicator|operation)|remote process",
+    re.IGNORECASE,
+)
+
+
+@contextmanager
+def explained(recipe: Recipe) -> Iterator[None]:
+    """Raise TrainingFailed in place of an error of memory or of a lost process; others pass unchanged."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise out_of_memory(recipe, error) from error
+    except RuntimeError as error:
+        if _NO_MEMORY.search(str(error)):
+            raise out_of_memory(recipe, error) from error
+        if torch.distributed.is_initialized() and _PEER_GONE.search(str(error)):
+            raise TrainingFailed(
+                "another process of this training ended or stopped answering; its own message says why. Start the job "
+                f"again: it goes on from the last checkpoint ({_first_line(error)})",
+                cause="process died",
+            ) from error
+        raise
+
+
+def out_of_memory(recipe: Recipe, error: BaseException) -> TrainingFailed:
+    """Return the failure of a batch that does not fit into memory."""
+    return TrainingFailed(
+        f"out of memory at batch_size {recipe.batch_size} in {recipe.accumulate} pass{'es' * (recipe.accumulate > 1)}: "
+        f"set accumulate={2 * recipe.accumulate} (the same batch in smaller passes), or a smaller batch_size or "
+        f"image_size ({_first_line(error)})",
+        cause="out of memory",
+    )
+
+
+def diverged(recipe: Recipe, step: int, what: str) -> TrainingFailed:
+    """Return the failure of a training whose numbers are no longer finite."""
+    warmup = "a longer warm-up" if recipe.warmup_epochs else "warmup_epochs above 0"
+    return TrainingFailed(
+        f"diverged: {what} by step {step}. Try a lower learning_rate than {recipe.learning_rate}, {warmup}, "
+        "or clip_gradient=1.0",
+        cause="diverged",
+    )
+
+
+def time_is_up(limit: float, step: int, steps: int, kept: bool) -> TrainingFailed:
+    """Return the failure of a training that reached its time limit in seconds; `kept` says that it can go on."""
+    further = "the same call with a larger time_limit goes on from there" if kept else "set a larger time_limit"
+    return TrainingFailed(
+        f"time limit of {limit:g} s reached after {step} of {steps} steps; {further}", cause="time limit"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def evaluate(
+    network: nn.Module,
+    loader: Loader,
+    *,
+    precision: str = "float32",
+    memory_format: torch.memory_format = torch.contiguous_format,
+    team: Team | None = None,
+) -> float:
+    """Return the top-1 accuracy in percent of `network`, in evaluation mode, over one pass of `loader`.
+
+    With a `team` each process brings its own part of the samples, and all get the accuracy over all of them. The mode
+    of the network is put back. Raises InvalidParameter when there are no samples.
+    """
+    if loader.samples == 0:
+        raise InvalidParameter(
+            "the loader has no samples, so there is no accuracy; choose another part of the data set"
+        )
+    was_training = network.training
+    network.eval()
+    counts: Tensor | None = None
+    with torch.inference_mode():
+        for images, labels in loader.epoch(0):
+            with autocast(images.device, precision):
+                logits = network(images.contiguous(memory_format=memory_format))
+            right = (logits.argmax(1) == labels).sum()
+            now = torch.stack([right, torch.full_like(right, len(labels))])
+            counts = now if counts is None else counts + now
+    network.train(was_training)
+    if team is not None:
+        counts = team.total(torch.zeros(2, dtype=torch.int64, device=team.device) if counts is None else counts)
+    assert counts is not None
+    return 100.0 * int(counts[0]) / int(counts[1])
+
 
 CHECK_STEPS = 10
 """Steps between two looks at the loss and the clock on a GPU, which must wait for each; a CPU looks every step."""

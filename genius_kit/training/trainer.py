@@ -35,13 +35,10 @@ from genius_kit.training.checkpoints import (
     save_whole,
     write_json,
 )
-from genius_kit.training.devices import choose_device, cpu_threads, torch_state
-from genius_kit.training.distributed import Team, join_team
-from genius_kit.training.evaluation import evaluate
-from genius_kit.training.failures import explained
-from genius_kit.training.loop import TrainingLoop
-from genius_kit.training.metrics_log import Row
+from genius_kit.training.loop import TrainingLoop, evaluate, explained
+from genius_kit.training.progress import Row
 from genius_kit.training.recipes import Recipe, load_recipe
+from genius_kit.training.runtime import Team, choose_device, cpu_threads, join_team, torch_state
 
 __all__ = ["TrainingResult", "choose_device", "evaluate", "seeded_network", "train", "train_architecture"]
 

@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from genius_kit.cards import Judged
-from genius_kit.contrasts import MARGIN, Contrast
-from genius_kit.noise import QUANTILE
+from genius_kit.benchmarks.noise import QUANTILE
+from genius_kit.records import Judged
+from genius_kit.verdicts.contrasts import MARGIN, Contrast
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.verdicts.memory import Memory
+    from genius_kit.verdicts.searches.memory import Memory
 
 SEARCHES, RECITES, LEANING = "searches", "recites", "searches and leans on the labels"
 NEITHER, NOT_ENOUGH, CANNOT_TELL = "does neither", "not enough runs", "cannot tell"

@@ -1,0 +1,221 @@
+"""What was found, from the runs of a notebook: a headline of at most 25 words and a small table.
+
+"Better" and "worse" are said only where a 95 % interval says so; all else is "inconclusive".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.figures.tables import PrintedTable, number, spread
+from genius_kit.paper import paper_methods, summary
+from genius_kit.proposers.methods import are_one, sequence_of, shown_model
+from genius_kit.runs.frames import Runs, frames_of, middle_rank
+from genius_kit.stats import Estimate, random_worth, rank_ratio
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genius_kit.benchmarks.tabular import TabularBenchmark
+    from genius_kit.stats.random_search import RandomSearch
+
+
+MOST_WORDS = 25
+DESCENT = "coordinate descent"
+RANDOM = "random search"
+NOT_RUN, INCONCLUSIVE = "not run", "inconclusive"
+
+
+@dataclass(frozen=True, repr=False)
+class Conclusion:
+    """What the runs of a notebook show: `headline` in at most 25 words, `table` with the numbers behind it.
+
+    Notebooks show the Markdown.
+    """
+
+    headline: str
+    table: PrintedTable
+
+    def markdown(self) -> str:
+        """Return the headline in bold above the table."""
+        return f"**{self.headline}**\n\n{self.table.markdown()}"
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
+
+    def __repr__(self) -> str:
+        return self.headline
+
+
+def conclude(headline: str, rows: Sequence[Mapping[str, str]], caption: str, note: str, words: int = 1) -> Conclusion:
+    """Return the conclusion with a table of `rows`, each a mapping of the same columns to cells; `words` are text.
+
+    Raises InvalidParameter where there is no row: nothing was run that could be compared.
+    """
+    import pandas as pd
+
+    if not rows:
+        raise InvalidParameter("there is nothing to conclude from: no run is finished; raise the number of searches")
+    header = tuple(rows[0])
+    cells = tuple(tuple(row[name] for name in header) for row in rows)
+    return Conclusion(headline, PrintedTable(caption, header, cells, note, pd.DataFrame(rows), words=words))
+
+
+def answer(estimate: Estimate, above: str = "worse", below: str = "better") -> str:
+    """Return what an interval says: `above` or `below` where it lies on one side of no difference, else inconclusive.
+
+    The words are those for ratios of ranks, where less is better.
+    """
+    return {1: above, -1: below, 0: INCONCLUSIVE}[estimate.sign]
+
+
+def estimate_cell(estimate: Estimate | None, above: str = "worse", below: str = "better") -> str:
+    """Return a ratio with its interval and what it says, as a table prints it; "not run" for None."""
+    if estimate is None:
+        return NOT_RUN
+    said = answer(estimate, above, below)
+    if math.isnan(estimate.low):
+        return f"{ratio_text(estimate.value)}, {said}: too few searches"
+    if estimate.low == estimate.high:
+        return f"{ratio_text(estimate.value)}, {said}"
+    return f"{ratio_text(estimate.value)} ({ratio_text(estimate.low)} to {ratio_text(estimate.high)}), {said}"
+
+
+def ratio_text(value: float) -> str:
+    """Return a positive ratio to about three digits; far ends as a bound."""
+    if value < 0.001:
+        return "< 0.001"
+    return "> 1,000" if value > 1000 else f"{value:.0f}" if value >= 100 else f"{value:#.3g}".rstrip(".")
+
+
+def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only_model: bool = False) -> Conclusion:
+    """Return what the searches on each benchmark show of `model`: a model as `gk.search_many` takes it, or a method.
+
+    `searched` holds benchmarks with their runs by method (`by_method`). Each method, the paper's trials among them, is
+    compared with random search (exact: how many times the evaluations it needs to do as well) and with coordinate
+    descent, by the ratio of the geometric means of the ranks of the best found. A method whose searches cannot differ
+    has n = 1 and no spread. With `only_model` the table leaves out the other methods.
+    Intervals are corrected (Bonferroni) for all comparisons of the table.
+    """
+    rows, answers = [], []
+    framed = [(benchmark, frames_of({**paper_methods(benchmark), **runs})) for benchmark, runs in searched]
+    asked = _method_of(shown_model(model), [method for _, frames in framed for method in frames])
+    listed = [[asked] if only_model and asked in frames else list(frames) for _, frames in framed]
+    comparisons = max(1, sum(2 * len(methods) - len({"random", DESCENT} & set(methods)) for methods in listed))
+    for (benchmark, frames), methods in zip(framed, listed, strict=True):
+        found = _beside_baselines(benchmark, frames, comparisons)
+        for place, method in enumerate(methods):
+            random, descent = found[method]
+            named = f"{benchmark.title}, {benchmark.space.size:,} architectures" if place == 0 else ""
+            cells = {
+                "times random": "–" if method == "random" else estimate_cell(random, "better", "worse"),
+                "rank ÷ coordinate descent": "–" if method == DESCENT else estimate_cell(descent),
+            }
+            rows.append({"benchmark": named, **_search_row(method, frames[method]), **cells})
+        answers.append(found.get(asked))
+    if len(searched) == 1:
+        rows = [{name: cell for name, cell in row.items() if name != "benchmark"} for row in rows]
+    caption = f"Best found by each search: {', '.join(benchmark.title for benchmark, _ in searched)}"
+    note = (
+        "Mean ± sample standard deviation over n searches; rank 1 is best, ties count with the middle of their range. "
+        "Times random: how many times its evaluations random search needs to do as well (exact law). Rank ÷ coordinate "
+        "descent: ratio of geometric means (t on logarithms). 95 % intervals, Bonferroni over "
+        f"{comparisons} comparisons. "
+        + " ".join(f"{benchmark.title}: {_noise(benchmark)}." for benchmark, _ in searched)
+    )
+    return conclude(_search_headline(asked, answers), rows, caption, note, words=1 if len(searched) == 1 else 2)
+
+
+def _method_of(model: str, methods: Sequence[str]) -> str:
+    """Return the method that is `model`, at the lowest temperature (or first params) where it was asked at several."""
+    asked = sorted(method for method in methods if method.startswith(f"{model}, "))
+    return model if model in methods or not asked else asked[0]
+
+
+def _beside_baselines(
+    benchmark: TabularBenchmark, frames: Mapping[str, Sequence[pd.DataFrame]], comparisons: int
+) -> dict[str, tuple[Estimate, Estimate | None]]:
+    """Return what each method is worth in random search and its ratio to coordinate descent, None without a partner."""
+    from genius_kit.stats.random_search import RandomSearch
+
+    random = RandomSearch(benchmark.scores())
+    ranks = {method: _over_searches([_best_rank(one) for one in some], some) for method, some in frames.items()}
+    found: dict[str, tuple[Estimate, Estimate | None]] = {}
+    for method, some in frames.items():
+        worse = [_probability_worse(random, frame) for frame in some]
+        beside_random = random_worth(_over_searches(worse, some), comparisons=comparisons)
+        alone = method == DESCENT or DESCENT not in ranks
+        descent = None if alone else rank_ratio(ranks[method], ranks[DESCENT], comparisons=comparisons)
+        found[method] = (beside_random, descent)
+    return found
+
+
+def _over_searches(values: list[float], frames: Sequence[pd.DataFrame]) -> float | list[float]:
+    """Return one value a search, a single one where they cannot differ."""
+    return values[0] if is_fixed(frames) else values
+
+
+def _best_rank(frame: pd.DataFrame) -> float:
+    return float(middle_rank(frame).min())
+
+
+def _probability_worse(random: RandomSearch, frame: pd.DataFrame) -> float:
+    best = frame.iloc[int(middle_rank(frame).argmin())]
+    return random.probability_worse(int(best["rank_best"]), int(best["rank_worst"]), len(frame))
+
+
+def is_fixed(frames: Sequence[pd.DataFrame]) -> bool:
+    """Return whether searches cannot differ: several that are all the same, or a single evaluation by a rule."""
+    return are_one(map(sequence_of, frames)) or (len(frames) == len(frames[0]) == 1 and "architecture" in frames[0])
+
+
+def _search_row(method: str, frames: Sequence[pd.DataFrame]) -> dict[str, str]:
+    told, fixed = summary(method, frames), is_fixed(frames)
+    several = len(frames) > 1 and not fixed
+    return {
+        "search": method,
+        "n": "1 (a fixed rule)" if fixed else str(len(frames)),
+        "evaluations": str(told["iterations"]),
+        "best accuracy (%)": spread(told["best_accuracy"], told["best_accuracy_std"] if several else None),
+        "rank": spread(told["rank"], told["rank_std"] if several else None, 1),
+    }
+
+
+def _search_headline(model: str, answers: Sequence[tuple[Estimate, Estimate | None] | None]) -> str:
+    told = [pair for pair in answers if pair is not None]
+    if not told:
+        return f"{model}: not run, so there is nothing to compare."
+    if len(told) == 1:
+        random_part = f"{RANDOM} ({ratio_text(told[0][0].value)} times its evaluations)"
+        return f"{model}: {_beside(told[0][0], 'better', 'worse')} {random_part}, {_beside_descent(told[0][1])}."
+    random = [answer(pair[0], "better", "worse") for pair in told]
+    descent = [NOT_RUN if pair[1] is None else answer(pair[1]) for pair in told]
+    counts = [(said.count("better"), said.count("worse")) for said in (random, descent)]
+    beside = f"than {DESCENT} on {counts[1][0]} (worse on {counts[1][1]})"
+    if set(descent) == {NOT_RUN}:
+        beside = f"not compared with {DESCENT}"
+    return f"{model}: better than {RANDOM} on {counts[0][0]} of {len(told)} (worse on {counts[0][1]}), {beside}."
+
+
+def _beside_descent(descent: Estimate | None) -> str:
+    if descent is None:
+        return f"not compared with {DESCENT}"
+    return f"{_beside(descent)} {DESCENT} (rank ratio {ratio_text(descent.value)})"
+
+
+def _beside(estimate: Estimate, above: str = "worse", below: str = "better") -> str:
+    said = answer(estimate, above, below)
+    if said != INCONCLUSIVE:
+        return f"{said} than"
+    return "too few searches beside" if math.isnan(estimate.low) else f"{INCONCLUSIVE} beside"
+
+
+def _noise(benchmark: TabularBenchmark) -> str:
+    from genius_kit.benchmarks.noise import resolutions
+
+    (row,) = resolutions([benchmark]).to_dict("records")
+    return f"ranks 1 to {number(row['undecided'], 0)} are one within the noise of its trainings"

@@ -1,0 +1,116 @@
+"""Figures and tables as files: the same input gives the same bytes, with the data and the provenance beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.figures.style import SETTINGS
+from genius_kit.files import make_folder, write_whole
+from genius_kit.runs.provenance import provenance, without_places
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from genius_kit.figures.tables import PrintedTable
+
+
+FORMATS: dict[str, dict[str, Any]] = {
+    ".pdf": {"CreationDate": None},
+    ".svg": {"Date": None},
+    ".png": {"Software": None},
+}
+"""File formats, and the metadata that would tell one run from the next."""
+
+
+def save_figure(
+    figure: Figure,
+    folder: str | os.PathLike[str],
+    name: str,
+    data: pd.DataFrame | None = None,
+    *,
+    venue: str | None = None,
+    span: str | None = None,
+    sources: Iterable[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+) -> Figure:
+    """Write `NAME.pdf`, `.svg`, `.png`, with `data` `NAME.csv`, and `NAME.json` into `folder`; return the figure.
+
+    The JSON names versions, sums of the data and `parameters`; see `provenance.provenance`. `venue` and `span` resize
+    the figure first, see `venues.fit`. The same figure and data give the same bytes: no date is written, and of `data`
+    no measured time and no path. Raises InvalidParameter for a name with signs other than letters, digits, "-", "_".
+    """
+    import matplotlib as mpl
+
+    _check_name(name)
+    told = {**(parameters or {}), **({"venue": venue} if venue else {}), **({"span": span} if span else {})}
+    origin = provenance(data, sources, told)
+    with mpl.rc_context(SETTINGS):
+        if venue:
+            from genius_kit.figures.layout import fit
+
+            fit(figure, venue, span)
+        target = make_folder(folder)
+        with laid_out(figure):
+            for suffix, metadata in FORMATS.items():
+                drawn = io.BytesIO()
+                figure.savefig(drawn, format=suffix[1:], metadata=metadata)
+                write_whole(target / f"{name}{suffix}", drawn.getvalue())
+    _save_beside(target, name, data, origin)
+    return figure
+
+
+@contextmanager
+def laid_out(figure: Figure) -> Iterator[None]:
+    """Arrange the panels of a figure once for all that is drawn inside, rather than once a drawing (half its time)."""
+    engine = figure.get_layout_engine()
+    if engine is None:
+        yield
+        return
+    engine.execute(figure)
+    figure.set_layout_engine(None)
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
+
+
+def save_table(
+    table: PrintedTable,
+    folder: str | os.PathLike[str],
+    name: str,
+    *,
+    sources: Iterable[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+) -> PrintedTable:
+    """Write `NAME.tex` (booktabs), `NAME.md`, `NAME.csv` and `NAME.json` into `folder`, and return the table."""
+    _check_name(name)
+    origin = provenance(table.data, [*table.sources, *sources], parameters)
+    target = make_folder(folder)
+    for suffix, text in ((".tex", table.latex()), (".md", table.markdown())):
+        write_whole(target / f"{name}{suffix}", text)
+    _save_beside(target, name, table.data, origin)
+    return table
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise InvalidParameter(f"{name!r} is no figure name; use letters, digits, - and _")
+
+
+def _save_beside(target: Path, name: str, data: pd.DataFrame | None, origin: Mapping[str, Any]) -> None:
+    record = {"name": name, **origin}
+    if data is not None:
+        text = without_places(data).to_csv(index=False, lineterminator="\n")
+        write_whole(target / f"{name}.csv", text)
+        record["csv_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    write_whole(target / f"{name}.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")

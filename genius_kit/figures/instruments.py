@@ -1,0 +1,277 @@
+"""Figures of the other instruments: reproducibility, transfer, trainings, the audit of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.budget.amounts import words
+from genius_kit.budget.spending import recorded_limits, spent_of
+from genius_kit.errors import InvalidParameter
+from genius_kit.figures.axes import finish, name_rows, new_figure
+from genius_kit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, marks, styles
+from genius_kit.proposers.methods import are_one, sequence_of
+from genius_kit.runs.provenance import marked
+from genius_kit.verdicts.repeats import Given, Repeats, as_repeats
+from genius_kit.verdicts.reproducibility import by_iteration, one_benchmark, paper_together
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from genius_kit.benchmarks.trained import TrainedBenchmark
+    from genius_kit.journal import Run
+    from genius_kit.runs.audit import Audit
+
+
+def repeated_searches(source: Given) -> Figure:
+    """Draw how long repeated searches stay the same (left) and the rank of the best that each found (right).
+
+    Left: the share of pairs of searches whose designs are the same in all replies so far, with its 95 % interval; the
+    paper's trials count as the same as long as their printed accuracies are. Right: a dot a search, on a bar from the
+    best to the worst. The paper's trials, where it prints any on this benchmark, are drawn beside ours. Raises
+    InvalidParameter for several benchmarks.
+    """
+    groups = as_repeats(source)
+    benchmark = one_benchmark(groups)
+    paper = paper_together(benchmark)
+    looks = styles([*(one.arm for one in groups), *paper])
+    figure, (left, right) = new_figure(1, 2)
+    figure.set_size_inches(10.5, 3.4 + 0.2 * (len(groups) + len(paper)))
+    shares = by_iteration(groups)
+    for place, repeats in enumerate(groups):
+        label, aside = f"{repeats.arm} ({_count(repeats)})", 0.08 * (place - (len(groups) - 1) / 2)
+        _draw_share(left, shares[shares["arm"] == repeats.arm], looks[repeats.arm], label, aside)
+    for name, (trials, same) in paper.items():
+        left.plot(range(1, len(same) + 1), same, **marks(looks[name]), label=f"{name} (n = {trials})")
+    left.set_xlabel("replies so far")
+    left.set_ylabel("pairs of searches that are the same so far")
+    left.set_ylim(-0.03, 1.03)
+    _draw_ranks(right, _ranks(groups, benchmark), looks)
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncol=2, fontsize=8, frameon=False)
+    return finish(figure, [left, right], legend=False)
+
+
+def _count(repeats: Repeats) -> str:
+    n = len(repeats.searches)
+    is_fixed = are_one(sequence_of(one.run) for one in repeats.searches)
+    return f"{n} searches, a fixed rule" if is_fixed else f"n = {n}"
+
+
+def _draw_share(axes: Axes, lines: pd.DataFrame, style: Style, label: str, aside: float) -> None:
+    """Draw one condition, moved `aside` so that equal ones are seen beside one another."""
+    replies = lines["iteration"] - lines["iteration"].min() + 1 + aside
+    axes.plot(replies, lines["together"], **marks(style), label=label)
+    axes.vlines(replies, lines["low"], lines["high"], color=style.colour, linewidth=1, alpha=0.5)
+
+
+def _ranks(groups: Sequence[Repeats], benchmark: str) -> dict[str, list[float]]:
+    """Return the best ranks by method, the paper's trials first."""
+    from genius_kit.benchmarks.catalogue import recorded_benchmark
+    from genius_kit.paper import paper_methods
+    from genius_kit.runs.frames import middle_rank
+
+    found = {}
+    if paper_together(benchmark):
+        for name, trials in paper_methods(recorded_benchmark(groups[0].searches[0].run.settings)).items():
+            places = [int(trial["feedback"].astype(float).to_numpy().argmax()) for trial in trials]
+            found[name] = [float(middle_rank(one).iloc[place]) for one, place in zip(trials, places, strict=True)]
+    return found | {one.arm: one.ranks for one in groups if one.ranks}
+
+
+def _draw_ranks(axes: Axes, ranks: dict[str, list[float]], looks: dict[str, Style]) -> None:
+    import numpy as np
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for row, (name, found) in enumerate(ranks.items()):
+        style, jitter = looks[name], np.linspace(-0.16, 0.16, len(found))
+        axes.plot([min(found), max(found)], [row, row], color=style.colour, linewidth=1.6, alpha=0.5)
+        axes.scatter(found, row + jitter, s=10, color=style.colour, alpha=0.6, linewidths=0)
+        axes.plot([np.mean(found)], [row], marker=style.marker, color=style.colour, markersize=6)
+    name_rows(axes, list(ranks), fontsize=8)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("rank of the best found (dot: a search, mark: mean)")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+COLUMNS = 3
+"""Methods beside one another."""
+
+
+def transfer_heatmap(matrix: pd.DataFrame) -> Figure:
+    """Draw one panel a method: a row where it searched, a column where designs are scored, in each cell the numbers.
+
+    `matrix` is what `transfer_matrix` returns. A cell says the rank in percent of the table (darker is better), its
+    95 % interval and n; framed is the table that was searched itself.
+    """
+    import numpy as np
+    from matplotlib.colors import LogNorm
+
+    methods = [str(name) for name in matrix["method"].unique()]
+    tables = [str(name) for name in matrix["source"].unique()]
+    columns = 2 if len(methods) == 4 else min(COLUMNS, len(methods))
+    lines = -(-len(methods) // columns)
+    figure, panels = new_figure(lines, columns)
+    side = 0.95 * len(tables)
+    figure.set_size_inches(1.6 + (side + 0.5) * columns, 1.1 + (0.75 * side + 0.9) * lines)
+    norm = LogNorm(max(float(matrix["top_percent"].min()), 1e-3), max(float(matrix["top_percent"].max()), 1e-2))
+    for number, method in enumerate(methods):
+        rows = matrix[matrix["method"] == method].to_dict("records")
+        cells = {(row["source"], row["target"]): row for row in rows}
+        values = np.array([[cells[a, b]["top_percent"] if (a, b) in cells else np.nan for b in tables] for a in tables])
+        panel = panels[number]
+        panel.imshow(values, cmap="Blues_r", norm=norm, aspect="auto")
+        for (source, target), cell in cells.items():
+            place = (tables.index(target), tables.index(source))
+            _write(panel, cell, place, is_dark=norm(cell["top_percent"]) < 0.5, is_framed=source == target)
+        _label(panel, tables, method, number % columns == 0)
+    for empty in panels[len(methods) :]:
+        empty.set_axis_off()
+    figure.supxlabel("scored on (rank in percent of the table: darker is better; 95 % interval; searches)", fontsize=8)
+    figure.supylabel("found on", fontsize=8)
+    return finish(figure, panels, legend=False)
+
+
+def _write(panel: Axes, cell: Mapping[Any, Any], place: tuple[int, int], *, is_dark: bool, is_framed: bool) -> None:
+    """Write the numbers of one cell at its column and row."""
+    from matplotlib.patches import Rectangle
+
+    text = f"{_percent(cell['top_percent'])} %\n{_percent(cell['low'])} to {_percent(cell['high'])}\nn = {cell['n']}"
+    column, row = place
+    panel.text(column, row, text, ha="center", va="center", fontsize=6.5, color="white" if is_dark else "black")
+    if is_framed:
+        corner = (column - 0.48, row - 0.48)
+        panel.add_patch(Rectangle(corner, 0.96, 0.96, fill=False, edgecolor=VERMILION, linewidth=1.4))
+
+
+def _percent(value: float) -> str:
+    """Return a percentage with two digits that count."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+
+
+def _label(panel: Axes, tables: list[str], method: str, is_first: bool) -> None:
+    names = [_short(name) for name in tables]
+    panel.set_xticks(range(len(tables)), names, fontsize=7)
+    panel.set_yticks(range(len(tables)), names if is_first else [""] * len(tables), fontsize=7)
+    panel.set_title(method, fontsize=9)
+    panel.grid(visible=False)
+    panel.tick_params(length=0)
+    for edge in panel.spines.values():
+        edge.set_visible(False)
+
+
+def _short(name: str) -> str:
+    """Return a table's name in lines that are short enough for a tick."""
+    from genius_kit.benchmarks.catalogue import title_of
+
+    return title_of(name).replace("NAS-Bench-201 ", "NB201\n").replace(" (", "\n(")
+
+
+def histories(benchmark: TrainedBenchmark, runs: Sequence[Run]) -> dict[str, pd.DataFrame]:
+    """Return the recorded training of every architecture that `runs` evaluated, by key; failed ones are left out."""
+    keys = dict.fromkeys(key for run in runs for key in run.frame()["key"])
+    found = {key: benchmark.history(benchmark.space.decode(key)) for key in keys}
+    return {key: marked(history, runs) for key, history in found.items() if history is not None}
+
+
+def training_table(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the histories below one another, with the name of each in the column `network`."""
+    import pandas as pd
+
+    if not histories:
+        raise InvalidParameter("no history came; give at least one, as `TrainedBenchmark.history` returns it")
+    found = [frame.assign(network=name) for name, frame in histories.items()]
+    return marked(pd.concat(found, ignore_index=True), found)
+
+
+def training_curves(histories: Mapping[str, pd.DataFrame], chance: float | None = None) -> Figure:
+    """Draw training loss and validation accuracy (percent) by epoch, one line a network.
+
+    Each history has the columns epoch, train_loss and validation_accuracy; epochs without a value are left out.
+    `chance` (percent) is drawn as a dotted line.
+    """
+    table = training_table(histories)
+    figure, axes = new_figure(1, 2)
+    for panel, column in zip(axes, ("train_loss", "validation_accuracy"), strict=True):
+        for name, rows in table.dropna(subset=column).groupby("network", sort=False):
+            panel.plot(rows["epoch"], rows[column], label=str(name), **marks(styles(list(histories))[str(name)]))
+        panel.set(xlabel="epoch")
+    axes[0].set(ylabel="training loss")
+    axes[1].set(ylabel="validation accuracy (%)")
+    if chance is not None:
+        axes[1].axhline(chance, color="#999999", linestyle=":", linewidth=1, label="chance")
+    return finish(figure, axes)
+
+
+LANES = {
+    "request reserved": ("intent",),
+    "reply": ("call",),
+    "attempt failed": ("call_failed",),
+    "refused": ("rejected",),
+    "a person approved": (),
+    "a person edited": (),
+    "a person rejected": (),
+    "evaluated": ("evaluation",),
+    "steered or limited": ("paused", "resumed", "stop_requested", "budget_raised", "limits_set", "budget_spent"),
+}
+"""What is drawn of a run, from top to bottom, and which events it is."""
+
+_DECIDED = {"approve": "a person approved", "edit": "a person edited", "reject": "a person rejected"}
+_LOOKS = dict(
+    zip(
+        LANES,
+        (
+            Style(GREY, "|", "-"), Style(BLUE, "o", "-"), Style(BLACK, "x", "-"), Style(ORANGE, "v", "-"),
+            Style(GREEN, "P", "-"), Style(PURPLE, "D", "-"), Style(VERMILION, "X", "-"), Style(SKY, "s", "-"),
+            Style(BLACK, "*", "-"),
+        ),
+        strict=True,
+    )
+)  # fmt: skip
+
+
+def audit_timeline(audit: Audit, limited: str = "calls") -> Figure:
+    """Draw every event of a run in its lane by the line of the journal, and below it what was spent so far.
+
+    `limited` is the amount that is drawn, one of `amounts.COUNTED`, with its limit where there is one. Lanes without
+    an event are left out.
+    """
+    figure, (above, below) = new_figure(2, 1, sharex=True)
+    figure.set_size_inches(8.0, 5.0)
+    _draw_lanes(above, audit)
+    _draw_spent(below, audit, limited)
+    below.set_xlabel("line of the journal")
+    return finish(figure, [above, below], legend=False)
+
+
+def _draw_lanes(axes: Axes, audit: Audit) -> None:
+    lanes: dict[str, list[int]] = {name: [] for name in LANES}
+    for line, event in enumerate(audit.run.events, 1):
+        decided = _DECIDED.get(event.get("decision", ""))
+        name = decided or next((lane for lane, kinds in LANES.items() if event["event"] in kinds), None)
+        if name is not None:
+            lanes[name].append(line)
+    used = [name for name, lines in lanes.items() if lines]
+    for row, name in enumerate(used):
+        axes.scatter(lanes[name], [row] * len(lanes[name]), marker=_LOOKS[name].marker, color=_LOOKS[name].colour, s=26)
+    axes.set_yticks(range(len(used)), [f"{name} ({len(lanes[name])})" for name in used])
+    axes.set_ylim(len(used) - 0.4, -0.6)
+    axes.set_title(f"{audit.verification.path.name}: {'in order' if audit.is_in_order else 'NOT in order'}", fontsize=9)
+
+
+def _draw_spent(axes: Axes, audit: Audit, limited: str) -> None:
+    events = audit.run.events
+    spent = [float(getattr(spent_of(events[:end]), limited)) for end in range(1, len(events) + 1)]
+    axes.step(range(1, len(events) + 1), spent, where="post", color=BLUE)
+    limit = recorded_limits(events).get(limited)
+    if limit is not None:
+        axes.axhline(limit, color=VERMILION, linestyle="--", linewidth=1)
+        axes.annotate(f"limit: {words(limited, limit)}", (1, limit), fontsize=8, va="bottom", color=VERMILION)
+        axes.set_ylim(0, 1.15 * limit or 1)
+    axes.set_ylabel(f"{limited.replace('_', ' ')} spent")

@@ -1,0 +1,263 @@
+"""Figures fit for the width of a venue: legends folded or moved, words wrapped, names that cover nothing."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import UnknownName
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import Bbox
+
+
+DIRECTIONS = (0, 180, 30, -30, 150, -150, 60, -60, 120, -120, 90, -90)
+DISTANCES = (5, 11, 18, 26, 36, 48)
+"""Degrees and points, tried in this order: nearest first, at the right first."""
+
+NAME = "name of a point"
+
+
+def name_points(axes: Axes, points: Sequence[tuple[float, float, str]], size: float = 6.5) -> list[Annotation]:
+    """Write a name beside each point (x, y, name), with a thin line where it had to move away; return the labels."""
+    line = {"arrowstyle": "-", "color": "#aaaaaa", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
+    for x, y, name in points:
+        axes.annotate(
+            name, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=size, va="center", arrowprops=line,
+            gid=NAME,
+        )  # fmt: skip
+    return place_names(axes)
+
+
+def place_names(axes: Axes) -> list[Annotation]:
+    """Place the names that `name_points` wrote anew, as for a figure that has another size now, and return them."""
+    labels: list[Any] = [text for text in axes.texts if text.get_gid() == NAME]
+    if not labels:
+        return []
+    figure: Any = axes.figure
+    for label in labels:
+        label.set_position((0, 0))
+    figure.draw_without_rendering()  # so that places on the page are known
+    taken, inside = [_dot(axes, *label.xy) for label in labels], axes.get_window_extent()
+    for label in sorted(labels, key=lambda label: (-label.xy[1], label.xy[0])):
+        taken.append(_place(label, taken, inside))
+    return labels
+
+
+def _dot(axes: Axes, x: float, y: float) -> Bbox:
+    from matplotlib.transforms import Bbox
+
+    left, bottom = axes.transData.transform((x, y))
+    half = 3 * axes.figure.dpi / 72
+    return Bbox([[left - half, bottom - half], [left + half, bottom + half]])
+
+
+def _place(label: Annotation, taken: Sequence[Bbox], inside: Bbox) -> Bbox:
+    """Move the label to the first place that is free, else leave it at the last one, and return its box."""
+    box = _text_box(label)
+    for distance in DISTANCES:
+        for degrees in DIRECTIONS:
+            angle = math.radians(degrees)
+            label.set_horizontalalignment(
+                "left" if math.cos(angle) > 0.1 else "right" if math.cos(angle) < -0.1 else "center"
+            )
+            label.set_position((distance * math.cos(angle), distance * math.sin(angle)))
+            box = _text_box(label)
+            within = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
+            if within and not any(_overlap(box, other) for other in taken):
+                return box
+    return box
+
+
+def _text_box(label: Annotation) -> Bbox:
+    """Return the box of the words alone, without the line that leads to them."""
+    from matplotlib.text import Text
+
+    figure: Any = label.figure
+    label.update_positions(figure.canvas.get_renderer())
+    return Text.get_window_extent(label)
+
+
+def _overlap(first: Bbox, second: Bbox) -> bool:
+    return first.x0 < second.x1 and second.x0 < first.x1 and first.y0 < second.y1 and second.y0 < first.y1
+
+
+NARROW_FIGURE = 5.0
+NARROW_PANEL = 1.3
+"""Inches, below which a legend beside the panel goes below it, and a panel has at most five ticks."""
+
+GAP = 4
+"""Points between a panel's labels and the legend below it."""
+
+
+def fold(figure: Any) -> None:
+    """Rearrange what no longer fits the figure's width; the data are drawn as they were."""
+    figure.draw_without_rendering()  # so that sizes on the page are known
+    _fewer_ticks(figure)
+    _wrap_texts(figure)
+    for _ in range(2):  # a legend that moves changes the panels, and these the place of the legend
+        _fold_legends(figure)
+    for axes in figure.axes:
+        place_names(axes)
+
+
+def _fewer_ticks(figure: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for axes in figure.axes:
+        narrow = axes.get_window_extent().width < NARROW_PANEL * figure.dpi
+        if narrow and isinstance(axes.xaxis.get_major_locator(), MaxNLocator):
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+def _wrap_texts(figure: Any) -> None:
+    """Break titles and labels below the panels that reach beyond the figure."""
+    texts = [text for axes in figure.axes for text in (axes.xaxis.label, axes.title, axes._left_title)]
+    for text in [*texts, *(text for text in (figure._supxlabel, figure._suptitle) if text is not None)]:
+        if text.get_text():
+            _wrap(text, figure.bbox.width)
+
+
+def _wrap(text: Any, width: float) -> None:
+    box = text.get_window_extent()
+    if box.x0 >= 0 and box.x1 <= width:
+        return
+    middle = (box.x0 + box.x1) / 2
+    room = {"left": width - box.x0, "right": box.x1}.get(text.get_ha(), 2 * min(middle, width - middle))
+    longest = max(len(line) for line in text.get_text().splitlines())
+    text.set_text(textwrap.fill(text.get_text(), max(12, int(0.97 * longest * room / box.width))))
+
+
+def _fold_legends(figure: Any) -> None:
+    narrow = figure.get_size_inches()[0] < NARROW_FIGURE
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        if legend is None or not _is_outside(legend, axes):
+            continue
+        if _is_beside(legend, axes) and not narrow:
+            continue
+        _put_below(legend, axes)
+    for legend in list(figure.legends):
+        _fold(legend, figure, f"outside {legend._outside_loc} center")
+    for axes in figure.axes:
+        if axes.get_legend() is not None:
+            _fold(axes.get_legend(), axes, "upper center")
+
+
+def _fold(legend: Any, parent: Any, place: str) -> None:
+    """Make a legend anew with fewer columns until it is no wider than the figure; matplotlib cannot change one."""
+    figure, columns = legend.get_figure(root=True), legend._ncols
+    labels, size = [text.get_text() for text in legend.get_texts()], legend.get_texts()[0].get_fontsize()
+    while columns > 1 and legend.get_window_extent().width > figure.bbox.width:
+        columns -= 1
+        handles, anchor = legend.legend_handles, legend.get_bbox_to_anchor()
+        legend.remove()
+        legend = parent.legend(handles, labels, loc=place, ncols=columns, fontsize=size, frameon=False)
+        if parent is not figure:
+            legend.set_bbox_to_anchor(anchor.transformed(parent.transAxes.inverted()), transform=parent.transAxes)
+        figure.draw_without_rendering()
+
+
+def _is_outside(legend: Any, axes: Axes) -> bool:
+    """Return whether a legend stands beside or below its panel."""
+    box, inside = legend.get_window_extent(), axes.get_window_extent()
+    return bool(box.y1 <= inside.y0 or box.x0 >= inside.x1)
+
+
+def _is_beside(legend: Any, axes: Axes) -> bool:
+    return bool(legend.get_window_extent().x0 >= axes.get_window_extent().x1)
+
+
+def _put_below(legend: Any, axes: Any) -> None:
+    """Put a legend below the tick labels and the label of its panel, in the middle."""
+    inside, scale = axes.get_window_extent(), axes.figure.dpi / 72
+    taken = axes.xaxis.get_tightbbox()
+    bottom = (taken.y0 if taken is not None else inside.y0) - GAP * scale
+    legend.set_loc("upper center")
+    legend.set_bbox_to_anchor((0.5, (bottom - inside.y0) / inside.height), transform=axes.transAxes)
+
+
+SPANS = ("column", "page")
+SMALLEST_TEXT = 6.0
+"""Points: what stays readable in print."""
+
+POINTS_PER_INCH = 72.27  # TeX's points
+
+
+@dataclass(frozen=True)
+class Venue:
+    """Widths in inches; a venue of one column has the same for both. `source` says where they stand."""
+
+    name: str
+    column: float
+    page: float
+    source: str
+
+    def width(self, span: str) -> float:
+        """Return the width of a figure that spans a "column" or the "page"; raises UnknownName."""
+        if span not in SPANS:
+            raise UnknownName(f"a figure spans a column or the page, not {span!r}; give one of {', '.join(SPANS)}")
+        return self.column if span == "column" else self.page
+
+
+VENUES = {
+    "neurips": Venue("NeurIPS", 5.5, 5.5, "neurips_2023.sty: textwidth 5.5in, one column"),
+    "iclr": Venue("ICLR", 5.5, 5.5, "iclr2024_conference.sty: textwidth 5.5in, one column"),
+    "icml": Venue("ICML", 3.25, 6.75, "icml2025.sty: textwidth 6.75in, columnsep 0.25in"),
+    "cvpr": Venue("CVPR", 3.28125, 6.875, "cvpr.sty: textwidth 6.875in, columnsep 0.3125in"),
+    "ieee": Venue(
+        "IEEE", 21 * 12 / POINTS_PER_INCH, 43 * 12 / POINTS_PER_INCH, "IEEEtran.cls: textwidth 43pc, columnsep 1pc"
+    ),
+}
+
+
+def load_venue(name: str) -> Venue:
+    """Return a venue by its name; raises UnknownName, which lists them."""
+    if name.lower() not in VENUES:
+        raise UnknownName(f"there is no venue {name!r} here; there are {', '.join(VENUES)}")
+    return VENUES[name.lower()]
+
+
+def fit(figure: Figure, venue: str, span: str | None = None) -> Figure:
+    """Resize a figure to a venue's width, its text and lines with it as far as they stay readable, and return it.
+
+    `span` is "column" or "page"; by default a figure of more than two panels beside one another takes the page. Never
+    smaller text than 6 points, and legends are folded until they are no wider than the figure.
+    """
+    place = load_venue(venue)
+    places = [axes.get_subplotspec() for axes in figure.axes]
+    columns = max((spec.get_gridspec().ncols for spec in places if spec is not None), default=1)
+    width = place.width(span or ("page" if columns > 2 else "column"))
+    old_width, old_height = figure.get_size_inches()
+    factor = width / old_width
+    height = old_height * (factor if factor >= 1 else factor**0.6)  # text does not shrink as far, so it needs the room
+    figure.set_size_inches(width, height)
+    _scale(figure, min(1.0, factor**0.5))
+    fold(figure)
+    return figure
+
+
+def _scale(figure: Any, factor: float) -> None:
+    """Make text, markers and lines smaller by a factor, text to `SMALLEST_TEXT` at least."""
+    from matplotlib.lines import Line2D
+    from matplotlib.text import Text
+
+    for axes in figure.axes:
+        labels = [axes.xaxis.get_ticklabels()[:1], axes.yaxis.get_ticklabels()[:1]]
+        sizes = [max(SMALLEST_TEXT, some[0].get_fontsize() * factor) if some else SMALLEST_TEXT for some in labels]
+        axes.tick_params(axis="x", labelsize=sizes[0])
+        axes.tick_params(axis="y", labelsize=sizes[1])
+    ticks = {label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in axis.get_ticklabels()}
+    for text in figure.findobj(Text):
+        if text not in ticks:
+            text.set_fontsize(max(SMALLEST_TEXT, text.get_fontsize() * factor))
+    for line in figure.findobj(Line2D):
+        line.set_markersize(line.get_markersize() * factor)
+        line.set_linewidth(line.get_linewidth() * factor)

@@ -1,0 +1,304 @@
+"""The paper's tables and searches as pictures, ours beside them where the data allow it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.figures.axes import draw_band, finish, name_rows, new_figure, rank_axis
+from genius_kit.figures.layout import name_points
+from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, Style, marks, styles
+from genius_kit.paper import paper_methods, paper_table, summary
+from genius_kit.proposers.methods import distinct, n_text
+from genius_kit.runs.frames import Runs, frames_of, held, longest, longest_of_all, middle_rank
+from genius_kit.runs.provenance import marked
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+DATA_SETS = {
+    "nas-bench-201-cifar10": ("cifar10", "CIFAR-10"),
+    "nas-bench-201-cifar100": ("cifar100", "CIFAR-100"),
+    "nas-bench-201-imagenet16-120": ("imagenet16_120", "ImageNet16-120"),
+}
+"""Benchmark -> how table 1 names its columns, and what a reader calls it."""
+
+PRINTED = "as printed"
+
+
+def table_1(ours: Mapping[str, Mapping[str, Sequence[Any]]] | None = None) -> pd.DataFrame:
+    """Return table 1 of the paper with our methods below: accuracy (percent) of what a search picks by validation.
+
+    `ours` is benchmark -> method -> runs. One row a method and data set: `method`, `data_set`, `validation_mean`,
+    `validation_std`, `test_mean`, `test_std` and `n` searches (missing as printed: the paper does not say it a row).
+    """
+    import pandas as pd
+
+    printed = paper_table("table1").to_dict("records")
+    rows: list[dict[str, Any]] = []
+    for benchmark, (column, title) in DATA_SETS.items():
+        for row in printed:
+            kinds = {f"{k}_{m}": row[f"{column}_{k}_{m}"] for k in ("validation", "test") for m in ("mean", "std")}
+            rows.append({"method": row["method"], "data_set": title, **kinds, "n": None, "origin": PRINTED})
+        for method, runs in (ours or {}).get(benchmark, {}).items():
+            rows.append({"method": method, "data_set": title, **_picked(method, runs), "origin": "ours"})
+    found = [run for methods in (ours or {}).values() for runs in methods.values() for run in runs]
+    return marked(pd.DataFrame(rows), found)
+
+
+def _picked(method: str, runs: Sequence[Any]) -> dict[str, Any]:
+    found = summary(method, runs)
+    return {
+        "validation_mean": found["best_accuracy"],
+        "validation_std": found["best_accuracy_std"],
+        "test_mean": found["test_accuracy"],
+        "test_std": found["test_accuracy_std"],
+        "n": found["runs"],
+    }
+
+
+def table_1_figure(table: pd.DataFrame) -> Figure:
+    """Draw what `table_1` returns: test accuracy with its sample standard deviation, a panel a data set.
+
+    Filled is measured here, open is as printed; methods below 0.9 of the best lie left of the axis and say so.
+    """
+    titles = list(dict.fromkeys(table["data_set"]))
+    methods = list(dict.fromkeys(table["method"]))
+    figure, axes = new_figure(1, len(titles), sharey=True)
+    figure.set_size_inches(8.6, 1.3 + 0.24 * len(methods))
+    for panel, title in zip(axes, titles, strict=True):
+        _draw_methods(panel, table[table["data_set"] == title].set_index("method"), methods)
+        panel.set_title(title, fontsize=9)
+        panel.set_xlabel("test accuracy (%)")
+    name_rows(axes[0], methods, fontsize=8)
+    axes[0].set_ylim(len(methods) - 0.4, -0.6)
+    figure.supxlabel(
+        "open: as printed in table 1; filled: measured here; bars: sample standard deviation",
+        fontsize=8,
+        color="#555555",
+    )
+    return finish(figure, axes, legend=False)
+
+
+def _draw_methods(panel: Axes, here: pd.DataFrame, methods: Sequence[str]) -> None:
+    known = here["test_mean"].dropna().astype(float)
+    spreads = here["test_std"].astype(float).fillna(0.0)
+    floor = 0.9 * known.max()
+    for row, method in enumerate(methods):
+        if method not in known:
+            continue
+        value, printed = float(known[method]), bool(here.loc[method, "origin"] == PRINTED)
+        if value < floor:
+            panel.annotate(f"← {value:.1f}", (0.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=7)
+            continue
+        colour = (BLACK if method == "GENIUS" else GREY) if printed else styles(methods)[method].colour
+        panel.errorbar(
+            [value], [row], xerr=[float(spreads[method])], color=colour, linewidth=1.2, markersize=5.5,
+            marker="o" if printed else styles(methods)[method].marker, markerfacecolor="white" if printed else colour,
+        )  # fmt: skip
+    low = max(float((known - spreads[known.index])[known >= floor].min()), floor)
+    margin = 0.06 * (known.max() - low)
+    panel.set_xlim(low - margin, known.max() + margin)
+    panel.grid(axis="y", visible=False)
+
+
+def table_2_figure() -> Figure:
+    """Draw the paper's table 2, every method named: top-1 accuracy against FLOPs (above) and search cost (below).
+
+    All figures are as printed. A method without a printed search cost stands in the upper panel only.
+    """
+    table = paper_table("table2")
+    figure, panels = new_figure(2, 1)
+    figure.set_size_inches(6.8, 8.2)
+    for panel, column in zip(panels, ("flops_millions", "search_cost_gpu_days"), strict=True):
+        known = table.dropna(subset=[column])
+        is_ours = known["method"].str.startswith("GENIUS")
+        for rows, colour, marker in ((known[~is_ours], GREY, "s"), (known[is_ours], BLACK, "o")):
+            panel.plot(rows[column], rows["top1_percent"], marker, color=colour, markersize=5)
+        panel.set(ylabel="top-1 accuracy (%), as printed")
+    panels[0].set(xlabel="FLOPs (multiply-accumulates), millions")
+    missing = int(table["search_cost_gpu_days"].isna().sum())
+    panels[1].set(xlabel=f"search cost (GPU days); {missing} methods of table 2 print none", xscale="log")
+    panels[1].xaxis.set_major_formatter("{x:g}")
+    for panel in panels:
+        panel.margins(x=0.08, y=0.08)
+    for panel, column in zip(panels, ("flops_millions", "search_cost_gpu_days"), strict=True):
+        known = table.dropna(subset=[column])
+        name_points(panel, list(zip(known[column], known["top1_percent"], known["method"], strict=True)))
+    return finish(figure, panels, legend=False)
+
+
+def ablation_table() -> pd.DataFrame:
+    """Return the paper's tables 3 and 4 below one another, as printed, with the column `varied`."""
+    import pandas as pd
+
+    parts = [
+        paper_table(name).assign(varied=varied) for name, varied in (("table3", "epochs"), ("table4", "input_size"))
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def ablation_figure() -> Figure:
+    """Draw the paper's ablations (tables 3 and 4): accuracy and search cost by epochs and by input size, as printed."""
+    figure, panels = new_figure(2, 2, sharex="col", sharey="row")
+    figure.set_size_inches(6.4, 4.2)
+    for column, (table, varied, fixed) in enumerate(
+        (("table3", "epochs", "224 pixels"), ("table4", "input_size", "20 epochs"))
+    ):
+        rows = paper_table(table)
+        accuracy, cost = panels[column], panels[2 + column]
+        accuracy.plot(rows[varied], rows["top1_percent"], color=BLACK, marker="o", linestyle="-")
+        cost.plot(rows[varied], rows["search_cost_gpu_days"], color=BLUE, marker="s", linestyle="--")
+        accuracy.set_title(f"{table.removeprefix('table').join(['table ', ''])}: {fixed}", fontsize=9)
+        cost.set_xlabel(varied.replace("_", " ") + (" (pixels)" if varied == "input_size" else ""))
+        cost.set_xticks(rows[varied])
+    panels[0].set_ylabel("top-1 (%) after\nfull training")
+    panels[2].set_ylabel("search cost\n(GPU days)")
+    figure.supxlabel("as printed in the paper; one search each, nothing re-measured", fontsize=8, color="#555555")
+    return finish(figure, panels, legend=False)
+
+
+_SHOWN = 8  # trials a panel drawn one by one
+
+
+def paper_comparison(benchmark: Any, runs: Runs) -> Figure:
+    """Draw what the paper's figure 2 draws, beside ours: accuracy (above) and rank (below) of every trial.
+
+    One column a temperature of the paper, then one a method of `runs`; a thin line a trial, the best so far
+    (mean over trials) thick. Ranks of the paper are the printed ones, or found from the accuracy where none are.
+    """
+    import numpy as np
+
+    columns = frames_of({**paper_methods(benchmark), **runs})
+    figure, axes = new_figure(2, len(columns), sharey="row", sharex=True)
+    for column, (name, frames) in enumerate(columns.items()):
+        style, length = styles(list(columns))[name], longest_of_all(columns)
+        accuracy, rank = axes[column], axes[len(columns) + column]
+        _draw_trials((accuracy, rank), frames, style)
+        steps = np.arange(1, length + 1)
+        best = np.mean([held(frame["best_so_far"], length) for frame in frames], axis=0)
+        lowest = np.mean([held(middle_rank(frame).cummin(), length) for frame in frames], axis=0)
+        for panel, values in ((accuracy, best), (rank, lowest)):
+            panel.step(steps, values, where="mid", color=style.colour, linewidth=2.2)
+        accuracy.set_title(_wrapped(name, frames), fontsize=9)
+        rank.set_xlabel("iteration")
+    axes[0].set_ylabel(f"{benchmark.feedback_name} (%)")
+    axes[len(columns)].set_ylabel("rank (1 is best)")
+    hidden = _accuracy_limits(axes[: len(columns)], columns)
+    rank_axis(axes[len(columns)])
+    note = f"thick: best so far, mean over trials; thin: each trial, shaded: middle 80 % of more than {_SHOWN}{hidden}"
+    figure.supxlabel(note, fontsize=8, color="#555555")
+    for axis in axes:
+        axis.tick_params(labelsize=8)
+    return finish(figure, axes, legend=False)
+
+
+def _wrapped(name: str, frames: Sequence[Any]) -> str:
+    import textwrap
+
+    return "\n".join([*textwrap.wrap(name, 24), n_text(len(frames), len(distinct(frames)))])
+
+
+def _draw_trials(panels: tuple[Axes, Axes], frames: Sequence[pd.DataFrame], style: Style) -> None:
+    """Draw what each trial evaluated, accuracy and rank; many trials as a band."""
+    import numpy as np
+
+    for axes, read in zip(panels, (lambda frame: frame["feedback"], middle_rank), strict=True):
+        if len(frames) > _SHOWN:
+            length = longest(frames)
+            values = np.full((len(frames), length), np.nan)
+            for row, frame in enumerate(frames):
+                values[row, : len(frame)] = read(frame)
+            draw_band(axes, values, style, alpha=0.3)
+            continue
+        for frame in frames:
+            thin = {**marks(style), "linewidth": 0.7, "alpha": 0.55, "markersize": 3}
+            axes.plot(frame["iteration"], read(frame), **thin)
+
+
+def _accuracy_limits(axes: Sequence[Axes], columns: Mapping[str, Sequence[pd.DataFrame]]) -> str:
+    """Start the axis below the median first evaluation of every column; return words on what lies below it."""
+    import numpy as np
+
+    values = np.concatenate([frame["feedback"].astype(float) for frames in columns.values() for frame in frames])
+    firsts = [[frame["feedback"].astype(float).iloc[0] for frame in frames] for frames in columns.values()]
+    low, high = float(np.nanmin([np.median(some) for some in firsts])), float(np.nanmax(values))
+    margin = 0.1 * (high - low) or 0.1
+    axes[0].set_ylim(low - margin, high + margin)
+    hidden = int((values < low - margin).sum())
+    return f"; {hidden} of {len(values)} accuracies lie below the axis" if hidden else ""
+
+
+def trajectory_table(run: Any) -> pd.DataFrame:
+    """Return one row a reply of an ImageNet run.
+
+    Columns: `reply` and `iteration` (from 1), `outcome` ("repaired" or "evaluated"), the `reason` for which a reply was
+    sent back, `architecture` (digits), `macs` (a count, the paper's convention), `feedback` (percent).
+    """
+    import pandas as pd
+
+    from genius_kit.spaces import load_space
+    from genius_kit.spaces.costs import count_cost
+
+    space = load_space(run.settings["space"])
+    rows: list[dict[str, Any]] = []
+    for event in run.events:
+        if event["event"] not in ("rejected", "evaluation"):
+            continue
+        architecture = event.get("architecture")
+        rows.append(
+            {
+                "reply": len(rows) + 1,
+                "iteration": event["iteration"],
+                "outcome": "repaired" if event["event"] == "rejected" else "evaluated",
+                "reason": event.get("reason", ""),
+                "architecture": space.key(architecture) if architecture else "",
+                "macs": count_cost(space, architecture, convention="paper").macs if architecture else None,
+                "feedback": event.get("feedback"),
+            }
+        )
+    return marked(pd.DataFrame(rows), run)
+
+
+def imagenet_trajectory(run: Any, upper_millions: int, lower_millions: int | None = None, title: str = "") -> Figure:
+    """Draw every reply of an ImageNet run: multiply-accumulates against the bound above, told accuracy below.
+
+    A cross was sent back (over the bound, or a duplicate), a dot was evaluated; every second iteration is shaded.
+    """
+    table = trajectory_table(run)
+    figure, (macs, accuracy) = new_figure(2, 1, sharex=True)
+    done, repaired = table[table["outcome"] == "evaluated"], table[table["outcome"] == "repaired"]
+    macs.plot(table["reply"], table["macs"] / 1e6, color="#999999", linewidth=0.8)
+    macs.plot(
+        repaired["reply"], repaired["macs"] / 1e6, "x", color=VERMILION, markersize=7, markeredgewidth=1.6,
+        label=f"sent back ({len(repaired)})",
+    )  # fmt: skip
+    macs.plot(done["reply"], done["macs"] / 1e6, "o", color=BLUE, markersize=6, label=f"evaluated ({len(done)})")
+    bound = f"{upper_millions} M" if lower_millions is None else f"{lower_millions} to {upper_millions} M"
+    macs.axhline(upper_millions, color=BLACK, linestyle="--", linewidth=1, label=f"bound: {bound}")
+    if lower_millions is not None:
+        macs.axhline(lower_millions, color=BLACK, linestyle="--", linewidth=1)
+    macs.set(ylabel="FLOPs (multiply-\naccumulates), millions", title=title)
+    told = done.dropna(subset=["feedback"])
+    accuracy.plot(told["reply"], told["feedback"].astype(float), "o-", color=BLUE, label="accuracy told to the model")
+    accuracy.step(
+        told["reply"],
+        told["feedback"].astype(float).cummax(),
+        where="post",
+        color=BLACK,
+        linewidth=1,
+        label="best so far",
+    )
+    accuracy.set(xlabel="reply", ylabel="top-1 accuracy (%)")
+    for iteration, rows in table.groupby("iteration"):
+        if int(str(iteration)) % 2 == 0:
+            for axes in (macs, accuracy):
+                axes.axvspan(
+                    rows["reply"].min() - 0.5, rows["reply"].max() + 0.5, color="#f2f2f2", zorder=0, linewidth=0
+                )
+    macs.margins(y=0.1)
+    macs.set_xlim(0.5, len(table) + 0.5)
+    return finish(figure, [macs, accuracy], beside=True)

@@ -1,0 +1,379 @@
+"""Figures of runs: the best so far, replies, options by position, tokens and money."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.figures.axes import (
+    draw_band,
+    draw_interval,
+    draw_line,
+    finish,
+    fitting,
+    legend_below,
+    name_rows,
+    new_figure,
+    rank_axis,
+)
+from genius_kit.figures.drawings import EDGE_STYLES, block_colours
+from genius_kit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, styles
+from genius_kit.proposers.methods import distinct, model_kind, n_text, shown_model
+from genius_kit.runs.frames import Runs, counted, frames_of, held, longest, longest_of_all
+from genius_kit.runs.provenance import marked
+from genius_kit.spaces import load_space
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from genius_kit.journal import Event, Run
+    from genius_kit.runs.frames import Runs
+    from genius_kit.spaces import SearchSpace
+
+
+def best_so_far(runs: Runs, feedback_name: str = "accuracy", interval: bool = False) -> Figure:
+    """Draw the best accuracy so far by iteration: mean over runs, in a band that holds the middle 80 % of them.
+
+    With `interval` the band is the 95 % interval of the mean instead, a bootstrap over runs, by percentiles.
+
+    A run that stopped keeps what it found: its line goes on without markers. The line begins where every run has a
+    result; evaluations that failed have none.
+    """
+    import numpy as np
+
+    figure, (axes,) = new_figure(1, 1)
+    frames, floor, tops = frames_of(runs), [], []
+    for name, some in frames.items():
+        values = np.stack([held(frame["best_so_far"], longest_of_all(frames)) for frame in some])  # (runs, iterations)
+        mean, style = values.mean(axis=0), styles(list(runs))[name]
+        known = mean[np.isfinite(mean)]
+        if not len(known):
+            raise InvalidParameter(f"a run of {name} measured nothing; leave it out, its column `failure` says why")
+        draw_line(axes, mean, style, longest(some), label=counted(name, some))
+        (draw_interval if interval else draw_band)(axes, values, style)
+        floor.append(float(known[min(2, len(known) - 1)]))  # the first draws of random search would flatten the rest
+        tops.append(float(np.nanmax(mean if interval else values)))
+    margin = 0.08 * (max(tops) - min(floor)) or 0.1
+    axes.set_ylim(min(floor) - margin, max(tops) + margin)
+    axes.set(xlabel="iteration", ylabel=f"best {feedback_name} so far (%)")
+    band = "95 % interval of the mean" if interval else "the middle 80 % of them"
+    axes.set_title(f"line: mean over n searches; band: {band}", fontsize=8, color="#555555", loc="left")
+    return finish(figure, [axes])
+
+
+def rank_by_iteration(runs: Runs) -> Figure:
+    """Draw the rank of the best found so far: mean over runs; the bars span the mean tie range (1 is best)."""
+    import numpy as np
+
+    figure, (axes,) = new_figure(1, 1)
+    frames = frames_of(runs)
+    for name, some in frames.items():
+        low = np.mean([held(frame["rank_best"].cummin(), longest_of_all(frames)) for frame in some], axis=0)
+        high = np.mean([held(frame["rank_worst"].cummin(), longest_of_all(frames)) for frame in some], axis=0)
+        style = styles(list(runs))[name]
+        draw_line(axes, (low + high) / 2, style, longest(some), label=counted(name, some))
+        axes.vlines(np.arange(1, len(low) + 1), low, high, color=style.colour, linewidth=4, alpha=0.3)
+    axes.set(xlabel="iteration", ylabel="rank of the best so far (1 is best)")
+    axes.set_title("mean over n searches; the bars span the ties", fontsize=8, color="#555555", loc="left")
+    rank_axis(axes)
+    return finish(figure, [axes])
+
+
+OUTCOMES = {
+    "valid": (BLUE, ""),
+    "repaired": (SKY, "///"),
+    "duplicate": (ORANGE, "..."),
+    "over the bound": (GREEN, "xxx"),
+    "rejected": (VERMILION, "\\\\\\"),
+    "declined": (GREY, "---"),
+}
+"""What a reply can come to, with its colour and hatching. *Repaired*: taken after a refusal in the same iteration."""
+
+_REASONS = {"duplicate": "duplicate", "constraint": "over the bound"}
+
+
+def reply_table(runs: Runs) -> pd.DataFrame:
+    """Return one row a reply of every run that asked a model.
+
+    Columns: `method`, `run` (from 1), `iteration`, `outcome` (of `OUTCOMES`) and the `reason` of a refusal. A reply of
+    a run that was cut off before it was read is left out.
+    """
+    import pandas as pd
+
+    rows = [
+        {"method": method, "run": number, **reply}
+        for method, some in runs.items()
+        for number, run in enumerate(some, 1)
+        for reply in _replies(run)
+    ]
+    return marked(pd.DataFrame(rows, columns=["method", "run", "iteration", "outcome", "reason"]), runs)
+
+
+def _replies(run: Run) -> Iterator[dict[str, Any]]:
+    """Yield what each reply came to: the first event after it that judges it."""
+    waiting, refused = False, None
+    for event in run.events:
+        if event["event"] == "call":
+            waiting = True
+        elif waiting and (outcome := _outcome(event, refused)):
+            yield {"iteration": event["iteration"], "outcome": outcome, "reason": event.get("reason", "")}
+            waiting, refused = False, event["iteration"] if event["event"] == "rejected" else None
+
+
+def _outcome(event: Event, refused: int | None) -> str | None:
+    if event["event"] == "rejected":
+        return _REASONS.get(event["reason"], "rejected")
+    if event["event"] == "declined":
+        return "declined"
+    if event["event"] == "proposal":
+        return "repaired" if refused == event["iteration"] else "valid"
+    return None
+
+
+def reply_outcomes(runs: Runs) -> Figure:
+    """Draw the share of replies that came to each outcome, a bar a method, with the counts in the bars.
+
+    Raises InvalidParameter where no run asked a model.
+    """
+    table = reply_table(runs)
+    if table.empty:
+        raise InvalidParameter("no run asked a model: there is no reply to count; give runs of the proposer llm")
+    methods = list(dict.fromkeys(table["method"]))
+    figure, (axes,) = new_figure(1, 1)
+    figure.set_size_inches(6.8, 1.5 + 0.36 * len(methods))
+    for row, method in enumerate(methods):
+        counts = table.loc[table["method"] == method, "outcome"].value_counts()
+        left, total = 0.0, int(counts.sum())
+        for outcome, (colour, hatch) in OUTCOMES.items():
+            share = 100 * int(counts.get(outcome, 0)) / total
+            axes.barh(
+                row, share, left=left, height=0.7, color=colour, hatch=hatch, edgecolor="white", linewidth=0.4,
+                label=outcome if row == 0 else "_",
+            )  # fmt: skip
+            if share >= 6:
+                ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
+                at = (left + share / 2, row)
+                axes.text(*at, str(counts[outcome]), ha="center", va="center", fontsize=7, color=BLACK, bbox=ground)
+            left += share
+    counted = [f"{method} (n = {int((table['method'] == method).sum())})" for method in methods]
+    name_rows(axes, counted)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("share of the replies (%); n replies; numbers: counts")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncol=len(labels), fontsize=8, frameon=False)
+    return finish(figure, [axes], legend=False)
+
+
+HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "+++")
+_SIZES = ("#e6f1f9", "#b5d9f0", SKY, BLUE)
+"""Rising channel counts as a rising depth of blue."""
+
+
+def operation_table(runs: Sequence[Any]) -> pd.DataFrame:
+    """Return how often each option stood at each position by iteration, over all `runs` of one space.
+
+    Columns: `iteration`, `position` (name), `option` (index), `name`, `runs` (n that evaluated), `share` (percent),
+    `model_kind` (see `method_names`).
+    A refused proposal is not counted, the runs of a fixed rule count once (see `fixed_rules`). Raises InvalidParameter
+    for runs of several spaces or without an evaluation.
+    """
+    import numpy as np
+    import pandas as pd
+
+    space = _space(runs)
+    by_iteration: dict[int, list[Any]] = {}
+    for run in distinct(runs):
+        for event in run.of("evaluation"):
+            by_iteration.setdefault(event["iteration"], []).append(event["architecture"])
+    if not by_iteration:
+        raise InvalidParameter("no run has an evaluation: there is no position to count; give runs that evaluated")
+    rows = []
+    for iteration, found in sorted(by_iteration.items()):
+        designs = np.array(found)  # (runs, positions)
+        for position, name in enumerate(space.positions):
+            for option in range(len(space.choices[position])):
+                share = 100 * float((designs[:, position] == option).mean())
+                words = _option_name(space, position, option)
+                rows.append((iteration, name, option, words, len(designs), share))
+    table = pd.DataFrame(rows, columns=["iteration", "position", "option", "name", "runs", "share"])
+    kinds = dict.fromkeys(model_kind(run.settings.get("settings", {}).get("model")) for run in runs)
+    return marked(table.assign(model_kind=", ".join(filter(None, kinds)) or None), runs)
+
+
+def _space(runs: Sequence[Any]) -> SearchSpace:
+    names = sorted({run.settings["space"] for run in runs})
+    if len(names) != 1:
+        raise InvalidParameter(f"the runs are of {', '.join(names) or 'no space'}; give runs of one space")
+    return load_space(names[0])
+
+
+def _option_name(space: SearchSpace, position: int, option: int) -> str:
+    if space.is_cell:
+        return EDGE_STYLES.get(space.options[option], ("", "none"))[1]
+    if not space.names_operations:
+        return f"{option + 1}/{len(space.choices[position])} of the width"
+    return space.describe(position, option)
+
+
+def _colours(space: SearchSpace) -> Sequence[str]:
+    """Return the colour of each option, that of the drawings."""
+    if space.is_cell:
+        return [EDGE_STYLES.get(name, ("#dddddd", ""))[0] for name in space.options]
+    return _SIZES if not space.names_operations else block_colours(space)
+
+
+def operation_frequencies(runs: Sequence[Any], title: str = "") -> Figure:
+    """Draw the share of each option at each position by iteration: stacked bars, a panel a position.
+
+    Colours are those of the architecture drawings, hatched so that they read in grey. n counts the runs.
+    """
+    table, space = operation_table(runs), _space(runs)
+    columns = max(len(stage) for stage in space.stages) if space.in_stages else min(4, -(-space.length // 2))
+    figure, axes = new_figure(-(-space.length // columns), columns, sharex=True, sharey=True)
+    rows = -(-space.length // columns)
+    figure.set_size_inches(1.5 * columns + 0.9, 1.15 * rows + 1.3)
+    colours, steps = _colours(space), sorted(table["iteration"].unique())
+    for position, (panel, name) in enumerate(zip(axes, space.positions, strict=False)):
+        here = table[table["position"] == name]
+        bottom = [0.0] * len(steps)
+        for option, part in here.groupby("option"):
+            shares = part.sort_values("iteration")["share"].tolist()
+            look: dict[str, Any] = {
+                "color": colours[int(str(option))],
+                "hatch": HATCHES[int(str(option)) % len(HATCHES)],
+            }
+            label = part["name"].iloc[0] if position == space.length - 1 else "_"
+            panel.bar(steps, shares, bottom=bottom, width=1.0, edgecolor="white", linewidth=0.2, label=label, **look)
+            bottom = [before + share for before, share in zip(bottom, shares, strict=True)]
+        panel.set_title(name, fontsize=8, pad=2)
+        panel.set(ylim=(0, 100), xlim=(steps[0] - 0.5, steps[-1] + 0.5))
+        panel.set_xlabel("iteration" if position // columns == rows - 1 else "", fontsize=8)
+        panel.tick_params(labelsize=7)
+        panel.grid(visible=False)
+    for empty in axes[space.length :]:
+        empty.set_axis_off()
+    for panel in axes[::columns]:
+        panel.set_ylabel("share (%)", fontsize=8)
+    n = len(distinct(runs))
+    count = n_text(len(runs), n).replace(f"n = {n}", f"n = {n} run{'s' if n > 1 else ''}")
+    figure.suptitle(", ".join(filter(None, (shown_model(title), count))), fontsize=9)
+    handles, labels = axes[space.length - 1].get_legend_handles_labels()
+    beside: dict[str, Any] = {"ncol": fitting(labels, figure), "fontsize": 7.5, "frameon": False, "handleheight": 1.1}
+    figure.legend(handles, labels, loc="outside lower center", **beside)
+    return finish(figure, axes, legend=False)
+
+
+KINDS = {
+    "fresh input": (BLUE, ""),
+    "cached input": (SKY, "///"),
+    "visible output": (ORANGE, ""),
+    "reasoning": (GREEN, "..."),
+}
+"""The parts of the tokens of a run that do not overlap, with colour and hatching."""
+
+COLUMNS = ("method", "run", "seed", "calls", *(kind.replace(" ", "_") for kind in KINDS), "cost")
+
+
+def spending_table(runs: Runs) -> pd.DataFrame:
+    """Return one row a run that asked a model: `calls`, tokens by kind, and `cost` in the currency of the prices.
+
+    Cached input is a part of a server's input, reasoning of its output: here each token is counted once. A sum is
+    None where a part of it is unknown; a server that tells no cached or reasoning tokens has none.
+    """
+    import pandas as pd
+
+    rows = [
+        {"method": method, "run": number, "seed": run.settings.get("seed"), **_spent(run)}
+        for method, some in runs.items()
+        for number, run in enumerate(some, 1)
+        if run.of("call")
+    ]
+    return marked(pd.DataFrame(rows, columns=list(COLUMNS)), runs)
+
+
+def _spent(run: Run) -> dict[str, Any]:
+    calls = run.of("call")
+    usage = [call["usage"] for call in calls]
+    cached = sum(one.get("cached_input_tokens") or 0 for one in usage)
+    reasoning = sum(one.get("reasoning_tokens") or 0 for one in usage)
+    given, made = (_total([one[name] for one in usage]) for name in ("input_tokens", "output_tokens"))
+    return {
+        "calls": len(calls),
+        "fresh_input": None if given is None else given - cached,
+        "cached_input": None if given is None else cached,
+        "visible_output": None if made is None else made - reasoning,
+        "reasoning": None if made is None else reasoning,
+        "cost": _total([call["cost"] for call in calls]),
+    }
+
+
+def _total(values: Sequence[Any]) -> Any:
+    return None if any(value is None for value in values) else sum(values)
+
+
+def spending(runs: Runs) -> Figure:
+    """Draw the tokens of every run by kind (left) and what it cost (right), a bar a run, in the order of the seeds.
+
+    Raises InvalidParameter where no run asked a model.
+    """
+    table = spending_table(runs)
+    if table.empty:
+        raise InvalidParameter("no run asked a model: nothing was spent; give runs of the proposer llm")
+    figure, (tokens, money) = new_figure(1, 2, sharey=True)
+    figure.set_size_inches(7.6, 1.6 + 0.2 * len(table))
+    _draw_tokens(tokens, table)
+    _draw_money(money, table)
+    labels = [f"{row.method}, seed {row.seed}" for row in table.itertuples()]
+    tokens.set_yticks(range(len(table)), labels, fontsize=7)
+    tokens.invert_yaxis()
+    for panel in (tokens, money):
+        panel.grid(axis="y", visible=False)
+    finish(figure, [tokens, money], legend=False)
+    legend_below(figure, tokens)
+    return figure
+
+
+def _draw_tokens(panel: Axes, table: pd.DataFrame) -> None:
+    known = table["fresh_input"].notna() & table["visible_output"].notna()
+    left = [0.0] * len(table)
+    for kind, (colour, hatch) in KINDS.items():
+        values = table[kind.replace(" ", "_")].where(known).astype(float).fillna(0.0) / 1000
+        if known.any():
+            panel.barh(
+                range(len(table)), values, left=left, color=colour, hatch=hatch, edgecolor="white", linewidth=0.3,
+                label=kind,
+            )  # fmt: skip
+        left = [before + value for before, value in zip(left, values, strict=True)]
+    panel.set_xlabel("tokens (thousands)")
+    _say_unknown(panel, known, "not told by the server")
+
+
+def _draw_money(panel: Axes, table: pd.DataFrame) -> None:
+    known = table["cost"].notna()
+    looks = styles(list(dict.fromkeys(table["method"])))
+    colours = [looks[method].colour for method in table["method"]]
+    panel.barh(range(len(table)), table["cost"].astype(float).fillna(0.0), color=colours)
+    total = table["cost"].astype(float).sum() if known.any() else 0
+    panel.set_xlabel(f"cost ($); known total {total:.4g}" if known.any() else "cost ($)")
+    _say_unknown(panel, known, "no price is known")
+
+
+def _say_unknown(panel: Axes, known: pd.Series, words: str) -> None:
+    """Write on each run of unknown sum that it is unknown; where all are, once."""
+    from matplotlib.ticker import MaxNLocator
+
+    panel.xaxis.set_major_locator(MaxNLocator(5))
+    rows = [row for row, is_known in enumerate(known) if not is_known]
+    if len(rows) == len(known):
+        said = f"{words},\nany of the {len(known)} runs"
+        panel.text(0.5, 0.5, said, transform=panel.transAxes, ha="center", va="center", fontsize=8)
+        panel.set_xticks([])
+        panel.set_xlim(0, 1)
+        return
+    for row in rows:
+        panel.annotate(words, (0.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=6.5)

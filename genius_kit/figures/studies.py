@@ -1,0 +1,386 @@
+"""Figures of studies: arms by evaluation and run by run, prompt variants, the effects of changes, contamination."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.chat import OFFLINE
+from genius_kit.errors import InvalidParameter
+from genius_kit.figures.axes import finish, fitting, name_rows, new_figure, rank_axis
+from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, Style, styles
+from genius_kit.proposers.methods import ONE_SEARCH, TOLD, counted_once, n_text, shown_model, shown_name, with_names
+from genius_kit.runs.provenance import marked
+from genius_kit.stats.paired import LEAST_PAIRS
+from genius_kit.verdicts.contamination import ROUTES
+from genius_kit.verdicts.contrasts import MARGIN
+from genius_kit.verdicts.prompts import CHANGED, NO_EFFECT, NOT_ENOUGH
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from genius_kit.journal import Run
+
+
+COLUMNS = 3
+"""Panels beside one another."""
+
+
+def study_runs(results: pd.DataFrame, benchmark: str | None = None) -> dict[str, list[Run]]:
+    """Return the runs of a study by arm, read from their journals, for every figure that takes runs.
+
+    `results` is what `studies.results` returns; with several benchmarks `benchmark` says which. Arms have the names of
+    `method_names.shown_name`; those of several models or prompts are told apart. Raises InvalidParameter for several
+    benchmarks without a choice, and for none.
+    """
+    from genius_kit.journal import read_run
+
+    here = results if benchmark is None else results[results["benchmark"] == benchmark]
+    known = list(dict.fromkeys(results["benchmark"]))
+    if here["benchmark"].nunique() != 1:
+        raise InvalidParameter(f"the runs are of {', '.join(map(str, known))}; name one of them, {benchmark!r} came")
+    kept = here.dropna(subset=["journal"])
+    groups: dict[str, list[Run]] = {}
+    for name, journal in zip(_names(kept), kept["journal"], strict=True):
+        groups.setdefault(name, []).append(read_run(journal))
+    return groups
+
+
+def _names(frame: pd.DataFrame) -> list[str]:
+    """Return the name of the arm of each row, with its model and prompt where the rows are of several."""
+    told = [name for name in ("model", "prompt") if name in frame and frame[name].nunique() > 1]
+    return [_name(row, told) for row in frame.to_dict("records")]
+
+
+def _name(row: Mapping[Any, Any], told: Sequence[str] = ()) -> str:
+    name = shown_name(str(row["arm"]), row.get("model"))
+    more = [row[column] for column in told if isinstance(row[column], str)]
+    return ", ".join([name, *(word for word in more if word != OFFLINE and word not in name)])
+
+
+def rank_curves(curves: pd.DataFrame) -> Figure:
+    """Draw the mean rank of the best so far by evaluation, one panel a benchmark, one line an arm, model and prompt.
+
+    `curves` is what `studies.curves` returns. Bands are 95 % intervals of the mean over searches; 1 is the best rank.
+    """
+    from genius_kit.benchmarks.catalogue import title_of
+
+    benchmarks = list(dict.fromkeys(curves["benchmark"]))
+    columns = min(COLUMNS, len(benchmarks))
+    figure, axes = new_figure(-(-len(benchmarks) // columns), columns, sharex=True)
+    named = curves.assign(method=_names(curves))
+    looks = styles(list(named["method"].unique()))
+    for panel, benchmark in zip(axes, benchmarks, strict=False):
+        here = named[named["benchmark"] == benchmark]
+        for (name, _), line in here.groupby(["method", "arm"], sort=False):
+            _draw_curve(panel, line, looks[str(name)], str(name))
+        panel.set_title(title_of(str(benchmark)), fontsize=9)
+        rank_axis(panel)
+    for empty in axes[len(benchmarks) :]:
+        empty.set_axis_off()
+    for panel in axes[::columns]:
+        panel.set_ylabel("rank (1 is best)")
+    found = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
+    look = {"ncol": min(4, fitting(list(found), figure)), "fontsize": 8, "frameon": False}
+    figure.legend(list(found.values()), list(found), loc="outside upper center", **look)
+    searches = sorted(set(curves["n"].astype(int)))
+    n = str(searches[0]) if len(searches) == 1 else f"{searches[0]} to {searches[-1]}"
+    figure.supxlabel(f"evaluations; line: mean of n = {n} searches, band: 95 % interval of the mean", fontsize=8)
+    return finish(figure, axes, legend=False)
+
+
+def arm_ranks(
+    results: pd.DataFrame, expected_random: float | None = None, reference: str | None = None, title: str = ""
+) -> Figure:
+    """Draw every run's final rank as a dot, one row an arm, with the mean and its 95 % interval (1 is best, right).
+
+    `results` is what `studies.results` returns, of one benchmark. `expected_random` is drawn as a line: the exact
+    mean of random search; `reference` names the arm whose mean is drawn through all rows; `title` says which model. A
+    fixed rule counts once (see `fixed_rules`) and has no interval.
+    """
+    from matplotlib.ticker import FuncFormatter
+
+    from genius_kit.stats.paired import interval
+
+    arms = list(dict.fromkeys(results["arm"]))
+    figure, (axes,) = new_figure(1, 1)
+    figure.set_size_inches(7.2, 1.4 + 0.34 * len(arms))
+    for row, arm in enumerate(arms):
+        runs = counted_once(results[results["arm"] == arm])
+        ranks = runs["rank"].dropna().astype(float)
+        style = _role(runs, arm == reference)
+        axes.scatter(ranks, [row] * len(ranks), s=9, color=style.colour, alpha=0.35, linewidths=0)
+        if len(ranks) > 1:
+            _, low, high = interval(ranks.to_numpy())
+            axes.plot([max(low, 1), high], [row, row], color=style.colour, linewidth=1.8)
+        if len(ranks):
+            axes.plot([ranks.mean()], [row], marker=style.marker, color=style.colour, markersize=6)
+    if expected_random is not None:
+        axes.axvline(expected_random, color="#777777", linestyle=":", linewidth=1)
+        at = (expected_random, 1.01)
+        axes.annotate("random, exact mean", at, xycoords=("data", "axes fraction"), fontsize=7, ha="center")
+    if reference in arms:
+        axes.axvline(results.loc[results["arm"] == reference, "rank"].mean(), color="#bbbbbb", linewidth=0.8, zorder=0)
+    axes.set_title(shown_model(title), fontsize=9, loc="left", pad=14)
+    axes.set_xscale("log")
+    axes.set_xlim(axes.get_xlim()[1], 0.9)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    name_rows(axes, [_counted(results[results["arm"] == arm]) for arm in arms])
+    axes.set_ylim(len(arms) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("rank of the best found (1 is best);\ndot: a search, mark: mean with its 95 % interval", fontsize=8)
+    return finish(figure, [axes], legend=False)
+
+
+def _role(runs: pd.DataFrame, is_reference: bool) -> Style:
+    """Return how an arm is drawn: the plain arm, a control, or by its own style where it asks no model."""
+    if is_reference:
+        return Style(VERMILION, "D", "-")
+    if isinstance(runs["control"].iloc[0], str):
+        return Style(BLUE, "o", "-")
+    name = _name(runs.iloc[0].to_dict())
+    return styles([name])[name]
+
+
+def _draw_curve(axes: Axes, line: pd.DataFrame, style: Style, label: str) -> None:
+    steps = line["evaluations"].to_numpy()
+    shown = [step - 1 for step in (1, 5, 10, 20, 50, 100) if step <= len(steps)]
+    axes.plot(
+        steps,
+        line["mean_rank"],
+        color=style.colour,
+        linestyle=style.line,
+        marker=style.marker,
+        markevery=shown,
+        markersize=3.5,
+        label=label,
+    )
+    axes.fill_between(
+        steps, line["low"].clip(lower=1), line["high"].clip(lower=1), color=style.colour, alpha=0.13, linewidth=0
+    )
+
+
+def _counted(runs: pd.DataFrame) -> str:
+    return f"{_name(runs.iloc[0].to_dict())} ({n_text(len(runs), len(counted_once(runs)))})"
+
+
+PAIR = ("benchmark", "model", "arm", "budget", "seed")
+"""Two runs are a pair where these are the same and only the prompt differs."""
+
+
+def prompt_pairs(results: pd.DataFrame, baseline: str = "standard") -> pd.DataFrame:
+    """Return one row a pair of searches with another prompt than `baseline` and with it.
+
+    `results` is what `studies.results` returns. Columns: `prompt`, those of `PAIR`, `rank`, `rank_baseline` and
+    `ratio` of the two: below 1 the variant is better; `method` and `model_kind` (see `method_names.with_names`). A
+    fixed rule is one pair (see `fixed_rules`). Raises InvalidParameter without a finished run of `baseline`, or
+    of another prompt.
+    """
+    finished = results[results["reason"].notna() & results["rank"].notna() & results["prompt"].notna()]
+    finished = counted_once(finished)
+    plain = finished[finished["prompt"] == baseline]
+    others = finished[finished["prompt"] != baseline]
+    if plain.empty or others.empty:
+        known = ", ".join(dict.fromkeys(finished["prompt"].astype(str))) or "none"
+        raise InvalidParameter(
+            f"a comparison takes finished runs of {baseline!r} and of another prompt; the prompts here are {known}"
+        )
+    keys = list(PAIR)
+    paired = others[["prompt", *keys, "rank"]].merge(
+        plain[[*keys, "rank"]], on=keys, suffixes=("", "_baseline"), validate="many_to_one"
+    )
+    return marked(with_names(paired.assign(ratio=paired["rank"] / paired["rank_baseline"])), finished)
+
+
+def prompt_comparison(results: pd.DataFrame, baseline: str = "standard") -> Figure:
+    """Draw the ratio of ranks of every pair, one row a variant, with the geometric mean and its 95 % interval.
+
+    Left of the line at 1 the variant is better than `baseline`. p: two-sided sign flips of the pairs, corrected by Holm
+    over the variants; a variant with a single pair, as a fixed rule has, has neither interval nor test.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    from genius_kit.stats.paired import LEAST_PAIRS, compare, holm
+
+    pairs = prompt_pairs(results, baseline)
+    groups = {str(name): group for name, group in pairs.groupby("prompt", sort=False)}
+    found = {
+        name: compare(g["rank"].tolist(), g["rank_baseline"].tolist())
+        for name, g in groups.items()
+        if len(g) >= LEAST_PAIRS
+    }
+    corrected = dict(zip(found, holm([one.p_value for one in found.values()]), strict=True))
+    figure, (axes,) = new_figure(1, 1)
+    figure.set_size_inches(6.8, 1.4 + 0.45 * len(groups))
+    axes.axvline(1, color="#777777", linestyle=":", linewidth=1)
+    for row, (name, group) in enumerate(groups.items()):
+        places = [row + 0.08 * (i % 5 - 2) for i in range(len(group))]
+        axes.scatter(group["ratio"], places, s=12, color=BLUE, alpha=0.5, linewidths=0)
+        if name in found:
+            one = found[name]
+            axes.plot([one.ratio_low, one.ratio_high], [row, row], color=BLACK, linewidth=1.8)
+            axes.plot([one.ratio], [row], "D", color=BLACK, markersize=5)
+            axes.annotate(
+                f"p = {corrected[name]:.3f}", (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8
+            )
+    axes.set_yticks(range(len(groups)), [f"{name} (n = {len(group)})" for name, group in groups.items()])
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.minorticks_off()
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(f"rank over the rank with “{baseline}”, same seed; below 1 is better")
+    models = ", ".join(map(shown_model, pairs["model"].unique()))
+    marks = "dot: a pair; mark: geometric mean, 95 % interval; p: sign flips, Holm"
+    axes.set_title(f"{models}\n{marks}", fontsize=8, color="#555555", loc="left")
+    return finish(figure, [axes], legend=False)
+
+
+LOOKS = {CHANGED: (VERMILION, "D"), NO_EFFECT: (BLUE, "o"), NOT_ENOUGH: (GREY, "s")}
+
+
+def forest(effects: pd.DataFrame, title: str = "") -> Figure:
+    """Draw the ratio of ranks of each change, one row each, with its 95 % interval, n and corrected p-value.
+
+    `effects` is what `sensitivity.effects` returns. Right of 1 the change makes the result worse; the band is the
+    factor below which a difference counts as none. Raises InvalidParameter where no change has two pairs.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    if effects.empty or effects["ratio"].isna().all():
+        what = ONE_SEARCH if effects["is_fixed"].any() else "run more seeds before drawing intervals"
+        raise InvalidParameter(f"no change has two pairs of searches: {what}")
+    figure, (axes,) = new_figure(1, 1)
+    figure.set_size_inches(6.8, 1.5 + 0.27 * len(effects))
+    axes.axvspan(1 / MARGIN, MARGIN, color="#eeeeee", zorder=0)
+    axes.axvline(1, color="#777777", linestyle=":", linewidth=1)
+    shown: set[str] = set()
+    for place, row in enumerate(effects.to_dict("records")):
+        colour, marker = LOOKS[row["verdict"]]
+        label = row["verdict"] if row["verdict"] not in shown else "_"
+        shown.add(row["verdict"])
+        axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.6)
+        axes.plot([row["ratio"]], [place], marker, color=colour, markersize=5, linestyle="none", label=label)
+        at = (1.01, place)
+        told = f"p = {row['p_corrected']:.2g}" if row["p_corrected"] == row["p_corrected"] else "p: none"
+        axes.annotate(told, at, xycoords=("axes fraction", "data"), va="center", fontsize=8)
+    counts = [TOLD if is_fixed else f"n = {n}" for n, is_fixed in zip(effects["n"], effects["is_fixed"], strict=True)]
+    named = [f"{change} ({count})" for change, count in zip(effects["change"], counts, strict=True)]
+    axes.set_yticks(range(len(effects)), named)
+    axes.set_ylim(len(effects) - 0.5, -0.5)
+    axes.set_xscale("log")
+    low, high = effects["low"].min(), effects["high"].max()
+    axes.set_xlim(min(0.4, 0.9 * low), max(2.5, 1.1 * high))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("rank of the best found over that of the plain prompt, same seed; above 1 is worse")
+    axes.set_title(shown_model(title), fontsize=9, loc="left")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncol=len(labels), fontsize=8, frameon=False)
+    return finish(figure, [axes], legend=False)
+
+
+_LOOKS = {"public": Style(VERMILION, "D", "-"), "private": Style(BLUE, "o", "-"), "difference": Style(GREY, "s", "-")}
+_SHIFT = {"public": -0.17, "private": 0.17, "difference": 0.0}
+
+
+def contamination_dots(results: pd.DataFrame, public: str, private: str, plain: str = "llm", title: str = "") -> Figure:
+    """Draw every search as a dot, one row an arm, the public table above the private one: rank in percent of its table.
+
+    `results` is what `contamination` takes. The mark is the geometric mean with its 95 % interval, best on the right.
+    """
+    from matplotlib.ticker import FuncFormatter
+
+    from genius_kit.benchmarks.catalogue import title_of
+
+    arms = _arms(results, plain)
+    figure, (axes,) = new_figure(1, 1)
+    figure.set_size_inches(7.2, 1.5 + 0.55 * len(arms))
+    for row, arm in enumerate(arms):
+        for what, name in (("public", public), ("private", private)):
+            _draw(axes, _finished(results, name, arm), row + _SHIFT[what], _LOOKS[what])
+    for what, name in (("public", public), ("private", private)):
+        look = _LOOKS[what]
+        axes.plot([], [], look.marker, color=look.colour, label=f"{what}: {title_of(name)}")
+    axes.set_xscale("log")
+    axes.set_xlim(110, axes.get_xlim()[0])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    name_rows(axes, [_label(results[results["arm"] == arm]) for arm in arms])
+    axes.set_ylim(len(arms) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.set_title(shown_model(title), fontsize=9, loc="left")
+    axes.set_xlabel("rank of the best found in percent of the table (right is better)\n"
+                    "dot: a search, mark: geometric mean with its 95 % interval", fontsize=8)  # fmt: skip
+    figure.legend(loc="outside lower center", ncol=2, fontsize=8, frameon=False)
+    return finish(figure, [axes], legend=False)
+
+
+def contamination_ratios(evidence: pd.DataFrame, title: str = "") -> Figure:
+    """Draw the gain from names of each control on both tables, and the ratio of the two: memory lies right of 1.
+
+    `evidence` is that of a verdict of `contamination`.
+    """
+    from matplotlib.ticker import FuncFormatter
+
+    controls = [name for name in ROUTES if name in set(evidence["control"])]
+    figure, (axes,) = new_figure(1, 1)
+    figure.set_size_inches(7.2, 1.5 + 0.6 * len(controls))
+    for row, control in enumerate(controls):
+        for number, what in enumerate(("public", "private", "difference")):
+            found = evidence[(evidence["control"] == control) & (evidence["table"] == what)].to_dict("records")
+            if not found or found[0]["n"] < LEAST_PAIRS:
+                continue
+            one = found[0]
+            look, label = _LOOKS[what], {"difference": "public over private"}.get(what, what)
+            place = row + 0.24 * (number - 1)
+            axes.plot([one["low"], one["high"]], [place, place], color=look.colour, linewidth=1.8)
+            axes.plot([one["ratio"]], [place], look.marker, color=look.colour, label=label if row == 0 else None)
+    axes.axvline(1, color="#777777", linestyle=":", linewidth=1)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_yticks(range(len(controls)), [shown_name(name) for name in controls])
+    axes.set_ylim(len(controls) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.set_title(shown_model(title), fontsize=9, loc="left")
+    axes.set_xlabel("how many times better with the names (the probe: than random search), 95 % interval", fontsize=8)
+    figure.legend(loc="outside lower center", ncol=3, fontsize=8, frameon=False)
+    return finish(figure, [axes], legend=False)
+
+
+def _arms(results: pd.DataFrame, plain: str) -> list[str]:
+    """Return the plain arm, then those of the controls in which memory can show."""
+    found = [results.loc[results["control"] == control, "arm"] for control in ROUTES]
+    return [plain, *(str(arms.iloc[0]) for arms in found if len(arms))]
+
+
+def _finished(results: pd.DataFrame, table: str, arm: str) -> pd.DataFrame:
+    """Return the finished searches of an arm on a table that came to a rank, those of a fixed rule once."""
+    rows = counted_once(results[(results["benchmark"] == table) & (results["arm"] == arm)])
+    return rows[rows["reason"].notna() & (rows["rank"].astype(float) > 0)]
+
+
+def _label(runs: pd.DataFrame) -> str:
+    """Return the name of an arm and how many finished searches of it there are a table."""
+    done = runs[runs["reason"].notna()].groupby("benchmark")
+    counts = {n_text(len(rows), len(counted_once(rows))): None for _, rows in done}
+    model = runs["model"].iloc[0] if "model" in runs else None
+    return f"{shown_name(str(runs['arm'].iloc[0]), model)} ({' or '.join(counts) or 'n = 0'})"
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, place: float, look: Style) -> None:
+    import numpy as np
+
+    from genius_kit.stats.paired import interval
+
+    percents = rows["top_percent"].astype(float).to_numpy()
+    axes.scatter(percents, [place] * len(percents), s=9, color=look.colour, alpha=0.35, linewidths=0)
+    if len(percents) >= LEAST_PAIRS:
+        _, low, high = np.exp(interval(np.log(percents)))
+        axes.plot([low, high], [place, place], color=look.colour, linewidth=1.8)
+    if len(percents):
+        axes.plot([np.exp(np.log(percents).mean())], [place], look.marker, color=look.colour, markersize=6)

@@ -1,0 +1,378 @@
+"""Tables as they are printed, LaTeX with booktabs and Markdown: ours beside the paper's, the summary of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.paper import NOT_MEASURED, SOURCE, TITLES, ours_beside_paper, paper_label, paper_methods, paper_table
+from genius_kit.proposers.methods import distinct, shown_model, shown_name, with_names
+from genius_kit.runs.frames import Runs, frames_of, run_table
+from genius_kit.runs.provenance import PAPER_TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+UNKNOWN = "–"
+"""What stands for a value that is not known: never zero."""
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "±": r"$\pm$", "–": "--", "×": r"$\times$", "β": r"$\beta$",
+}  # fmt: skip
+_MARKDOWN = "\\`*_|<>[]~#"
+
+
+def latex_text(text: str) -> str:
+    """Return text fit for LaTeX: its special signs escaped, a line break a space."""
+    return "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
+
+
+def markdown_text(text: str) -> str:
+    """Return text fit for a cell of a Markdown table: its special signs escaped, a line break a space."""
+    return "".join(f"\\{sign}" if sign in _MARKDOWN else sign for sign in " ".join(text.split()))
+
+
+@dataclass(frozen=True, repr=False)
+class PrintedTable:
+    """`rows` are cells of plain text; `bold` holds (row, column) from 0; `words` columns on the left are text.
+
+    `breaks` are the rows before which a rule stands. `data` is the frame behind, `sources` name the files that it comes
+    from. Notebooks show the Markdown.
+    """
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str
+    data: pd.DataFrame
+    bold: frozenset[tuple[int, int]] = frozenset()
+    words: int = 1
+    breaks: frozenset[int] = frozenset()
+    sources: tuple[str, ...] = ()
+
+    def latex(self) -> str:
+        """Return a `table` environment that needs the package booktabs; the label is made of the caption."""
+        columns = "l" * self.words + "r" * (len(self.header) - self.words)
+        lines = [
+            "% needs \\usepackage{booktabs}",
+            "\\begin{table}",
+            "  \\centering",
+            f"  \\caption{{{latex_text(self.caption)}}}",
+            f"  \\label{{tab:{_label(self.caption)}}}",
+            f"  \\begin{{tabular}}{{{columns}}}",
+            "    \\toprule",
+            f"    {' & '.join(map(latex_text, self.header))} \\\\",
+            "    \\midrule",
+        ]
+        for place, cells in enumerate(self._cells(latex_text, "\\textbf{", "}")):
+            if place in self.breaks:
+                lines.append("    \\midrule")
+            lines.append(f"    {' & '.join(cells)} \\\\")
+        lines += ["    \\bottomrule", "  \\end{tabular}", f"  \\par\\smallskip\\footnotesize {latex_text(self.note)}"]
+        return "\n".join([*lines, "\\end{table}", ""])
+
+    def markdown(self) -> str:
+        """Return a Markdown table with the caption above and the note below."""
+        numbers = ["---"] * self.words + ["---:"] * (len(self.header) - self.words)
+        table = [list(map(markdown_text, self.header)), numbers, *self._cells(markdown_text, "**", "**")]
+        lines = [f"| {' | '.join(cells)} |" for cells in table]
+        return "\n".join([f"**{markdown_text(self.caption)}**", "", *lines, "", markdown_text(self.note), ""])
+
+    def __repr__(self) -> str:
+        return f"{self.caption} ({len(self.rows)} rows)"
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
+
+    def _cells(self, write: object, before: str, after: str) -> list[list[str]]:
+        assert callable(write)
+        return [
+            [f"{before}{write(cell)}{after}" if (y, x) in self.bold else write(cell) for x, cell in enumerate(cells)]
+            for y, cells in enumerate(self.rows)
+        ]
+
+
+def number(value: object, digits: int = 2) -> str:
+    """Return a number with so many decimals and thousands separated, `UNKNOWN` for none."""
+    return UNKNOWN if not is_known(value) else f"{float(value):,.{digits}f}"  # type: ignore[arg-type]
+
+
+def spread(mean: object, deviation: object, digits: int = 2) -> str:
+    """Return "mean ± deviation", the mean alone where there is no deviation."""
+    return number(mean, digits) + (f" ± {number(deviation, digits)}" if is_known(deviation) else "")
+
+
+def span(mean: object, low: object, high: object, digits: int = 2) -> str:
+    """Return "mean (low–high)", the mean alone where there is no interval."""
+    return number(mean, digits) + (f" ({number(low, digits)}–{number(high, digits)})" if is_known(low) else "")
+
+
+def p_text(value: object) -> str:
+    """Return a p-value with three decimals, smaller ones as a bound, `UNKNOWN` for none."""
+    return number(value, 3) if not is_known(value) or float(value) >= 0.001 else "< 0.001"  # type: ignore[arg-type]
+
+
+def is_known(value: object) -> bool:
+    """Return whether a value is a number, not None and not NaN."""
+    return isinstance(value, int | float) and value == value
+
+
+def best_of(values: Sequence[object], lowest: bool, digits: int = 2) -> Iterable[int]:
+    """Return the places of the best value as it is printed; equals are all best, unknown ones never."""
+    known = {place: round(float(value), digits) for place, value in enumerate(values) if is_known(value)}  # type: ignore[arg-type]
+    if not known:
+        return []
+    best = min(known.values()) if lowest else max(known.values())
+    return [place for place, value in known.items() if value == best]
+
+
+def _label(caption: str) -> str:
+    words = "".join(sign if sign.isascii() and sign.isalnum() else " " for sign in caption.lower()).split()
+    return "-".join(words[:6])
+
+
+STAND_IN_NOTE = " The stand-in is a fixed rule, not a language model."
+ONCE_NOTE = " n = 1 also stands for searches that are all one and the same, which count once."
+
+
+def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
+    """Return `ours_beside_paper` as a printed table: n, best accuracy, rank, top %, and a test against the paper.
+
+    The searches of a fixed rule count once (see `fixed_rules`): it has no spread and is never the best mean, in bold.
+    The test, where both have two searches or more: permutations of the logarithms of the final ranks between a method
+    and the paper's trials at temperature 0, two-sided, corrected by Holm.
+    """
+    frame = ours_beside_paper(benchmark, runs)
+    reference = paper_label(0)
+    data = frame.assign(p_holm=_column(_against(reference, {**paper_methods(benchmark), **runs})))
+    tested = "test_accuracy" in frame
+    told = run_table({**paper_methods(benchmark), **runs})
+    sources = told["source"].dropna().unique() if "source" in told else ()
+    header = ["method", "n", "evaluations", f"best {benchmark.feedback_name} (%)", "rank", "top %"]
+    measures = [("best_accuracy", False, 3), ("rank", True, 4), ("top_percent", True, 5)]
+    if tested:
+        header, measures = [*header, "test accuracy (%)"], [*measures, ("test_accuracy", False, 6)]
+    has_tests = data["p_holm"].notna().any()
+    rows = []
+    for row in data.to_dict("records"):
+        cells = [
+            row["method"], str(row["runs"]), str(row["iterations"]),
+            spread(row["best_accuracy"], row.get("best_accuracy_std")),
+            spread(row["rank"], row.get("rank_std"), 1), number(row["top_percent"]),
+        ]  # fmt: skip
+        cells += [spread(row["test_accuracy"], row.get("test_accuracy_std"))] if tested else []
+        rows.append((*cells, *([p_text(row["p_holm"])] if has_tests else [])))
+    digits = {"rank": 1}
+    bold = {
+        (place, column)
+        for name, lowest, column in measures
+        for place in best_of(data[name].where(data["runs"] > 1).tolist(), lowest, digits.get(name, 2))
+    }
+    test = (
+        f" p: two-sided permutation test of the logarithms of final ranks against “{reference}”, Holm-corrected."
+        if has_tests
+        else " No test: that takes two searches of a method and of the paper at temperature 0."
+    )
+    note = (
+        f"Mean ± sample standard deviation over n searches; rank 1 is best of {benchmark.space.size:,}, ties count "
+        f"with the middle of their range. Bold: the best mean of two searches or more.{test}"
+        f"{_rules(data['method'], data['runs'])}"
+    )
+    return PrintedTable(
+        caption=f"{benchmark.title}: ours beside the paper ({SOURCE})",
+        header=(*header, *(["p"] if has_tests else [])),
+        rows=tuple(rows),
+        note=note,
+        data=data,
+        bold=frozenset(bold),
+        sources=tuple(map(str, sources)),
+    )
+
+
+def _against(reference: str, runs: Runs) -> list[float | None]:
+    """Return the corrected p-value of each method's final ranks against the reference's, None where it has none."""
+    from genius_kit.stats.paired import LEAST_PAIRS, holm
+
+    if reference not in runs:
+        return [None] * len(runs)
+    ranks = {name: _final_ranks(distinct(frames)) for name, frames in frames_of(runs).items()}
+    found = {
+        name: _unpaired_p(some, ranks[reference])
+        for name, some in ranks.items()
+        if name != reference and min(len(some), len(ranks[reference])) >= LEAST_PAIRS
+    }
+    corrected = dict(zip(found, holm(list(found.values())), strict=True))
+    return [corrected.get(name) for name in runs]
+
+
+def _final_ranks(frames: Sequence[pd.DataFrame]) -> list[float]:
+    rows = [frame.iloc[int(frame["feedback"].astype(float).argmax())] for frame in frames]
+    return [float(row["rank_best"] + row["rank_worst"]) / 2 for row in rows]
+
+
+def _unpaired_p(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the two-sided p-value of equal mean logarithms of two samples: exact, or of 9,999 permutations."""
+    import numpy as np
+    from scipy import stats
+
+    def difference(ours: Any, theirs: Any, axis: int) -> Any:
+        return np.mean(ours, axis=axis) - np.mean(theirs, axis=axis)
+
+    samples = (np.log(first), np.log(second))
+    result = stats.permutation_test(
+        samples, difference, vectorized=True, n_resamples=9_999, rng=np.random.default_rng(0)
+    )
+    return float(min(1.0, result.pvalue))
+
+
+def study_table(summary: pd.DataFrame) -> PrintedTable:
+    """Return what `studies.summary` gives as a printed table, a block a benchmark and budget; raises InvalidParameter.
+
+    The p-values are corrected by Holm over the arms of a block.
+    """
+    if summary.empty:
+        raise InvalidParameter("the summary has no row: no run of the study is finished; run it again to resume it")
+    told = [name for name in ("model", "prompt") if summary[name].nunique() > 1]
+    data = with_names(summary.reset_index(drop=True))
+    blocks = [list(group.index) for _, group in data.groupby(["benchmark", "budget"], sort=False)]
+    data = data.take([int(str(row)) for block in blocks for row in block]).reset_index(drop=True)
+    starts = [sum(map(len, blocks[:place])) for place in range(len(blocks) + 1)]
+    corrected: list[float | None] = []
+    bold: set[tuple[int, int]] = set()
+    column = 3 + len(told)
+    for first, last in pairwise(starts):
+        corrected += _corrected(data["p_value"].tolist()[first:last])
+        means = data["mean_rank"].where(data["n"] > 1).tolist()
+        bold |= {(first + place, column) for place in best_of(means[first:last], True, 1)}
+    data = data.assign(p_holm=_column(corrected))
+    rows = [_study_cells(row, told, place in starts) for place, row in enumerate(data.to_dict("records"))]
+    return PrintedTable(
+        caption=f"{'; '.join(dict.fromkeys(data['study'].dropna().astype(str))) or 'Study'}: rank of the best found",
+        header=("benchmark", "arm", *told, "n", "mean rank (95 %)", "top %", "ratio (95 %)", "p"),
+        rows=tuple(rows),
+        note=_study_note(data),
+        data=data,
+        bold=frozenset(bold),
+        words=2 + len(told),
+        breaks=frozenset(starts[1:-1]),
+    )
+
+
+def _column(values: Sequence[float | None]) -> Any:
+    """Return values as a column of numbers, NaN where there is none."""
+    import numpy as np
+
+    return np.array(values, dtype=float)
+
+
+def _corrected(values: Sequence[Any]) -> list[float | None]:
+    from genius_kit.stats.paired import holm
+
+    known = [place for place, value in enumerate(values) if is_known(value)]
+    found = dict(zip(known, holm([float(values[place]) for place in known]), strict=True))
+    return [found.get(place) for place in range(len(values))]
+
+
+def _study_cells(row: dict[Any, Any], told: Sequence[str], is_first: bool) -> tuple[str, ...]:
+    from genius_kit.benchmarks.catalogue import title_of
+
+    name = title_of(str(row["benchmark"]))
+    return (
+        f"{name}, {row['budget']} evaluations" if is_first else "",
+        row["method"],
+        *(shown_model(row[key]) if isinstance(row[key], str) else "" for key in told),
+        str(row["n"]),
+        span(row["mean_rank"], row["low"], row["high"], 1),
+        number(row["top_percent"]),
+        span(row["ratio"], row["ratio_low"], row["ratio_high"]),
+        p_text(row["p_holm"]),
+    )
+
+
+def _study_note(data: pd.DataFrame) -> str:
+    n = sorted(set(data["n"].astype(int)))
+    count = str(n[0]) if len(n) == 1 else f"{n[0]} to {n[-1]}"
+    names = dict(zip(data["arm"], data["method"], strict=True))
+    references = [names.get(name, shown_name(str(name))) for name in data["reference"].dropna().unique()]
+    test = (
+        f" ratio: geometric mean of rank over the rank of “{references[0]}”, seed by seed; p: two-sided "
+        "sign-flip test of the paired logarithms of ranks, Holm-corrected over the arms of a block."
+        if references and data["p_holm"].notna().any()
+        else " No test: no arm has two pairs of searches with the reference."
+    )
+    return (
+        f"n = {count} searches an arm; rank 1 is best, ties count with the middle of their range; 95 % intervals: "
+        f"bootstrap over searches. Bold: the lowest mean rank of two searches or more.{test}"
+        f"{_rules(data['method'], data['n'])}"
+    )
+
+
+def _rules(methods: pd.Series, counts: pd.Series) -> str:
+    """Return in words what the stand-in is, and what n = 1 may stand for, where the table has either."""
+    has_stand_in, has_one = methods.str.contains("stand-in").any(), (counts == 1).any()
+    return STAND_IN_NOTE * bool(has_stand_in) + ONCE_NOTE * bool(has_one)
+
+
+def as_printed(name: str) -> PrintedTable:
+    """Return a table of the paper ("table1" to "table13") as printed, the best of each accuracy in bold.
+
+    Raises UnknownName. The note says that nothing of it was measured here.
+    """
+    frame = paper_table(name)
+    names = [str(column) for column in frame]
+    text = [column for column in names if frame[column].dtype.kind not in "ifu"]
+    numbers = [column for column in names if column not in text and not str(column).endswith("_std")]
+    cells = [frame[column].tolist() for column in text] + [_printed(frame, column) for column in numbers]
+    bold = {
+        (place, x)
+        for x, column in enumerate([*text, *numbers])
+        if "trial" not in frame and _is_accuracy(str(column))
+        for place in best_of(frame[column].tolist(), lowest=False)
+    }
+    key = next(title for title in TITLES if name.split("_")[0] == title)
+    return PrintedTable(
+        caption=f"{key.replace('table', 'Table ')}. {TITLES[key]}",
+        header=tuple(_heading(str(column)) for column in [*text, *numbers]),
+        rows=tuple(zip(*cells, strict=True)),
+        note=f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]}: {SOURCE}. Bold: the best of a column; n and a test are not "
+        "printed.",
+        data=frame,
+        bold=frozenset(bold),
+        words=max(1, len(text)),
+        sources=(PAPER_TABLES,),
+    )
+
+
+def _is_accuracy(column: str) -> bool:
+    return column.endswith(("_percent", "_mean")) or column.startswith("ap")
+
+
+def _printed(frame: pd.DataFrame, column: str) -> list[str]:
+    """Return a column as text with the decimals of its longest value, and its standard deviation if it has one."""
+    known = [float(value) for value in frame[column].dropna()]
+    digits = max((len(f"{value:.6g}".partition(".")[2]) for value in known), default=0)
+    deviations = frame.get(column.removesuffix("_mean") + "_std") if column.endswith("_mean") else None
+    if deviations is None:
+        return [number(value, digits) for value in frame[column]]
+    return [spread(*pair, digits) for pair in zip(frame[column], deviations.astype(float), strict=True)]
+
+
+_WORDS = {
+    "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16 120": "ImageNet16-120", "flops": "FLOPs", "ap": "AP",
+    "ap50": "AP50", "ap75": "AP75", "imagenet": "ImageNet", "top1": "top-1", "top5": "top-5", "millions": "(millions)",
+    "percent": "(%)", "gpu days": "(GPU days)", "mean": "(%)",
+}  # fmt: skip
+
+
+def _heading(column: str) -> str:
+    """Return the name of a column as a reader writes it, its unit in brackets."""
+    words = f" {column.replace('_', ' ')} "
+    for name, shown in _WORDS.items():
+        words = words.replace(f" {name} ", f" {shown} ")
+    return words.strip()

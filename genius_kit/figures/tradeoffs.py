@@ -1,0 +1,281 @@
+"""Figures of accuracy against cost: every method, Pareto fronts and what share of the table's front a search found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.benchmarks.base import Objective
+from genius_kit.errors import InvalidParameter
+from genius_kit.figures.axes import finish, legend_below, new_figure
+from genius_kit.figures.style import GREY, styles
+from genius_kit.paper import paper_table
+from genius_kit.proposers.methods import n_text
+from genius_kit.runs.frames import counted
+from genius_kit.runs.provenance import marked
+from genius_kit.studies.tradeoffs import Yardstick, rows_of, share_curves, yardstick_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from genius_kit.figures.style import Style
+    from genius_kit.journal import Run
+
+
+def accuracy_against_macs(
+    points: Mapping[str, pd.DataFrame], accuracy_name: str = "accuracy", background: Any = None
+) -> Figure:
+    """Draw accuracy against multiply-accumulates, with the Pareto front of all points; n counts the points.
+
+    Each frame has `macs` (a count) and `feedback` (percent), and `name` where points are to be labelled; `background`
+    is a pair of arrays (macs, accuracy) drawn in grey behind, e.g. a whole table; the lowest twentieth of the points
+    then lies below the axis.
+    """
+    import numpy as np
+    import pandas as pd
+
+    figure, (axes,) = new_figure(1, 1)
+    if background is not None:
+        axes.plot(background[0] / 1e6, background[1], ".", color="#cccccc", markersize=1.5, zorder=0, rasterized=True)
+    for name, frame in points.items():
+        known = frame.dropna(subset=["macs", "feedback"]).drop_duplicates(["macs", "feedback"])
+        style = styles(list(points))[name]
+        x, y, few = known["macs"] / 1e6, known["feedback"], len(known) < 60
+        look: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4, "markersize": 7 if few else 4}
+        look.update(color=style.colour, label=f"{name} (n = {len(known)})", zorder=2 + few)
+        axes.plot(x, y, style.marker, **look)
+        for row in known.to_dict("records"):
+            if row.get("name"):
+                axes.annotate(
+                    row["name"],
+                    (row["macs"] / 1e6, row["feedback"]),
+                    xytext=(4, 3),
+                    textcoords="offset points",
+                    fontsize=7,
+                )
+    front = pareto_front(pd.concat(points.values()))
+    axes.step(front["macs"] / 1e6, front["feedback"], where="post", color="#777777", linewidth=1, label="Pareto front")
+    if background is not None:
+        shown = np.concatenate([frame["feedback"].astype(float) for frame in points.values()])
+        low, high = np.quantile(shown, 0.05), max(shown.max(), background[1].max())
+        axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+    axes.set(xlabel="FLOPs (multiply-accumulates), millions", ylabel=f"{accuracy_name} (%)")
+    return finish(figure, [axes])
+
+
+def cloud(benchmark: Any) -> tuple[Any, Any]:
+    """Return multiply-accumulates (counts) and feedback (percent) of every row of a table, as two arrays."""
+    import numpy as np
+
+    rows = benchmark.evaluate_rows(np.arange(benchmark.space.size))
+    return rows["macs"], benchmark.scores(by="feedback")
+
+
+def table_2_points() -> dict[str, pd.DataFrame]:
+    """Return the paper's table 2 in the form that `accuracy_against_macs` draws: GENIUS (named), and all others."""
+    table = paper_table("table2")
+    points = table.assign(macs=table["flops_millions"] * 1e6, feedback=table["top1_percent"])
+    ours = table["method"].str.startswith("GENIUS")
+    return {"GENIUS": points[ours].assign(name=table["method"]), "other methods of table 2": points[~ours]}
+
+
+def pareto_front(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that no other row beats with at most its `macs` and at least its `feedback`, by rising `macs`."""
+    known = frame.dropna(subset=["macs", "feedback"]).sort_values(["macs", "feedback"], ascending=[True, False])
+    return known[known["feedback"] > known["feedback"].cummax().shift(fill_value=float("-inf"))]
+
+
+TABLE = "front of the table"
+ATTAINED = (0.25, 0.5, 0.75)
+"""Parts of the searches by which the band of attainment ends, its line, and its band begins."""
+
+Runs = Mapping[str, Sequence["Run"]]
+
+
+def front_table(runs: Runs) -> pd.DataFrame:
+    """Return the front of every run and that of the whole table, one row a design: the data of `pareto_front_figure`.
+
+    Columns: method, run (from 1; 0 for the table), key, then each objective in its unit (percent, counts, seconds).
+    All runs have to be of one table with the same objectives.
+    """
+    import pandas as pd
+
+    from genius_kit.spaces import load_space
+    from genius_kit.stats.fronts import front_of
+
+    measure, values = _measure(runs)
+    space = load_space(next(iter(runs.values()))[0].settings["space"])
+    fronts: list[tuple[str, int, np.ndarray]] = [(TABLE, 0, measure.front)]
+    for name, some in runs.items():
+        for number, run in enumerate(some, start=1):
+            rows = _array(rows_of(run))
+            fronts.append((name, number, rows[front_of(measure.parts[rows])]))
+    table = pd.DataFrame(
+        {
+            "method": name,
+            "run": number,
+            "key": space.key(space.at(int(row))),
+            **dict(zip(measure.objectives.names, values[row].tolist(), strict=True)),
+        }
+        for name, number, rows in fronts
+        for row in rows[values[rows, 0].argsort(kind="stable")]
+    )
+    return marked(table, runs)
+
+
+def pareto_front_figure(runs: Runs, cost: str | None = None) -> Figure:
+    """Draw accuracy against a cost: every design, the front of the whole table, and what half of the searches attain.
+
+    A line passes, at each cost, through the accuracy that half of the n searches of a method have reached at that cost
+    or a lower one; its band holds the middle half of them; dots are the fronts of single searches. On the left is the
+    whole range, on the right its accurate end. `cost` names the objective on the horizontal axis, by default the first
+    after the accuracy.
+    """
+    measure, values = _measure(runs)
+    column, objective = _column(measure, cost)
+    costs, accuracies = values[:, column] * objective.factor, values[:, 0]
+    grid = _grid(costs, measure.front)
+    best = _attained(costs[measure.front], accuracies[measure.front], grid)
+    figure, panels = new_figure(1, 2)
+    figure.set_size_inches(9.0, 4.2)
+    for axes in panels:
+        axes.plot(costs, accuracies, ".", color="#cccccc", markersize=1.5, zorder=0, rasterized=True)
+        for name, some in runs.items():
+            _draw_method(axes, some, measure, (costs, accuracies, grid), styles(list(runs))[name], name)
+        label = f"{TABLE} ({len(measure.front)} designs)"
+        axes.step(grid, best, where="post", color="#000000", linewidth=1.1, linestyle="--", label=label, zorder=5)
+        axes.set(xlabel=objective.axis)
+    for axes, low in zip(panels, _lowest(accuracies, measure.front), strict=True):
+        margin = 0.05 * (accuracies.max() - low)
+        axes.set_ylim(low - margin, accuracies.max() + margin)
+    panels[0].set(ylabel=f"{feedback_name(runs)} (%)")
+    panels[0].set_title("line: attained by half of n searches", fontsize=8, color="#555555", loc="left")
+    panels[1].set_title("the accurate end; band: the middle half", fontsize=8, color="#555555", loc="left")
+    legend_below(figure, panels[0], columns=3)
+    return finish(figure, panels, legend=False)
+
+
+def hypervolume_figure(runs: Runs, table: pd.DataFrame | None = None) -> Figure:
+    """Draw the share of the table's hypervolume by evaluation: mean over n searches, band its 95 % interval.
+
+    `table` is what `tradeoffs.share_curves` returns of the runs, computed where it is not given.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    curves = share_curves(runs) if table is None else table
+    figure, (axes,) = new_figure(1, 1)
+    names = list(dict.fromkeys(curves["method"]))
+    for name in names:
+        line, style = curves[curves["method"] == name], styles(names)[name]
+        label = f"{name} ({n_text(line['searches'].iloc[0], line['n'].iloc[0])})"
+        axes.plot(
+            line["evaluations"], line["mean"], color=style.colour, linestyle=style.line, marker=style.marker,
+            markevery=max(1, len(line) // 8), markersize=3.5, label=label,
+        )  # fmt: skip
+        axes.fill_between(line["evaluations"], line["low"], line["high"], color=style.colour, alpha=0.13, linewidth=0)
+    axes.axhline(1.0, color=GREY, linestyle=":", linewidth=1)
+    early = curves.loc[curves["evaluations"] == min(5, curves["evaluations"].max()), "mean"].to_numpy(dtype=float)
+    axes.set_ylim(max(0.0, early.min() - 0.15), 1.02)  # the first draws would flatten the rest
+    axes.set(xlabel="evaluations", ylabel="share of the table's hypervolume")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title("line: mean over n searches; band: its 95 % interval", fontsize=8, color="#555555", loc="left")
+    return finish(figure, [axes])
+
+
+def feedback_name(runs: Runs) -> str:
+    """Return what the accuracy of some runs is called on their benchmark."""
+    from genius_kit.benchmarks.catalogue import recorded_benchmark
+
+    return recorded_benchmark(next(iter(runs.values()))[0].settings).feedback_name
+
+
+def _measure(runs: Runs) -> tuple[Yardstick, np.ndarray]:
+    """Return the yardstick of all runs and the value of every objective of the whole table, shape (size, k)."""
+    import numpy as np
+
+    from genius_kit.benchmarks.catalogue import recorded_benchmark
+
+    found = {id(yardstick_of(run)): run for some in runs.values() for run in some}
+    if len(found) != 1:
+        told = {f"{run.settings['benchmark']} ({','.join(run.settings['objectives'])})" for run in found.values()}
+        raise InvalidParameter(
+            f"the runs are of {', '.join(sorted(told)) or 'nothing'}; draw those of one table with the same objectives"
+        )
+    run = next(iter(found.values()))
+    measure = yardstick_of(run)
+    benchmark = recorded_benchmark(run.settings).weighing(measure.objectives)
+    return measure, np.abs(benchmark.losses())
+
+
+def _column(measure: Yardstick, cost: str | None) -> tuple[int, Objective]:
+    names = measure.objectives.names
+    if cost is not None and cost not in names[1:]:
+        raise InvalidParameter(f"cost {cost!r} is not one of {', '.join(names[1:])}, which these runs weigh")
+    column = names.index(cost) if cost else 1
+    return column, measure.objectives.members[column]
+
+
+def _array(rows: Sequence[int]) -> np.ndarray:
+    import numpy as np
+
+    return np.asarray(rows, dtype=np.intp)
+
+
+def _grid(costs: np.ndarray, front: np.ndarray) -> np.ndarray:
+    """Return the costs at which attainment is looked at: fine steps over the whole range, and those of the front."""
+    import numpy as np
+
+    return np.unique(np.concatenate([np.linspace(costs.min(), costs.max(), 400), costs[front]]))
+
+
+def _attained(costs: np.ndarray, accuracies: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Return the best accuracy at each cost of the grid or below it, NaN where nothing is as cheap."""
+    import numpy as np
+
+    order = np.argsort(costs, kind="stable")
+    best = np.maximum.accumulate(accuracies[order])
+    places = np.searchsorted(costs[order], grid, side="right") - 1
+    return np.where(places >= 0, best[np.maximum(places, 0)], np.nan)
+
+
+def _draw_method(
+    axes: Axes,
+    some: Sequence[Run],
+    measure: Yardstick,
+    places: tuple[np.ndarray, np.ndarray, np.ndarray],
+    style: Style,
+    name: str,
+) -> None:
+    """Draw what the searches of one method attain on the grid of `places` (costs, accuracies, grid), and their fronts.
+
+    A search that has nothing at a cost counts there as minus infinity.
+    """
+    import numpy as np
+
+    from genius_kit.stats.fronts import front_of
+
+    costs, accuracies, grid = places
+    reached = []
+    for run in some:
+        rows = _array(rows_of(run))
+        reached.append(np.nan_to_num(_attained(costs[rows], accuracies[rows], grid), nan=-np.inf))
+        rows = rows[front_of(measure.parts[rows])]
+        look: dict[str, Any] = {"color": style.colour, "markersize": 3, "alpha": 0.5, "markeredgewidth": 0}
+        axes.plot(costs[rows], accuracies[rows], style.marker, zorder=2, **look)
+    low, middle, high = np.quantile(np.stack(reached), ATTAINED, axis=0, method="lower")
+    shown, whole = np.isfinite(middle), np.isfinite(low)
+    label, line = counted(name, some), {"color": style.colour, "linestyle": style.line}
+    axes.step(grid[shown], middle[shown], where="post", label=label, zorder=3, **line)
+    band: dict[str, Any] = {"step": "post", "color": style.colour, "alpha": 0.13, "linewidth": 0, "zorder": 1}
+    axes.fill_between(grid[whole], low[whole], high[whole], **band)
+
+
+def _lowest(accuracies: np.ndarray, front: np.ndarray) -> tuple[float, float]:
+    """Return from which accuracy on the whole front is seen, and its accurate end."""
+    import numpy as np
+
+    best = np.sort(accuracies[front])
+    return float(best[0]), float(min(best[len(best) // 4], np.quantile(accuracies, 0.5)))

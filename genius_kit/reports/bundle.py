@@ -1,0 +1,289 @@
+"""A study in one archive: journals, what they were made with and what was drawn from them, to be redrawn offline."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genius_kit import archives, files
+from genius_kit.benchmarks.catalogue import title_of
+from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter, JournalError, UnknownName
+from genius_kit.figures.files import save_figure
+from genius_kit.figures.studies import arm_ranks, rank_curves, study_runs
+from genius_kit.figures.tradeoffs import front_table, hypervolume_figure, pareto_front_figure
+from genius_kit.journal.redact import redacted
+from genius_kit.journal.verify import HEADS, Verification, heads_table, read_heads, verify_study
+from genius_kit.prompts.template import prompt_source
+from genius_kit.proposers.methods import shown_model
+from genius_kit.runs.provenance import marked
+from genius_kit.spaces import load_space
+from genius_kit.studies.file import STUDY_FILE
+from genius_kit.studies.results import curves, read_results, summary
+from genius_kit.studies.text import read_yaml
+from genius_kit.studies.tradeoffs import share_curves
+from genius_kit.version import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BUNDLE_FORMAT = 1
+MANIFEST, JOURNALS = "manifest.json", "journals"
+RESULTS, SUMMARY, FIGURES = "results.csv", "summary.csv", "figures"
+REDRAWN = "redrawn"
+"""The folder beside the unpacked files into which everything is drawn again."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of replaying a bundle: the files that were drawn again as they were packed, and those that were not.
+
+    `runs` are the verified journals, `missing` says which data is not here to redraw with, None where all is.
+    """
+
+    folder: Path
+    runs: tuple[Verification, ...]
+    matched: tuple[str, ...]
+    differing: tuple[str, ...]
+    missing: str | None = None
+
+
+def bundle(folder: str | Path, output: str | Path, withhold: Collection[str] = ()) -> Path:
+    """Write the study in a folder as one .tar.gz, and return its path; the same content gives the same bytes.
+
+    It holds the journals (without the words of `withhold`, see `redact`), study file, prompts, prices, installed
+    versions, heads, and results, summary and figures drawn from the journals, with the SHA-256 of each. Published
+    tables are not in it: they are not ours to pass on. Raises JournalError where a journal is not as it was written,
+    DataMissing without a table, InvalidParameter for an output that is there.
+    """
+    folder, output = Path(folder), Path(output)
+    if output.exists():
+        raise InvalidParameter(f"{output} is there; name a file that is not: no record is written over")
+    if not folder.is_dir():
+        raise InvalidParameter(f"{folder} is no folder; `genius-kit study` writes its journals to studies/NAME")
+    runs = _checked(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        home = Path(scratch)
+        for run in runs:
+            content = run.path.read_bytes()
+            target = home / JOURNALS / run.path.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(redacted(run.path, content, withhold) if withhold else content)
+        reference = _reference(folder / STUDY_FILE)
+        draw_all(home / JOURNALS, home, reference)
+        journals = sorted((home / JOURNALS).rglob("*.jsonl"))
+        contents: dict[str, bytes | Path] = {
+            path.relative_to(home).as_posix(): path for path in sorted(home.rglob("*")) if path.is_file()
+        }
+        contents |= {HEADS: heads_table(journals, home).encode(), **_made_with(folder, runs)}
+        manifest = _manifest(contents, runs, reference)
+        archives.pack({**contents, MANIFEST: manifest}, output)
+    return output
+
+
+def _checked(folder: Path) -> list[Verification]:
+    runs, wrong = verify_study(folder)
+    altered = [f"{run.path.name}: {run.findings[0]}" for run in runs if run.findings]
+    if altered or wrong:
+        told = "\n".join(f"- {text}" for text in [*altered, *map(str, wrong)][:10])
+        raise JournalError(
+            f"{folder} is not bundled: not all of it is as it was written (`genius-kit verify {folder}` tells all; a "
+            f"torn last line goes when the same `genius-kit study` command runs again)\n{told}"
+        )
+    return runs
+
+
+def _reference(path: Path) -> str | None:
+
+    if not path.is_file():
+        return None
+    data = read_yaml(path.read_text(encoding="utf-8", errors="replace"), path.name).data
+    reference = data.get("reference") if isinstance(data, dict) else None
+    return reference if isinstance(reference, str) else None
+
+
+def _made_with(folder: Path, runs: Collection[Verification]) -> dict[str, bytes | Path]:
+    """Return the files that say what the runs were made with: study, prompts, prices, installed versions."""
+    priced = {run.path.name: run.price for run in runs if run.price}
+    made: dict[str, bytes | Path] = {
+        "prices.json": f"{json.dumps(priced, indent=1, sort_keys=True)}\n".encode(),
+        "environment.txt": _environment().encode(),
+    }
+    own = Path(os.environ.get("GENIUS_KIT_PRICES") or "").expanduser()
+    if own.is_file():
+        made["own_prices.toml"] = own
+    if (folder / STUDY_FILE).is_file():
+        made[STUDY_FILE] = folder / STUDY_FILE
+    return made | _prompts(runs)
+
+
+def _prompts(runs: Collection[Verification]) -> dict[str, bytes | Path]:
+    """Return the template of each prompt that was used, where it is still to be found and ours to pass on."""
+
+    used: dict[str, bytes | Path] = {}
+    for run in runs:
+        name = run.run.settings.get("settings", {}).get("prompt")
+        if not isinstance(name, str) or name == "published":
+            continue
+        try:
+            used[f"prompts/{Path(name).stem}.md"] = prompt_source(name, load_space(run.run.settings["space"])).encode()
+        except (UnknownName, InvalidParameter):
+            continue  # its SHA-256 is in the journals, and so is every text that was sent
+    return used
+
+
+def _environment() -> str:
+    from importlib.metadata import distributions
+
+    names = {f"{found.metadata['Name']}=={found.version}" for found in distributions()}
+    return (
+        "\n".join([f"# Python {platform.python_version()}, {platform.system()}", *sorted(names, key=str.lower)]) + "\n"
+    )
+
+
+def _manifest(contents: Mapping[str, bytes | Path], runs: Collection[Verification], reference: str | None) -> bytes:
+
+    files = {}
+    for name, given in contents.items():
+        content = given.read_bytes() if isinstance(given, Path) else given
+        files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    data = {name: sum_ for run in runs for name, sum_ in run.data.items()}
+    manifest = {
+        "format": BUNDLE_FORMAT,
+        "genius-kit": __version__,
+        "reference": reference,
+        "data": data,
+        "files": files,
+    }
+    return (json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def is_bundle(path: Path) -> bool:
+    """Return whether a file is an archive, by its first bytes."""
+    with path.open("rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
+
+
+def replay_bundle(path: str | Path, output: str | Path) -> Replayed:
+    """Unpack a bundle into a folder that is not there yet, check it, and draw all of it again, without a network.
+
+    Raises DataCorrupt where it is cut, altered or not safe to unpack; then nothing is written. Data that is not here
+    is told in `missing`, and only the chains are checked.
+    """
+    path, output = Path(path), Path(output)
+    if output.exists():
+        raise InvalidParameter(f"{output} is there; name a folder that is not")
+    manifest = _read_manifest(path)
+    archives.unpack(path, output)
+    runs, wrong = verify_study(output / JOURNALS, _listed(output))
+    if wrong or any(run.findings for run in runs):
+        told = "; ".join(
+            [f"{run.path.name}: {run.findings[0]}" for run in runs if run.findings] + list(map(str, wrong))
+        )
+        raise DataCorrupt(f"{path}: its sums are right, but not all of its journals are as they were written: {told}")
+    packed = sorted(name for name in manifest["files"] if name in (RESULTS, SUMMARY) or name.startswith(f"{FIGURES}/"))
+    try:
+        draw_all(output / JOURNALS, output / REDRAWN, manifest.get("reference"))
+    except (DataMissing, DataCorrupt) as error:
+        needed = ", ".join(f"{name} (SHA-256 {sum_})" for name, sum_ in sorted(manifest["data"].items()))
+        return Replayed(output, tuple(runs), (), (), f"{error}\nthe bundle was drawn with {needed}")
+    same = {name: _same(output / name, output / REDRAWN / name) for name in packed}
+    return Replayed(output, tuple(runs), tuple(n for n in packed if same[n]), tuple(n for n in packed if not same[n]))
+
+
+def _same(first: Path, second: Path) -> bool:
+    return second.is_file() and first.read_bytes() == second.read_bytes()
+
+
+def _listed(output: Path) -> dict[str, str]:
+    return {name.removeprefix(f"{JOURNALS}/"): head for name, head in read_heads(output / HEADS).items()}
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """Return the manifest of an archive whose members are all as it says; raises DataCorrupt."""
+    sums = archives.sums(path)
+    try:
+        manifest: dict[str, Any] = json.loads(archives.read(path, MANIFEST) or b"")
+        expected = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+        known = manifest["format"] == BUNDLE_FORMAT and isinstance(manifest["data"], dict)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise DataCorrupt(f"{path} is no bundle of a study: {MANIFEST} is not in it or cannot be read") from None
+    if not known:
+        raise DataCorrupt(
+            f"{path} is a bundle of format {manifest['format']!r}, expected {BUNDLE_FORMAT}: update the kit"
+        )
+    del sums[MANIFEST]
+    wrong = [name for name in sorted({*sums, *expected}) if sums.get(name) != expected.get(name)]
+    if wrong:
+        raise DataCorrupt(f"{path}: not as its manifest says: {', '.join(wrong[:10])}; get the bundle again")
+    if HEADS not in sums:
+        raise DataCorrupt(f"{path} names no heads: {HEADS} is not in it")
+    return manifest
+
+
+def draw_all(journals: Path, target: Path, reference: str | None = None) -> None:
+    """Write results.csv, summary.csv and the figures of the journals under a folder into `target`.
+
+    `reference` is the arm that the others are compared with, where it is among them. Raises DataMissing without a
+    table that the runs searched.
+    """
+
+    target.mkdir(parents=True, exist_ok=True)
+    found = read_results(journals)
+    named = reference if reference in set(found["arm"]) else None
+    told = summary(found, named)
+    places = [Path(path).relative_to(journals).as_posix() for path in found["journal"]]
+    for name, frame in ((RESULTS, found.assign(journal=places)), (SUMMARY, told)):
+        files.write_whole(target / name, frame.to_csv(index=False, lineterminator="\n"))
+    judged = found[found["reason"].notna() & found["rank"].notna()]
+    if len(judged):
+        _draw_curves(curves(judged), target / FIGURES)
+        for title, ending, part in _parts(judged):
+            _draw_arms(part, told, named, title, f"arm_ranks{ending}", target / FIGURES)
+            if "hypervolume" in part:
+                _draw_fronts(part, ending, target / FIGURES)
+
+
+def _draw_curves(ranks: pd.DataFrame, folder: Path) -> None:
+
+    save_figure(rank_curves(ranks), folder, "rank_curves", ranks)
+
+
+def _draw_arms(
+    part: pd.DataFrame, told: pd.DataFrame, reference: str | None, title: str, name: str, folder: Path
+) -> None:
+
+    expected = told.loc[told["benchmark"] == part["benchmark"].iloc[0], "random_rank"]
+    expected_random = float(expected.iloc[0]) if expected.nunique() == 1 else None
+    figure = arm_ranks(part, expected_random, reference if reference in set(part["arm"]) else None, title)
+    save_figure(figure, folder, name, marked(part.copy(), part).drop(columns="journal"))
+
+
+def _draw_fronts(part: pd.DataFrame, ending: str, folder: Path) -> None:
+    """Draw the fronts of runs with several objectives, and the share of the table's hypervolume that they find."""
+
+    runs = study_runs(part[part["hypervolume"].notna()])
+    shares = share_curves(runs)
+    save_figure(pareto_front_figure(runs), folder, f"pareto_front{ending}", front_table(runs))
+    save_figure(hypervolume_figure(runs, shares), folder, f"hypervolume{ending}", shares)
+
+
+def _parts(found: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield title, ending of file names and runs of each benchmark, model and prompt; other arms stand in each."""
+
+    for benchmark, here in found.groupby("benchmark", sort=False):
+        asked = here[here["model"].notna()]
+        pairs = [tuple(pair) for pair in asked[["model", "prompt"]].drop_duplicates().itertuples(index=False)]
+        for model, prompt in pairs or [("", "")]:
+            same = (here["model"] == model) & (here["prompt"] == prompt)
+            several = [str(word) for word in (model, prompt) if len(pairs) > 1]
+            title = ", ".join([title_of(str(benchmark)), *map(shown_model, several)])
+            ending = "".join(f"_{re.sub(r'[^A-Za-z0-9]+', '-', word)}" for word in (str(benchmark), *several))
+            yield title, ending, here[same | here["model"].isna()]

@@ -1,0 +1,172 @@
+"""Two methods compared by their ranks, seed by seed: difference, ratio, intervals and p-value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genius_kit.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+RESAMPLES = 9_999  # of the bootstrap, and of the sign flips where there are more of them than this
+CONFIDENCE = 0.95
+LEAST_PAIRS = 2
+_AT_ONCE = 1_000  # resamples in memory
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two paired samples of ranks: 1 is best, so that below 0 and a ratio below 1 the first is better.
+
+    `mean_difference` is first - second with its 95 % interval `low` to `high`; `ratio` is the geometric mean of
+    first / second with `ratio_low` to `ratio_high`; `p_value` is two-sided, of no difference in the logarithm;
+    `smallest_p` is the least p-value that `n` pairs can give: above 0.05 no result can be significant.
+    """
+
+    n: int
+    mean_difference: float
+    low: float
+    high: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    p_value: float
+    smallest_p: float
+
+
+def compare(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray, *, seed: int = 0) -> Comparison:
+    """Return the paired comparison of two sequences of ranks; element i of both is the same seed and benchmark.
+
+    The test and the ratio work on the logarithm of ranks: from 20 to 10 counts like from 200 to 100. `seed` draws the
+    resamples. Raises InvalidParameter for NaN, ranks that are not positive, unequal lengths, fewer than two pairs.
+    """
+    import numpy as np
+
+    ours, theirs = _sample(first, "the first ranks"), _sample(second, "the second ranks")
+    if ours.size != theirs.size:
+        raise InvalidParameter(
+            f"{ours.size} ranks came beside {theirs.size}; a comparison is paired, one rank of each for every seed"
+        )
+    for ranks in (ours, theirs):
+        if ranks.min() <= 0:
+            raise InvalidParameter(f"rank {ranks.min():g} came; ranks are positive, 1 is the best")
+    difference, low, high = interval(ours - theirs, seed)
+    logarithms = np.log(ours / theirs)
+    ratio, ratio_low, ratio_high = (float(np.exp(value)) for value in interval(logarithms, seed))
+    return Comparison(
+        n=ours.size,
+        mean_difference=difference,
+        low=low,
+        high=high,
+        ratio=ratio,
+        ratio_low=ratio_low,
+        ratio_high=ratio_high,
+        p_value=sign_flip_p(logarithms, seed),
+        smallest_p=smallest_p(ours.size),
+    )
+
+
+def interval(values: Sequence[float] | np.ndarray, seed: int = 0) -> tuple[float, float, float]:
+    """Return the mean of one sample and its 95 % bootstrap interval (mean, low, high).
+
+    Bias-corrected and accelerated (BCa), by percentiles where that is undefined; equal values have the width 0. With
+    40 random searches, whose ranks are skewed, it holds the exact mean in 93 % of samples (2,000 simulated), not 95 %.
+    Raises InvalidParameter for NaN and fewer than two values.
+    """
+    import numpy as np
+
+    sample = _sample(values, "the values")
+    mean = float(sample.mean())
+    if np.ptp(sample) == 0:
+        return mean, float(sample[0]), float(sample[0])
+    low, high = _bootstrap(sample, "BCa", seed)
+    if not np.isfinite([low, high]).all():
+        low, high = _bootstrap(sample, "percentile", seed)
+    return mean, low, high
+
+
+def sign_flip_p(values: Sequence[float] | np.ndarray, seed: int = 0) -> float:
+    """Return the two-sided p-value of a mean of zero, by flipping the signs of `values`; 1.0 where all are zero.
+
+    Exact up to 13 values (8,192 flips), of 9,999 flips drawn by `seed` beyond.
+    Raises InvalidParameter for NaN and fewer than two values.
+    """
+    import numpy as np
+    from scipy import stats
+
+    sample = _sample(values, "the values")
+    if not sample.any():
+        return 1.0
+    result = stats.permutation_test(
+        (sample,),
+        lambda flipped, axis: np.mean(flipped, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=_AT_ONCE,
+        rng=np.random.default_rng(seed),
+    )
+    return float(min(1.0, result.pvalue))
+
+
+def smallest_p(n: int) -> float:
+    """Return the least two-sided p-value that sign flips of `n` pairs can give."""
+    return 2 / 2**n if 2**n <= RESAMPLES else 2 / (RESAMPLES + 1)
+
+
+def pairs_needed(tests: int = 1, level: float = 0.05) -> int:
+    """Return how many pairs can reach significance at all when the least of `tests` p-values is corrected by Holm."""
+    return next(n for n in range(LEAST_PAIRS, 64) if tests * smallest_p(n) < level)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values corrected for being several, by Holm's step-down rule, in the order given."""
+    corrected = [1.0] * len(p_values)
+    at_least = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        at_least = max(at_least, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = at_least
+    return corrected
+
+
+def _sample(values: Sequence[float] | np.ndarray, what: str) -> np.ndarray:
+    """Return the values as a float array; raises InvalidParameter for what no statistic can be taken of."""
+    import numpy as np
+
+    sample = np.asarray(values, dtype=np.float64)
+    if sample.ndim != 1 or sample.size < LEAST_PAIRS:
+        raise InvalidParameter(
+            f"{what} are {sample.size} in shape {sample.shape}; at least {LEAST_PAIRS} in one row are needed: run more "
+            "seeds"
+        )
+    if not np.isfinite(sample).all():
+        missing = int((~np.isfinite(sample)).sum())
+        raise InvalidParameter(
+            f"{missing} of {what} are NaN or infinite; leave out searches without a result, in both methods"
+        )
+    return sample
+
+
+def _bootstrap(sample: np.ndarray, method: str, seed: int) -> tuple[float, float]:
+    """Return the interval of the mean by one method of scipy's, NaN where it is undefined, without its warnings."""
+    import warnings
+
+    import numpy as np
+    from scipy import stats
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        found = stats.bootstrap(
+            (sample,),
+            np.mean,
+            n_resamples=RESAMPLES,
+            batch=_AT_ONCE,
+            confidence_level=CONFIDENCE,
+            method=method,
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
+    return float(found.low), float(found.high)

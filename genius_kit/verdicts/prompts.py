@@ -1,0 +1,182 @@
+"""How much the result of a search hangs on the wording of its prompt: each changed arm beside the plain one.
+
+Also for the arms that ask for design principles. The unit is a search, arms are paired by benchmark and seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from genius_kit.errors import InvalidParameter
+from genius_kit.proposers.methods import ONE_SEARCH, subject
+from genius_kit.runs.provenance import marked
+from genius_kit.stats.paired import pairs_needed
+from genius_kit.verdicts.contrasts import MARGIN, Contrast, beside, model_of, plain_searches
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+CHANGED, NO_EFFECT, NOT_ENOUGH = "changes the result", f"no effect within a factor of {MARGIN:g}", "not enough runs"
+KINDS = (CHANGED, NO_EFFECT, NOT_ENOUGH)
+
+LEVEL = 0.01
+"""Stricter than the 0.05 of other verdicts: a study has a dozen chances to find something where nothing is."""
+
+DECISIVE = 3.5
+"""Standard errors that are significant at LEVEL in a dozen tests corrected by Holm's rule."""
+
+COLUMNS = ("change", "arm", "n", "left_out", "mean_rank", "mean_rank_plain", "ratio", "low", "high", "p_value",
+           "p_corrected", "verdict", "pairs_needed", "is_fixed", "benchmark", "model")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What a study says: `sentence` to read aloud, `kind` one of KINDS, `evidence` the frame of `effects`.
+
+    `kind` is CHANGED where any change is, NOT_ENOUGH where none is and some are open, else NO_EFFECT.
+    """
+
+    sentence: str
+    kind: str
+    evidence: pd.DataFrame
+
+
+def effects(results: pd.DataFrame, *, plain: str | None = None) -> pd.DataFrame:
+    """Return one row a change of the prompt, or of what is asked before the search, beside the plain arm.
+
+    `results` is the frame of `studies.results` for one model, prompt and budget. `ratio` is the geometric mean of the
+    arm's rank over the plain arm's, above 1 where the change makes the result worse, with its 95 % interval `low` to
+    `high`; `p_corrected` is Holm's over the changes. `verdict`: CHANGED where p_corrected < 0.01 (LEVEL) and the
+    interval leaves 1/2 to 2 (MARGIN), NO_EFFECT where it lies inside of it, both only with pairs enough to be
+    significant at all; else NOT_ENOUGH, and `pairs_needed` then says about how many may do. An arm whose searches are
+    all one and the same counts once (`is_fixed`, see `fixed_rules`), and no number of pairs would do.
+
+    A study in which no change matters has thus at most 1 chance in 100 to be told that one does.
+    Raises InvalidParameter without a plain arm or a changed one, and for results that are no single comparison.
+    """
+    import pandas as pd
+
+    arms = _arms(results)
+    named = plain or _plain(results)
+    if not arms:
+        raise InvalidParameter(
+            "the results have no arm with a change of the prompt; add some to the arms of the study file, "
+            "such as `- reworded-1` (see prompts.CHANGES) or `- {principles: asked}`"
+        )
+    found = beside(results, named, arms, "prompt")
+    told = {"benchmark": _only(results, "benchmark"), "model": model_of(results, named)}
+    rows = [{**_row(one, len(found)), **told} for one in found]
+    return marked(pd.DataFrame(rows, columns=list(COLUMNS)), results)
+
+
+def verdict(results: pd.DataFrame, *, plain: str | None = None) -> Sensitivity:
+    """Return what the changes of the prompt do to the best found, in one sentence; see `effects`, also for errors."""
+    evidence = effects(results, plain=plain)
+    model = model_of(results, plain or _plain(results)) or "the model"
+    place = _only(results, "benchmark") or f"{results['benchmark'].nunique()} benchmarks together"
+    counts = sorted(set(evidence["n"]))
+    n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    parts = [f"{kind}: {', '.join(_told(row) for row in rows)}" for kind in KINDS if (rows := _of(evidence, kind))]
+    kind = next(kind for kind in (CHANGED, NOT_ENOUGH, NO_EFFECT) if _of(evidence, kind))
+    once = f"; {ONE_SEARCH}" if evidence["is_fixed"].any() else ""
+    note = f"; p-values are corrected for {len(evidence)} tests by Holm's rule" if len(evidence) > 1 else ""
+    start = f"{subject(model)} on {place}, n = {n} pairs of searches for each change"
+    sentence = f"{start}: {'; '.join(parts)}{once}{note}."
+    return Sensitivity(sentence, kind, evidence)
+
+
+def each_verdict(results: pd.DataFrame) -> list[Sensitivity]:
+    """Return one verdict for each benchmark, model and prompt of a study that has a plain arm and a changed one."""
+    found = []
+    for (benchmark, model, prompt), own in results[plain_searches(results)].groupby(
+        ["benchmark", "model", "prompt"], sort=False
+    ):
+        alike = (results["benchmark"] == benchmark) & (results["model"] == model) & (results["prompt"] == prompt)
+        rows = results[alike & (results["budget"] == own["budget"].iloc[0])]
+        if _arms(rows) and own["arm"].nunique() == 1:
+            found.append(verdict(rows))
+    return found
+
+
+def _arms(results: pd.DataFrame) -> dict[str, str]:
+    """Return the changed arms, each with what is changed in it; arms with a control as well are left out."""
+    found: dict[str, str] = {}
+    for column, words in (("change", "{}"), ("principles", "principles {}")):
+        if column in results:
+            changed = results[results[column].notna()]
+            changed = changed[changed["control"].isna()] if "control" in changed else changed
+            for arm, value in changed.groupby("arm", sort=False)[column].first().items():
+                told = words.format(value)
+                found[str(arm)] = f"{found[str(arm)]}, {told}" if str(arm) in found else told
+    return found
+
+
+def _plain(results: pd.DataFrame) -> str:
+    """Return the name of the arm in which nothing is changed."""
+    if "proposer" not in results:
+        raise InvalidParameter("the results have no column proposer; give the frame of studies.results")
+    arms = list(dict.fromkeys(results.loc[plain_searches(results), "arm"]))
+    if len(arms) != 1:
+        came = f"the arms {', '.join(map(str, arms))} are all plain" if arms else "the results have no plain arm"
+        raise InvalidParameter(
+            f"{came}: effects are told beside one plain arm with the same seeds; "
+            + ("name it by `plain`" if arms else "add `- llm` to the arms of the study file and run it again")
+        )
+    return str(arms[0])
+
+
+def _row(one: Contrast, tests: int) -> dict[str, object]:
+    kind = _kind(one, tests)
+    return {
+        **{key: value for key, value in asdict(one).items() if key in COLUMNS},
+        "change": one.kind,
+        "mean_rank": one.mean_rank_arm,
+        "mean_rank_plain": one.mean_rank,
+        "verdict": kind,
+        "pairs_needed": _pairs_to_settle(one, tests) if kind == NOT_ENOUGH and not one.is_fixed else None,
+    }
+
+
+def _kind(one: Contrast, tests: int) -> str:
+    if one.n < pairs_needed(tests, LEVEL):
+        return NOT_ENOUGH
+    if one.low > 1 / MARGIN and one.high < MARGIN:
+        return NO_EFFECT
+    return CHANGED if one.p_corrected < LEVEL else NOT_ENOUGH
+
+
+def _pairs_to_settle(one: Contrast, tests: int) -> int:
+    """Return about how many pairs would decide, if the ratio stayed what it is and its interval shrank with root n."""
+    least = pairs_needed(tests, LEVEL)
+    if not one.n or math.isnan(one.ratio) or one.low == one.high:
+        return least
+    effect, half = abs(math.log(one.ratio)), math.log(one.high / max(one.low, 1e-9)) / 2
+    room = math.log(MARGIN) - effect
+    clear = one.n * (DECISIVE / 1.96 * half / effect) ** 2 if effect else math.inf
+    narrow = one.n * (half / room) ** 2 if room > 0 else math.inf
+    return max(least, one.n + 1, math.ceil(min(clear, narrow, 1e9)))
+
+
+def _of(evidence: pd.DataFrame, kind: str) -> list[Mapping[str, object]]:
+    return [
+        {str(key): value for key, value in row.items()} for row in evidence.to_dict("records") if row["verdict"] == kind
+    ]
+
+
+def _told(row: Mapping[str, object]) -> str:
+    ratio = f"ratio {row['ratio']:.2f}, 95 % interval {row['low']:.2f} to {row['high']:.2f}"
+    if row["is_fixed"] and row["verdict"] == NOT_ENOUGH:
+        return str(row["change"])
+    if row["verdict"] == NOT_ENOUGH:
+        measured = "" if row["ratio"] != row["ratio"] else f"{ratio}, "
+        return f"{row['change']} ({measured}about {row['pairs_needed']:,.0f} pairs may settle it)"
+    return f"{row['change']} ({ratio}, p = {row['p_corrected']:.2g})"
+
+
+def _only(results: pd.DataFrame, column: str) -> str | None:
+    values = list(results[column].dropna().unique()) if column in results else []
+    return str(values[0]) if len(values) == 1 else None

@@ -1,0 +1,205 @@
+"""Does the stated rationale agree with the change made? Claims in the words of replies, held against their designs.
+
+How many claims hold says little by itself: most designs of a run fit most sentences about them. So the agreement stands
+beside what the same sentences reach on the other proposals of the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.errors import InvalidParameter, JournalError
+from genius_kit.records import Proposal
+from genius_kit.spaces import Architecture, SearchSpace, load_space
+from genius_kit.verdicts.claims import Claim, read_claims
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genius_kit.journal import Run
+    from genius_kit.prompts.published import Conversation
+
+
+SHUFFLES = 2_000
+HIDDEN = ("permuted-labels", "anonymous", "knowledge-probe")
+"""Controls under which the words of a reply are not about the names of the space."""
+
+
+@dataclass(frozen=True)
+class Telling:
+    """One reply with the design it proposes (`after`), and the one that it changes (`before`).
+
+    That is the design of its last reply where this was sent back over a bound, else the nearest evaluated one (of
+    equals the last).
+    """
+
+    iteration: int
+    reply: str
+    before: Architecture
+    after: Architecture
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of `checked` claims `held` are true of the change that was made; `unchecked` sentences make no claim.
+
+    `share` is held / checked with its 95 % Wilson interval `low` to `high`; `chance` the mean share of the same claims
+    on the other proposals of the run, `p_value` how often proposals dealt out at random do as well (one-sided). NaN
+    where nothing was checked, or there is one proposal only. `evidence` has one row a claim: iteration, kind, sentence,
+    holds, chance.
+    """
+
+    proposals: int
+    checked: int
+    held: int
+    unchecked: int
+    share: float
+    low: float
+    high: float
+    chance: float
+    p_value: float
+    evidence: pd.DataFrame
+
+    def by_kind(self) -> pd.DataFrame:
+        """Return one row a kind of claim: kind, checked, held, chance (the mean share)."""
+        groups = self.evidence.groupby("kind", sort=False)
+        return groups.agg(checked=("holds", "size"), held=("holds", "sum"), chance=("chance", "mean")).reset_index()
+
+    @property
+    def sentence(self) -> str:
+        """The agreement in words, with n and its interval."""
+        if not self.checked:
+            return f"no claim can be checked in {self.unchecked} sentences of {self.proposals} replies"
+        return (
+            f"{self.held} of {self.checked} claims that can be checked hold ({100 * self.share:.0f} %, 95 % interval "
+            f"{100 * self.low:.0f} to {100 * self.high:.0f} %), {100 * self.chance:.0f} % are expected by chance "
+            f"(p = {self.p_value:.2g}); {self.unchecked} sentences of {self.proposals} replies make no such claim"
+        )
+
+
+def tellings_of_run(run: Run | str | Path) -> tuple[SearchSpace, list[Telling]]:
+    """Return the replies of a run whose design was taken, each with the design that it changes.
+
+    A first design has none and is left out. Raises InvalidParameter for a run whose prompts hide what operations are
+    called, JournalError for withheld replies.
+    """
+    from genius_kit.journal import read_run
+    from genius_kit.journal.chain import WITHHELD
+    from genius_kit.reasoning import rationale_of
+
+    if isinstance(run, str | Path):
+        run = read_run(run)
+    control = run.settings.get("settings", {}).get("control")
+    if control in HIDDEN:
+        raise InvalidParameter(f"under {control} replies speak of other names than the space has: give another run")
+    space, found = load_space(run.settings["space"]), []
+    known: list[Architecture] = []
+    revised: Architecture | None = None
+    reply: Any = None
+    for event in run.events:
+        if event["event"] == "call" and "purpose" not in event:
+            reply = rationale_of(event["text"] or "")
+            if reply == WITHHELD:
+                raise JournalError(f"{run.path}: the replies were withheld for publication, so no claim can be read")
+        elif event["event"] == "rejected" and event["reason"] == "constraint":
+            revised = tuple(event["architecture"])
+        elif event["event"] == "proposal":
+            after = tuple(event["architecture"])
+            if event["origin"] == "model" and reply and (known or revised):
+                found.append(Telling(event["iteration"], reply, revised or _nearest(after, known), after))
+            known.append(after)
+            revised, reply = None, None
+    return space, found
+
+
+def tellings_of_conversation(conversation: Conversation) -> tuple[SearchSpace, list[Telling]]:
+    """Return every reply of a published conversation that proposes a design, also those over the bound."""
+    known: list[Architecture] = []
+    revised: Architecture | None = None
+    found = []
+    for turn in conversation.turns:
+        if not isinstance(turn.outcome, Proposal):
+            continue
+        after = turn.outcome.architecture
+        if known or revised:
+            found.append(Telling(turn.iteration, turn.reply, revised or _nearest(after, known), after))
+        revised = None if turn.accepted else after
+        known += [after] if turn.accepted else []
+    return conversation.space, found
+
+
+def _nearest(design: Architecture, known: Sequence[Architecture]) -> Architecture:
+    """Return the known design that differs at the fewest positions, the last of equals."""
+    from genius_kit.proposers.baselines import differing
+
+    return min(reversed(known), key=lambda other: differing(design, other))
+
+
+def agreement(space: SearchSpace, tellings: Sequence[Telling], *, seed: int = 0) -> Agreement:
+    """Return how far the claims of some replies agree with their designs; `seed` deals out the proposals for chance."""
+    import numpy as np
+    import pandas as pd
+
+    read = [read_claims(telling.reply, space) for telling in tellings]
+    claims = [(place, claim) for place, rationale in enumerate(read) for claim in rationale.claims]
+    table = np.array([[claim.holds(one.before, one.after) for one in tellings] for _, claim in claims], dtype=float)
+    owners = np.array([place for place, _ in claims], dtype=int)
+    own = table[np.arange(len(claims)), owners] if claims else np.zeros(0)
+    chance = _by_chance(table, owners, len(tellings))
+    rows = [
+        _row(tellings[place], claim, bool(held), float(expected))
+        for (place, claim), held, expected in zip(claims, own, chance, strict=True)
+    ]
+    held, checked = int(own.sum()), len(claims)
+    return Agreement(
+        len(tellings),
+        checked,
+        held,
+        sum(rationale.unchecked for rationale in read),
+        held / checked if checked else float("nan"),
+        *_wilson(held, checked),
+        float(np.mean(chance)) if checked else float("nan"),
+        _p_value(table, owners, held, len(tellings), seed),
+        pd.DataFrame(rows, columns=["iteration", "kind", "sentence", "holds", "chance"]),
+    )
+
+
+def _row(telling: Telling, claim: Claim, holds: bool, chance: float) -> dict[str, Any]:
+    told = {"kind": claim.kind, "sentence": claim.sentence, "holds": holds, "chance": chance}
+    return {"iteration": telling.iteration, **told}
+
+
+def _by_chance(table: Any, owners: Any, proposals: int) -> Any:
+    """Return for each claim the share of the other proposals that it holds of; NaN where there is no other."""
+    import numpy as np
+
+    if not len(owners):
+        return np.zeros(0)
+    if proposals < 2:
+        return np.full(len(owners), np.nan)
+    own = table[np.arange(len(owners)), owners]
+    return (table.sum(axis=1) - own) / (proposals - 1)
+
+
+def _wilson(held: int, checked: int) -> tuple[float, float]:
+    if not checked:
+        return float("nan"), float("nan")
+    from scipy.stats import binomtest
+
+    found = binomtest(held, checked).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def _p_value(table: Any, owners: Any, held: int, proposals: int, seed: int) -> float:
+    """Return how often the claims hold as often when the proposals are dealt out among the replies at random."""
+    import numpy as np
+
+    if proposals < 2 or not len(owners):
+        return float("nan")
+    draws = np.random.default_rng(seed)
+    lines = np.arange(len(owners))
+    reached = sum(table[lines, draws.permutation(proposals)[owners]].sum() >= held for _ in range(SHUFFLES))
+    return float((reached + 1) / (SHUFFLES + 1))

@@ -1,0 +1,263 @@
+"""Searches that repeat one another, read from their journals: the same settings, the same first request.
+
+Every reply is known by the request that it answers, so that replies are compared where the same was asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from genius_kit.chat import is_stand_in
+from genius_kit.errors import InvalidParameter
+from genius_kit.journal import Event, Run, read_run
+from genius_kit.journal.chain import WITHHELD
+from genius_kit.proposers.methods import shown_model, shown_name
+from genius_kit.records import RankRange
+from genius_kit.spaces import load_space
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+VARIED = ("temperature", "request_seed")
+"""The settings that tell arms of a reproducibility study apart."""
+
+_ANSWERS = ("rejected", "approval", "proposal", "declined")
+_ALL = {"words": "text", "designs": "design"}
+
+
+@dataclass(frozen=True)
+class Said:
+    """One reply: `request` is the SHA-256 of the messages that it answers, `design` what it proposed or came to.
+
+    `served` and `fingerprint` are the model and its build as the server named them.
+    """
+
+    iteration: int
+    request: str
+    text: str
+    design: str
+    served: str | None
+    fingerprint: str | None
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One search: its day (UTC) of the first reply, its replies in order, the designs that it evaluated."""
+
+    run: Run
+    day: str
+    said: tuple[Said, ...]
+    designs: tuple[str, ...]
+
+    @cached_property
+    def by_request(self) -> dict[str, Said]:
+        """The reply to each request."""
+        return {one.request: one for one in self.said}
+
+    @cached_property
+    def rank(self) -> float | None:
+        """The middle of the ranks of the best design found, None where there is no table."""
+        rank = RankRange.of_best(self.run.of("evaluation"))
+        return None if rank is None else rank.mean
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """The searches of one condition, which all begin with the same request; `settings` is all that decides them."""
+
+    arm: str
+    settings: dict[str, Any]
+    searches: tuple[Repeat, ...]
+
+    @property
+    def benchmark(self) -> str:
+        """The name of the benchmark."""
+        return str(self.settings["benchmark"])
+
+    @property
+    def model(self) -> str:
+        """The model that was asked for, as it is shown."""
+        return shown_model(str(self.settings["settings"]["model"]))
+
+    @property
+    def first_iteration(self) -> int:
+        """The iteration of the first request."""
+        return self.searches[0].said[0].iteration
+
+    @property
+    def days(self) -> list[str]:
+        """The day of each search."""
+        return [one.day for one in self.searches]
+
+    @property
+    def ranks(self) -> list[float]:
+        """The rank of the best of each search that has one."""
+        return [one.rank for one in self.searches if one.rank is not None]
+
+    def varied(self, name: str) -> Any:
+        """Return one of the settings in `VARIED`, None where it was not set."""
+        return self.settings["settings"].get(name)
+
+    def first_said(self, of: str) -> list[str]:
+        """Return what was said to the first request, one a search: its "words", or the "designs"."""
+        return [getattr(one.said[0], _ALL[of]) for one in self.searches]
+
+    def alike(self, of: str, iteration: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return in how many replies to the same request each two searches are alike, and how many there are.
+
+        Both have the shape (n, n). `of` is "words" or "designs"; `iteration` keeps the replies of one iteration.
+        """
+        import numpy as np
+
+        count = len(self.searches)
+        alike, compared = np.zeros((count, count)), np.zeros((count, count))
+        for i, first in enumerate(self.searches):
+            for j, second in enumerate(self.searches[:i]):
+                shared = [
+                    (one, second.by_request[request])
+                    for request, one in first.by_request.items()
+                    if request in second.by_request and iteration in (None, one.iteration)
+                ]
+                compared[i, j] = compared[j, i] = len(shared)
+                same = sum(getattr(one, _ALL[of]) == getattr(other, _ALL[of]) for one, other in shared)
+                alike[i, j] = alike[j, i] = same
+        return alike, compared
+
+    def together(self) -> np.ndarray:
+        """Return how many designs each two searches have in common from the start, shape (n, n)."""
+        import numpy as np
+
+        return np.array([[_shared(one.designs, two.designs) for two in self.searches] for one in self.searches])
+
+
+Source = str | Path | Iterable[Run | str | Path]
+
+
+Given = Source | Sequence[Repeats]
+"""Journals as `read_repeats` takes them, or what it returned."""
+
+
+def as_repeats(given: Given) -> list[Repeats]:
+    """Return the conditions of journals, or the conditions that came."""
+    if isinstance(given, list | tuple) and given and all(isinstance(one, Repeats) for one in given):
+        return list(given)
+    return read_repeats(cast("Source", given))
+
+
+def read_repeats(source: Source) -> list[Repeats]:
+    """Return the conditions of a folder of journals (and its folders), of journals, or of runs in memory.
+
+    Searches are of one condition where everything that decides them but the seed is the same, and the first request,
+    byte for byte; the stand-in has neither a temperature nor a seed of its requests, so that these decide nothing. Only
+    the plain method "llm" is read; answers taken from another run's record are no repeats and left out, as is a journal
+    that is there twice. Raises InvalidParameter where nothing was asked twice, and where words were withheld.
+    """
+    found: dict[str, list[Repeat]] = {}
+    seen: set[str] = set()
+    for run in _runs(source):
+        repeat = _repeat(run)
+        if repeat is None or (copy := _print(run)) in seen:
+            continue
+        seen.add(copy)
+        decided = _decided(run)
+        found.setdefault(json.dumps([decided, repeat.said[0].request], sort_keys=True), []).append(repeat)
+    if not any(len(searches) > 1 for searches in found.values()):
+        raise InvalidParameter(
+            f"no request was sent twice in {sum(map(len, found.values()))} searches of a language model: let the "
+            "searches of an arm begin at one design (`first: largest` in the study file) and give it several seeds"
+        )
+    groups = [tuple(searches) for searches in found.values()]
+    return [Repeats(_arm(group[0].run), json.loads(key)[0], group) for key, group in zip(found, groups, strict=True)]
+
+
+def _runs(source: Source) -> Iterator[Run]:
+    if isinstance(source, str | Path):
+        folder = Path(source)
+        if not folder.is_dir():
+            raise InvalidParameter(f"{source} is no folder; `genius-kit study` writes its journals to studies/NAME")
+        yield from sorted(map(read_run, sorted(folder.rglob("*.jsonl"))), key=_order)
+        return
+    for run in source:
+        yield run if isinstance(run, Run) else read_run(run)
+
+
+def _order(run: Run) -> int:
+    """Return where a run stands in the plan of its study."""
+    return int(run.events[0].get("study", {}).get("order", 0)) if run.events else 0
+
+
+def _print(run: Run) -> str:
+    """Return what a copy of a journal has in common with it: its events without what a file adds to them."""
+    plain = [{k: v for k, v in event.items() if k not in ("chain", "salt")} for event in run.events]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _decided(run: Run) -> dict[str, Any]:
+    """Return what decides the replies of a run besides its seed."""
+    decided, settings = {key: value for key, value in run.settings.items() if key != "seed"}, run.settings["settings"]
+    if not is_stand_in(str(settings["model"])):
+        return decided
+    return {**decided, "settings": {key: value for key, value in settings.items() if key not in VARIED}}
+
+
+def _arm(run: Run) -> str:
+    """Return the name of a run's arm: that of its study, else what is varied in words; a stand-in is named as one."""
+    named, settings = run.events[0].get("study", {}).get("arm"), run.settings["settings"]
+    if is_stand_in(str(settings["model"])):
+        return shown_name(str(named or "llm"), settings["model"])
+    if named:
+        return str(named)
+    told = [f"{name.replace('_', ' ')} {settings[name]}" for name in VARIED if settings.get(name) is not None]
+    told += [f"{name} {value}" for name, value in sorted(settings.get("params", {}).items())]
+    return ", ".join([str(settings["model"]), *told])
+
+
+def _repeat(run: Run) -> Repeat | None:
+    """Return what a run said; None for another method, and where the first answer is no reply of its own."""
+    if run.settings.get("proposer") != "llm" or run.settings.get("resolved", {}).get("client") == "replay":
+        return None
+    space = load_space(run.settings["space"])
+    said, day = [], ""
+    for call, answer in _answered(run.events):
+        if "reused" in call:
+            return None
+        day = day or str(call["time"])[:10]
+        architecture = answer.get("proposed") or answer.get("architecture")
+        design = space.key(architecture) if architecture else str(answer.get("reason", answer["event"]))
+        words = call["text"] if call["text"] is not None else call.get("refusal") or ""
+        request, served = _sum_of(run, call), call.get("model")
+        said.append(Said(call["iteration"], request, words, design, served, call.get("fingerprint")))
+    designs = tuple(space.key(event["architecture"]) for event in run.of("proposal"))
+    return Repeat(run, day, tuple(said), designs) if said else None
+
+
+def _answered(events: list[Event]) -> Iterator[tuple[Event, Event]]:
+    """Yield each call with the event that says what came of its reply."""
+    call: Event | None = None
+    for event in events:
+        if event["event"] == "call":
+            call = event
+        elif call is not None and event["event"] in _ANSWERS:
+            yield call, event
+            call = None
+
+
+def _sum_of(run: Run, call: Event) -> str:
+    if WITHHELD in (call["text"], *(message["content"] for message in call["messages"])):
+        raise InvalidParameter(
+            f"{run.path}: its words are withheld, so that nobody can say which replies are alike; take the original"
+        )
+    return hashlib.sha256(json.dumps(call["messages"], sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _shared(first: tuple[str, ...], second: tuple[str, ...]) -> int:
+    """Return how many designs two searches have in common from the start."""
+    pairs = zip(first, second, strict=False)
+    return next((place for place, (one, two) in enumerate(pairs) if one != two), min(len(first), len(second)))
