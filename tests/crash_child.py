@@ -31,11 +31,11 @@ import genius_kit.training.trainer
 import genius_kit.verdicts  # noqa: F401
 from genius_kit.benchmarks import downloads
 from genius_kit.journal import read_run
-from genius_kit.journal.events import ASIDES
+from genius_kit.journal.events import SIDE_EVENTS
 from genius_kit.reports import records as report_records
 from tests.faulty_disk import faulty_disk
 
-BESIDE = ASIDES | {"intent", "call_failed"}
+BESIDE = SIDE_EVENTS | {"intent", "call_failed"}
 """Events that say how a reply was come by, which a kill changes; all others are the run."""
 
 UNEQUAL = ("time", "seconds", "price", "versions", "code", "attempt", "attempts")

@@ -12,7 +12,7 @@ from torch import nn
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.training.recipes import load_recipe
-from genius_kit.training.runtime import Team, has_unused_parameters, synchronised
+from genius_kit.training.runtime import DistContext, has_unused_parameters, synchronised
 from tests.training_doubles import UNMIXED, TinyNetwork, digits, torchrun_network, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -83,7 +83,7 @@ def test_killed_process_ends_the_job_and_it_resumes(two_processes, tmp_path):
 
 def test_one_process_is_a_team():
     """Alone, a sum is the number itself and nothing is sent."""
-    team = Team(0, 1, torch.device("cpu"))
+    team = DistContext(0, 1, torch.device("cpu"))
     network = TinyNetwork()
     assert team.leads
     assert team.total(torch.tensor([3])).tolist() == [3]
@@ -96,9 +96,9 @@ def test_synchronised_batch_norm_needs_gpus():
     """Asked for on CPUs with several processes it is refused; with one there is nothing to synchronise."""
     recipe = load_recipe("quick", sync_batch_norm=True)
     with pytest.raises(InvalidParameter, match="sync_batch_norm: torch synchronises batch norm on GPUs only"):
-        synchronised(TinyNetwork(), recipe, Team(0, 2, torch.device("cpu")))
-    assert not has_layer(synchronised(TinyNetwork(), recipe, Team(0, 1, torch.device("cpu"))), nn.SyncBatchNorm)
-    assert has_layer(synchronised(TinyNetwork(), recipe, Team(0, 2, torch.device("cuda"))), nn.SyncBatchNorm)
+        synchronised(TinyNetwork(), recipe, DistContext(0, 2, torch.device("cpu")))
+    assert not has_layer(synchronised(TinyNetwork(), recipe, DistContext(0, 1, torch.device("cpu"))), nn.SyncBatchNorm)
+    assert has_layer(synchronised(TinyNetwork(), recipe, DistContext(0, 2, torch.device("cuda"))), nn.SyncBatchNorm)
 
 
 def has_layer(network, kind):

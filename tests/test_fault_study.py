@@ -9,7 +9,7 @@ import pytest
 
 from genius_kit.errors import StudyFailed
 from genius_kit.journal import read_run
-from genius_kit.journal.events import ASIDES
+from genius_kit.journal.events import SIDE_EVENTS
 from genius_kit.llm.calls import ATTEMPTS_LIMIT
 from genius_kit.studies.run import Arm, Study, places, run_study
 from genius_kit.testing import FAULTS, Answer, ChatServer, random_faults
@@ -46,13 +46,13 @@ def plain(run):
     return [
         {key: value for key, value in event.items() if key not in LATER}
         for event in run.events
-        if event["event"] not in ASIDES
+        if event["event"] not in SIDE_EVENTS
     ]
 
 
 def check_end(events, before):
     """Check that what one pass added to an unfinished journal ends with the failure that stopped it."""
-    added = [event for event in events[before:] if event["event"] not in ASIDES]
+    added = [event for event in events[before:] if event["event"] not in SIDE_EVENTS]
     failed = [event["event"] == "call_failed" and not event["retryable"] for event in added]
     assert not any(failed[:-1])  # what is not worth a retry was not retried
     if not failed[-1]:

@@ -132,7 +132,7 @@ def ask_again(path, budget):
     with Journal(path) as record:
         while record.take(*{event["event"] for event in read_run(path).events}):
             pass
-        record.aside("budget_raised", iteration=1, budget=budget)
+        record.note("budget_raised", iteration=1, budget=budget)
 
 
 @pytest.mark.parametrize("name", ["table", "steered"])

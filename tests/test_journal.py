@@ -9,7 +9,7 @@ import pytest
 
 from genius_kit.errors import JournalError
 from genius_kit.journal import Journal, Run, read_run
-from genius_kit.journal.events import ASIDES
+from genius_kit.journal.events import SIDE_EVENTS
 from genius_kit.journal.lines import read_event, split
 from genius_kit.journal.verify import verify_run
 from genius_kit.proposers.base import make_proposer
@@ -98,7 +98,7 @@ KINDS = [
     ),
     ("proposal", {"iteration": 1, "architecture": [1], "text": "1", "origin": "model"}),
     ("evaluation", {"iteration": 1, "architecture": [1], "feedback": 1e-7, "rank": None, **MEASURED}),
-    *((name, {"iteration": 1, "budget": 4}) for name in sorted(ASIDES)),
+    *((name, {"iteration": 1, "budget": 4}) for name in sorted(SIDE_EVENTS)),
     ("run_finished", {"reason": "budget"}),
 ]
 
@@ -128,16 +128,16 @@ def put(path, name, fields):
     """Go through the first record, then write one of `name`, unless it is there."""
     with Journal(path) as journal:
         journal.record("one", x=1)
-        if name not in ASIDES:
+        if name not in SIDE_EVENTS:
             journal.record(name, **fields)
         elif name not in names(read_run(path).events):
-            journal.aside(name, **fields)
+            journal.note(name, **fields)
 
 
 def test_damage_in_the_middle_is_refused_wherever_it_is(tmp_path):
     """A byte in any line but the last is another: the line, or the one after it, is named; the file stays as it is."""
     path = tmp_path / "a.jsonl"
-    write(path, *[kind for kind in KINDS if kind[0] not in ASIDES])
+    write(path, *[kind for kind in KINDS if kind[0] not in SIDE_EVENTS])
     content = path.read_bytes()
     ends = [at for at, sign in enumerate(content) if sign == 10]
     for at in range(0, ends[-2], 7):
@@ -399,17 +399,17 @@ def test_what_no_step_waits_for_has_its_own_names(tmp_path):
     path = tmp_path / "a.jsonl"
     with Journal(path) as journal:
         journal.record("one")
-        journal.aside("paused", iteration=1)
+        journal.note("paused", iteration=1)
         with pytest.raises(ValueError, match=r"^'two' is none of .*budget_raised, .*paused, "):
-            journal.aside("two")
+            journal.note("two")
     with Journal(path) as journal:
-        journal.aside("paused", iteration=2)
+        journal.note("paused", iteration=2)
         assert journal.next_is("one", "two")
         assert not journal.next_is("two")
         assert journal.take("two") is None
         assert journal.take("one")["event"] == "one"
         assert journal.take("one") is None
-        journal.aside("paused", iteration=3)
+        journal.note("paused", iteration=3)
     assert [(e["event"], e.get("iteration")) for e in read_run(path).events] == [
         ("one", None),
         ("paused", 1),

@@ -12,7 +12,7 @@ import genius_kit as gk
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, ModelError
 from genius_kit.journal import read_run
-from genius_kit.journal.events import ASIDES
+from genius_kit.journal.events import SIDE_EVENTS
 from genius_kit.runs.live import LiveSearch
 from genius_kit.runs.remote import state_of
 from tests.chat_server import Answer, ChatServer, error
@@ -76,7 +76,7 @@ def plain(events):
     return [
         {key: value for key, value in event.items() if key not in ("time", "seconds")}
         for event, after in zip(events, following, strict=True)
-        if event["event"] not in ASIDES and (event["event"] != "intent" or after in ("call", "call_failed"))
+        if event["event"] not in SIDE_EVENTS and (event["event"] != "intent" or after in ("call", "call_failed"))
     ]
 
 
@@ -131,7 +131,7 @@ def test_a_paused_search_sends_nothing_until_it_is_resumed():
     assert len(client.sent) == sent
     live.resume()
     assert live.wait(MOMENT).finished
-    assert names(live.state.run, *ASIDES) == ["paused", "resumed"]
+    assert names(live.state.run, *SIDE_EVENTS) == ["paused", "resumed"]
 
 
 def test_a_stop_after_this_one_ends_between_steps_and_resumes(tmp_path):
@@ -171,7 +171,7 @@ def test_a_stop_in_a_pause_takes_effect_at_once():
     live.stop()
     live.wait(MOMENT)
     assert live.state.status == "stopped"
-    assert names(live.state.run, *ASIDES) == ["paused", "stop_requested"]
+    assert names(live.state.run, *SIDE_EVENTS) == ["paused", "stop_requested"]
 
 
 def test_a_search_in_memory_goes_on_after_a_stop():

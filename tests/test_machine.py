@@ -33,7 +33,7 @@ from hypothesis.stateful import (
 import genius_kit as gk
 from genius_kit.errors import GeniusKitError
 from genius_kit.journal import Event, Run, read_run
-from genius_kit.journal.events import ASIDES
+from genius_kit.journal.events import SIDE_EVENTS
 from genius_kit.llm import ReplayClient
 from genius_kit.runs.approval import Gate, Request
 from genius_kit.runs.control import Decision
@@ -116,7 +116,7 @@ def conduct(path: Path | None, budget: int, approver: Approver, watch: Interrupt
 
 def decided(events: Sequence[Event]) -> list[dict[str, Any]]:
     """Return what a run consists of: its events without times, persons, ends, and what came to nothing."""
-    steps = [event for event in events if event["event"] not in ASIDES]
+    steps = [event for event in events if event["event"] not in SIDE_EVENTS]
     return [
         {key: value for key, value in event.items() if key not in PASSING}
         for event, after in pairwise([*steps, {"event": None}])

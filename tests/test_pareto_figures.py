@@ -7,7 +7,7 @@ from genius_kit import figures
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures import tradeoffs as pareto_figures
 from genius_kit.studies import tradeoffs
-from genius_kit.studies.tradeoffs import Yardstick
+from genius_kit.studies.tradeoffs import FrontReference
 
 TABLE = "nas-bench-201-cifar10"
 pytestmark = pytest.mark.usefixtures("no_data")
@@ -26,7 +26,7 @@ def test_the_table_behind_has_every_front():
     table = figures.front_table(runs)
     whole = table[table["method"] == pareto_figures.TABLE]
     benchmark = gk.load_benchmark(TABLE, source="embedded", objectives="accuracy,latency")
-    assert len(whole) == len(Yardstick(benchmark).front)
+    assert len(whole) == len(FrontReference(benchmark).front)
     for number, run in enumerate(runs["random"], start=1):
         front = table[(table["run"] == number) & (table["method"] == "random")]
         frame = run.frame().set_index("key")

@@ -26,7 +26,7 @@ from genius_kit.records import Message
 from genius_kit.runs.steps import open_run
 from genius_kit.studies.estimate import estimate_run
 from genius_kit.verdicts.prompts import CHANGED, NO_EFFECT, effects
-from genius_kit.verdicts.rationales import tellings_of_run
+from genius_kit.verdicts.rationales import rationales_of_run
 from tests.doubles import QueueClient, ToyBenchmark, reply
 from tests.natures import (
     SEEDS,
@@ -183,7 +183,7 @@ def test_they_are_no_reply_to_a_step(tmp_path: Path) -> None:
     assert second.others == ()
     frame = read_run(tmp_path / "a.jsonl").frame()
     assert list(frame["calls"]) == [2, 1, 1]
-    assert [telling.reply for telling in tellings_of_run(tmp_path / "a.jsonl")[1]] == DESIGNS[1:]
+    assert [telling.reply for telling in rationales_of_run(tmp_path / "a.jsonl")[1]] == DESIGNS[1:]
 
 
 def test_withheld_they_are_gone_from_all_places(tmp_path: Path) -> None:

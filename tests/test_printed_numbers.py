@@ -16,7 +16,7 @@ from genius_kit.paper import TRIAL_TABLES, paper_architecture, paper_label, pape
 from genius_kit.private.cards import agreement_of, card_of
 from genius_kit.runs.frames import middle_rank
 from genius_kit.stats.random_search import RandomSearch
-from genius_kit.studies.tradeoffs import Yardstick
+from genius_kit.studies.tradeoffs import FrontReference
 from tests import natures
 
 FOLDER = Path(gk.__file__).resolve().parent.parent
@@ -270,5 +270,5 @@ def test_the_page_on_objectives_tells_what_chance_finds(cost):
         flat("docs/objectives.md"),
     )
     tables = [gk.load_benchmark(name, objectives=("accuracy", cost)) for name in CELLS]
-    shares = [100 * Yardstick(table).random_shares(30).mean() for table in tables]
+    shares = [100 * FrontReference(table).random_shares(30).mean() for table in tables]
     assert_printed(shares, told.groups()[:3] if cost == "macs" else told.groups()[3:])

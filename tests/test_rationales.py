@@ -13,7 +13,7 @@ from genius_kit.journal.redact import redact
 from genius_kit.prompts.published import read_conversation
 from genius_kit.spaces import Architecture, SearchSpace, load_space
 from genius_kit.verdicts.claims import KINDS, read_claims, sentences
-from genius_kit.verdicts.rationales import Telling, agreement, tellings_of_conversation, tellings_of_run
+from genius_kit.verdicts.rationales import Rationale, agreement, rationales_of_conversation, rationales_of_run
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.natures import Searches, run_one
 
@@ -135,27 +135,27 @@ def test_agreement_beside_chance() -> None:
     """Claims about the own change hold where those about another's do not; a claim that fits all says nothing."""
     designs = [(1,) * place + (3,) + (1,) * (5 - place) for place in range(6)]
     edges = [name.removeprefix("edge ") for name in CELL.positions]
-    honest = [Telling(n, f"I put a 3x3 convolution on edge {edges[n]}.", OLD, designs[n]) for n in range(6)]
+    honest = [Rationale(n, f"I put a 3x3 convolution on edge {edges[n]}.", OLD, designs[n]) for n in range(6)]
     found = agreement(CELL, honest)
     assert (found.checked, found.held, found.share, found.chance) == (6, 6, 1.0, 0.0)
     assert found.p_value < 0.01
     assert 0.5 < found.low < 0.7
     assert found.high == 1.0
-    empty = [Telling(n, "I change one position.", OLD, design) for n, design in enumerate(designs)]
+    empty = [Rationale(n, "I change one position.", OLD, design) for n, design in enumerate(designs)]
     nothing = agreement(CELL, empty)
     assert (nothing.share, nothing.chance, nothing.p_value) == (1.0, 1.0, 1.0)
-    wrong = [Telling(n, f"I put a 3x3 convolution on edge {edges[n]}.", OLD, designs[n - 1]) for n in range(6)]
+    wrong = [Rationale(n, f"I put a 3x3 convolution on edge {edges[n]}.", OLD, designs[n - 1]) for n in range(6)]
     assert agreement(CELL, wrong).held == 0
     assert "0 of 6 claims" in agreement(CELL, wrong).sentence
 
 
 def test_few_or_no_claims_are_no_agreement() -> None:
     """Without a claim, or with one proposal, what cannot be said is NaN."""
-    none = agreement(CELL, [Telling(1, "A fine design, I think.", OLD, NEW)])
+    none = agreement(CELL, [Rationale(1, "A fine design, I think.", OLD, NEW)])
     assert none.checked == 0
     assert math.isnan(none.share)
     assert "no claim can be checked in 1 sentences of 1 replies" in none.sentence
-    one = agreement(CELL, [Telling(1, "I put operation 3 on edge 0-3.", OLD, NEW)])
+    one = agreement(CELL, [Rationale(1, "I put operation 3 on edge 0-3.", OLD, NEW)])
     assert (one.held, one.checked) == (1, 1)
     assert math.isnan(one.chance)
     assert math.isnan(one.p_value)
@@ -167,7 +167,7 @@ def test_few_or_no_claims_are_no_agreement() -> None:
 )
 def test_the_published_conversations(published: Path, name: str, checked: int, held: int, chance: float) -> None:
     """GPT-4's words agree with its designs more often than chance in both, and not always."""
-    space, tellings = tellings_of_conversation(read_conversation(published / "chat_history" / name))
+    space, tellings = rationales_of_conversation(read_conversation(published / "chat_history" / name))
     found = agreement(space, tellings)
     assert (found.checked, found.held) == (checked, held)
     assert found.chance == pytest.approx(chance, abs=0.01)
@@ -180,7 +180,7 @@ def test_the_published_conversations(published: Path, name: str, checked: int, h
 
 def test_the_replies_of_the_stand_in_agree() -> None:
     """It says that it changes one position, and does; so does every other of its steps, and chance says as much."""
-    space, tellings = tellings_of_run(run_one(Searches(), ToyBenchmark(), budget=6))
+    space, tellings = rationales_of_run(run_one(Searches(), ToyBenchmark(), budget=6))
     found = agreement(space, tellings)
     assert (found.checked, found.held) == (5, 5)
     assert found.chance == 1.0
@@ -191,23 +191,23 @@ def test_a_reply_is_held_against_the_design_it_changes(tmp_path: Path) -> None:
     answers = ["Architecture: [0, 0, 0, 0, 0, 0, 0, 0]", "no design", "Architecture: [2, 0, 0, 0, 0, 0, 0, 0]"]
     made = gk.make_proposer("llm", MACRO, client=QueueClient(*answers))
     run = gk.search(ToyBenchmark(), made, 2, 0, tmp_path / "a.jsonl", progress=False)
-    _, (telling,) = tellings_of_run(run)
+    _, (telling,) = rationales_of_run(run)
     assert (telling.before, telling.after) == ((0,) * 8, (2, 0, 0, 0, 0, 0, 0, 0))
     copy = redact(tmp_path / "a.jsonl", tmp_path / "copy.jsonl", ["reply"])
     with pytest.raises(JournalError, match="withheld"):
-        tellings_of_run(copy)
+        rationales_of_run(copy)
 
 
 def test_a_run_without_names_is_refused() -> None:
     """Under permuted labels operation 3 is another one: no claim is read."""
     with pytest.raises(InvalidParameter, match="permuted-labels"):
-        tellings_of_run(run_one(Searches(), ToyBenchmark(), "permuted-labels", budget=2))
+        rationales_of_run(run_one(Searches(), ToyBenchmark(), "permuted-labels", budget=2))
 
 
 def test_a_revision_over_the_bound_is_held_against_what_it_revises(published: Path) -> None:
     """The second reply of an iteration changes the first, not the design before."""
     conversation = read_conversation(published / "chat_history" / "329M.json")
-    _, tellings = tellings_of_conversation(conversation)
+    _, tellings = rationales_of_conversation(conversation)
     second = [telling for telling in tellings if telling.iteration == 2]
     proposed = [turn.architecture for turn in conversation.turns if turn.iteration == 2]
     assert [telling.before for telling in second[1:]] == proposed[:-1]

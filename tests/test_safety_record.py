@@ -239,7 +239,7 @@ def test_what_is_logged_names_every_event_that_the_package_records() -> None:
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-            if is_call and node.func.attr in ("record", "aside", "_tell") and node.args:
+            if is_call and node.func.attr in ("record", "note", "_tell") and node.args:
                 name = node.args[0]
                 written |= {name.value} if isinstance(name, ast.Constant) and isinstance(name.value, str) else set()
     told = set(safety.what_is_logged()["event"])

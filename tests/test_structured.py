@@ -33,7 +33,7 @@ from genius_kit.runs.steps import open_run
 from genius_kit.spaces import SPACES, load_space
 from genius_kit.studies.file import load_study
 from genius_kit.testing import Answer, ChatServer, completion, error
-from genius_kit.verdicts.rationales import tellings_of_run
+from genius_kit.verdicts.rationales import rationales_of_run
 from tests.doubles import QueueClient, ToyBenchmark
 
 KEY = "sk-test-0123456789abcdef"
@@ -234,7 +234,7 @@ def test_a_server_that_enforces_the_form_is_asked_once_a_reply(tmp_path: Path) -
     assert [call["form"] for call in run.of("call")] == ["json_schema"] * 3
     assert server.count == 3
     assert all("response_format" in body for body in server.bodies)
-    assert [one.reply for one in tellings_of_run(run)[1]] == ["I replace layer 9 by identity."] * 2
+    assert [one.reply for one in rationales_of_run(run)[1]] == ["I replace layer 9 by identity."] * 2
 
 
 def test_a_server_that_ignores_the_form_is_read_as_prose() -> None:

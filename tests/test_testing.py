@@ -14,7 +14,7 @@ import pytest
 import genius_kit
 from genius_kit.errors import ModelError
 from genius_kit.journal import Journal, read_run
-from genius_kit.journal.events import ASIDES
+from genius_kit.journal.events import SIDE_EVENTS
 from genius_kit.llm import OpenAIClient
 from genius_kit.llm.calls import ATTEMPTS_LIMIT, Caller
 from genius_kit.llm.session import Session
@@ -88,7 +88,7 @@ def asked(server, path, attempts_limit=ATTEMPTS_LIMIT, timeout=30.0):
 
 
 def names(run):
-    return [event["event"] for event in run.events if event["event"] not in ASIDES]
+    return [event["event"] for event in run.events if event["event"] not in SIDE_EVENTS]
 
 
 def test_the_tables_name_every_fault():

@@ -12,7 +12,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.stats.fronts import front_of
 from genius_kit.studies import tradeoffs
 from genius_kit.studies.results import read_results
-from genius_kit.studies.tradeoffs import Yardstick
+from genius_kit.studies.tradeoffs import FrontReference
 from genius_kit.verdicts import tradeoffs as verdicts
 from tests import natures
 
@@ -30,7 +30,7 @@ def benchmark(embedded_cache):
 
 def test_the_front_of_the_whole_table_is_exact(benchmark):
     """No row of the 15,625 dominates one of it, every other row is dominated, and its ends are the table's."""
-    measure, losses = Yardstick(benchmark), benchmark.losses()
+    measure, losses = FrontReference(benchmark), benchmark.losses()
     front = losses[measure.front]
     for row, loss in enumerate(losses):
         beaten = ((front <= loss).all(axis=1) & (front < loss).any(axis=1)).any()
@@ -42,7 +42,7 @@ def test_the_front_of_the_whole_table_is_exact(benchmark):
 
 def test_the_share_goes_from_nothing_to_the_whole_front(benchmark):
     """1 and a missed distance of 0 for the front, 0 for a design at the reference, rising with each evaluation."""
-    measure = Yardstick(benchmark)
+    measure = FrontReference(benchmark)
     assert measure.share(measure.front) == pytest.approx(1)
     assert measure.epsilon(measure.front) == 0
     assert measure.found(np.append(measure.front, measure.front)) == 25
@@ -56,7 +56,7 @@ def test_the_share_goes_from_nothing_to_the_whole_front(benchmark):
 @pytest.mark.parametrize("first", [None, 42])
 def test_random_search_is_drawn_without_repetition(benchmark, first):
     """Its mean share is that of the same searches one by one, and it begins where it is told to."""
-    measure = Yardstick(benchmark)
+    measure = FrontReference(benchmark)
     shares = measure.random_shares(12, first, draws=300)
     rng = np.random.default_rng(5)
     others = [row for row in range(benchmark.space.size) if row != first]
@@ -72,7 +72,7 @@ def test_random_search_is_drawn_without_repetition(benchmark, first):
 def test_three_objectives_have_a_front_too():
     """More designs are on it than with two of them, and the share of two of its designs is below one."""
     benchmark = gk.load_benchmark(TABLE, source="embedded", objectives="accuracy,latency,macs")
-    measure = Yardstick(benchmark)
+    measure = FrontReference(benchmark)
     assert len(measure.front) > 25
     assert front_of(benchmark.losses()[measure.front]).all()
     assert 0 < measure.share(measure.front[:2]) < measure.share(measure.front) == pytest.approx(1)
@@ -174,14 +174,14 @@ def test_results_of_a_study_have_the_share_only_where_there_is_one(benchmark, tm
     found = gk.run_study(study, tmp_path, progress=False, workers=1)
     again = read_results(tmp_path)
     assert again[list(tradeoffs.COLUMNS)].equals(found[list(tradeoffs.COLUMNS)])
-    measure = Yardstick(benchmark)
+    measure = FrontReference(benchmark)
     run = gk.read_run(found["journal"][0])
     assert found["hypervolume"][0] == pytest.approx(measure.share(tradeoffs.rows_of(run)))
     assert found["objectives"].tolist() == ["accuracy,latency"] * 2
     plain = gk.run_study(dataclasses.replace(study, objectives=()), tmp_path / "plain", progress=False, workers=1)
     assert "hypervolume" not in plain
     with pytest.raises(InvalidParameter, match="one objective"):
-        tradeoffs.yardstick_of(gk.read_run(plain["journal"][0]))
+        tradeoffs.front_reference_of(gk.read_run(plain["journal"][0]))
 
 
 FULL = natures.SEEDS > 1

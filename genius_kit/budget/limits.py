@@ -159,7 +159,7 @@ class RunBudget:
         amount = Amount.of(gpu_hours=hours)
         self._begin(journal, Amount(1))
         self._reserve(amount, journal, iteration)
-        journal.aside("gpu_reserved", iteration=iteration, reserved=amount.record())
+        journal.note("gpu_reserved", iteration=iteration, reserved=amount.record())
         self.sent(amount)
         begun = self._clock()
         try:
@@ -179,7 +179,7 @@ class RunBudget:
             self._seconds_before = seconds_of(journal.events)
             self._told = recorded_limits(journal.events)
         if self._told != (limits := self.record()):
-            journal.aside("limits_set", limits=limits)
+            journal.note("limits_set", limits=limits)
             self._told = limits
         if is_first and self._share is not None and journal.path is not None:
             self._name = name_of(journal.path, journal.events[0])
@@ -205,7 +205,7 @@ class RunBudget:
         message = _explanation(over, whose, cap, journal)
         last = journal.events[-1] if journal.events else {}
         if any(last.get(key) != value for key, value in fields.items()) or last.get("event") != "budget_spent":
-            journal.aside("budget_spent", **fields, needed=float(over.needed), message=message, **elapsed)
+            journal.note("budget_spent", **fields, needed=float(over.needed), message=message, **elapsed)
         return BudgetSpent(message, limit=over.limit, whose=whose)
 
     def _is_limited(self, name: str) -> bool:

@@ -13,7 +13,7 @@ from genius_kit.paper import paper_table
 from genius_kit.proposers.methods import n_text
 from genius_kit.runs.frames import counted
 from genius_kit.runs.provenance import marked
-from genius_kit.studies.tradeoffs import Yardstick, rows_of, share_curves, yardstick_of
+from genius_kit.studies.tradeoffs import FrontReference, front_reference_of, rows_of, share_curves
 
 if TYPE_CHECKING:
     import numpy as np
@@ -192,25 +192,25 @@ def feedback_name(runs: Runs) -> str:
     return recorded_benchmark(next(iter(runs.values()))[0].settings).feedback_name
 
 
-def _measure(runs: Runs) -> tuple[Yardstick, np.ndarray]:
-    """Return the yardstick of all runs and the value of every objective of the whole table, shape (size, k)."""
+def _measure(runs: Runs) -> tuple[FrontReference, np.ndarray]:
+    """Return the front reference of all runs and the value of every objective of the whole table, shape (size, k)."""
     import numpy as np
 
     from genius_kit.benchmarks.catalogue import recorded_benchmark
 
-    found = {id(yardstick_of(run)): run for some in runs.values() for run in some}
+    found = {id(front_reference_of(run)): run for some in runs.values() for run in some}
     if len(found) != 1:
         told = {f"{run.settings['benchmark']} ({','.join(run.settings['objectives'])})" for run in found.values()}
         raise InvalidParameter(
             f"the runs are of {', '.join(sorted(told)) or 'nothing'}; draw those of one table with the same objectives"
         )
     run = next(iter(found.values()))
-    measure = yardstick_of(run)
+    measure = front_reference_of(run)
     benchmark = recorded_benchmark(run.settings).weighing(measure.objectives)
     return measure, np.abs(benchmark.losses())
 
 
-def _column(measure: Yardstick, cost: str | None) -> tuple[int, Objective]:
+def _column(measure: FrontReference, cost: str | None) -> tuple[int, Objective]:
     names = measure.objectives.names
     if cost is not None and cost not in names[1:]:
         raise InvalidParameter(f"cost {cost!r} is not one of {', '.join(names[1:])}, which these runs weigh")
@@ -244,7 +244,7 @@ def _attained(costs: np.ndarray, accuracies: np.ndarray, grid: np.ndarray) -> np
 def _draw_method(
     axes: Axes,
     some: Sequence[Run],
-    measure: Yardstick,
+    measure: FrontReference,
     places: tuple[np.ndarray, np.ndarray, np.ndarray],
     style: Style,
     name: str,

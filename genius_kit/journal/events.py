@@ -11,7 +11,7 @@ from typing import Annotated, Any, Required
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # the standard one is refused by pydantic before Python 3.12
 
-ASIDES = frozenset(
+SIDE_EVENTS = frozenset(
     {
         *("paused", "resumed", "stop_requested", "budget_raised", "pace_changed", "budget_spent"),
         *("limits_set", "gpu_reserved"),

@@ -23,7 +23,7 @@ from genius_kit import files
 from genius_kit.errors import JournalError
 from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
-from genius_kit.journal.events import ASIDES
+from genius_kit.journal.events import SIDE_EVENTS
 from genius_kit.journal.lines import mend
 from genius_kit.redaction import masked
 
@@ -115,7 +115,7 @@ class Journal:
     @property
     def replaying(self) -> bool:
         """Whether events from before are still to be handed back, those beside the steps apart."""
-        return bool(self._pending) and any(event["event"] not in ASIDES for event in self._pending)
+        return bool(self._pending) and any(event["event"] not in SIDE_EVENTS for event in self._pending)
 
     @property
     def begun(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class Journal:
 
     def _pass_over(self) -> None:
         """Hand back the recorded events that no step waits for: they were written whenever they came."""
-        while self._pending and self._pending[0]["event"] in ASIDES:
+        while self._pending and self._pending[0]["event"] in SIDE_EVENTS:
             self._see(self._pending.popleft())
 
     def record(self, name: str, **fields: Any) -> Event:
@@ -167,10 +167,10 @@ class Journal:
                 _refuse_difference(self.path, name, key, recorded.get(key), value)
         return self._see(recorded)
 
-    def aside(self, name: str, **fields: Any) -> None:
-        """Write an event that no step waits for, one of `journal.events.ASIDES`; nothing while a run is read back."""
-        if name not in ASIDES:
-            raise ValueError(f"{name!r} is none of {', '.join(sorted(ASIDES))}")
+    def note(self, name: str, **fields: Any) -> None:
+        """Write an event that no step waits for, one of `SIDE_EVENTS`; nothing while a run is read back."""
+        if name not in SIDE_EVENTS:
+            raise ValueError(f"{name!r} is none of {', '.join(sorted(SIDE_EVENTS))}")
         if not self.replaying:
             self._pass_over()
             self._append(name, fields)

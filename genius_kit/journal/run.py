@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.errors import JournalError
 from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
-from genius_kit.journal.events import ASIDES
+from genius_kit.journal.events import SIDE_EVENTS
 from genius_kit.journal.lines import read_lines
 from genius_kit.memory_formats import warn_if_suspect_run
 from genius_kit.records import Card
@@ -101,7 +101,7 @@ class Run(Card):
     @property
     def unanswered_intents(self) -> list[Event]:
         """Calls that were sent and whose reply never reached the disk: the only ones that may be paid twice."""
-        steps = [event for event in self.events if event["event"] not in ASIDES]
+        steps = [event for event in self.events if event["event"] not in SIDE_EVENTS]
         return [
             event
             for event, following in pairwise([*steps, {"event": None}])

@@ -36,7 +36,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
-class Telling:
+class Told:
     """The state of a search in words; `asking` and `retry` are seconds since the call began and until the next."""
 
     text: str
@@ -45,7 +45,7 @@ class Telling:
     retry: float | None
 
 
-def telling(state: LiveState, limit: float | None, expected: float | None) -> Telling:
+def telling(state: LiveState, limit: float | None, expected: float | None) -> Told:
     """Return what to say of a search: `limit` in dollars, or what the whole search is expected to cost."""
     now = time.monotonic()
     done = len(state.run.of("evaluation"))
@@ -53,7 +53,7 @@ def telling(state: LiveState, limit: float | None, expected: float | None) -> Te
     if state.error:
         text = f"{text}. {state.error}"
     money = _money(state, limit, None if expected is None else expected * (1 - done / state.budget))
-    return Telling(
+    return Told(
         text,
         money,
         None if state.asking_since is None else now - state.asking_since,

@@ -202,7 +202,7 @@ class Caller:
 
     def _note_pace(self, change: dict[str, Any] | None, iteration: int) -> None:
         if change is not None:
-            self._journal.aside("pace_changed", iteration=iteration, **change)
+            self._journal.note("pace_changed", iteration=iteration, **change)
 
     def _intent_fields(self, question: _Question, reserved: Amount) -> dict[str, Any]:
         elapsed = {"elapsed": round(self._budget.seconds, 3)} if self._budget.counts_time else {}

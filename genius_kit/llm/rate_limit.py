@@ -141,7 +141,7 @@ class Control:
 
 
 @dataclass
-class Slot:
+class Permit:
     """Leave to make one attempt. `change` says how the attempt changed the pace, None where it did not.
 
     Without a pace it needs no asking: a stand-in answers as often as it is asked.
@@ -184,7 +184,7 @@ class Pace:
         return int(self._control.limit)
 
     @contextmanager
-    def slot(self, wait: Callable[[float], None] = time.sleep) -> Iterator[Slot]:
+    def slot(self, wait: Callable[[float], None] = time.sleep) -> Iterator[Permit]:
         """Wait for leave to make one attempt, and hold it for the length of the block.
 
         `wait` is called with 0 now and then while the slot is waited for: what it raises ends the wait. An attempt that
@@ -203,7 +203,7 @@ class Pace:
             if slot.pace is not None:
                 self._ended(slot, is_answered)
 
-    def _enter(self, wait: Callable[[float], None]) -> Slot:
+    def _enter(self, wait: Callable[[float], None]) -> Permit:
         turn = threading.Event()
         waited = False
         checked = time.monotonic()
@@ -218,7 +218,7 @@ class Pace:
                     ready_at = self._control.ready_at(now, self._under_way) if is_first else math.inf
                     if ready_at <= now:
                         self._under_way += 1
-                        return Slot(self, self._control.send(now), now, waited)
+                        return Permit(self, self._control.send(now), now, waited)
                 waited = True
                 turn.wait(min(CHECK_SECONDS, ready_at - now))
                 if time.monotonic() - checked >= CHECK_SECONDS:
@@ -233,7 +233,7 @@ class Pace:
         if self._queue:
             self._queue[0].set()
 
-    def refused(self, slot: Slot, retry_after: float | None) -> None:
+    def refused(self, slot: Permit, retry_after: float | None) -> None:
         """Take the slot of an attempt back that met a rate limit, and keep to it."""
         asked = retry_after if retry_after is not None and retry_after <= LONGEST_SHARED_HOLD_SECONDS else None
         with self._lock:
@@ -241,7 +241,7 @@ class Pace:
             is_cut = self._control.refused(slot.number, slot.sent_at, now, self._under_way, asked)
             self._take_back(slot, "rate limit", self._control.state(now) if is_cut else None)
 
-    def _ended(self, slot: Slot, is_answered: bool) -> None:
+    def _ended(self, slot: Permit, is_answered: bool) -> None:
         with self._lock:
             now = time.monotonic()
             if is_answered:
@@ -249,7 +249,7 @@ class Pace:
                 self._control.succeeded(slot.number, now, is_wanted, is_reached)
             self._take_back(slot, "replies came", self._control.news(now))
 
-    def _take_back(self, slot: Slot, why: str, change: dict[str, Any] | None) -> None:
+    def _take_back(self, slot: Permit, why: str, change: dict[str, Any] | None) -> None:
         self._under_way -= 1
         self._wake_first()
         slot.pace = None
@@ -262,10 +262,10 @@ class Pace:
             )
 
 
-def slot_of(client: Any, wait: Callable[[float], None]) -> AbstractContextManager[Slot]:
+def slot_of(client: Any, wait: Callable[[float], None]) -> AbstractContextManager[Permit]:
     """Return a slot of the client's pace, or one that is free where the client has none."""
     pace: Pace | None = getattr(client, "pace", None)
-    return nullcontext(Slot()) if pace is None else pace.slot(wait)
+    return nullcontext(Permit()) if pace is None else pace.slot(wait)
 
 
 _shared: WeakValueDictionary[tuple[str, str], Pace] = WeakValueDictionary()

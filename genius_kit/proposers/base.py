@@ -34,8 +34,8 @@ BOUNDED_DRAWS = 50  # random draws under a bound in a space too large to list
 class Situation:
     """What a proposer may know at one iteration (numbered from 1).
 
-    `turned_down` holds the designs that a person rejected in this run, by their representatives, each with the reason
-    given; `last_turned_down` is the proposal of this iteration that was, and has to be replaced.
+    `rejected_by_person` holds the architectures that a person rejected in this run, by their representatives, each
+    with the reason given; `last_turned_down` is the proposal of this iteration that was, and has to be replaced.
     """
 
     benchmark: Benchmark
@@ -43,7 +43,7 @@ class Situation:
     iteration: int
     seed: int
     session: Session
-    turned_down: Mapping[Architecture, str] = field(default_factory=dict)
+    rejected_by_person: Mapping[Architecture, str] = field(default_factory=dict)
     last_turned_down: TurnedDown | None = None
 
     @property
@@ -74,8 +74,8 @@ class Situation:
                 f"{'' if trial.architecture == architecture else ' (an equivalent design)'}; "
                 "propose a design that has not been evaluated.",
             )
-        if canonical in self.turned_down:
-            reason = self.turned_down[canonical]
+        if canonical in self.rejected_by_person:
+            reason = self.rejected_by_person[canonical]
             return Rejection(
                 "rejected by a person",
                 f"{(shown or space.encode)(architecture)} was not accepted by the person who watches this search"
@@ -87,7 +87,7 @@ class Situation:
     def was_tried(self, architecture: Architecture) -> bool:
         """Return whether `architecture`, or an isomorphic one, was evaluated or rejected by a person before."""
         canonical = self.benchmark.space.canonical(architecture)
-        return canonical in self._tried or canonical in self.turned_down
+        return canonical in self._tried or canonical in self.rejected_by_person
 
     def open_rows(self) -> np.ndarray:
         """Return the rows of a listable space that may still be evaluated, int of shape (n,), in rising order."""
@@ -95,7 +95,7 @@ class Situation:
 
         space = self.benchmark.space
         listing = list_space(space, self.benchmark.constraint)
-        tried = [space.index(architecture) for architecture in (*self._tried, *self.turned_down)]
+        tried = [space.index(architecture) for architecture in (*self._tried, *self.rejected_by_person)]
         return np.flatnonzero(listing.allowed & ~np.isin(listing.classes, tried))
 
     @property

@@ -48,7 +48,7 @@ RUN_SEED = "run"
 
 
 @dataclass(frozen=True)
-class Talk:
+class Exchange:
     """What one conversation came to; `outcome` is None where every reply was refused."""
 
     outcome: Proposal | NoImprovement | None
@@ -205,7 +205,7 @@ class LanguageModelProposer(Proposer):
         instruction: str | None = None,
         exclude: Sequence[Architecture] = (),
         exchange: Sequence[Message] = (),
-    ) -> Talk:
+    ) -> Exchange:
         """Ask until a reply can be used, at most `rejections_limit` times more than once, and return the talk.
 
         `instruction` is added to the last message of the opening, `exclude` are refused as duplicates, `exchange` is
@@ -219,9 +219,9 @@ class LanguageModelProposer(Proposer):
             said.append({"role": "assistant", "content": without_reasoning(reply.text or "") or "(empty reply)"})
             outcome = _judge(reply, situation, view, exclude)
             if not isinstance(outcome, Rejection):
-                return Talk(outcome, tuple(said))
+                return Exchange(outcome, tuple(said))
             said.append(prompt.refusal(outcome))
-        return Talk(None, tuple(said))
+        return Exchange(None, tuple(said))
 
     def _request_seed(self, situation: Situation) -> int | None:
         """Return the seed that is sent with the requests of a run, None for none."""

@@ -74,7 +74,7 @@ class Request:
             raise InvalidParameter("edit needs the architecture that is to be evaluated in place of the proposal")
         space, given = self.situation.benchmark.space, decision.architecture
         edited = space.decode(given) if isinstance(given, str) else space.check(given)
-        refusal = replace(self.situation, turned_down={}).refusal(edited)
+        refusal = replace(self.situation, rejected_by_person={}).refusal(edited)
         if refusal is not None:
             raise InvalidParameter(f"the edited architecture cannot be evaluated: {refusal.detail}")
         return replace(decision, architecture=edited)
@@ -187,7 +187,7 @@ def approved(proposer: Proposer, situation: Situation, rejected: dict[Architectu
 
     A rejected architecture goes into `rejected`, the proposer is told the reason and asked again.
     """
-    situation = replace(situation, turned_down=rejected)
+    situation = replace(situation, rejected_by_person=rejected)
     while True:
         step = proposer.propose(situation)
         decided = None if isinstance(step, Stop) else _decision(situation, step)

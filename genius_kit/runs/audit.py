@@ -23,7 +23,7 @@ from genius_kit.budget.spending import recorded_limits, seconds_of, spent_of
 from genius_kit.errors import GeniusKitError, JournalError
 from genius_kit.journal import Event, Run
 from genius_kit.journal.chain import is_withheld
-from genius_kit.journal.events import ASIDES
+from genius_kit.journal.events import SIDE_EVENTS
 from genius_kit.journal.findings import examine
 from genius_kit.journal.verify import Verification, verify_run
 from genius_kit.journal.verify import verdict as chain_verdict
@@ -336,7 +336,7 @@ def _order_findings(events: Sequence[Event], is_plain: bool) -> Iterator[str]:
 
     With `is_plain`, as in the method "llm", each reply has to come to something at once.
     """
-    steps = [event for event in events if event["event"] not in ASIDES and "purpose" not in event]
+    steps = [event for event in events if event["event"] not in SIDE_EVENTS and "purpose" not in event]
     for event, following in pairwise(steps):
         at, name, then = f"iteration {event.get('iteration')}", event["event"], following["event"]
         if name == "call" and is_plain and then not in _FOLLOW_A_REPLY:

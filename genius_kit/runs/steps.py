@@ -16,7 +16,7 @@ from typing import Any, overload
 from genius_kit.errors import JournalError
 from genius_kit.journal import Event
 from genius_kit.journal.chain import shown
-from genius_kit.journal.events import ASIDES, check_shape
+from genius_kit.journal.events import SIDE_EVENTS, check_shape
 from genius_kit.journal.lines import bare, damaged, read_event, scan
 from genius_kit.proposers.baselines import differing
 from genius_kit.records import Message
@@ -178,7 +178,7 @@ def open_run(path: str | Path) -> RecordedSteps:
         last = line.event
         head = head or last
         _check(last, path, line.number)
-        if "iteration" not in last or last["event"] in ASIDES:
+        if "iteration" not in last or last["event"] in SIDE_EVENTS:
             continue
         entry = entries.setdefault(last["iteration"], _Entries())
         if last["event"] == "call":

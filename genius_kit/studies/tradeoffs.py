@@ -36,7 +36,7 @@ COLUMNS = (
 """What the results of a study tell of a run with several objectives."""
 
 
-class Yardstick:
+class FrontReference:
     """The front of a whole table, and what a set of its architectures is worth beside it.
 
     `parts` holds every objective of every architecture, 0 the best and 1 the worst, shape (size, k).
@@ -113,18 +113,18 @@ class Yardstick:
 
 
 @lru_cache(maxsize=16)
-def _yardstick(benchmark: TabularBenchmark) -> Yardstick:
-    return Yardstick(benchmark)
+def _front_reference(benchmark: TabularBenchmark) -> FrontReference:
+    return FrontReference(benchmark)
 
 
-def yardstick_of(run: Run) -> Yardstick:
-    """Return the yardstick of the table that a run searched; raises InvalidParameter for a run of one objective."""
+def front_reference_of(run: Run) -> FrontReference:
+    """Return the reference of the table that a run searched; raises InvalidParameter for a run of one objective."""
     if recorded_objectives(run.settings) is None:
         raise InvalidParameter(
             f"the run of {run.settings.get('benchmark')} has one objective, so there is no front; search a benchmark "
             'that was loaded with objectives=("accuracy", "macs")'
         )
-    return _yardstick(recorded_benchmark(run.settings))  # a table is read once a process
+    return _front_reference(recorded_benchmark(run.settings))  # a table is read once a process
 
 
 def recorded_on_table(run: Run) -> bool:
@@ -154,7 +154,7 @@ def tradeoff_row(run: Run, benchmark: TabularBenchmark | None = None) -> dict[st
     objectives, known = recorded_objectives(run.settings), recorded_on_table(run)
     if objectives is None or not (known or benchmark) or not rows_of(run):
         return {}
-    measure, rows = yardstick_of(run) if benchmark is None else Yardstick(benchmark), rows_of(run)
+    measure, rows = front_reference_of(run) if benchmark is None else FrontReference(benchmark), rows_of(run)
     budget, first = run.budget or len(rows), run.settings.get("first")
     begun = None if first is None or not rows else rows[0]
     once, twice = _random(measure, budget, begun), _random(measure, min(2 * budget, len(measure.parts)), begun)
@@ -172,7 +172,7 @@ def tradeoff_row(run: Run, benchmark: TabularBenchmark | None = None) -> dict[st
 
 
 @lru_cache(maxsize=512)
-def _random(measure: Yardstick, budget: int, first: int | None) -> np.ndarray:
+def _random(measure: FrontReference, budget: int, first: int | None) -> np.ndarray:
     return measure.random_shares(budget, first)
 
 
@@ -188,7 +188,7 @@ def share_curves(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
 
     rows: list[dict[str, Any]] = []
     for name, some in runs.items():
-        curves = [yardstick_of(run).curve(rows_of(run)) for run in distinct(some)]
+        curves = [front_reference_of(run).curve(rows_of(run)) for run in distinct(some)]
         length = max(map(len, curves))
         values = np.stack([np.pad(curve, (0, length - len(curve)), mode="edge") for curve in curves])
         drawn = np.random.default_rng(0).multinomial(len(values), np.full(len(values), 1 / len(values)), size=2_000)

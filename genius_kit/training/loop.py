@@ -29,7 +29,7 @@ from genius_kit.training.recipes import (
     restore_optimizer,
     step_seed,
 )
-from genius_kit.training.runtime import Team, autocast, choose_precision, synchronised, without_exchange
+from genius_kit.training.runtime import DistContext, autocast, choose_precision, synchronised, without_exchange
 
 _NO_MEMORY = re.compile(r"not enough memory|can't allocate memory|cannot allocate memory|out of memory", re.IGNORECASE)
 _PEER_GONE = re.compile(
@@ -95,7 +95,7 @@ def evaluate(
     *,
     precision: str = "float32",
     memory_format: torch.memory_format = torch.contiguous_format,
-    team: Team | None = None,
+    team: DistContext | None = None,
 ) -> float:
     """Return the top-1 accuracy in percent of `network`, in evaluation mode, over one pass of `loader`.
 
@@ -141,7 +141,7 @@ class TrainingLoop:
         dataset: DataSet,
         recipe: Recipe,
         seed: int,
-        team: Team,
+        team: DistContext,
         folder: Path | None,
         identity: Mapping[str, Any],
         progress: bool,

@@ -107,7 +107,7 @@ PATIENCE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
-class Team:
+class DistContext:
     """This process's place among those that train: `rank` of `world`. Every method must be called by all of them."""
 
     rank: int
@@ -160,19 +160,19 @@ class Team:
         )
 
 
-def join_team(device: torch.device) -> Team:
+def join_team(device: torch.device) -> DistContext:
     """Return the team that torchrun's environment describes (WORLD_SIZE, RANK), joined; without it a team of one.
 
     NCCL connects GPUs, gloo anything else. A process group that is already there is used as it is.
     """
     if not distributed.is_initialized():
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-            return Team(0, 1, device)
+            return DistContext(0, 1, device)
         if device.type == "cuda":
             torch.cuda.set_device(device)
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
         atexit.register(_leave)
-    return Team(distributed.get_rank(), distributed.get_world_size(), device)
+    return DistContext(distributed.get_rank(), distributed.get_world_size(), device)
 
 
 def _leave() -> None:
@@ -180,7 +180,7 @@ def _leave() -> None:
         distributed.destroy_process_group()
 
 
-def synchronised(network: nn.Module, recipe: Recipe, team: Team) -> nn.Module:
+def synchronised(network: nn.Module, recipe: Recipe, team: DistContext) -> nn.Module:
     """Return `network` with batch statistics taken over all processes, where the recipe asks for it.
 
     Raises InvalidParameter on a CPU, where torch has no such layer. Through timm, whose fused layers keep their

@@ -38,7 +38,7 @@ from genius_kit.training.checkpoints import (
 from genius_kit.training.loop import TrainingLoop, evaluate, explained
 from genius_kit.training.progress import Row
 from genius_kit.training.recipes import Recipe, load_recipe
-from genius_kit.training.runtime import Team, choose_device, cpu_threads, join_team, torch_state
+from genius_kit.training.runtime import DistContext, choose_device, cpu_threads, join_team, torch_state
 
 __all__ = ["TrainingResult", "choose_device", "evaluate", "seeded_network", "train", "train_architecture"]
 
@@ -189,7 +189,7 @@ def _read_finished(folder: Path | None, identity: Mapping[str, Any]) -> dict[str
     return {"result": result, "weights": load_whole(path)}
 
 
-def _finish(loop: TrainingLoop, team: Team, folder: Path | None, identity: Mapping[str, Any]) -> TrainingResult:
+def _finish(loop: TrainingLoop, team: DistContext, folder: Path | None, identity: Mapping[str, Any]) -> TrainingResult:
     """Evaluate the final network on the test part, give it to the caller, write the weights and then the result."""
     test_accuracy = loop.test_accuracy()
     network = loop.take_final_network()

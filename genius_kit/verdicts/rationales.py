@@ -29,7 +29,7 @@ HIDDEN = ("permuted-labels", "anonymous", "knowledge-probe")
 
 
 @dataclass(frozen=True)
-class Telling:
+class Rationale:
     """One reply with the design it proposes (`after`), and the one that it changes (`before`).
 
     That is the design of its last reply where this was sent back over a bound, else the nearest evaluated one (of
@@ -80,7 +80,7 @@ class Agreement:
         )
 
 
-def tellings_of_run(run: Run | str | Path) -> tuple[SearchSpace, list[Telling]]:
+def rationales_of_run(run: Run | str | Path) -> tuple[SearchSpace, list[Rationale]]:
     """Return the replies of a run whose design was taken, each with the design that it changes.
 
     A first design has none and is left out. Raises InvalidParameter for a run whose prompts hide what operations are
@@ -109,13 +109,13 @@ def tellings_of_run(run: Run | str | Path) -> tuple[SearchSpace, list[Telling]]:
         elif event["event"] == "proposal":
             after = tuple(event["architecture"])
             if event["origin"] == "model" and reply and (known or revised):
-                found.append(Telling(event["iteration"], reply, revised or _nearest(after, known), after))
+                found.append(Rationale(event["iteration"], reply, revised or _nearest(after, known), after))
             known.append(after)
             revised, reply = None, None
     return space, found
 
 
-def tellings_of_conversation(conversation: Conversation) -> tuple[SearchSpace, list[Telling]]:
+def rationales_of_conversation(conversation: Conversation) -> tuple[SearchSpace, list[Rationale]]:
     """Return every reply of a published conversation that proposes a design, also those over the bound."""
     known: list[Architecture] = []
     revised: Architecture | None = None
@@ -125,7 +125,7 @@ def tellings_of_conversation(conversation: Conversation) -> tuple[SearchSpace, l
             continue
         after = turn.outcome.architecture
         if known or revised:
-            found.append(Telling(turn.iteration, turn.reply, revised or _nearest(after, known), after))
+            found.append(Rationale(turn.iteration, turn.reply, revised or _nearest(after, known), after))
         revised = None if turn.accepted else after
         known += [after] if turn.accepted else []
     return conversation.space, found
@@ -138,7 +138,7 @@ def _nearest(design: Architecture, known: Sequence[Architecture]) -> Architectur
     return min(reversed(known), key=lambda other: differing(design, other))
 
 
-def agreement(space: SearchSpace, tellings: Sequence[Telling], *, seed: int = 0) -> Agreement:
+def agreement(space: SearchSpace, tellings: Sequence[Rationale], *, seed: int = 0) -> Agreement:
     """Return how far the claims of some replies agree with their designs; `seed` deals out the proposals for chance."""
     import numpy as np
     import pandas as pd
@@ -167,7 +167,7 @@ def agreement(space: SearchSpace, tellings: Sequence[Telling], *, seed: int = 0)
     )
 
 
-def _row(telling: Telling, claim: Claim, holds: bool, chance: float) -> dict[str, Any]:
+def _row(telling: Rationale, claim: Claim, holds: bool, chance: float) -> dict[str, Any]:
     told = {"kind": claim.kind, "sentence": claim.sentence, "holds": holds, "chance": chance}
     return {"iteration": telling.iteration, **told}
 

@@ -94,13 +94,13 @@ def _published(file: str) -> Agreement | None:
     """Return the agreement of a published conversation, None where it was not downloaded."""
     from genius_kit.benchmarks import downloads
     from genius_kit.prompts.published import read_conversation
-    from genius_kit.verdicts.rationales import agreement, tellings_of_conversation
+    from genius_kit.verdicts.rationales import agreement, rationales_of_conversation
 
     try:
         path = downloads.find(file)
     except DataMissing:
         return None
-    return agreement(*tellings_of_conversation(read_conversation(path)))
+    return agreement(*rationales_of_conversation(read_conversation(path)))
 
 
 def _claims_told(one: Agreement | None, p_value: float | None) -> str:
