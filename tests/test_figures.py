@@ -6,8 +6,8 @@ import pytest
 import genius_kit as gk
 from genius_kit import figures
 from genius_kit.errors import InvalidParameter, UnknownName
-from genius_kit.figures import axes as plots
 from genius_kit.paper import TRIAL_TABLES, paper_label
+from genius_kit.proposers import methods
 from tests.doubles import ToyBenchmark
 
 
@@ -71,7 +71,7 @@ def test_a_model_at_two_temperatures_is_two_methods():
         for model, t in (("gpt-4.1", 0.0), ("gpt-4.1", 1.0), ("gpt-4.1", None), ("offline", 1.0))
     ]
     assert list(figures.by_method(runs)) == [
-        "gpt-4.1, temperature 0", "gpt-4.1, temperature 1", "gpt-4.1", plots.STAND_IN,
+        "gpt-4.1, temperature 0", "gpt-4.1, temperature 1", "gpt-4.1", methods.STAND_IN,
     ]  # fmt: skip
 
 
@@ -169,8 +169,8 @@ def test_one_evaluation_of_the_largest_network_is_rank_21(data_home):
     benchmark = gk.load_benchmark("nas-bench-macro")
     runs = figures.by_method(gk.search_many(benchmark, "prior", [0], 10, progress=False))
     table = figures.ours_beside_paper(benchmark, runs).set_index("method")
-    assert table.loc[plots.PRIOR, "rank"] == 21.0
-    assert table.loc[plots.PRIOR, "iterations"] == 1
+    assert table.loc[methods.PRIOR, "rank"] == 21.0
+    assert table.loc[methods.PRIOR, "iterations"] == 1
 
 
 def test_the_comparison_has_a_column_a_temperature_and_a_method(data_home):
