@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,3 +70,10 @@ def test_no_modules_import_each_other():
     edges = [(name, other) for name in graph.modules for other in graph.find_modules_directly_imported_by(name)]
     circles = [circle for circle in networkx.strongly_connected_components(networkx.DiGraph(edges)) if len(circle) > 1]
     assert not circles, sorted(map(sorted, circles))
+
+
+@pytest.mark.parametrize("room", ["figures", "stats", "studies", "verdicts"])
+def test_rooms_are_reached_from_the_package(room: str):
+    """`gk.figures` and the like need no import of their own."""
+    code = f"import genius_kit as gk, sys; assert 'genius_kit.{room}' not in sys.modules; gk.{room}.__all__"
+    subprocess.run([sys.executable, "-c", code], check=True)
