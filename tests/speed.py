@@ -1,204 +1,162 @@
-"""Speed of a training step, measured in pairs: the default configuration against the authors' form of it.
+"""Speed of this machine: `python -m tests.speed training` and `input`.
 
-The forms alternate in one run (A B A B ...), so that a change of load meets them all, and the table says on which
-device that was, with how many repeats and which spread. Run it as `python -m tests.speed`; the second command
-there measures the input pipeline, see `input_speed`.
+The input pipeline is measured here: images in memory augmented as tensors against PIL, and JPEG files per worker.
 """
 
 from __future__ import annotations
 
-import itertools
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pandas as pd
 import torch
 import typer
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from genius_kit.benchmarks.latency import device_name, spread, time_call
-from genius_kit.datasets.splits import DataSet, TensorSplit
-from genius_kit.errors import InvalidParameter
+from genius_kit.benchmarks.latency import device_name, spread
+from genius_kit.datasets.loaders import training_loader, worker_count
+from genius_kit.datasets.splits import DataSet, FolderSplit, TensorSplit
+from genius_kit.errors import check_integer
 from genius_kit.files import write_whole
-from genius_kit.spaces import load_space
-from genius_kit.training.loop import TrainingLoop
+from genius_kit.pools import usable_cores
 from genius_kit.training.recipes import Recipe, load_recipe
-from genius_kit.training.runtime import choose_device, join_team, torch_state
-from genius_kit.training.trainer import seeded_network
+from genius_kit.training.runtime import cpu_threads
+from tests.training_speed import AUTHORS, COMPILED, DEFAULT, measure_training
 
-GENIUS_329 = "100010101110404300430440505550"
-"""The paper's network for ImageNet under 330 million multiply-accumulates (arXiv:2304.10970)."""
-
-AUTHORS, DEFAULT = "authors", "default"
-
-Step = Callable[[], object]
+CPU = torch.device("cpu")
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of CIFAR-10; any numbers cost the same
+JPEG_SIZE, JPEG_QUALITY = (500, 375), 90
+"""Width and height in pixels of the generated files: those of most ImageNet images, which have 110 kB on average."""
 
 
-class ComposedHardswish(nn.Module):
-    """Hard-swish as separate operations, each with a tensor of its own: x * relu6(x + 3) / 6."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features * functional.relu6(features + 3) / 6
-
-
-class ComposedHardsigmoid(nn.Module):
-    """Hard-sigmoid as separate operations: relu6(x + 3) / 6."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        return functional.relu6(features + 3) / 6
-
-
-_COMPOSED: Mapping[type[nn.Module], type[nn.Module]] = {
-    nn.Hardswish: ComposedHardswish,
-    nn.Hardsigmoid: ComposedHardsigmoid,
-}
-
-
-def compose_activations(network: nn.Module) -> int:
-    """Replace every fused hard-swish and hard-sigmoid of `network` by its composed form; return how many there were."""
-    replaced = 0
-    for name, child in network.named_children():
-        if type(child) in _COMPOSED:
-            setattr(network, name, _COMPOSED[type(child)]())
-            replaced += 1
-        else:
-            replaced += compose_activations(child)
-    return replaced
-
-
-def measure_training(
+def measure_input(
     *,
-    space: str = "mobilenet-imagenet",
-    architecture: str = GENIUS_329,
-    batch_size: int = 32,
-    image_size: int = 224,
-    repeats: int = 10,
-    warmup: int = 2,
-    device: str | torch.device | None = None,
-    compiles: bool = False,
+    repeats: int = 5,
+    images: int = 256,
+    recipe: str | Recipe = "imagenet_retrain",
+    training_rate: float | None = None,
 ) -> pd.DataFrame:
-    """Return the speed of one SGD step in each form, one row a form, in images a second.
+    """Return images a second of each part of the input pipeline, one row a part.
 
-    "authors": float32, channels first, composed activations, a loop over the parameters in SGD. "default": the
-    step of `training` with its defaults. On a GPU the default computes in bfloat16 where it can, so "default in
-    float32" is there too; with `compiles`, "default, compiled". Columns: form, images_per_second (median), p10, p90,
-    n, ratio (of the medians, to the authors' form), ratio_p10, ratio_p90 (of the pairs), peak_memory_bytes (of CUDA;
-    None on a CPU, where it is not told apart), batch_size, image_size, device, threads.
-    Raises UnknownName, InvalidArchitecture, InvalidParameter.
+    "tensors" and "PIL" crop, flip and normalise the same 32-pixel images in turns; `ratio` is to the median of PIL.
+    "files" decodes and augments `images` generated JPEG files with one worker beside this process, and "files, all
+    workers" with as many as `recipe` uses here. With `training_rate` (images a second of a training step),
+    `keeps_up` says whether the files' rate is at least that. This process computes with one thread meanwhile.
+    Columns: part, images_per_second (median), p10, p90, n, ratio, workers, keeps_up, device.
+    Raises UnknownName, InvalidParameter.
     """
-    for name, value, least in (("repeats", repeats, 1), ("warmup", warmup, 0), ("batch_size", batch_size, 2)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InvalidParameter(f"{name} {value!r} came, expected a whole number of at least {least}")
-    chosen = choose_device(device)
-    recipe = load_recipe(
-        "imagenet_search", batch_size=batch_size, image_size=image_size, learning_rate=0.01, epochs=1_000_000
-    )
-    dataset = _noise(batch_size, image_size)
-    with torch_state(chosen):
-        steps = _forms(space, architecture, dataset, recipe, chosen, compiles)
-        seconds, memory = _alternate(steps, chosen, warmup=warmup, repeats=repeats)
-    rows = [_row(form, seconds, memory[form], batch_size) for form in steps]
-    threads = torch.get_num_threads() if chosen.type == "cpu" else None
-    return pd.DataFrame(rows).assign(
-        batch_size=batch_size, image_size=image_size, device=device_name(chosen), threads=threads
-    )
+    for name, value, least in (("repeats", repeats, 1), ("images", images, 32)):
+        check_integer(name, value, least)
+    chosen = load_recipe(recipe)
+    with cpu_threads(1), tempfile.TemporaryDirectory() as folder:
+        rows = _memory_rows(repeats)
+        files = jpeg_folder(Path(folder), images)
+        for part, workers in (("files", 1), ("files, all workers", worker_count(chosen))):
+            paces = _file_paces(files, chosen, workers, repeats)
+            rows.append(_row(part, paces, workers=workers, training_rate=training_rate))
+    return pd.DataFrame(rows).assign(device=f"{device_name(CPU)}, {usable_cores()} cores")
 
 
-def _forms(
-    space: str, architecture: str, dataset: DataSet, recipe: Recipe, device: torch.device, compiles: bool
-) -> dict[str, Step]:
-    """Return the step of each form; the authors' is the first."""
-    where = load_space(space)
-
-    def network() -> nn.Module:
-        return seeded_network(where, where.decode(architecture), dataset, recipe, 0)
-
-    steps = {AUTHORS: _authors_step(network(), dataset, recipe, device)}
-    if device.type == "cuda":
-        single = recipe.changed(precision="float32")
-        steps["default in float32"] = _default_step(network(), dataset, single, device)
-    steps[DEFAULT] = _default_step(network(), dataset, recipe, device)
-    if compiles:
-        steps["default, compiled"] = _default_step(network(), dataset, recipe.changed(compile=True), device)
-    return steps
-
-
-def _authors_step(network: nn.Module, dataset: DataSet, recipe: Recipe, device: torch.device) -> Step:
-    if not compose_activations(network):
-        raise InvalidParameter("the network has no hard-swish: the authors' form is one of the ImageNet space")
-    network.to(device).train()
-    images, labels = _batch(dataset, device)
-    optimizer = torch.optim.SGD(
-        network.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay,
-        foreach=False, fused=False,
-    )  # fmt: skip
-
-    def step() -> None:
-        optimizer.zero_grad()
-        functional.cross_entropy(network(images), labels).backward()
-        optimizer.step()
-
-    return step
+def _memory_rows(repeats: int, images: int = 1024) -> list[dict[str, Any]]:
+    """Return the rows of tensors and PIL, measured in turns on the images of one epoch of the CIFAR recipe."""
+    dataset = _memory(images)
+    recipe = load_recipe("cifar", batch_size=128)
+    epochs = {
+        "tensors": lambda number: training_loader(dataset, recipe, device=CPU, seed=0).epoch(number),
+        "PIL": lambda number: _pil_epoch(dataset, recipe.batch_size),
+    }
+    paces: dict[str, list[float]] = {part: [] for part in epochs}
+    for turn in range(repeats + 1):
+        for part, epoch in epochs.items():
+            pace = _pace(epoch(turn))
+            if turn:  # the first is the warm-up
+                paces[part].append(pace)
+    slower = statistics.median(paces["PIL"])
+    return [_row(part, values, ratio=statistics.median(values) / slower) for part, values in paces.items()]
 
 
-def _default_step(network: nn.Module, dataset: DataSet, recipe: Recipe, device: torch.device) -> Step:
-    """Return the trainer's own step on a batch that is ready."""
-    loop = TrainingLoop(network, dataset, recipe, 0, join_team(device), None, {}, False)
-    network.train()
-    batches: Iterator[tuple[Tensor, Tensor]] = itertools.repeat(_batch(dataset, device))
-    return lambda: loop.train_step(batches)
+def _pace(batches: Iterator[tuple[Tensor, Tensor]]) -> float:
+    begun = time.perf_counter()
+    images = sum(len(labels) for _, labels in batches)
+    return images / (time.perf_counter() - begun)
 
 
-def _noise(count: int, side: int) -> DataSet:
+def _memory(count: int) -> DataSet:
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (count, 3, side, side), dtype=torch.uint8, generator=generator)
-    split = TensorSplit(images, torch.randint(1000, (count,), generator=generator))
-    classes = tuple(str(number) for number in range(1000))
-    half = (0.5, 0.5, 0.5)
-    return DataSet("noise", "Noise", classes, side, half, half, split, split.take([0]), split.take([0]), "")
+    images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    return _dataset(TensorSplit(images, torch.arange(count) % 10), 32)
 
 
-def _batch(dataset: DataSet, device: torch.device) -> tuple[Tensor, Tensor]:
+def _dataset(split: TensorSplit | FolderSplit, side: int) -> DataSet:
+    classes = tuple(str(number) for number in range(10))
+    return DataSet("generated", "Generated", classes, side, MEAN, STD, split, split.take([0]), split.take([0]), "")
+
+
+def _pil_epoch(dataset: DataSet, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches of the usual pipeline: each image through PIL, in this process."""
+    from PIL import Image
+    from torchvision import transforms
+
     assert isinstance(dataset.train, TensorSplit)
-    return (dataset.train.images.float() / 127.5 - 1).to(device), dataset.train.labels.to(device)
+    steps: Callable[[Any], Tensor] = transforms.Compose(
+        [
+            transforms.RandomCrop(32, padding=4),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(MEAN, STD),
+        ]
+    )
+    pixels = dataset.train.images.permute(0, 2, 3, 1).numpy()
+    for chosen in torch.randperm(len(pixels)).split(batch_size):
+        images = [steps(Image.fromarray(pixels[index])) for index in chosen.tolist()]
+        yield torch.stack(images), dataset.train.labels[chosen]
 
 
-def _alternate(
-    steps: Mapping[str, Step], device: torch.device, *, warmup: int, repeats: int
-) -> tuple[dict[str, list[float]], dict[str, int | None]]:
-    """Return the seconds of each step, form by form in turn, and the highest memory of each on a GPU in bytes."""
-    seconds: dict[str, list[float]] = {form: [] for form in steps}
-    memory: dict[str, int | None] = dict.fromkeys(steps)
-    for turn in range(warmup + repeats):
-        for form, step in steps.items():
-            if device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats(device)
-            taken = time_call(step, device)
-            if turn >= warmup:
-                seconds[form].append(taken)
-                if device.type == "cuda":
-                    memory[form] = max(memory[form] or 0, torch.cuda.max_memory_allocated(device))
-    return seconds, memory
+def jpeg_folder(folder: Path, count: int) -> FolderSplit:
+    """Write `count` JPEG files of smooth random content to `folder` and return them as a split of ten classes."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    samples = []
+    for number in range(count):
+        coarse = Image.fromarray(rng.integers(256, size=(94, 125, 3), dtype=np.uint8))
+        name = f"{number:05}.jpg"
+        coarse.resize(JPEG_SIZE, Image.Resampling.BICUBIC).save(folder / name, quality=JPEG_QUALITY)
+        samples.append((name, number % 10))
+    return FolderSplit(str(folder), tuple(samples))
 
 
-def _row(form: str, seconds: Mapping[str, list[float]], memory: int | None, batch_size: int) -> dict[str, Any]:
-    paces = [batch_size / value for value in seconds[form]]
-    pairs = [slow / fast for slow, fast in zip(seconds[AUTHORS], seconds[form], strict=True)]
-    median, low, high = spread(paces)
-    _, ratio_low, ratio_high = spread(pairs)
+def _file_paces(files: FolderSplit, recipe: Recipe, workers: int, repeats: int) -> list[float]:
+    """Return images a second of each of `repeats` epochs, after one in which the workers start."""
+    made = recipe.changed(batch_size=32, accumulate=1, workers=workers)
+    loader = training_loader(_dataset(files, 224), made, device=CPU, seed=0)
+    return [_pace(loader.epoch(number)) for number in range(repeats + 1)][1:]
+
+
+def _row(
+    part: str,
+    paces: Sequence[float],
+    *,
+    ratio: float | None = None,
+    workers: int | None = None,
+    training_rate: float | None = None,
+) -> dict[str, Any]:
+    median, low, high = spread(list(paces))
+    keeps_up = None if workers is None or training_rate is None else median >= training_rate
     return {
-        "form": form,
+        "part": part,
         "images_per_second": median,
         "p10": low,
         "p90": high,
         "n": len(paces),
-        "ratio": statistics.median(seconds[AUTHORS]) / statistics.median(seconds[form]),
-        "ratio_p10": ratio_low,
-        "ratio_p90": ratio_high,
-        "peak_memory_bytes": memory,
+        "ratio": ratio,
+        "workers": workers,
+        "keeps_up": keeps_up,
     }
 
 
@@ -217,7 +175,12 @@ def training(
 ) -> None:
     """One training step of GENIUS-329: the default configuration against the authors' form."""
     table = measure_training(
-        batch_size=batch_size, image_size=image_size, repeats=repeats, warmup=warmup, device=device, compiles=compiles
+        batch_size=batch_size,
+        image_size=image_size,
+        repeats=repeats,
+        warmup=warmup,
+        device=device,
+        forms=(AUTHORS, DEFAULT, COMPILED) if compiles else None,
     )
     _show(table, output)
 
@@ -235,8 +198,6 @@ def input_pipeline(
     output: Annotated[Path | None, typer.Option(help="Write the table here as CSV.")] = None,
 ) -> None:
     """Images a second of the input pipeline: as tensors, through PIL, and from JPEG files against a training step."""
-    from tests.input_speed import measure_input
-
     if training_rate is None:
         table = measure_training(repeats=3, warmup=1)
         training_rate = float(table.loc[table["form"] == DEFAULT, "images_per_second"].iloc[0])

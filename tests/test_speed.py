@@ -17,7 +17,7 @@ from genius_kit.networks import build_network
 from genius_kit.spaces import load_space
 from genius_kit.spaces.costs import count_cost
 from genius_kit.training.runtime import cpu_threads
-from tests import input_speed, speed
+from tests import speed, training_speed
 
 SMALL: dict[str, Any] = {"batch_size": 2, "image_size": 32, "repeats": 2, "warmup": 1, "device": "cpu"}
 
@@ -32,20 +32,20 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def table(one_thread: None) -> pd.DataFrame:
     """A tiny measurement."""
-    return speed.measure_training(**SMALL).set_index("form")
+    return training_speed.measure_training(**SMALL).set_index("form")
 
 
 def network() -> nn.Module:
     """Return GENIUS-329 for ten classes."""
     space = load_space("mobilenet-imagenet")
     torch.manual_seed(0)
-    return build_network(space, space.decode(speed.GENIUS_329), num_classes=10, image_size=32)
+    return build_network(space, space.decode(training_speed.GENIUS_329), num_classes=10, image_size=32)
 
 
 def test_the_network_is_the_papers() -> None:
     """The measured architecture has GENIUS-329's parameters."""
     space = load_space("mobilenet-imagenet")
-    assert count_cost(space, space.decode(speed.GENIUS_329)).parameters == 6_967_464
+    assert count_cost(space, space.decode(training_speed.GENIUS_329)).parameters == 6_967_464
 
 
 def test_composed_activations_compute_the_same() -> None:
@@ -53,7 +53,7 @@ def test_composed_activations_compute_the_same() -> None:
     fused, composed = network().eval(), network().eval()
     kinds = [nn.Hardswish, nn.Hardsigmoid]
     counts = [sum(type(module) is kind for module in fused.modules()) for kind in kinds]
-    assert speed.compose_activations(composed) == sum(counts) > 50
+    assert training_speed.compose_activations(composed) == sum(counts) > 50
     assert all(counts)
     assert not any(isinstance(module, tuple(kinds)) for module in composed.modules())
     images = torch.randn(2, 3, 32, 32)
@@ -79,7 +79,7 @@ def test_forms_alternate_after_a_warm_up() -> None:
     """A B A B ..., the warm-up is not counted, and seconds belong to their form."""
     calls: list[str] = []
     steps = {"authors": lambda: calls.append("a"), "default": lambda: calls.append("b")}
-    seconds, memory = speed._alternate(steps, torch.device("cpu"), warmup=1, repeats=3)
+    seconds, memory = training_speed._alternate(steps, torch.device("cpu"), warmup=1, repeats=3)
     assert "".join(calls) == "ab" * 4
     assert {form: len(values) for form, values in seconds.items()} == {"authors": 3, "default": 3}
     assert memory == {"authors": None, "default": None}
@@ -87,18 +87,18 @@ def test_forms_alternate_after_a_warm_up() -> None:
 
 def test_a_row_by_hand() -> None:
     """Eight images in 4, 2 and 1 seconds are 4 a second at the median, twice as fast as in 8, 4 and 4 seconds."""
-    row = speed._row("default", {"authors": [8.0, 4.0, 4.0], "default": [4.0, 2.0, 1.0]}, 5, 8)
+    row = training_speed._row("default", {"authors": [8.0, 4.0, 4.0], "default": [4.0, 2.0, 1.0]}, 5, 8)
     assert (row["images_per_second"], row["ratio"], row["n"], row["peak_memory_bytes"]) == (4.0, 2.0, 3, 5)
     assert (row["ratio_p10"], row["ratio_p90"]) == pytest.approx((2.0, 3.6))
 
 
 def test_both_forms_train() -> None:
     """A step of either form moves the weights; the default's are channels last and its update fused."""
-    recipe = speed.load_recipe("imagenet_search", batch_size=2, image_size=32, learning_rate=0.01)
-    dataset, device = speed._noise(2, 32), torch.device("cpu")
-    for make, is_default in ((speed._authors_step, False), (speed._default_step, True)):
+    recipe = training_speed.load_recipe("imagenet_search", batch_size=2, image_size=32, learning_rate=0.01)
+    dataset, device = training_speed._noise(2, 32), torch.device("cpu")
+    for make, is_default in ((training_speed._authors_step, False), (training_speed._default_step, True)):
         space = load_space("mobilenet-imagenet")
-        made = build_network(space, space.decode(speed.GENIUS_329), num_classes=1000, image_size=32)
+        made = build_network(space, space.decode(training_speed.GENIUS_329), num_classes=1000, image_size=32)
         before = made.classifier.weight.detach().clone()
         make(made, dataset, recipe, device)()
         assert made.training
@@ -110,9 +110,9 @@ def test_both_forms_train() -> None:
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
-        ({"repeats": 0}, InvalidParameter, "repeats 0"),
-        ({"warmup": -1}, InvalidParameter, "warmup -1"),
-        ({"batch_size": 1}, InvalidParameter, "batch_size 1"),
+        ({"repeats": 0}, InvalidParameter, "repeats must be"),
+        ({"warmup": -1}, InvalidParameter, "warmup must be"),
+        ({"batch_size": 1}, InvalidParameter, "batch_size must be"),
         ({"image_size": 0}, InvalidParameter, "image_size"),
         ({"device": "abacus"}, InvalidParameter, "abacus"),
         ({"space": "nowhere"}, UnknownName, "nowhere"),
@@ -123,19 +123,19 @@ def test_both_forms_train() -> None:
 def test_bad_settings_are_refused(settings: dict, error: type[Exception], words: str) -> None:
     """What came and what was expected are said before anything is timed."""
     with pytest.raises(error, match=words):
-        speed.measure_training(**{**SMALL, **settings})
+        training_speed.measure_training(**{**SMALL, **settings})
 
 
 def test_jpeg_files_are_like_photographs(tmp_path: Path) -> None:
     """The generated files decode to 500 x 375 pixels and have the size of photographs, the same ones again."""
     from genius_kit.datasets.image_folders import read_image
 
-    files = input_speed.jpeg_folder(tmp_path, 3)
+    files = speed.jpeg_folder(tmp_path, 3)
     paths = [tmp_path / name for name, _ in files.samples]
     assert read_image(paths[0]).shape == (3, 375, 500)
     assert all(50_000 < path.stat().st_size < 200_000 for path in paths)
     first = paths[0].read_bytes()
-    input_speed.jpeg_folder(tmp_path, 1)
+    speed.jpeg_folder(tmp_path, 1)
     assert paths[0].read_bytes() == first
 
 
@@ -145,7 +145,7 @@ def test_input_pipeline() -> None:
     threads = torch.get_num_threads()
     best = 0.0
     for _ in range(3):
-        table = input_speed.measure_input(repeats=2, images=32, training_rate=0.5).set_index("part")
+        table = speed.measure_input(repeats=2, images=32, training_rate=0.5).set_index("part")
         best = max(best, table.loc["tensors", "ratio"])
         if best >= 5:
             break
@@ -161,7 +161,7 @@ def test_input_pipeline() -> None:
 def test_bad_input_settings_are_refused(settings: dict) -> None:
     """Too few turns or files are refused before any is made."""
     with pytest.raises(InvalidParameter, match=next(iter(settings))):
-        input_speed.measure_input(**settings)
+        speed.measure_input(**settings)
 
 
 def test_the_command_prints_and_writes_the_table(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_the_default_is_faster_than_the_authors_form() -> None:
     """A step of GENIUS-329 at batch 32, 224 pixels, is at least 1.5 times as fast, in the best of three attempts."""
     best = 0.0
     for _ in range(3):
-        table = speed.measure_training(repeats=2, warmup=1, device="cpu").set_index("form")
+        table = training_speed.measure_training(repeats=2, warmup=1, device="cpu").set_index("form")
         best = max(best, table.loc["default", "ratio"])
         if best >= 1.5:
             break
