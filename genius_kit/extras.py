@@ -17,7 +17,6 @@ PURPOSES = {
     "detection": "training and scoring on boxes in the COCO format (`detect`)",
     "docs": "the documentation as HTML (`sphinx-build docs docs/_build`)",
     "local": "tests with a real llama.cpp server (`pytest -m local_model`)",
-    "mnist1d": "private tables of drawn digits (`benchmark build --task mnist1d`)",
     "tensorboard": "TensorBoard events of a training, beside its metrics.csv",
     "test": "the tests (`pytest`)",
 }

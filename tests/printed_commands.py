@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ("genius-kit", "python", "torchrun", "pip")
 UsageError = typer.BadParameter.__mro__[1]  # of the click that this typer brings
 
-EXTRA_OF = {("--dask",): "dask", ("--task", "mnist1d"): "mnist1d", ("detect",): "detection"}
+EXTRA_OF = {("--dask",): "dask", ("detect",): "detection"}
 """The words of a command that only an extra lets run."""
 
 SHORTER = {
@@ -129,13 +129,10 @@ def commands_in(printed: Printed) -> Iterator[list[str]]:
 
 
 def ours(words: Sequence[str]) -> bool:
-    """Return whether it is a command of the kit; `python -m tests.fuzz` and the like are not, for want of a parser."""
+    """Return whether it is a command of the kit; `python -m tests.fuzz` and the like are not."""
     module = words[2] if words[:2] == ["python", "-m"] and len(words) > 2 else ""
-    return (
-        words[0] in ("genius-kit", "torchrun")
-        or words[:2] == ["pip", "install"]
-        or module in ("genius_kit", "tests.speed")
-    )
+    is_program = words[0] in ("genius-kit", "torchrun") or words[:2] == ["pip", "install"]
+    return is_program or module.startswith(("genius_kit", "tests.speed"))
 
 
 # What a command says

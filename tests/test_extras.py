@@ -16,7 +16,6 @@ from genius_kit import extras, pools
 from genius_kit.cli.data import findings
 from genius_kit.detection import coco
 from genius_kit.errors import ExtraMissing
-from genius_kit.private import signals
 from genius_kit.training.progress import MetricsLog
 
 PACKAGE = Path(genius_kit.__file__).resolve().parent
@@ -87,7 +86,7 @@ def test_no_module_imports_what_only_an_extra_brings():
 def test_each_optional_module_is_loaded_from_an_extra_that_brings_it():
     """The extra that a message names exists, and has the package; torch's own TensorBoard writer needs tensorboard."""
     found = {argument for tree in TREES.values() for argument in loads(tree)}
-    assert {extra for _module, extra in found} == {"dask", "detection", "mnist1d", "tensorboard"}
+    assert {extra for _module, extra in found} == {"dask", "detection", "tensorboard"}
     for module, extra in found:
         package = "tensorboard" if module.startswith("torch.") else module
         assert distributions(package) & closure(PROJECT["optional-dependencies"][extra])
@@ -111,16 +110,11 @@ def needs_detection(folder):
     coco.load_coco(folder, folder / "boxes.json")
 
 
-def needs_mnist1d(folder):
-    signals.make_signals(signals.SignalTask("mnist1d", samples=100), "0" * 32)
-
-
 @pytest.mark.parametrize(
     ("need", "module", "extra"),
     [
         (needs_dask, "distributed", "dask"),
         (needs_detection, "pycocotools.coco", "detection"),
-        (needs_mnist1d, "mnist1d.data", "mnist1d"),
     ],
 )
 def test_a_missing_extra_is_named_with_the_command_that_gets_it(need, module, extra, tmp_path, monkeypatch):

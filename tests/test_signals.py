@@ -95,14 +95,3 @@ def test_a_task_that_cannot_be_is_refused(field, value):
     """The message names what came."""
     with pytest.raises(InvalidParameter, match=str(value)):
         SignalTask(**{field: value})
-
-
-def test_mnist1d_is_made_from_the_secret_too():
-    """Ten digits as curves of 40 values, other ones under another secret."""
-    pytest.importorskip("mnist1d")
-    task = SignalTask("mnist1d", samples=200)
-    first, again, other = (make_signals(task, secret) for secret in (SECRET, SECRET, OTHER))
-    assert first.signals["test"].shape == (200, 40)
-    assert set(first.labels["train"]) == set(range(10))
-    assert np.array_equal(first.signals["train"], again.signals["train"])
-    assert not np.array_equal(first.signals["train"], other.signals["train"])

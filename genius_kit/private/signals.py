@@ -11,7 +11,6 @@ import secrets
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from genius_kit import extras
 from genius_kit.errors import InvalidParameter, check_integer
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 LENGTH, CLASSES = 48, 16
 PARTS = ("train", "validation", "test")
-_MNIST1D_LENGTH, _MNIST1D_CLASSES = 40, 10
 _AMPLITUDES = (0.8, 1.2)
 
 
@@ -121,7 +119,7 @@ def orders(rng: np.random.Generator, noise: float) -> Part:
 
 FAMILIES = {"echoes": echoes, "rhythms": rhythms, "counts": counts, "orders": orders}
 """What a secret may draw once, such as which lags there are; each is then sampled for every part."""
-KINDS = ("motif-pairs", "mnist1d", *FAMILIES)
+KINDS = ("motif-pairs", *FAMILIES)
 
 
 @dataclass(frozen=True)
@@ -130,8 +128,7 @@ class SignalTask:
 
     In "motif-pairs" each signal of `length` values holds two of `motifs` secret smooth curves of `motif_length` values,
     one after the other at random places, and white noise of deviation `noise` (a motif has deviation 1); the label is
-    the ordered pair. In "mnist1d" it is a digit drawn as a curve of 40 values (Greydanus and Kobak, ICML 2024), and the
-    other figures have no meaning. The kinds of FAMILIES have `samples` and `noise`.
+    the ordered pair. The kinds of FAMILIES have `samples` and `noise`; the other figures have no meaning there.
     """
 
     kind: str = "motif-pairs"
@@ -163,24 +160,17 @@ class SignalTask:
     @property
     def classes(self) -> int:
         """Number of labels."""
-        if self.kind in FAMILIES:
-            return CLASSES
-        return self.motifs**2 if self.kind == "motif-pairs" else _MNIST1D_CLASSES
+        return CLASSES if self.kind in FAMILIES else self.motifs**2
 
     @property
     def values(self) -> int:
         """Number of values of a signal."""
-        if self.kind in FAMILIES:
-            return LENGTH
-        return self.length if self.kind == "motif-pairs" else _MNIST1D_LENGTH
+        return LENGTH if self.kind in FAMILIES else self.length
 
     def settings(self) -> dict[str, Any]:
         """Return the fields that have a meaning for this kind, fit for JSON."""
         fields = asdict(self)
-        if self.kind == "motif-pairs":
-            return fields
-        names = ("kind", "samples", "noise") if self.kind in FAMILIES else ("kind", "samples")
-        return {name: fields[name] for name in names}
+        return {name: fields[name] for name in ("kind", "samples", "noise")} if self.kind in FAMILIES else fields
 
 
 @dataclass(frozen=True)
@@ -219,8 +209,8 @@ def make_signals(task: SignalTask, secret: str) -> Signals:
     """Return the signals of a task, each part standardised with the mean and deviation of the training part."""
     import numpy as np
 
-    makers = {"motif-pairs": _motif_pairs, "mnist1d": _mnist1d}
-    made = makers.get(task.kind, _of_family)(task, check_secret(secret))
+    make = _of_family if task.kind in FAMILIES else _motif_pairs
+    made = make(task, check_secret(secret))
     mean, deviation = made["train"][0].mean(), made["train"][0].std()
     return Signals(
         {part: ((x - mean) / deviation).astype(np.float32) for part, (x, _) in made.items()},
@@ -273,14 +263,3 @@ def _part(task: SignalTask, motifs: np.ndarray, rng: np.random.Generator) -> tup
         columns = starts[:, [place]] + np.arange(task.motif_length)
         signals[rows, columns] += heights[:, [place]] * motifs[which]
     return signals, labels
-
-
-def _mnist1d(task: SignalTask, secret: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    library = extras.load("mnist1d.data", "mnist1d")
-    count = task.samples
-    arguments = library.get_dataset_args()
-    arguments.num_samples = -(-3 * count // _MNIST1D_CLASSES) * _MNIST1D_CLASSES
-    arguments.train_split = 1.0
-    arguments.seed = int(generator(secret, "mnist1d").integers(2**31))
-    made = library.make_dataset(arguments)
-    return {part: (made["x"][i * count :][:count], made["y"][i * count :][:count]) for i, part in enumerate(PARTS)}
