@@ -248,7 +248,7 @@ def test_a_worker_that_dies_is_a_failed_training(folder: DataSet, monkeypatch: p
             os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("only workers decode here")
 
-    monkeypatch.setattr("genius_kit.datasets.file_batches.read_image", die)
+    monkeypatch.setattr("genius_kit.datasets.loaders.read_image", die)
     with pytest.raises(TrainingFailed, match="lower the recipe's workers") as caught:
         train_batches(folder, made(workers=1))
     assert caught.value.cause == "process died"

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from genius_kit.datasets.registry import load_dataset
-from genius_kit.errors import CheckpointError, DataMissing, InvalidParameter
+from genius_kit.errors import CheckpointError, InvalidParameter
 from genius_kit.networks import build_network
+from genius_kit.networks.weights import read_weights
 from genius_kit.spaces import load_space
-from genius_kit.training.finetune import FINE_TUNE, fine_tune, pretrained_network, read_weights
+from genius_kit.training.finetune import FINE_TUNE, fine_tune, pretrained_network
 from genius_kit.training.recipes import RECIPES
 from genius_kit.training.trainer import seeded_network, train
 
@@ -106,7 +107,7 @@ def test_a_class_count_that_is_none_is_refused(untrained, classes):
         pretrained_network(SPACE, ARCHITECTURE, untrained, classes)
 
 
-@pytest.mark.parametrize("wrapper", ["state_dict", "model"])
+@pytest.mark.parametrize("wrapper", ["state_dict", "model", "model_ema"])
 def test_weights_are_read_from_a_wrapped_file(untrained, tmp_path, wrapper):
     """A state dict inside a checkpoint, with the prefix of a parallel wrapper, is found."""
     path = tmp_path / "weights.pt"
@@ -116,10 +117,10 @@ def test_weights_are_read_from_a_wrapped_file(untrained, tmp_path, wrapper):
 
 def test_a_missing_and_a_damaged_file_are_named(tmp_path):
     """The errors say which file it is."""
-    with pytest.raises(DataMissing, match=r"absent\.pt"):
+    with pytest.raises(InvalidParameter, match=r"absent\.pt"):
         read_weights(tmp_path / "absent.pt")
     (tmp_path / "damaged.pt").write_bytes(b"no weights")
-    with pytest.raises(CheckpointError, match=r"damaged\.pt"):
+    with pytest.raises(InvalidParameter, match=r"damaged\.pt"):
         read_weights(tmp_path / "damaged.pt")
 
 

@@ -13,14 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
 from genius_kit.datasets.splits import FolderSplit
 from genius_kit.errors import DataCorrupt, DataMissing
 from genius_kit.files import is_inside
 from genius_kit.pools import usable_cores
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""File names that are taken for images, in small or capital letters; the content decides how they are decoded."""
 
 LAYOUT = "one folder a class with the images in it, such as train/cat/1.jpg and val/cat/2.jpg"
 
@@ -33,12 +31,7 @@ def class_names(root: Path, part: str) -> tuple[str, ...]:
     folder = root / part
     if not folder.is_dir():
         raise DataMissing(f"{folder} is not a folder: expected {LAYOUT}")
-    with os.scandir(folder) as entries:
-        shown = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-        for entry in shown:
-            if entry.is_symlink():
-                _check_link(entry.path, folder)
-    names = sorted(entry.name for entry in shown)
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if len(names) < 2:
         raise DataCorrupt(f"{folder} holds {len(names)} class folders, expected at least 2: {LAYOUT}")
     return tuple(names)
@@ -49,6 +42,7 @@ def scan(root: Path, part: str, classes: tuple[str, ...]) -> FolderSplit:
 
     Raises DataCorrupt when a class of the training part has no image here, or a folder is no class of it.
     """
+    _check_links(root / part)
     found = class_names(root, part)
     unknown = sorted(set(found) - set(classes))
     if unknown:
@@ -56,16 +50,18 @@ def scan(root: Path, part: str, classes: tuple[str, ...]) -> FolderSplit:
             f"{root / part / unknown[0]} is no class of {root / 'train'} ({len(classes)} classes): "
             "remove or rename it, or add its training images"
         )
-    samples: list[tuple[str, int]] = []
-    for label, name in enumerate(classes):
-        images = _images(root, root / part / name) if name in found else []
-        if not images:
-            raise DataCorrupt(
-                f"{root / part / name} has no image: expected files that end in {', '.join(EXTENSIONS)}; "
-                "every class of the training part needs some"
-            )
-        samples.extend((path, label) for path in images)
-    return FolderSplit(str(root), tuple(samples))
+    folder, labels = root / part, {name: label for label, name in enumerate(classes)}
+    images = make_dataset(
+        folder, labels, is_valid_file=lambda path: _is_image(os.path.relpath(path, folder)), allow_empty=True
+    )
+    empty = set(labels.values()) - {label for _, label in images}
+    if empty:
+        raise DataCorrupt(
+            f"{folder / classes[min(empty)]} has no image: expected files that end in {', '.join(IMG_EXTENSIONS)}; "
+            "every class of the training part needs some"
+        )
+    samples = sorted((label, os.path.relpath(path, root)) for path, label in images)
+    return FolderSplit(str(root), tuple((path, label) for label, path in samples))
 
 
 def read_image(path: str | Path) -> Tensor:
@@ -97,39 +93,26 @@ def without_corrupt(split: FolderSplit) -> tuple[FolderSplit, int]:
     return kept, len(split) - len(kept)
 
 
-def _images(root: Path, folder: Path) -> list[str]:
-    """Return the image files under a class folder, relative to `root`, sorted; each folder is read once.
+def _check_links(part: Path) -> None:
+    """Raise DataCorrupt for a link in a part (train, val, test) that leads out of it, or to a folder within a class.
 
-    Links are followed inside the part (train, val, test). Raises DataCorrupt for one that leads out of it.
+    torchvision's finder follows links, and one to a folder above would lead it in a circle.
     """
-    paths, waiting, seen = [], [os.fspath(folder)], set[tuple[int, int]]()
-    while waiting:
-        parent = waiting.pop()
-        found = os.stat(parent)
-        if (found.st_dev, found.st_ino) in seen:  # a link that leads in a circle
-            continue
-        seen.add((found.st_dev, found.st_ino))
-        place = os.path.relpath(parent, root)
-        with os.scandir(parent) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_symlink():
-                    _check_link(entry.path, folder.parent)
-                if entry.is_dir():
-                    waiting.append(entry.path)
-                elif _is_image_name(entry.name):
-                    paths.append(os.path.join(place, entry.name))
-    return sorted(paths)
+    for place, folders, names in os.walk(part):
+        for path in (os.path.join(place, name) for name in (*folders, *names)):
+            if not os.path.islink(path):
+                continue
+            if not is_inside(part, os.path.relpath(path, part)):
+                raise DataCorrupt(
+                    f"{path} is a link that leads out of {part}: put the files themselves there, or remove it"
+                )
+            if os.path.isdir(path) and Path(place) != part:
+                raise DataCorrupt(f"{path} is a link to a folder within a class: put the files themselves there")
 
 
-def _check_link(path: str, part: Path) -> None:
-    if not is_inside(part, os.path.relpath(path, part)):
-        raise DataCorrupt(f"{path} is a link that leads out of {part}: put the files themselves there, or remove it")
-
-
-def _is_image_name(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+def _is_image(relative: str) -> bool:
+    hidden = any(name.startswith(".") for name in Path(relative).parts)
+    return not hidden and relative.lower().endswith(IMG_EXTENSIONS)
 
 
 def _is_readable(path: str) -> bool:

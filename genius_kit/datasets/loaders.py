@@ -6,20 +6,30 @@ under a seed of their own each. What comes out does not depend on the number of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+from torchvision.transforms import v2
 
 from genius_kit.datasets import transforms as augmentation
-from genius_kit.datasets.file_batches import IMAGE, Decoded, FileBatches
+from genius_kit.datasets.image_folders import read_image
 from genius_kit.datasets.splits import DataSet, FolderSplit, Split, TensorSplit
 from genius_kit.errors import DataCorrupt, InvalidParameter, TrainingFailed
 from genius_kit.pools import usable_cores
 
-ORDER = 0
-"""Marks the seeds of an epoch's order, beside those of its random table and of its single images."""
+ORDER, IMAGE = 0, 2
+"""Mark the seeds of an epoch's order and of its single images; its random table has 1."""
+
+CENTRE = 0.875
+"""Part of the shorter side that the network sees in evaluation: the ImageNet standard."""
+
+
+Decoded = tuple[Tensor, Tensor | None]
+"""Images uint8 (b, 3, size, size) and random numbers for `erase`, None in evaluation."""
 
 
 class Loading(Protocol):
@@ -262,3 +272,68 @@ def _to_device(values: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda" or values.is_cuda:
         return values.to(device)
     return (values if values.is_pinned() else values.pin_memory()).to(device, non_blocking=True)
+
+
+class FileBatches(torch.utils.data.Dataset[Decoded | str]):
+    """Image files by (epoch, indices): uint8 (b, 3, size, size) with random numbers for `erase`, or a message.
+
+    The message is about the first damaged file: unlike an exception, it crosses the process boundary as it is.
+    `seed` None switches augmentation off, and the random numbers are None.
+    """
+
+    def __init__(self, split: FolderSplit, size: int, kind: str, seed: int | None) -> None:
+        self._root = os.fsencode(split.root)
+        # one array, not a million strings: those would be copied into each worker as it counts references
+        self._paths = np.array([os.fsencode(path) for path, _ in split.samples])
+        self._transform = evaluation_transform(size) if seed is None else training_transform(kind, size)
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, place: tuple[int, Tensor]) -> Decoded | str:
+        epoch, indices = place
+        try:
+            if self._seed is None:
+                return torch.stack([self._transform(self._read(index)) for index in indices.tolist()]), None
+            pairs = [self._augmented(self._seed, epoch, index) for index in indices.tolist()]
+        except DataCorrupt as error:
+            return str(error)
+        return torch.stack([image for image, _ in pairs]), torch.stack([draws for _, draws in pairs])
+
+    def _read(self, index: int) -> Tensor:
+        return read_image(os.fsdecode(os.path.join(self._root, self._paths[index])))
+
+    def _augmented(self, seed: int, epoch: int, index: int) -> tuple[Tensor, Tensor]:
+        image = self._read(index)
+        with augmentation.seeded_globals(seed, epoch, IMAGE, index):
+            return self._transform(image), torch.rand(augmentation.COLUMNS)
+
+
+def training_transform(kind: str, size: int) -> Callable[[Tensor], Tensor]:
+    """Return what turns an image (3, H, W) of any size into an augmented one (3, size, size), both uint8.
+
+    "none" resizes and cuts the centre as in evaluation; "shift" and "crop-flip" then cut a random place out of that
+    with a black border of an eighth; "resized-crop" and "rand-augment" are torchvision's own.
+    """
+    border = max(1, size // 8)
+    resized = [
+        v2.RandomResizedCrop(size, scale=augmentation.CROP_AREA, ratio=augmentation.CROP_ASPECT, antialias=True),
+        v2.RandomHorizontalFlip(),
+    ]
+    shifted = [evaluation_transform(size), v2.RandomCrop(size, padding=border)]
+    steps = {
+        "none": [evaluation_transform(size)],
+        "shift": shifted,
+        "crop-flip": [*shifted, v2.RandomHorizontalFlip()],
+        "resized-crop": resized,
+        "rand-augment": [*resized, augmentation.rand_augment()],
+    }
+    if kind not in steps:
+        raise InvalidParameter(f"augmentation is {kind!r}, expected one of {', '.join(steps)}")
+    return v2.Compose(steps[kind])
+
+
+def evaluation_transform(size: int) -> Callable[[Tensor], Tensor]:
+    """Return what resizes the shorter side to size / 0.875 and cuts the centre, (3, size, size) uint8."""
+    return v2.Compose([v2.Resize(round(size / CENTRE), antialias=True), v2.CenterCrop(size)])

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genius_kit.datasets import downsampled_imagenet, image_folders, published_images
+from genius_kit.datasets import image_folders, published
 from genius_kit.datasets import transforms as augmentation
 from genius_kit.datasets.splits import (
     PARTS,
@@ -121,7 +121,7 @@ def _digits(folder: Path, download: bool) -> Parts:
 
 def _published(name: str, validation: int) -> Callable[[Path, bool], Parts]:
     def parts(folder: Path, download: bool) -> Parts:
-        classes, train, test = published_images.load_parts(name, folder, download)
+        classes, train, test = published.load_torchvision(name, folder, download)
         return classes, *divide(train, validation, f"{name} validation"), test
 
     return parts
@@ -129,14 +129,14 @@ def _published(name: str, validation: int) -> Callable[[Path, bool], Parts]:
 
 def _imagenet16(folder: Path, download: bool) -> Parts:
     """Return the whole training part, and two halves of the held-out one, as in NAS-Bench-201."""
-    train, held_out = downsampled_imagenet.load_parts(folder)
+    train, held_out = published.load_imagenet16(folder)
     for where, split in (("training", train), ("validation", held_out)):
-        absent = set(range(downsampled_imagenet.CLASSES)) - set(split.labels.tolist())
+        absent = set(range(published.IMAGENET16_CLASSES)) - set(split.labels.tolist())
         if absent:
             raise DataCorrupt(
                 f"the {where} files in {folder} have no image of class {min(absent) + 1}, expected 1 to 120"
             )
-    classes = tuple(f"class {number}" for number in range(1, downsampled_imagenet.CLASSES + 1))
+    classes = tuple(f"class {number}" for number in range(1, published.IMAGENET16_CLASSES + 1))
     return classes, train, *divide(held_out, len(held_out) // 2, "imagenet16-120 test")
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,8 +17,9 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelP6P7
 
-from genius_kit.errors import InvalidParameter
+from genius_kit.errors import InvalidParameter, check_integer
 from genius_kit.networks import build_network, load_weights
+from genius_kit.networks.weights import Weights
 from genius_kit.spaces import SearchSpace
 from genius_kit.training.finetune import fingerprint, freeze_norms
 
@@ -72,7 +72,7 @@ def build_detector(
     architecture: Sequence[int],
     num_classes: int,
     *,
-    weights: Mapping[str, Tensor] | str | Path | None = None,
+    weights: Weights | None = None,
     image_size: tuple[int, int] = (800, 1333),
     channels: int = 256,
     anchor_size: int = 32,
@@ -94,8 +94,7 @@ def build_detector(
         raise InvalidParameter(
             f"{space.name} came, a detector needs feature maps at strides {STRIDES}: only mobilenet-imagenet has them"
         )
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-        raise InvalidParameter(f"num_classes {num_classes!r} came, expected a positive whole number of classes")
+    check_integer("num_classes", num_classes, 1)
     short, long = image_size
     if not 0 < short <= long:
         raise InvalidParameter(f"image_size {image_size} came, expected (shorter side, longer side) in pixels")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from genius_kit.errors import InvalidParameter
 
-_WRAPPERS = ("state_dict", "model", "network", "weights")
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "network", "weights")
 _PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
 _SHOWN = 3
 _DAMAGE: tuple[type[Exception], ...] = (
@@ -30,27 +30,41 @@ _DAMAGE: tuple[type[Exception], ...] = (
 """What torch's reader of pickles raises on bytes that are none."""
 
 
-def load_weights(network: nn.Module, state: Mapping[str, Any] | str | Path, *, strict: bool = True) -> None:
-    """Load a state dict, or the file that holds one, into `network`; nothing is changed when it does not fit.
+Weights = Mapping[str, Any] | str | Path
+"""A state dict, or the file of one."""
 
-    A file is read without running code from it. A state dict inside a checkpoint (under "state_dict", "model", ...)
-    is found, and the prefix of DistributedDataParallel or torch.compile is dropped. A features-only network takes
-    the weights of the whole network. `strict=False` allows missing and unexpected keys, but no other shape.
-    Raises InvalidParameter, naming the first keys that differ, and what to do.
+
+def load_weights(network: nn.Module, state: Weights, *, strict: bool = True) -> None:
+    """Load what `read_weights` reads into `network`; nothing is changed when it does not fit.
+
+    A features-only network takes the weights of the whole network. `strict=False` allows missing and unexpected keys,
+    but no other shape. Raises InvalidParameter, naming the first keys that differ, and what to do.
     """
-    source = "the state dict" if isinstance(state, Mapping) else str(state)
-    found = _state_dict(state if isinstance(state, Mapping) else _read(Path(state)), source)
+    found = read_weights(state)
     if getattr(network, "features_only", False):
         dropped = getattr(network, "head_parts", ("classifier",))
         found = {key: value for key, value in found.items() if key.partition(".")[0] not in dropped}
     differences = _differences(network.state_dict(), found, strict)
     if differences:
         raise InvalidParameter(
-            f"{source} does not fit {_words(network)}: {'; '.join(differences)}. This checkpoint is of another "
-            "architecture or class count: build the network it was saved from (its space, architecture and "
+            f"{_source(state)} does not fit {_words(network)}: {'; '.join(differences)}. This checkpoint is of "
+            "another architecture or class count: build the network it was saved from (its space, architecture and "
             "num_classes), load it there, and replace the attribute `classifier` for other classes"
         )
     network.load_state_dict(found, strict=strict)
+
+
+def read_weights(weights: Weights) -> dict[str, Tensor]:
+    """Return a state dict, from a file without running code from it where a path is given.
+
+    One inside a checkpoint (under "state_dict", "model", ...; an averaged one first) is found, and the prefix of
+    DistributedDataParallel or torch.compile is dropped. Raises InvalidParameter, naming the file.
+    """
+    return _state_dict(weights if isinstance(weights, Mapping) else _read(Path(weights)), _source(weights))
+
+
+def _source(weights: Weights) -> str:
+    return "the state dict" if isinstance(weights, Mapping) else str(weights)
 
 
 def _read(path: Path) -> Any:

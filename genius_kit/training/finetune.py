@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from genius_kit.datasets.loaders import image_size
 from genius_kit.datasets.registry import DataSet
-from genius_kit.errors import CheckpointError, DataMissing, InvalidParameter
+from genius_kit.errors import InvalidParameter, check_integer
 from genius_kit.networks import build_network, load_weights
+from genius_kit.networks.weights import Weights, read_weights
 from genius_kit.spaces import SearchSpace
 from genius_kit.training.recipes import Recipe, load_recipe
 from genius_kit.training.trainer import TrainingResult, train
@@ -55,11 +55,6 @@ FINE_TUNE = Recipe(
 )
 """How a pretrained network is fine-tuned."""
 
-Weights = Mapping[str, Tensor] | str | Path
-"""A state dict, or the file of one."""
-
-_UNREADABLE = (RuntimeError, ValueError, TypeError, AttributeError, KeyError, OSError, EOFError, pickle.UnpicklingError)
-
 
 def fine_tune(
     space: SearchSpace,
@@ -78,7 +73,7 @@ def fine_tune(
 
     The network is that of `pretrained_network`; `options` go to `train` (time_limit, progress, ...). With `folder`,
     an unfinished training is resumed there.
-    Raises InvalidParameter for weights of another architecture, CheckpointError for a file that is not a state dict.
+    Raises InvalidParameter for weights of another architecture and for a file that is not a state dict.
     """
     chosen = load_recipe(recipe)
     state = read_weights(weights)
@@ -105,8 +100,7 @@ def pretrained_network(
     `size` is in pixels a side and matters to transformers, whose patches and positions are resampled by timm where
     the pretrained ones are of another size.
     """
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-        raise InvalidParameter(f"num_classes {num_classes!r} came, expected a positive whole number of classes")
+    check_integer("num_classes", num_classes, 1)
     state = read_weights(weights)
     network: Any = build_network(
         space,
@@ -124,24 +118,6 @@ def pretrained_network(
         network.classifier = nn.Linear(network.classifier.in_features, num_classes)
     network.num_classes = num_classes
     return network
-
-
-def read_weights(weights: Weights) -> dict[str, Tensor]:
-    """Return a state dict, from a file where a path is given; a wrapped one ("state_dict", "model", EMA) is unwrapped.
-
-    Files are read with `weights_only`. Raises DataMissing or CheckpointError, naming the file.
-    """
-    if isinstance(weights, Mapping):
-        return dict(weights)
-    path = Path(weights)
-    if not path.is_file():
-        raise DataMissing(f"{path} is not a file: give a checkpoint that a training wrote, such as weights.pt")
-    from timm.models import load_state_dict
-
-    try:
-        return dict(load_state_dict(str(path), device="cpu", weights_only=True))
-    except _UNREADABLE as error:
-        raise CheckpointError(f"{path} is not a readable state dict ({error}); give one such as weights.pt") from error
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:
