@@ -1,7 +1,7 @@
 """The network of an architecture, whatever its space, and what all have in common: `classifier` comes last.
 
-A skipped layer leaves no module, so that isomorphic architectures have the same state dict. Layers are initialised as in
-the work that trained the tables: torch's defaults (Kaiming, uniform) in the CIFAR spaces, timm's EfficientNet
+A skipped layer leaves no module, so that isomorphic architectures have the same state dict. Layers are initialised as
+in the work that trained the tables: torch's defaults (Kaiming, uniform) in the CIFAR spaces, timm's EfficientNet
 initialisation in the ImageNet space, timm's for transformers.
 """
 
