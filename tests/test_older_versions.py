@@ -6,21 +6,27 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 from typer.testing import CliRunner
 
 import genius_kit as gk
 from genius_kit.benchmarks.cache import OutcomeStore, _canonical, key_of
 from genius_kit.cli import app
-from genius_kit.detection.run import Store
+from genius_kit.detection.recipes import DETECTION_RECIPES
+from genius_kit.detection.train import DetectionResult
 from genius_kit.errors import CheckpointError, DataCorrupt, JournalError
 from genius_kit.journal import chain
 from genius_kit.private.builds import kept_plan
 from genius_kit.runs.batch import resume
 from genius_kit.training.checkpoints import load_whole, save_whole
+from genius_kit.training.loop import Loop
+from genius_kit.training.runtime import DistContext
+from genius_kit.training.trainer import carry_out
 from tests.doubles import ToyBenchmark
 from tests.training_doubles import TinyNetwork, train
 
+TINY = DETECTION_RECIPES["tiny"]
 FROZEN = Path(__file__).parent / "frozen"
 ANOTHER = "another version of the kit.*begin anew"
 
@@ -81,7 +87,7 @@ def test_a_finished_detector_with_other_fields_is_refused(tmp_path, record):
     """As of any training."""
     (tmp_path / "result.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(CheckpointError, match=rf"result\.json was written by {ANOTHER}"):
-        Store(tmp_path, {}).finished(nn.Linear(1, 1))
+        carry_out(DetectionResult, nn.Linear(1, 1), TINY, DistContext(0, 1, torch.device("cpu")), tmp_path, {}, Loop)
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,11 @@ class CountedTraining:
             raise self.failures[network.key]
         accuracy = 50.0 + sum(int(digit) for digit in network.key)
         row = {"epoch": 1, "train_loss": 1.0, "learning_rate": 0.1, "validation_accuracy": accuracy}
-        accuracies = (accuracy, accuracy, 1, accuracy - 10)
-        return TrainingResult((row,), *accuracies, 7, 1.5, "cpu", "float32", None, "contiguous_format")
+        return TrainingResult(
+            history=(row,), last_validation_accuracy=accuracy, best_validation_accuracy=accuracy, best_epoch=1,
+            test_accuracy=accuracy - 10, parameters=7, seconds=1.5, device="cpu", precision="float32", weights=None,
+            memory_format="contiguous_format",
+        )  # fmt: skip
 
 
 @pytest.fixture

@@ -14,18 +14,18 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from genius_kit.datasets import DataSet, load_dataset
 from genius_kit.errors import DataCorrupt, InvalidParameter, TrainingFailed
 from genius_kit.files import locked, make_folder, write_whole
 from genius_kit.memory_formats import is_narrow, warn_if_suspect
-from genius_kit.spaces import load_space
-
-if TYPE_CHECKING:
-    from genius_kit.datasets.registry import DataSet
-    from genius_kit.spaces import SearchSpace
-    from genius_kit.training.recipes import Recipe
+from genius_kit.spaces import SearchSpace, load_space
+from genius_kit.training import trainer
+from genius_kit.training.loop import explained
+from genius_kit.training.recipes import Recipe
 
 TRAINING_VERSION = 1
 """Raise it whenever the same settings come to train other weights: what was recorded before is then not used again."""
@@ -178,9 +178,6 @@ def train_once(job: Job) -> Outcome:
 
 def _train(job: Job, dataset: DataSet, folder: Path) -> dict[str, Any]:
     """Return the fields of the training's result; raises TrainingFailed."""
-    from genius_kit.training import trainer
-    from genius_kit.training.loop import explained
-
     space, seed = load_space(job.content["space"]), job.content["seed"]
     with explained(job.recipe):
         network = trainer.seeded_network(space, tuple(job.content["architecture"]), dataset, job.recipe, seed)
@@ -217,12 +214,8 @@ def _dataset(job: Job) -> DataSet:
 @lru_cache(maxsize=2)
 def _loaded(name: str, folder: str | None, subset: int | None, skip_corrupt: bool) -> DataSet:
     """Return a data set, kept for the next training in this process."""
-    from genius_kit.datasets.registry import load_dataset
-
     return load_dataset(name, folder=folder, subset=subset, skip_corrupt=skip_corrupt)
 
 
 def _versions() -> dict[str, dict[str, str]]:
-    from importlib.metadata import version
-
     return {"versions": {name: version(name) for name in ("genius-kit", "torch")}}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from genius_kit.errors import InvalidParameter, check_integer
 from genius_kit.networks import build_network
 from genius_kit.spaces import SearchSpace
-from genius_kit.training.runtime import FORMATS, autocast, choose_device
+from genius_kit.training.runtime import FORMATS, autocast, choose_device, evaluating
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def measure_latency(
     layout = torch.channels_last if channels_last else torch.contiguous_format
     images = torch.randn(batch_size, 3, image_size, image_size).to(device, memory_format=layout)
     network.to(device, memory_format=layout)  # type: ignore[call-overload]
-    with _evaluating(network), torch.inference_mode(), autocast(device, precision):
+    with evaluating(network), torch.inference_mode(), autocast(device, precision):
         seconds = time_calls(lambda: network(images), device, warmup=warmup, repeats=repeats)
     median, p10, p90 = spread(seconds)
     threads = torch.get_num_threads() if device.type == "cpu" else None
@@ -93,17 +93,6 @@ def latency_of(
     classes, side = space.sizes(num_classes, image_size)
     network = build_network(space, architecture, num_classes=classes, image_size=side)
     return measure_latency(network, image_size=side, **settings)
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def time_calls(call: Callable[[], object], device: torch.device, *, warmup: int, repeats: int) -> list[float]:
@@ -131,8 +120,6 @@ def time_call(call: Callable[[], object], device: torch.device) -> float:
 
 def spread(values: list[float]) -> tuple[float, float, float]:
     """Return the median, the tenth and the ninetieth percentile."""
-    import numpy as np
-
     median, low, high = np.percentile(values, [50, 10, 90])
     return float(median), float(low), float(high)
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from genius_kit import files
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.errors import DataCorrupt, InvalidParameter
 from genius_kit.files import data_folder
 from genius_kit.private.tables import PrivateTable, read_table
-
-if TYPE_CHECKING:
-    import numpy as np
 
 FOLDER = "private"
 _DECIMALS = 4
@@ -88,8 +86,6 @@ def load_private(name: str, protocol: str, fed_run: int) -> TabularBenchmark:
 
 
 def _mean(seeds: np.ndarray) -> np.ndarray:
-    import numpy as np
-
     mean: np.ndarray = np.round(seeds.mean(axis=1), _DECIMALS)
     return mean
 

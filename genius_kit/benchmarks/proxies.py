@@ -14,19 +14,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from genius_kit.benchmarks.base import Benchmark
+from genius_kit.datasets import load_dataset
+from genius_kit.datasets.loaders import training_loader
 from genius_kit.errors import InvalidParameter, UnknownName, check_integer
+from genius_kit.networks import build_seeded
 from genius_kit.records import Cost, Evaluation
 from genius_kit.spaces import Architecture, SearchSpace, load_space
 from genius_kit.spaces.costs import MacsBound, count_cost
+from genius_kit.stats.agreement import spearman
+from genius_kit.training.recipes import Recipe
 from genius_kit.training.runtime import choose_device
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from genius_kit.benchmarks.tabular import TabularBenchmark
@@ -212,9 +217,7 @@ class ProxyBenchmark(Benchmark):
         self.proxy, self.seeds = proxy, range(seed, seed + repeats)
         self.dataset, self.images, self.labels, self.num_classes = _batch(space, self._arguments, choose_device(device))
         self.image_size = side = self.images.shape[-1]
-        count_cost(
-            space, space.all_largest, num_classes=self.num_classes, image_size=side
-        )  # a size that fails, fails here
+        count_cost(space, space.all_largest, num_classes=self.num_classes, image_size=side)  # or the size fails here
         seeds = f"seed {seed}" if repeats == 1 else f"seeds {seed} to {seed + repeats - 1}"
         self.source = f"{proxy} ({paper}) of {batch_size} {dataset} images of {side} px, {seeds}"
 
@@ -236,8 +239,6 @@ class ProxyBenchmark(Benchmark):
         return sum(self._score(architecture, seed) for seed in self.seeds) / len(self.seeds)
 
     def _score(self, architecture: Architecture, seed: int) -> float:
-        from genius_kit.networks import build_seeded  # late: it loads timm, and counting needs neither
-
         sizes = {"num_classes": self.num_classes, "image_size": self.image_size}
         network = build_seeded(self.space, architecture, seed, **sizes)
         return PROXIES[self.proxy](network.to(self.images.device), self.images, self.labels)
@@ -248,10 +249,6 @@ def _batch(space: SearchSpace, arguments: Mapping[str, Any], device: torch.devic
     if arguments["dataset"] == "noise":
         images, labels, classes = _noise(space, arguments)
         return "random images", images.to(device), labels.to(device), classes
-    from genius_kit.datasets.loaders import training_loader
-    from genius_kit.datasets.registry import load_dataset
-    from genius_kit.training.recipes import Recipe
-
     dataset = load_dataset(arguments["dataset"], folder=arguments["folder"])
     classes = arguments["num_classes"] or dataset.num_classes
     if classes < dataset.num_classes:
@@ -307,14 +304,13 @@ def correlate(
     the gain draws architectures anew for both, and holds for all sampled proxies together at 95 % (Bonferroni).
     Raises UnknownName, InvalidParameter.
     """
-    import numpy as np
     import pandas as pd
 
     names = [proxies] if isinstance(proxies, str) else list(proxies)
     if not 3 <= n <= benchmark.space.size:
         raise InvalidParameter(f"n {n} came, expected 3 to {benchmark.space.size}, the rows of {benchmark.name}")
     counts = _counts(benchmark)
-    best = max(COUNTED, key=lambda count: _spearman(counts[count], benchmark.scores(by)))
+    best = max(COUNTED, key=lambda count: spearman(counts[count], benchmark.scores(by)))
     sampled = max(1, sum(name not in COUNTED for name in names))
     found = []
     for name in names:
@@ -330,16 +326,8 @@ def correlate(
 
 def _counts(benchmark: TabularBenchmark) -> dict[str, np.ndarray]:
     """Return what every row of a table has in parameters and multiply-accumulates."""
-    import numpy as np
-
     table = benchmark.evaluate_rows(np.arange(benchmark.space.size))
     return {name: table[name].astype(float) for name in COUNTED}
-
-
-def _spearman(scores: np.ndarray, accuracies: np.ndarray) -> float:
-    from scipy import stats
-
-    return float(stats.spearmanr(scores, accuracies).statistic)
 
 
 def _correlation(
@@ -348,15 +336,15 @@ def _correlation(
     from scipy import stats
 
     accuracies = benchmark.scores(by)[rows]
-    spearman = _spearman(scores, accuracies)
-    low, high = (spearman, spearman) if proxy in COUNTED else _interval(scores, accuracies, seed)
+    coefficient = spearman(scores, accuracies)
+    low, high = (coefficient, coefficient) if proxy in COUNTED else _interval(scores, accuracies, seed)
     return {
         "proxy": proxy,
         "benchmark": benchmark.name,
         "accuracy": benchmark.feedback_name if by == "feedback" else f"{by} accuracy",
         "images": "none",
         "n": len(rows),
-        "spearman": spearman,
+        "spearman": coefficient,
         "low": low,
         "high": high,
         "kendall": float(stats.kendalltau(scores, accuracies).statistic),
@@ -368,8 +356,6 @@ def _scores(
     proxy: str, benchmark: TabularBenchmark, n: int, seed: int, seconds: float | None, settings: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray, str, float]:
     """Return rows, scores, what the images were, and the mean seconds a network."""
-    import numpy as np
-
     scorer = ProxyBenchmark(benchmark.space, proxy, **settings)
     rows = np.random.default_rng(seed).choice(benchmark.space.size, n, replace=False)
     scores: list[float] = []
@@ -387,8 +373,6 @@ def _scores(
 
 def _interval(scores: np.ndarray, accuracies: np.ndarray, seed: int) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap interval of Spearman's coefficient, architectures drawn anew in pairs."""
-    import numpy as np
-
     (coefficients,) = _resampled(seed, accuracies, scores)
     low, high = np.nanpercentile(coefficients, [2.5, 97.5])
     return float(low), float(high)
@@ -398,18 +382,15 @@ def _gain(
     scores: np.ndarray, counts: np.ndarray, accuracies: np.ndarray, seed: int, comparisons: int
 ) -> dict[str, float]:
     """Return by how much the coefficient of `scores` is above that of `counts`, with its interval."""
-    import numpy as np
-
     ours, theirs = _resampled(seed, accuracies, scores, counts)
     tail = 2.5 / comparisons
     low, high = np.nanpercentile(ours - theirs, [tail, 100 - tail])
-    gain = _spearman(scores, accuracies) - _spearman(counts, accuracies)
+    gain = spearman(scores, accuracies) - spearman(counts, accuracies)
     return {"gain": gain, "gain_low": float(low), "gain_high": float(high)}
 
 
 def _resampled(seed: int, accuracies: np.ndarray, *scores: np.ndarray) -> list[np.ndarray]:
     """Return Spearman's coefficients of each of `scores` over the same resamples of architectures."""
-    import numpy as np
     from scipy import stats
 
     draws = np.random.default_rng(seed).integers(len(accuracies), size=(RESAMPLES, len(accuracies)))

@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 from genius_kit.benchmarks.base import Benchmark, Objectives
 from genius_kit.benchmarks.cache import Job, Outcome, OutcomeStore, content_of, key_of, train_once
+from genius_kit.benchmarks.latency import measure_latency
+from genius_kit.datasets import DataSet, load_dataset
+from genius_kit.datasets.loaders import image_size as image_size_of
 from genius_kit.errors import InvalidParameter, TrainingFailed, check_integer
 from genius_kit.files import data_folder
+from genius_kit.networks import build_network
 from genius_kit.pools import Workers
 from genius_kit.records import Cost, Evaluation
 from genius_kit.spaces import Architecture, SearchSpace, load_space
 from genius_kit.spaces.costs import MacsBound, count_cost
 from genius_kit.training.recipes import RECIPES, Recipe, load_recipe
+from genius_kit.training.runtime import choose_device
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from genius_kit.datasets.registry import DataSet
 
 
 class TrainedBenchmark(Benchmark):
@@ -64,8 +67,6 @@ class TrainedBenchmark(Benchmark):
         keep_weights: bool = False,
         progress: bool = False,
     ) -> None:
-        from genius_kit.datasets.loaders import image_size as image_size_of  # late: it loads torch
-
         space = load_space(space if isinstance(space, str) else space.name)
         space.check_images()
         check_integer("seed", seed, 0)
@@ -114,8 +115,6 @@ class TrainedBenchmark(Benchmark):
     @property
     def on_gpu(self) -> bool:
         """Whether trainings may be on a GPU: also where a worker decides that."""
-        from genius_kit.training.runtime import choose_device
-
         return (self._is_elsewhere and self._device is None) or choose_device(self._device).type != "cpu"
 
     def evaluate(self, architecture: Sequence[int]) -> Evaluation:
@@ -148,9 +147,6 @@ class TrainedBenchmark(Benchmark):
         """Return the latency in seconds, None where it is no objective."""
         if self.objectives is None or "latency" not in self.objectives.names:
             return None
-        from genius_kit.benchmarks.latency import measure_latency
-        from genius_kit.networks import build_network
-
         size = self.image_size
         network = build_network(self.space, architecture, num_classes=self.data.num_classes, image_size=size)
         return measure_latency(network, image_size=size, device=self._device).median
@@ -215,8 +211,6 @@ class TrainedBenchmark(Benchmark):
 def _read(dataset: str | DataSet, source: dict[str, Any]) -> DataSet:
     """Return the data set of a name, or the one given, to which `source` does not apply."""
     if isinstance(dataset, str):
-        from genius_kit.datasets.registry import load_dataset
-
         return load_dataset(dataset, **source)
     given = [name for name, value in source.items() if value]
     if given:

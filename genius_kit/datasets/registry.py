@@ -30,8 +30,6 @@ from genius_kit.datasets.splits import (
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter, UnknownName
 from genius_kit.files import data_folder
 
-__all__ = ["DATASETS", "DataSet", "FolderSplit", "Split", "TensorSplit", "load_dataset"]
-
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's training images, as torchvision and timm normalise; taken for every image folder."""
 

@@ -21,6 +21,12 @@ class DetectionRecipe(Changeable):
     """
 
     kind: ClassVar[str] = "detection recipe"
+    can_accumulate: ClassVar[bool] = False
+    warmup: ClassVar[str] = "warmup_steps"
+    accumulate: ClassVar[int] = 1
+    optimizer: ClassVar[str] = "sgd"
+    nesterov: ClassVar[bool] = False
+    decays_norm_and_bias: ClassVar[bool] = True
 
     name: str
     source: str

@@ -6,24 +6,34 @@ Runs on one device. The schedule is RetinaNet's; see DETECTION_RECIPES for where
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from genius_kit.detection.batches import detection_batches, placed
-from genius_kit.detection.coco import CocoImages, coco_measures, load_coco
+from genius_kit.detection.batches import (
+    Flipped,
+    Images,
+    Targets,
+    batches_by_orientation,
+    detection_batches,
+    placed,
+)
+from genius_kit.detection.coco import COCO_MEASURES, CocoImages, coco_measures, load_coco
 from genius_kit.detection.model import build_detector
 from genius_kit.detection.recipes import DETECTION_RECIPES, DetectionRecipe, load_detection_recipe
-from genius_kit.detection.run import DetectionResult, Row, Run, Store
 from genius_kit.errors import InvalidParameter
 from genius_kit.networks import load_weights
 from genius_kit.spaces import load_space
-from genius_kit.training.checkpoints import folder_in_use
-from genius_kit.training.runtime import choose_device
+from genius_kit.training.checkpoints import State
+from genius_kit.training.loop import Loop
+from genius_kit.training.progress import Row
+from genius_kit.training.runtime import DistContext, autocast, choose_device, evaluating, torch_state
+from genius_kit.training.trainer import TrainedResult, carry_out
 
 __all__ = [
     "DETECTION_RECIPES",
@@ -37,6 +47,89 @@ __all__ = [
     "train_command",
     "train_detector",
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionResult(TrainedResult):
+    """What a detector's training came to.
+
+    A row of `history` has the loss in its two parts and, where they were taken, the COCO measures in percent;
+    `measures` are those of the last epoch.
+    """
+
+    measures: dict[str, float | None]
+
+
+class DetectionLoop(Loop):
+    """The training of a detector on one device: batches of one orientation, and RetinaNet's two losses."""
+
+    network_name = "detector"
+    loss_shape = (2,)
+    columns = (
+        "epoch", "train_loss", "classification_loss", "box_loss", "learning_rate", "seconds", "images_per_second",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        detector: nn.Module,
+        data: CocoImages,
+        recipe: DetectionRecipe,
+        seed: int,
+        device: torch.device,
+        folder: Path | None,
+        identity: dict[str, Any],
+        validation: CocoImages | None,
+        progress: bool,
+    ) -> None:
+        self._data, self._validation, self._shows = data, validation, progress
+        self._indices = data.indices_with_boxes()
+        self.epoch_steps = len(self._indices) // recipe.batch_size
+        if not self.epoch_steps:
+            raise InvalidParameter(
+                f"batch_size {recipe.batch_size} is more than the {len(self._indices)} images that have boxes: make it "
+                "smaller"
+            )
+        if validation is not None:
+            self.columns = (*self.columns, *COCO_MEASURES)
+        super().__init__(detector, recipe, seed, DistContext(0, 1, device), folder, identity, progress)
+
+    def batches(self, epoch: int, start: int) -> Iterator[tuple[Images, Targets]]:
+        """Yield the batches of an epoch, in an order and with flips that the seed and the epoch decide."""
+        shapes, key = self._data.shapes(), (self._seed, epoch)
+        wide = [shapes[index][1] >= shapes[index][0] for index in self._indices]
+        chosen = batches_by_orientation(wide, self.recipe.batch_size, key)[start:]
+        items = Flipped(self._data, self.recipe.flip, key)
+        batches = [[self._indices[i] for i in batch] for batch in chosen]
+        return iter(detection_batches(items, batches, self.recipe.workers, self._team.device))
+
+    def learning_rate(self, step: int) -> float:
+        rate: float = self.recipe.learning_rate_at(step, self.epoch_steps)
+        return rate
+
+    def losses(self, images: Images, targets: Targets) -> Tensor:
+        """Return the losses of classes and of boxes, float32 (2,)."""
+        device = self._team.device
+        with autocast(device, self.precision):
+            found = self.network(*placed(images, targets, device))
+        return torch.stack([found["classification"], found["bbox_regression"]])
+
+    def measures(self, losses: Tensor) -> Row:
+        parts = dict(zip(("classification_loss", "box_loss"), losses.tolist(), strict=True))
+        if self._validation is None:
+            return parts
+        device = self._team.device
+        return parts | evaluate_detector(self.network, self._validation, device=device, progress=self._shows)
+
+    def final_measures(self) -> dict[str, Any]:
+        self.network.eval()
+        return {"measures": {name: self.history[-1][name] for name in COCO_MEASURES if name in self.history[-1]}}
+
+    def completed(self, state: State) -> State:
+        """Return the state of a checkpoint; those of the first version were of whole epochs and counted no steps."""
+        history = state["history"]
+        seconds = sum(row["seconds"] for row in history)
+        untold = {"step": len(history) * self.epoch_steps, "seconds": seconds, "epoch_began": seconds}
+        return {"loss_sum": torch.zeros(self.loss_shape), **untold, **state}
 
 
 def train_detector(
@@ -53,44 +146,29 @@ def train_detector(
 ) -> DetectionResult:
     """Train a detector of `build_detector` and return what it came to; the detector keeps the final weights.
 
-    Images without boxes are left out of the training. With `validation`, its COCO measures are taken after every
-    epoch. With `folder`, a checkpoint is written after every epoch; an unfinished folder is resumed (on a CPU to the
-    same weights as without a break), a finished one is read back, and one of another detector, recipe, data set or
-    seed is refused. Raises InvalidParameter, CheckpointError, and TrainingFailed when the loss diverges or memory
-    runs out.
+    It ends in evaluation mode. Images without boxes are left out of the training. With `validation`, its COCO measures
+    are taken after every epoch. With `folder`, a checkpoint is written after every epoch; an unfinished folder is
+    resumed (on a CPU to the same weights as without a break), a finished one is read back, and one of another detector,
+    recipe, data set or seed is refused. Raises InvalidParameter, CheckpointError, and TrainingFailed when the loss
+    diverges or memory runs out.
     """
-    recipe = load_detection_recipe(recipe)
-    place = choose_device(device)
-    _check(detector, data, recipe)
-    run = Run(detector, data, recipe, seed, place)
-    if folder is None:
-        return _train(run, validation, None, on_epoch, progress)
-    identity = run.identity()
-    with folder_in_use(Path(folder)):
-        store = Store(Path(folder), identity)
-        finished = store.finished(detector)
-        return finished or _train(run, validation, store, on_epoch, progress)
+    chosen, place, where = load_detection_recipe(recipe), choose_device(device), Path(folder) if folder else None
+    _check(detector, data, chosen)
+    identity = {
+        "detector": getattr(detector, "fingerprint", None),
+        "recipe": chosen.as_dict(),
+        "data": data.fingerprint,
+        "images": len(data.indices_with_boxes()),
+        "seed": seed,
+    }
 
+    def begin() -> DetectionLoop:
+        loop = DetectionLoop(detector, data, chosen, seed, place, where, identity, validation, progress)
+        loop.on_epoch = on_epoch
+        return loop
 
-def _train(
-    run: Run,
-    validation: CocoImages | None,
-    store: Store | None,
-    on_epoch: Callable[[Row], None] | None,
-    progress: bool,
-) -> DetectionResult:
-    history = store.resume(run) if store else []
-    for epoch in range(len(history), run.recipe.epochs):
-        row = run.train_epoch(epoch, progress)
-        if validation is not None:
-            row |= evaluate_detector(run.detector, validation, device=run.device, progress=progress)
-        history.append(row)
-        if store:
-            store.save(run, history)
-        if on_epoch is not None:
-            on_epoch(row)
-    result = run.result(history)
-    return store.finish(run, result) if store else result
+    with torch_state(place, one_size=False):
+        return carry_out(DetectionResult, detector, chosen, DistContext(0, 1, place), where, identity, begin)
 
 
 def _check(detector: nn.Module, data: CocoImages, recipe: DetectionRecipe) -> None:
@@ -131,12 +209,8 @@ def evaluate_detector(
     """
     _check_classes(detector, data)
     place = choose_device(device)
-    was_training = detector.training
-    detector.to(place).eval()
-    try:
+    with evaluating(detector.to(place)):
         return coco_measures(data, _predictions(detector, data, batch_size, place, workers, progress))
-    finally:
-        detector.train(was_training)
 
 
 @torch.inference_mode()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from genius_kit.private.tables import PrivateTable
 from genius_kit.spaces import Architecture
-
-if TYPE_CHECKING:
-    import numpy as np
+from genius_kit.stats.agreement import spearman
 
 TOP = 0.1
 """The part of the cells in which the order of the best is looked at."""
@@ -60,9 +61,6 @@ class Card:
 
 def card_of(table: PrivateTable) -> Card:
     """Return the figures of a table."""
-    import numpy as np
-    from scipy.stats import spearmanr
-
     plan, runs = table.plan, table.accuracies("test")
     mean = runs.mean(axis=1)
     noise = float(np.sqrt(runs.var(axis=1, ddof=1).mean())) if runs.shape[1] > 1 else float("nan")
@@ -80,18 +78,15 @@ def card_of(table: PrivateTable) -> Card:
         residual=min(
             (share_above(table, cell) for cell in residual_cells(plan.operations).values()), default=float("nan")
         ),
-        parameters=float(spearmanr(parameters, mean)[0]),
-        macs=float(spearmanr(macs, mean)[0]),
-        splits=float(spearmanr(table.accuracies("validation").mean(axis=1), mean)[0]),
+        parameters=spearman(parameters, mean),
+        macs=spearman(macs, mean),
+        splits=spearman(table.accuracies("validation").mean(axis=1), mean),
         **_of_rows(table),
     )
 
 
 def _of_rows(table: PrivateTable) -> dict[str, Any]:
     """Return the figures of a Card over all rows of the space."""
-    import numpy as np
-    from scipy.stats import spearmanr
-
     space, rows = table.plan.space, table.class_of_rows()
     shown = table.accuracies("validation").mean(axis=1)[rows]
     parameters, macs = (costs[rows] for costs in table.costs())
@@ -101,7 +96,7 @@ def _of_rows(table: PrivateTable) -> dict[str, Any]:
     return {
         "rows": space.size,
         "rows_all_largest": float((shown > shown[space.index(space.all_largest)]).mean()),
-        **{f"rows_{name}": float(spearmanr(values, shown)[0]) for name, values in measured.items()},
+        **{f"rows_{name}": spearman(values, shown) for name, values in measured.items()},
     }
 
 
@@ -153,11 +148,9 @@ def _shown_by_key(table: PrivateTable) -> dict[str, float]:
 
 
 def _spearman(one: dict[str, float], other: dict[str, float], pairs: list[tuple[str, str]]) -> float:
-    from scipy.stats import spearmanr
-
     if len(pairs) < 3:
         return float("nan")
-    return float(spearmanr([one[key] for key, _ in pairs], [other[key] for _, key in pairs])[0])
+    return spearman([one[key] for key, _ in pairs], [other[key] for _, key in pairs])
 
 
 def card_text(table: PrivateTable) -> str:
@@ -193,20 +186,12 @@ def _shown(value: float) -> str:
 
 
 def _between_seeds(runs: np.ndarray) -> float:
-    import itertools
-
-    import numpy as np
-    from scipy.stats import spearmanr
-
     pairs = itertools.combinations(range(runs.shape[1]), 2)
-    found = [spearmanr(runs[:, first], runs[:, second])[0] for first, second in pairs]
+    found = [spearman(runs[:, first], runs[:, second]) for first, second in pairs]
     return float(np.mean(found)) if found else float("nan")
 
 
 def _among_the_best(runs: np.ndarray) -> float:
-    import numpy as np
-    from scipy.stats import spearmanr
-
     seeds = runs.shape[1]
     if seeds < 2:
         return float("nan")
@@ -214,5 +199,5 @@ def _among_the_best(runs: np.ndarray) -> float:
     for left_out in range(seeds):
         others = np.delete(runs, left_out, axis=1).mean(axis=1)
         best = np.argsort(-others, kind="stable")[: max(2, int(TOP * len(others)))]
-        found.append(spearmanr(others[best], runs[best, left_out])[0])
+        found.append(spearman(others[best], runs[best, left_out]))
     return float(np.mean(found))

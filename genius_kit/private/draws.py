@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from genius_kit.errors import DataCorrupt, InvalidParameter
 from genius_kit.private.signals import SignalTask, generator, make_signals, new_secret
 from genius_kit.private.tables import PrivatePlan
 from genius_kit.private.training import SignalRecipe
 from genius_kit.spaces.signal_cell import JOINS, READOUTS, drawn_rules
-
-if TYPE_CHECKING:
-    import numpy as np
+from genius_kit.stats.agreement import spearman
 
 DRAW = 1
 """Version of the draw: another one would make other tables of the same secrets."""
@@ -101,9 +100,6 @@ class Pilot:
 
 def pilot(plan: PrivatePlan, secret: str, rows: int = ROWS) -> Pilot:
     """Train `rows` rows that the secret draws, under every seed of the plan, and return what they say of the table."""
-    import numpy as np
-    from scipy.stats import spearmanr
-
     draw, space, signals = generator(secret, "pilot"), plan.space, make_signals(plan.task, secret)
     cells = [space.sample(draw) for _ in range(rows)]
     trained = {cell: plan.train(cell, signals).validation for cell in map(space.canonical, cells)}
@@ -111,7 +107,7 @@ def pilot(plan: PrivatePlan, secret: str, rows: int = ROWS) -> Pilot:
     right = np.array([trained[space.canonical(cell)] for cell in cells])
     parameters = [plan.cost(cell).parameters for cell in cells]
     mean = right.mean(axis=1)
-    above, sizes_matter = float((mean > largest).mean()), float(spearmanr(parameters, mean)[0])
+    above, sizes_matter = float((mean > largest).mean()), spearman(parameters, mean)
     return Pilot(rows, _agreement(right), above, sizes_matter, spread_of_the_best(right))
 
 
@@ -142,8 +138,6 @@ def spread_of_the_best(runs: np.ndarray) -> float:
 
     `runs` has shape (rows, seeds), at least two of each.
     """
-    import numpy as np
-
     best = runs[np.argsort(-runs.mean(axis=1), kind="stable")[: max(2, len(runs) // 4)]]
     noise = best.var(axis=1, ddof=1).mean()
     return float(np.sqrt(best.mean(axis=1).var(ddof=1) / noise)) if noise else float("inf")
@@ -151,8 +145,5 @@ def spread_of_the_best(runs: np.ndarray) -> float:
 
 def _agreement(runs: np.ndarray) -> float:
     """Return the mean Spearman correlation of one seed with the mean of the others, of values (rows, seeds)."""
-    import numpy as np
-    from scipy.stats import spearmanr
-
     seeds = range(runs.shape[1])
-    return float(np.mean([spearmanr(np.delete(runs, one, 1).mean(axis=1), runs[:, one])[0] for one in seeds]))
+    return float(np.mean([spearman(np.delete(runs, one, 1).mean(axis=1), runs[:, one]) for one in seeds]))

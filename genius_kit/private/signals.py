@@ -8,18 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from genius_kit.errors import InvalidParameter, check_integer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy as np
-
-    Part = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
-    """Makes so many signals and labels from random numbers."""
+Part = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
+"""Makes so many signals and labels from random numbers."""
 
 LENGTH, CLASSES = 48, 16
 PARTS = ("train", "validation", "test")
@@ -28,8 +26,6 @@ _AMPLITUDES = (0.8, 1.2)
 
 def echoes(rng: np.random.Generator, noise: float) -> Part:
     """Return signals in which a short random burst comes again later, upright or inverted: the label is which lag."""
-    import numpy as np
-
     burst, lags = 8, np.sort(rng.choice(np.arange(8, 25), CLASSES // 2, replace=False))
 
     def make(draw: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -48,8 +44,6 @@ def echoes(rng: np.random.Generator, noise: float) -> Part:
 
 def rhythms(rng: np.random.Generator, noise: float) -> Part:
     """Return signals that are two waves of random phases: the label is the pair of their frequencies."""
-    import numpy as np
-
     side = int(CLASSES**0.5)
     grids = np.linspace(0.04, 0.42, 2 * side + 1)
     cuts = grids[:-1] + rng.uniform(0.1, 0.9, 2 * side) * np.diff(grids)
@@ -70,8 +64,6 @@ def rhythms(rng: np.random.Generator, noise: float) -> Part:
 
 def counts(rng: np.random.Generator, noise: float) -> Part:
     """Return signals with some bumps of each of two secret shapes: the label is how many of each there are."""
-    import numpy as np
-
     side, width = int(CLASSES**0.5), 5
     basis = np.cos(np.pi / width * np.outer(np.arange(1, 4), np.arange(width) + 0.5))
     turn, triangle = np.linalg.qr(rng.normal(size=(3, 3)))
@@ -96,8 +88,6 @@ def counts(rng: np.random.Generator, noise: float) -> Part:
 
 def orders(rng: np.random.Generator, noise: float) -> Part:
     """Return signals with two of four secret curves, one after the other: the label is the ordered pair."""
-    import numpy as np
-
     side, width = int(CLASSES**0.5), 9
     basis = np.cos(np.pi / width * np.outer(np.arange(1, side + 1), np.arange(width) + 0.5))
     turn, triangle = np.linalg.qr(rng.normal(size=(side, side)))
@@ -207,8 +197,6 @@ def check_secret(secret: str) -> str:
 
 def make_signals(task: SignalTask, secret: str) -> Signals:
     """Return the signals of a task, each part standardised with the mean and deviation of the training part."""
-    import numpy as np
-
     make = _of_family if task.kind in FAMILIES else _motif_pairs
     made = make(task, check_secret(secret))
     mean, deviation = made["train"][0].mean(), made["train"][0].std()
@@ -220,8 +208,6 @@ def make_signals(task: SignalTask, secret: str) -> Signals:
 
 def generator(secret: str, use: str) -> np.random.Generator:
     """Return random numbers that follow from the secret and the word for what they are used for."""
-    import numpy as np
-
     return np.random.default_rng(int.from_bytes(hashlib.sha256(f"{secret} {use}".encode()).digest(), "big"))
 
 
@@ -240,8 +226,6 @@ def _motifs(task: SignalTask, rng: np.random.Generator) -> np.ndarray:
 
     They are a random turn of the slowest cosines, so that how far apart they are does not depend on the secret.
     """
-    import numpy as np
-
     places = np.arange(task.motif_length) + 0.5
     cosines = np.cos(np.pi / task.motif_length * np.outer(np.arange(1, task.motifs + 1), places))
     turn, triangle = np.linalg.qr(rng.normal(size=(task.motifs, task.motifs)))
@@ -250,8 +234,6 @@ def _motifs(task: SignalTask, rng: np.random.Generator) -> np.ndarray:
 
 
 def _part(task: SignalTask, motifs: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    import numpy as np
-
     labels = rng.integers(task.classes, size=task.samples)
     signals = rng.normal(scale=task.noise, size=(task.samples, task.length))
     room = task.length - 2 * task.motif_length

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter, check_integer
 from genius_kit.private.signals import Signals, SignalTask, commitment, seal
@@ -27,9 +29,6 @@ from genius_kit.spaces.signal_cell import (
     cell_classes,
     signal_space,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
 
 FORMAT = 2
 FIRST_FORMAT = 1
@@ -149,22 +148,16 @@ class PrivateTable:
 
     def accuracies(self, part: str) -> np.ndarray:
         """Return the accuracy of each of `plan.cells()` in percent, shape (cells, seeds)."""
-        import numpy as np
-
         counts = [getattr(self.results[self.plan.key(cell)], part) for cell in self.plan.cells()]
         return 100 * np.array(counts, dtype=np.float64) / self.plan.task.samples
 
     def costs(self) -> tuple[np.ndarray, np.ndarray]:
         """Return parameters and MACs of each of `plan.cells()`."""
-        import numpy as np
-
         plan, cells = self.plan, np.array(self.plan.cells())
         return count_costs(plan.space, cells, num_classes=plan.task.classes, image_size=plan.task.values)
 
     def class_of_rows(self) -> np.ndarray:
         """Return for every architecture of the space the place of its class among the trained cells."""
-        import numpy as np
-
         place = {cell: number for number, cell in enumerate(self.plan.cells())}
         return np.array([place[first] for first in cell_classes(self.plan.operations, self.plan.rules).values()])
 

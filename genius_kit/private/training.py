@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter, check_integer
-from genius_kit.spaces.signal_cell import FIRST_RULES, SignalRules
+from genius_kit.spaces.signal_cell import FIRST_RULES, SignalRules, active_edges
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +66,6 @@ def train_cell(
     import torch
 
     from genius_kit.networks.signal import SeededCells
-    from genius_kit.spaces.signal_cell import active_edges
 
     begun = time.perf_counter()
     parts = {

@@ -175,3 +175,10 @@ def _permuted(codes: np.ndarray, statistic: Any, alternative: str, seed: int) ->
         rng=np.random.default_rng(seed),
     )
     return float(min(1.0, found.pvalue))
+
+
+def spearman(first: Any, second: Any) -> float:
+    """Return Spearman's rank correlation of two samples of pairs."""
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(first, second)[0])

@@ -12,8 +12,8 @@ from timm.layers import resample_abs_pos_embed, resample_patch_embed
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from genius_kit.datasets import DataSet
 from genius_kit.datasets.loaders import image_size
-from genius_kit.datasets.registry import DataSet
 from genius_kit.errors import InvalidParameter, check_integer
 from genius_kit.networks import build_network, load_weights
 from genius_kit.networks.weights import Weights, read_weights

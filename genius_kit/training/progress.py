@@ -26,15 +26,15 @@ class MetricsLog:
     The history in the checkpoint is the truth; the CSV is written anew from it, whole, each time.
     """
 
-    def __init__(self, folder: Path, epochs_done: int) -> None:
-        self._path = folder / "metrics.csv"
+    def __init__(self, folder: Path, epochs_done: int, columns: Sequence[str] = COLUMNS) -> None:
+        self._path, self._columns = folder / "metrics.csv", columns
         self._events, self._epochs_done = folder / "tensorboard", epochs_done
         self._board: Any = None
 
     def write(self, history: Sequence[Row]) -> None:
         """Bring the CSV up to date with `history`."""
         text = io.StringIO(newline="")
-        table = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+        table = csv.DictWriter(text, self._columns, lineterminator="\n", extrasaction="ignore")
         table.writeheader()
         table.writerows(history)
         files.write_whole(self._path, text.getvalue())
@@ -44,8 +44,8 @@ class MetricsLog:
         with files.explained(self._events):
             self._board = self._board or _board(self._events, self._epochs_done)
             if self._board is not None:
-                for name in COLUMNS[2:]:
-                    if row[name] is not None:
+                for name in self._columns:
+                    if name not in ("epoch", "step") and row[name] is not None:
                         self._board.add_scalar(name, row[name], row["epoch"])
                 self._board.flush()
 
@@ -88,8 +88,8 @@ class StepProgress:
 
     def epoch(self, row: Row, epochs: int) -> None:
         """Take note of one epoch."""
-        accuracy = row["validation_accuracy"]
-        text = f"loss {row['train_loss']:.3f}" + ("" if accuracy is None else f", validation {accuracy:.2f} %")
+        measure = row.get("validation_accuracy", row.get("AP"))  # accuracy of a classifier, precision of a detector
+        text = f"loss {row['train_loss']:.3f}" + ("" if measure is None else f", validation {measure:.2f} %")
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
         elif self._form == "plain":

@@ -52,7 +52,7 @@ _FUSED = ("cpu", "cuda", "mps")
 """Devices whose fused update is used: on a CPU it takes 1/2.6 of the time of a loop over the parameters."""
 
 
-def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, recipe: Any) -> torch.optim.Optimizer:
     """Return the recipe's SGD or AdamW over the parameters of `network` that take gradients.
 
     With `decays_norm_and_bias=False` parameters of one dimension (norm, bias) and those that the network names in
@@ -96,7 +96,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -
 class WeightAverage:
     """An exponential moving average of a network: parameters and running statistics alike; counters are copied.
 
-    `network` holds it. The decay warms up (`schedules.average_decay`). One `_foreach_lerp_` takes half the time of
+    `network` holds it. The decay warms up (`average_decay`). One `_foreach_lerp_` takes half the time of
     timm's ModelEmaV3 and a seventh of that of a loop over the modules.
     """
 
@@ -215,9 +215,11 @@ def _is_a(value: Any, kinds: tuple[type, ...]) -> bool:
 
 @dataclass(frozen=True)
 class Changeable:
-    """What every kind of recipe can do; `kind` is its name in messages."""
+    """What every kind of recipe can do; `kind` is its name in messages, `warmup` its field of the warm-up."""
 
     kind: ClassVar[str] = "recipe"
+    can_accumulate: ClassVar[bool] = True
+    warmup: ClassVar[str] = "warmup_epochs"
 
     def changed(self, **changes: Any) -> Self:
         """Return this recipe with some fields changed; raises InvalidParameter for a misspelt or impossible one."""

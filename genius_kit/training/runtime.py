@@ -91,11 +91,26 @@ def cpu_threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def torch_state(device: torch.device) -> Iterator[None]:
-    """Let cuDNN choose its algorithms by trial; give that setting and torch's random numbers back as they were."""
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode, and give every module its own mode back."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
+def torch_state(device: torch.device, one_size: bool = True) -> Iterator[None]:
+    """Let cuDNN choose its algorithms by trial where all images have `one_size`.
+
+    That setting and torch's random numbers are given back as they were.
+    """
     benchmark = torch.backends.cudnn.benchmark
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.backends.cudnn.benchmark = True  # the images of a training all have one size
+        torch.backends.cudnn.benchmark = one_size
         try:
             yield
         finally:
@@ -201,13 +216,9 @@ def synchronised(network: nn.Module, recipe: Recipe, team: DistContext) -> nn.Mo
 def has_unused_parameters(network: nn.Module, image_size: int, device: torch.device) -> bool:
     """Return whether a parameter has no part in the logits, as on the dead edges of a cell. Leaves no trace."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    was_training = network.training
-    network.eval()  # no dropout, no running statistics
-    try:
+    with evaluating(network):  # no dropout, no running statistics
         logits = network(torch.zeros(1, 3, image_size, image_size, device=device))
         gradients = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
-    finally:
-        network.train(was_training)
     return any(gradient is None for gradient in gradients)
 
 

@@ -14,13 +14,13 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
+from genius_kit.datasets import DataSet, load_dataset
 from genius_kit.datasets.loaders import image_size
-from genius_kit.datasets.registry import DataSet, load_dataset
 from genius_kit.errors import InvalidParameter
 from genius_kit.memory_formats import has_narrow_strides, warn_if_suspect
 from genius_kit.networks import build_seeded
@@ -35,7 +35,7 @@ from genius_kit.training.checkpoints import (
     save_whole,
     write_json,
 )
-from genius_kit.training.loop import TrainingLoop, evaluate, explained
+from genius_kit.training.loop import Loop, TrainingLoop, evaluate, explained
 from genius_kit.training.progress import Row
 from genius_kit.training.recipes import Recipe, load_recipe
 from genius_kit.training.runtime import DistContext, choose_device, cpu_threads, join_team, torch_state
@@ -46,28 +46,36 @@ SMALL_PASS = 500_000_000
 """Multiply-accumulates of a batch below which one CPU thread is as fast as two (measured on NAS-Bench-Macro, 8 px)."""
 
 
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a training came to. Accuracies in percent, of the averaged network where the recipe keeps one.
+@dataclass(frozen=True, kw_only=True)
+class TrainedResult:
+    """What every training came to.
 
-    `history` has a row an epoch, with the columns of `metrics_log.COLUMNS`. `last` is the final epoch, and the test
-    accuracy is its network's; `best` is the epoch with the highest validation accuracy, the earliest of equals, whose
-    weights are not kept. `seconds` is the time spent, added up over interruptions; steps that a kill undid are not in
-    it. `weights` is the path of the final state dict, None without a folder. `memory_format` is torch's name of the
-    weights' format, None in results (or with a beginning) from before it was recorded.
+    `history` has a row an epoch. `seconds` is the time spent, added up over interruptions; steps that a kill undid are
+    not in it. `weights` is the path of the final state dict, None without a folder. `memory_format` is torch's name of
+    the weights' format, None in results (or with a beginning) from before it was recorded.
     """
 
     history: tuple[Row, ...]
-    last_validation_accuracy: float
-    best_validation_accuracy: float
-    best_epoch: int
-    test_accuracy: float | None
     parameters: int
     seconds: float
     device: str
     precision: str
     weights: str | None
     memory_format: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult(TrainedResult):
+    """What a training came to. Accuracies in percent, of the averaged network where the recipe keeps one.
+
+    `last` is the final epoch, and the test accuracy is its network's; `best` is the epoch with the highest validation
+    accuracy, the earliest of equals, whose weights are not kept. The columns of `history` are `progress.COLUMNS`.
+    """
+
+    last_validation_accuracy: float
+    best_validation_accuracy: float
+    best_epoch: int
+    test_accuracy: float | None
 
 
 def train(
@@ -103,25 +111,74 @@ def train(
     team = join_team(choose_device(device))
     facts = _identity(network, dataset, recipe, seed, identity)
     place = Path(folder) if folder is not None else None
-    with ExitStack() as stack:
-        stack.enter_context(explained(recipe))
-        stack.enter_context(torch_state(team.device))
-        stack.enter_context(_threads(network, dataset, recipe, team.device))
-        if place is not None and team.leads:
-            stack.enter_context(folder_in_use(place))
-        finished = team.from_leader(_read_finished(place, facts) if team.leads else None)
-        if finished is not None:
-            network.eval().load_state_dict(finished["weights"])
-            assert place is not None
-            warn_if_suspect(place, finished["result"], recipe.channels_last, has_narrow_strides(network))
-            return TrainingResult(**finished["result"])
+
+    def begin() -> TrainingLoop:
         loop = TrainingLoop(network, dataset, recipe, seed, team, place, facts, progress)
         loop.time_limit, loop.checkpoint_every = time_limit, checkpoint_every
         if team.leads:
             loop.on_step, loop.on_epoch = on_step, on_epoch
+        return loop
+
+    with torch_state(team.device), _threads(network, dataset, recipe, team.device):
+        return carry_out(TrainingResult, network, recipe, team, place, facts, begin)
+
+
+Result = TypeVar("Result", bound=TrainedResult)
+
+
+def carry_out(
+    kind: type[Result],
+    network: nn.Module,
+    recipe: Any,
+    team: DistContext,
+    folder: Path | None,
+    identity: Mapping[str, Any],
+    begin: Callable[[], Loop],
+) -> Result:
+    """Read back the training that is finished in `folder`, or bring the loop that `begin` makes to its end.
+
+    The network ends in evaluation mode with its final weights; the folder then has weights.pt and result.json.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(explained(recipe))
+        if folder is not None and team.leads:
+            stack.enter_context(folder_in_use(folder))
+        finished = team.from_leader(_read_finished(kind, folder, identity) if team.leads else None)
+        if finished is not None:
+            network.eval().load_state_dict(finished["weights"])
+            assert folder is not None
+            warn_if_suspect(folder, finished["result"], recipe.channels_last, has_narrow_strides(network))
+            return kind(**finished["result"])
+        loop = begin()
         stack.callback(loop.close)
         loop.run()
-        return _finish(loop, team, place, facts)
+        result = kind(**loop.result_fields(folder))
+        if folder is not None and team.leads:
+            _write_finished(folder, identity, network, result)
+        return result
+
+
+def _read_finished(
+    kind: type[TrainedResult], folder: Path | None, identity: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return the result and the weights of a finished training in `folder`, None where it is not finished."""
+    if folder is None or not (folder / "result.json").exists():
+        return None
+    path = folder / "result.json"
+    record = read_json(path)
+    with of_this_version(path):
+        check_identity(path, record.pop("identity"), identity)
+        fields = record.get("result", record)  # detectors of the first version had the fields beside the identity
+        result = {**fields, "history": tuple(fields["history"]), "weights": str(folder / "weights.pt")}
+        kind(**result)
+    return {"result": result, "weights": load_whole(folder / "weights.pt")}
+
+
+def _write_finished(folder: Path, identity: Mapping[str, Any], network: nn.Module, result: TrainedResult) -> None:
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    save_whole(folder / "weights.pt", weights)
+    fields = {name: value for name, value in dataclasses.asdict(result).items() if name != "weights"}
+    write_json(folder / "result.json", {"identity": identity, "result": fields})
 
 
 def _check_settings(
@@ -174,46 +231,6 @@ def _pass_macs(network: nn.Module, dataset: DataSet, recipe: Recipe) -> float:
     space, side = load_space(name), image_size(dataset, recipe)
     cost = count_cost(space, space.decode(key), num_classes=dataset.num_classes, image_size=side)
     return cost.macs * recipe.batch_size / recipe.accumulate
-
-
-def _read_finished(folder: Path | None, identity: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the result and the weights of a finished training in `folder`, None where it is not finished."""
-    if folder is None or not (folder / "result.json").exists():
-        return None
-    record = read_json(folder / "result.json")
-    path = folder / "weights.pt"
-    with of_this_version(folder / "result.json"):
-        check_identity(folder / "result.json", record["identity"], identity)
-        result = {**record["result"], "history": tuple(record["result"]["history"]), "weights": str(path)}
-        TrainingResult(**result)
-    return {"result": result, "weights": load_whole(path)}
-
-
-def _finish(loop: TrainingLoop, team: DistContext, folder: Path | None, identity: Mapping[str, Any]) -> TrainingResult:
-    """Evaluate the final network on the test part, give it to the caller, write the weights and then the result."""
-    test_accuracy = loop.test_accuracy()
-    network = loop.take_final_network()
-    accuracies = [row["validation_accuracy"] for row in loop.history]
-    best = max(range(len(accuracies)), key=lambda index: accuracies[index])
-    result = TrainingResult(
-        history=tuple(loop.history),
-        last_validation_accuracy=accuracies[-1],
-        best_validation_accuracy=accuracies[best],
-        best_epoch=best + 1,
-        test_accuracy=test_accuracy,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
-        seconds=loop.seconds,
-        device=str(team.device),
-        precision=loop.precision,
-        weights=str(folder / "weights.pt") if folder is not None else None,
-        memory_format=loop.memory_format,
-    )
-    if folder is not None and team.leads:
-        weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-        save_whole(folder / "weights.pt", weights)
-        written = {name: value for name, value in dataclasses.asdict(result).items() if name != "weights"}
-        write_json(folder / "result.json", {"identity": identity, "result": written})
-    return result
 
 
 def seeded_network(
