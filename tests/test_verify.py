@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 import genius_kit as gk
 from genius_kit.errors import InvalidParameter, JournalError, ModelError
 from genius_kit.journal import Journal, chain, read_run
-from genius_kit.journal.findings import examine
 from genius_kit.journal.lines import read_event, split
 from genius_kit.journal.redact import redact
-from genius_kit.journal.verify import verify_run, verify_study, write_heads
+from genius_kit.journal.verify import examine, verify_run, verify_study, write_heads
 from genius_kit.llm.recorded import ReplayClient
 from genius_kit.runs.steps import open_run
 from tests.doubles import QueueClient, ToyBenchmark

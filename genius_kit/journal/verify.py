@@ -7,15 +7,16 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from genius_kit.chat import mapping_or_empty
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.files import write_whole
+from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
-from genius_kit.journal.findings import Examined, Finding, examine
+from genius_kit.journal.lines import bare, read_event
 from genius_kit.journal.run import Run
 
 HEADS = "heads.csv"
@@ -24,7 +25,121 @@ HEADS = "heads.csv"
 SHOWN = 20
 """Findings of a journal that are told; a file that was replaced has as many as lines."""
 
+LOOSE = 100
+"""Places at which a journal may be wrong for its findings to say what a line once followed."""
+
 _HEAD = re.compile(r"[0-9a-f]{64}")
+_TAIL = re.compile(rb'"chain":"([0-9a-f]{64})"\}\Z')
+_CAUSES = "it was altered, or lines before it were altered, removed or put in, or it is of another journal"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a journal: the line (from 1), a stable word for the kind, and what is known of it.
+
+    Kinds: unreadable, rewritten, unchained, copied, moved, broken, torn, truncated, missing, unlisted.
+    """
+
+    line: int
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.text}" if self.line else self.text
+
+
+@dataclass
+class Examined:
+    """A journal as far as it can be read: `chains` holds the chain at the end of each line by its number."""
+
+    findings: list[Finding] = field(default_factory=list)
+    events: list[tuple[int, Event]] = field(default_factory=list)
+    chains: dict[int, str] = field(default_factory=dict)
+    withheld: set[str] = field(default_factory=set)
+    lines: int = 0
+
+    def say(self, number: int, kind: str, text: str) -> None:
+        """Add a finding."""
+        self.findings.append(Finding(number, kind, text))
+
+
+def examine(content: bytes) -> Examined:
+    """Return what can be read of a journal, and every line at which it is not as it was written.
+
+    After such a line the next is checked against it as it stands, so that each place is found and none twice.
+    """
+    found, loose = Examined(), dict[int, tuple[bytes, str | None]]()
+    begun, previous, start = False, None, 0  # the chain that the next line has to follow, None where it is lost
+    *whole, rest = content.split(b"\n")
+    for number, line in enumerate(whole, start=1):
+        event, named = _read(found, number, line)
+        if event is not None and named is None:
+            if begun or (event["event"] == "run_started" and event.get("format", 1) != 1):
+                found.say(number, "unchained", "its chain was taken off, or it was put in")
+        else:
+            before = previous if begun else chain.start(content[:start])
+            published = None if event is None else _published(found, number, event, line)
+            if published is not None and (before is None or chain.joined(before, published) != named):
+                loose[number] = published, before
+            begun, previous = True, named
+        start += len(line) + 1
+    found.lines = len(whole)
+    if rest:
+        found.say(len(whole) + 1, "torn", f"its {len(rest)} bytes have no end: a crash leaves that, or a cut")
+    _place(found, loose)
+    found.findings.sort(key=lambda finding: finding.line)
+    return found
+
+
+def _read(found: Examined, number: int, line: bytes) -> tuple[Event | None, str | None]:
+    """Take note of one line and return its event and its chain, as far as they can be read."""
+    try:
+        event = read_event(line)
+    except ValueError as error:
+        found.say(number, "unreadable", f"it cannot be read ({error})")
+        event, tail = None, _TAIL.search(line)
+        named = tail[1].decode() if tail else None
+    else:
+        found.events.append((number, bare(event)))
+        found.withheld |= chain.withheld(event)
+        named = str(event["chain"]) if "chain" in event else None
+    if named is not None:
+        found.chains[number] = named
+    return event, named
+
+
+def _published(found: Examined, number: int, event: Event, line: bytes) -> bytes | None:
+    """Return the line as it may be published, None where it is not as the kit writes it."""
+    try:
+        chain.check_form(event, line)
+        return chain.published(event)
+    except ValueError as error:
+        found.say(number, "rewritten", f"it is not as it was written ({error})")
+        return None
+
+
+def _place(found: Examined, loose: Mapping[int, tuple[bytes, str | None]]) -> None:
+    """Say of each line that does not follow from the one before it what it once followed, where that is in the file.
+
+    That is a line which nothing follows now: the one before such a line, or the last.
+    """
+    first = {named: number for number, named in reversed(found.chains.items())}
+    ends = [number - 1 for number in (*loose, *(finding.line for finding in found.findings))]
+    chains = {chain.start(): 0, **{found.chains[end]: end for end in (*ends, found.lines) if end in found.chains}}
+    for number, (published, before) in loose.items():
+        named = found.chains[number]
+        places = chains.items() if len(ends) <= LOOSE else ()
+        followed = next((place for end, place in places if chain.joined(end, published) == named), None)
+        if first[named] != number:
+            found.say(number, "copied", f"it is a copy of line {first[named]}")
+        elif followed is not None:
+            after = f"line {followed}" if followed else "nothing"
+            found.say(number, "moved", f"it was written after {after}: lines were moved, put in or replaced")
+        elif before is None:
+            found.say(number, "broken", f"it cannot be checked, the chain of line {number - 1} is lost")
+        else:
+            line = f"line {number - 1}" if number > 1 else "an empty file"
+            found.say(number, "broken", f"it does not follow from {line}: {_CAUSES}")
 
 
 @dataclass(frozen=True)
@@ -140,7 +255,7 @@ def _verification(path: Path, found: Examined) -> Verification:
 
 
 def _against(verified: Verification, found: Examined, head: str) -> Verification:
-    at = next((number for number, chain in found.chains.items() if chain == head), None)
+    at = next((number for number, named in found.chains.items() if named == head), None)
     if at is not None:
         return replace(verified, after_head=found.lines - at)
     text = (

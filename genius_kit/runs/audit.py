@@ -24,8 +24,7 @@ from genius_kit.errors import GeniusKitError, JournalError
 from genius_kit.journal import Event, Run
 from genius_kit.journal.chain import is_withheld
 from genius_kit.journal.events import SIDE_EVENTS
-from genius_kit.journal.findings import examine
-from genius_kit.journal.verify import Verification, verify_run
+from genius_kit.journal.verify import Verification, examine, verify_run
 from genius_kit.journal.verify import verdict as chain_verdict
 from genius_kit.llm.offline import OfflineClient
 from genius_kit.proposers.base import TALKING, make_proposer
