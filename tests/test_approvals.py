@@ -15,9 +15,8 @@ import genius_kit as gk
 from genius_kit.errors import InvalidParameter, StudyFailed
 from genius_kit.journal import Journal, read_run
 from genius_kit.llm.session import Session
-from genius_kit.runs.approval import Gate, TerminalApprover, check_rule
+from genius_kit.runs.approval import Decision, Gate, TerminalApprover, check_rule
 from genius_kit.runs.batch import resume
-from genius_kit.runs.control import Decision
 from genius_kit.runs.live import LiveSearch
 from genius_kit.runs.remote import run_state, why_stopped
 from genius_kit.studies import run as studies

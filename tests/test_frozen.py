@@ -15,7 +15,7 @@ from genius_kit.journal.verify import verify_run
 from genius_kit.llm import Reply, Usage
 from genius_kit.llm.recorded import ReplayClient
 from genius_kit.llm.session import Session, Steering
-from genius_kit.runs.control import Decision
+from genius_kit.runs.approval import Decision
 from genius_kit.runs.loop import conduct
 from genius_kit.runs.steps import open_run
 from tests.doubles import QueueClient, ToyBenchmark

@@ -35,8 +35,7 @@ from genius_kit.errors import GeniusKitError
 from genius_kit.journal import Event, Run, read_run
 from genius_kit.journal.events import SIDE_EVENTS
 from genius_kit.llm import ReplayClient
-from genius_kit.runs.approval import Gate, Request
-from genius_kit.runs.control import Decision
+from genius_kit.runs.approval import Decision, Gate, Request
 from genius_kit.runs.live_control import Control
 from tests.doubles import QueueClient, ToyBenchmark, reply
 

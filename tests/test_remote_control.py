@@ -22,8 +22,8 @@ import genius_kit as gk
 from genius_kit.cli import commands as cli
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import Journal, read_run
+from genius_kit.runs.approval import Asker
 from genius_kit.runs.batch import search_many
-from genius_kit.runs.control import Asker
 from genius_kit.runs.live import LiveSearch
 from genius_kit.runs.remote import (
     Command,

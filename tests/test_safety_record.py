@@ -17,9 +17,8 @@ from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError
 from genius_kit.figures.instruments import audit_timeline
 from genius_kit.journal import chain
 from genius_kit.journal.redact import redact
-from genius_kit.runs.approval import RULES, within_macs
+from genius_kit.runs.approval import RULES, Decision, within_macs
 from genius_kit.runs.audit import audit_run
-from genius_kit.runs.control import Decision
 from genius_kit.testing import ChatServer, tampering
 from tests.doubles import QueueClient
 

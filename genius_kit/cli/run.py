@@ -18,8 +18,8 @@ from genius_kit.cli.commands import ENDED_EARLY, ONLY_FALLBACKS, ends_at_once, t
 from genius_kit.cli.estimate import ask_before_run
 from genius_kit.errors import InvalidParameter
 from genius_kit.runs import batch, remote
-from genius_kit.runs.control import COMMANDS, Asker, user_name
-from genius_kit.runs.remote import how_to_go_on, why_stopped
+from genius_kit.runs.approval import Asker, user_name
+from genius_kit.runs.remote import COMMANDS, how_to_go_on, why_stopped
 
 if TYPE_CHECKING:
     from genius_kit.journal import Run

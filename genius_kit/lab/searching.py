@@ -15,7 +15,7 @@ from genius_kit.lab.money import dollars
 from genius_kit.lab.session import limits_words, live_line, search_line
 from genius_kit.lab.view import points_of
 from genius_kit.lab.widgets import button, labelled, on_change, row
-from genius_kit.runs.control import user_name
+from genius_kit.runs.approval import user_name
 
 if TYPE_CHECKING:
     from genius_kit.lab.widgets import Stage

@@ -48,7 +48,7 @@ class Steering:
         time.sleep(seconds)
 
     def review(self, situation: Any, suggestion: Any) -> Any:
-        """Return the `runs.control.Decision` of a person about a proposal, None where nobody is asked.
+        """Return the `runs.approval.Decision` of a person about a proposal, None where nobody is asked.
 
         `situation` and `suggestion` are those of `proposers.base`. Raises Stopped where the run is to end.
         """

@@ -1,7 +1,8 @@
-"""Proposals that a person approves, edits or rejects: which need one, what is shown and asked, what is recorded."""
+"""Who asks something of a run, and proposals that a person approves, edits or rejects: which, how, what is recorded."""
 
 from __future__ import annotations
 
+import getpass
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -12,14 +13,55 @@ from genius_kit.budget.spending import cost_of_calls
 from genius_kit.errors import GeniusKitError, InvalidParameter
 from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion, TurnedDown
 from genius_kit.records import Cost, Message, Rejection, Trial
-from genius_kit.runs.control import DECISIONS, Decision, user_name
 from genius_kit.spaces import Architecture
 from genius_kit.spaces.costs import count_cost
 
 ALWAYS = "every proposal is approved by a person"
+DECISIONS = ("approve", "edit", "reject", "end")
 RULES = ("above_dollars", "above_macs")
 REPLY_LINES, LINE_CHARACTERS = 8, 160  # of a reply, on the terminal
 KEYS = {"a": "approve", "e": "edit", "r": "reject", "q": "end"}
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks something of a run, and from where: `via` is "ctl", "lab", "api", "terminal" or a signal."""
+
+    by: str | None
+    via: str
+    host: str | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """Return what an event says of it."""
+        return {"by": self.by, "via": self.via, **({"host": self.host} if self.host else {})}
+
+
+def here(via: str, by: str | None = None) -> Asker:
+    """Return the user of this process, or the one that `by` names."""
+    return Asker(by or user_name(), via)
+
+
+def user_name() -> str:
+    """Return the name of the user of this process, "unknown" where the system knows none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person decides about a proposal: "approve", "edit", "reject" or "end", with who and why.
+
+    `architecture` is what "edit" puts in the place of the proposal, as indices or as the space writes it.
+    "end" ends the run, which resumes with the same question.
+    """
+
+    decision: str
+    architecture: Sequence[int] | str | None = None
+    reason: str = ""
+    by: str | None = None
+    via: str | None = None
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import Run, complete, read_run
 from genius_kit.progress import Progress
 from genius_kit.proposers.base import QUIZ, TALKING, Proposer, make_proposer
-from genius_kit.runs.approval import Approver, Gate
-from genius_kit.runs.control import here
+from genius_kit.runs.approval import Approver, Gate, here
 from genius_kit.runs.live_control import Control
 from genius_kit.runs.loop import describe, journal_name, search
 from genius_kit.runs.remote import size_of

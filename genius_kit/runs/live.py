@@ -18,7 +18,7 @@ from genius_kit.journal import Event, Journal, Run, read_run
 from genius_kit.llm.http_errors import quote
 from genius_kit.llm.session import Session
 from genius_kit.proposers.base import Proposer
-from genius_kit.runs.control import Decision, here
+from genius_kit.runs.approval import Decision, here
 from genius_kit.runs.live_control import Control
 from genius_kit.runs.loop import conduct
 from genius_kit.runs.remote import is_owned, state_of

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from genius_kit.errors import InvalidParameter
 from genius_kit.llm.session import CallCancelled, Steering, Stopped
 from genius_kit.records import Message
-from genius_kit.runs.approval import ALWAYS, Gate, Request
-from genius_kit.runs.control import Asker, Decision, here
+from genius_kit.runs.approval import ALWAYS, Asker, Decision, Gate, Request, here
 from genius_kit.runs.remote import Command, ControlChannel
 from genius_kit.spaces import Architecture
 

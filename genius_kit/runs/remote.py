@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -26,7 +26,11 @@ from genius_kit.budget.spending import cost_of_calls
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.files import PRIVATE
 from genius_kit.journal import Event, Run, read_run
-from genius_kit.runs.control import COMMANDS, Action, Asker
+from genius_kit.runs.approval import Asker
+
+Action = Literal["pause", "pause-now", "resume", "stop", "stop-now", "budget"]
+COMMANDS: tuple[str, ...] = get_args(Action)
+"""What a person may ask of a run from another process."""
 
 ALL = "all.ctl"
 LONGEST_LINE, LONGEST_READ = 2_000, 1_000_000  # bytes
