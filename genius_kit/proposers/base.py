@@ -151,6 +151,11 @@ class Proposer(ABC):
         self.settings: dict[str, Any] = {}
         self.resolved: dict[str, Any] = {}
 
+    @classmethod
+    def setting_names(cls) -> set[str]:
+        """Return the names of the settings that the class takes."""
+        return set(inspect.signature(cls).parameters) - {"space"}
+
     @abstractmethod
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Return the next architecture or the reason to stop."""
@@ -233,18 +238,18 @@ WEIGHING = ("nsga2", "parego")
 but for the language models, which are told all."""
 
 
-def proposer_class(name: str) -> Callable[..., Proposer]:
+def proposer_class(name: str) -> type[Proposer]:
     """Return the class of the search method called `name`; raises UnknownName, which lists the known ones."""
     if name not in _HOMES:
         raise UnknownName(f"no proposer is called {name!r}; the known ones are {', '.join(PROPOSERS)}")
     module, _, attribute = _HOMES[name].partition(".")
-    made: Callable[..., Proposer] = getattr(importlib.import_module(f"genius_kit.proposers.{module}"), attribute)
+    made: type[Proposer] = getattr(importlib.import_module(f"genius_kit.proposers.{module}"), attribute)
     return made
 
 
 def proposer_settings(name: str) -> list[str]:
     """Return the names of the settings that `make_proposer(name, space, ...)` takes."""
-    return sorted(set(inspect.signature(proposer_class(name)).parameters) - {"space", "name", "settings", "resolved"})
+    return sorted(proposer_class(name).setting_names())
 
 
 def make_proposer(name: str, space: SearchSpace, **settings: Any) -> Proposer:

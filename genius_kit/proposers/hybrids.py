@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,44 +20,34 @@ from genius_kit.proposers.base import (
     scored_trials,
 )
 from genius_kit.proposers.baselines import check_sample, choose_parent
-from genius_kit.proposers.llm import LanguageModelProposer
+from genius_kit.proposers.llm import LanguageModelProposer, ModelSettings
 from genius_kit.records import Message, Proposal
 from genius_kit.spaces import Architecture, SearchSpace
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
+    from genius_kit.chat import ChatClient
     from genius_kit.proposers.bayesian import GaussianProcessProposer
 
-MODEL_PROPOSALS = 5
-PROPOSALS = 3
 LINE_CHARACTERS = 200  # of the line that shows a parent, at most
-MUTATION_POPULATION = 4
-"""Smaller than that of evolution: its first architectures are random, and the model is not asked for them."""
 
 
-class _Hybrid(LanguageModelProposer):
-    """Takes the settings of the language model beside its own, and says so when it is inspected."""
-
-    def __init_subclass__(cls) -> None:
-        own, language = (inspect.signature(made.__init__).parameters for made in (cls, LanguageModelProposer))
-        taken = {name: one for name, one in {**own, **language}.items() if name not in ("self", "settings")}
-        cls.__signature__ = inspect.Signature(list(taken.values()))  # type: ignore[attr-defined]
-
-    def _count(self, **setting: int) -> None:
-        """Take a setting of this class, by its name, that is a count of at least 1."""
-        for name, value in setting.items():
-            if value < 1:
-                raise InvalidParameter(f"{name} is {value}; it is a count of at least 1")
-        self.settings |= setting
-
-    def _load_text(self, name: str) -> str:
-        """Return a text that is added to the conversation; its hash is among what decides the run."""
-        text = read_template("hybrids", name)
-        self.resolved["instruction_sha256"] = hashlib.sha256(text.encode()).hexdigest()
-        return text
+def _load_text(proposer: Proposer, name: str) -> str:
+    """Return a text that is added to the conversation; its hash is among what decides the run."""
+    text = read_template("hybrids", name)
+    proposer.resolved["instruction_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    return text
 
 
-class _ModelFirst(_Hybrid):
+@dataclass(frozen=True, kw_only=True)
+class FirstSettings(ModelSettings):
+    """How many proposals the model makes before an optimiser goes on."""
+
+    counts: ClassVar[tuple[str, ...]] = ("model_proposals",)
+    model_proposals: int = 5
+
+
+class _ModelFirst(LanguageModelProposer):
     """The model makes the first proposals, an optimiser goes on from all results so far.
 
     With one proposal it is a baseline that starts as the model does: what the model finds beyond it is the search,
@@ -65,12 +55,9 @@ class _ModelFirst(_Hybrid):
     an end before it has made all of its proposals hands over at once.
     """
 
+    takes = FirstSettings
     start: ClassVar[dict[str, Any]] = {}
     """Settings by which the optimiser has no start of its own."""
-
-    def __init__(self, space: SearchSpace, *, model_proposals: int = MODEL_PROPOSALS, **settings: Any) -> None:
-        super().__init__(space, **settings)
-        self._count(model_proposals=model_proposals)
 
     @cached_property
     def optimiser(self) -> Proposer:
@@ -124,7 +111,30 @@ class ModelThenLocalSearch(_ModelFirst):
     name = "llm+local-search"
 
 
-class ModelMutationProposer(_Hybrid):
+@dataclass(frozen=True, kw_only=True)
+class MutationSettings(ModelSettings):
+    """Of how many architectures the population is, and among how many of it a parent is chosen (all by default).
+
+    It is smaller than that of evolution: its first architectures are random, and the model is not asked for them.
+    """
+
+    counts: ClassVar[tuple[str, ...]] = ("population",)
+    population: int = 4
+    sample: int | None = None
+
+    def check(self, space: SearchSpace) -> None:
+        """Refuse a sample that cannot be drawn, and a prompt to which no parent can be added, too."""
+        super().check(space)
+        if str(self.prompt) == "published":
+            raise InvalidParameter("llm-mutation cannot ask in the published prompt: its text is fixed")
+        check_sample(self.population if self.sample is None else self.sample, self.population)
+
+    def record(self, client: ChatClient | None) -> dict[str, Any]:
+        """Return them with the sample that is drawn."""
+        return {**super().record(client), "sample": self.population if self.sample is None else self.sample}
+
+
+class ModelMutationProposer(LanguageModelProposer):
     """Regularised evolution whose mutation is the model: it is shown the parent and asked for a small change of it.
 
     As in evolution, the first `population` designs are random, a parent is the best of `sample` (default: all) of
@@ -132,21 +142,12 @@ class ModelMutationProposer(_Hybrid):
     """
 
     name = "llm-mutation"
-
-    def __init__(
-        self, space: SearchSpace, *, population: int = MUTATION_POPULATION, sample: int | None = None, **settings: Any
-    ) -> None:
-        super().__init__(space, **settings)
-        if self.settings["prompt"] == "published":
-            raise InvalidParameter("llm-mutation cannot ask in the published prompt: its text is fixed")
-        self._count(population=population)
-        self.settings["sample"] = population if sample is None else sample
-        check_sample(self.settings["sample"], population)
+    takes = MutationSettings
 
     def load_prompt(self, benchmark: Benchmark) -> None:
         """Load the prompt for `benchmark`, and the text that names the parent."""
         super().load_prompt(benchmark)
-        self._text = self._load_text("mutation")
+        self._text = _load_text(self, "mutation")
 
     def talks(self, budget: int) -> tuple[slice, int]:
         """Return the iterations after the random ones."""
@@ -168,22 +169,27 @@ class ModelMutationProposer(_Hybrid):
         return self.ask_for(situation, fill(self._text, {"parent": line}, "mutation.md"))
 
 
-class FilteredModelProposer(_Hybrid):
+@dataclass(frozen=True, kw_only=True)
+class FilterSettings(ModelSettings):
+    """How many architectures the model names before one of them is picked."""
+
+    counts: ClassVar[tuple[str, ...]] = ("proposals",)
+    proposals: int = 3
+
+
+class FilteredModelProposer(LanguageModelProposer):
     """The model names several designs in one conversation, the Gaussian process picks the one to evaluate.
 
     Before any result it is the first that is evaluated. All that were named are on record ("candidates").
     """
 
     name = "gp-filtered-llm"
-
-    def __init__(self, space: SearchSpace, *, proposals: int = PROPOSALS, **settings: Any) -> None:
-        super().__init__(space, **settings)
-        self._count(proposals=proposals)
+    takes = FilterSettings
 
     def load_prompt(self, benchmark: Benchmark) -> None:
         """Load the prompt for `benchmark`, and the text that asks for another design."""
         super().load_prompt(benchmark)
-        self._text = self._load_text("another")
+        self._text = _load_text(self, "another")
 
     def talks(self, budget: int) -> tuple[slice, int]:
         """Return all iterations, with as many conversations as designs are asked for."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from genius_kit.chat import is_stand_in
+from genius_kit.chat import OFFLINE, RECITER, is_stand_in
 from genius_kit.errors import InvalidParameter
 from genius_kit.llm.agents import AbsentAgent, is_agent
+from genius_kit.llm.calls import Caller
 from genius_kit.llm.client import OpenAIClient
+from genius_kit.llm.offline import OfflineClient, ReciterClient
 from genius_kit.llm.settings import (
     MISSING,
     STRUCTURED,
@@ -20,6 +22,7 @@ from genius_kit.llm.settings import (
     reply_form,
     schema_for,
 )
+from genius_kit.prompts import TemplatePrompt, load_prompt
 from genius_kit.prompts.template import PURPOSE, check_principles, elicited, fed_back, question, texts_sha256
 from genius_kit.prompts.views import (
     DERANGEMENT,
@@ -30,7 +33,7 @@ from genius_kit.prompts.views import (
     check_control,
     view_of,
 )
-from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion, random_suggestion
+from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion, TurnedDown, random_suggestion
 from genius_kit.reasoning import without_reasoning
 from genius_kit.records import Message, NoImprovement, Outcome, Proposal, Rejection
 from genius_kit.replies import find_architectures
@@ -47,6 +50,94 @@ RUN_SEED = "run"
 """The `request_seed` that stands for the seed of each run."""
 
 
+_ALWAYS = ("base_url", "temperature", "max_tokens", "conversation")
+"""Settings that are on record where they were not given too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """What a language model is asked, and how; raises InvalidParameter in `check` and `record`.
+
+    `model` "offline", the default, is the stand-in, "reciter:KEY" names the design KEY always, "agent:NAME" needs its
+    client. `request_seed` is sent with each request, for servers that sample by it: a number, or "run" for the seed of
+    the run. `params` are further fields of each request, such as {"reasoning_effort": "high"}; `timeout` is for one
+    attempt, in seconds (default 600), and decides nothing. `structured`, one of `llm.settings.STRUCTURED`, asks a
+    server for replies in a form that it enforces: "auto" by default where the model is a server's, and off with the
+    published prompt. Runs that were recorded before there was a choice have `constrained_replies` in its place.
+
+    `control`, one of `prompts.CONTROLS`, changes one thing about what the model sees, `change`, one of
+    `prompts.CHANGES`, one that ought not to matter. With `principles`, "asked" or "fed-back", the model is asked for
+    design principles before its first design. After `rejections_limit` refused replies in one iteration a random
+    untried architecture is evaluated and marked as such (`on_exhausted="fallback"`), or the run ends ("stop").
+    """
+
+    counts: ClassVar[tuple[str, ...]] = ()
+    """Settings of a subclass that are counts of at least 1."""
+
+    model: str | None = None
+    prompt: str = "standard"
+    history: str = "table"
+    base_url: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    params: Mapping[str, Any] | None = None
+    structured: str | None = None
+    constrained_replies: bool | None = None
+    rejections_limit: int = 5
+    on_exhausted: str = "fallback"
+    conversation: str | None = None
+    control: str | None = None
+    change: str | None = None
+    principles: str | None = None
+    request_seed: int | str | None = None
+    timeout: float | None = None
+
+    def check(self, space: SearchSpace) -> None:
+        """Raise InvalidParameter for settings that cannot be, or do not go together, in this space."""
+        prompt, seed = str(self.prompt), self.request_seed
+        if self.on_exhausted not in ("fallback", "stop"):
+            raise InvalidParameter(f"on_exhausted is {self.on_exhausted!r}; it is 'fallback' or 'stop'")
+        if self.history not in ("table", "dialogue"):
+            raise InvalidParameter(f"history is {self.history!r}; it is 'table' or 'dialogue'")
+        if not (seed in (None, RUN_SEED) or (isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0)):
+            raise InvalidParameter(
+                f"request_seed is {seed!r}; it is a number from 0, or {RUN_SEED!r} for the run's own"
+            )
+        for name in self.counts:
+            if getattr(self, name) < 1:
+                raise InvalidParameter(f"{name} is {getattr(self, name)}; it is a count of at least 1")
+        check_control(self.control, prompt, self.history)
+        check_change(self.change, self.control, space, prompt, self.history)
+        check_principles(self.principles, self.control, prompt)
+
+    def record(self, client: ChatClient | None) -> dict[str, Any]:
+        """Return what decides a run as plain values, from which the same settings can be made again."""
+        given = {
+            **vars(self),
+            "model": self.model or (client.model if client is not None else OFFLINE),
+            "prompt": str(self.prompt),
+            "params": check_params(self.params) or None,
+            "structured": self._form(),
+            "conversation": str(self.conversation) if self.conversation else None,
+            "timeout": None,
+        }
+        given["constrained_replies"] = bool(self.constrained_replies) if given["structured"] is None else None
+        return {name: value for name, value in given.items() if value is not None or name in _ALWAYS}
+
+    def _form(self) -> str | None:
+        """Return "auto" or "on" where a form of the replies is asked for, None where they are prose."""
+        structured = {True: "on", False: "off"}.get(self.structured, self.structured)  # type: ignore[call-overload]
+        if structured not in (None, *STRUCTURED):
+            raise InvalidParameter(f"structured is {structured!r}; it is one of {', '.join(STRUCTURED)}")
+        is_published = str(self.prompt) == "published"
+        in_prose = self.model is None or is_stand_in(self.model) or is_agent(self.model) or is_published
+        if structured == "on" and in_prose:
+            what = "the published prompt" if is_published else self.model or "a client of your own"
+            raise InvalidParameter(f"structured is 'on', but {what} has replies in prose: take 'auto' or 'off'")
+        was_recorded = structured is None and self.constrained_replies is not None
+        return None if structured == "off" or in_prose or was_recorded else structured or "auto"
+
+
 @dataclass(frozen=True)
 class Exchange:
     """What one conversation came to; `outcome` is None where every reply was refused."""
@@ -60,86 +151,32 @@ class LanguageModelProposer(Proposer):
 
     name = "llm"
     client: ChatClient
+    takes: ClassVar[type[ModelSettings]] = ModelSettings
+    """The settings of this class of proposers."""
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        *,
-        model: str | None = None,
-        prompt: str = "standard",
-        history: str = "table",
-        base_url: str | None = None,
-        temperature: float | None = None,
-        request_seed: int | str | None = None,
-        max_tokens: int | None = None,
-        params: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        structured: str | None = None,
-        constrained_replies: bool | None = None,
-        rejections_limit: int = 5,
-        on_exhausted: str = "fallback",
-        client: ChatClient | None = None,
-        conversation: str | None = None,
-        control: str | None = None,
-        change: str | None = None,
-        principles: str | None = None,
-    ) -> None:
-        """`client` replaces the one that `model` and `base_url` name; "offline", the default, is the stand-in,
-        "reciter:KEY" names the design KEY always, "agent:NAME" needs its `client`. `request_seed` is sent with each
-        request, for servers that sample by it: a number, or "run" for the seed of the run. `params` are further fields
-        of each request, such as {"reasoning_effort": "high"}; `timeout` is for one attempt, in seconds (default 600),
-        and decides nothing. `structured`, one of `llm.settings.STRUCTURED`, asks a server for replies in a form that
-        it enforces: "auto" by default where the model is a server's, and off with the published prompt. Runs that were
-        recorded before there was a choice have `constrained_replies` in its place.
-
-        `control`, one of `prompts.CONTROLS`, changes one thing about what the model sees, `change`, one of
-        `prompts.CHANGES`, one that ought not to matter. With `principles`, "asked" or "fed-back", the model is asked
-        for design principles before its first design. After `rejections_limit` refused replies in one iteration a
-        random untried architecture is evaluated and marked as such (`on_exhausted="fallback"`), or the run ends
-        ("stop").
-        """
-        if on_exhausted not in ("fallback", "stop"):
-            raise InvalidParameter(f"on_exhausted is {on_exhausted!r}; it is 'fallback' or 'stop'")
-        if history not in ("table", "dialogue"):
-            raise InvalidParameter(f"history is {history!r}; it is 'table' or 'dialogue'")
-        _check_request_seed(request_seed)
-        check_control(control, str(prompt), history)
-        check_change(change, control, space, str(prompt), history)
-        check_principles(principles, control, str(prompt))
-        self.space = space
-        self.control = control
-        self.change = change
-        self.settings: dict[str, Any] = {
-            "model": model or (client.model if client is not None else "offline"),
-            "prompt": str(prompt),
-            "history": history,
-            "base_url": base_url,
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-            **({"params": told} if (told := check_params(params)) else {}),
-            **_chosen_form(structured, constrained_replies, model, str(prompt)),
-            "rejections_limit": rejections_limit,
-            "on_exhausted": on_exhausted,
-            "conversation": str(conversation) if conversation else None,
-            **({"control": control} if control else {}),
-            **({"change": change} if change else {}),
-            **({"principles": principles} if principles else {}),
-            **({} if request_seed is None else {"request_seed": request_seed}),
-        }
-        schema = _schema(view_of(control, space).space, self.settings)
-        self.client = client or client_of(self.settings, schema, timeout=timeout)
+    def __init__(self, space: SearchSpace, *, client: ChatClient | None = None, **settings: Any) -> None:
+        """Take `ModelSettings` by their names; `client` replaces the one that `model` and `base_url` name."""
+        super().__init__(space)
+        self.asked = self.takes(**settings)
+        self.asked.check(space)
+        self.settings = self.asked.record(client)
+        if client is None:
+            schema = _schema(view_of(self.asked.control, space).space, self.settings)
+            client = client_of(self.settings, schema, timeout=self.asked.timeout)
+        self.client = client
         self._prompt: Any = None
         self._caller: Any = None
-        self._limit = rejections_limit
-        self._on_exhausted = on_exhausted
-        self.resolved: dict[str, Any] = {"client": self.client.kind, **self.client.settings()}
-        if control == "shuffled-feedback":
+        self.resolved = {"client": client.kind, **client.settings()}
+        if self.asked.control == "shuffled-feedback":
             self.resolved["shuffle"] = DERANGEMENT
+
+    @classmethod
+    def setting_names(cls) -> set[str]:
+        """Return the names of the settings, the client among them."""
+        return {"client", *(one.name for one in fields(cls.takes))}
 
     def prepare(self, benchmark: Benchmark, session: Session) -> None:
         """Load the prompt for `benchmark` and start this run's record of calls."""
-        from genius_kit.llm.calls import Caller
-
         self.load_prompt(benchmark)
         if isinstance(self.client, AbsentAgent):
             self.client.send([])  # which says who runs it, before the journal does
@@ -150,25 +187,24 @@ class LanguageModelProposer(Proposer):
 
     def load_prompt(self, benchmark: Benchmark) -> None:
         """Load the prompt for `benchmark`; the hash of its text is then among what decides the run."""
-        from genius_kit.prompts import load_prompt
-
-        check_benchmark(self.control, benchmark)
+        asked = self.asked
+        check_benchmark(asked.control, benchmark)
         self._prompt = load_prompt(
             self.settings["prompt"],
             self.space,
-            history=self.settings["history"],
+            history=asked.history,
             constraint=benchmark.constraint,
             dataset=benchmark.dataset,
             feedback_name=benchmark.feedback_name,
             image_size=benchmark.image_size,
             conversation=self.settings["conversation"],
-            control=self.control,
+            control=asked.control,
             title=benchmark.title,
             objectives=benchmark.objectives,
-            change=self.change,
+            change=asked.change,
         )
         self.resolved["prompt_sha256"] = self._prompt.sha256
-        if "principles" in self.settings:
+        if self.asks_principles:
             self.resolved["principles_sha256"] = texts_sha256()
 
     def talks(self, budget: int) -> tuple[slice, int]:
@@ -195,7 +231,7 @@ class LanguageModelProposer(Proposer):
         if isinstance(talk.outcome, NoImprovement):
             situation.journal.record("declined", iteration=situation.iteration)
             return Stop("declined")
-        if self._on_exhausted == "stop":
+        if self.asked.on_exhausted == "stop":
             return Stop("rejections")
         return random_suggestion(situation, "fallback", talk.exchange)
 
@@ -211,89 +247,73 @@ class LanguageModelProposer(Proposer):
         `instruction` is added to the last message of the opening, `exclude` are refused as duplicates, `exchange` is
         what was said in this iteration before, which goes on.
         """
-        view, prompt = self.view(situation), self._principled(situation)
-        opening = _with_instruction(prompt.messages(situation.trials), instruction)
-        said = list(exchange) or _turned_down(situation, prompt)
-        for _ in range(self._limit + 1):
-            reply = self._caller.ask([*opening, *said], situation.iteration, self._request_seed(situation))
+        view = self.view(situation.seed)
+        chosen = self.asked.request_seed
+        seed = situation.seed if chosen == RUN_SEED else cast("int | None", chosen)
+        prompt: Prompt = self._prompt.seen(view)
+        if self.asks_principles:
+            prompt = self._principled(prompt, situation, seed)
+        opening = prompt.messages(situation.trials)
+        if instruction is not None:
+            opening[-1] = _longer(opening[-1], instruction)
+        said = list(exchange)
+        if not said and situation.last_turned_down is not None:
+            said = _turned_down(situation.last_turned_down, prompt)
+        for _ in range(self.asked.rejections_limit + 1):
+            reply = self._caller.ask([*opening, *said], situation.iteration, seed)
             said.append({"role": "assistant", "content": without_reasoning(reply.text or "") or "(empty reply)"})
-            outcome = _judge(reply, situation, view, exclude)
+            outcome = _judge(_read(reply, view), situation, view, exclude)
             if not isinstance(outcome, Rejection):
                 return Exchange(outcome, tuple(said))
             said.append(prompt.refusal(outcome))
         return Exchange(None, tuple(said))
 
-    def _request_seed(self, situation: Situation) -> int | None:
-        """Return the seed that is sent with the requests of a run, None for none."""
-        chosen = self.settings.get("request_seed")
-        return situation.seed if chosen == RUN_SEED else chosen
-
     @property
     def asks_principles(self) -> bool:
         """Whether the model is asked for design principles, once a run; the prompt is then one of templates."""
-        return "principles" in self.settings
+        return self.asked.principles is not None
 
-    def _principled(self, situation: Situation) -> Prompt:
-        """Return the prompt of the run, with its principles where they are fed back; asked for once, here."""
-        prompt = self.prompt(situation.seed)
-        if not self.asks_principles:
-            return prompt
-        from genius_kit.prompts import TemplatePrompt
-
+    def _principled(self, prompt: Prompt, situation: Situation, seed: int | None) -> Prompt:
+        """Return the prompt with the principles of the run where they are fed back; asked for once, here."""
         assert isinstance(prompt, TemplatePrompt)  # the published one was refused
         known = elicited(situation.journal.events)
         if known is None:
-            seed = self._request_seed(situation)
             known = self._caller.ask(question(prompt), situation.iteration, seed, purpose=PURPOSE).text or ""
-        return prompt.noted(fed_back(known)) if self.settings["principles"] == "fed-back" else prompt
+        return prompt.noted(fed_back(known)) if self.asked.principles == "fed-back" else prompt
 
     def naming(self, situation: Situation) -> Callable[[Architecture], str]:
         """Return how an architecture is named under the view of the run."""
-        return self.view(situation).name
+        return self.view(situation.seed).name
 
-    def view(self, situation: Situation) -> View:
-        """Return what the control and the change let the model see in this run."""
-        return self._view(situation.seed)
+    def view(self, seed: int) -> View:
+        """Return what the control and the change let the model see in the run with this seed."""
+        shuffle = self.resolved.get("shuffle", PERMUTATION)
+        return view_of(self.asked.control, self.space, seed, self.asked.change, shuffle)
 
     def prompt(self, seed: int) -> Prompt:
         """Return the prompt of the run with this seed, as the control and the change let it be seen."""
-        seen: Prompt = self._prompt.seen(self._view(seed))
+        seen: Prompt = self._prompt.seen(self.view(seed))
         return seen
 
-    def _view(self, seed: int) -> View:
-        shuffle = self.resolved.get("shuffle", PERMUTATION)
-        return view_of(self.control, self.space, seed, self.change, shuffle)
+
+def _longer(message: Message, text: str) -> Message:
+    """Return the message with another paragraph."""
+    return Message(role=message["role"], content=f"{message['content']}\n\n{text}")
 
 
-def _check_request_seed(given: int | str | None) -> None:
-    is_number = isinstance(given, int) and not isinstance(given, bool) and given >= 0
-    if not (given is None or given == RUN_SEED or is_number):
-        raise InvalidParameter(f"request_seed is {given!r}; it is a number from 0, or {RUN_SEED!r} for the run's own")
-
-
-def _with_instruction(messages: Sequence[Message], instruction: str | None) -> list[Message]:
-    """Return the messages with `instruction` at the end of the last one."""
-    if instruction is None:
-        return list(messages)
-    last = messages[-1]
-    return [*messages[:-1], Message(role=last["role"], content=f"{last['content']}\n\n{instruction}")]
-
-
-def _turned_down(situation: Situation, prompt: Prompt) -> list[Message]:
+def _turned_down(last: TurnedDown, prompt: Prompt) -> list[Message]:
     """Return what was said in this iteration up to a person's rejection; nothing where no model had spoken."""
-    last = situation.last_turned_down
-    if last is None or not last.suggestion.exchange:
+    if not last.suggestion.exchange:
         return []
     *before, end = last.suggestion.exchange
     refusal = prompt.refusal(last.rejection)
     if end["role"] == "user":  # the model had been refused already: a strict chat template wants one user message
-        return [*before, Message(role="user", content=f"{end['content']}\n\n{refusal['content']}")]
+        return [*before, _longer(end, refusal["content"])]
     return [*before, end, refusal]
 
 
-def _judge(reply: Reply, situation: Situation, view: View, exclude: Sequence[Architecture]) -> Outcome:
+def _judge(outcome: Outcome, situation: Situation, view: View, exclude: Sequence[Architecture]) -> Outcome:
     """Return what a reply comes to, an architecture that may not be evaluated being a Rejection; those are recorded."""
-    outcome = _read(reply, view)
     refused: Architecture | None = None
     if isinstance(outcome, Proposal):
         refusal = _refusal(outcome.architecture, situation, view, exclude)
@@ -386,15 +406,12 @@ def client_of(
 
     `extra` are fields that are sent where `params` does not give them; all but the model are a server's.
     """
-    from genius_kit.chat import RECITER
-    from genius_kit.llm.offline import OfflineClient, ReciterClient
-
     check_timeout(timeout)
     if settings["max_tokens"] is not None:
         check_output_limit(settings["max_tokens"])
     if is_agent(settings["model"]):
         return AbsentAgent(settings["model"])
-    if settings["model"] == "offline":
+    if settings["model"] == OFFLINE:
         return OfflineClient()
     if settings["model"].startswith(RECITER):
         return ReciterClient(settings["model"].removeprefix(RECITER))
@@ -410,17 +427,3 @@ def _schema(space: SearchSpace, settings: Mapping[str, Any]) -> dict[str, Any] |
         asks_words = settings["prompt"] != "minimal" and settings.get("change") != "no-rationale"
         return reply_form(space, with_reasoning=asks_words)
     return schema_for(space) if settings["constrained_replies"] else None
-
-
-def _chosen_form(structured: Any, constrained: bool | None, model: str | None, prompt: str) -> dict[str, str | bool]:
-    """Return the setting that says what form is asked for; that of prose is the one that runs always had."""
-    structured = {True: "on", False: "off"}.get(structured, structured)  # as YAML reads on and off
-    if structured not in (None, *STRUCTURED):
-        raise InvalidParameter(f"structured is {structured!r}; it is one of {', '.join(STRUCTURED)}")
-    in_prose = model is None or is_stand_in(model) or is_agent(model) or prompt == "published"
-    if structured == "on" and in_prose:
-        what = "the published prompt" if prompt == "published" else model or "a client of your own"
-        raise InvalidParameter(f"structured is 'on', but {what} has replies in prose: take 'auto' or 'off'")
-    if structured == "off" or in_prose or (structured is None and constrained is not None):
-        return {"constrained_replies": bool(constrained)}
-    return {"structured": structured or "auto"}

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.benchmarks import TabularBenchmark, table_names
@@ -274,7 +273,7 @@ class Audit:
         if kept["proposer"] not in TALKING:
             return None
         made: Any = make_proposer(kept["proposer"], self._space, **{**kept["settings"], "client": OfflineClient()})
-        view: View = made.view(SimpleNamespace(seed=kept["seed"]))
+        view: View = made.view(kept["seed"])
         return view
 
     def _named(self, architecture: list[int]) -> str:
