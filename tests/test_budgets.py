@@ -29,7 +29,7 @@ from genius_kit.llm import OpenAIClient, Reply, Usage
 from genius_kit.llm.session import Session
 from genius_kit.proposers.base import make_proposer
 from genius_kit.runs.batch import resume
-from genius_kit.runs.loop import conduct, search
+from genius_kit.runs.loop import Search, search
 from genius_kit.spaces import load_space
 from genius_kit.studies.run import load_study, run_study
 from tests.chat_server import MODEL, Answer, ChatServer, completion
@@ -91,7 +91,7 @@ def test_a_request_that_was_turned_away_costs_nothing(cause):
     """Failures for which nobody bills release what was reserved for them."""
     session = Session(journal := Journal(None))
     with pytest.raises(ModelError):
-        conduct(ToyBenchmark(), proposer(failure(cause)), 1, 0, session)
+        Search(ToyBenchmark(), proposer(failure(cause)), 1, 0).conduct(session)
     assert spent_of(journal.events) == session.budget.spent == Amount()
 
 
@@ -100,7 +100,7 @@ def test_a_request_that_may_have_been_billed_stays_charged(cause):
     """A timeout, a cut reply, an unusable one: the provider may have counted it, so the worst case is kept."""
     session = Session(journal := Journal(None))
     with pytest.raises(ModelError):
-        conduct(ToyBenchmark(), proposer(failure(cause)), 1, 0, session)
+        Search(ToyBenchmark(), proposer(failure(cause)), 1, 0).conduct(session)
     reserved = Amount.read(journal.events[1]["reserved"])
     assert spent_of(journal.events) == session.budget.spent == reserved != Amount()
 
@@ -381,7 +381,7 @@ def test_seconds_count_over_all_sittings(tmp_path):
         with Journal(path) as journal:
             session = Session(journal, RunBudget(Limits(seconds=limit), clock=clock))
             try:
-                return conduct(ToyBenchmark(), made, 5, 0, session)
+                return Search(ToyBenchmark(), made, 5, 0).conduct(session)
             finally:
                 clock.now += 1000  # between two sittings nothing is counted
 
@@ -414,7 +414,7 @@ def test_evaluations_on_a_gpu_reserve_their_time_limit():
     journal = Journal(None)
     session = Session(journal, RunBudget(Limits(gpu_hours=2), clock=clock))
     with pytest.raises(BudgetSpent, match="GPU-hours"):
-        conduct(benchmark, make_proposer("random", benchmark.space), 10, 0, session)
+        Search(benchmark, make_proposer("random", benchmark.space), 10, 0).conduct(session)
     assert len(benchmark.evaluated) == 3
     assert spent_of(journal.events) == Amount.of(gpu_hours=1.5)
 
@@ -463,7 +463,7 @@ def test_a_run_that_is_killed_and_resumed_stays_within_its_limit(fates, cap):
         journal = Journal(None, recorded=events)
         session = Session(journal, RunBudget(Limits(tokens=limit)))
         try:
-            ended = conduct(ToyBenchmark(), made, 3, 0, session).finished
+            ended = Search(ToyBenchmark(), made, 3, 0).conduct(session).finished
         except (KeyboardInterrupt, ModelError):
             ended = False
         except BudgetSpent:
@@ -489,7 +489,7 @@ class Actor:
             path=folder / f"{number}.jsonl",
             events=[{"event": "run_started", "time": "t"}],
             replaying=False,
-            aside=lambda *a, **k: None,
+            note=lambda *a, **k: None,
         )
         self.left = dice.randint(1, 4)
         self._sit_down()
@@ -605,7 +605,7 @@ price = Price(1.0, 1.0, 10.0, 10.0, "")
 def work(thread):
     dice = random.Random(f"{number} {thread}")
     journal = SimpleNamespace(path=folder / f"{number}-{thread}.jsonl", events=[{"event": "run_started", "time": "t"}],
-                              replaying=False, aside=lambda *a, **k: None)
+                              replaying=False, note=lambda *a, **k: None)
     budget = RunBudget(share=Share(study_ledger(folder), Limits(tokens=30000)))
     try:
         for _ in range(25):

@@ -16,7 +16,7 @@ from genius_kit.llm import Reply, Usage
 from genius_kit.llm.recorded import ReplayClient
 from genius_kit.llm.session import Session, Steering
 from genius_kit.runs.approval import Decision
-from genius_kit.runs.loop import conduct
+from genius_kit.runs.loop import Search
 from genius_kit.runs.steps import open_run
 from tests.doubles import QueueClient, ToyBenchmark
 
@@ -79,7 +79,7 @@ def run_again(frozen, journal, client=None, rest=(), budget=None):
     study = read_run(frozen).events[0].get("study")
     with Journal(journal) as record:
         session = Session(record, control=Recorded(rest))
-        return conduct(benchmark, proposer, budget or kept["budget"], kept["seed"], session, first=first, study=study)
+        return Search(benchmark, proposer, budget or kept["budget"], kept["seed"], first, study).conduct(session)
 
 
 def test_every_format_has_every_kind():

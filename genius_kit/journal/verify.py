@@ -93,16 +93,16 @@ def examine(content: bytes) -> Examined:
 
 def _read(found: Examined, number: int, line: bytes) -> tuple[Event | None, str | None]:
     """Take note of one line and return its event and its chain, as far as they can be read."""
+    event: Event | None = None
     try:
-        event = read_event(line)
+        event = read = read_event(line)
+        found.events.append((number, bare(read)))
+        found.withheld |= chain.withheld(read)
+        named = str(read["chain"]) if "chain" in read else None
     except ValueError as error:
         found.say(number, "unreadable", f"it cannot be read ({error})")
-        event, tail = None, _TAIL.search(line)
+        tail = _TAIL.search(line)
         named = tail[1].decode() if tail else None
-    else:
-        found.events.append((number, bare(event)))
-        found.withheld |= chain.withheld(event)
-        named = str(event["chain"]) if "chain" in event else None
     if named is not None:
         found.chains[number] = named
     return event, named

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Stopped(Exception):
-    """A person stopped the search; it goes from the hook of the thread that searches to `runs.loop.conduct`."""
+    """A person stopped the search; it goes from the hook of the thread that searches to `runs.loop`."""
 
 
 class CallCancelled(Exception):

@@ -227,9 +227,9 @@ def cost_of(situation: Situation, architecture: Architecture) -> Cost | None:
 def approved(proposer: Proposer, situation: Situation, rejected: dict[Architecture, str]) -> Suggestion | Stop:
     """Return the proposal that is to be evaluated: the proposer's own, where nobody is asked about it.
 
-    A rejected architecture goes into `rejected`, the proposer is told the reason and asked again.
+    A rejected architecture goes into `rejected`, which the situation shows; the proposer is told the reason and asked
+    again.
     """
-    situation = replace(situation, rejected_by_person=rejected)
     while True:
         step = proposer.propose(situation)
         decided = None if isinstance(step, Stop) else _decision(situation, step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,9 @@ from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import Run, complete, read_run
 from genius_kit.progress import Progress
 from genius_kit.proposers.base import QUIZ, TALKING, Proposer, make_proposer
-from genius_kit.runs.approval import Approver, Gate, here
+from genius_kit.runs.approval import Gate, here
 from genius_kit.runs.live_control import Control
-from genius_kit.runs.loop import describe, journal_name, search
+from genius_kit.runs.loop import Terms, describe, journal_name, search
 from genius_kit.runs.remote import size_of
 
 if TYPE_CHECKING:
@@ -47,19 +48,16 @@ def search_many(
     workers: int | None = None,
     output: str | Path | None = None,
     progress: bool = True,
-    approve: Approver | None = None,
-    limits: Limits | None = None,
-    allow_unpriced: bool = False,
-    reuse: str | Path | None = None,
     **settings: Any,
 ) -> list[Run]:
     """Run one search a seed, side by side in `workers` threads (all at once by default), in the order of `seeds`.
 
     With `output`, each run writes a journal there, named by its settings and seed: the same call again resumes
     what is unfinished and leaves alone what is finished. When one fails the others go on; the first error is
-    raised at the end. Ctrl-C ends all of them, with the calls under way. `approve`, `limits` (each
-    run's own), `allow_unpriced` and `reuse` are as `search` takes them.
+    raised at the end. Ctrl-C ends all of them, with the calls under way. `settings` are those of the proposer and the
+    terms of each run (`limits`, `allow_unpriced`, `reuse`, `approve`), as `search` takes them.
     """
+    terms = {one.name: settings.pop(one.name) for one in fields(Terms) if one.name in settings}
     first = make_proposer(proposer, benchmark.space, **settings)
     client = first.client
     if client is not None:
@@ -73,21 +71,10 @@ def search_many(
             path = None if output is None else _journal_path(benchmark, made, budget, seed, output)
             if path is not None and path.exists() and (known := read_run(path)).finished:
                 return known
-            control = Control(gate=Gate(approve), folder_from=heard)
+            control = Control(gate=Gate(terms.get("approve"), terms.get("approval")), folder_from=heard)
             controls.append(control)
-            return search(
-                benchmark,
-                made,
-                budget,
-                seed,
-                path,
-                on_event=watch,
-                progress=False,
-                control=control,
-                limits=limits,
-                allow_unpriced=allow_unpriced,
-                reuse=reuse,
-            )
+            told: dict[str, Any] = {"on_event": watch, "progress": False, "control": control}
+            return search(benchmark, made, budget, seed, path, **told, **terms)
 
         pool = ThreadPoolExecutor(workers or max(1, len(seeds)))
         futures = [pool.submit(one, seed) for seed in seeds]
@@ -103,24 +90,14 @@ def search_many(
         return [future.result() for future in futures]
 
 
-def resume(
-    journal: str | Path,
-    client: Any = None,
-    *,
-    approve: Approver | None = None,
-    limits: Limits | None = None,
-    allow_unpriced: bool = False,
-    reuse: str | Path | None = None,
-    timeout: float | None = None,
-    **beside: Any,
-) -> Run:
+def resume(journal: str | Path, client: Any = None, *, timeout: float | None = None, **given: Any) -> Run:
     """Continue the unfinished run at `journal` with the settings it began with; a finished one is returned as it is.
 
     Raises JournalError for a journal that was altered, finished or not.
-    `approve` is as `search` takes it; where the run requires approval, it goes on requiring it. The limits on record
-    go on too, those of its study included; `limits` replaces those of the run that it names. `timeout` (seconds for an
-    attempt) replaces the recorded one.
-    `beside` gives a benchmark that trains what decides no result and is not on record: `executor`, `device`, `cache`.
+    `given` are terms as `search` takes them: where the run requires approval, it goes on requiring it; the limits on
+    record go on too, those of its study included, and `limits` replaces those of the run that it names. `timeout`
+    (seconds for an attempt) replaces the recorded one. Of a benchmark that trains, `given` has what decides no result
+    and is not on record: `executor`, `device`, `cache`.
     """
     run = read_run(journal)
     if run.finished:
@@ -128,32 +105,27 @@ def resume(
         return run
     if not run.settings:
         raise JournalError(f"{journal} holds no run_started event; start the run again with `genius-kit run`")
-    kept = run.settings
+    kept, begun = run.settings, run.events[0]
+    recorded = recorded_terms(run.events, Path(journal).parent)
+    terms = Terms(**{one.name: given.pop(one.name) for one in fields(Terms) if one.name in given})
+    terms = replace(
+        terms,
+        limits=(terms.limits or Limits()).over(recorded.limits),
+        share=recorded.share,
+        allow_unpriced=terms.allow_unpriced or recorded.allow_unpriced,
+        approval=begun.get("approval"),
+    )
     with complete(run.path):
         name, budget, seed, settings = (kept[field] for field in ("proposer", "budget", "seed", "settings"))
         if name == QUIZ:
             raise InvalidParameter(f"{journal} asks what a model knows: the same `genius-kit memory` command goes on")
-        benchmark = recorded_benchmark(kept, **beside)
-    given: dict[str, Any] = {"client": client} if client is not None else {}
+        benchmark = recorded_benchmark(kept, **given)
+    told: dict[str, Any] = {"client": client} if client is not None else {}
     if name in TALKING:
-        given["timeout"] = run.events[0].get("timeout") if timeout is None else timeout
-    proposer = make_proposer(name, benchmark.space, **{**settings, **given})
+        told["timeout"] = begun.get("timeout") if timeout is None else timeout
+    proposer = make_proposer(name, benchmark.space, **{**settings, **told})
     first = benchmark.space.decode(kept["first"]) if "first" in kept else None
-    terms = recorded_terms(run.events, Path(journal).parent)
-    return search(
-        benchmark,
-        proposer,
-        budget,
-        seed,
-        journal,
-        first=first,
-        approve=approve,
-        approval=run.events[0].get("approval"),
-        limits=(limits or Limits()).over(terms.limits),
-        allow_unpriced=allow_unpriced or terms.allow_unpriced,
-        share=terms.share,
-        reuse=reuse,
-    )
+    return search(benchmark, proposer, budget, seed, journal, first=first, **vars(terms))
 
 
 def _check_sound(run: Run) -> None:

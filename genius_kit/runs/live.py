@@ -20,7 +20,7 @@ from genius_kit.llm.session import Session
 from genius_kit.proposers.base import Proposer
 from genius_kit.runs.approval import Decision, here
 from genius_kit.runs.live_control import Control
-from genius_kit.runs.loop import conduct
+from genius_kit.runs.loop import Search
 from genius_kit.runs.remote import is_owned, state_of
 from genius_kit.spaces import Architecture
 
@@ -75,7 +75,7 @@ class LiveSearch:
 
         A journal that is finished gives the status "finished" at once, an unfinished one is continued by `start`.
         """
-        self._benchmark, self._proposer, self._budget, self._seed = benchmark, proposer, budget, seed
+        self._asked = Search(benchmark, proposer, budget, seed)
         self._path = Path(journal) if journal is not None else None
         self._on_change = on_change
         self._asker = here(via)
@@ -129,7 +129,7 @@ class LiveSearch:
         Raises InvalidParameter for a budget below what has been evaluated or above the size of the space, and for a
         search that ended for another reason.
         """
-        space = self._benchmark.space
+        space = self._asked.benchmark.space
         with self._control.changed:
             run = self._run()
             done = len(run.of("evaluation"))
@@ -205,7 +205,7 @@ class LiveSearch:
         return Run(self._path, list(events if len(events) >= len(self._known) else self._known))
 
     def _wanted_budget(self, run: Run) -> int:
-        return self._control.budget or run.budget or self._budget
+        return self._control.budget or run.budget or self._asked.budget
 
     def _launch(self) -> None:
         """Start the thread; the lock is held."""
@@ -244,8 +244,7 @@ class LiveSearch:
             with self._control.changed:
                 self._record = record
                 self._spending = RunBudget(self._spending.limits)
-            session = Session(record, self._spending, self._control)
-            conduct(self._benchmark, self._proposer, self._budget, self._seed, session)
+            self._asked.conduct(Session(record, self._spending, self._control))
 
     def _heard(self, event: Event) -> None:
         """Take note of one event; those of before were announced when they happened."""

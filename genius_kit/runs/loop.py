@@ -25,14 +25,44 @@ from genius_kit.progress import Progress
 from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion
 from genius_kit.records import Cost, Evaluation, Trial, Trials
 from genius_kit.runs.approval import Approver, Gate, approved
+from genius_kit.runs.live_control import Control
 from genius_kit.spaces import Architecture
 from genius_kit.version import code_state, versions
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
     from genius_kit.budget.ledger import Share
-    from genius_kit.llm.recorded import Answers
-    from genius_kit.runs.live_control import Control
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a search may take, who approves its proposals, and whose answers it may use: the same for many searches.
+
+    `limits` is what the run may take, `share` its part in the limits of a study; `allow_unpriced` consents to a model
+    whose price is unknown. With `reuse`, a folder, identical requests are answered from the journals in it.
+    `approve` is asked about each proposal (`Request`) and returns a `Decision`, None where nobody is there; `approval`
+    is a rule from which on one is needed (`above_dollars`, `above_macs`), without an approver the run then ends and
+    resumes.
+    """
+
+    limits: Limits | None = None
+    share: Share | None = None
+    allow_unpriced: bool = False
+    reuse: str | Path | None = None
+    approve: Approver | None = None
+    approval: dict[str, Any] | None = None
+
+    def session(self, journal: Journal, control: Steering | None = None) -> Session:
+        """Return what a run on these terms needs at every step."""
+        spending = RunBudget(self.limits, allow_unpriced=self.allow_unpriced, share=self.share)
+        replies = None if self.reuse is None else Answers(self.reuse)
+        return Session(journal, spending, control or self._control(journal), replies)
+
+    def _control(self, journal: Journal) -> Steering:
+        """Return who may steer a search; nobody can reach one in memory that asks nobody."""
+        if journal.path is None and self.approve is None and not self.approval:
+            return Steering()
+        return Control(gate=Gate(self.approve, self.approval))
 
 
 def search(
@@ -47,13 +77,8 @@ def search(
     first: Architecture | None = None,
     study: dict[str, Any] | None = None,
     patience: float = 0.0,
-    approve: Approver | None = None,
-    approval: dict[str, Any] | None = None,
     control: Control | None = None,
-    limits: Limits | None = None,
-    allow_unpriced: bool = False,
-    reuse: str | Path | None = None,
-    share: Share | None = None,
+    **terms: Any,
 ) -> Run:
     """Run one search of `budget` evaluations and return its record.
 
@@ -61,130 +86,120 @@ def search(
     settings is refused (JournalError). With `journal=None` the record stays in memory. `on_event` is called with
     each event. `first` is evaluated before the proposer is asked, so that searches can begin alike. `study` says in
     the record what the run is a part of; `patience` is how many seconds to wait for a journal that is in use.
-    `approve` is asked about each proposal (`Request`) and returns a `Decision`, None where nobody is there; `approval`
-    is a rule from which on one is needed (`above_dollars`, `above_macs`), without an approver the run then ends and
-    resumes. A run with a journal can be paused and stopped by `genius-kit ctl`, and by a `control` of yours.
-    `limits` is what the run may take, `share` its part in the limits of a study; `allow_unpriced` consents to a model
-    whose price is unknown. With `reuse`, a folder, identical requests are answered from the journals in it.
+    A run with a journal can be paused and stopped by `genius-kit ctl`, and by a `control` of yours.
+    `terms` are those of `Terms`: limits, share, allow_unpriced, reuse, approve, approval.
     Raises ModelError when the model cannot be reached, BudgetSpent when a request does not fit a limit; the journal
     then resumes from there.
     """
-    _check_start(benchmark, budget, first)
+    taken = Terms(**terms)
+    asked = Search(benchmark, proposer, budget, seed, first, study, taken.approval)
     with (
         Progress(budget) if progress and on_event is None else nullcontext(on_event) as watch,
         Journal(journal, watch, patience) as record,
     ):
-        spending = RunBudget(limits, allow_unpriced=allow_unpriced, share=share)
-        replies = None if reuse is None else Answers(reuse)
-        session = Session(record, spending, control or _control(journal, approve, approval), replies)
-        return conduct(benchmark, proposer, budget, seed, session, first=first, study=study, approval=approval)
+        return asked.conduct(taken.session(record, control))
 
 
-def _control(journal: str | Path | None, approve: Approver | None, approval: dict[str, Any] | None) -> Steering:
-    """Return who may steer a search; nobody can reach one in memory that asks nobody."""
-    if journal is None and approve is None and not approval:
-        return Steering()
-    from genius_kit.runs.live_control import Control
+@dataclass(frozen=True)
+class Search:
+    """One search that can be conducted: what decides it, and what its record says beside (`study`, `approval`).
 
-    return Control(gate=Gate(approve, approval))
-
-
-def conduct(
-    benchmark: Benchmark,
-    proposer: Proposer,
-    budget: int,
-    seed: int,
-    session: Session,
-    *,
-    first: Architecture | None = None,
-    study: dict[str, Any] | None = None,
-    approval: dict[str, Any] | None = None,
-) -> Run:
-    """Run one search in an open journal; the `control` of its session may pause it, stop it, or raise its budget.
-
-    A search that was stopped has no "run_finished" and resumes. One that spent its budget may be given a larger one
-    ("budget_raised" after "run_finished") and goes on as if it had had it from the start: no proposer knows the budget.
+    Raises InvalidParameter for a budget that cannot be spent, a bound that nothing satisfies, or a bad `first`.
     """
-    _check_start(benchmark, budget, first)
-    session.control.attach(session.journal, benchmark.space.size)
-    try:
-        return _Search(benchmark, proposer, budget, seed, session, first).done(study, approval)
-    finally:
-        session.control.detach()
-        session.budget.release()
-
-
-@dataclass
-class _Search:
-    """One search under way: what decides it, what was tried (see `Situation`), and what a person rejected."""
 
     benchmark: Benchmark
     proposer: Proposer
-    budget: int
-    seed: int
+    budget: int = 10
+    seed: int = 0
+    first: Architecture | None = None
+    study: dict[str, Any] | None = None
+    approval: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        space, budget, bound = self.benchmark.space, self.budget, self.benchmark.constraint
+        if budget < 1:
+            raise InvalidParameter(f"budget is {budget}; a search needs at least one evaluation")
+        if budget > space.size:
+            raise InvalidParameter(f"budget is {budget:,}, but {space.name} has only {space.size:,} architectures")
+        if bound is not None:
+            bound.check_satisfiable(space)
+            refusal = bound.refusal(space, self.first) if self.first is not None else None
+            if refusal is not None:
+                raise InvalidParameter(f"the first architecture, {space.encode(self.first or ())}: {refusal.detail}")
+
+    def conduct(self, session: Session) -> Run:
+        """Run it in an open journal; the `control` of the session may pause it, stop it, or raise its budget.
+
+        A search that was stopped has no "run_finished" and resumes. One that spent its budget may be given a larger
+        one ("budget_raised" after "run_finished") and goes on as if it had had it from the start: no proposer knows
+        the budget.
+        """
+        session.control.attach(session.journal, self.benchmark.space.size)
+        try:
+            self.proposer.prepare(self.benchmark, session)
+            run = describe(self.benchmark, self.proposer, self.budget, self.seed, self.first)
+            beside = {"study": self.study, "approval": self.approval}
+            told = {name: value for name, value in beside.items() if value}
+            record_start(session, self.benchmark, self.proposer, run, **told)
+            return _UnderWay(self, session).done()
+        finally:
+            session.control.detach()
+            session.budget.release()
+
+
+@dataclass
+class _UnderWay:
+    """A search under way: what was tried (see `Situation`), and what a person rejected."""
+
+    search: Search
     session: Session
-    first: Architecture | None
     trials: Trials = field(default_factory=Trials)
     rejected: dict[Architecture, str] = field(default_factory=dict)
 
-    def done(self, study: dict[str, Any] | None, approval: dict[str, Any] | None) -> Run:
+    def done(self) -> Run:
         """Go on until the budget is spent, the proposer stops, or a person does, and return the record."""
         journal, control = self.session.journal, self.session.control
-        self._begin(study, approval)
         try:
             while True:
                 reason = self._until()
                 journal.record("run_finished", reason=reason)
                 if reason == "budget":
                     control.extend(journal, len(self.trials) + 1)
-                if reason != "budget" or journal.budget(self.budget) <= len(self.trials):
+                if reason != "budget" or journal.budget(self.search.budget) <= len(self.trials):
                     break
         except Stopped:
             control.note(journal, len(self.trials) + 1)
         return Run(journal.path, journal.events)
 
-    def _begin(self, study: dict[str, Any] | None, approval: dict[str, Any] | None) -> None:
-        self.proposer.prepare(self.benchmark, self.session)
-        run = describe(self.benchmark, self.proposer, self.budget, self.seed, self.first)
-        beside = {**({"study": study} if study else {}), **({"approval": approval} if approval else {})}
-        record_start(self.session, self.benchmark, self.proposer, run, **beside)
-
     def _until(self) -> str:
         """Add to the trials until the budget is spent or the proposer stops, and return the reason."""
-        journal, control = self.session.journal, self.session.control
+        journal, control, benchmark = self.session.journal, self.session.control, self.search.benchmark
         while True:
             iteration = len(self.trials) + 1
             control.note(journal, iteration)
-            if journal.budget(self.budget) < iteration:
+            if journal.budget(self.search.budget) < iteration:
                 return "budget"
             control.check(journal, iteration, between_steps=True)
             self.session.budget.check_time(journal, iteration)
             step = self._proposed(iteration)
             if isinstance(step, Stop):
                 return step.reason
-            _record_proposal(self.benchmark, step, iteration, journal)
-            evaluation = _evaluate(self.benchmark, step, iteration, self.session)
+            journal.record(
+                "proposal",
+                iteration=iteration,
+                architecture=list(step.architecture),
+                text=benchmark.space.encode(step.architecture),
+                origin=step.origin,
+            )
+            evaluation = _evaluate(benchmark, step, iteration, self.session)
             self.trials.append(Trial(iteration, step.architecture, evaluation, step.exchange))
 
     def _proposed(self, iteration: int) -> Suggestion | Stop:
-        if self.first is not None and iteration == 1:
-            return Suggestion(self.benchmark.space.check(self.first), "given")
-        situation = Situation(self.benchmark, self.trials, iteration, self.seed, self.session)
-        return approved(self.proposer, situation, self.rejected)
-
-
-def _check_start(benchmark: Benchmark, budget: int, first: Architecture | None) -> None:
-    """Raise InvalidParameter for a budget that cannot be spent, a bound that nothing satisfies, or a bad `first`."""
-    space = benchmark.space
-    if budget < 1:
-        raise InvalidParameter(f"budget is {budget}; a search needs at least one evaluation")
-    if budget > space.size:
-        raise InvalidParameter(f"budget is {budget:,}, but {space.name} has only {space.size:,} architectures")
-    if benchmark.constraint is not None:
-        benchmark.constraint.check_satisfiable(space)
-        refusal = benchmark.constraint.refusal(space, first) if first is not None else None
-        if refusal is not None:
-            raise InvalidParameter(f"the first architecture, {space.encode(first or ())}: {refusal.detail}")
+        asked = self.search
+        if asked.first is not None and iteration == 1:
+            return Suggestion(asked.benchmark.space.check(asked.first), "given")
+        situation = Situation(asked.benchmark, self.trials, iteration, asked.seed, self.session, self.rejected)
+        return approved(asked.proposer, situation, self.rejected)
 
 
 def record_start(
@@ -192,6 +207,7 @@ def record_start(
 ) -> None:
     """Write what a run was made from, `run` being what decides it; `beside` are further fields."""
     limits = session.budget.record()
+    price = load_prices().find(proposer.settings.get("model"), proposer.resolved.get("base_url"))
     session.journal.record(
         "run_started",
         format=chain.FORMAT,
@@ -199,20 +215,10 @@ def record_start(
         versions=versions(),
         data=data_sums(benchmark),
         code=code_state(),
-        price=price_entry(proposer),
+        price=price.record() if price else None,
         **({"limits": limits} if limits else {}),
         **own_timeout(proposer.client),
         **beside,
-    )
-
-
-def _record_proposal(benchmark: Benchmark, step: Suggestion, iteration: int, record: Journal) -> None:
-    record.record(
-        "proposal",
-        iteration=iteration,
-        architecture=list(step.architecture),
-        text=benchmark.space.encode(step.architecture),
-        origin=step.origin,
     )
 
 
@@ -275,12 +281,6 @@ def describe(
         **({"first": benchmark.space.key(first)} if first is not None else {}),
         **({"objectives": list(benchmark.objectives.names)} if benchmark.objectives else {}),
     }
-
-
-def price_entry(proposer: Proposer) -> dict[str, Any] | None:
-    """Return the price entry that the run's calls are counted at, None for an unpriced model or no model."""
-    price = load_prices().find(proposer.settings.get("model"), proposer.resolved.get("base_url"))
-    return price.record() if price else None
 
 
 def own_timeout(client: object) -> dict[str, float]:
