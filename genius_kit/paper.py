@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genius_kit.benchmarks.catalogue import missing_data
 from genius_kit.chat import is_stand_in
 from genius_kit.errors import UnknownName
@@ -17,7 +19,6 @@ from genius_kit.runs.frames import by_method
 from genius_kit.runs.provenance import PAPER_TABLES, marked
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from genius_kit.benchmarks import Benchmark
@@ -177,7 +178,6 @@ def summary(method: str, runs: Sequence[Any]) -> dict[str, Any]:
 
     A deviation is missing for one search, which is also what all searches of a fixed rule are (see `fixed_rules`).
     """
-    import numpy as np
     import pandas as pd
 
     frames = distinct([run if hasattr(run, "columns") else run.frame() for run in runs])
@@ -288,8 +288,6 @@ def printed_evidence(benchmark: Benchmark, temperature: float = 0) -> pd.DataFra
 
 def _by_chance(accuracies: Sequence[float], ranks: Sequence[int] | None, benchmark: Any, by: str) -> float:
     """Return the share of two-decimal accuracies between those printed that a row has, with a printed rank if given."""
-    import numpy as np
-
     span = range(round(100 * min(accuracies)), round(100 * max(accuracies)) + 1)
     found = [_ranks_of(accuracy / 100, benchmark, by) for accuracy in span]
     if ranks is None:
@@ -322,8 +320,6 @@ def early_p(trials: pd.DataFrame) -> float:
 
     Exact: twice the smaller tail of the sum of independent trials, the binomial law where all chances are one half.
     """
-    import numpy as np
-
     law = np.ones(1)
     for chance in trials["by_chance"]:
         law = np.convolve(law, [1 - chance, chance])
@@ -355,8 +351,6 @@ def _checked(row: dict[Any, Any], benchmark: Any) -> dict[str, Any]:
 
 def _ranks_of(accuracy: float, benchmark: Any, by: str) -> tuple[int, int] | None:
     """Return the best and the worst rank of the rows with this accuracy to the printed digits, None without a row."""
-    import numpy as np
-
     scores = benchmark.scores(by)
     here = np.abs(scores - accuracy) < 0.005 + 1e-9  # printed with two decimals, a half either way
     if not here.any():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genius_kit.figures.files import laid_out
 from genius_kit.figures.style import SETTINGS, Style, marks
 from genius_kit.proposers.methods import NO_MODEL
@@ -19,7 +21,6 @@ def new_figure(rows: int, columns: int, **shared: Any) -> tuple[Figure, list[Axe
     import io
 
     import matplotlib as mpl
-    import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -65,8 +66,6 @@ def draw_line(axes: Axes, values: Any, style: Style, measured: int, label: str) 
 
 def draw_band(axes: Axes, values: Any, style: Style, alpha: float = 0.13) -> None:
     """Shade the middle 80 % of `values`, an array of shape (runs, iterations) in which nan means not evaluated."""
-    import numpy as np
-
     known = ~np.isnan(values).all(axis=0)
     low, high = np.nanquantile(values[:, known], (0.1, 0.9), axis=0)
     axes.fill_between(np.flatnonzero(known) + 1, low, high, color=style.colour, alpha=alpha, linewidth=0)
@@ -77,8 +76,6 @@ def draw_interval(axes: Axes, values: Any, style: Style, alpha: float = 0.13) ->
 
     A bootstrap over whole runs, by percentiles; one run has none.
     """
-    import numpy as np
-
     known = ~np.isnan(values).any(axis=0)
     count = len(values)
     if count < 2 or not known.any():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genius_kit.budget.amounts import words
 from genius_kit.budget.spending import recorded_limits, spent_of
 from genius_kit.errors import InvalidParameter
@@ -82,7 +84,6 @@ def _ranks(groups: Sequence[Repeats], benchmark: str) -> dict[str, list[float]]:
 
 
 def _draw_ranks(axes: Axes, ranks: dict[str, list[float]], looks: dict[str, Style]) -> None:
-    import numpy as np
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     for row, (name, found) in enumerate(ranks.items()):
@@ -110,7 +111,6 @@ def transfer_heatmap(matrix: pd.DataFrame) -> Figure:
     `matrix` is what `transfer_matrix` returns. A cell says the rank in percent of the table (darker is better), its
     95 % interval and n; framed is the table that was searched itself.
     """
-    import numpy as np
     from matplotlib.colors import LogNorm
 
     methods = [str(name) for name in matrix["method"].unique()]

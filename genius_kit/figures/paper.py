@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genius_kit.figures.axes import draw_band, finish, name_rows, new_figure, rank_axis
 from genius_kit.figures.layout import name_points
 from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, Style, marks, styles
@@ -170,8 +172,6 @@ def paper_comparison(benchmark: Any, runs: Runs) -> Figure:
     One column a temperature of the paper, then one a method of `runs`; a thin line a trial, the best so far
     (mean over trials) thick. Ranks of the paper are the printed ones, or found from the accuracy where none are.
     """
-    import numpy as np
-
     columns = frames_of({**paper_methods(benchmark), **runs})
     figure, axes = new_figure(2, len(columns), sharey="row", sharex=True)
     for column, (name, frames) in enumerate(columns.items()):
@@ -204,8 +204,6 @@ def _wrapped(name: str, frames: Sequence[Any]) -> str:
 
 def _draw_trials(panels: tuple[Axes, Axes], frames: Sequence[pd.DataFrame], style: Style) -> None:
     """Draw what each trial evaluated, accuracy and rank; many trials as a band."""
-    import numpy as np
-
     for axes, read in zip(panels, (lambda frame: frame["feedback"], middle_rank), strict=True):
         if len(frames) > _SHOWN:
             length = longest(frames)
@@ -221,8 +219,6 @@ def _draw_trials(panels: tuple[Axes, Axes], frames: Sequence[pd.DataFrame], styl
 
 def _accuracy_limits(axes: Sequence[Axes], columns: Mapping[str, Sequence[pd.DataFrame]]) -> str:
     """Start the axis below the median first evaluation of every column; return words on what lies below it."""
-    import numpy as np
-
     values = np.concatenate([frame["feedback"].astype(float) for frames in columns.values() for frame in frames])
     firsts = [[frame["feedback"].astype(float).iloc[0] for frame in frames] for frames in columns.values()]
     low, high = float(np.nanmin([np.median(some) for some in firsts])), float(np.nanmax(values))

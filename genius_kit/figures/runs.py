@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.axes import (
     draw_band,
@@ -42,8 +44,6 @@ def best_so_far(runs: Runs, feedback_name: str = "accuracy", interval: bool = Fa
     A run that stopped keeps what it found: its line goes on without markers. The line begins where every run has a
     result; evaluations that failed have none.
     """
-    import numpy as np
-
     figure, (axes,) = new_figure(1, 1)
     frames, floor, tops = frames_of(runs), [], []
     for name, some in frames.items():
@@ -66,8 +66,6 @@ def best_so_far(runs: Runs, feedback_name: str = "accuracy", interval: bool = Fa
 
 def rank_by_iteration(runs: Runs) -> Figure:
     """Draw the rank of the best found so far: mean over runs; the bars span the mean tie range (1 is best)."""
-    import numpy as np
-
     figure, (axes,) = new_figure(1, 1)
     frames = frames_of(runs)
     for name, some in frames.items():
@@ -182,7 +180,6 @@ def operation_table(runs: Sequence[Any]) -> pd.DataFrame:
     A refused proposal is not counted, the runs of a fixed rule count once (see `fixed_rules`). Raises InvalidParameter
     for runs of several spaces or without an evaluation.
     """
-    import numpy as np
     import pandas as pd
 
     space = _space(runs)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genius_kit.chat import OFFLINE
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.axes import finish, fitting, name_rows, new_figure, rank_axis
@@ -373,8 +375,6 @@ def _label(runs: pd.DataFrame) -> str:
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, place: float, look: Style) -> None:
-    import numpy as np
-
     from genius_kit.stats.paired import interval
 
     percents = rows["top_percent"].astype(float).to_numpy()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genius_kit.errors import InvalidParameter
 from genius_kit.paper import NOT_MEASURED, SOURCE, TITLES, ours_beside_paper, paper_label, paper_methods, paper_table
 from genius_kit.proposers.methods import distinct, shown_model, shown_name, with_names
@@ -218,7 +220,6 @@ def _final_ranks(frames: Sequence[pd.DataFrame]) -> list[float]:
 
 def _unpaired_p(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the two-sided p-value of equal mean logarithms of two samples: exact, or of 9,999 permutations."""
-    import numpy as np
     from scipy import stats
 
     def difference(ours: Any, theirs: Any, axis: int) -> Any:
@@ -266,8 +267,6 @@ def study_table(summary: pd.DataFrame) -> PrintedTable:
 
 def _column(values: Sequence[float | None]) -> Any:
     """Return values as a column of numbers, NaN where there is none."""
-    import numpy as np
-
     return np.array(values, dtype=float)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genius_kit.benchmarks.base import Objective
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.axes import finish, legend_below, new_figure
@@ -16,7 +18,6 @@ from genius_kit.runs.provenance import marked
 from genius_kit.studies.tradeoffs import FrontReference, front_reference_of, rows_of, share_curves
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -34,7 +35,6 @@ def accuracy_against_macs(
     is a pair of arrays (macs, accuracy) drawn in grey behind, e.g. a whole table; the lowest twentieth of the points
     then lies below the axis.
     """
-    import numpy as np
     import pandas as pd
 
     figure, (axes,) = new_figure(1, 1)
@@ -68,8 +68,6 @@ def accuracy_against_macs(
 
 def cloud(benchmark: Any) -> tuple[Any, Any]:
     """Return multiply-accumulates (counts) and feedback (percent) of every row of a table, as two arrays."""
-    import numpy as np
-
     rows = benchmark.evaluate_rows(np.arange(benchmark.space.size))
     return rows["macs"], benchmark.scores(by="feedback")
 
@@ -194,8 +192,6 @@ def feedback_name(runs: Runs) -> str:
 
 def _measure(runs: Runs) -> tuple[FrontReference, np.ndarray]:
     """Return the front reference of all runs and the value of every objective of the whole table, shape (size, k)."""
-    import numpy as np
-
     from genius_kit.benchmarks.catalogue import recorded_benchmark
 
     found = {id(front_reference_of(run)): run for some in runs.values() for run in some}
@@ -219,22 +215,16 @@ def _column(measure: FrontReference, cost: str | None) -> tuple[int, Objective]:
 
 
 def _array(rows: Sequence[int]) -> np.ndarray:
-    import numpy as np
-
     return np.asarray(rows, dtype=np.intp)
 
 
 def _grid(costs: np.ndarray, front: np.ndarray) -> np.ndarray:
     """Return the costs at which attainment is looked at: fine steps over the whole range, and those of the front."""
-    import numpy as np
-
     return np.unique(np.concatenate([np.linspace(costs.min(), costs.max(), 400), costs[front]]))
 
 
 def _attained(costs: np.ndarray, accuracies: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """Return the best accuracy at each cost of the grid or below it, NaN where nothing is as cheap."""
-    import numpy as np
-
     order = np.argsort(costs, kind="stable")
     best = np.maximum.accumulate(accuracies[order])
     places = np.searchsorted(costs[order], grid, side="right") - 1
@@ -253,8 +243,6 @@ def _draw_method(
 
     A search that has nothing at a cost counts there as minus infinity.
     """
-    import numpy as np
-
     from genius_kit.stats.fronts import front_of
 
     costs, accuracies, grid = places
@@ -275,7 +263,5 @@ def _draw_method(
 
 def _lowest(accuracies: np.ndarray, front: np.ndarray) -> tuple[float, float]:
     """Return from which accuracy on the whole front is seen, and its accurate end."""
-    import numpy as np
-
     best = np.sort(accuracies[front])
     return float(best[0]), float(min(best[len(best) // 4], np.quantile(accuracies, 0.5)))

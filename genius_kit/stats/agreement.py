@@ -8,13 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from genius_kit.errors import InvalidParameter
-
-if TYPE_CHECKING:
-    import numpy as np
-
 
 RESAMPLES = 4_999
 CONFIDENCE = 0.95
@@ -43,8 +41,6 @@ def match_rate(alike: np.ndarray, compared: np.ndarray | None = None, seed: int 
     comparisons (by default one a pair). The interval is a bootstrap over answers, by percentiles: whole answers are
     drawn, with all of their pairs, and an answer is never compared with itself.
     """
-    import numpy as np
-
     alike = np.asarray(alike, dtype=float)
     compared = np.ones_like(alike) if compared is None else np.asarray(compared, dtype=float)
     apart = ~np.eye(len(alike), dtype=bool)
@@ -62,8 +58,6 @@ def match_rate(alike: np.ndarray, compared: np.ndarray | None = None, seed: int 
 
 def resampled_rates(alike: np.ndarray, compared: np.ndarray, seed: int = 0) -> np.ndarray:
     """Return the rates of `RESAMPLES` samples of answers drawn with replacement; NaN where one has no pair."""
-    import numpy as np
-
     count = len(alike)
     apart = 1.0 - np.eye(count)
     weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(float)
@@ -102,8 +96,6 @@ def relabelling_p(distances: np.ndarray, labels: Sequence[Any], seed: int = 0) -
     Exact where there are at most `RESAMPLES` permutations, else of so many drawn by `seed`; 1.0 where all distances
     are equal. Raises InvalidParameter for fewer than two groups, and groups of one answer only.
     """
-    import numpy as np
-
     distances, codes = np.asarray(distances, dtype=float), _codes(labels)
     apart = ~np.eye(len(codes), dtype=bool)
     if np.ptp(distances[apart]) == 0:
@@ -125,8 +117,6 @@ def difference_p(alike: np.ndarray, labels: Sequence[Any], seed: int = 0) -> flo
     `alike` as `match_rate` takes it. Answers are relabelled, which tests that both groups are drawn alike.
     Raises InvalidParameter for other than two groups.
     """
-    import numpy as np
-
     alike, codes = np.asarray(alike, dtype=float), _codes(labels)
     if codes.max() != 1:
         raise InvalidParameter(f"{codes.max() + 1} groups came; expected two whose rates are compared")
@@ -152,8 +142,6 @@ def smallest_relabelling_p(sizes: Sequence[int]) -> float:
 
 
 def _codes(labels: Sequence[Any]) -> np.ndarray:
-    import numpy as np
-
     names, codes = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
     if len(names) < 2 or np.bincount(codes).max() < 2:
         raise InvalidParameter(f"{len(names)} groups of {len(codes)} answers came; expected two or more, with pairs")
@@ -161,7 +149,6 @@ def _codes(labels: Sequence[Any]) -> np.ndarray:
 
 
 def _permuted(codes: np.ndarray, statistic: Any, alternative: str, seed: int) -> float:
-    import numpy as np
     from scipy import stats
 
     found = stats.permutation_test(

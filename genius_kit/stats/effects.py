@@ -9,13 +9,12 @@ in 94 % of samples (1,000 simulated).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.stats.ratios import CONFIDENCE, Estimate
-
-if TYPE_CHECKING:
-    import numpy as np
 
 RESAMPLES = 4_000
 Strata = Sequence[Sequence[float]]
@@ -40,8 +39,6 @@ def probability_of_improvement(first: Strata, second: Strata, seed: int = 0) -> 
         raise InvalidParameter(f"{len(first)} strata came beside {len(second)}; give the same benchmarks for both")
 
     def measure(parts: list[np.ndarray]) -> Any:
-        import numpy as np
-
         ours, theirs = parts[: len(first)], parts[len(first) :]
         signs = [
             np.sign(b[..., None, :] - a[..., :, None]).mean(axis=(-2, -1)) for a, b in zip(ours, theirs, strict=True)
@@ -55,8 +52,6 @@ def performance_profile(strata: Strata, thresholds: Sequence[float], seed: int =
     """Return for each threshold the share of searches that end at or below it, with pointwise 95 % intervals."""
 
     def measure(parts: list[np.ndarray]) -> Any:
-        import numpy as np
-
         limits = np.asarray(thresholds, dtype=np.float64)
         return sum((part[..., None, :] <= limits[:, None]).mean(axis=-1) for part in parts) / len(parts)
 
@@ -73,8 +68,6 @@ def cost_of_gain(costs: Sequence[float], gains: Sequence[float], seed: int = 0) 
     percentage points. The ends are infinite where a resampled gain is none: no price can be told.
     Raises InvalidParameter where there is no gain at all.
     """
-    import numpy as np
-
     (spent,), (gained,) = _arrays([costs]), _arrays([gains])
     if spent.size != gained.size:
         raise InvalidParameter(f"{spent.size} costs came beside {gained.size} gains; give one of each a search")
@@ -90,8 +83,6 @@ def cost_of_gain(costs: Sequence[float], gains: Sequence[float], seed: int = 0) 
 
 
 def _arrays(strata: Strata) -> list[np.ndarray]:
-    import numpy as np
-
     found = [np.asarray(part, dtype=np.float64) for part in strata]
     if not found or any(part.ndim != 1 or part.size == 0 or not np.isfinite(part).all() for part in found):
         raise InvalidParameter("each benchmark needs one finite value a search; leave out searches without a result")
@@ -105,8 +96,6 @@ def _estimate(measure: Callable[..., Any], groups: list[list[np.ndarray]], seed:
 
 def _measured(measure: Callable[..., Any], groups: list[list[np.ndarray]], seed: int) -> tuple[Any, Any, Any]:
     """Return the measure of the samples and the ends of its interval over resampled searches."""
-    import numpy as np
-
     generator = np.random.default_rng(seed)
     parts = [part for group in groups for part in group]
     drawn = [part[generator.integers(part.size, size=(RESAMPLES, part.size))] for part in parts]
@@ -114,7 +103,5 @@ def _measured(measure: Callable[..., Any], groups: list[list[np.ndarray]], seed:
 
 
 def _ends(resampled: np.ndarray) -> tuple[Any, Any]:
-    import numpy as np
-
     tail = 50 * (1 - CONFIDENCE)
     return tuple(np.percentile(resampled, [tail, 100 - tail], axis=0, method="nearest"))

@@ -7,18 +7,13 @@ takes a few lines in two or three columns; the tests compare with optuna's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
 
 from genius_kit.errors import InvalidParameter
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def front_of(points: np.ndarray) -> np.ndarray:
     """Return which points no other one dominates, bool of shape (n,); equal points stand or fall together."""
-    import numpy as np
-
     points = _checked(points)
     values, inverse = np.unique(points, axis=0, return_inverse=True)  # in lexicographic order: only earlier ones beat
     kept = np.zeros(len(values), dtype=bool)
@@ -32,8 +27,6 @@ def front_of(points: np.ndarray) -> np.ndarray:
 
 def ranks_of(points: np.ndarray) -> np.ndarray:
     """Return the front that each point is in, int of shape (n,): 0 for `front_of`, 1 for that of the rest, ..."""
-    import numpy as np
-
     points = _checked(points)
     ranks = np.full(len(points), -1)
     rank = 0
@@ -48,8 +41,6 @@ def crowding_of(points: np.ndarray) -> np.ndarray:
 
     Each column counts in parts of its range; the ends of every column have infinity.
     """
-    import numpy as np
-
     points = _checked(points)
     distance = np.zeros(len(points))
     for column in points.T:
@@ -71,8 +62,6 @@ def hypervolume(points: np.ndarray, reference: np.ndarray) -> float:
 
 def hypervolumes(sets: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Return the `hypervolume` of each of several sets of as many points, (m, n, k), as floats of shape (m,)."""
-    import numpy as np
-
     reference = np.asarray(reference, dtype=np.float64)
     if sets.ndim != 3 or sets.shape[2] not in (2, 3) or reference.shape != sets.shape[2:]:
         raise InvalidParameter(
@@ -96,8 +85,6 @@ def epsilon(points: np.ndarray, front: np.ndarray) -> float:
 
     The additive epsilon indicator (Zitzler et al., 2003), 0 where all of the front is found. Scale the columns first.
     """
-    import numpy as np
-
     points, front = _checked(points), _checked(front)
     if not len(points):
         return float("inf")
@@ -107,8 +94,6 @@ def epsilon(points: np.ndarray, front: np.ndarray) -> float:
 
 def _areas(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Return the areas that sets of points up to `reference`, (m, n, 2), dominate, shape (m,): sweeps from the left."""
-    import numpy as np
-
     points = np.take_along_axis(points, np.argsort(points[:, :, 0], axis=1, kind="stable")[:, :, None], axis=1)
     lowest = np.minimum.accumulate(points[:, :, 1], axis=1)
     ends = np.full((len(points), 1), reference[0])
@@ -119,8 +104,6 @@ def _areas(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 def _checked(points: np.ndarray) -> np.ndarray:
     """Return the points as floats; raises InvalidParameter for another shape and for NaN."""
-    import numpy as np
-
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or np.isnan(points).any():
         raise InvalidParameter(

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from genius_kit.errors import InvalidParameter
-
-if TYPE_CHECKING:
-    import numpy as np
 
 TIES = ("mean", "best", "worst")
 LONGEST_PRODUCT = 200
@@ -33,8 +31,6 @@ class RandomSearch:
 
         Raises InvalidParameter unless 1 <= budget <= size.
         """
-        import numpy as np
-
         values, counts = np.unique(self.scores, return_counts=True)
         at_most = self._probability_all_among(np.cumsum(counts), budget)
         return values, np.diff(at_most, prepend=0.0)
@@ -53,8 +49,6 @@ class RandomSearch:
 
     def geometric_best_rank(self, budget: int, ties: str = "mean") -> float:
         """Return the geometric mean of the rank of the best draw, `ties` counted as in `expected_best_rank`."""
-        import numpy as np
-
         return float(np.exp(np.log(self._ranks(ties)) @ self.distribution(budget)[1]))
 
     def probability_worse(self, best: int, worst: int, budget: int) -> float:
@@ -62,8 +56,6 @@ class RandomSearch:
 
         A draw among these rows themselves counts half: an equal one is as often the better as the worse.
         """
-        import numpy as np
-
         size = self.scores.size
         return float(self._probability_all_among(np.array([size - worst, size - best + 1]), budget).mean())
 
@@ -104,8 +96,6 @@ class RandomSearch:
 
     def _ranks(self, ties: str) -> np.ndarray:
         """Return the rank of each distinct score, in rising order of scores."""
-        import numpy as np
-
         if ties not in TIES:
             raise InvalidParameter(f"ties {ties!r} is not one of {', '.join(TIES)}")
         _, counts = np.unique(self.scores, return_counts=True)
@@ -115,8 +105,6 @@ class RandomSearch:
 
     def _probability_all_among(self, rows: np.ndarray, budget: int) -> np.ndarray:
         """Return C(rows, budget) / C(size, budget): all draws fall among `rows` given rows, an int array."""
-        import numpy as np
-
         size = self.scores.size
         if not 1 <= budget <= size:
             raise InvalidParameter(f"budget {budget} is not between 1 and the {size} rows of the table")
@@ -129,7 +117,6 @@ class RandomSearch:
 
     def _by_gamma(self, rows: np.ndarray, budget: int) -> np.ndarray:
         """Return the same from logarithms of the gamma function: as fast for any budget, to about 10 digits."""
-        import numpy as np
         from scipy.special import gammaln
 
         size, enough = self.scores.size, rows >= budget
@@ -167,7 +154,6 @@ def worth_interval(curves: np.ndarray, mean_rank: float) -> tuple[float, float, 
     """
     import math
 
-    import numpy as np
     from scipy import stats
 
     count, mean = len(curves), curves.mean(axis=0)

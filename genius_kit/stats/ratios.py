@@ -5,15 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from genius_kit.errors import InvalidParameter
-
-if TYPE_CHECKING:
-    import numpy as np
-
 
 CONFIDENCE = 0.95
 
@@ -64,7 +60,6 @@ def random_worth(worse: float | Sequence[float], *, comparisons: int = 1) -> Est
     probability is exponential with mean 1 / k, so the interval is that of a gamma variable: exact where k = 1, the
     hypothesis of no gain. `comparisons` as in `rank_ratio`. Raises InvalidParameter unless 0 < worse < 1.
     """
-    import numpy as np
     from scipy import stats
 
     found = np.asarray(worse, dtype=np.float64)
@@ -85,8 +80,6 @@ def _exp(logarithm: float) -> float:
 
 
 def _logarithms(ranks: float | Sequence[float]) -> np.ndarray:
-    import numpy as np
-
     found = np.asarray(ranks, dtype=np.float64)
     if found.size == 0 or not (found > 0).all():
         raise InvalidParameter(f"ranks are positive numbers, at least one of them; got {ranks!r}"[:200])

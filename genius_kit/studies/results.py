@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genius_kit.benchmarks.catalogue import is_table, recorded_benchmark
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Run, complete, read_run
@@ -19,7 +21,6 @@ from genius_kit.studies.tradeoffs import COLUMNS as TRADEOFF_COLUMNS
 from genius_kit.studies.tradeoffs import tradeoff_row
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from genius_kit.benchmarks.tabular import TabularBenchmark
@@ -193,8 +194,6 @@ def best_ranks(run: Run, ties: str = "mean") -> np.ndarray:
     `ties` counts the "mean", the "best" or the "worst" end of the ranks of equal scores. A run that ended early keeps
     its best.
     """
-    import numpy as np
-
     ranks = np.full(run.settings["budget"], np.nan)
     evaluations = run.of("evaluation")
     if not evaluations:
@@ -218,7 +217,6 @@ def curves(source: Source | pd.DataFrame, ties: str = "mean") -> pd.DataFrame:
     what `read_results` takes, or its frame, whose journals are then read again. `ties` counts the "mean", the "best" or
     the "worst" end of the ranks of equal scores.
     """
-    import numpy as np
     import pandas as pd
 
     frame = source if isinstance(source, pd.DataFrame) else read_results(source)
@@ -240,8 +238,6 @@ def _band(ranks: np.ndarray) -> np.ndarray:
 
     NaN for one run.
     """
-    import numpy as np
-
     count = len(ranks)
     if count < 2:
         return np.full((2, ranks.shape[1]), np.nan)
@@ -350,8 +346,6 @@ def _curve_of_gp(keys: Keys, groups: Sequence[Group]) -> list[float] | None:
 
     None without such an arm, or where its journals are gone.
     """
-    import numpy as np
-
     same = [
         (other["budget"], group)
         for other, group in groups

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genius_kit.benchmarks.base import Objectives, recorded_objectives
 from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.errors import InvalidParameter
@@ -19,7 +21,6 @@ from genius_kit.runs.provenance import marked
 from genius_kit.stats.fronts import epsilon, front_of, hypervolume, hypervolumes
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from genius_kit.benchmarks.tabular import TabularBenchmark
@@ -44,8 +45,6 @@ class FrontReference:
     """
 
     def __init__(self, benchmark: TabularBenchmark) -> None:
-        import numpy as np
-
         self.objectives: Objectives = benchmark.weighed("a front")
         losses = benchmark.losses()
         spread = np.ptp(losses, axis=0)
@@ -55,8 +54,6 @@ class FrontReference:
     @cached_property
     def front(self) -> np.ndarray:
         """The rows of the table that no other row dominates, int, in the order of the accuracy, the best first."""
-        import numpy as np
-
         rows = np.flatnonzero(front_of(self.parts))
         return rows[np.argsort(self.parts[rows, 0], kind="stable")]
 
@@ -71,8 +68,6 @@ class FrontReference:
 
     def curve(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the share after each of some rows, shape (n,)."""
-        import numpy as np
-
         return np.array([self.share(rows[: count + 1]) for count in range(len(rows))])
 
     def epsilon(self, rows: Sequence[int] | np.ndarray) -> float:
@@ -81,8 +76,6 @@ class FrontReference:
 
     def found(self, rows: Sequence[int] | np.ndarray) -> int:
         """Return how many of some rows are on the front of the table."""
-        import numpy as np
-
         return int(np.isin(np.unique(self._rows(rows)), self.front).sum())
 
     def random_shares(self, budget: int, first: int | None = None, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
@@ -90,8 +83,6 @@ class FrontReference:
 
         All begin at the row `first` where it is given. Raises InvalidParameter unless 1 <= budget <= size.
         """
-        import numpy as np
-
         size = len(self.parts)
         if not 1 <= budget <= size:
             raise InvalidParameter(f"budget {budget} is not between 1 and the {size} rows of the table")
@@ -102,13 +93,9 @@ class FrontReference:
         return hypervolumes(self.parts[rows], np.ones(self.parts.shape[1])) / self.volume
 
     def _volume(self, rows: Sequence[int] | np.ndarray) -> float:
-        import numpy as np
-
         return hypervolume(self.parts[self._rows(rows)], np.ones(self.parts.shape[1]))
 
     def _rows(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        import numpy as np
-
         return np.asarray(rows, dtype=np.intp)
 
 
@@ -183,7 +170,6 @@ def share_curves(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
     missing for one run). A run that ended early keeps what it found. `n` is 1 of the `searches` of a fixed rule (see
     `fixed_rules`).
     """
-    import numpy as np
     import pandas as pd
 
     rows: list[dict[str, Any]] = []

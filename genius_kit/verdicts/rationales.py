@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.records import Proposal
 from genius_kit.spaces import Architecture, SearchSpace, load_space
@@ -140,7 +142,6 @@ def _nearest(design: Architecture, known: Sequence[Architecture]) -> Architectur
 
 def agreement(space: SearchSpace, tellings: Sequence[Rationale], *, seed: int = 0) -> Agreement:
     """Return how far the claims of some replies agree with their designs; `seed` deals out the proposals for chance."""
-    import numpy as np
     import pandas as pd
 
     read = [read_claims(telling.reply, space) for telling in tellings]
@@ -174,8 +175,6 @@ def _row(telling: Rationale, claim: Claim, holds: bool, chance: float) -> dict[s
 
 def _by_chance(table: Any, owners: Any, proposals: int) -> Any:
     """Return for each claim the share of the other proposals that it holds of; NaN where there is no other."""
-    import numpy as np
-
     if not len(owners):
         return np.zeros(0)
     if proposals < 2:
@@ -195,8 +194,6 @@ def _wilson(held: int, checked: int) -> tuple[float, float]:
 
 def _p_value(table: Any, owners: Any, held: int, proposals: int, seed: int) -> float:
     """Return how often the claims hold as often when the proposals are dealt out among the replies at random."""
-    import numpy as np
-
     if proposals < 2 or not len(owners):
         return float("nan")
     draws = np.random.default_rng(seed)

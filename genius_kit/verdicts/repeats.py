@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
+
+import numpy as np
 
 from genius_kit.chat import is_stand_in
 from genius_kit.errors import InvalidParameter
@@ -20,10 +22,6 @@ from genius_kit.journal.chain import WITHHELD
 from genius_kit.proposers.methods import shown_model, shown_name
 from genius_kit.records import RankRange
 from genius_kit.spaces import load_space
-
-if TYPE_CHECKING:
-    import numpy as np
-
 
 VARIED = ("temperature", "request_seed")
 """The settings that tell arms of a reproducibility study apart."""
@@ -114,8 +112,6 @@ class Repeats:
 
         Both have the shape (n, n). `of` is "words" or "designs"; `iteration` keeps the replies of one iteration.
         """
-        import numpy as np
-
         count = len(self.searches)
         alike, compared = np.zeros((count, count)), np.zeros((count, count))
         for i, first in enumerate(self.searches):
@@ -132,8 +128,6 @@ class Repeats:
 
     def together(self) -> np.ndarray:
         """Return how many designs each two searches have in common from the start, shape (n, n)."""
-        import numpy as np
-
         return np.array([[_shared(one.designs, two.designs) for two in self.searches] for one in self.searches])
 
 

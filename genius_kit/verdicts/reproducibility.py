@@ -10,6 +10,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.chat import is_stand_in
 from genius_kit.errors import InvalidParameter
@@ -31,7 +33,6 @@ from genius_kit.verdicts.base import Verdict
 from genius_kit.verdicts.repeats import VARIED, Given, Repeats, as_repeats, read_repeats
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from genius_kit.journal import Run
@@ -62,8 +63,6 @@ def conditions(source: Given) -> pd.DataFrame:
 
 
 def _condition(repeats: Repeats) -> dict[str, Any]:
-    import numpy as np
-
     designs, ranks = repeats.first_said("designs"), repeats.ranks
     counts = np.unique(designs, return_counts=True)[1]
     shares = counts / counts.sum()
@@ -103,8 +102,6 @@ def first_match(repeats: Repeats, of: str) -> Match:
 
 def equal(answers: Sequence[Any]) -> np.ndarray:
     """Return which answers are equal, shape (k, k)."""
-    import numpy as np
-
     values = np.asarray(answers, dtype=object)
     same: np.ndarray = values[:, None] == values[None, :]
     return same
@@ -151,7 +148,6 @@ def drift(repeats: Repeats) -> pd.DataFrame:
     Columns: measure, days, n, p_value, p_corrected (Holm's rule), and the models and builds that were served on each
     day. Days are relabelled; empty for searches of one day, and of days with one search each.
     """
-    import numpy as np
     import pandas as pd
 
     days, first = repeats.days, repeats.first_said("designs")
@@ -204,8 +200,6 @@ def effects(source: Given) -> pd.DataFrame:
 
 
 def _effect(first: Repeats, second: Repeats) -> dict[str, Any] | None:
-    import numpy as np
-
     changed = [name for name in VARIED if first.varied(name) != second.varied(name)]
     if len(changed) != 1 or _rest(first) != _rest(second):
         return None
@@ -434,8 +428,6 @@ def _days(days: pd.DataFrame) -> list[str]:
 
 
 def _ranks(repeats: Repeats) -> list[str]:
-    import numpy as np
-
     ranks = repeats.ranks
     if len(ranks) < 2:
         return []

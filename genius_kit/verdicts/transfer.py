@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.proposers.methods import LANGUAGE_MODEL, ONE_SEARCH, counted_once, model_kind, shown_name, subject
 from genius_kit.records import Judged
@@ -16,7 +18,6 @@ from genius_kit.stats.paired import LEAST_PAIRS, holm, interval, pairs_needed, s
 from genius_kit.verdicts.contrasts import LEVEL, MARGIN
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from genius_kit.benchmarks.tabular import TabularBenchmark
@@ -183,7 +184,6 @@ def transfer_matrix(moved: pd.DataFrame) -> pd.DataFrame:
     Columns: method, source, target, n (searches), top_percent (geometric mean of the rank in percent of the table)
     with its 95 % interval low to high, NaN below two searches, and the mean regret in percentage points.
     """
-    import numpy as np
     import pandas as pd
 
     rows = []
@@ -260,8 +260,6 @@ def each_transfer(results: pd.DataFrame) -> list[TransferVerdict]:
 
 def _losses(moved: pd.DataFrame, method: str, tables: list[str]) -> dict[tuple[str, str], pd.Series]:
     """Return for each ordered pair of tables the logarithm of the loss by seed."""
-    import numpy as np
-
     ranks = moved.assign(logarithm=np.log(moved[["rank", "undecided"]].max(axis=1).astype(float)))
     logs = {
         (str(source), str(target)): rows.set_index("seed")["logarithm"]
@@ -313,8 +311,6 @@ def _repeats(losses: np.ndarray) -> bool:
 
 
 def _loss(logs: np.ndarray) -> dict[str, Any]:
-    import numpy as np
-
     if len(logs) < LEAST_PAIRS:
         return {"n": len(logs), **dict.fromkeys(("loss", "low", "high"), float("nan"))}
     return {"n": len(logs), **dict(zip(("loss", "low", "high"), map(float, np.exp(interval(logs))), strict=True))}

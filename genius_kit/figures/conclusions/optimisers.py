@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genius_kit.benchmarks.catalogue import recorded_benchmark, title_of
 from genius_kit.figures.conclusions.base import MOST_WORDS, Conclusion, conclude, estimate_cell
 from genius_kit.figures.tables import UNKNOWN, number
@@ -75,8 +77,6 @@ def _worse(searches: pd.DataFrame) -> float | list[float]:
 
 
 def _optimiser_row(arm: str, searches: pd.DataFrame, signs: Mapping[Any, int], comparisons: int) -> dict[str, str]:
-    import numpy as np
-
     own = [sign for (name, _), sign in signs.items() if name == arm]
     by_seed = searches.pivot(index="seed", columns="benchmark", values="ratio").astype(float).dropna()
     means = np.exp(np.log(by_seed.to_numpy()).mean(axis=1)).tolist()
@@ -111,8 +111,6 @@ def worth_conclusion(results: pd.DataFrame) -> Conclusion:
     `results` is what `studies.results` returns; tables on which the paper prints no trials are left out. The headline
     compares ten evaluations with ten, by the spread of both.
     """
-    import numpy as np
-
     found = [(keys, group) for keys, group in groups(results) if keys["benchmark"] in TRIAL_TABLES]
     printed: dict[str, str] = {}
     cells: dict[str, dict[str, str]] = {str(arm): {} for arm in results["arm"].unique()}
