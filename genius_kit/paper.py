@@ -15,6 +15,7 @@ from genius_kit.benchmarks.catalogue import missing_data
 from genius_kit.chat import is_stand_in
 from genius_kit.errors import UnknownName
 from genius_kit.proposers.methods import distinct
+from genius_kit.runs.batch import search_many
 from genius_kit.runs.frames import by_method
 from genius_kit.runs.provenance import PAPER_TABLES, marked
 
@@ -377,8 +378,6 @@ def beside_paper(
     as its proposer takes them, its runs recorded in `output`, where the same call again resumes them. Controls: random
     designs, the largest option everywhere (one evaluation), and coordinate descent from there.
     """
-    from genius_kit.runs.batch import search_many
-
     temperatures = sorted(TRIAL_TABLES.get(benchmark.name, {0: ""})) if not is_stand_in(model) else [None]
     runs: list[Run] = []
     for temperature in temperatures:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.figures.layout import fit
 from genius_kit.figures.style import SETTINGS
 from genius_kit.files import make_folder, write_whole
 from genius_kit.runs.provenance import provenance, without_places
@@ -56,8 +57,6 @@ def save_figure(
     origin = provenance(data, sources, told)
     with mpl.rc_context(SETTINGS):
         if venue:
-            from genius_kit.figures.layout import fit
-
             fit(figure, venue, span)
         target = make_folder(folder)
         with laid_out(figure):

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genius_kit.benchmarks.catalogue import recorded_benchmark, title_of
 from genius_kit.budget.amounts import words
 from genius_kit.budget.spending import recorded_limits, spent_of
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.axes import finish, name_rows, new_figure
 from genius_kit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, marks, styles
+from genius_kit.paper import paper_methods
 from genius_kit.proposers.methods import are_one, sequence_of
+from genius_kit.runs.frames import middle_rank
 from genius_kit.runs.provenance import marked
 from genius_kit.verdicts.repeats import Given, Repeats, as_repeats
 from genius_kit.verdicts.reproducibility import by_iteration, one_benchmark, paper_together
@@ -71,10 +74,6 @@ def _draw_share(axes: Axes, lines: pd.DataFrame, style: Style, label: str, aside
 
 def _ranks(groups: Sequence[Repeats], benchmark: str) -> dict[str, list[float]]:
     """Return the best ranks by method, the paper's trials first."""
-    from genius_kit.benchmarks.catalogue import recorded_benchmark
-    from genius_kit.paper import paper_methods
-    from genius_kit.runs.frames import middle_rank
-
     found = {}
     if paper_together(benchmark):
         for name, trials in paper_methods(recorded_benchmark(groups[0].searches[0].run.settings)).items():
@@ -168,8 +167,6 @@ def _label(panel: Axes, tables: list[str], method: str, is_first: bool) -> None:
 
 def _short(name: str) -> str:
     """Return a table's name in lines that are short enough for a tick."""
-    from genius_kit.benchmarks.catalogue import title_of
-
     return title_of(name).replace("NAS-Bench-201 ", "NB201\n").replace(" (", "\n(")
 
 

@@ -14,6 +14,8 @@ from genius_kit.paper import paper_methods, paper_table, summary
 from genius_kit.proposers.methods import distinct, n_text
 from genius_kit.runs.frames import Runs, frames_of, held, longest, longest_of_all, middle_rank
 from genius_kit.runs.provenance import marked
+from genius_kit.spaces import load_space
+from genius_kit.spaces.costs import count_cost
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,9 +237,6 @@ def trajectory_table(run: Any) -> pd.DataFrame:
     sent back, `architecture` (digits), `macs` (a count, the paper's convention), `feedback` (percent).
     """
     import pandas as pd
-
-    from genius_kit.spaces import load_space
-    from genius_kit.spaces.costs import count_cost
 
     space = load_space(run.settings["space"])
     rows: list[dict[str, Any]] = []

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.chat import OFFLINE
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.axes import finish, fitting, name_rows, new_figure, rank_axis
 from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, Style, styles
+from genius_kit.journal import read_run
 from genius_kit.proposers.methods import ONE_SEARCH, TOLD, counted_once, n_text, shown_model, shown_name, with_names
 from genius_kit.runs.provenance import marked
-from genius_kit.stats.paired import LEAST_PAIRS
+from genius_kit.stats.paired import LEAST_PAIRS, compare, holm, interval
 from genius_kit.verdicts.contamination import ROUTES
 from genius_kit.verdicts.contrasts import MARGIN
 from genius_kit.verdicts.prompts import CHANGED, NO_EFFECT, NOT_ENOUGH
@@ -37,8 +39,6 @@ def study_runs(results: pd.DataFrame, benchmark: str | None = None) -> dict[str,
     `method_names.shown_name`; those of several models or prompts are told apart. Raises InvalidParameter for several
     benchmarks without a choice, and for none.
     """
-    from genius_kit.journal import read_run
-
     here = results if benchmark is None else results[results["benchmark"] == benchmark]
     known = list(dict.fromkeys(results["benchmark"]))
     if here["benchmark"].nunique() != 1:
@@ -67,8 +67,6 @@ def rank_curves(curves: pd.DataFrame) -> Figure:
 
     `curves` is what `studies.curves` returns. Bands are 95 % intervals of the mean over searches; 1 is the best rank.
     """
-    from genius_kit.benchmarks.catalogue import title_of
-
     benchmarks = list(dict.fromkeys(curves["benchmark"]))
     columns = min(COLUMNS, len(benchmarks))
     figure, axes = new_figure(-(-len(benchmarks) // columns), columns, sharex=True)
@@ -103,8 +101,6 @@ def arm_ranks(
     fixed rule counts once (see `fixed_rules`) and has no interval.
     """
     from matplotlib.ticker import FuncFormatter
-
-    from genius_kit.stats.paired import interval
 
     arms = list(dict.fromkeys(results["arm"]))
     figure, (axes,) = new_figure(1, 1)
@@ -204,8 +200,6 @@ def prompt_comparison(results: pd.DataFrame, baseline: str = "standard") -> Figu
     """
     from matplotlib.ticker import FuncFormatter, LogLocator
 
-    from genius_kit.stats.paired import LEAST_PAIRS, compare, holm
-
     pairs = prompt_pairs(results, baseline)
     groups = {str(name): group for name, group in pairs.groupby("prompt", sort=False)}
     found = {
@@ -298,8 +292,6 @@ def contamination_dots(results: pd.DataFrame, public: str, private: str, plain: 
     """
     from matplotlib.ticker import FuncFormatter
 
-    from genius_kit.benchmarks.catalogue import title_of
-
     arms = _arms(results, plain)
     figure, (axes,) = new_figure(1, 1)
     figure.set_size_inches(7.2, 1.5 + 0.55 * len(arms))
@@ -375,8 +367,6 @@ def _label(runs: pd.DataFrame) -> str:
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, place: float, look: Style) -> None:
-    from genius_kit.stats.paired import interval
-
     percents = rows["top_percent"].astype(float).to_numpy()
     axes.scatter(percents, [place] * len(percents), s=9, color=look.colour, alpha=0.35, linewidths=0)
     if len(percents) >= LEAST_PAIRS:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.errors import InvalidParameter
 from genius_kit.paper import NOT_MEASURED, SOURCE, TITLES, ours_beside_paper, paper_label, paper_methods, paper_table
 from genius_kit.proposers.methods import distinct, shown_model, shown_name, with_names
 from genius_kit.runs.frames import Runs, frames_of, run_table
 from genius_kit.runs.provenance import PAPER_TABLES
+from genius_kit.stats.paired import LEAST_PAIRS, holm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,8 +201,6 @@ def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
 
 def _against(reference: str, runs: Runs) -> list[float | None]:
     """Return the corrected p-value of each method's final ranks against the reference's, None where it has none."""
-    from genius_kit.stats.paired import LEAST_PAIRS, holm
-
     if reference not in runs:
         return [None] * len(runs)
     ranks = {name: _final_ranks(distinct(frames)) for name, frames in frames_of(runs).items()}
@@ -271,16 +271,12 @@ def _column(values: Sequence[float | None]) -> Any:
 
 
 def _corrected(values: Sequence[Any]) -> list[float | None]:
-    from genius_kit.stats.paired import holm
-
     known = [place for place, value in enumerate(values) if is_known(value)]
     found = dict(zip(known, holm([float(values[place]) for place in known]), strict=True))
     return [found.get(place) for place in range(len(values))]
 
 
 def _study_cells(row: dict[Any, Any], told: Sequence[str], is_first: bool) -> tuple[str, ...]:
-    from genius_kit.benchmarks.catalogue import title_of
-
     name = title_of(str(row["benchmark"]))
     return (
         f"{name}, {row['budget']} evaluations" if is_first else "",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genius_kit.benchmarks.base import Objective
+from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.axes import finish, legend_below, new_figure
 from genius_kit.figures.style import GREY, styles
@@ -15,6 +16,8 @@ from genius_kit.paper import paper_table
 from genius_kit.proposers.methods import n_text
 from genius_kit.runs.frames import counted
 from genius_kit.runs.provenance import marked
+from genius_kit.spaces import load_space
+from genius_kit.stats.fronts import front_of
 from genius_kit.studies.tradeoffs import FrontReference, front_reference_of, rows_of, share_curves
 
 if TYPE_CHECKING:
@@ -101,9 +104,6 @@ def front_table(runs: Runs) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from genius_kit.spaces import load_space
-    from genius_kit.stats.fronts import front_of
-
     measure, values = _measure(runs)
     space = load_space(next(iter(runs.values()))[0].settings["space"])
     fronts: list[tuple[str, int, np.ndarray]] = [(TABLE, 0, measure.front)]
@@ -185,15 +185,11 @@ def hypervolume_figure(runs: Runs, table: pd.DataFrame | None = None) -> Figure:
 
 def feedback_name(runs: Runs) -> str:
     """Return what the accuracy of some runs is called on their benchmark."""
-    from genius_kit.benchmarks.catalogue import recorded_benchmark
-
     return recorded_benchmark(next(iter(runs.values()))[0].settings).feedback_name
 
 
 def _measure(runs: Runs) -> tuple[FrontReference, np.ndarray]:
     """Return the front reference of all runs and the value of every objective of the whole table, shape (size, k)."""
-    from genius_kit.benchmarks.catalogue import recorded_benchmark
-
     found = {id(front_reference_of(run)): run for some in runs.values() for run in some}
     if len(found) != 1:
         told = {f"{run.settings['benchmark']} ({','.join(run.settings['objectives'])})" for run in found.values()}
@@ -243,8 +239,6 @@ def _draw_method(
 
     A search that has nothing at a cost counts there as minus infinity.
     """
-    from genius_kit.stats.fronts import front_of
-
     costs, accuracies, grid = places
     reached = []
     for run in some:

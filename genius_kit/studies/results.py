@@ -15,6 +15,8 @@ from genius_kit.proposers.base import QUIZ
 from genius_kit.proposers.methods import counted_once, sequence_of, with_names
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import load_space
+from genius_kit.stats.paired import LEAST_PAIRS, compare, interval
+from genius_kit.stats.random_search import RandomSearch, worth
 from genius_kit.studies.evidence import reply_columns
 from genius_kit.studies.plan import Task
 from genius_kit.studies.tradeoffs import COLUMNS as TRADEOFF_COLUMNS
@@ -183,8 +185,6 @@ def _total(values: Sequence[Any]) -> Any:
 
 def random_search(benchmark: TabularBenchmark) -> RandomSearch:
     """Return random search on a table."""
-    from genius_kit.stats.random_search import RandomSearch
-
     return RandomSearch(benchmark.scores())
 
 
@@ -316,8 +316,6 @@ def _row(keys: Keys, group: pd.DataFrame, groups: Sequence[Group], reference: st
 
 
 def _interval(group: pd.DataFrame) -> dict[str, float]:
-    from genius_kit.stats.paired import LEAST_PAIRS, interval
-
     if len(group) < LEAST_PAIRS:
         return {}
     _, low, high = interval(group["rank"].to_numpy(dtype=float))
@@ -326,8 +324,6 @@ def _interval(group: pd.DataFrame) -> dict[str, float]:
 
 def _worth(keys: Keys, group: pd.DataFrame, groups: Sequence[Group]) -> dict[str, Any]:
     """Return what random search reaches with the budget, and how many evaluations it and the gp arm need."""
-    from genius_kit.stats.random_search import worth
-
     benchmark, mean = _benchmark(group), float(group["rank"].mean())
     random, curve = random_search(benchmark), _curve_of_gp(keys, groups)
     return {
@@ -362,8 +358,6 @@ def _curve_of_gp(keys: Keys, groups: Sequence[Group]) -> list[float] | None:
 
 def _compared(keys: Keys, group: pd.DataFrame, groups: Sequence[Group], reference: str | None) -> dict[str, Any]:
     """Return the comparison with the reference arm over the seeds that both have, at the same budget."""
-    from genius_kit.stats.paired import LEAST_PAIRS, compare
-
     other = _reference_group(keys, groups, reference)
     if other is None:
         return {"reference": reference, "pairs": 0}

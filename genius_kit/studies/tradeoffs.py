@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genius_kit.benchmarks.base import Objectives, recorded_objectives
-from genius_kit.benchmarks.catalogue import recorded_benchmark
+from genius_kit.benchmarks.catalogue import recorded_benchmark, table_names
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.methods import distinct
 from genius_kit.runs.provenance import marked
+from genius_kit.spaces import load_space
 from genius_kit.stats.fronts import epsilon, front_of, hypervolume, hypervolumes
 
 if TYPE_CHECKING:
@@ -116,15 +117,11 @@ def front_reference_of(run: Run) -> FrontReference:
 
 def recorded_on_table(run: Run) -> bool:
     """Return whether a run searched a table that is known here."""
-    from genius_kit.benchmarks.catalogue import table_names
-
     return run.settings.get("benchmark") in table_names()
 
 
 def rows_of(run: Run) -> list[int]:
     """Return the rows of the table that a run evaluated with a result, in order."""
-    from genius_kit.spaces import load_space
-
     space = load_space(run.settings["space"])
     return [space.index(event["architecture"]) for event in run.of("evaluation") if event["feedback"] is not None]
 

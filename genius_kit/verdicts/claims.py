@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from genius_kit.reasoning import without_reasoning
 from genius_kit.spaces import Architecture, SearchSpace
+from genius_kit.spaces.costs import count_cost
 
 Places = tuple[int, ...] | None
 """Positions; None for the whole design."""
@@ -431,6 +432,4 @@ def _count(design: Architecture, where: Sequence[int], options: frozenset[int]) 
 
 
 def _macs(space: SearchSpace, design: Architecture) -> int:
-    from genius_kit.spaces.costs import count_cost
-
     return count_cost(space, design).macs

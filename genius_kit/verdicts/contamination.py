@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genius_kit.benchmarks.catalogue import is_private, title_of
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.methods import ONE_SEARCH, counted_once, fixed_arms, subject
 from genius_kit.records import Judged
@@ -137,8 +138,6 @@ def contamination(
 
 def each_contamination(results: pd.DataFrame) -> list[Contamination]:
     """Return one verdict for each public table, model and prompt of a study that has private tables too."""
-    from genius_kit.benchmarks.catalogue import is_private
-
     hidden = [name for name in results["benchmark"].unique() if is_private(name)]
     plain = results[(results["proposer"] == "llm") & results["control"].isna()]
     found = []
@@ -155,8 +154,6 @@ def each_contamination(results: pd.DataFrame) -> list[Contamination]:
 
 def _tables(results: pd.DataFrame, public: str | None, private: str | None) -> Tables:
     """Return the names of the public and the private table; raises InvalidParameter where one cannot be told."""
-    from genius_kit.benchmarks.catalogue import is_private
-
     names = [str(name) for name in results["benchmark"].unique()]
     hidden = [private] if private else [name for name in names if is_private(name) and name != public]
     shown = [public] if public else [name for name in names if name not in hidden and not is_private(name)]
@@ -262,8 +259,6 @@ def _bounds(one: Finding) -> str:
 
 
 def _sentence(model: str, tables: Tables, kind: str, reason: str, found: Sequence[Route], recalled: Luck | None) -> str:
-    from genius_kit.benchmarks.catalogue import title_of
-
     start = f"{subject(model)} {_STARTS[kind]} {title_of(tables[0])} (private table: {title_of(tables[1])}): {reason}"
     measured = [route for route in found if min(route.public.independent, route.private.independent) > 1]
     return "; ".join([start, *(_numbers_of(route, recalled) for route in measured)]) + "."

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from genius_kit import verdicts
 from genius_kit.errors import InvalidParameter
+from genius_kit.verdicts import contamination, prompts, reproducibility
 from genius_kit.verdicts.contrasts import FEEDBACK, LABELS
+from genius_kit.verdicts.tradeoffs import each_tradeoff
+from genius_kit.verdicts.transfer import each_transfer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,11 +23,6 @@ def study_sentences(results: pd.DataFrame) -> list[str]:
     were after. Whether a model searches is left out where the arms for it are missing and the study tells of something
     else. Where an instrument lacks what it compares to, such as a table of a transfer, its sentence says so.
     """
-    from genius_kit import verdicts
-    from genius_kit.verdicts import contamination, prompts, reproducibility
-    from genius_kit.verdicts.tradeoffs import each_tradeoff
-    from genius_kit.verdicts.transfer import each_transfer
-
     if "objectives" in results:
         return _told(each_tradeoff, results)
     special = (

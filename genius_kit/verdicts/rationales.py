@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genius_kit.errors import InvalidParameter, JournalError
+from genius_kit.journal import read_run
+from genius_kit.journal.chain import WITHHELD
+from genius_kit.proposers.baselines import differing
+from genius_kit.reasoning import rationale_of
 from genius_kit.records import Proposal
 from genius_kit.spaces import Architecture, SearchSpace, load_space
 from genius_kit.verdicts.claims import Claim, read_claims
@@ -88,10 +92,6 @@ def rationales_of_run(run: Run | str | Path) -> tuple[SearchSpace, list[Rational
     A first design has none and is left out. Raises InvalidParameter for a run whose prompts hide what operations are
     called, JournalError for withheld replies.
     """
-    from genius_kit.journal import read_run
-    from genius_kit.journal.chain import WITHHELD
-    from genius_kit.reasoning import rationale_of
-
     if isinstance(run, str | Path):
         run = read_run(run)
     control = run.settings.get("settings", {}).get("control")
@@ -135,8 +135,6 @@ def rationales_of_conversation(conversation: Conversation) -> tuple[SearchSpace,
 
 def _nearest(design: Architecture, known: Sequence[Architecture]) -> Architecture:
     """Return the known design that differs at the fewest positions, the last of equals."""
-    from genius_kit.proposers.baselines import differing
-
     return min(reversed(known), key=lambda other: differing(design, other))
 
 

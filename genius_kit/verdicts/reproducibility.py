@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genius_kit.benchmarks.catalogue import title_of
+from genius_kit.benchmarks.catalogue import recorded_benchmark, title_of
 from genius_kit.chat import is_stand_in
 from genius_kit.errors import InvalidParameter
-from genius_kit.paper import TRIAL_TABLES
+from genius_kit.paper import TRIAL_TABLES, ours_beside_paper, paper_label, paper_methods, paper_table, summary
 from genius_kit.proposers.methods import subject
 from genius_kit.runs.provenance import marked
 from genius_kit.stats.agreement import (
@@ -237,9 +237,6 @@ def beside_paper(source: Given) -> pd.DataFrame:
     accuracy, which can only overstate it. The other columns are those of `paper.ours_beside_paper`: the mean rank of
     the best found and its standard deviation over trials. Raises InvalidParameter for several benchmarks.
     """
-    from genius_kit.benchmarks.catalogue import recorded_benchmark
-    from genius_kit.paper import ours_beside_paper
-
     groups = as_repeats(source)
     benchmark = one_benchmark(groups)
     ours = {one.arm: [search.run for search in one.searches] for one in groups}
@@ -267,8 +264,6 @@ def paper_together(benchmark: str) -> dict[str, tuple[int, list[float]]]:
     One share an iteration; trials are the same as long as their printed accuracies are, so that the truth is at most
     this.
     """
-    from genius_kit.paper import TRIAL_TABLES, paper_label, paper_table
-
     found = {}
     for temperature, name in sorted(TRIAL_TABLES.get(benchmark, {}).items()):
         table = paper_table(name)
@@ -440,9 +435,6 @@ def _ranks(repeats: Repeats) -> list[str]:
 
 def _paper(repeats: Repeats) -> list[str]:
     """Return what the paper's trials on the benchmark say, in words; nothing where it has none."""
-    from genius_kit.benchmarks.catalogue import recorded_benchmark
-    from genius_kit.paper import paper_methods, summary
-
     if repeats.benchmark not in TRIAL_TABLES:
         return []
     shares = paper_firsts(repeats.benchmark)

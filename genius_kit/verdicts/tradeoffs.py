@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.benchmarks.base import OBJECTIVES
+from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.methods import shown_model, subject, with_names
 from genius_kit.records import Judged
@@ -179,8 +180,6 @@ def _kind(row: dict[str, Any]) -> str:
 
 
 def _sentence(row: dict[str, Any], kind: str, known: pd.DataFrame) -> str:
-    from genius_kit.benchmarks.catalogue import title_of
-
     model = str(row["arm"])
     if isinstance(row["model"], str):
         model = subject(row["model"]) if row["arm"] == "llm" else f"{shown_model(row['model'])} ({row['arm']})"

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genius_kit.benchmarks.catalogue import recorded_benchmark
+from genius_kit.benchmarks.noise import resolutions
 from genius_kit.errors import InvalidParameter, UnknownName
+from genius_kit.journal import read_run
 from genius_kit.proposers.methods import LANGUAGE_MODEL, ONE_SEARCH, counted_once, model_kind, shown_name, subject
 from genius_kit.records import Judged
 from genius_kit.runs.provenance import marked
@@ -58,9 +61,6 @@ def carry(architecture: Sequence[int], source: SearchSpace, target: SearchSpace)
 
 def are_carried(results: pd.DataFrame) -> bool:
     """Return whether designs are carried between all tables of the results of a study; without journals none is."""
-    from genius_kit.benchmarks.catalogue import recorded_benchmark
-    from genius_kit.journal import read_run
-
     firsts = results[results["journal"].notna()].drop_duplicates("benchmark")
     spaces = [recorded_benchmark(read_run(path).settings).space for path in firsts["journal"]]
     if len(spaces) < results["benchmark"].nunique():
@@ -122,9 +122,6 @@ def transfers(results: pd.DataFrame, tables: Tables | None = None) -> pd.DataFra
 
 
 def _table(name: str, done: pd.DataFrame, tables: Tables | None) -> TabularBenchmark:
-    from genius_kit.benchmarks.catalogue import recorded_benchmark
-    from genius_kit.journal import read_run
-
     if tables is not None and name in tables:
         return tables[name]
     journals = done.loc[(done["benchmark"] == name) & done["journal"].notna(), "journal"]
@@ -135,8 +132,6 @@ def _table(name: str, done: pd.DataFrame, tables: Tables | None) -> TabularBench
 
 def _undecided(table: TabularBenchmark) -> int:
     """Return how many designs are the best of a table within its noise; 1 where single trainings are not known."""
-    from genius_kit.benchmarks.noise import resolutions
-
     try:
         return int(resolutions([table])["undecided"].iloc[0])
     except (UnknownName, InvalidParameter):

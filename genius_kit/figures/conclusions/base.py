@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genius_kit.benchmarks.noise import resolutions
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.tables import PrintedTable, number, spread
 from genius_kit.paper import paper_methods, summary
 from genius_kit.proposers.methods import are_one, sequence_of, shown_model
 from genius_kit.runs.frames import Runs, frames_of, middle_rank
 from genius_kit.stats import Estimate, random_worth, rank_ratio
+from genius_kit.stats.random_search import RandomSearch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,8 +142,6 @@ def _beside_baselines(
     benchmark: TabularBenchmark, frames: Mapping[str, Sequence[pd.DataFrame]], comparisons: int
 ) -> dict[str, tuple[Estimate, Estimate | None]]:
     """Return what each method is worth in random search and its ratio to coordinate descent, None without a partner."""
-    from genius_kit.stats.random_search import RandomSearch
-
     random = RandomSearch(benchmark.scores())
     ranks = {method: _over_searches([_best_rank(one) for one in some], some) for method, some in frames.items()}
     found: dict[str, tuple[Estimate, Estimate | None]] = {}
@@ -215,7 +215,5 @@ def _beside(estimate: Estimate, above: str = "worse", below: str = "better") -> 
 
 
 def _noise(benchmark: TabularBenchmark) -> str:
-    from genius_kit.benchmarks.noise import resolutions
-
     (row,) = resolutions([benchmark]).to_dict("records")
     return f"ranks 1 to {number(row['undecided'], 0)} are one within the noise of its trainings"

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.benchmarks import downloads
 from genius_kit.errors import DataMissing
 from genius_kit.figures.conclusions.base import Conclusion, conclude
 from genius_kit.figures.paper import trajectory_table
 from genius_kit.figures.tables import UNKNOWN, number, p_text
+from genius_kit.prompts.published import read_conversation
 from genius_kit.proposers.methods import shown_model
 from genius_kit.runs.frames import best_architecture
 from genius_kit.spaces import CONVENTIONS, count_cost, load_space
 from genius_kit.stats.paired import holm
+from genius_kit.verdicts.rationales import agreement, rationales_of_conversation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,10 +95,6 @@ def claims_conclusion(said: Mapping[str, Agreement]) -> Conclusion:
 
 def _published(file: str) -> Agreement | None:
     """Return the agreement of a published conversation, None where it was not downloaded."""
-    from genius_kit.benchmarks import downloads
-    from genius_kit.prompts.published import read_conversation
-    from genius_kit.verdicts.rationales import agreement, rationales_of_conversation
-
     try:
         path = downloads.find(file)
     except DataMissing:

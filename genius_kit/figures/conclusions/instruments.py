@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.figures.conclusions.base import INCONCLUSIVE, MOST_WORDS, Conclusion, conclude, ratio_text
 from genius_kit.figures.conclusions.verdicts import verdict_conclusion
 from genius_kit.figures.tables import UNKNOWN, is_known, number, p_text
 from genius_kit.proposers.methods import shown_model
+from genius_kit.stats.paired import holm
+from genius_kit.verdicts.tradeoffs import BASELINE, tradeoff_table, tradeoff_verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,9 +29,6 @@ def models_conclusion(models: pd.DataFrame) -> Conclusion:
     A model is better or worse on a table where the sign-flip test of its ranks, seed by seed, gives p < 0.05,
     corrected by Holm's rule over all rows together, and inconclusive elsewhere.
     """
-    from genius_kit.benchmarks.catalogue import title_of
-    from genius_kit.stats.paired import holm
-
     compared = models["p_value"].notna()
     p_values = dict(zip(models.index[compared], holm(models.loc[compared, "p_value"].tolist()), strict=True))
     answers = {place: _answer(float(models["ratio"].loc[place]), p_value) for place, p_value in p_values.items()}
@@ -97,8 +97,6 @@ def front_conclusion(results: pd.DataFrame, arms: Sequence[str] = ("llm",)) -> C
 
     Raises InvalidParameter as `tradeoff_verdict` does.
     """
-    from genius_kit.verdicts.tradeoffs import BASELINE, tradeoff_table, tradeoff_verdict
-
     table = tradeoff_table(results)
     verdicts = {arm: tradeoff_verdict(results, plain=arm) for arm in table["arm"] if arm != BASELINE}
     names = {row["arm"]: _arm_name(row["arm"], row["model"]) for _, row in table.iterrows()}

@@ -14,6 +14,8 @@ from genius_kit.figures.tables import UNKNOWN, number, p_text, study_table
 from genius_kit.proposers.methods import shown_model
 from genius_kit.stats import Estimate
 from genius_kit.stats.paired import Comparison
+from genius_kit.studies.results import summary
+from genius_kit.verdicts import verdict
 from genius_kit.verdicts.contrasts import CHEAP_RULE, OWN_START
 
 if TYPE_CHECKING:
@@ -90,9 +92,6 @@ def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: 
 
     `studies` maps a name to `studies.results` of one model; raises InvalidParameter as `verdicts.verdict` does.
     """
-    from genius_kit.studies.results import summary
-    from genius_kit.verdicts import verdict
-
     judged = {name: verdict(results, plain=plain) for name, results in studies.items()}
     tables = {name: study_table(summary(results, reference=plain)) for name, results in studies.items()}
     rows = [

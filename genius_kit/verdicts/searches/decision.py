@@ -20,6 +20,7 @@ from genius_kit.proposers.methods import ONE_SEARCH, counted_once, fixed_arms, s
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import load_space
 from genius_kit.stats.paired import LEAST_PAIRS
+from genius_kit.stats.random_search import RandomSearch
 from genius_kit.verdicts.base import (
     CANNOT_TELL,
     LEANING,
@@ -393,8 +394,6 @@ def _expected(results: pd.DataFrame, plain: str, benchmark: TabularBenchmark | N
     """Return the exact mean rank of random search in words, empty without a benchmark."""
     if benchmark is None:
         return ""
-    from genius_kit.stats.random_search import RandomSearch
-
     rows = results[results["arm"] == plain]
     budget = int(rows["budget" if "budget" in rows else "evaluations"].max())
     rank = RandomSearch(benchmark.scores()).expected_best_rank(budget)

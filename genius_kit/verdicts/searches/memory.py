@@ -34,6 +34,7 @@ from genius_kit.llm.recorded import Answers
 from genius_kit.llm.session import Session
 from genius_kit.llm.settings import check_params
 from genius_kit.prompts.base import fill, read_template
+from genius_kit.prompts.views import derangement
 from genius_kit.proposers.base import QUIZ
 from genius_kit.proposers.llm import client_of
 from genius_kit.proposers.methods import subject
@@ -153,8 +154,6 @@ def _question(
     benchmark: TabularBenchmark, group: list[tuple[int, str]], draws: np.random.Generator, is_canary: bool
 ) -> Question:
     """Return the question on one of some rows, drawn by chance, the accuracies in an order drawn by chance."""
-    from genius_kit.prompts.views import derangement
-
     space, asked = benchmark.space, int(draws.integers(OPTIONS))
     accuracies = [accuracy for _, accuracy in group]
     options = tuple(accuracies[place] for place in draws.permutation(OPTIONS))
