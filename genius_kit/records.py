@@ -33,17 +33,6 @@ class Card:
         return f'<table><caption style="text-align:left">{escape(type(self).__name__)}</caption>{rows}</table>'
 
 
-class Judged(Card):
-    """A verdict of any instrument, shown by its kind and its sentence; its evidence is a frame of its own."""
-
-    kind: str
-    sentence: str
-
-    def facts(self) -> Mapping[str, object]:
-        """Return the kind and the sentence."""
-        return {"kind": self.kind, "sentence": self.sentence}
-
-
 def cut(value: object, length: int) -> str:
     """Return a value as one line of at most `length` printable characters, with an ellipsis where it is longer."""
     text = " ".join("".join(sign if sign.isprintable() else " " for sign in str(value)).split())

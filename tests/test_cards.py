@@ -7,9 +7,6 @@ import genius_kit as gk
 from genius_kit.journal import Run
 from genius_kit.records import LONGEST, Cost, Evaluation, RankRange
 from genius_kit.verdicts import Verdict
-from genius_kit.verdicts.contamination import Contamination
-from genius_kit.verdicts.tradeoffs import TradeoffVerdict
-from genius_kit.verdicts.transfer import TransferVerdict
 
 HOSTILE = "<script>alert(1)</script>" + "x" * 50_000
 EVIDENCE = pd.DataFrame({"ratio": range(1_000)})
@@ -18,9 +15,6 @@ SHOWN = {
     "Evaluation": Evaluation(91.5, None, 91.5, Cost(1, 2), HOSTILE, failure="the loss becomes NaN"),
     "RankRange": RankRange(5, 7, 15_625),
     "Verdict": Verdict(HOSTILE, "searches", EVIDENCE),
-    "TransferVerdict": TransferVerdict(HOSTILE, "general", "m", EVIDENCE),
-    "TradeoffVerdict": TradeoffVerdict(HOSTILE, "not enough runs", EVIDENCE),
-    "Contamination": Contamination(HOSTILE, "contaminated", EVIDENCE),
     "Run": Run(None, [{"event": "run_started", "run": {"benchmark": HOSTILE, "proposer": "llm", "budget": 10}}]),
 }
 

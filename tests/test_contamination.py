@@ -20,7 +20,8 @@ from genius_kit.llm.offline import Design
 from genius_kit.records import Message
 from genius_kit.spaces import load_space
 from genius_kit.studies.run import load_study, run_study
-from genius_kit.verdicts.contamination import KINDS, Contamination, contamination, each_contamination
+from genius_kit.verdicts import Verdict
+from genius_kit.verdicts.contamination import KINDS, contamination, each_contamination
 from genius_kit.verdicts.searches.natures import WORTH, Client, View, climber_in, simulator_of
 from tests import natures
 from tests.natures import Ignores, Nature, Random, Recites, Searches, best_designs, made_table, run_arms, table_of
@@ -117,7 +118,7 @@ class Believes(Nature):
 
 def judged(
     client: Nature | Searches, public: TabularBenchmark, seed: int, n: int, arms: Sequence[str] = ARMS, budget: int = 4
-) -> Contamination:
+) -> Verdict:
     """The verdict on one client, on the public table beside a private one made of `seed`."""
     tables = [public, made_table(seed)]
     runs = run_arms(client, tables, arms, seeds=range(1_000 * seed, 1_000 * seed + n), budget=budget)

@@ -31,6 +31,7 @@ from genius_kit.records import Message
 from genius_kit.runs.batch import resume
 from genius_kit.testing.answers import Answer, completion, error
 from genius_kit.testing.server import ChatServer
+from genius_kit.verdicts import Verdict
 from genius_kit.verdicts.searches import memory
 from genius_kit.verdicts.searches.memory import CANNOT_TELL, KNOWS, NO_SIGN, NOT_ENOUGH, QUESTIONS, Question, questions
 from tests.natures import table_of
@@ -126,7 +127,7 @@ def quiz(name: str, seed: int, count: int = QUESTIONS) -> list[Question]:
     return [asked for asked, _ in zip(questions(load_benchmark(name), seed), range(count), strict=False)]
 
 
-def answered(name: str, client: Answers, seed: int, count: int = QUESTIONS) -> memory.Memory:
+def answered(name: str, client: Answers, seed: int, count: int = QUESTIONS) -> Verdict:
     """The verdict on the answers of a client, on a record in memory."""
     draws = random.Random(seed)
     events = [{"event": "run_started", "run": {"proposer": "memory", "benchmark": name, "settings": {"model": "made"}}}]

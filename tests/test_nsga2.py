@@ -9,7 +9,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.base import Situation
 from genius_kit.proposers.multi_objective import NSGA2Proposer, fittest, scalarised
 from genius_kit.records import Cost, Evaluation, Trial, Trials
-from genius_kit.stats.fronts import crowding_of, hypervolume, ranks_of
+from genius_kit.stats.fronts import crowding_of, front_of, hypervolume
 from tests.doubles import ToyBenchmark
 
 
@@ -46,6 +46,15 @@ def test_the_fittest_are_the_front_and_its_ends_first():
     assert order[4:] == beaten
     failed = Trial(7, (1,) * 8, Evaluation(None, None, None, None, "toy", "diverged"))
     assert failed not in fittest(Situation(benchmark, Trials([*known.trials, failed]), 8, 0, None), 9)
+
+
+def ranks_of(points):
+    """The front that each point is in: 0 for that of all points, 1 for that of the rest, and so on."""
+    ranks, rank = np.full(len(points), -1), 0
+    while (left := np.flatnonzero(ranks < 0)).size:
+        ranks[left[front_of(points[left])]] = rank
+        rank += 1
+    return ranks
 
 
 @pytest.mark.parametrize("names", [("accuracy", "macs"), ("accuracy", "macs", "parameters")])

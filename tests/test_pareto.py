@@ -34,15 +34,6 @@ def test_the_front_is_what_no_other_point_dominates(points):
 
 
 @given(several)
-def test_ranks_peel_one_front_after_the_other(points):
-    """Each front is that of what the earlier ones leave."""
-    ranks = fronts.ranks_of(points)
-    for rank in range(int(ranks.max()) + 1):
-        left = ranks >= rank
-        assert (fronts.front_of(points[left]) == (ranks[left] == rank)).all()
-
-
-@given(several)
 def test_the_hypervolume_is_the_number_of_dominated_cells(points):
     """On whole numbers it is a count of unit cells below the reference."""
     reference = np.full(points.shape[1], 5.0)

@@ -84,12 +84,12 @@ def test_impossible_budget_is_refused(budget: int) -> None:
         RandomSearch(np.arange(3.0)).expected_best_rank(1, ties="median")
 
 
-def test_regret_is_what_random_search_misses() -> None:
-    """The expected regret is the optimum minus the mean best of every possible draw."""
+def test_random_search_misses_the_optimum_by_the_mean_over_every_draw() -> None:
+    """The expected best of two is the mean of the best of every possible pair; of all rows the optimum."""
     scores = np.array([50.0, 60.0, 60.0, 90.0, 91.0])
-    counted = np.mean([91.0 - max(draw) for draw in combinations(scores, 2)])
-    assert RandomSearch(scores).expected_regret(2) == pytest.approx(counted)
-    assert RandomSearch(scores).expected_regret(5) == 0.0
+    counted = np.mean([max(draw) for draw in combinations(scores, 2)])
+    assert RandomSearch(scores).expected_best(2) == pytest.approx(counted)
+    assert RandomSearch(scores).expected_best(5) == 91.0
 
 
 @pytest.mark.parametrize("ties", TIES)

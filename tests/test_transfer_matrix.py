@@ -15,7 +15,8 @@ from genius_kit.figures.instruments import transfer_heatmap
 from genius_kit.spaces import load_space
 from genius_kit.spaces.signal_cell import OPERATIONS, signal_space
 from genius_kit.studies.run import Arm, Study, run_study
-from genius_kit.verdicts.transfer import KINDS, TransferVerdict, carry, transfer_matrix, transfer_verdicts, transfers
+from genius_kit.verdicts import Verdict
+from genius_kit.verdicts.transfer import KINDS, carry, transfer_matrix, transfer_verdicts, transfers
 from tests import natures
 from tests.natures import Ignores, Nature, Random, Recites, Searches, made_table, run_arms, table_of
 
@@ -42,7 +43,7 @@ def strangers(seed: int) -> list[TabularBenchmark]:
     return [made_table(seed, "first"), made_table(seed + 500, "second")]
 
 
-def judged(client: object, tables: list[TabularBenchmark], **settings: object) -> TransferVerdict:
+def judged(client: object, tables: list[TabularBenchmark], **settings: object) -> Verdict:
     """The verdict on one client."""
     runs = run_arms(client, tables, ("llm",), **{"seeds": 24, "budget": 5, **settings})  # type: ignore[arg-type]
     (found,) = transfer_verdicts(transfers(runs, {table.name: table for table in tables}))

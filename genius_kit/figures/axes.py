@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,16 @@ import numpy as np
 from genius_kit.figures.files import laid_out
 from genius_kit.figures.style import SETTINGS, Style, marks
 from genius_kit.proposers.methods import NO_MODEL
+from genius_kit.stats.paired import mean_band
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
 def new_figure(rows: int, columns: int, **shared: Any) -> tuple[Figure, list[Axes]]:
     """Return a figure outside pyplot (no global state, safe in threads) that notebooks show by themselves."""
-    import io
-
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -67,31 +68,74 @@ def draw_line(axes: Axes, values: Any, style: Style, measured: int, label: str) 
 def draw_band(axes: Axes, values: Any, style: Style, alpha: float = 0.13) -> None:
     """Shade the middle 80 % of `values`, an array of shape (runs, iterations) in which nan means not evaluated."""
     known = ~np.isnan(values).all(axis=0)
-    low, high = np.nanquantile(values[:, known], (0.1, 0.9), axis=0)
-    axes.fill_between(np.flatnonzero(known) + 1, low, high, color=style.colour, alpha=alpha, linewidth=0)
+    shade(axes, np.flatnonzero(known) + 1, *np.nanquantile(values[:, known], (0.1, 0.9), axis=0), style, alpha)
 
 
-def draw_interval(axes: Axes, values: Any, style: Style, alpha: float = 0.13) -> None:
+def draw_interval(axes: Axes, values: Any, style: Style) -> None:
     """Shade the 95 % interval of the mean of `values`, shape (runs, iterations), where every run has a value.
 
-    A bootstrap over whole runs, by percentiles; one run has none.
+    See `paired.mean_band`; one run has none.
     """
     known = ~np.isnan(values).any(axis=0)
-    count = len(values)
-    if count < 2 or not known.any():
-        return
-    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=2_000) / count
-    low, high = np.quantile(drawn @ values[:, known], (0.025, 0.975), axis=0)
-    axes.fill_between(np.flatnonzero(known) + 1, low, high, color=style.colour, alpha=alpha, linewidth=0)
+    if len(values) > 1 and known.any():
+        shade(axes, np.flatnonzero(known) + 1, *mean_band(values[:, known]), style)
+
+
+def draw_curve(axes: Axes, steps: Any, line: pd.DataFrame, style: Style, label: str, shown: Any) -> None:
+    """Draw the column `mean` by steps in the band from `low` to `high`, with markers where `shown` says."""
+    axes.plot(steps, line["mean"], **marks(style), markevery=shown, markersize=3.5, label=label)
+    shade(axes, steps, line["low"], line["high"], style)
+
+
+def shade(axes: Axes, steps: Any, low: Any, high: Any, style: Style, alpha: float = 0.13) -> None:
+    """Shade the band from `low` to `high`."""
+    axes.fill_between(steps, low, high, color=style.colour, alpha=alpha, linewidth=0)
+
+
+def log_axis(axes: Axes, which: str = "x", number: str = "g", few: bool = False) -> None:
+    """Make the axis "x" or "y" logarithmic, its numbers printed as `number` says, with `few` at 1, 2, 5, ... alone."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(f"{{x:{number}}}")
+    if few:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def rank_axis(axes: Axes) -> None:
     """Make the vertical axis one of ranks: logarithmic, the best on top."""
-    from matplotlib.ticker import FuncFormatter
-
-    axes.set_yscale("log")
+    log_axis(axes, "y", ",.0f")
     axes.invert_yaxis()
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def interval_row(
+    axes: Axes,
+    place: float,
+    mark: float | None,
+    ends: Sequence[float],
+    style: Style,
+    *,
+    dots: Sequence[float] = (),
+    label: str | None = None,
+    size: float = 6,
+    width: float = 1.8,
+) -> None:
+    """Draw one row: dots, the interval between its two `ends`, and on it a mark; each of the three may be missing."""
+    if len(dots):
+        axes.scatter(dots, [place] * len(dots), s=9, color=style.colour, alpha=0.35, linewidths=0)
+    if len(ends):
+        axes.plot(ends, [place, place], color=style.colour, linewidth=width)
+    if mark is not None:
+        axes.plot([mark], [place], style.marker, color=style.colour, markersize=size, label=label)
+
+
+def row_axis(axes: Axes, names: Sequence[str], room: float = 0.5, **look: Any) -> None:
+    """Name the rows from top to bottom, with some room below the last one and no lines across."""
+    name_rows(axes, names, **look)
+    axes.set_ylim(len(names) - room, room - 1)
+    axes.grid(axis="y", visible=False)
 
 
 def name_rows(axes: Axes, names: Sequence[str], **look: Any) -> None:
@@ -106,10 +150,9 @@ def fitting(labels: Sequence[str], figure: Figure) -> int:
     return max(1, min(len(labels), int(points / (4.4 * max(map(len, labels)) + 40))))
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
-    """Put one legend of `axes` below the whole figure."""
+def outer_legend(figure: Figure, axes: Axes, columns: int = 4, side: str = "lower") -> None:
+    """Put one legend of `axes` below the whole figure, or at its "upper" side."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(
-            handles, labels, loc="outside lower center", ncol=min(columns, len(labels)), fontsize=8, frameon=False
-        )
+        look = {"ncol": min(columns, len(labels)), "fontsize": 8, "frameon": False}
+        figure.legend(handles, labels, loc=f"outside {side} center", **look)

@@ -11,7 +11,7 @@ from genius_kit.benchmarks.catalogue import recorded_benchmark, title_of
 from genius_kit.budget.amounts import words
 from genius_kit.budget.spending import recorded_limits, spent_of
 from genius_kit.errors import InvalidParameter
-from genius_kit.figures.axes import finish, name_rows, new_figure
+from genius_kit.figures.axes import finish, log_axis, name_rows, new_figure, outer_legend
 from genius_kit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, marks, styles
 from genius_kit.paper import paper_methods
 from genius_kit.proposers.methods import are_one, sequence_of
@@ -46,16 +46,18 @@ def repeated_searches(source: Given) -> Figure:
     figure.set_size_inches(10.5, 3.4 + 0.2 * (len(groups) + len(paper)))
     shares = by_iteration(groups)
     for place, repeats in enumerate(groups):
-        label, aside = f"{repeats.arm} ({_count(repeats)})", 0.08 * (place - (len(groups) - 1) / 2)
-        _draw_share(left, shares[shares["arm"] == repeats.arm], looks[repeats.arm], label, aside)
+        lines, style = shares[shares["arm"] == repeats.arm], looks[repeats.arm]
+        aside = 0.08 * (place - (len(groups) - 1) / 2)  # equal ones are seen beside one another
+        replies = lines["iteration"] - lines["iteration"].min() + 1 + aside
+        left.plot(replies, lines["together"], **marks(style), label=f"{repeats.arm} ({_count(repeats)})")
+        left.vlines(replies, lines["low"], lines["high"], color=style.colour, linewidth=1, alpha=0.5)
     for name, (trials, same) in paper.items():
         left.plot(range(1, len(same) + 1), same, **marks(looks[name]), label=f"{name} (n = {trials})")
     left.set_xlabel("replies so far")
     left.set_ylabel("pairs of searches that are the same so far")
     left.set_ylim(-0.03, 1.03)
     _draw_ranks(right, _ranks(groups, benchmark), looks)
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=2, fontsize=8, frameon=False)
+    outer_legend(figure, left, columns=2)
     return finish(figure, [left, right], legend=False)
 
 
@@ -63,13 +65,6 @@ def _count(repeats: Repeats) -> str:
     n = len(repeats.searches)
     is_fixed = are_one(sequence_of(one.run) for one in repeats.searches)
     return f"{n} searches, a fixed rule" if is_fixed else f"n = {n}"
-
-
-def _draw_share(axes: Axes, lines: pd.DataFrame, style: Style, label: str, aside: float) -> None:
-    """Draw one condition, moved `aside` so that equal ones are seen beside one another."""
-    replies = lines["iteration"] - lines["iteration"].min() + 1 + aside
-    axes.plot(replies, lines["together"], **marks(style), label=label)
-    axes.vlines(replies, lines["low"], lines["high"], color=style.colour, linewidth=1, alpha=0.5)
 
 
 def _ranks(groups: Sequence[Repeats], benchmark: str) -> dict[str, list[float]]:
@@ -83,8 +78,6 @@ def _ranks(groups: Sequence[Repeats], benchmark: str) -> dict[str, list[float]]:
 
 
 def _draw_ranks(axes: Axes, ranks: dict[str, list[float]], looks: dict[str, Style]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     for row, (name, found) in enumerate(ranks.items()):
         style, jitter = looks[name], np.linspace(-0.16, 0.16, len(found))
         axes.plot([min(found), max(found)], [row, row], color=style.colour, linewidth=1.6, alpha=0.5)
@@ -94,14 +87,7 @@ def _draw_ranks(axes: Axes, ranks: dict[str, list[float]], looks: dict[str, Styl
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("rank of the best found (dot: a search, mark: mean)")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-COLUMNS = 3
-"""Methods beside one another."""
+    log_axis(axes, number=",.0f", few=True)
 
 
 def transfer_heatmap(matrix: pd.DataFrame) -> Figure:
@@ -114,7 +100,7 @@ def transfer_heatmap(matrix: pd.DataFrame) -> Figure:
 
     methods = [str(name) for name in matrix["method"].unique()]
     tables = [str(name) for name in matrix["source"].unique()]
-    columns = 2 if len(methods) == 4 else min(COLUMNS, len(methods))
+    columns = 2 if len(methods) == 4 else min(3, len(methods))
     lines = -(-len(methods) // columns)
     figure, panels = new_figure(lines, columns)
     side = 0.95 * len(tables)
@@ -155,7 +141,7 @@ def _percent(value: float) -> str:
 
 
 def _label(panel: Axes, tables: list[str], method: str, is_first: bool) -> None:
-    names = [_short(name) for name in tables]
+    names = [title_of(name).replace("NAS-Bench-201 ", "NB201\n").replace(" (", "\n(") for name in tables]
     panel.set_xticks(range(len(tables)), names, fontsize=7)
     panel.set_yticks(range(len(tables)), names if is_first else [""] * len(tables), fontsize=7)
     panel.set_title(method, fontsize=9)
@@ -163,11 +149,6 @@ def _label(panel: Axes, tables: list[str], method: str, is_first: bool) -> None:
     panel.tick_params(length=0)
     for edge in panel.spines.values():
         edge.set_visible(False)
-
-
-def _short(name: str) -> str:
-    """Return a table's name in lines that are short enough for a tick."""
-    return title_of(name).replace("NAS-Bench-201 ", "NB201\n").replace(" (", "\n(")
 
 
 def histories(benchmark: TrainedBenchmark, runs: Sequence[Run]) -> dict[str, pd.DataFrame]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genius_kit.figures.axes import draw_band, finish, name_rows, new_figure, rank_axis
+from genius_kit.figures.axes import draw_band, finish, log_axis, new_figure, rank_axis, row_axis
 from genius_kit.figures.layout import name_points
 from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, Style, marks, styles
 from genius_kit.paper import paper_methods, paper_table, summary
@@ -30,7 +31,17 @@ DATA_SETS = {
 }
 """Benchmark -> how table 1 names its columns, and what a reader calls it."""
 
+ABLATIONS = (("table3", "epochs", "224 pixels"), ("table4", "input_size", "20 epochs"))
+"""Table of the paper, what it varies, what it leaves as it is."""
+
 PRINTED = "as printed"
+PICKED = {
+    "validation_mean": "best_accuracy", "validation_std": "best_accuracy_std", "test_mean": "test_accuracy",
+    "test_std": "test_accuracy_std", "n": "runs",
+}  # fmt: skip
+"""Column of `table_1` -> the entry of `paper.summary` that it shows of our methods."""
+
+_SHOWN = 8  # trials a panel drawn one by one
 
 
 def table_1(ours: Mapping[str, Mapping[str, Sequence[Any]]] | None = None) -> pd.DataFrame:
@@ -48,20 +59,11 @@ def table_1(ours: Mapping[str, Mapping[str, Sequence[Any]]] | None = None) -> pd
             kinds = {f"{k}_{m}": row[f"{column}_{k}_{m}"] for k in ("validation", "test") for m in ("mean", "std")}
             rows.append({"method": row["method"], "data_set": title, **kinds, "n": None, "origin": PRINTED})
         for method, runs in (ours or {}).get(benchmark, {}).items():
-            rows.append({"method": method, "data_set": title, **_picked(method, runs), "origin": "ours"})
-    found = [run for methods in (ours or {}).values() for runs in methods.values() for run in runs]
-    return marked(pd.DataFrame(rows), found)
-
-
-def _picked(method: str, runs: Sequence[Any]) -> dict[str, Any]:
-    found = summary(method, runs)
-    return {
-        "validation_mean": found["best_accuracy"],
-        "validation_std": found["best_accuracy_std"],
-        "test_mean": found["test_accuracy"],
-        "test_std": found["test_accuracy_std"],
-        "n": found["runs"],
-    }
+            found = summary(method, runs)
+            picked = {name: found[told] for name, told in PICKED.items()}
+            rows.append({"method": method, "data_set": title, **picked, "origin": "ours"})
+    own = [run for methods in (ours or {}).values() for runs in methods.values() for run in runs]
+    return marked(pd.DataFrame(rows), own)
 
 
 def table_1_figure(table: pd.DataFrame) -> Figure:
@@ -77,13 +79,9 @@ def table_1_figure(table: pd.DataFrame) -> Figure:
         _draw_methods(panel, table[table["data_set"] == title].set_index("method"), methods)
         panel.set_title(title, fontsize=9)
         panel.set_xlabel("test accuracy (%)")
-    name_rows(axes[0], methods, fontsize=8)
-    axes[0].set_ylim(len(methods) - 0.4, -0.6)
-    figure.supxlabel(
-        "open: as printed in table 1; filled: measured here; bars: sample standard deviation",
-        fontsize=8,
-        color="#555555",
-    )
+    row_axis(axes[0], methods, room=0.4, fontsize=8)
+    note = "open: as printed in table 1; filled: measured here; bars: sample standard deviation"
+    figure.supxlabel(note, fontsize=8, color="#555555")
     return finish(figure, axes, legend=False)
 
 
@@ -114,10 +112,10 @@ def table_2_figure() -> Figure:
 
     All figures are as printed. A method without a printed search cost stands in the upper panel only.
     """
-    table = paper_table("table2")
+    table, columns = paper_table("table2"), ("flops_millions", "search_cost_gpu_days")
     figure, panels = new_figure(2, 1)
     figure.set_size_inches(6.8, 8.2)
-    for panel, column in zip(panels, ("flops_millions", "search_cost_gpu_days"), strict=True):
+    for panel, column in zip(panels, columns, strict=True):
         known = table.dropna(subset=[column])
         is_ours = known["method"].str.startswith("GENIUS")
         for rows, colour, marker in ((known[~is_ours], GREY, "s"), (known[is_ours], BLACK, "o")):
@@ -125,11 +123,11 @@ def table_2_figure() -> Figure:
         panel.set(ylabel="top-1 accuracy (%), as printed")
     panels[0].set(xlabel="FLOPs (multiply-accumulates), millions")
     missing = int(table["search_cost_gpu_days"].isna().sum())
-    panels[1].set(xlabel=f"search cost (GPU days); {missing} methods of table 2 print none", xscale="log")
-    panels[1].xaxis.set_major_formatter("{x:g}")
+    panels[1].set(xlabel=f"search cost (GPU days); {missing} methods of table 2 print none")
+    log_axis(panels[1])
     for panel in panels:
         panel.margins(x=0.08, y=0.08)
-    for panel, column in zip(panels, ("flops_millions", "search_cost_gpu_days"), strict=True):
+    for panel, column in zip(panels, columns, strict=True):
         known = table.dropna(subset=[column])
         name_points(panel, list(zip(known[column], known["top1_percent"], known["method"], strict=True)))
     return finish(figure, panels, legend=False)
@@ -139,9 +137,7 @@ def ablation_table() -> pd.DataFrame:
     """Return the paper's tables 3 and 4 below one another, as printed, with the column `varied`."""
     import pandas as pd
 
-    parts = [
-        paper_table(name).assign(varied=varied) for name, varied in (("table3", "epochs"), ("table4", "input_size"))
-    ]
+    parts = [paper_table(name).assign(varied=varied) for name, varied, _ in ABLATIONS]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -149,23 +145,18 @@ def ablation_figure() -> Figure:
     """Draw the paper's ablations (tables 3 and 4): accuracy and search cost by epochs and by input size, as printed."""
     figure, panels = new_figure(2, 2, sharex="col", sharey="row")
     figure.set_size_inches(6.4, 4.2)
-    for column, (table, varied, fixed) in enumerate(
-        (("table3", "epochs", "224 pixels"), ("table4", "input_size", "20 epochs"))
-    ):
+    for column, (table, varied, fixed) in enumerate(ABLATIONS):
         rows = paper_table(table)
         accuracy, cost = panels[column], panels[2 + column]
         accuracy.plot(rows[varied], rows["top1_percent"], color=BLACK, marker="o", linestyle="-")
         cost.plot(rows[varied], rows["search_cost_gpu_days"], color=BLUE, marker="s", linestyle="--")
-        accuracy.set_title(f"{table.removeprefix('table').join(['table ', ''])}: {fixed}", fontsize=9)
+        accuracy.set_title(f"{table.replace('table', 'table ')}: {fixed}", fontsize=9)
         cost.set_xlabel(varied.replace("_", " ") + (" (pixels)" if varied == "input_size" else ""))
         cost.set_xticks(rows[varied])
     panels[0].set_ylabel("top-1 (%) after\nfull training")
     panels[2].set_ylabel("search cost\n(GPU days)")
     figure.supxlabel("as printed in the paper; one search each, nothing re-measured", fontsize=8, color="#555555")
     return finish(figure, panels, legend=False)
-
-
-_SHOWN = 8  # trials a panel drawn one by one
 
 
 def paper_comparison(benchmark: Any, runs: Runs) -> Figure:
@@ -185,7 +176,8 @@ def paper_comparison(benchmark: Any, runs: Runs) -> Figure:
         lowest = np.mean([held(middle_rank(frame).cummin(), length) for frame in frames], axis=0)
         for panel, values in ((accuracy, best), (rank, lowest)):
             panel.step(steps, values, where="mid", color=style.colour, linewidth=2.2)
-        accuracy.set_title(_wrapped(name, frames), fontsize=9)
+        title = [*textwrap.wrap(name, 24), n_text(len(frames), len(distinct(frames)))]
+        accuracy.set_title("\n".join(title), fontsize=9)
         rank.set_xlabel("iteration")
     axes[0].set_ylabel(f"{benchmark.feedback_name} (%)")
     axes[len(columns)].set_ylabel("rank (1 is best)")
@@ -196,12 +188,6 @@ def paper_comparison(benchmark: Any, runs: Runs) -> Figure:
     for axis in axes:
         axis.tick_params(labelsize=8)
     return finish(figure, axes, legend=False)
-
-
-def _wrapped(name: str, frames: Sequence[Any]) -> str:
-    import textwrap
-
-    return "\n".join([*textwrap.wrap(name, 24), n_text(len(frames), len(distinct(frames)))])
 
 
 def _draw_trials(panels: tuple[Axes, Axes], frames: Sequence[pd.DataFrame], style: Style) -> None:
@@ -279,21 +265,14 @@ def imagenet_trajectory(run: Any, upper_millions: int, lower_millions: int | Non
     macs.set(ylabel="FLOPs (multiply-\naccumulates), millions", title=title)
     told = done.dropna(subset=["feedback"])
     accuracy.plot(told["reply"], told["feedback"].astype(float), "o-", color=BLUE, label="accuracy told to the model")
-    accuracy.step(
-        told["reply"],
-        told["feedback"].astype(float).cummax(),
-        where="post",
-        color=BLACK,
-        linewidth=1,
-        label="best so far",
-    )
+    best = told["feedback"].astype(float).cummax()
+    accuracy.step(told["reply"], best, where="post", color=BLACK, linewidth=1, label="best so far")
     accuracy.set(xlabel="reply", ylabel="top-1 accuracy (%)")
     for iteration, rows in table.groupby("iteration"):
         if int(str(iteration)) % 2 == 0:
+            ends = rows["reply"].min() - 0.5, rows["reply"].max() + 0.5
             for axes in (macs, accuracy):
-                axes.axvspan(
-                    rows["reply"].min() - 0.5, rows["reply"].max() + 0.5, color="#f2f2f2", zorder=0, linewidth=0
-                )
+                axes.axvspan(*ends, color="#f2f2f2", zorder=0, linewidth=0)
     macs.margins(y=0.1)
     macs.set_xlim(0.5, len(table) + 0.5)
     return finish(figure, [macs, accuracy], beside=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.figures.axes import finish, new_figure
+from genius_kit.figures.axes import finish, log_axis, new_figure, outer_legend
 from genius_kit.figures.style import GREY, Style, styles
 from genius_kit.proposers.methods import shown_model
 from genius_kit.verdicts.contrasts import MARGIN
@@ -71,14 +71,16 @@ def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] 
     looks = styles([str(name) for name in table["of"]])
     for row in table.to_dict("records"):
         _point(axes, row, looks[str(row["of"])])
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    _corners(axes)
+    log_axis(axes, "y")
+    for (used, needed), words in CORNERS.items():
+        axes.text(
+            (0.01, 0.99)[used], (0.02, 0.98)[needed], words, transform=axes.transAxes, fontsize=7, color="#555555",
+            ha=("left", "right")[used], va=("bottom", "top")[needed],
+        )  # fmt: skip
     axes.set_xlabel("replies follow shuffled results (1: as a hill climber's)")
     axes.set_ylabel("typical rank without labels ÷ with")
-    if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside lower center", fontsize=8, frameon=False)
-    else:
+    outer_legend(figure, axes, columns=1)
+    if not axes.get_legend_handles_labels()[0]:
         axes.text(0.5, 0.5, "too few searches for both numbers", transform=axes.transAxes, ha="center", fontsize=8)
     return finish(figure, [axes], legend=False)
 
@@ -95,12 +97,3 @@ def _point(axes: Axes, row: Mapping[Any, Any], style: Style, hollow: bool = Fals
         [x], [y], **ends, fmt=style.marker, color=style.colour, markersize=6, linewidth=1, elinewidth=0.8,
         markerfacecolor="white" if hollow else style.colour, label=f"{row['of']}: {row['verdict']}",
     )  # fmt: skip
-
-
-def _corners(axes: Axes) -> None:
-    """Write into each corner what a point there would be told."""
-    for (used, needed), words in CORNERS.items():
-        axes.text(
-            (0.01, 0.99)[used], (0.02, 0.98)[needed], words, transform=axes.transAxes, fontsize=7, color="#555555",
-            ha=("left", "right")[used], va=("bottom", "top")[needed],
-        )  # fmt: skip

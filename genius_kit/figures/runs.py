@@ -14,9 +14,9 @@ from genius_kit.figures.axes import (
     draw_line,
     finish,
     fitting,
-    legend_below,
     name_rows,
     new_figure,
+    outer_legend,
     rank_axis,
 )
 from genius_kit.figures.drawings import EDGE_STYLES, block_colours
@@ -25,6 +25,7 @@ from genius_kit.proposers.methods import distinct, model_kind, n_text, shown_mod
 from genius_kit.runs.frames import Runs, counted, frames_of, held, longest, longest_of_all
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import load_space
+from genius_kit.studies.results import total
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,8 +163,7 @@ def reply_outcomes(runs: Runs) -> Figure:
     axes.set_xlim(0, 100)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("share of the replies (%); n replies; numbers: counts")
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncol=len(labels), fontsize=8, frameon=False)
+    outer_legend(figure, axes, columns=len(OUTCOMES), side="upper")
     return finish(figure, [axes], legend=False)
 
 
@@ -217,13 +217,6 @@ def _option_name(space: SearchSpace, position: int, option: int) -> str:
     return space.describe(position, option)
 
 
-def _colours(space: SearchSpace) -> Sequence[str]:
-    """Return the colour of each option, that of the drawings."""
-    if space.is_cell:
-        return [EDGE_STYLES.get(name, ("#dddddd", ""))[0] for name in space.options]
-    return _SIZES if not space.names_operations else block_colours(space)
-
-
 def operation_frequencies(runs: Sequence[Any], title: str = "") -> Figure:
     """Draw the share of each option at each position by iteration: stacked bars, a panel a position.
 
@@ -234,18 +227,21 @@ def operation_frequencies(runs: Sequence[Any], title: str = "") -> Figure:
     figure, axes = new_figure(-(-space.length // columns), columns, sharex=True, sharey=True)
     rows = -(-space.length // columns)
     figure.set_size_inches(1.5 * columns + 0.9, 1.15 * rows + 1.3)
-    colours, steps = _colours(space), sorted(table["iteration"].unique())
+    colours = block_colours(space) if space.names_operations else _SIZES
+    if space.is_cell:
+        colours = [EDGE_STYLES.get(name, ("#dddddd", ""))[0] for name in space.options]
+    steps = sorted(table["iteration"].unique())
     for position, (panel, name) in enumerate(zip(axes, space.positions, strict=False)):
         here = table[table["position"] == name]
         bottom = [0.0] * len(steps)
         for option, part in here.groupby("option"):
             shares = part.sort_values("iteration")["share"].tolist()
-            look: dict[str, Any] = {
-                "color": colours[int(str(option))],
-                "hatch": HATCHES[int(str(option)) % len(HATCHES)],
-            }
+            place = int(str(option))
             label = part["name"].iloc[0] if position == space.length - 1 else "_"
-            panel.bar(steps, shares, bottom=bottom, width=1.0, edgecolor="white", linewidth=0.2, label=label, **look)
+            panel.bar(
+                steps, shares, bottom=bottom, width=1.0, color=colours[place], hatch=HATCHES[place % len(HATCHES)],
+                edgecolor="white", linewidth=0.2, label=label,
+            )  # fmt: skip
             bottom = [before + share for before, share in zip(bottom, shares, strict=True)]
         panel.set_title(name, fontsize=8, pad=2)
         panel.set(ylim=(0, 100), xlim=(steps[0] - 0.5, steps[-1] + 0.5))
@@ -298,19 +294,15 @@ def _spent(run: Run) -> dict[str, Any]:
     usage = [call["usage"] for call in calls]
     cached = sum(one.get("cached_input_tokens") or 0 for one in usage)
     reasoning = sum(one.get("reasoning_tokens") or 0 for one in usage)
-    given, made = (_total([one[name] for one in usage]) for name in ("input_tokens", "output_tokens"))
+    given, made = (total([one[name] for one in usage]) for name in ("input_tokens", "output_tokens"))
     return {
         "calls": len(calls),
         "fresh_input": None if given is None else given - cached,
         "cached_input": None if given is None else cached,
         "visible_output": None if made is None else made - reasoning,
         "reasoning": None if made is None else reasoning,
-        "cost": _total([call["cost"] for call in calls]),
+        "cost": total([call["cost"] for call in calls]),
     }
-
-
-def _total(values: Sequence[Any]) -> Any:
-    return None if any(value is None for value in values) else sum(values)
 
 
 def spending(runs: Runs) -> Figure:
@@ -331,7 +323,7 @@ def spending(runs: Runs) -> Figure:
     for panel in (tokens, money):
         panel.grid(axis="y", visible=False)
     finish(figure, [tokens, money], legend=False)
-    legend_below(figure, tokens)
+    outer_legend(figure, tokens)
     return figure
 
 

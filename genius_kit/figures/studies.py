@@ -10,12 +10,23 @@ import numpy as np
 from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.chat import OFFLINE
 from genius_kit.errors import InvalidParameter
-from genius_kit.figures.axes import finish, fitting, name_rows, new_figure, rank_axis
+from genius_kit.figures.axes import (
+    draw_curve,
+    finish,
+    fitting,
+    interval_row,
+    log_axis,
+    new_figure,
+    outer_legend,
+    rank_axis,
+    row_axis,
+)
 from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, Style, styles
 from genius_kit.journal import read_run
 from genius_kit.proposers.methods import ONE_SEARCH, TOLD, counted_once, n_text, shown_model, shown_name, with_names
 from genius_kit.runs.provenance import marked
-from genius_kit.stats.paired import LEAST_PAIRS, compare, holm, interval
+from genius_kit.stats.paired import LEAST_PAIRS, compare, holm_of, interval
+from genius_kit.verdicts.base import counts_text
 from genius_kit.verdicts.contamination import ROUTES
 from genius_kit.verdicts.contrasts import MARGIN
 from genius_kit.verdicts.prompts import CHANGED, NO_EFFECT, NOT_ENOUGH
@@ -30,6 +41,12 @@ if TYPE_CHECKING:
 
 COLUMNS = 3
 """Panels beside one another."""
+
+PAIR = ("benchmark", "model", "arm", "budget", "seed")
+"""Two runs are a pair where these are the same and only the prompt differs."""
+
+LOOKS = {CHANGED: Style(VERMILION, "D", "-"), NO_EFFECT: Style(BLUE, "o", "-"), NOT_ENOUGH: Style(GREY, "s", "-")}
+TABLES = dict(zip(("public", "private", "difference"), LOOKS.values(), strict=True))
 
 
 def study_runs(results: pd.DataFrame, benchmark: str | None = None) -> dict[str, list[Run]]:
@@ -70,12 +87,14 @@ def rank_curves(curves: pd.DataFrame) -> Figure:
     benchmarks = list(dict.fromkeys(curves["benchmark"]))
     columns = min(COLUMNS, len(benchmarks))
     figure, axes = new_figure(-(-len(benchmarks) // columns), columns, sharex=True)
-    named = curves.assign(method=_names(curves))
+    band = {end: curves[end].clip(lower=1) for end in ("low", "high")}
+    named = curves.assign(method=_names(curves), mean=curves["mean_rank"], **band)
     looks = styles(list(named["method"].unique()))
     for panel, benchmark in zip(axes, benchmarks, strict=False):
         here = named[named["benchmark"] == benchmark]
         for (name, _), line in here.groupby(["method", "arm"], sort=False):
-            _draw_curve(panel, line, looks[str(name)], str(name))
+            shown = [step - 1 for step in (1, 5, 10, 20, 50, 100) if step <= len(line)]
+            draw_curve(panel, line["evaluations"], line, looks[str(name)], str(name), shown)
         panel.set_title(title_of(str(benchmark)), fontsize=9)
         rank_axis(panel)
     for empty in axes[len(benchmarks) :]:
@@ -85,8 +104,7 @@ def rank_curves(curves: pd.DataFrame) -> Figure:
     found = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
     look = {"ncol": min(4, fitting(list(found), figure)), "fontsize": 8, "frameon": False}
     figure.legend(list(found.values()), list(found), loc="outside upper center", **look)
-    searches = sorted(set(curves["n"].astype(int)))
-    n = str(searches[0]) if len(searches) == 1 else f"{searches[0]} to {searches[-1]}"
+    n = counts_text(curves["n"])
     figure.supxlabel(f"evaluations; line: mean of n = {n} searches, band: 95 % interval of the mean", fontsize=8)
     return finish(figure, axes, legend=False)
 
@@ -100,21 +118,15 @@ def arm_ranks(
     mean of random search; `reference` names the arm whose mean is drawn through all rows; `title` says which model. A
     fixed rule counts once (see `fixed_rules`) and has no interval.
     """
-    from matplotlib.ticker import FuncFormatter
-
     arms = list(dict.fromkeys(results["arm"]))
     figure, (axes,) = new_figure(1, 1)
     figure.set_size_inches(7.2, 1.4 + 0.34 * len(arms))
     for row, arm in enumerate(arms):
         runs = counted_once(results[results["arm"] == arm])
-        ranks = runs["rank"].dropna().astype(float)
-        style = _role(runs, arm == reference)
-        axes.scatter(ranks, [row] * len(ranks), s=9, color=style.colour, alpha=0.35, linewidths=0)
-        if len(ranks) > 1:
-            _, low, high = interval(ranks.to_numpy())
-            axes.plot([max(low, 1), high], [row, row], color=style.colour, linewidth=1.8)
-        if len(ranks):
-            axes.plot([ranks.mean()], [row], marker=style.marker, color=style.colour, markersize=6)
+        ranks = runs["rank"].dropna().astype(float).to_numpy()
+        ends = [max(end, 1) for end in interval(ranks)[1:]] if len(ranks) > 1 else []
+        mean = ranks.mean() if len(ranks) else None
+        interval_row(axes, row, mean, ends, _role(runs, arm == reference), dots=ranks)
     if expected_random is not None:
         axes.axvline(expected_random, color="#777777", linestyle=":", linewidth=1)
         at = (expected_random, 1.01)
@@ -122,12 +134,9 @@ def arm_ranks(
     if reference in arms:
         axes.axvline(results.loc[results["arm"] == reference, "rank"].mean(), color="#bbbbbb", linewidth=0.8, zorder=0)
     axes.set_title(shown_model(title), fontsize=9, loc="left", pad=14)
-    axes.set_xscale("log")
+    log_axis(axes, number=",.0f")
     axes.set_xlim(axes.get_xlim()[1], 0.9)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    name_rows(axes, [_counted(results[results["arm"] == arm]) for arm in arms])
-    axes.set_ylim(len(arms) - 0.4, -0.6)
-    axes.grid(axis="y", visible=False)
+    row_axis(axes, [_counted(results[results["arm"] == arm]) for arm in arms], room=0.4)
     axes.set_xlabel("rank of the best found (1 is best);\ndot: a search, mark: mean with its 95 % interval", fontsize=8)
     return finish(figure, [axes], legend=False)
 
@@ -142,30 +151,8 @@ def _role(runs: pd.DataFrame, is_reference: bool) -> Style:
     return styles([name])[name]
 
 
-def _draw_curve(axes: Axes, line: pd.DataFrame, style: Style, label: str) -> None:
-    steps = line["evaluations"].to_numpy()
-    shown = [step - 1 for step in (1, 5, 10, 20, 50, 100) if step <= len(steps)]
-    axes.plot(
-        steps,
-        line["mean_rank"],
-        color=style.colour,
-        linestyle=style.line,
-        marker=style.marker,
-        markevery=shown,
-        markersize=3.5,
-        label=label,
-    )
-    axes.fill_between(
-        steps, line["low"].clip(lower=1), line["high"].clip(lower=1), color=style.colour, alpha=0.13, linewidth=0
-    )
-
-
 def _counted(runs: pd.DataFrame) -> str:
     return f"{_name(runs.iloc[0].to_dict())} ({n_text(len(runs), len(counted_once(runs)))})"
-
-
-PAIR = ("benchmark", "model", "arm", "budget", "seed")
-"""Two runs are a pair where these are the same and only the prompt differs."""
 
 
 def prompt_pairs(results: pd.DataFrame, baseline: str = "standard") -> pd.DataFrame:
@@ -198,8 +185,6 @@ def prompt_comparison(results: pd.DataFrame, baseline: str = "standard") -> Figu
     Left of the line at 1 the variant is better than `baseline`. p: two-sided sign flips of the pairs, corrected by Holm
     over the variants; a variant with a single pair, as a fixed rule has, has neither interval nor test.
     """
-    from matplotlib.ticker import FuncFormatter, LogLocator
-
     pairs = prompt_pairs(results, baseline)
     groups = {str(name): group for name, group in pairs.groupby("prompt", sort=False)}
     found = {
@@ -207,7 +192,7 @@ def prompt_comparison(results: pd.DataFrame, baseline: str = "standard") -> Figu
         for name, g in groups.items()
         if len(g) >= LEAST_PAIRS
     }
-    corrected = dict(zip(found, holm([one.p_value for one in found.values()]), strict=True))
+    corrected = holm_of({name: one.p_value for name, one in found.items()})
     figure, (axes,) = new_figure(1, 1)
     figure.set_size_inches(6.8, 1.4 + 0.45 * len(groups))
     axes.axvline(1, color="#777777", linestyle=":", linewidth=1)
@@ -216,18 +201,11 @@ def prompt_comparison(results: pd.DataFrame, baseline: str = "standard") -> Figu
         axes.scatter(group["ratio"], places, s=12, color=BLUE, alpha=0.5, linewidths=0)
         if name in found:
             one = found[name]
-            axes.plot([one.ratio_low, one.ratio_high], [row, row], color=BLACK, linewidth=1.8)
-            axes.plot([one.ratio], [row], "D", color=BLACK, markersize=5)
-            axes.annotate(
-                f"p = {corrected[name]:.3f}", (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8
-            )
-    axes.set_yticks(range(len(groups)), [f"{name} (n = {len(group)})" for name, group in groups.items()])
-    axes.set_ylim(len(groups) - 0.5, -0.5)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            interval_row(axes, row, one.ratio, [one.ratio_low, one.ratio_high], Style(BLACK, "D", "-"), size=5)
+            _beside(axes, row, f"p = {corrected[name]:.3f}")
+    row_axis(axes, [f"{name} (n = {len(group)})" for name, group in groups.items()])
+    log_axis(axes, few=True)
     axes.minorticks_off()
-    axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"rank over the rank with “{baseline}”, same seed; below 1 is better")
     models = ", ".join(map(shown_model, pairs["model"].unique()))
     marks = "dot: a pair; mark: geometric mean, 95 % interval; p: sign flips, Holm"
@@ -235,7 +213,9 @@ def prompt_comparison(results: pd.DataFrame, baseline: str = "standard") -> Figu
     return finish(figure, [axes], legend=False)
 
 
-LOOKS = {CHANGED: (VERMILION, "D"), NO_EFFECT: (BLUE, "o"), NOT_ENOUGH: (GREY, "s")}
+def _beside(axes: Axes, row: float, words: str) -> None:
+    """Write words at the right of a row."""
+    axes.annotate(words, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
 
 
 def forest(effects: pd.DataFrame, title: str = "") -> Figure:
@@ -244,8 +224,6 @@ def forest(effects: pd.DataFrame, title: str = "") -> Figure:
     `effects` is what `sensitivity.effects` returns. Right of 1 the change makes the result worse; the band is the
     factor below which a difference counts as none. Raises InvalidParameter where no change has two pairs.
     """
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     if effects.empty or effects["ratio"].isna().all():
         what = ONE_SEARCH if effects["is_fixed"].any() else "run more seeds before drawing intervals"
         raise InvalidParameter(f"no change has two pairs of searches: {what}")
@@ -255,34 +233,20 @@ def forest(effects: pd.DataFrame, title: str = "") -> Figure:
     axes.axvline(1, color="#777777", linestyle=":", linewidth=1)
     shown: set[str] = set()
     for place, row in enumerate(effects.to_dict("records")):
-        colour, marker = LOOKS[row["verdict"]]
         label = row["verdict"] if row["verdict"] not in shown else "_"
         shown.add(row["verdict"])
-        axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.6)
-        axes.plot([row["ratio"]], [place], marker, color=colour, markersize=5, linestyle="none", label=label)
-        at = (1.01, place)
-        told = f"p = {row['p_corrected']:.2g}" if row["p_corrected"] == row["p_corrected"] else "p: none"
-        axes.annotate(told, at, xycoords=("axes fraction", "data"), va="center", fontsize=8)
+        ends, look = (row["low"], row["high"]), LOOKS[row["verdict"]]
+        interval_row(axes, place, row["ratio"], ends, look, label=label, size=5, width=1.6)
+        _beside(axes, place, f"p = {row['p_corrected']:.2g}" if row["p_corrected"] == row["p_corrected"] else "p: none")
     counts = [TOLD if is_fixed else f"n = {n}" for n, is_fixed in zip(effects["n"], effects["is_fixed"], strict=True)]
-    named = [f"{change} ({count})" for change, count in zip(effects["change"], counts, strict=True)]
-    axes.set_yticks(range(len(effects)), named)
-    axes.set_ylim(len(effects) - 0.5, -0.5)
-    axes.set_xscale("log")
+    row_axis(axes, [f"{change} ({count})" for change, count in zip(effects["change"], counts, strict=True)])
+    log_axis(axes, few=True)
     low, high = effects["low"].min(), effects["high"].max()
     axes.set_xlim(min(0.4, 0.9 * low), max(2.5, 1.1 * high))
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.grid(axis="y", visible=False)
     axes.set_xlabel("rank of the best found over that of the plain prompt, same seed; above 1 is worse")
     axes.set_title(shown_model(title), fontsize=9, loc="left")
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncol=len(labels), fontsize=8, frameon=False)
+    outer_legend(figure, axes, side="upper")
     return finish(figure, [axes], legend=False)
-
-
-_LOOKS = {"public": Style(VERMILION, "D", "-"), "private": Style(BLUE, "o", "-"), "difference": Style(GREY, "s", "-")}
-_SHIFT = {"public": -0.17, "private": 0.17, "difference": 0.0}
 
 
 def contamination_dots(results: pd.DataFrame, public: str, private: str, plain: str = "llm", title: str = "") -> Figure:
@@ -290,27 +254,28 @@ def contamination_dots(results: pd.DataFrame, public: str, private: str, plain: 
 
     `results` is what `contamination` takes. The mark is the geometric mean with its 95 % interval, best on the right.
     """
-    from matplotlib.ticker import FuncFormatter
-
-    arms = _arms(results, plain)
+    controls = [results.loc[results["control"] == control, "arm"] for control in ROUTES]
+    arms = [plain, *(str(found.iloc[0]) for found in controls if len(found))]
     figure, (axes,) = new_figure(1, 1)
     figure.set_size_inches(7.2, 1.5 + 0.55 * len(arms))
+    tables = (("public", public, -0.17), ("private", private, 0.17))
     for row, arm in enumerate(arms):
-        for what, name in (("public", public), ("private", private)):
-            _draw(axes, _finished(results, name, arm), row + _SHIFT[what], _LOOKS[what])
-    for what, name in (("public", public), ("private", private)):
-        look = _LOOKS[what]
-        axes.plot([], [], look.marker, color=look.colour, label=f"{what}: {title_of(name)}")
-    axes.set_xscale("log")
+        for what, name, aside in tables:
+            rows = counted_once(results[(results["benchmark"] == name) & (results["arm"] == arm)])
+            done = rows[rows["reason"].notna() & (rows["rank"].astype(float) > 0)]
+            percents = done["top_percent"].astype(float).to_numpy()
+            mean = np.exp(np.log(percents).mean()) if len(percents) else None
+            ends = np.exp(interval(np.log(percents)))[1:] if len(percents) >= LEAST_PAIRS else []
+            interval_row(axes, row + aside, mean, ends, TABLES[what], dots=percents)
+    for what, name, _ in tables:
+        axes.plot([], [], TABLES[what].marker, color=TABLES[what].colour, label=f"{what}: {title_of(name)}")
+    log_axis(axes)
     axes.set_xlim(110, axes.get_xlim()[0])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    name_rows(axes, [_label(results[results["arm"] == arm]) for arm in arms])
-    axes.set_ylim(len(arms) - 0.5, -0.5)
-    axes.grid(axis="y", visible=False)
+    row_axis(axes, [_label(results[results["arm"] == arm]) for arm in arms])
     axes.set_title(shown_model(title), fontsize=9, loc="left")
     axes.set_xlabel("rank of the best found in percent of the table (right is better)\n"
                     "dot: a search, mark: geometric mean with its 95 % interval", fontsize=8)  # fmt: skip
-    figure.legend(loc="outside lower center", ncol=2, fontsize=8, frameon=False)
+    outer_legend(figure, axes)
     return finish(figure, [axes], legend=False)
 
 
@@ -319,8 +284,6 @@ def contamination_ratios(evidence: pd.DataFrame, title: str = "") -> Figure:
 
     `evidence` is that of a verdict of `contamination`.
     """
-    from matplotlib.ticker import FuncFormatter
-
     controls = [name for name in ROUTES if name in set(evidence["control"])]
     figure, (axes,) = new_figure(1, 1)
     figure.set_size_inches(7.2, 1.5 + 0.6 * len(controls))
@@ -329,33 +292,16 @@ def contamination_ratios(evidence: pd.DataFrame, title: str = "") -> Figure:
             found = evidence[(evidence["control"] == control) & (evidence["table"] == what)].to_dict("records")
             if not found or found[0]["n"] < LEAST_PAIRS:
                 continue
-            one = found[0]
-            look, label = _LOOKS[what], {"difference": "public over private"}.get(what, what)
-            place = row + 0.24 * (number - 1)
-            axes.plot([one["low"], one["high"]], [place, place], color=look.colour, linewidth=1.8)
-            axes.plot([one["ratio"]], [place], look.marker, color=look.colour, label=label if row == 0 else None)
+            one, label = found[0], {"difference": "public over private"}.get(what, what) if row == 0 else None
+            ends, place = (one["low"], one["high"]), row + 0.24 * (number - 1)
+            interval_row(axes, place, one["ratio"], ends, TABLES[what], label=label, size=4.5)
     axes.axvline(1, color="#777777", linestyle=":", linewidth=1)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_yticks(range(len(controls)), [shown_name(name) for name in controls])
-    axes.set_ylim(len(controls) - 0.5, -0.5)
-    axes.grid(axis="y", visible=False)
+    log_axis(axes)
+    row_axis(axes, [shown_name(name) for name in controls])
     axes.set_title(shown_model(title), fontsize=9, loc="left")
     axes.set_xlabel("how many times better with the names (the probe: than random search), 95 % interval", fontsize=8)
-    figure.legend(loc="outside lower center", ncol=3, fontsize=8, frameon=False)
+    outer_legend(figure, axes)
     return finish(figure, [axes], legend=False)
-
-
-def _arms(results: pd.DataFrame, plain: str) -> list[str]:
-    """Return the plain arm, then those of the controls in which memory can show."""
-    found = [results.loc[results["control"] == control, "arm"] for control in ROUTES]
-    return [plain, *(str(arms.iloc[0]) for arms in found if len(arms))]
-
-
-def _finished(results: pd.DataFrame, table: str, arm: str) -> pd.DataFrame:
-    """Return the finished searches of an arm on a table that came to a rank, those of a fixed rule once."""
-    rows = counted_once(results[(results["benchmark"] == table) & (results["arm"] == arm)])
-    return rows[rows["reason"].notna() & (rows["rank"].astype(float) > 0)]
 
 
 def _label(runs: pd.DataFrame) -> str:
@@ -364,13 +310,3 @@ def _label(runs: pd.DataFrame) -> str:
     counts = {n_text(len(rows), len(counted_once(rows))): None for _, rows in done}
     model = runs["model"].iloc[0] if "model" in runs else None
     return f"{shown_name(str(runs['arm'].iloc[0]), model)} ({' or '.join(counts) or 'n = 0'})"
-
-
-def _draw(axes: Axes, rows: pd.DataFrame, place: float, look: Style) -> None:
-    percents = rows["top_percent"].astype(float).to_numpy()
-    axes.scatter(percents, [place] * len(percents), s=9, color=look.colour, alpha=0.35, linewidths=0)
-    if len(percents) >= LEAST_PAIRS:
-        _, low, high = np.exp(interval(np.log(percents)))
-        axes.plot([low, high], [place, place], color=look.colour, linewidth=1.8)
-    if len(percents):
-        axes.plot([np.exp(np.log(percents).mean())], [place], look.marker, color=look.colour, markersize=6)

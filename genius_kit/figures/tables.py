@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.errors import InvalidParameter
 from genius_kit.paper import NOT_MEASURED, SOURCE, TITLES, ours_beside_paper, paper_label, paper_methods, paper_table
 from genius_kit.proposers.methods import distinct, shown_model, shown_name, with_names
-from genius_kit.runs.frames import Runs, frames_of, run_table
+from genius_kit.runs.frames import Runs, frames_of, middle_rank, run_table
 from genius_kit.runs.provenance import PAPER_TABLES
-from genius_kit.stats.paired import LEAST_PAIRS, holm
+from genius_kit.stats.paired import LEAST_PAIRS, holm_of, permutation_p
+from genius_kit.verdicts.base import counts_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,12 +65,13 @@ class PrintedTable:
     def latex(self) -> str:
         """Return a `table` environment that needs the package booktabs; the label is made of the caption."""
         columns = "l" * self.words + "r" * (len(self.header) - self.words)
+        label = "-".join(re.findall("[a-z0-9]+", self.caption.lower())[:6])
         lines = [
             "% needs \\usepackage{booktabs}",
             "\\begin{table}",
             "  \\centering",
             f"  \\caption{{{latex_text(self.caption)}}}",
-            f"  \\label{{tab:{_label(self.caption)}}}",
+            f"  \\label{{tab:{label}}}",
             f"  \\begin{{tabular}}{{{columns}}}",
             "    \\toprule",
             f"    {' & '.join(map(latex_text, self.header))} \\\\",
@@ -94,8 +97,7 @@ class PrintedTable:
     def _repr_markdown_(self) -> str:
         return self.markdown()
 
-    def _cells(self, write: object, before: str, after: str) -> list[list[str]]:
-        assert callable(write)
+    def _cells(self, write: Callable[[str], str], before: str, after: str) -> list[list[str]]:
         return [
             [f"{before}{write(cell)}{after}" if (y, x) in self.bold else write(cell) for x, cell in enumerate(cells)]
             for y, cells in enumerate(self.rows)
@@ -136,11 +138,6 @@ def best_of(values: Sequence[object], lowest: bool, digits: int = 2) -> Iterable
     return [place for place, value in known.items() if value == best]
 
 
-def _label(caption: str) -> str:
-    words = "".join(sign if sign.isascii() and sign.isalnum() else " " for sign in caption.lower()).split()
-    return "-".join(words[:6])
-
-
 STAND_IN_NOTE = " The stand-in is a fixed rule, not a language model."
 ONCE_NOTE = " n = 1 also stands for searches that are all one and the same, which count once."
 
@@ -154,9 +151,10 @@ def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
     """
     frame = ours_beside_paper(benchmark, runs)
     reference = paper_label(0)
-    data = frame.assign(p_holm=_column(_against(reference, {**paper_methods(benchmark), **runs})))
+    every = {**paper_methods(benchmark), **runs}
+    data = frame.assign(p_holm=np.array(_against(reference, every), dtype=float))
     tested = "test_accuracy" in frame
-    told = run_table({**paper_methods(benchmark), **runs})
+    told = run_table(every)
     sources = told["source"].dropna().unique() if "source" in told else ()
     header = ["method", "n", "evaluations", f"best {benchmark.feedback_name} (%)", "rank", "top %"]
     measures = [("best_accuracy", False, 3), ("rank", True, 4), ("top_percent", True, 5)]
@@ -203,33 +201,27 @@ def _against(reference: str, runs: Runs) -> list[float | None]:
     """Return the corrected p-value of each method's final ranks against the reference's, None where it has none."""
     if reference not in runs:
         return [None] * len(runs)
-    ranks = {name: _final_ranks(distinct(frames)) for name, frames in frames_of(runs).items()}
-    found = {
-        name: _unpaired_p(some, ranks[reference])
-        for name, some in ranks.items()
-        if name != reference and min(len(some), len(ranks[reference])) >= LEAST_PAIRS
+    ranks = {
+        name: [float(middle_rank(one).iloc[int(one["feedback"].astype(float).argmax())]) for one in distinct(frames)]
+        for name, frames in frames_of(runs).items()
     }
-    corrected = dict(zip(found, holm(list(found.values())), strict=True))
+    corrected = holm_of(
+        {
+            name: _unpaired_p(some, ranks[reference])
+            for name, some in ranks.items()
+            if name != reference and min(len(some), len(ranks[reference])) >= LEAST_PAIRS
+        }
+    )
     return [corrected.get(name) for name in runs]
-
-
-def _final_ranks(frames: Sequence[pd.DataFrame]) -> list[float]:
-    rows = [frame.iloc[int(frame["feedback"].astype(float).argmax())] for frame in frames]
-    return [float(row["rank_best"] + row["rank_worst"]) / 2 for row in rows]
 
 
 def _unpaired_p(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the two-sided p-value of equal mean logarithms of two samples: exact, or of 9,999 permutations."""
-    from scipy import stats
 
     def difference(ours: Any, theirs: Any, axis: int) -> Any:
         return np.mean(ours, axis=axis) - np.mean(theirs, axis=axis)
 
-    samples = (np.log(first), np.log(second))
-    result = stats.permutation_test(
-        samples, difference, vectorized=True, n_resamples=9_999, rng=np.random.default_rng(0)
-    )
-    return float(min(1.0, result.pvalue))
+    return permutation_p((np.log(first), np.log(second)), difference, "independent")
 
 
 def study_table(summary: pd.DataFrame) -> PrintedTable:
@@ -248,10 +240,11 @@ def study_table(summary: pd.DataFrame) -> PrintedTable:
     bold: set[tuple[int, int]] = set()
     column = 3 + len(told)
     for first, last in pairwise(starts):
-        corrected += _corrected(data["p_value"].tolist()[first:last])
+        known = holm_of(dict(enumerate(data["p_value"].tolist()[first:last])))
+        corrected += [known.get(place) for place in range(last - first)]
         means = data["mean_rank"].where(data["n"] > 1).tolist()
         bold |= {(first + place, column) for place in best_of(means[first:last], True, 1)}
-    data = data.assign(p_holm=_column(corrected))
+    data = data.assign(p_holm=np.array(corrected, dtype=float))
     rows = [_study_cells(row, told, place in starts) for place, row in enumerate(data.to_dict("records"))]
     return PrintedTable(
         caption=f"{'; '.join(dict.fromkeys(data['study'].dropna().astype(str))) or 'Study'}: rank of the best found",
@@ -263,17 +256,6 @@ def study_table(summary: pd.DataFrame) -> PrintedTable:
         words=2 + len(told),
         breaks=frozenset(starts[1:-1]),
     )
-
-
-def _column(values: Sequence[float | None]) -> Any:
-    """Return values as a column of numbers, NaN where there is none."""
-    return np.array(values, dtype=float)
-
-
-def _corrected(values: Sequence[Any]) -> list[float | None]:
-    known = [place for place, value in enumerate(values) if is_known(value)]
-    found = dict(zip(known, holm([float(values[place]) for place in known]), strict=True))
-    return [found.get(place) for place in range(len(values))]
 
 
 def _study_cells(row: dict[Any, Any], told: Sequence[str], is_first: bool) -> tuple[str, ...]:
@@ -291,8 +273,6 @@ def _study_cells(row: dict[Any, Any], told: Sequence[str], is_first: bool) -> tu
 
 
 def _study_note(data: pd.DataFrame) -> str:
-    n = sorted(set(data["n"].astype(int)))
-    count = str(n[0]) if len(n) == 1 else f"{n[0]} to {n[-1]}"
     names = dict(zip(data["arm"], data["method"], strict=True))
     references = [names.get(name, shown_name(str(name))) for name in data["reference"].dropna().unique()]
     test = (
@@ -302,8 +282,8 @@ def _study_note(data: pd.DataFrame) -> str:
         else " No test: no arm has two pairs of searches with the reference."
     )
     return (
-        f"n = {count} searches an arm; rank 1 is best, ties count with the middle of their range; 95 % intervals: "
-        f"bootstrap over searches. Bold: the lowest mean rank of two searches or more.{test}"
+        f"n = {counts_text(data['n'])} searches an arm; rank 1 is best, ties count with the middle of their range; "
+        f"95 % intervals: bootstrap over searches. Bold: the lowest mean rank of two searches or more.{test}"
         f"{_rules(data['method'], data['n'])}"
     )
 
@@ -327,7 +307,7 @@ def as_printed(name: str) -> PrintedTable:
     bold = {
         (place, x)
         for x, column in enumerate([*text, *numbers])
-        if "trial" not in frame and _is_accuracy(str(column))
+        if "trial" not in frame and (column.endswith(("_percent", "_mean")) or column.startswith("ap"))
         for place in best_of(frame[column].tolist(), lowest=False)
     }
     key = next(title for title in TITLES if name.split("_")[0] == title)
@@ -342,10 +322,6 @@ def as_printed(name: str) -> PrintedTable:
         words=max(1, len(text)),
         sources=(PAPER_TABLES,),
     )
-
-
-def _is_accuracy(column: str) -> bool:
-    return column.endswith(("_percent", "_mean")) or column.startswith("ap")
 
 
 def _printed(frame: pd.DataFrame, column: str) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from genius_kit.benchmarks.base import Objective
 from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.errors import InvalidParameter
-from genius_kit.figures.axes import finish, legend_below, new_figure
+from genius_kit.figures.axes import draw_curve, finish, new_figure, outer_legend
 from genius_kit.figures.style import GREY, styles
 from genius_kit.paper import paper_table
 from genius_kit.proposers.methods import n_text
@@ -109,7 +109,7 @@ def front_table(runs: Runs) -> pd.DataFrame:
     fronts: list[tuple[str, int, np.ndarray]] = [(TABLE, 0, measure.front)]
     for name, some in runs.items():
         for number, run in enumerate(some, start=1):
-            rows = _array(rows_of(run))
+            rows = np.array(rows_of(run), dtype=np.intp)
             fronts.append((name, number, rows[front_of(measure.parts[rows])]))
     table = pd.DataFrame(
         {
@@ -135,7 +135,7 @@ def pareto_front_figure(runs: Runs, cost: str | None = None) -> Figure:
     measure, values = _measure(runs)
     column, objective = _column(measure, cost)
     costs, accuracies = values[:, column] * objective.factor, values[:, 0]
-    grid = _grid(costs, measure.front)
+    grid = np.unique(np.concatenate([np.linspace(costs.min(), costs.max(), 400), costs[measure.front]]))
     best = _attained(costs[measure.front], accuracies[measure.front], grid)
     figure, panels = new_figure(1, 2)
     figure.set_size_inches(9.0, 4.2)
@@ -146,13 +146,15 @@ def pareto_front_figure(runs: Runs, cost: str | None = None) -> Figure:
         label = f"{TABLE} ({len(measure.front)} designs)"
         axes.step(grid, best, where="post", color="#000000", linewidth=1.1, linestyle="--", label=label, zorder=5)
         axes.set(xlabel=objective.axis)
-    for axes, low in zip(panels, _lowest(accuracies, measure.front), strict=True):
+    found = np.sort(accuracies[measure.front])
+    accurate_end = min(found[len(found) // 4], np.quantile(accuracies, 0.5))
+    for axes, low in zip(panels, (found[0], accurate_end), strict=True):
         margin = 0.05 * (accuracies.max() - low)
         axes.set_ylim(low - margin, accuracies.max() + margin)
     panels[0].set(ylabel=f"{feedback_name(runs)} (%)")
     panels[0].set_title("line: attained by half of n searches", fontsize=8, color="#555555", loc="left")
     panels[1].set_title("the accurate end; band: the middle half", fontsize=8, color="#555555", loc="left")
-    legend_below(figure, panels[0], columns=3)
+    outer_legend(figure, panels[0], columns=3)
     return finish(figure, panels, legend=False)
 
 
@@ -169,11 +171,7 @@ def hypervolume_figure(runs: Runs, table: pd.DataFrame | None = None) -> Figure:
     for name in names:
         line, style = curves[curves["method"] == name], styles(names)[name]
         label = f"{name} ({n_text(line['searches'].iloc[0], line['n'].iloc[0])})"
-        axes.plot(
-            line["evaluations"], line["mean"], color=style.colour, linestyle=style.line, marker=style.marker,
-            markevery=max(1, len(line) // 8), markersize=3.5, label=label,
-        )  # fmt: skip
-        axes.fill_between(line["evaluations"], line["low"], line["high"], color=style.colour, alpha=0.13, linewidth=0)
+        draw_curve(axes, line["evaluations"], line, style, label, max(1, len(line) // 8))
     axes.axhline(1.0, color=GREY, linestyle=":", linewidth=1)
     early = curves.loc[curves["evaluations"] == min(5, curves["evaluations"].max()), "mean"].to_numpy(dtype=float)
     axes.set_ylim(max(0.0, early.min() - 0.15), 1.02)  # the first draws would flatten the rest
@@ -210,15 +208,6 @@ def _column(measure: FrontReference, cost: str | None) -> tuple[int, Objective]:
     return column, measure.objectives.members[column]
 
 
-def _array(rows: Sequence[int]) -> np.ndarray:
-    return np.asarray(rows, dtype=np.intp)
-
-
-def _grid(costs: np.ndarray, front: np.ndarray) -> np.ndarray:
-    """Return the costs at which attainment is looked at: fine steps over the whole range, and those of the front."""
-    return np.unique(np.concatenate([np.linspace(costs.min(), costs.max(), 400), costs[front]]))
-
-
 def _attained(costs: np.ndarray, accuracies: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """Return the best accuracy at each cost of the grid or below it, NaN where nothing is as cheap."""
     order = np.argsort(costs, kind="stable")
@@ -242,7 +231,7 @@ def _draw_method(
     costs, accuracies, grid = places
     reached = []
     for run in some:
-        rows = _array(rows_of(run))
+        rows = np.array(rows_of(run), dtype=np.intp)
         reached.append(np.nan_to_num(_attained(costs[rows], accuracies[rows], grid), nan=-np.inf))
         rows = rows[front_of(measure.parts[rows])]
         look: dict[str, Any] = {"color": style.colour, "markersize": 3, "alpha": 0.5, "markeredgewidth": 0}
@@ -253,9 +242,3 @@ def _draw_method(
     axes.step(grid[shown], middle[shown], where="post", label=label, zorder=3, **line)
     band: dict[str, Any] = {"step": "post", "color": style.colour, "alpha": 0.13, "linewidth": 0, "zorder": 1}
     axes.fill_between(grid[whole], low[whole], high[whole], **band)
-
-
-def _lowest(accuracies: np.ndarray, front: np.ndarray) -> tuple[float, float]:
-    """Return from which accuracy on the whole front is seen, and its accurate end."""
-    best = np.sort(accuracies[front])
-    return float(best[0]), float(min(best[len(best) // 4], np.quantile(accuracies, 0.5)))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.stats.paired import permutation_p
 
 RESAMPLES = 4_999
 CONFIDENCE = 0.95
@@ -108,7 +109,7 @@ def relabelling_p(distances: np.ndarray, labels: Sequence[Any], seed: int = 0) -
         between: np.ndarray = (total - within) / (apart.sum() - pairs) - within / pairs
         return between
 
-    return _permuted(codes, statistic, "greater", seed)
+    return _permuted(codes, statistic, seed)
 
 
 def difference_p(alike: np.ndarray, labels: Sequence[Any], seed: int = 0) -> float:
@@ -131,7 +132,7 @@ def difference_p(alike: np.ndarray, labels: Sequence[Any], seed: int = 0) -> flo
         gap: np.ndarray = np.abs(rates[0] - rates[1])
         return gap
 
-    return _permuted(codes, statistic, "greater", seed)
+    return _permuted(codes, statistic, seed)
 
 
 def smallest_relabelling_p(sizes: Sequence[int]) -> float:
@@ -148,24 +149,5 @@ def _codes(labels: Sequence[Any]) -> np.ndarray:
     return codes
 
 
-def _permuted(codes: np.ndarray, statistic: Any, alternative: str, seed: int) -> float:
-    from scipy import stats
-
-    found = stats.permutation_test(
-        (codes,),
-        statistic,
-        permutation_type="pairings",
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=_AT_ONCE,
-        alternative=alternative,
-        rng=np.random.default_rng(seed),
-    )
-    return float(min(1.0, found.pvalue))
-
-
-def spearman(first: Any, second: Any) -> float:
-    """Return Spearman's rank correlation of two samples of pairs."""
-    from scipy.stats import spearmanr
-
-    return float(spearmanr(first, second)[0])
+def _permuted(codes: np.ndarray, statistic: Any, seed: int) -> float:
+    return permutation_p((codes,), statistic, "pairings", seed, RESAMPLES, batch=_AT_ONCE, alternative="greater")

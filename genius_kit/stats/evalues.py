@@ -36,13 +36,9 @@ def bounded_evidence(searches: Sequence[np.ndarray]) -> Evidence:
     """
     if not searches:
         return Evidence(0.0, 0.0)
-    return Evidence(*(_bounded(searches, sign) for sign in (1, -1)))
-
-
-def _bounded(searches: Sequence[np.ndarray], sign: int) -> float:
-    stakes = sign * np.array(STAKES)[:, None, None]
-    total = sum(np.log1p(stakes * values).sum(axis=1) for values in searches)  # (stakes, statistics)
-    return float(_log_mean(np.ravel(total), axis=0))
+    stakes = np.array(STAKES)[:, None, None]
+    totals = [sum(np.log1p(sign * stakes * values).sum(axis=1) for values in searches) for sign in (1, -1)]
+    return Evidence(*(float(_log_mean(np.ravel(total), axis=0)) for total in totals))
 
 
 def betting_evidence(values: Sequence[float]) -> np.ndarray:

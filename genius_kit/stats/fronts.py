@@ -25,17 +25,6 @@ def front_of(points: np.ndarray) -> np.ndarray:
     return kept[inverse.ravel()]
 
 
-def ranks_of(points: np.ndarray) -> np.ndarray:
-    """Return the front that each point is in, int of shape (n,): 0 for `front_of`, 1 for that of the rest, ..."""
-    points = _checked(points)
-    ranks = np.full(len(points), -1)
-    rank = 0
-    while (left := np.flatnonzero(ranks < 0)).size:
-        ranks[left[front_of(points[left])]] = rank
-        rank += 1
-    return ranks
-
-
 def crowding_of(points: np.ndarray) -> np.ndarray:
     """Return how far the neighbours of each point of one front lie, float of shape (n,) (Deb et al., 2002).
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +15,7 @@ RESAMPLES = 9_999  # of the bootstrap, and of the sign flips where there are mor
 CONFIDENCE = 0.95
 LEAST_PAIRS = 2
 _AT_ONCE = 1_000  # resamples in memory
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -49,20 +52,10 @@ def compare(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.nd
     for ranks in (ours, theirs):
         if ranks.min() <= 0:
             raise InvalidParameter(f"rank {ranks.min():g} came; ranks are positive, 1 is the best")
-    difference, low, high = interval(ours - theirs, seed)
     logarithms = np.log(ours / theirs)
-    ratio, ratio_low, ratio_high = (float(np.exp(value)) for value in interval(logarithms, seed))
-    return Comparison(
-        n=ours.size,
-        mean_difference=difference,
-        low=low,
-        high=high,
-        ratio=ratio,
-        ratio_low=ratio_low,
-        ratio_high=ratio_high,
-        p_value=sign_flip_p(logarithms, seed),
-        smallest_p=smallest_p(ours.size),
-    )
+    ratios = (float(np.exp(value)) for value in interval(logarithms, seed))
+    tests = sign_flip_p(logarithms, seed), smallest_p(ours.size)
+    return Comparison(ours.size, *interval(ours - theirs, seed), *ratios, *tests)
 
 
 def interval(values: Sequence[float] | np.ndarray, seed: int = 0) -> tuple[float, float, float]:
@@ -88,21 +81,41 @@ def sign_flip_p(values: Sequence[float] | np.ndarray, seed: int = 0) -> float:
     Exact up to 13 values (8,192 flips), of 9,999 flips drawn by `seed` beyond.
     Raises InvalidParameter for NaN and fewer than two values.
     """
-    from scipy import stats
-
     sample = _sample(values, "the values")
     if not sample.any():
         return 1.0
-    result = stats.permutation_test(
-        (sample,),
-        lambda flipped, axis: np.mean(flipped, axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=_AT_ONCE,
-        rng=np.random.default_rng(seed),
-    )
-    return float(min(1.0, result.pvalue))
+    return permutation_p((sample,), np.mean, "samples", seed, batch=_AT_ONCE)
+
+
+def permutation_p(
+    samples: Sequence[np.ndarray],
+    statistic: Callable[..., Any],
+    kind: str,
+    seed: int = 0,
+    n_resamples: int = RESAMPLES,
+    **more: Any,
+) -> float:
+    """Return the p-value of scipy's permutation test of one `kind`: exact, or of `n_resamples` drawn by `seed`."""
+    from scipy import stats
+
+    found = stats.permutation_test(
+        samples, statistic, permutation_type=kind, vectorized=True, n_resamples=n_resamples,
+        rng=np.random.default_rng(seed), **more,
+    )  # fmt: skip
+    return float(min(1.0, found.pvalue))
+
+
+def mean_band(values: np.ndarray) -> np.ndarray:
+    """Return the ends of the 95 % interval of the mean of each column, shape (2, columns); NaN for one run.
+
+    `values` has shape (runs, columns). A bootstrap over whole runs, by percentiles.
+    """
+    count = len(values)
+    if count < 2:
+        return np.full((2, values.shape[1]), np.nan)
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=2_000) / count
+    band: np.ndarray = np.quantile(drawn @ values, (0.025, 0.975), axis=0)
+    return band
 
 
 def smallest_p(n: int) -> float:
@@ -125,6 +138,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def holm_of(p_values: Mapping[K, float | None]) -> dict[K, float]:
+    """Return `holm` of the p-values that are known, by name; None and NaN are left out."""
+    known = {name: float(p) for name, p in p_values.items() if p is not None and p == p}
+    return dict(zip(known, holm(list(known.values())), strict=True))
+
+
 def _sample(values: Sequence[float] | np.ndarray, what: str) -> np.ndarray:
     """Return the values as a float array; raises InvalidParameter for what no statistic can be taken of."""
     sample = np.asarray(values, dtype=np.float64)
@@ -143,8 +162,6 @@ def _sample(values: Sequence[float] | np.ndarray, what: str) -> np.ndarray:
 
 def _bootstrap(sample: np.ndarray, method: str, seed: int) -> tuple[float, float]:
     """Return the interval of the mean by one method of scipy's, NaN where it is undefined, without its warnings."""
-    import warnings
-
     from scipy import stats
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):

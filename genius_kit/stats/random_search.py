@@ -59,10 +59,6 @@ class RandomSearch:
         size = self.scores.size
         return float(self._probability_all_among(np.array([size - worst, size - best + 1]), budget).mean())
 
-    def expected_regret(self, budget: int) -> float:
-        """Return how far the best of `budget` draws lies below the optimum on average, in percentage points."""
-        return float(self.scores.max()) - self.expected_best(budget)
-
     def evaluations_for_rank(self, mean_rank: float, ties: str = "mean") -> float:
         """Return how many random evaluations have the expected best rank `mean_rank`.
 

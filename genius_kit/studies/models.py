@@ -41,18 +41,14 @@ def model_table(results: pd.DataFrame, reference: str | None = None, arm: str | 
     """
     import pandas as pd
 
-    from genius_kit.studies.results import rows as summarised
+    from genius_kit.studies.results import groups, summary
 
     asked = _asked(results, arm)
     models = [str(model) for model in asked["model"].unique()]
     if reference is not None and reference not in models:
         raise InvalidParameter(f"no model is called {reference!r}; the results have {', '.join(models)}")
-    from genius_kit.studies.results import groups
-
-    made = []
-    for keys, group in groups(asked):
-        told = summarised([(keys, group)], None).iloc[0]
-        made.append(_row(keys, told, group, asked, reference or models[0]))
+    first = reference or models[0]
+    made = [_row(keys, summary(group).iloc[0], group, asked, first) for keys, group in groups(asked)]
     return marked(with_names(_corrected(pd.DataFrame(made, columns=list(TABLE_COLUMNS)))), asked)
 
 

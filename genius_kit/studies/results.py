@@ -15,7 +15,7 @@ from genius_kit.proposers.base import QUIZ
 from genius_kit.proposers.methods import counted_once, sequence_of, with_names
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import load_space
-from genius_kit.stats.paired import LEAST_PAIRS, compare, interval
+from genius_kit.stats.paired import LEAST_PAIRS, compare, interval, mean_band
 from genius_kit.stats.random_search import RandomSearch, worth
 from genius_kit.studies.evidence import reply_columns
 from genius_kit.studies.plan import Task
@@ -41,7 +41,15 @@ RESULT_COLUMNS = (
 WITH_A_PERSON = ", with a person"
 KEYS = [*GROUP, "touched", "budget"]
 
+SUMMARY_COLUMNS = (
+    *KEYS, "proposer", "control", "n", "mean_rank", "sd", "standard_error", "low", "high", "top_percent",
+    "regret", "random_rank", "worth_random", "worth_gp", "reference", "pairs", "ratio", "ratio_low", "ratio_high",
+    "p_value", "smallest_p", "own_share",
+)  # fmt: skip
+
 Source = str | Path | Iterable[Run | str | Path]
+Keys = dict[str, Any]
+Group = tuple[Keys, "pd.DataFrame"]
 
 
 def read_results(source: Source) -> pd.DataFrame:
@@ -73,14 +81,10 @@ def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     more = TRADEOFF_COLUMNS if any("hypervolume" in row for row in rows) else ()
-    return with_names(_parted(pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *more]).astype({"touched": bool})))
-
-
-def _parted(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with the runs that a person touched under an arm of their own where an arm has both kinds."""
+    frame = pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *more]).astype({"touched": bool})
     arms = frame.groupby(GROUP, dropna=False)["touched"]
-    mixed = frame["touched"] & (arms.transform("nunique") > 1)
-    return frame.assign(arm=frame["arm"].where(~mixed, frame["arm"] + WITH_A_PERSON))
+    mixed = frame["touched"] & (arms.transform("nunique") > 1)  # runs that a person touched are an arm of their own
+    return with_names(frame.assign(arm=frame["arm"].where(~mixed, frame["arm"] + WITH_A_PERSON)))
 
 
 def _rows(source: Source) -> list[dict[str, Any]]:
@@ -91,13 +95,9 @@ def _rows(source: Source) -> list[dict[str, Any]]:
             raise InvalidParameter(f"{source} is no folder; `genius-kit study` writes its journals to studies/NAME")
         runs = (read_run(path) for path in sorted(folder.rglob("*.jsonl")))
         searches = (run for run in runs if run.settings and run.settings.get("proposer") != QUIZ)
-        placed = [(_order(run), row_of(run)) for run in searches]
+        placed = [(int(run.events[0].get("study", {}).get("order", 0)), row_of(run)) for run in searches]
         return [row for _, row in sorted(placed, key=lambda pair: pair[0])]
     return [row_of(run if isinstance(run, Run) else read_run(run)) for run in source]
-
-
-def _order(run: Run) -> int:
-    return int(run.events[0].get("study", {}).get("order", 0))
 
 
 def row_of(run: Run, benchmark: TabularBenchmark | None = None) -> dict[str, Any]:
@@ -171,14 +171,14 @@ def _talk(run: Run) -> dict[str, Any]:
         "rejections": len(run.of("rejected")),
         "calls": len(calls),
         "reused": sum("reused" in call for call in calls),
-        "input_tokens": _total([call["usage"]["input_tokens"] for call in calls]),
-        "output_tokens": _total([call["usage"]["output_tokens"] for call in calls]),
-        "cost": _total([call["cost"] for call in calls]),
-        "seconds": _total([event["seconds"] for event in [*calls, *run.of("evaluation")]]),
+        "input_tokens": total([call["usage"]["input_tokens"] for call in calls]),
+        "output_tokens": total([call["usage"]["output_tokens"] for call in calls]),
+        "cost": total([call["cost"] for call in calls]),
+        "seconds": total([event["seconds"] for event in [*calls, *run.of("evaluation")]]),
     }
 
 
-def _total(values: Sequence[Any]) -> Any:
+def total(values: Sequence[Any]) -> Any:
     """Return the sum, None where any part is unknown."""
     return None if not values or any(value is None for value in values) else sum(values)
 
@@ -225,25 +225,12 @@ def curves(source: Source | pd.DataFrame, ties: str = "mean") -> pd.DataFrame:
         ranks = np.array([best_ranks(read_run(path), ties) for path in counted_once(group)["journal"]])
         count, evaluations = ranks.shape
         errors = ranks.std(axis=0, ddof=1) / count**0.5 if count > 1 else np.full(evaluations, np.nan)
-        band = zip(ranks.mean(axis=0), errors, *_band(ranks), strict=True)
+        band = zip(ranks.mean(axis=0), errors, *mean_band(ranks), strict=True)
         for place, values in enumerate(band, start=1):
             measures = dict(zip(("mean_rank", "standard_error", "low", "high"), values, strict=True))
             rows.append({**keys, "n": count, "evaluations": place, **measures})
     measured = ("n", "evaluations", "mean_rank", "standard_error", "low", "high")
     return marked(with_names(pd.DataFrame(rows, columns=[*KEYS, *measured])), frame)
-
-
-def _band(ranks: np.ndarray) -> np.ndarray:
-    """Return the low and high end of the mean of each column of `ranks` (runs, evaluations), resampling whole runs.
-
-    NaN for one run.
-    """
-    count = len(ranks)
-    if count < 2:
-        return np.full((2, ranks.shape[1]), np.nan)
-    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=2_000) / count
-    band: np.ndarray = np.quantile(drawn @ ranks, [0.025, 0.975], axis=0)
-    return band
 
 
 def groups(frame: pd.DataFrame) -> Iterable[tuple[dict[str, Any], pd.DataFrame]]:
@@ -265,27 +252,26 @@ def groups(frame: pd.DataFrame) -> Iterable[tuple[dict[str, Any], pd.DataFrame]]
         yield named, group
 
 
-SUMMARY_COLUMNS = (
-    *KEYS, "proposer", "control", "n", "mean_rank", "sd", "standard_error", "low", "high", "top_percent",
-    "regret", "random_rank", "worth_random", "worth_gp", "reference", "pairs", "ratio", "ratio_low", "ratio_high",
-    "p_value", "smallest_p", "own_share",
-)  # fmt: skip
+def summary(results: pd.DataFrame, reference: str | None = None) -> pd.DataFrame:
+    """Return one row an arm (study, benchmark, arm, model, prompt, touched, budget) of what `read_results` gives.
 
-Keys = dict[str, Any]
-Group = tuple[Keys, "pd.DataFrame"]
-
-
-def rows(groups: Sequence[Group], reference: str | None) -> pd.DataFrame:
-    """Return the summary of groups of finished runs; see `summary`."""
+    Over the `n` finished runs, those of a fixed rule counted once (see `fixed_rules`): mean_rank with sd,
+    standard_error and its 95 % interval low to high, mean top_percent and regret; random_rank, what random search is
+    expected to reach with the budget; worth_random and worth_gp, how many evaluations random search and the study's gp
+    arm need for the mean rank (None: more than they had). `ratio` to `p_value` compare the ranks with those of the
+    `reference` arm, seed by seed (the first plain llm arm unless named; below 1 is better than it; only at the same
+    budget). own_share is the share of evaluations that the model itself proposed; `method` and `model_kind` say what
+    the arm is (see `method_names`).
+    """
     import pandas as pd
 
-    named = reference or next((keys["arm"] for keys, group in groups if _is_plain_model(group)), None)
-    if reference is not None and groups and reference not in {keys["arm"] for keys, _ in groups}:
-        arms = ", ".join(dict.fromkeys(str(keys["arm"]) for keys, _ in groups))
-        raise InvalidParameter(f"no finished run is of the arm {reference!r}; there are {arms}")
-    once = [(keys, counted_once(group)) for keys, group in groups]
-    made = [_row(keys, group, once, named) for keys, group in once]
-    return with_names(pd.DataFrame(made, columns=list(SUMMARY_COLUMNS)))
+    found = [(keys, counted_once(group)) for keys, group in groups(results)]
+    named = reference or next((keys["arm"] for keys, group in found if _is_plain_model(group)), None)
+    arms = dict.fromkeys(str(keys["arm"]) for keys, _ in found)
+    if reference is not None and arms and reference not in arms:
+        raise InvalidParameter(f"no finished run is of the arm {reference!r}; there are {', '.join(arms)}")
+    made = [_row(keys, group, found, named) for keys, group in found]
+    return marked(with_names(pd.DataFrame(made, columns=list(SUMMARY_COLUMNS))), results)
 
 
 def _is_plain_model(group: pd.DataFrame) -> bool:
@@ -306,7 +292,7 @@ def _row(keys: Keys, group: pd.DataFrame, groups: Sequence[Group], reference: st
         "mean_rank": float(ranks.mean()),
         "sd": deviation,
         "standard_error": None if deviation is None else deviation / len(ranks) ** 0.5,
-        **_interval(group),
+        **dict(zip(("low", "high"), interval(ranks)[1:] if len(ranks) >= LEAST_PAIRS else (), strict=False)),
         "top_percent": float(group["top_percent"].mean()),
         "regret": float(group["regret"].mean()),
         **_worth(keys, group, groups),
@@ -315,26 +301,15 @@ def _row(keys: Keys, group: pd.DataFrame, groups: Sequence[Group], reference: st
     }
 
 
-def _interval(group: pd.DataFrame) -> dict[str, float]:
-    if len(group) < LEAST_PAIRS:
-        return {}
-    _, low, high = interval(group["rank"].to_numpy(dtype=float))
-    return {"low": low, "high": high}
-
-
 def _worth(keys: Keys, group: pd.DataFrame, groups: Sequence[Group]) -> dict[str, Any]:
     """Return what random search reaches with the budget, and how many evaluations it and the gp arm need."""
-    benchmark, mean = _benchmark(group), float(group["rank"].mean())
+    benchmark, mean = recorded_benchmark(read_run(group.iloc[0]["journal"]).settings), float(group["rank"].mean())
     random, curve = random_search(benchmark), _curve_of_gp(keys, groups)
     return {
         "random_rank": random.expected_best_rank(int(keys["budget"])),
         "worth_random": random.evaluations_for_rank(mean),
         "worth_gp": None if curve is None else worth(curve, mean),
     }
-
-
-def _benchmark(group: pd.DataFrame) -> TabularBenchmark:
-    return recorded_benchmark(read_run(group.iloc[0]["journal"]).settings)
 
 
 def _curve_of_gp(keys: Keys, groups: Sequence[Group]) -> list[float] | None:
@@ -381,17 +356,3 @@ def _reference_group(keys: Keys, groups: Sequence[Group], reference: str | None)
     if keys["arm"] == reference or not found:
         return None
     return alike[0] if alike else found[0][1]
-
-
-def summary(results: pd.DataFrame, reference: str | None = None) -> pd.DataFrame:
-    """Return one row an arm (study, benchmark, arm, model, prompt, touched, budget) of what `read_results` gives.
-
-    Over the `n` finished runs, those of a fixed rule counted once (see `fixed_rules`): mean_rank with sd,
-    standard_error and its 95 % interval low to high, mean top_percent and regret; random_rank, what random search is
-    expected to reach with the budget; worth_random and worth_gp, how many evaluations random search and the study's gp
-    arm need for the mean rank (None: more than they had). `ratio` to `p_value` compare the ranks with those of the
-    `reference` arm, seed by seed (the first plain llm arm unless named; below 1 is better than it; only at the same
-    budget). own_share is the share of evaluations that the model itself proposed; `method` and `model_kind` say what
-    the arm is (see `method_names`).
-    """
-    return marked(rows(list(groups(results)), reference), results)

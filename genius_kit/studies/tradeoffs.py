@@ -20,6 +20,7 @@ from genius_kit.proposers.methods import distinct
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import load_space
 from genius_kit.stats.fronts import epsilon, front_of, hypervolume, hypervolumes
+from genius_kit.stats.paired import mean_band
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,11 +74,11 @@ class FrontReference:
 
     def epsilon(self, rows: Sequence[int] | np.ndarray) -> float:
         """Return how far, in parts of each range, the worst covered design of the front is missed; 0 for none."""
-        return epsilon(self.parts[self._rows(rows)], self.parts[self.front])
+        return epsilon(self.parts[np.asarray(rows, dtype=np.intp)], self.parts[self.front])
 
     def found(self, rows: Sequence[int] | np.ndarray) -> int:
         """Return how many of some rows are on the front of the table."""
-        return int(np.isin(np.unique(self._rows(rows)), self.front).sum())
+        return int(np.isin(np.unique(rows), self.front).sum())
 
     def random_shares(self, budget: int, first: int | None = None, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
         """Return the shares of `draws` random searches without repetition, float of shape (draws,), drawn by `seed`.
@@ -94,15 +95,10 @@ class FrontReference:
         return hypervolumes(self.parts[rows], np.ones(self.parts.shape[1])) / self.volume
 
     def _volume(self, rows: Sequence[int] | np.ndarray) -> float:
-        return hypervolume(self.parts[self._rows(rows)], np.ones(self.parts.shape[1]))
-
-    def _rows(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        return np.asarray(rows, dtype=np.intp)
+        return hypervolume(self.parts[np.asarray(rows, dtype=np.intp)], np.ones(self.parts.shape[1]))
 
 
-@lru_cache(maxsize=16)
-def _front_reference(benchmark: TabularBenchmark) -> FrontReference:
-    return FrontReference(benchmark)
+_front_reference = lru_cache(maxsize=16)(FrontReference)  # a table is read once a process
 
 
 def front_reference_of(run: Run) -> FrontReference:
@@ -112,12 +108,7 @@ def front_reference_of(run: Run) -> FrontReference:
             f"the run of {run.settings.get('benchmark')} has one objective, so there is no front; search a benchmark "
             'that was loaded with objectives=("accuracy", "macs")'
         )
-    return _front_reference(recorded_benchmark(run.settings))  # a table is read once a process
-
-
-def recorded_on_table(run: Run) -> bool:
-    """Return whether a run searched a table that is known here."""
-    return run.settings.get("benchmark") in table_names()
+    return _front_reference(recorded_benchmark(run.settings))
 
 
 def rows_of(run: Run) -> list[int]:
@@ -135,7 +126,7 @@ def tradeoff_row(run: Run, benchmark: TabularBenchmark | None = None) -> dict[st
     after a given first design: where it is the same, two searches are one. Empty for a run of one objective, or of no
     table.
     """
-    objectives, known = recorded_objectives(run.settings), recorded_on_table(run)
+    objectives, known = recorded_objectives(run.settings), run.settings.get("benchmark") in table_names()
     if objectives is None or not (known or benchmark) or not rows_of(run):
         return {}
     measure, rows = front_reference_of(run) if benchmark is None else FrontReference(benchmark), rows_of(run)
@@ -174,10 +165,7 @@ def share_curves(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
         curves = [front_reference_of(run).curve(rows_of(run)) for run in distinct(some)]
         length = max(map(len, curves))
         values = np.stack([np.pad(curve, (0, length - len(curve)), mode="edge") for curve in curves])
-        drawn = np.random.default_rng(0).multinomial(len(values), np.full(len(values), 1 / len(values)), size=2_000)
-        band = np.quantile(drawn @ values / len(values), (0.025, 0.975), axis=0)
-        band = band if len(values) > 1 else np.full_like(band, np.nan)
-        for place, (mean, low, high) in enumerate(zip(values.mean(axis=0), *band, strict=True), start=1):
+        for place, (mean, low, high) in enumerate(zip(values.mean(axis=0), *mean_band(values), strict=True), start=1):
             measured = {"evaluations": place, "mean": mean, "low": low, "high": high}
             rows.append({"method": name, "n": len(values), "searches": len(some), **measured})
     return marked(pd.DataFrame(rows), runs)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genius_kit.benchmarks.noise import QUANTILE
-from genius_kit.records import Judged
+from genius_kit.records import Card
 from genius_kit.verdicts.contrasts import MARGIN, Contrast
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from genius_kit.verdicts.searches.memory import Memory
 
 SEARCHES, RECITES, LEANING = "searches", "recites", "searches and leans on the labels"
 NEITHER, NOT_ENOUGH, CANNOT_TELL = "does neither", "not enough runs", "cannot tell"
@@ -24,12 +23,13 @@ DECISIVE = 2.5
 
 
 @dataclass(frozen=True, repr=False)
-class Verdict(Judged):
-    """What a study says: `sentence` to read aloud, `kind` one of KINDS, `evidence` one row a comparison.
+class Verdict(Card):
+    """What a study says: `sentence` to read aloud, `kind` one of its instrument's, `evidence` a row a comparison.
 
     `uses_results` and `needs_names` are the two answers behind the kind, "yes", "to its harm", "less than X" or
     "inconclusive"; `memory` says what its list shows where it recites. `knows_table` is what the questions on the
-    table's accuracies say (one of `memory.KINDS`), and decides no kind. None where an instrument does not ask.
+    table's accuracies say (one of `memory.KINDS`), and decides no kind. `method` is whose searches are judged where a
+    study gives a verdict on each. None where an instrument does not ask.
     """
 
     sentence: str
@@ -39,8 +39,13 @@ class Verdict(Judged):
     needs_names: str | None = None
     memory: str | None = None
     knows_table: str | None = None
+    method: str | None = None
 
-    def with_questions(self, answers: Memory) -> Verdict:
+    def facts(self) -> Mapping[str, object]:
+        """Return the kind and the sentence; the evidence is a frame of its own."""
+        return {"kind": self.kind, "sentence": self.sentence}
+
+    def with_questions(self, answers: Verdict) -> Verdict:
         """Return the verdict with that of `memory.memory` on the same model and table beside it."""
         return replace(self, sentence=f"{self.sentence} {answers.sentence}", knows_table=answers.kind)
 
@@ -71,3 +76,9 @@ def rank_text(value: float) -> str:
 def ratio_text(value: float) -> str:
     """Return a ratio to about three digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def counts_text(counts: Iterable[int]) -> str:
+    """Return counts in words: the one that all are, or "4 to 9"."""
+    known = sorted(set(map(int, counts)))
+    return str(known[0]) if len(known) == 1 else f"{known[0]} to {known[-1]}"

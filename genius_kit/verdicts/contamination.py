@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 
 from genius_kit.benchmarks.catalogue import is_private, title_of
 from genius_kit.errors import InvalidParameter
-from genius_kit.proposers.methods import ONE_SEARCH, counted_once, fixed_arms, subject
-from genius_kit.records import Judged
+from genius_kit.proposers.methods import counted_once, fixed_arms, subject
 from genius_kit.runs.provenance import marked
-from genius_kit.verdicts.base import CANNOT_TELL, NOT_ENOUGH, ratio_text
+from genius_kit.verdicts.base import CANNOT_TELL, NOT_ENOUGH, Verdict, ratio_text
 from genius_kit.verdicts.contrasts import LABELS, LEVEL, MARGIN, arm_of, model_of
 from genius_kit.verdicts.searches.findings import (
     HARM,
@@ -33,6 +32,7 @@ from genius_kit.verdicts.searches.findings import (
     findings,
     luck_of,
     searches_to_settle,
+    too_few,
 )
 
 if TYPE_CHECKING:
@@ -63,20 +63,6 @@ Tables = tuple[str, str]
 """The names of the public and of the private table."""
 
 
-@dataclass(frozen=True, repr=False)
-class Contamination(Judged):
-    """What a study says of memory: `sentence` to read aloud, `kind` one of KINDS, `evidence` one row a comparison.
-
-    Columns of `evidence`: control, table ("public", "private", "difference"), benchmark, those of a `Finding` from n to
-    answer, p_value (valid at every look); p_memory, in the rows of the probe of architectures as good with their
-    positions exchanged, else of a difference between the tables; model.
-    """
-
-    sentence: str
-    kind: str
-    evidence: pd.DataFrame
-
-
 @dataclass(frozen=True)
 class Route:
     """One control on both tables. A ratio above 1: the names help; of the probe: the evaluations random search needs.
@@ -104,7 +90,7 @@ class Route:
 
 def contamination(
     results: pd.DataFrame, *, public: str | None = None, private: str | None = None, plain: str = "llm"
-) -> Contamination:
+) -> Verdict:
     """Return the verdict on one model from its searches on a public and on a private table.
 
     `results` is the frame of `studies.results`, filtered to one model and prompt, with the arm `plain` and at least one
@@ -119,6 +105,10 @@ def contamination(
     that help more on the public table without that sign of memory, which a belief that fits it does too; one list in
     every search. Evidence may be looked at after every seed, as in `verdicts.verdict`.
 
+    Columns of the evidence: control, table ("public", "private", "difference"), benchmark, those of a `Finding` from n
+    to answer, p_value (valid at every look); p_memory, in the rows of the probe of architectures as good with their
+    positions exchanged, else of a difference between the tables; model.
+
     It sees behaviour only: who knows which operation belongs at which position of this very network looks contaminated.
 
     Raises InvalidParameter without the public or the private baseline, for several models, prompts or budgets, and
@@ -131,12 +121,15 @@ def contamination(
     found, probe = _routes(sides, plain), arm_of(sides[0], PROBE, plain)
     luck, recalled = luck_of(sides[0], plain, None), luck_of(sides[0], probe, None) if probe else None
     kind, reason = _judge(found, luck, recalled, any(map(fixed_arms, sides)))
-    told = _sentence(model_of(rows, plain) or plain, tables, kind, reason, found, recalled)
+    start = f"{subject(model_of(rows, plain) or plain)} {_STARTS[kind]} {title_of(tables[0])}"
+    measured = [route for route in found if min(route.public.independent, route.private.independent) > 1]
+    numbers = [_numbers_of(route, recalled) for route in measured]
+    told = "; ".join([f"{start} (private table: {title_of(tables[1])}): {reason}", *numbers]) + "."
     evidence = _evidence(found, tables, recalled).assign(model=model_of(rows, plain))
-    return Contamination(told, kind, marked(evidence, rows))
+    return Verdict(told, kind, marked(evidence, rows))
 
 
-def each_contamination(results: pd.DataFrame) -> list[Contamination]:
+def each_contamination(results: pd.DataFrame) -> list[Verdict]:
     """Return one verdict for each public table, model and prompt of a study that has private tables too."""
     hidden = [name for name in results["benchmark"].unique() if is_private(name)]
     plain = results[(results["proposer"] == "llm") & results["control"].isna()]
@@ -209,16 +202,11 @@ def _judge(found: list[Route], luck: Luck | None, recalled: Luck | None, is_fixe
     labels = [route for route in found if route.gap is not None]
     if not labels:
         return CANNOT_TELL, "it takes an arm permuted-labels or anonymous on both tables, with the same seeds"
-    fewest = min(one.n for route in labels for one in (route.public, route.private))
-    if fewest < LEAST_SEARCHES and is_fixed:
-        return CANNOT_TELL, ONE_SEARCH
-    if fewest < LEAST_SEARCHES:
-        return NOT_ENOUGH, (
-            f"{fewest} {'pair' if fewest == 1 else 'pairs'} of searches decide nothing however they end, at least "
-            f"{LEAST_SEARCHES} are needed"
-        )
+    if few := too_few([one for route in labels for one in (route.public, route.private)], is_fixed):
+        return few
     answers = [route.answer for route in labels]
-    is_luck, repeats = luck is not None and luck.numbers > LEVEL, _repeats(labels)
+    is_luck = luck is not None and luck.numbers > LEVEL
+    repeats = min(route.public.independent for route in labels) < LEAST_SEARCHES
     luck_text = "its architectures are no better there than the same ones under other numbers"
     if is_luck and repeats:
         return NO_SIGN, f"it names the same architectures in most searches, and {luck_text}"
@@ -241,27 +229,14 @@ def _judge(found: list[Route], luck: Luck | None, recalled: Luck | None, is_fixe
     return NOT_ENOUGH, "; ".join(map(_open, unclear))
 
 
-def _repeats(labels: Sequence[Route]) -> bool:
-    return min(route.public.independent for route in labels) < LEAST_SEARCHES
-
-
 def _open(route: Route) -> str:
     """Return in words what a control leaves open, and about how many pairs would settle it."""
     pairs = min(searches_to_settle(one) for one in (route.public, route.gap) if one is not None)
+    bounds = f"{ratio_text(max(route.public.bound_low, 0.0))} to {ratio_text(route.public.bound_high)}"
     return (
-        f"whether names help more there ({route.control}) is open, as {_bounds(route.public)} times on the public "
-        f"table shows neither a difference nor that it is below {MARGIN:g} (about {pairs:,} pairs may settle it)"
+        f"whether names help more there ({route.control}) is open, as {bounds} times on the public table shows neither "
+        f"a difference nor that it is below {MARGIN:g} (about {pairs:,} pairs may settle it)"
     )
-
-
-def _bounds(one: Finding) -> str:
-    return f"{ratio_text(max(one.bound_low, 0.0))} to {ratio_text(one.bound_high)}"
-
-
-def _sentence(model: str, tables: Tables, kind: str, reason: str, found: Sequence[Route], recalled: Luck | None) -> str:
-    start = f"{subject(model)} {_STARTS[kind]} {title_of(tables[0])} (private table: {title_of(tables[1])}): {reason}"
-    measured = [route for route in found if min(route.public.independent, route.private.independent) > 1]
-    return "; ".join([start, *(_numbers_of(route, recalled) for route in measured)]) + "."
 
 
 def _numbers_of(route: Route, recalled: Luck | None) -> str:
@@ -288,18 +263,8 @@ def _numbers(one: Finding) -> str:
 def _evidence(found: list[Route], tables: Tables, recalled: Luck | None) -> pd.DataFrame:
     import pandas as pd
 
-    kept = (
-        "n",
-        "independent",
-        "mean_rank",
-        "mean_rank_arm",
-        "ratio",
-        "low",
-        "high",
-        "bound_low",
-        "bound_high",
-        "answer",
-    )
+    kept = ("n", "independent", "mean_rank", "mean_rank_arm", "ratio", "low", "high", "bound_low", "bound_high",
+            "answer")  # fmt: skip
     rows = []
     for route in found:
         sides = zip(("public", "private", "difference"), (*tables, None), (route.public, route.private, route.gap),

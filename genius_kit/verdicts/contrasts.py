@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.base import WARM
 from genius_kit.proposers.methods import counted_once, fixed_arms, shown_model
-from genius_kit.stats.paired import LEAST_PAIRS, compare, holm
+from genius_kit.stats.paired import LEAST_PAIRS, compare, holm_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,13 +105,9 @@ def beside(results: pd.DataFrame, plain: str, arms: Mapping[str, str], question:
     results = counted_once(results)
     own = by_search(results, plain)
     found = [_contrast(question, kind, arm, own, by_search(results, arm)) for arm, kind in arms.items()]
-    corrected = iter(holm([one.p_value for one in found if one.n >= LEAST_PAIRS]))
-    found = [replace(one, p_corrected=next(corrected)) if one.n >= LEAST_PAIRS else one for one in found]
-    return _marked(found, fixed_arms(results), plain)
-
-
-def _marked(found: list[Contrast], fixed: set[str], plain: str) -> list[Contrast]:
-    """Return the contrasts, those marked of which one arm is `fixed`; its other searches are not left out, but one."""
+    corrected, fixed = holm_of({one.arm: one.p_value for one in found}), fixed_arms(results)
+    found = [replace(one, p_corrected=corrected.get(one.arm, math.nan)) for one in found]
+    # the other searches of a fixed arm are not left out, they are one
     return [replace(one, is_fixed=True, left_out=0) if fixed & {plain, one.arm} else one for one in found]
 
 
@@ -121,6 +118,18 @@ def plain_searches(results: pd.DataFrame) -> pd.Series:
         if name in results:
             is_plain &= results[name].isna()
     return is_plain
+
+
+def conditions(results: pd.DataFrame, *more: str) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Yield the plain searches of each benchmark, model, prompt (and `more` columns), and all that stand beside them.
+
+    Those are the searches of the same benchmark and budget, by the same model and prompt or by no model.
+    """
+    keys = ["benchmark", "model", "prompt", *more]
+    for (benchmark, model, prompt, *_), own in results[plain_searches(results)].groupby(keys, sort=False):
+        same = results["model"].isna() | ((results["model"] == model) & (results["prompt"] == prompt))
+        here = (results["benchmark"] == benchmark) & (results["budget"] == own["budget"].iloc[0])
+        yield own, results[here & same]
 
 
 def own_share(results: pd.DataFrame, plain: str) -> float:
@@ -138,6 +147,7 @@ def model_of(results: pd.DataFrame, arm: str) -> str | None:
 
 
 def check(results: pd.DataFrame, plain: str) -> None:
+    """Raise InvalidParameter for missing columns, no arm `plain`, and arms of several models, prompts or budgets."""
     _check_columns(results, plain)
     controls = [arm_of(results, control, plain) for control in (*FEEDBACK, *LABELS)]
     _check_alike(results[results["arm"].isin([plain, *(arm for arm in controls if arm)])])
@@ -163,10 +173,8 @@ def _check_alike(rows: pd.DataFrame) -> None:
 
 def arm_of(results: pd.DataFrame, kind: str, plain: str) -> str | None:
     """Return the name of the arm of one control or proposer, None where there is none; several are refused."""
-    columns = [column for column in ("control", "proposer") if column in results]
-    is_kind = results["arm"] == kind
-    for column in columns:
-        is_kind |= results[column] == kind
+    columns = [column for column in ("arm", "control", "proposer") if column in results]
+    is_kind = (results[columns] == kind).any(axis=1)
     arms = [str(arm) for arm in results[is_kind]["arm"].unique() if arm != plain]
     if len(arms) > 1:
         raise InvalidParameter(f"the arms {', '.join(arms)} are all {kind}; keep one of them")
@@ -206,12 +214,13 @@ def _contrast(question: str, kind: str, arm: str, own: dict[Key, float], other: 
         arm,
         n=len(pairs),
         left_out=len(own.keys() | other.keys()) - len(pairs),
-        mean_rank=_mean([rank for rank, _ in pairs]),
+        mean_rank=mean_of([rank for rank, _ in pairs]),
         always_the_same=len({rank for rank, _ in pairs}) == 1,
-        mean_rank_arm=_mean([rank for _, rank in pairs]),
+        mean_rank_arm=mean_of([rank for _, rank in pairs]),
         **measured,
     )
 
 
-def _mean(ranks: list[float]) -> float:
-    return sum(ranks) / len(ranks) if ranks else float("nan")
+def mean_of(ranks: Sequence[float]) -> float:
+    """Return the mean rank, NaN of none."""
+    return sum(ranks) / len(ranks) if ranks else math.nan

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from genius_kit import verdicts
 from genius_kit.errors import InvalidParameter
-from genius_kit.verdicts import contamination, prompts, reproducibility
+from genius_kit.verdicts import contamination, prompts, reproducibility, tradeoffs, transfer
+from genius_kit.verdicts.base import Verdict
 from genius_kit.verdicts.contrasts import FEEDBACK, LABELS
-from genius_kit.verdicts.tradeoffs import each_tradeoff
-from genius_kit.verdicts.transfer import each_transfer
+from genius_kit.verdicts.searches import decision
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,19 +23,19 @@ def study_sentences(results: pd.DataFrame) -> list[str]:
     else. Where an instrument lacks what it compares to, such as a table of a transfer, its sentence says so.
     """
     if "objectives" in results:
-        return _told(each_tradeoff, results)
+        return _told(tradeoffs.each_tradeoff, results)
     special = (
         reproducibility.study_verdicts, contamination.each_contamination, prompts.each_verdict,
-        each_transfer,
+        transfer.each_transfer,
     )  # fmt: skip
     found = [sentence for instrument in special for sentence in _told(instrument, results)]
     controls = set(results["control"].dropna())
     if not found or all(controls & set(needed) for needed in (FEEDBACK, LABELS)):
-        found = [*_told(verdicts.each_verdict, results), *found]
+        found = [*_told(decision.each_verdict, results), *found]
     return found
 
 
-def _told(instrument: Callable[[pd.DataFrame], Sequence[Any]], results: pd.DataFrame) -> list[str]:
+def _told(instrument: Callable[[pd.DataFrame], list[Verdict]], results: pd.DataFrame) -> list[str]:
     """Return the sentences of one instrument, or the one that says what it lacks."""
     try:
         return [one.sentence for one in instrument(results)]

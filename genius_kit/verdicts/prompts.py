@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.methods import ONE_SEARCH, subject
 from genius_kit.runs.provenance import marked
 from genius_kit.stats.paired import pairs_needed
-from genius_kit.verdicts.contrasts import MARGIN, Contrast, beside, model_of, plain_searches
+from genius_kit.verdicts.base import NOT_ENOUGH, Verdict, counts_text
+from genius_kit.verdicts.contrasts import MARGIN, Contrast, beside, conditions, model_of, plain_searches
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-CHANGED, NO_EFFECT, NOT_ENOUGH = "changes the result", f"no effect within a factor of {MARGIN:g}", "not enough runs"
+CHANGED, NO_EFFECT = "changes the result", f"no effect within a factor of {MARGIN:g}"
 KINDS = (CHANGED, NO_EFFECT, NOT_ENOUGH)
 
 LEVEL = 0.01
@@ -31,18 +31,6 @@ DECISIVE = 3.5
 
 COLUMNS = ("change", "arm", "n", "left_out", "mean_rank", "mean_rank_plain", "ratio", "low", "high", "p_value",
            "p_corrected", "verdict", "pairs_needed", "is_fixed", "benchmark", "model")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Sensitivity:
-    """What a study says: `sentence` to read aloud, `kind` one of KINDS, `evidence` the frame of `effects`.
-
-    `kind` is CHANGED where any change is, NOT_ENOUGH where none is and some are open, else NO_EFFECT.
-    """
-
-    sentence: str
-    kind: str
-    evidence: pd.DataFrame
 
 
 def effects(results: pd.DataFrame, *, plain: str | None = None) -> pd.DataFrame:
@@ -73,33 +61,26 @@ def effects(results: pd.DataFrame, *, plain: str | None = None) -> pd.DataFrame:
     return marked(pd.DataFrame(rows, columns=list(COLUMNS)), results)
 
 
-def verdict(results: pd.DataFrame, *, plain: str | None = None) -> Sensitivity:
-    """Return what the changes of the prompt do to the best found, in one sentence; see `effects`, also for errors."""
+def verdict(results: pd.DataFrame, *, plain: str | None = None) -> Verdict:
+    """Return what the changes of the prompt do to the best found; its evidence is that of `effects`, as are its errors.
+
+    Its kind is CHANGED where any change is, NOT_ENOUGH where none is and some are open, else NO_EFFECT.
+    """
     evidence = effects(results, plain=plain)
     model = model_of(results, plain or _plain(results)) or "the model"
     place = _only(results, "benchmark") or f"{results['benchmark'].nunique()} benchmarks together"
-    counts = sorted(set(evidence["n"]))
-    n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     parts = [f"{kind}: {', '.join(_told(row) for row in rows)}" for kind in KINDS if (rows := _of(evidence, kind))]
     kind = next(kind for kind in (CHANGED, NOT_ENOUGH, NO_EFFECT) if _of(evidence, kind))
     once = f"; {ONE_SEARCH}" if evidence["is_fixed"].any() else ""
     note = f"; p-values are corrected for {len(evidence)} tests by Holm's rule" if len(evidence) > 1 else ""
-    start = f"{subject(model)} on {place}, n = {n} pairs of searches for each change"
+    start = f"{subject(model)} on {place}, n = {counts_text(evidence['n'])} pairs of searches for each change"
     sentence = f"{start}: {'; '.join(parts)}{once}{note}."
-    return Sensitivity(sentence, kind, evidence)
+    return Verdict(sentence, kind, evidence)
 
 
-def each_verdict(results: pd.DataFrame) -> list[Sensitivity]:
+def each_verdict(results: pd.DataFrame) -> list[Verdict]:
     """Return one verdict for each benchmark, model and prompt of a study that has a plain arm and a changed one."""
-    found = []
-    for (benchmark, model, prompt), own in results[plain_searches(results)].groupby(
-        ["benchmark", "model", "prompt"], sort=False
-    ):
-        alike = (results["benchmark"] == benchmark) & (results["model"] == model) & (results["prompt"] == prompt)
-        rows = results[alike & (results["budget"] == own["budget"].iloc[0])]
-        if _arms(rows) and own["arm"].nunique() == 1:
-            found.append(verdict(rows))
-    return found
+    return [verdict(rows) for own, rows in conditions(results) if _arms(rows) and own["arm"].nunique() == 1]
 
 
 def _arms(results: pd.DataFrame) -> dict[str, str]:
@@ -161,13 +142,11 @@ def _pairs_to_settle(one: Contrast, tests: int) -> int:
     return max(least, one.n + 1, math.ceil(min(clear, narrow, 1e9)))
 
 
-def _of(evidence: pd.DataFrame, kind: str) -> list[Mapping[str, object]]:
-    return [
-        {str(key): value for key, value in row.items()} for row in evidence.to_dict("records") if row["verdict"] == kind
-    ]
+def _of(evidence: pd.DataFrame, kind: str) -> list[Mapping[Any, Any]]:
+    return evidence[evidence["verdict"] == kind].to_dict("records")
 
 
-def _told(row: Mapping[str, object]) -> str:
+def _told(row: Mapping[Any, Any]) -> str:
     ratio = f"ratio {row['ratio']:.2f}, 95 % interval {row['low']:.2f} to {row['high']:.2f}"
     if row["is_fixed"] and row["verdict"] == NOT_ENOUGH:
         return str(row["change"])

@@ -6,8 +6,9 @@ beside what the same sentences reach on the other proposals of the same run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ from genius_kit.proposers.baselines import differing
 from genius_kit.reasoning import rationale_of
 from genius_kit.records import Proposal
 from genius_kit.spaces import Architecture, SearchSpace, load_space
-from genius_kit.verdicts.claims import Claim, read_claims
+from genius_kit.stats.ratios import share_of
+from genius_kit.verdicts.claims import read_claims
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,26 +151,21 @@ def agreement(space: SearchSpace, tellings: Sequence[Rationale], *, seed: int = 
     own = table[np.arange(len(claims)), owners] if claims else np.zeros(0)
     chance = _by_chance(table, owners, len(tellings))
     rows = [
-        _row(tellings[place], claim, bool(held), float(expected))
+        (tellings[place].iteration, claim.kind, claim.sentence, bool(held), float(expected))
         for (place, claim), held, expected in zip(claims, own, chance, strict=True)
     ]
     held, checked = int(own.sum()), len(claims)
+    share = astuple(share_of(held, checked))[:3] if checked else [math.nan] * 3
     return Agreement(
         len(tellings),
         checked,
         held,
         sum(rationale.unchecked for rationale in read),
-        held / checked if checked else float("nan"),
-        *_wilson(held, checked),
-        float(np.mean(chance)) if checked else float("nan"),
+        *share,
+        float(np.mean(chance)) if checked else math.nan,
         _p_value(table, owners, held, len(tellings), seed),
         pd.DataFrame(rows, columns=["iteration", "kind", "sentence", "holds", "chance"]),
     )
-
-
-def _row(telling: Rationale, claim: Claim, holds: bool, chance: float) -> dict[str, Any]:
-    told = {"kind": claim.kind, "sentence": claim.sentence, "holds": holds, "chance": chance}
-    return {"iteration": telling.iteration, **told}
 
 
 def _by_chance(table: Any, owners: Any, proposals: int) -> Any:
@@ -181,19 +178,10 @@ def _by_chance(table: Any, owners: Any, proposals: int) -> Any:
     return (table.sum(axis=1) - own) / (proposals - 1)
 
 
-def _wilson(held: int, checked: int) -> tuple[float, float]:
-    if not checked:
-        return float("nan"), float("nan")
-    from scipy.stats import binomtest
-
-    found = binomtest(held, checked).proportion_ci(confidence_level=0.95, method="wilson")
-    return float(found.low), float(found.high)
-
-
 def _p_value(table: Any, owners: Any, held: int, proposals: int, seed: int) -> float:
     """Return how often the claims hold as often when the proposals are dealt out among the replies at random."""
     if proposals < 2 or not len(owners):
-        return float("nan")
+        return math.nan
     draws = np.random.default_rng(seed)
     lines = np.arange(len(owners))
     reached = sum(table[lines, draws.permutation(proposals)[owners]].sum() >= held for _ in range(SHUFFLES))

@@ -29,7 +29,8 @@ from genius_kit.stats.agreement import (
     smallest_relabelling_p,
 )
 from genius_kit.stats.paired import holm
-from genius_kit.verdicts.base import Verdict
+from genius_kit.verdicts.base import NOT_ENOUGH, Verdict, rank_text, verb
+from genius_kit.verdicts.contrasts import LEVEL
 from genius_kit.verdicts.repeats import VARIED, Given, Repeats, as_repeats, read_repeats
 
 if TYPE_CHECKING:
@@ -38,9 +39,18 @@ if TYPE_CHECKING:
     from genius_kit.journal import Run
 
 
+DETERMINISTIC, WORDS_ONLY = "deterministic", "repeats its proposals but not its words"
+VARIES, DRIFTS = "varies", "drifts"
+KINDS = (DETERMINISTIC, WORDS_ONLY, VARIES, DRIFTS, NOT_ENOUGH)
+
 OF = ("words", "designs")
 """What is compared: the reply's text as it came, or the design that it proposes."""
 
+CHANCE = 0.3
+"""The chance of another answer that equal answers have to rule out before they count as a finding."""
+
+LEAST = repeats_needed(CHANCE)
+"""Searches that a verdict takes: so many equal answers leave a chance of another one of at most CHANCE."""
 
 EFFECTS = (
     "changed", "first", "second", "n", "other_n", "rate", "other_rate", "difference", "low", "high", "p_value",
@@ -241,7 +251,8 @@ def beside_paper(source: Given) -> pd.DataFrame:
     benchmark = one_benchmark(groups)
     ours = {one.arm: [search.run for search in one.searches] for one in groups}
     table = ours_beside_paper(recorded_benchmark(groups[0].searches[0].run.settings), ours)
-    shares = {**paper_firsts(benchmark), **{one.arm: first_match(one, "designs").rate for one in groups}}
+    shares = {name: same[0] for name, (_, same) in paper_together(benchmark).items()}
+    shares |= {one.arm: first_match(one, "designs").rate for one in groups}
     return table.assign(same_first=table["method"].map(shares))
 
 
@@ -251,11 +262,6 @@ def one_benchmark(groups: Sequence[Repeats]) -> str:
     if len(names) != 1:
         raise InvalidParameter(f"the searches are of {', '.join(names)}; take those of one benchmark")
     return names[0]
-
-
-def paper_firsts(benchmark: str) -> dict[str, float]:
-    """Return the share of pairs of the paper's trials whose first printed accuracy is the same, by temperature."""
-    return {name: float(shares[0]) for name, (_, shares) in paper_together(benchmark).items()}
 
 
 def paper_together(benchmark: str) -> dict[str, tuple[int, list[float]]]:
@@ -274,24 +280,6 @@ def paper_together(benchmark: str) -> dict[str, tuple[int, list[float]]]:
         shares = [sum(a[:end] == b[:end] for a, b in pairs) / max(1, len(pairs)) for end in range(1, longest + 1)]
         found[paper_label(temperature)] = (len(trials), shares)
     return found
-
-
-DETERMINISTIC, WORDS_ONLY = "deterministic", "repeats its proposals but not its words"
-VARIES, DRIFTS, NOT_ENOUGH = "varies", "drifts", "not enough runs"
-KINDS = (DETERMINISTIC, WORDS_ONLY, VARIES, DRIFTS, NOT_ENOUGH)
-
-CHANCE = 0.3
-"""The chance of another answer that equal answers have to rule out before they count as a finding."""
-
-LEAST = repeats_needed(CHANCE)
-"""Searches that a verdict takes: so many equal answers leave a chance of another one of at most CHANCE."""
-
-LEVEL = 0.05
-
-_VERBS = {
-    DETERMINISTIC: "is deterministic",
-    NOT_ENOUGH: "has not enough runs for a verdict",
-}
 
 
 def verdict(source: Given | Repeats) -> Verdict:
@@ -330,15 +318,6 @@ def study_verdicts(results: pd.DataFrame) -> list[Verdict]:
     return each_verdict(groups) if len(several) > 1 else []
 
 
-def verdict_table(source: Given) -> pd.DataFrame:
-    """Return one row a condition: arm, kind, sentence."""
-    import pandas as pd
-
-    groups = as_repeats(source)
-    found = [(one.arm, said.kind, said.sentence) for one in groups for said in [_verdict(one)]]
-    return pd.DataFrame(found, columns=["arm", "kind", "sentence"])
-
-
 def _verdict(repeats: Repeats) -> Verdict:
     import pandas as pd
 
@@ -351,7 +330,9 @@ def _verdict(repeats: Repeats) -> Verdict:
     evidence = pd.DataFrame(rows)
     if len(days):
         evidence = pd.concat([evidence, days.assign(measure=days["measure"] + ", between days")], ignore_index=True)
-    told = [f"{_subject(repeats)} {_VERBS.get(kind, kind)} on {_place(repeats)}: {reason}"]
+    who = subject(repeats.arm if repeats.arm.startswith(repeats.model) else f"{repeats.model}, {repeats.arm},")
+    does = f"is {kind}" if kind == DETERMINISTIC else verb(kind)
+    told = [f"{who} {does} on {title_of(repeats.benchmark)}: {reason}"]
     told += [_numbers(repeats, matches, firsts), *_days(days), *_ranks(repeats), *_paper(repeats)]
     return Verdict("; ".join(told) + ".", kind, evidence)
 
@@ -366,7 +347,8 @@ def _judge(repeats: Repeats, matches: dict[str, Match], days: pd.DataFrame) -> t
         )
     shifted = days[days["p_corrected"] < LEVEL] if len(days) else days
     if len(shifted):
-        return DRIFTS, f"between {' and '.join(_spelled(repeats))} its answers change by more than within a day"
+        spelled = [f"{day} (n = {repeats.days.count(day)})" for day in sorted(set(repeats.days))]
+        return DRIFTS, f"between {' and '.join(spelled)} its answers change by more than within a day"
     if matches["words"].rate == 1:
         return DETERMINISTIC, "the same request got the same reply, word for word"
     if matches["designs"].rate == 1:
@@ -389,10 +371,6 @@ def _too_few_a_day(repeats: Repeats) -> int:
     if any(len(said) > 1 for said in by_day.values()) or len(set(designs)) == 1:
         return 0
     return next(size for size in range(2, 64) if 2 * smallest_relabelling_p([size, size]) < LEVEL)
-
-
-def _spelled(repeats: Repeats) -> list[str]:
-    return [f"{day} (n = {repeats.days.count(day)})" for day in sorted(set(repeats.days))]
 
 
 def _numbers(repeats: Repeats, matches: dict[str, Match], firsts: dict[str, Match]) -> str:
@@ -427,34 +405,24 @@ def _ranks(repeats: Repeats) -> list[str]:
     if len(ranks) < 2:
         return []
     if min(ranks) == max(ranks):
-        return [f"best rank {_rank(ranks[0])} in every one"]
+        return [f"best rank {rank_text(ranks[0])} in every one"]
     spread = float(np.std(ranks, ddof=1))
-    low, high = _rank(min(ranks)), _rank(max(ranks))
-    return [f"best rank {_rank(float(np.mean(ranks)))}, standard deviation {_rank(spread)}, from {low} to {high}"]
+    low, high = rank_text(min(ranks)), rank_text(max(ranks))
+    return [
+        f"best rank {rank_text(float(np.mean(ranks)))}, standard deviation {rank_text(spread)}, from {low} to {high}"
+    ]
 
 
 def _paper(repeats: Repeats) -> list[str]:
     """Return what the paper's trials on the benchmark say, in words; nothing where it has none."""
     if repeats.benchmark not in TRIAL_TABLES:
         return []
-    shares = paper_firsts(repeats.benchmark)
+    shares = paper_together(repeats.benchmark)
     told = []
     for name, trials in paper_methods(recorded_benchmark(repeats.searches[0].run.settings)).items():
         row = summary(name, trials)
         told.append(
-            f"{name}: n = {row['runs']} trials begin at one accuracy in {shares[name]:.2f} of pairs, best rank "
-            f"{_rank(row['rank'])}, standard deviation {_rank(row['rank_std'])}"
+            f"{name}: n = {row['runs']} trials begin at one accuracy in {shares[name][1][0]:.2f} of pairs, best rank "
+            f"{rank_text(row['rank'])}, standard deviation {rank_text(row['rank_std'])}"
         )
     return told
-
-
-def _rank(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-
-
-def _subject(repeats: Repeats) -> str:
-    return subject(repeats.arm if repeats.arm.startswith(repeats.model) else f"{repeats.model}, {repeats.arm},")
-
-
-def _place(repeats: Repeats) -> str:
-    return title_of(repeats.benchmark)

@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.benchmarks.base import OBJECTIVES
 from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.methods import shown_model, subject, with_names
-from genius_kit.records import Judged
 from genius_kit.runs.provenance import marked
 from genius_kit.stats.paired import LEAST_PAIRS, interval, pairs_needed, sign_flip_p
 from genius_kit.studies.tradeoffs import DRAWS
-from genius_kit.verdicts.contrasts import LEVEL, plain_searches
+from genius_kit.verdicts.base import NOT_ENOUGH, Verdict
+from genius_kit.verdicts.contrasts import LEVEL, conditions
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 BETTER, NO_BETTER = "better than random search", "no better than random search"
-WORSE, NOT_ENOUGH = "worse than random search", "not enough runs"
+WORSE = "worse than random search"
 KINDS = (BETTER, NO_BETTER, WORSE, NOT_ENOUGH)
 BASELINE = "random"
-DECISIVE = 2.0
-"""Standard errors by which a difference or a margin has to stand clear."""
 
 TABLE_COLUMNS = (
     "benchmark", "arm", "model", "prompt", "budget", "n", "hypervolume", "low", "high", "random", "gain", "gain_low",
     "gain_high", "margin", "p_value", "epsilon", "front", "paired_gain", "paired_low", "paired_high", "pairs",
     "repeated",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, repr=False)
-class TradeoffVerdict(Judged):
-    """What a study says of one arm: `sentence` to read aloud, `kind` one of KINDS, `evidence` as `tradeoff_table`."""
-
-    sentence: str
-    kind: str
-    evidence: pd.DataFrame
 
 
 def tradeoff_table(results: pd.DataFrame) -> pd.DataFrame:
@@ -66,7 +54,7 @@ def tradeoff_table(results: pd.DataFrame) -> pd.DataFrame:
     return marked(with_names(pd.DataFrame(rows, columns=list(TABLE_COLUMNS))), known)
 
 
-def tradeoff_verdict(results: pd.DataFrame, *, plain: str = "llm") -> TradeoffVerdict:
+def tradeoff_verdict(results: pd.DataFrame, *, plain: str = "llm") -> Verdict:
     """Return whether the arm `plain` extends the front better than random search, from `studies.results`.
 
     "better": p < 0.05, and the interval of the gain reaches what twice as many random evaluations gain (the margin).
@@ -89,24 +77,16 @@ def tradeoff_verdict(results: pd.DataFrame, *, plain: str = "llm") -> TradeoffVe
         raise InvalidParameter(f"the arm {plain} has several of {', '.join(several)}; keep one of them")
     row = {str(name): value for name, value in own.iloc[0].items()}
     kind = _kind(row)
-    return TradeoffVerdict(_sentence(row, kind, known), kind, own.reset_index(drop=True))
+    return Verdict(_sentence(row, kind, known), kind, own.reset_index(drop=True))
 
 
-def each_tradeoff(results: pd.DataFrame) -> list[TradeoffVerdict]:
+def each_tradeoff(results: pd.DataFrame) -> list[Verdict]:
     """Return one verdict for each benchmark, model, prompt and budget of a study whose searches weigh objectives.
 
     None without a finished search of a model with nothing changed in what it sees, or without random searches.
     """
-    known = _fronts(results)
-    found = []
-    for (benchmark, model, prompt, budget), own in known[plain_searches(known)].groupby(
-        ["benchmark", "model", "prompt", "budget"], sort=False
-    ):
-        same = (known["model"] == model) & (known["prompt"] == prompt)
-        rows = known[(known["benchmark"] == benchmark) & (known["budget"] == budget) & (known["model"].isna() | same)]
-        if BASELINE in set(rows["proposer"]):
-            found.append(tradeoff_verdict(rows, plain=own["arm"].iloc[0]))
-    return found
+    known = conditions(_fronts(results), "budget")
+    return [tradeoff_verdict(rows, plain=own["arm"].iloc[0]) for own, rows in known if has_fronts(rows)]
 
 
 def has_fronts(results: pd.DataFrame) -> bool:
@@ -212,9 +192,8 @@ def _wanting(row: dict[str, Any]) -> str:
 
 def _to_settle(row: dict[str, Any]) -> int:
     """Return about how many searches would decide, if the gain stayed and its interval shrank with root n."""
-    error = (row["gain_high"] - row["gain_low"]) / (2 * DECISIVE)
-    ways = [row["gain"], row["margin"] - row["gain"]]
-    counts = [row["n"] * (DECISIVE * error / way) ** 2 for way in ways if way > 0]
+    half, ways = (row["gain_high"] - row["gain_low"]) / 2, (row["gain"], row["margin"] - row["gain"])
+    counts = [row["n"] * (half / way) ** 2 for way in ways if way > 0]
     return max(row["n"] + 1, math.ceil(min(counts, default=2 * row["n"])))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,10 @@ from genius_kit.benchmarks.noise import resolutions
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.journal import read_run
 from genius_kit.proposers.methods import LANGUAGE_MODEL, ONE_SEARCH, counted_once, model_kind, shown_name, subject
-from genius_kit.records import Judged
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import Architecture, SearchSpace
-from genius_kit.stats.paired import LEAST_PAIRS, holm, interval, pairs_needed, sign_flip_p
+from genius_kit.stats.paired import LEAST_PAIRS, holm_of, interval, pairs_needed, sign_flip_p
+from genius_kit.verdicts.base import NOT_ENOUGH, Verdict
 from genius_kit.verdicts.contrasts import LEVEL, MARGIN
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ ROLES = (
 The last pair are the operations that mix neighbours without parameters. A convolution of kernel 1 becomes one of kernel
 3 where the private cells have no other.
 """
+
+SPECIALISED, GENERAL = "specialised", "general"
+KINDS = (SPECIALISED, GENERAL, NOT_ENOUGH)
 
 Tables = Mapping[str, "TabularBenchmark"]
 _COLUMNS = ("method", "source", "target", "seed", "key", "rank", "undecided", "top_percent", "regret", "is_fixed")
@@ -191,26 +194,7 @@ def transfer_matrix(moved: pd.DataFrame) -> pd.DataFrame:
     return marked(pd.DataFrame(rows), moved)
 
 
-SPECIALISED, GENERAL, NOT_ENOUGH = "specialised", "general", "not enough runs"
-KINDS = (SPECIALISED, GENERAL, NOT_ENOUGH)
-
-
-@dataclass(frozen=True, repr=False)
-class TransferVerdict(Judged):
-    """What the searches of one `method` say: `sentence` to read aloud, `kind` one of KINDS, `evidence` one row a pair.
-
-    Columns of `evidence`: method, source, target, n, loss (how many times higher the rank on `target` is of what was
-    found on `source` than of what was found there), low, high (95 %); the last row, of "all" tables, is what decides,
-    with its p_value, corrected.
-    """
-
-    sentence: str
-    kind: str
-    method: str
-    evidence: pd.DataFrame
-
-
-def transfer_verdicts(moved: pd.DataFrame, tables: Sequence[str] | None = None) -> list[TransferVerdict]:
+def transfer_verdicts(moved: pd.DataFrame, tables: Sequence[str] | None = None) -> list[Verdict]:
     """Return one verdict a method of what `transfer_matrix.transfers` gives, over all its tables, or over those named.
 
     The loss of a pair of tables is how many times higher the rank on one is of the design found on the other, than of
@@ -220,32 +204,39 @@ def transfer_verdicts(moved: pd.DataFrame, tables: Sequence[str] | None = None) 
     "specialised": it does not, and the loss is significant (sign flips, Holm's over the methods). "not enough runs":
     anything else, too few seeds, and a method whose searches are all one and the same, which counts once.
 
+    Columns of the evidence: method, source, target, n, loss (how many times higher the rank on `target` is of what was
+    found on `source` than of what was found there), low, high (95 %); the last row, of "all" tables, is what decides,
+    with its p_value, corrected.
+
     Raises InvalidParameter where a table has no searches of a method, its diagonal being what the others lose against.
     """
+    import pandas as pd
+
     chosen = list(tables) if tables is not None else [str(name) for name in moved["source"].unique()]
     if len(chosen) < 2:
         raise InvalidParameter(f"tables {', '.join(chosen) or 'none'} came; a transfer takes at least two")
     methods = [str(name) for name in moved["method"].unique()]
     losses = {method: _losses(moved[moved["method"] == method], method, chosen) for method in methods}
-    means = {method: _mean_loss(found) for method, found in losses.items()}
-    tested = [method for method in methods if len(means[method]) >= LEAST_PAIRS]
-    corrected = dict(zip(tested, holm([sign_flip_p(means[method]) for method in tested]), strict=True))
-    found = [_verdict(method, losses[method], means[method], corrected.get(method), len(tested)) for method in methods]
+    # of each method the mean over all pairs by seed, for the seeds that every table has
+    means = {
+        method: pd.concat(found.values(), axis=1).dropna().mean(axis=1).to_numpy() for method, found in losses.items()
+    }
+    corrected = holm_of({method: sign_flip_p(mean) for method, mean in means.items() if len(mean) >= LEAST_PAIRS})
+    found = [_verdict(one, losses[one], means[one], corrected.get(one), len(corrected)) for one in methods]
     fixed = set(moved.loc[moved["is_fixed"], "method"]) if "is_fixed" in moved else set()
-    return [_fixed(one) if one.kind == NOT_ENOUGH and one.method in fixed else one for one in found]
+    return [
+        replace(one, sentence=f"{subject(str(one.method))} has no verdict: {ONE_SEARCH}.")  # more of them would not do
+        if one.kind == NOT_ENOUGH and one.method in fixed
+        else one
+        for one in found
+    ]
 
 
-def _fixed(one: TransferVerdict) -> TransferVerdict:
-    """Return the verdict on a method whose searches on a table are one search: more of them would not do."""
-    return replace(one, sentence=f"{subject(one.method)} has no verdict: {ONE_SEARCH}.")
-
-
-def each_transfer(results: pd.DataFrame) -> list[TransferVerdict]:
+def each_transfer(results: pd.DataFrame) -> list[Verdict]:
     """Return one verdict a method of a study that searches several tables and changes nothing in what is seen.
 
     None where no design can be carried between the tables. Raises InvalidParameter as `transfer_verdicts` does.
     """
-
     changed = [name for name in ("control", "change", "principles") if results[name].notna().any()]
     done = results[results["reason"].notna() & results["rank"].notna()]
     if changed or done["benchmark"].nunique() < 2 or not are_carried(done):
@@ -273,17 +264,9 @@ def _losses(moved: pd.DataFrame, method: str, tables: list[str]) -> dict[tuple[s
     }
 
 
-def _mean_loss(losses: dict[tuple[str, str], pd.Series]) -> np.ndarray:
-    """Return the mean over all pairs by seed, for the seeds that every table has."""
-    import pandas as pd
-
-    found: np.ndarray = pd.concat(losses.values(), axis=1).dropna().mean(axis=1).to_numpy()
-    return found
-
-
 def _verdict(
     method: str, losses: dict[tuple[str, str], pd.Series], mean: np.ndarray, p_value: float | None, tests: int
-) -> TransferVerdict:
+) -> Verdict:
     import pandas as pd
 
     rows = [{"source": a, "target": b, **_loss(values.to_numpy())} for (a, b), values in losses.items()]
@@ -294,15 +277,12 @@ def _verdict(
     if count < least:
         reason = f"{count} seeds on all {tables} tables cannot reach p < {LEVEL} in {tests} tests, {least} are needed"
         sentence = f"{subject(method)} has not enough runs for a verdict: {reason}."
-        return TransferVerdict(sentence, NOT_ENOUGH, method, evidence)
+        return Verdict(sentence, NOT_ENOUGH, evidence, method=method)
     kind, start = _kind(method, whole)
-    alike = "; most searches lost the same, so that their number may say little" if _repeats(mean[mean != 0]) else ""
-    return TransferVerdict(f"{start}: {_numbers(whole, losses, tables, tests)}{alike}.", kind, method, evidence)
-
-
-def _repeats(losses: np.ndarray) -> bool:
-    """Return whether most searches lost what another one did: then their number is little evidence."""
-    return len(set(losses)) < len(losses) / 2
+    lost = mean[mean != 0]
+    repeats = len(set(lost)) < len(lost) / 2  # most lost what another one did: their number is little evidence
+    alike = "; most searches lost the same, so that their number may say little" if repeats else ""
+    return Verdict(f"{start}: {_numbers(whole, losses, tables, tests)}{alike}.", kind, evidence, method=method)
 
 
 def _loss(logs: np.ndarray) -> dict[str, Any]:
@@ -319,9 +299,7 @@ def _kind(method: str, whole: dict[str, Any]) -> tuple[str, str]:
     return NOT_ENOUGH, f"{subject(method)} has not enough runs for a verdict"
 
 
-def _numbers(
-    whole: dict[str, Any], losses: dict[tuple[str, str], pd.Series], tables: int, tests: int
-) -> str:  # fmt: skip
+def _numbers(whole: dict[str, Any], losses: Mapping[tuple[str, str], pd.Series], tables: int, tests: int) -> str:
     worst = max(losses, key=lambda pair: float(losses[pair].mean()))
     most = _loss(losses[worst].to_numpy())
     corrected = f", corrected for {tests} methods by Holm's rule" if tests > 1 else ""

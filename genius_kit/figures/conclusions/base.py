@@ -105,7 +105,9 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only
     """
     rows, answers = [], []
     framed = [(benchmark, frames_of({**paper_methods(benchmark), **runs})) for benchmark, runs in searched]
-    asked = _method_of(shown_model(model), [method for _, frames in framed for method in frames])
+    asked, methods = shown_model(model), [method for _, frames in framed for method in frames]
+    if asked not in methods:  # at several temperatures: at the lowest, or the first params
+        asked = min((method for method in methods if method.startswith(f"{asked}, ")), default=asked)
     listed = [[asked] if only_model and asked in frames else list(frames) for _, frames in framed]
     comparisons = max(1, sum(2 * len(methods) - len({"random", DESCENT} & set(methods)) for methods in listed))
     for (benchmark, frames), methods in zip(framed, listed, strict=True):
@@ -132,18 +134,13 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only
     return conclude(_search_headline(asked, answers), rows, caption, note, words=1 if len(searched) == 1 else 2)
 
 
-def _method_of(model: str, methods: Sequence[str]) -> str:
-    """Return the method that is `model`, at the lowest temperature (or first params) where it was asked at several."""
-    asked = sorted(method for method in methods if method.startswith(f"{model}, "))
-    return model if model in methods or not asked else asked[0]
-
-
 def _beside_baselines(
     benchmark: TabularBenchmark, frames: Mapping[str, Sequence[pd.DataFrame]], comparisons: int
 ) -> dict[str, tuple[Estimate, Estimate | None]]:
     """Return what each method is worth in random search and its ratio to coordinate descent, None without a partner."""
     random = RandomSearch(benchmark.scores())
-    ranks = {method: _over_searches([_best_rank(one) for one in some], some) for method, some in frames.items()}
+    best = {method: [float(middle_rank(one).min()) for one in some] for method, some in frames.items()}
+    ranks = {method: _over_searches(best[method], some) for method, some in frames.items()}
     found: dict[str, tuple[Estimate, Estimate | None]] = {}
     for method, some in frames.items():
         worse = [_probability_worse(random, frame) for frame in some]
@@ -157,10 +154,6 @@ def _beside_baselines(
 def _over_searches(values: list[float], frames: Sequence[pd.DataFrame]) -> float | list[float]:
     """Return one value a search, a single one where they cannot differ."""
     return values[0] if is_fixed(frames) else values
-
-
-def _best_rank(frame: pd.DataFrame) -> float:
-    return float(middle_rank(frame).min())
 
 
 def _probability_worse(random: RandomSearch, frame: pd.DataFrame) -> float:
@@ -190,8 +183,11 @@ def _search_headline(model: str, answers: Sequence[tuple[Estimate, Estimate | No
     if not told:
         return f"{model}: not run, so there is nothing to compare."
     if len(told) == 1:
-        random_part = f"{RANDOM} ({ratio_text(told[0][0].value)} times its evaluations)"
-        return f"{model}: {_beside(told[0][0], 'better', 'worse')} {random_part}, {_beside_descent(told[0][1])}."
+        (one, other), against = told[0], f"not compared with {DESCENT}"
+        if other is not None:
+            against = f"{_beside(other)} {DESCENT} (rank ratio {ratio_text(other.value)})"
+        random_part = f"{RANDOM} ({ratio_text(one.value)} times its evaluations)"
+        return f"{model}: {_beside(one, 'better', 'worse')} {random_part}, {against}."
     random = [answer(pair[0], "better", "worse") for pair in told]
     descent = [NOT_RUN if pair[1] is None else answer(pair[1]) for pair in told]
     counts = [(said.count("better"), said.count("worse")) for said in (random, descent)]
@@ -199,12 +195,6 @@ def _search_headline(model: str, answers: Sequence[tuple[Estimate, Estimate | No
     if set(descent) == {NOT_RUN}:
         beside = f"not compared with {DESCENT}"
     return f"{model}: better than {RANDOM} on {counts[0][0]} of {len(told)} (worse on {counts[0][1]}), {beside}."
-
-
-def _beside_descent(descent: Estimate | None) -> str:
-    if descent is None:
-        return f"not compared with {DESCENT}"
-    return f"{_beside(descent)} {DESCENT} (rank ratio {ratio_text(descent.value)})"
 
 
 def _beside(estimate: Estimate, above: str = "worse", below: str = "better") -> str:

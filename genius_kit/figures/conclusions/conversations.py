@@ -14,7 +14,8 @@ from genius_kit.prompts.published import read_conversation
 from genius_kit.proposers.methods import shown_model
 from genius_kit.runs.frames import best_architecture
 from genius_kit.spaces import CONVENTIONS, count_cost, load_space
-from genius_kit.stats.paired import holm
+from genius_kit.stats.paired import holm_of
+from genius_kit.verdicts.contrasts import LEVEL
 from genius_kit.verdicts.rationales import agreement, rationales_of_conversation
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 PUBLISHED = {"GPT-4, GENIUS-329": "chat_history/329M.json", "GPT-4, GENIUS-401": "chat_history/401M.json"}
 """What a published conversation is called, and its file."""
-
-LEVEL = 0.05
 
 
 def imagenet_conclusion(replays: Mapping[str, Run]) -> Conclusion:
@@ -81,8 +80,7 @@ def claims_conclusion(said: Mapping[str, Agreement]) -> Conclusion:
     """
     found: dict[str, Agreement | None] = {shown_model(name): one for name, one in said.items()}
     found |= {name: _published(file) for name, file in PUBLISHED.items()}
-    tested = {name: one for name, one in found.items() if one is not None and one.p_value == one.p_value}
-    p_values = dict(zip(tested, holm([one.p_value for one in tested.values()]), strict=True))
+    p_values = holm_of({name: one.p_value for name, one in found.items() if one is not None})
     rows = [_claims_row(name, one, p_values.get(name)) for name, one in found.items()]
     told = "; ".join(f"{name}: {_claims_told(one, p_values.get(name))}" for name, one in found.items())
     note = (

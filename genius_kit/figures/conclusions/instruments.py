@@ -11,7 +11,8 @@ from genius_kit.figures.conclusions.base import INCONCLUSIVE, MOST_WORDS, Conclu
 from genius_kit.figures.conclusions.verdicts import verdict_conclusion
 from genius_kit.figures.tables import UNKNOWN, is_known, number, p_text
 from genius_kit.proposers.methods import shown_model
-from genius_kit.stats.paired import holm
+from genius_kit.stats.paired import holm_of
+from genius_kit.verdicts.contrasts import LEVEL
 from genius_kit.verdicts.tradeoffs import BASELINE, tradeoff_table, tradeoff_verdict
 
 if TYPE_CHECKING:
@@ -20,18 +21,15 @@ if TYPE_CHECKING:
     from genius_kit.runs.audit import Audit
 
 
-LEVEL = 0.05
-
-
 def models_conclusion(models: pd.DataFrame) -> Conclusion:
     """Return what `model_table` shows: each model beside the reference, one row a model and table.
 
     A model is better or worse on a table where the sign-flip test of its ranks, seed by seed, gives p < 0.05,
     corrected by Holm's rule over all rows together, and inconclusive elsewhere.
     """
-    compared = models["p_value"].notna()
-    p_values = dict(zip(models.index[compared], holm(models.loc[compared, "p_value"].tolist()), strict=True))
-    answers = {place: _answer(float(models["ratio"].loc[place]), p_value) for place, p_value in p_values.items()}
+    p_values = holm_of(models["p_value"].to_dict())
+    signs = {place: "better" if models["ratio"].loc[place] < 1 else "worse" for place in p_values}
+    answers = {place: signs[place] if p_value < LEVEL else INCONCLUSIVE for place, p_value in p_values.items()}
     again = dict(zip(models.index, models["benchmark"].duplicated(), strict=True))
     rows = [
         {
@@ -50,10 +48,6 @@ def models_conclusion(models: pd.DataFrame) -> Conclusion:
         f"all rows; better or worse is said where p < {LEVEL:g}."
     )
     return conclude(_models_headline(models, answers), rows, "Models side by side", note, words=2)
-
-
-def _answer(ratio: float, p_value: float) -> str:
-    return INCONCLUSIVE if p_value >= LEVEL else "better" if ratio < 1 else "worse"
 
 
 def _ratio(row: pd.Series, said: str | None) -> str:
@@ -133,11 +127,12 @@ def record_conclusion(audit: Audit, altered: pd.DataFrame) -> Conclusion:
 
     `altered` is what `tampering_table` gives.
     """
-    decisions = Counter(map(str, audit.approvals["decision"]))
+    decisions = sorted(Counter(map(str, audit.approvals["decision"])).items())
+    decided = f"{len(audit.approvals)} ({', '.join(f'{decision} {count}' for decision, count in decisions)})"
     refused = len(audit.run.of("rejected"))
     rows = [
         ("replies, and those of them sent back", f"{len(audit.run.of('call'))}, {refused}"),
-        ("decisions of a person", _counts(decisions)),
+        ("decisions of a person", decided if decisions else "none: no person was asked"),
         *((f"{name}: spent of what is allowed", told) for name, told in _spent(audit)),
         ("evaluated architectures that follow from a reply and a decision", _held(audit.asked_and_done["follows"])),
         ("recorded accuracies that the table gives", _held(audit.asked_and_done["result_holds"])),
@@ -157,11 +152,6 @@ def _record_headline(audit: Audit, altered: pd.DataFrame) -> str:
         f"{model}: record {state}; altered copies found (of {len(altered)}): published head {counts[0]}, audit "
         f"{counts[1]}, chain {counts[2]}."
     )
-
-
-def _counts(decisions: Mapping[str, int]) -> str:
-    told = ", ".join(f"{decision} {count}" for decision, count in sorted(decisions.items()))
-    return f"{sum(decisions.values())} ({told})" if decisions else "none: no person was asked"
 
 
 def _spent(audit: Audit) -> Sequence[tuple[str, str]]:

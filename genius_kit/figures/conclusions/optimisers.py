@@ -17,6 +17,7 @@ from genius_kit.paper import TRIAL_TABLES, paper_runs, summary
 from genius_kit.stats import Estimate, random_worth, rank_ratio
 from genius_kit.stats.random_search import worth_interval
 from genius_kit.studies.results import best_ranks, groups, random_search
+from genius_kit.verdicts.base import counts_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,13 +86,8 @@ def _optimiser_row(arm: str, searches: pd.DataFrame, signs: Mapping[Any, int], c
         "method": arm,
         **{word: str(own.count(sign)) for word, sign in (("better", 1), ("inconclusive", 0), ("worse", -1))},
         "rank ÷ random search": estimate_cell(ratio),
-        "n": _span_of(searches.groupby("benchmark").size().tolist()),
+        "n": counts_text(searches.groupby("benchmark").size()),
     }
-
-
-def _span_of(counts: Sequence[int]) -> str:
-    least, most = min(counts), max(counts)
-    return str(least) if least == most else f"{least} to {most}"
 
 
 def _optimiser_headline(rows: Sequence[Mapping[str, str]], budget: int, tables: int) -> str:
@@ -123,13 +119,14 @@ def worth_conclusion(results: pd.DataFrame) -> Conclusion:
         printed[benchmark.title] = f"rank {np.mean(theirs):.1f} (n = {len(theirs)})"
         cells[arm][benchmark.title] = _worth_cell(*worth_interval(curves, float(np.mean(theirs))), curves.shape[1])
         if curves.shape[1] >= PAPER_BUDGET:
-            after_ten = curves[:, PAPER_BUDGET - 1].tolist()
-            ratios[arm].append(rank_ratio(after_ten, theirs, comparisons=len(found)))
+            ours = curves[:, PAPER_BUDGET - 1].tolist()
+            ratios[arm].append(rank_ratio(ours, theirs, comparisons=len(found)))
     rows = [{"method": "paper: GPT-4 after ten", **printed, "after ten": UNKNOWN, "n": UNKNOWN}]
     for arm, row in cells.items():
-        searches = _span_of(results[results["arm"] == arm].groupby("benchmark").size().tolist())
-        worths = {title: row.get(title, UNKNOWN) for title in printed}
-        rows.append({"method": arm, **worths, "after ten": _counted(ratios[arm]), "n": searches})
+        searches = counts_text(results[results["arm"] == arm].groupby("benchmark").size())
+        worths, signs = {title: row.get(title, UNKNOWN) for title in printed}, [ratio.sign for ratio in ratios[arm]]
+        after_ten = f"better {signs.count(-1)}, worse {signs.count(1)} of {len(signs)}" if signs else UNKNOWN
+        rows.append({"method": arm, **worths, "after ten": after_ten, "n": searches})
     note = (
         "Evaluations until the mean rank of the best found is that of the paper's trials after at most ten (taken as "
         "known), with the 95 % interval over n searches (Student's t). After ten: beside the paper's n trials, by the "
@@ -150,11 +147,6 @@ def _worth_cell(value: float, low: float, high: float, budget: int) -> str:
 
 def _evaluations(value: float, budget: int) -> str:
     return f"> {budget}" if math.isinf(value) else number(value, 0)
-
-
-def _counted(ratios: Sequence[Estimate]) -> str:
-    signs = [ratio.sign for ratio in ratios]
-    return f"better {signs.count(-1)}, worse {signs.count(1)} of {len(signs)}" if signs else UNKNOWN
 
 
 def _worth_headline(signs: Sequence[int], has_trials: bool) -> str:

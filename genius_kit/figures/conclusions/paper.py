@@ -9,7 +9,8 @@ from genius_kit.figures.conclusions.base import INCONCLUSIVE, Conclusion, conclu
 from genius_kit.figures.tables import number
 from genius_kit.paper import TRIAL_TABLES, best_places, early_p, paper_label, printed_evidence
 from genius_kit.spaces import load_space
-from genius_kit.stats.paired import holm
+from genius_kit.stats.paired import holm_of
+from genius_kit.verdicts.contrasts import LEVEL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from genius_kit.runs.frames import Runs
 
 
-LEVEL = 0.05
 ALONE = "accuracy alone"
 
 
@@ -80,14 +80,17 @@ def order_conclusion(*benchmarks: Benchmark) -> Conclusion:
         for temperature in TRIAL_TABLES.get(one.name, {}):
             trials.setdefault(one.space.name, []).append(best_places(one, temperature))
     spaces = {name: pd.concat(some) for name, some in trials.items()}
-    corrected = dict(zip(spaces, holm([early_p(some) for some in spaces.values()]), strict=True))
-    answers = {name: _order_answer(some, corrected[name]) for name, some in spaces.items()}
+    p_values = {name: early_p(some) for name, some in spaces.items()}
+    corrected, answers = holm_of(p_values), dict.fromkeys(spaces, INCONCLUSIVE)
+    for name, some in spaces.items():
+        if corrected[name] < LEVEL:
+            answers[name] = "earlier" if some["early"].sum() > some["by_chance"].sum() else "later"
     rows = [
         {
             "space": load_space(name).title,
             "best in the first half": f"{int(some['early'].sum())} of {len(some)}",
             "by chance": number(some["by_chance"].sum(), 1),
-            "p": number(early_p(some), 3),
+            "p": number(p_values[name], 3),
             "p, corrected": number(corrected[name], 3),
             "than chance": answers[name],
         }
@@ -106,9 +109,3 @@ def order_conclusion(*benchmarks: Benchmark) -> Conclusion:
         f"Best found in the first half: {int(every['early'].sum())} of {len(every)} printed trials of GPT-4; {said}."
     )
     return conclude(headline, rows, "When the paper's trials find their best", note)
-
-
-def _order_answer(trials: pd.DataFrame, p: float) -> str:
-    if p >= LEVEL:
-        return INCONCLUSIVE
-    return "earlier" if trials["early"].sum() > trials["by_chance"].sum() else "later"

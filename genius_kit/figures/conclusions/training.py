@@ -28,7 +28,9 @@ def training_conclusion(benchmark: TrainedBenchmark, runs: Runs) -> Conclusion:
     """
     networks, failed = _networks(runs)
     if networks.empty:
-        return _none_trained(failed)
+        row, note = {"trained": "0", "failed": str(failed)}, "The column `failure` of the table of runs says why."
+        headline = "No training came to a result, so there is nothing to compare."
+        return conclude(headline, [row], "Trainings", note, words=0)
     judge = "test_accuracy" if networks["test_accuracy"].notna().all() else "validation_accuracy"
     sizes = {column: len(benchmark.data.split(part)) for column, part in PARTS.items()}
     best = networks.iloc[int(networks["validation_accuracy"].argmax())]
@@ -63,12 +65,6 @@ def _networks(runs: Runs) -> tuple[pd.DataFrame, int]:
     each[accuracies] = each[accuracies].astype(float)
     known = each["validation_accuracy"].notna()
     return each[known], int((~known).sum())
-
-
-def _none_trained(failed: int) -> Conclusion:
-    row = {"trained": "0", "failed": str(failed)}
-    note = "The column `failure` of the table of runs says why."
-    return conclude("No training came to a result, so there is nothing to compare.", [row], "Trainings", note, words=0)
 
 
 def _beside(accuracy: float, best: float, images: int, comparisons: int) -> Estimate:

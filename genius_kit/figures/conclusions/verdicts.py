@@ -15,7 +15,7 @@ from genius_kit.proposers.methods import shown_model
 from genius_kit.stats import Estimate
 from genius_kit.stats.paired import Comparison
 from genius_kit.studies.results import summary
-from genius_kit.verdicts import verdict
+from genius_kit.verdicts import Verdict, verdict
 from genius_kit.verdicts.contrasts import CHEAP_RULE, OWN_START
 
 if TYPE_CHECKING:
@@ -43,16 +43,6 @@ class PairedRanks(Protocol):
     def more_needed(self) -> int: ...
 
 
-class Judged(Protocol):
-    """A verdict of any instrument: `kind` in two or three words, `evidence` one row a comparison."""
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def evidence(self) -> pd.DataFrame: ...
-
-
 @dataclass(frozen=True)
 class Deciding:
     """The comparison that a verdict rests on: `name` (a control, say), `words` that say what is measured, the numbers.
@@ -74,7 +64,7 @@ class Deciding:
         return number(value, 0 if value >= 1_000 else 2)
 
 
-def verdict_conclusion(verdicts: Mapping[str, Judged], question: str, model: str = "") -> Conclusion:
+def verdict_conclusion(verdicts: Mapping[str, Verdict], question: str, model: str = "") -> Conclusion:
     """Return the verdicts on whatever they are named after as a headline that answers `question`, one row each.
 
     They are named after models, or after arms of one `model`. The headline has the deciding numbers as far as it has
@@ -129,7 +119,7 @@ def prompts_conclusion(paired: PairedRanks) -> Conclusion:
     return conclude(f"{model}: {names}: {paired.kind} ({told}).", [row], "Two prompts, seed by seed", note, words=2)
 
 
-def decisive(judged: Judged) -> Deciding | None:
+def decisive(judged: Verdict) -> Deciding | None:
     """Return the comparison that a verdict rests on, None where its evidence has none."""
     evidence = judged.evidence
     found = next((choose for column, choose in _INSTRUMENTS.items() if column in evidence), None)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from genius_kit.benchmarks.catalogue import is_table, space_name
 from genius_kit.errors import InvalidParameter
-from genius_kit.proposers.methods import ONE_SEARCH, counted_once, fixed_arms, subject
+from genius_kit.proposers.methods import counted_once, fixed_arms, subject
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import load_space
 from genius_kit.stats.paired import LEAST_PAIRS
@@ -41,9 +41,9 @@ from genius_kit.verdicts.contrasts import (
     Contrast,
     cheap_rules,
     check,
+    conditions,
     model_of,
     own_share,
-    plain_searches,
 )
 from genius_kit.verdicts.searches.findings import (
     HARM,
@@ -61,6 +61,7 @@ from genius_kit.verdicts.searches.findings import (
     luck_of,
     margin_of,
     searches_to_settle,
+    too_few,
 )
 
 if TYPE_CHECKING:
@@ -131,13 +132,14 @@ def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenc
     found, luck = findings(results, plain), cache(lambda: luck_of(results, plain, benchmark))
     kind, reason = _judge(found, luck, bool(fixed_arms(results)))
     share, rules = own_share(results, plain), cheap_rules(results, plain)
-    model, place = model_of(results, plain), _place(results, benchmark)
+    model, place = model_of(results, plain), names[0] if benchmark is None else benchmark.title
     parts = [f"{subject(model or plain)} {verb(kind)} on {place}: {reason}"]
     parts += _numbers(found, _expected(results, plain, benchmark), _has_two_numberings(results, benchmark))
     parts += [_rule(one) for one in rules if one.n and one.question == CHEAP_RULE] + _from_its_start(rules)
     own = f" (only {100 * share:.0f} % of the evaluations were the model's own proposals)" if share < 0.5 else ""
     told = {"own_proposals": share, "model": model}
-    rows = [{**_row(one), **told} for one in found]
+    shown = [{name: value for name, value in vars(one).items() if name != "values"} for one in found]
+    rows = [{**row, "p_value": one.p_value, **told} for row, one in zip(shown, found, strict=True)]
     rows += [{**asdict(one), "answer": one.answer, **told} for one in rules]
     return Verdict(
         "; ".join(parts) + own + ".",
@@ -181,29 +183,21 @@ def _judge(found: list[Finding], luck: Callable[[], Luck | None], is_fixed: bool
     if not feedback or not labels:
         needed = [*([] if feedback else ["shuffled-feedback"]), *([] if labels else ["permuted-labels"])]
         return CANNOT_TELL, f"it takes an arm {' and an arm '.join(needed)} with the same seeds"
-    fewest = min(one.n for one in feedback + labels)
-    if fewest < LEAST_SEARCHES and is_fixed:
-        return CANNOT_TELL, ONE_SEARCH
-    if fewest < LEAST_SEARCHES:
-        pairs = "pair" if fewest == 1 else "pairs"
-        return NOT_ENOUGH, (
-            f"{fewest} {pairs} of searches decide nothing however they end, at least {LEAST_SEARCHES} are needed"
-        )
+    if few := too_few(feedback + labels, is_fixed):
+        return few
     uses, needs = feedback[0].answer, _together(labels)
     if uses == HARM:
-        return CANNOT_TELL, _harm(feedback[0])
+        is_better_without = feedback[0].high < 1
+        return CANNOT_TELL, "it uses its results, to its harm: " + (
+            "it would do better without them"
+            if is_better_without
+            else "its replies stay away from what they show as good"
+        )
     if uses == YES:
         return _of_user(needs, labels, random)
     if uses == UNCLEAR:
         return NOT_ENOUGH, "; ".join(_open(found))
     return _of_reciter(needs, labels, random, luck, found)
-
-
-def _harm(ranks: Finding) -> str:
-    """Return in words how results are used the wrong way, and whether it does better without them."""
-    if ranks.high < 1:
-        return "it uses its results, to its harm: it would do better without them"
-    return "it uses its results, to its harm: its replies stay away from what they show as good"
 
 
 def _together(labels: list[Finding]) -> str:
@@ -234,9 +228,9 @@ def _of_reciter(
         reads = any(one.kind == "anonymous" and one.answer == YES for one in labels)
         return _of_list(luck(), reads, repeats, needs == YES)
     if needs == NO and any(one.answer == NO for one in random):
-        harms = [one for one in labels if one.bound_low <= 1 / MARGIN]
+        harms = [_open_harm(one) for one in labels if one.bound_low <= 1 / MARGIN]
         if harms:
-            return NOT_ENOUGH, "; ".join(["it does not use its results", *map(_open_harm, harms)])
+            return NOT_ENOUGH, "; ".join(["it does not use its results", *harms])
         if (n := min(one.n for one in found if one.question in ("feedback", "labels"))) < LEAST_ABSENT:
             return NOT_ENOUGH, (
                 f"no use of its results or of the labels is seen in {n} searches; that neither matters is said from "
@@ -339,10 +333,6 @@ def _in_words(found: list[Finding]) -> str:
     )
 
 
-def _row(one: Finding) -> dict[str, object]:
-    return {**{name: value for name, value in vars(one).items() if name != "values"}, "p_value": one.p_value}
-
-
 def _has_two_numberings(results: pd.DataFrame, benchmark: TabularBenchmark | None) -> bool:
     """Whether there are but two ways to permute the labels: three options, as in NAS-Bench-Macro."""
     if benchmark is not None:
@@ -427,20 +417,7 @@ def _how(contrast: Contrast) -> str:
     return "does as well" if is_small else "cannot be told from it"
 
 
-def _place(results: pd.DataFrame, benchmark: TabularBenchmark | None) -> str:
-    if benchmark is not None:
-        return benchmark.title
-    return str(results["benchmark"].iloc[0])
-
-
 def each_verdict(results: pd.DataFrame) -> list[Verdict]:
     """Return one verdict for each benchmark, model and prompt of a study that has the plain arm and a control of it."""
-    plain = results[plain_searches(results)]
-    found = []
-    for (benchmark, model, prompt), own in plain.groupby(["benchmark", "model", "prompt"], sort=False):
-        others = results["model"].isna() | ((results["model"] == model) & (results["prompt"] == prompt))
-        rows = results[(results["benchmark"] == benchmark) & others]
-        arm = own["arm"].iloc[0]
-        if rows["control"].notna().any():
-            found.append(verdict(rows[(rows["budget"] == own["budget"].iloc[0])], plain=arm))
-    return found
+    known = conditions(results)
+    return [verdict(rows, plain=own["arm"].iloc[0]) for own, rows in known if rows["control"].notna().any()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,10 +13,12 @@ from genius_kit.benchmarks import load_benchmark
 from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.errors import DataMissing, InvalidParameter, UnknownName
 from genius_kit.journal import read_run
+from genius_kit.proposers.methods import ONE_SEARCH
 from genius_kit.stats.evalues import Evidence, bounded_evidence, confidence_sequence, symmetric_evidence
 from genius_kit.stats.ratios import t_interval
 from genius_kit.stats.replies import Follows, placing_p, relabelling_p
-from genius_kit.verdicts.contrasts import FEEDBACK, LABELS, LEVEL, MARGIN, Key, arm_of, by_search, check
+from genius_kit.verdicts.base import CANNOT_TELL, NOT_ENOUGH
+from genius_kit.verdicts.contrasts import FEEDBACK, LABELS, LEVEL, MARGIN, Key, arm_of, by_search, check, mean_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,35 +144,26 @@ def _beside(
         changes = [_independent(values, keys, *lists) for values in changes]
     values, scale = changes[0], _SCALES["ranks"]
     evidence = _mixed([symmetric_evidence(one, scale * (1 + place)) for place, one in enumerate(changes)])
-    bounds = confidence_sequence(values, _SCALES["ranks"], LEVEL)
-    return _finding(
-        question, kind, arm, results, plain, keys, values, evidence, bounds, len(own.keys() | other.keys()), np.exp
-    )
+    measured = _measured(values, evidence, confidence_sequence(values, scale, LEVEL), np.exp)
+    return _finding((question, kind, arm), results, plain, keys, len(own.keys() | other.keys()), measured)
 
 
 def _finding(
-    question: str,
-    kind: str,
-    arm: str,
+    named: tuple[str, str, str],
     results: pd.DataFrame,
     plain: str,
     keys: list[Key],
-    values: np.ndarray,
-    evidence: Evidence,
-    bounds: tuple[float, float],
     searches: int,
-    shown: Callable[[float], float],
+    measured: dict[str, Any],
 ) -> Finding:
-    best, best_arm = by_search(results, plain), by_search(results, arm)
+    best, best_arm = by_search(results, plain), by_search(results, named[-1])
     return Finding(
-        question,
-        kind,
-        arm,
+        *named,
         n=len(keys),
         left_out=searches - len(keys),
-        mean_rank=_mean([best[key] for key in keys if key in best]),
-        mean_rank_arm=_mean([best_arm[key] for key in keys if key in best_arm]),
-        **_measured(values, evidence, bounds, shown),
+        mean_rank=mean_of([best[key] for key in keys if key in best]),
+        mean_rank_arm=mean_of([best_arm[key] for key in keys if key in best_arm]),
+        **measured,
     )
 
 
@@ -180,22 +173,17 @@ def _measured(
     """Return the fields of a finding that follow from its values, whose ends are told as `shown` gives them."""
     with np.errstate(over="ignore"):
         ends = [float(shown(end)) for end in (*t_interval(values), *bounds)]
+    answer = NO if bounds[1] < math.log(MARGIN) else UNCLEAR
+    if max(evidence) >= math.log(DECISIVE):
+        answer = YES if evidence.up >= math.log(DECISIVE) else HARM
     return {
         **dict(zip(("ratio", "low", "high", "bound_low", "bound_high"), ends, strict=True)),
         "independent": len(values),
         "evidence_up": evidence.up,
         "evidence_down": evidence.down,
-        "answer": _answer(evidence, bounds),
+        "answer": answer,
         "values": values,
     }
-
-
-def _answer(evidence: Evidence, bounds: tuple[float, float]) -> str:
-    if evidence.up >= math.log(DECISIVE):
-        return YES
-    if evidence.down >= math.log(DECISIVE):
-        return HARM
-    return NO if bounds[1] < math.log(MARGIN) else UNCLEAR
 
 
 def _independent(values: np.ndarray, keys: list[Key], own: dict[Key, str], other: dict[Key, str]) -> np.ndarray:
@@ -215,49 +203,33 @@ def _lists(results: pd.DataFrame, arm: str) -> dict[Key, str]:
 def _replies(results: pd.DataFrame, arm: str) -> Finding:
     """Return how much the replies follow the scores as they were dealt out."""
     rows = results[(results["arm"] == arm) & results["follows"].map(bool) & results["follows"].notna()]
-    searches = [_padded(np.array(told, dtype=float)) for told in rows["follows"]]
+    replies = [np.array(told, dtype=float) for told in rows["follows"]]
+    # with 0 for the last two where a frame of before has only two numbers a reply
+    searches = [np.pad(told, ((0, 0), (0, len(Follows._fields) - told.shape[1]))) for told in replies]
     means = [((told[:, :2] / CLIMBER).mean(), *told[:, 2:].mean(axis=0)) for told in searches]
     values, close, stay = np.array(means).reshape(-1, 3).T
     evidence = bounded_evidence([told[:, :3] for told in searches])
     bounds = confidence_sequence(values, _SCALES["replies"], LEVEL)
     close_low, close_high = confidence_sequence(close, _SCALES["close"], LEVEL)
     stay_low, stay_high = confidence_sequence(stay, _SCALES["staying"], LEVEL)
-    interval = t_interval(values)
-    return Finding(
+    # that the length of steps hangs on the last score, in whichever direction
+    steps = bounded_evidence([told[:, 3:] for told in searches])
+    found = Finding(
         "replies",
         FEEDBACK[0],
         arm,
         n=sum(map(len, searches)),
-        independent=len(values),
         left_out=int((results["arm"] == arm).sum()) - len(rows),
         mean_rank=math.nan,
         mean_rank_arm=math.nan,
-        ratio=interval.mean,
-        low=interval.low,
-        high=interval.high,
-        bound_low=bounds[0],
-        bound_high=bounds[1],
-        evidence_up=evidence.up,
-        evidence_down=evidence.down,
-        answer=UNCLEAR,
-        evidence_steps=_steps_evidence(searches),
+        **_measured(values, evidence, bounds, float),
+        evidence_steps=float(np.logaddexp(*steps)) - math.log(2),
         close_low=close_low,
         close_high=close_high,
         stay_low=stay_low,
         stay_high=stay_high,
-        values=values,
     )
-
-
-def _padded(told: np.ndarray) -> np.ndarray:
-    """Return what replies tell, with 0 for the last two where a frame of before has only two numbers a reply."""
-    return np.hstack([told, np.zeros((len(told), len(Follows._fields) - told.shape[1]))])
-
-
-def _steps_evidence(searches: list[np.ndarray]) -> float:
-    """Return the evidence that the length of steps hangs on the last score, in whichever direction."""
-    found = bounded_evidence([told[:, 3:] for told in searches])
-    return float(np.logaddexp(*found)) - math.log(2)
+    return replace(found, answer=UNCLEAR)  # ranks and replies are answered together
 
 
 def _mixed(parts: list[Evidence]) -> Evidence:
@@ -279,13 +251,9 @@ def _answered(feedback: list[Finding], replies: list[Finding]) -> list[Finding]:
     elif down >= limit:
         answer = HARM
     else:
-        answer = NO if _is_unused(feedback[0], replies) else UNCLEAR
+        is_unused = bool(replies) and all(map(is_small, both)) and not any(map(has_sign, replies))
+        answer = NO if is_unused else UNCLEAR
     return [replace(one, answer=answer) for one in both]
-
-
-def _is_unused(ranks: Finding, replies: list[Finding]) -> bool:
-    """Whether an effect of results is ruled out, and the replies give no sign of one."""
-    return bool(replies) and all(map(is_small, [ranks, *replies])) and not any(map(has_sign, replies))
 
 
 def has_sign(one: Finding) -> bool:
@@ -310,9 +278,8 @@ def _random(results: pd.DataFrame, plain: str) -> list[Finding]:
     values = _independent(values, keys, lists, lists)
     evidence = symmetric_evidence(values, _SCALES["chance"])
     bounds = confidence_sequence(values, _SCALES["chance"], LEVEL)
-    found = _finding(
-        "random search", "random", "random (exact)", results, plain, keys, values, evidence, bounds, len(exact), _times
-    )
+    measured = _measured(values, evidence, bounds, _times)
+    found = _finding(("random search", "random", "random (exact)"), results, plain, keys, len(exact), measured)
     return [found if found.answer == YES else replace(found, answer=NO if is_small(found) else UNCLEAR)]
 
 
@@ -334,13 +301,11 @@ def _times(gain: float) -> float:
 
 def is_small(one: Finding) -> bool:
     """Whether the bounds rule out an effect as large as the margin, of replies in either direction."""
-    return one.bound_high < margin_of(one) and (one.question != "replies" or _is_even(one))
-
-
-def _is_even(replies: Finding) -> bool:
-    """Whether the replies do not go the other way, are no moves from the best, and steps do not hang on results."""
-    close, stay = max(-replies.close_low, replies.close_high), max(-replies.stay_low, replies.stay_high)
-    return replies.bound_low > -LEAST_FOLLOWING and close < LEAST_CLOSE and stay < LEAST_STAYING
+    if one.question != "replies" or one.bound_high >= margin_of(one):
+        return one.bound_high < margin_of(one)
+    # replies do not go the other way, are no moves from the best, and the length of steps does not hang on results
+    close, stay = max(-one.close_low, one.close_high), max(-one.stay_low, one.stay_high)
+    return one.bound_low > -LEAST_FOLLOWING and close < LEAST_CLOSE and stay < LEAST_STAYING
 
 
 def margin_of(one: Finding) -> float:
@@ -361,6 +326,17 @@ def searches_to_settle(one: Finding) -> int:
     margin = {"replies": LEAST_FOLLOWING, "random search": _GAIN}.get(one.question, math.log(margin_of(one)))
     room = max(margin - abs(mean), margin / 10)
     return max(n + 1, math.ceil(min(clear, (_WIDTH * spread / room) ** 2)))
+
+
+def too_few(found: Sequence[Finding], is_fixed: bool) -> tuple[str, str] | None:
+    """Return the kind and the reason where searches decide nothing however they end, None where they can."""
+    fewest = min(one.n for one in found)
+    if fewest >= LEAST_SEARCHES:
+        return None
+    if is_fixed:
+        return CANNOT_TELL, ONE_SEARCH
+    pairs = f"{fewest} {'pair' if fewest == 1 else 'pairs'} of searches"
+    return NOT_ENOUGH, f"{pairs} decide nothing however they end, at least {LEAST_SEARCHES} are needed"
 
 
 def luck_of(results: pd.DataFrame, plain: str, benchmark: TabularBenchmark | None) -> Luck | None:
@@ -385,7 +361,3 @@ def _table(name: str, rows: pd.DataFrame) -> TabularBenchmark:
         return recorded_benchmark(read_run(journals[0]).settings)
     table: TabularBenchmark = load_benchmark(name)
     return table
-
-
-def _mean(ranks: list[float]) -> float:
-    return sum(ranks) / len(ranks) if ranks else math.nan

@@ -95,7 +95,7 @@ def does_it_search(
         return found if answers is None else found.with_questions(answers)
 
 
-def _asked(questions: int, study: Study, agent: Agent, table: TabularBenchmark, folder: Path) -> memory.Memory:
+def _asked(questions: int, study: Study, agent: Agent, table: TabularBenchmark, folder: Path) -> Verdict:
     """Return the verdict on questions about the table, whose journal lies beside those of the searches."""
     if (count := _whole(questions)) is None:
         raise InvalidParameter(f"questions is {questions!r}; expected how many, such as {memory.QUESTIONS}, or 0")

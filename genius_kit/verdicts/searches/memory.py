@@ -38,10 +38,10 @@ from genius_kit.prompts.views import derangement
 from genius_kit.proposers.base import QUIZ
 from genius_kit.proposers.llm import client_of
 from genius_kit.proposers.methods import subject
-from genius_kit.records import Judged
 from genius_kit.runs.loop import describe, journal_name, record_start
 from genius_kit.runs.provenance import marked
 from genius_kit.stats.evalues import betting_evidence
+from genius_kit.verdicts.base import CANNOT_TELL, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,9 +68,7 @@ other half of the one in 100 that is promised is for what a regression on the ot
 LITTLE = 0.25
 """Below this share of rows known (95 % bound) there is "no sign of memory"."""
 
-KNOWS, NO_SIGN, NOT_ENOUGH, CANNOT_TELL = (
-    "knows this table", "no sign of memory", "not enough questions", "cannot tell",
-)  # fmt: skip
+KNOWS, NO_SIGN, NOT_ENOUGH = "knows this table", "no sign of memory", "not enough questions"
 KINDS = (KNOWS, NO_SIGN, NOT_ENOUGH, CANNOT_TELL)
 
 LOGPROBS = {"logprobs": True, "top_logprobs": 5}
@@ -80,20 +78,6 @@ _TAG = 2_601  # keeps these draws apart from others of the same seed
 _LETTERS = string.ascii_uppercase[:OPTIONS]
 _ANSWER = re.compile(rf"answer(?: is)?\W*([{_LETTERS}])\b(?!\w)", re.I)
 _BARE = re.compile(rf"^\W*([{_LETTERS}])\b\W*(?:\d[\d.]*\W*)?$")
-
-
-@dataclass(frozen=True, repr=False)
-class Memory(Judged):
-    """What the answers say: `sentence` to read aloud, `kind` one of KINDS, `evidence` one row a question.
-
-    Columns of `evidence`: number, architecture, canary (whether altered rows were shown), published, shown and answer
-    (accuracies as printed, answer None where no letter could be read), value (0 on average for who does not know the
-    table) and e_value, of all questions so far.
-    """
-
-    sentence: str
-    kind: str
-    evidence: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -281,13 +265,17 @@ def _value(question: Event, chances: np.ndarray) -> float:
     return float(others.sum() * chances[question["published"]] - chances[others].sum())
 
 
-def memory(run: Run) -> Memory:
+def memory(run: Run) -> Verdict:
     """Return the verdict on the answers in the record of `ask`.
 
     "knows this table": the published accuracies were chosen more often than chance allows (DECISIVE: at
     most one in a hundred of those that do not know them is told so). "no sign of memory": it knows less than a quarter
     of the rows (95 % bound). "cannot tell": it gave no readable answers, or did not answer what was shown to it, so
     that its other answers mean nothing. "not enough questions": anything else.
+
+    The evidence has one row a question: number, architecture, canary (whether altered rows were shown), published,
+    shown and answer (accuracies as printed, answer None where no letter could be read), value (0 on average for who
+    does not know the table) and e_value, of all questions so far.
 
     Raises JournalError for the journal of something else.
     """
@@ -300,12 +288,15 @@ def memory(run: Run) -> Memory:
     kind, reason = _judge(closed, canaries, evidence)
     right, n = int((closed["answer"] == closed["published"]).sum()), len(closed)
     told = [f"the published accuracy was chosen in {right} of {n} questions, one in {OPTIONS} being chance"]
-    told += [_canaries(canaries)] * bool(len(canaries))
+    if len(canaries):
+        reads, knows = (int((canaries["answer"] == canaries[name]).sum()) for name in ("shown", "published"))
+        altered = f"of {len(canaries)} altered rows it answered the shown accuracy in {reads}"
+        told.append(f"{altered}, the published one in {knows}")
     told += [f"e-value {min(evidence, 1e99):.3g} for memory", _source(run)]
     who = subject(str(run.settings["settings"]["model"]))
     verb = {KNOWS: KNOWS, NO_SIGN: "shows no sign of memory"}.get(kind, "has no verdict")
     sentence = f"{who} {verb} ({run.settings['benchmark']}): {reason}; {'; '.join(told)}."
-    return Memory(sentence, kind, marked(found, run))
+    return Verdict(sentence, kind, marked(found, run))
 
 
 def _answers(run: Run) -> pd.DataFrame:
@@ -353,16 +344,8 @@ def _judge(closed: pd.DataFrame, canaries: pd.DataFrame, evidence: float) -> tup
     )
 
 
-def _canaries(canaries: pd.DataFrame) -> str:
-    reads = int((canaries["answer"] == canaries["shown"]).sum())
-    knows = int((canaries["answer"] == canaries["published"]).sum())
-    return f"of {len(canaries)} altered rows it answered the shown accuracy in {reads}, the published one in {knows}"
-
-
 def _source(run: Run) -> str:
     told = sum(call.get("letters") is not None for call in run.of("call"))
-    return (
-        f"log-probabilities were told for {told} of {len(run.of('call'))} replies"
-        if told
-        else ("the server told no log-probabilities, so that each reply counts as sure")
-    )
+    if not told:
+        return "the server told no log-probabilities, so that each reply counts as sure"
+    return f"log-probabilities were told for {told} of {len(run.of('call'))} replies"
