@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,13 +64,38 @@ _COLUMNS = {
     "rank": "rank_best",
 }
 
+CHAT_FILES = ("chat_history/329M.json", "chat_history/401M.json")
+CELLS = ("nas-bench-201-cifar10", "nas-bench-201-cifar100", "nas-bench-201-imagenet16-120")
+MEASURED = "measured here, beside the paper's"
+CHECKED = "checked against the published table, beside ours"
+REPLAYED = "replayed from the published conversation"
+REDRAWN = "redrawn from the printed figures; re-measuring takes an ImageNet training"
+ITEMS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "figure 2": ("NAS-Bench-Macro, accuracy and rank by iteration, two temperatures", MEASURED, ("nas-bench-macro",)),
+    "figure 3": ("Channel-Bench-Macro, by iteration", MEASURED, ("channel-bench-resnet", "channel-bench-mobilenet")),
+    "table 1": (TITLES["table1"], MEASURED, CELLS),
+    "table 2": (TITLES["table2"], REDRAWN, ()),
+    "ImageNet trajectories": ("every reply of both conversations, evaluated or sent back", REPLAYED, CHAT_FILES),
+    "table 3": (TITLES["table3"], REDRAWN, ()),
+    "table 4": (TITLES["table4"], REDRAWN, ()),
+    "table 5": (TITLES["table5"], NOT_MEASURED, ()),
+    "table 6": (TITLES["table6"], NOT_MEASURED, ()),
+    "table 7": (TITLES["table7"], CHECKED, ("nas-bench-macro",)),
+    "table 8": (TITLES["table8"], CHECKED, ("nas-bench-macro",)),
+    "table 9": (TITLES["table9"], CHECKED, ("channel-bench-resnet",)),
+    "table 10": (TITLES["table10"], CHECKED, ("channel-bench-mobilenet",)),
+    "table 11": (TITLES["table11"], CHECKED, CELLS[:1]),
+    "table 12": (TITLES["table12"], CHECKED, CELLS[1:2]),
+    "table 13": (TITLES["table13"], CHECKED, CELLS[2:]),
+}
+"""Figure or table of the paper -> what it shows, how it comes about here, the data that it needs."""
+
+CONTROLS = ("random", "coordinate-descent")
+
 
 @cache
 def _tables() -> dict[str, Any]:
-    from importlib.resources import files
-
-    text = files("genius_kit").joinpath(PAPER_TABLES).read_text(encoding="utf-8")
-    return dict(json.loads(text))
+    return dict(json.loads(files("genius_kit").joinpath(PAPER_TABLES).read_text(encoding="utf-8")))
 
 
 def paper_table(name: str) -> pd.DataFrame:
@@ -105,13 +131,8 @@ def paper_architecture(name: str) -> Architecture:
 def _trials_as_rows(trials: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
-    frames = []
-    for number, trial in enumerate(trials, 1):
-        frame = pd.DataFrame({**trial, "trial": number})
-        frame["iteration"] = range(1, len(frame) + 1)
-        frames.append(frame)
-    table = pd.concat(frames, ignore_index=True)
-    return table[["trial", "iteration", *(name for name in table if name not in ("trial", "iteration"))]]
+    frames = [pd.DataFrame({"trial": number, "iteration": 0, **trial}) for number, trial in enumerate(trials, 1)]
+    return pd.concat([one.assign(iteration=range(1, len(one) + 1)) for one in frames], ignore_index=True)
 
 
 def paper_runs(benchmark: Benchmark, temperature: float = 0) -> list[pd.DataFrame]:
@@ -121,11 +142,8 @@ def paper_runs(benchmark: Benchmark, temperature: float = 0) -> list[pd.DataFram
     that rows with the same rounded validation accuracy share in `benchmark`. Raises UnknownName where the
     paper reports no trials.
     """
-    tables = TRIAL_TABLES.get(benchmark.name, {})
-    if temperature not in tables:
-        raise UnknownName(f"the paper prints no trials on {benchmark.name} at temperature {temperature:g}")
     frames = []
-    for _, trial in paper_table(tables[temperature]).groupby("trial"):
+    for _, trial in _printed(benchmark, temperature).groupby("trial"):
         frame = trial.rename(columns=_COLUMNS).reset_index(drop=True)
         if "rank_best" in frame:
             frame["rank_worst"] = frame["rank_best"]
@@ -136,6 +154,14 @@ def paper_runs(benchmark: Benchmark, temperature: float = 0) -> list[pd.DataFram
         frame["best_so_far"] = frame["feedback"].cummax()
         frames.append(frame)
     return frames
+
+
+def _printed(benchmark: Benchmark, temperature: float) -> pd.DataFrame:
+    """Return the table of the paper's trials on a benchmark; raises UnknownName where it prints none."""
+    tables = TRIAL_TABLES.get(benchmark.name, {})
+    if temperature not in tables:
+        raise UnknownName(f"the paper prints no trials on {benchmark.name} at temperature {temperature:g}")
+    return paper_table(tables[temperature])
 
 
 def _with_ranks(frame: pd.DataFrame, benchmark: Any) -> pd.DataFrame:
@@ -205,33 +231,6 @@ def _deviation(values: np.ndarray) -> float | None:
     return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
-CHAT_FILES = ("chat_history/329M.json", "chat_history/401M.json")
-CELLS = ("nas-bench-201-cifar10", "nas-bench-201-cifar100", "nas-bench-201-imagenet16-120")
-MEASURED = "measured here, beside the paper's"
-CHECKED = "checked against the published table, beside ours"
-REPLAYED = "replayed from the published conversation"
-REDRAWN = "redrawn from the printed figures; re-measuring takes an ImageNet training"
-ITEMS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "figure 2": ("NAS-Bench-Macro, accuracy and rank by iteration, two temperatures", MEASURED, ("nas-bench-macro",)),
-    "figure 3": ("Channel-Bench-Macro, by iteration", MEASURED, ("channel-bench-resnet", "channel-bench-mobilenet")),
-    "table 1": (TITLES["table1"], MEASURED, CELLS),
-    "table 2": (TITLES["table2"], REDRAWN, ()),
-    "ImageNet trajectories": ("every reply of both conversations, evaluated or sent back", REPLAYED, CHAT_FILES),
-    "table 3": (TITLES["table3"], REDRAWN, ()),
-    "table 4": (TITLES["table4"], REDRAWN, ()),
-    "table 5": (TITLES["table5"], NOT_MEASURED, ()),
-    "table 6": (TITLES["table6"], NOT_MEASURED, ()),
-    "table 7": (TITLES["table7"], CHECKED, ("nas-bench-macro",)),
-    "table 8": (TITLES["table8"], CHECKED, ("nas-bench-macro",)),
-    "table 9": (TITLES["table9"], CHECKED, ("channel-bench-resnet",)),
-    "table 10": (TITLES["table10"], CHECKED, ("channel-bench-mobilenet",)),
-    "table 11": (TITLES["table11"], CHECKED, CELLS[:1]),
-    "table 12": (TITLES["table12"], CHECKED, CELLS[1:2]),
-    "table 13": (TITLES["table13"], CHECKED, CELLS[2:]),
-}
-"""Figure or table of the paper -> what it shows, how it comes about here, the data that it needs."""
-
-
 def contents() -> pd.DataFrame:
     """Return every figure and table of the paper: `item`, `shows`, `here` (how it comes about), `missing` (data)."""
     import pandas as pd
@@ -253,14 +252,10 @@ def printed_trials(benchmark: Benchmark, temperature: float = 0) -> pd.DataFrame
     11 to 13 print accuracy and rank by test of what a trial picked: `test_accuracy`, `test_rank`, `test_agrees`.
     Raises UnknownName where the paper prints no trials.
     """
-    tables = TRIAL_TABLES.get(benchmark.name, {})
-    if temperature not in tables:
-        raise UnknownName(f"the paper prints no trials on {benchmark.name} at temperature {temperature:g}")
     import pandas as pd
 
-    printed = paper_table(tables[temperature])
-    rows = [_checked(row, benchmark) for row in printed.to_dict("records")]
-    return pd.DataFrame(rows)
+    printed = _printed(benchmark, temperature).to_dict("records")
+    return pd.DataFrame([_checked(row, benchmark) for row in printed])
 
 
 def printed_evidence(benchmark: Benchmark, temperature: float = 0) -> pd.DataFrame:
@@ -311,8 +306,7 @@ def best_places(benchmark: Benchmark, temperature: float = 0) -> pd.DataFrame:
         length, equal = len(accuracies), accuracies.count(max(accuracies))
         half, at = length // 2, accuracies.index(max(accuracies)) + 1
         chance = 1 - math.comb(length - half, equal) / math.comb(length, equal)
-        row = {"trial": trial, "evaluations": length, "best_at": at, "early": at <= half, "by_chance": chance}
-        rows.append(row)
+        rows.append({"trial": trial, "evaluations": length, "best_at": at, "early": at <= half, "by_chance": chance})
     return pd.DataFrame(rows)
 
 
@@ -358,9 +352,6 @@ def _ranks_of(accuracy: float, benchmark: Any, by: str) -> tuple[int, int] | Non
         return None
     best, worst = benchmark.ranks(by)
     return int(best[here].min()), int(worst[here].max())
-
-
-CONTROLS = ("random", "coordinate-descent")
 
 
 def beside_paper(

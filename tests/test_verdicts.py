@@ -14,8 +14,7 @@ from genius_kit.benchmarks import load_benchmark
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.errors import InvalidParameter
 from genius_kit.verdicts import KINDS, pairs_to_settle, verdict
-from genius_kit.verdicts.base import rank_text
-from genius_kit.verdicts.contrasts import Contrast
+from genius_kit.verdicts.base import Contrast, rank_text
 from genius_kit.verdicts.searches.findings import DECISIVE, LEAST_FOLLOWING, SIGN, findings
 from tests.natures import best_designs, made_table
 

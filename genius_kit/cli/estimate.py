@@ -49,7 +49,7 @@ def study(
     given: options.AssumptionOptions,
 ) -> None:
     """Estimate what `genius-kit study` with the same options takes: what is finished in its folder is left out."""
-    from genius_kit.verdicts.searches.power import power_text
+    from genius_kit.verdicts.searches.natures import power_text
 
     study = load_study(file, **said.settings())
     _print(estimate_study(study, output, assumptions=given.assumptions()))

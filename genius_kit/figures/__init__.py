@@ -7,10 +7,15 @@ with `.frame()`, or the frame itself (columns as `Run.frame` gives them).
 from __future__ import annotations
 
 from genius_kit.figures.conclusions.base import Conclusion, conclude, search_conclusion
-from genius_kit.figures.conclusions.conversations import claims_conclusion, imagenet_conclusion
 from genius_kit.figures.conclusions.instruments import front_conclusion, models_conclusion, record_conclusion
 from genius_kit.figures.conclusions.optimisers import optimiser_conclusion, worth_conclusion
-from genius_kit.figures.conclusions.paper import order_conclusion, paper_conclusions, printed_conclusion
+from genius_kit.figures.conclusions.paper import (
+    claims_conclusion,
+    imagenet_conclusion,
+    order_conclusion,
+    paper_conclusions,
+    printed_conclusion,
+)
 from genius_kit.figures.conclusions.training import proxy_conclusion, training_conclusion
 from genius_kit.figures.conclusions.verdicts import prompts_conclusion, study_conclusion, verdict_conclusion
 from genius_kit.figures.drawings import draw_architecture
@@ -18,10 +23,12 @@ from genius_kit.figures.files import save_figure, save_table
 from genius_kit.figures.instruments import (
     audit_timeline,
     histories,
+    questions_table,
     repeated_searches,
     training_curves,
     training_table,
     transfer_heatmap,
+    two_questions,
 )
 from genius_kit.figures.paper import (
     ablation_figure,
@@ -33,7 +40,6 @@ from genius_kit.figures.paper import (
     table_2_figure,
     trajectory_table,
 )
-from genius_kit.figures.questions import questions_table, two_questions
 from genius_kit.figures.runs import (
     best_so_far,
     operation_frequencies,

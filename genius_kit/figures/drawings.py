@@ -6,15 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW
 from genius_kit.spaces import Architecture, SearchSpace, nas_bench_201, vision_transformer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-# Okabe and Ito (2008): told apart with every common form of colour blindness.
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#999999"
 
 BLOCK_COLOURS = {
@@ -75,14 +73,11 @@ def draw_architecture(space: SearchSpace, architecture: Sequence[int], ax: Axes 
         "transformer": _draw_transformer,
     }  # fmt: skip
     draw[space.family](space, values, ax)
-    ax.set_title(f"{space.title}  {_grouped_key(space, values)}", fontsize=9, loc="left")
-    return ax
-
-
-def _grouped_key(space: SearchSpace, values: Architecture) -> str:
     key = space.key(values)
-    is_grouped = space.in_stages or space.has_embedding
-    return " ".join(key[stage[0] : stage[-1] + 1] for stage in space.stages) if is_grouped else key
+    if space.in_stages or space.has_embedding:
+        key = " ".join(key[stage[0] : stage[-1] + 1] for stage in space.stages)
+    ax.set_title(f"{space.title}  {key}", fontsize=9, loc="left")
+    return ax
 
 
 def _draw_layers(space: SearchSpace, values: Architecture, ax: Axes) -> None:
@@ -91,7 +86,7 @@ def _draw_layers(space: SearchSpace, values: Architecture, ax: Axes) -> None:
         left = stage[0] + 0.5 * (number - 1)
         for column, position in enumerate(stage):
             _draw_block(space, position, values[position], left + column, 0.0, ax)
-            ax.text(left + column + 0.45, -0.12, _layer_number(space, position), ha="center", va="top", fontsize=7)
+            ax.text(left + column + 0.45, -0.12, space.positions[position], ha="center", va="top", fontsize=7)
         middle = left + (len(stage) - 0.1) / 2
         ax.plot([left, left + len(stage) - 0.1], [1.12, 1.12], color=GREY, linewidth=0.8)
         ax.text(middle, 1.18, f"stage {number}", ha="center", va="bottom", fontsize=8)
@@ -107,12 +102,8 @@ def _draw_stages(space: SearchSpace, values: Architecture, ax: Axes) -> None:
         ax.text(-0.2, bottom + 0.5, f"stage {number}", ha="right", va="center", fontsize=8)
         for column, position in enumerate(stage):
             _draw_block(space, position, values[position], column, bottom, ax)
-            ax.text(column + 0.45, bottom - 0.04, _layer_number(space, position), ha="center", va="top", fontsize=6.5)
+            ax.text(column + 0.45, bottom - 0.04, space.positions[position], ha="center", va="top", fontsize=6.5)
     _frame(ax, (-1.1, len(space.stages[0]) + 0.1), (-0.4, step * rows))
-
-
-def _layer_number(space: SearchSpace, position: int) -> str:
-    return space.positions[position]
 
 
 def _draw_block(space: SearchSpace, position: int, option: int, left: float, bottom: float, ax: Axes) -> None:

@@ -1,4 +1,4 @@
-"""Figures of the other instruments: reproducibility, transfer, trainings, the audit of a run."""
+"""Figures of the other instruments: the two questions, reproducibility, transfer, trainings, the audit of a run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.figures.axes import finish, log_axis, name_rows, new_figure, outer_legend
 from genius_kit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, marks, styles
 from genius_kit.paper import paper_methods
-from genius_kit.proposers.methods import are_one, sequence_of
+from genius_kit.proposers.methods import are_one, sequence_of, shown_model
 from genius_kit.runs.frames import middle_rank
 from genius_kit.runs.provenance import marked
+from genius_kit.verdicts.base import MARGIN
 from genius_kit.verdicts.repeats import Given, Repeats, as_repeats
 from genius_kit.verdicts.reproducibility import by_iteration, one_benchmark, paper_together
+from genius_kit.verdicts.searches.findings import LEAST_FOLLOWING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +30,114 @@ if TYPE_CHECKING:
     from genius_kit.benchmarks.trained import TrainedBenchmark
     from genius_kit.journal import Run
     from genius_kit.runs.audit import Audit
+    from genius_kit.verdicts import Verdict
+
+
+CORNERS = {
+    (0, 0): "neither",
+    (1, 0): "searches",
+    (0, 1): "recites, if better\nthan luck",
+    (1, 1): "searches and\nleans",
+}
+"""What the corners of the picture stand for, by (results used, labels needed)."""
+
+LANES = {
+    "request reserved": ("intent",),
+    "reply": ("call",),
+    "attempt failed": ("call_failed",),
+    "refused": ("rejected",),
+    "a person approved": (),
+    "a person edited": (),
+    "a person rejected": (),
+    "evaluated": ("evaluation",),
+    "steered or limited": ("paused", "resumed", "stop_requested", "budget_raised", "limits_set", "budget_spent"),
+}
+"""What is drawn of a run, from top to bottom, and which events it is."""
+
+_DECIDED = {"approve": "a person approved", "edit": "a person edited", "reject": "a person rejected"}
+_LOOKS = dict(
+    zip(
+        LANES,
+        (
+            Style(GREY, "|", "-"), Style(BLUE, "o", "-"), Style(BLACK, "x", "-"), Style(ORANGE, "v", "-"),
+            Style(GREEN, "P", "-"), Style(PURPLE, "D", "-"), Style(VERMILION, "X", "-"), Style(SKY, "s", "-"),
+            Style(BLACK, "*", "-"),
+        ),
+        strict=True,
+    )
+)  # fmt: skip
+
+
+def questions_table(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
+    """Return one row a verdict with the numbers of both questions and their 95 % intervals.
+
+    `follows` is how far replies follow shuffled results (1: as a hill climber's), `without` how many times the typical
+    rank is without the labels, for the control of the larger effect. What a study has not asked is NaN.
+    """
+    import pandas as pd
+
+    rows = []
+    for name, judged in verdicts.items():
+        replies = _row(judged.evidence, "replies")
+        labels = _row(judged.evidence, "labels")
+        row: dict[str, Any] = {"of": shown_model(name), "verdict": judged.kind, "control": labels.get("kind")}
+        for column, found in (("follows", replies), ("without", labels)):
+            row |= {column: found.get("ratio"), f"{column}_low": found.get("low"), f"{column}_high": found.get("high")}
+        rows.append(row)
+    numbers = [f"{name}{end}" for name in ("follows", "without") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["of", "verdict", "control", *numbers]).astype(dict.fromkeys(numbers, float))
+
+
+def _row(evidence: pd.DataFrame, question: str) -> dict[str, Any]:
+    """Return the row of a question with the largest effect, empty where it was not asked."""
+    told: list[Any] = evidence.to_dict("records") if "question" in evidence else []
+    rows = [row for row in told if row["question"] == question and row["ratio"] == row["ratio"]]
+    largest: dict[str, Any] = max(rows, key=lambda row: float(row["ratio"]), default={})
+    return largest
+
+
+def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] | None = None) -> Figure:
+    """Draw each verdict as a point with its 95 % intervals, results used to the right, labels needed upwards.
+
+    `known` are verdicts on scripted clients of known nature, in grey: where each kind lies on this table. Lines are the
+    bounds below which an effect counts as none. What lacks one of the two numbers is not drawn.
+    """
+    table, natures = questions_table(verdicts), questions_table(known or {})
+    figure, (axes,) = new_figure(1, 1)
+    figure.set_size_inches(6.4, 4 + 0.2 * (len(table) + len(natures)))
+    axes.axvline(LEAST_FOLLOWING, color="#bbbbbb", linewidth=0.8)
+    axes.axhline(MARGIN, color="#bbbbbb", linewidth=0.8)
+    for number, row in enumerate(natures.to_dict("records")):
+        _point(axes, row, Style(GREY, "os^Dv<>P*X"[number % 10], "-"), hollow=True)
+    looks = styles([str(name) for name in table["of"]])
+    for row in table.to_dict("records"):
+        _point(axes, row, looks[str(row["of"])])
+    log_axis(axes, "y")
+    for (used, needed), told in CORNERS.items():
+        axes.text(
+            (0.01, 0.99)[used], (0.02, 0.98)[needed], told, transform=axes.transAxes, fontsize=7, color="#555555",
+            ha=("left", "right")[used], va=("bottom", "top")[needed],
+        )  # fmt: skip
+    axes.set_xlabel("replies follow shuffled results (1: as a hill climber's)")
+    axes.set_ylabel("typical rank without labels ÷ with")
+    outer_legend(figure, axes, columns=1)
+    if not axes.get_legend_handles_labels()[0]:
+        axes.text(0.5, 0.5, "too few searches for both numbers", transform=axes.transAxes, ha="center", fontsize=8)
+    return finish(figure, [axes], legend=False)
+
+
+def _point(axes: Axes, row: Mapping[Any, Any], style: Style, hollow: bool = False) -> None:
+    x, y = row["follows"], row["without"]
+    if not (x == x and y == y):
+        return
+    ends: dict[str, Any] = {
+        "xerr": [[x - row["follows_low"]], [row["follows_high"] - x]],
+        "yerr": [[y - row["without_low"]], [row["without_high"] - y]],
+    }
+    axes.errorbar(
+        [x], [y], **ends, fmt=style.marker, color=style.colour, markersize=6, linewidth=1, elinewidth=0.8,
+        markerfacecolor="white" if hollow else style.colour, label=f"{row['of']}: {row['verdict']}",
+    )  # fmt: skip
 
 
 def repeated_searches(source: Given) -> Figure:
@@ -185,33 +295,6 @@ def training_curves(histories: Mapping[str, pd.DataFrame], chance: float | None 
     if chance is not None:
         axes[1].axhline(chance, color="#999999", linestyle=":", linewidth=1, label="chance")
     return finish(figure, axes)
-
-
-LANES = {
-    "request reserved": ("intent",),
-    "reply": ("call",),
-    "attempt failed": ("call_failed",),
-    "refused": ("rejected",),
-    "a person approved": (),
-    "a person edited": (),
-    "a person rejected": (),
-    "evaluated": ("evaluation",),
-    "steered or limited": ("paused", "resumed", "stop_requested", "budget_raised", "limits_set", "budget_spent"),
-}
-"""What is drawn of a run, from top to bottom, and which events it is."""
-
-_DECIDED = {"approve": "a person approved", "edit": "a person edited", "reject": "a person rejected"}
-_LOOKS = dict(
-    zip(
-        LANES,
-        (
-            Style(GREY, "|", "-"), Style(BLUE, "o", "-"), Style(BLACK, "x", "-"), Style(ORANGE, "v", "-"),
-            Style(GREEN, "P", "-"), Style(PURPLE, "D", "-"), Style(VERMILION, "X", "-"), Style(SKY, "s", "-"),
-            Style(BLACK, "*", "-"),
-        ),
-        strict=True,
-    )
-)  # fmt: skip
 
 
 def audit_timeline(audit: Audit, limited: str = "calls") -> Figure:

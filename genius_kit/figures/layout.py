@@ -23,6 +23,19 @@ DISTANCES = (5, 11, 18, 26, 36, 48)
 
 NAME = "name of a point"
 
+NARROW_FIGURE = 5.0
+NARROW_PANEL = 1.3
+"""Inches, below which a legend beside the panel goes below it, and a panel has at most five ticks."""
+
+GAP = 4
+"""Points between a panel's labels and the legend below it."""
+
+SPANS = ("column", "page")
+SMALLEST_TEXT = 6.0
+"""Points: what stays readable in print."""
+
+POINTS_PER_INCH = 72.27  # TeX's points
+
 
 def name_points(axes: Axes, points: Sequence[tuple[float, float, str]], size: float = 6.5) -> list[Annotation]:
     """Write a name beside each point (x, y, name), with a thin line where it had to move away; return the labels."""
@@ -69,8 +82,8 @@ def _place(label: Annotation, taken: Sequence[Bbox], inside: Bbox) -> Bbox:
             )
             label.set_position((distance * math.cos(angle), distance * math.sin(angle)))
             box = _text_box(label)
-            within = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
-            if within and not any(_overlap(box, other) for other in taken):
+            within = all(inside.contains(*corner) for corner in (box.min, box.max))
+            if within and not any(map(box.overlaps, taken)):
                 return box
     return box
 
@@ -84,23 +97,14 @@ def _text_box(label: Annotation) -> Bbox:
     return Text.get_window_extent(label)
 
 
-def _overlap(first: Bbox, second: Bbox) -> bool:
-    return first.x0 < second.x1 and second.x0 < first.x1 and first.y0 < second.y1 and second.y0 < first.y1
-
-
-NARROW_FIGURE = 5.0
-NARROW_PANEL = 1.3
-"""Inches, below which a legend beside the panel goes below it, and a panel has at most five ticks."""
-
-GAP = 4
-"""Points between a panel's labels and the legend below it."""
-
-
 def fold(figure: Any) -> None:
     """Rearrange what no longer fits the figure's width; the data are drawn as they were."""
     figure.draw_without_rendering()  # so that sizes on the page are known
     _fewer_ticks(figure)
-    _wrap_texts(figure)
+    texts = [text for axes in figure.axes for text in (axes.xaxis.label, axes.title, axes._left_title)]
+    for text in [*texts, *(text for text in (figure._supxlabel, figure._suptitle) if text is not None)]:
+        if text.get_text():
+            _wrap(text, figure.bbox.width)
     for _ in range(2):  # a legend that moves changes the panels, and these the place of the legend
         _fold_legends(figure)
     for axes in figure.axes:
@@ -116,15 +120,8 @@ def _fewer_ticks(figure: Any) -> None:
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def _wrap_texts(figure: Any) -> None:
-    """Break titles and labels below the panels that reach beyond the figure."""
-    texts = [text for axes in figure.axes for text in (axes.xaxis.label, axes.title, axes._left_title)]
-    for text in [*texts, *(text for text in (figure._supxlabel, figure._suptitle) if text is not None)]:
-        if text.get_text():
-            _wrap(text, figure.bbox.width)
-
-
 def _wrap(text: Any, width: float) -> None:
+    """Break a title or a label that reaches beyond the figure."""
     box = text.get_window_extent()
     if box.x0 >= 0 and box.x1 <= width:
         return
@@ -138,12 +135,12 @@ def _fold_legends(figure: Any) -> None:
     narrow = figure.get_size_inches()[0] < NARROW_FIGURE
     figure.draw_without_rendering()
     for axes in figure.axes:
-        legend = axes.get_legend()
-        if legend is None or not _is_outside(legend, axes):
+        if (legend := axes.get_legend()) is None:
             continue
-        if _is_beside(legend, axes) and not narrow:
-            continue
-        _put_below(legend, axes)
+        box, inside = legend.get_window_extent(), axes.get_window_extent()
+        is_beside = box.x0 >= inside.x1
+        if narrow if is_beside else box.y1 <= inside.y0:
+            _put_below(legend, axes)
     for legend in list(figure.legends):
         _fold(legend, figure, f"outside {legend._outside_loc} center")
     for axes in figure.axes:
@@ -165,16 +162,6 @@ def _fold(legend: Any, parent: Any, place: str) -> None:
         figure.draw_without_rendering()
 
 
-def _is_outside(legend: Any, axes: Axes) -> bool:
-    """Return whether a legend stands beside or below its panel."""
-    box, inside = legend.get_window_extent(), axes.get_window_extent()
-    return bool(box.y1 <= inside.y0 or box.x0 >= inside.x1)
-
-
-def _is_beside(legend: Any, axes: Axes) -> bool:
-    return bool(legend.get_window_extent().x0 >= axes.get_window_extent().x1)
-
-
 def _put_below(legend: Any, axes: Any) -> None:
     """Put a legend below the tick labels and the label of its panel, in the middle."""
     inside, scale = axes.get_window_extent(), axes.figure.dpi / 72
@@ -182,13 +169,6 @@ def _put_below(legend: Any, axes: Any) -> None:
     bottom = (taken.y0 if taken is not None else inside.y0) - GAP * scale
     legend.set_loc("upper center")
     legend.set_bbox_to_anchor((0.5, (bottom - inside.y0) / inside.height), transform=axes.transAxes)
-
-
-SPANS = ("column", "page")
-SMALLEST_TEXT = 6.0
-"""Points: what stays readable in print."""
-
-POINTS_PER_INCH = 72.27  # TeX's points
 
 
 @dataclass(frozen=True)

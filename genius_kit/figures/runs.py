@@ -37,6 +37,33 @@ if TYPE_CHECKING:
     from genius_kit.spaces import SearchSpace
 
 
+OUTCOMES = {
+    "valid": (BLUE, ""),
+    "repaired": (SKY, "///"),
+    "duplicate": (ORANGE, "..."),
+    "over the bound": (GREEN, "xxx"),
+    "rejected": (VERMILION, "\\\\\\"),
+    "declined": (GREY, "---"),
+}
+"""What a reply can come to, with its colour and hatching. *Repaired*: taken after a refusal in the same iteration."""
+
+_REASONS = {"duplicate": "duplicate", "constraint": "over the bound"}
+
+HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "+++")
+_SIZES = ("#e6f1f9", "#b5d9f0", SKY, BLUE)
+"""Rising channel counts as a rising depth of blue."""
+
+KINDS = {
+    "fresh input": (BLUE, ""),
+    "cached input": (SKY, "///"),
+    "visible output": (ORANGE, ""),
+    "reasoning": (GREEN, "..."),
+}
+"""The parts of the tokens of a run that do not overlap, with colour and hatching."""
+
+COLUMNS = ("method", "run", "seed", "calls", *(kind.replace(" ", "_") for kind in KINDS), "cost")
+
+
 def best_so_far(runs: Runs, feedback_name: str = "accuracy", interval: bool = False) -> Figure:
     """Draw the best accuracy so far by iteration: mean over runs, in a band that holds the middle 80 % of them.
 
@@ -79,19 +106,6 @@ def rank_by_iteration(runs: Runs) -> Figure:
     axes.set_title("mean over n searches; the bars span the ties", fontsize=8, color="#555555", loc="left")
     rank_axis(axes)
     return finish(figure, [axes])
-
-
-OUTCOMES = {
-    "valid": (BLUE, ""),
-    "repaired": (SKY, "///"),
-    "duplicate": (ORANGE, "..."),
-    "over the bound": (GREEN, "xxx"),
-    "rejected": (VERMILION, "\\\\\\"),
-    "declined": (GREY, "---"),
-}
-"""What a reply can come to, with its colour and hatching. *Repaired*: taken after a refusal in the same iteration."""
-
-_REASONS = {"duplicate": "duplicate", "constraint": "over the bound"}
 
 
 def reply_table(runs: Runs) -> pd.DataFrame:
@@ -165,11 +179,6 @@ def reply_outcomes(runs: Runs) -> Figure:
     axes.set_xlabel("share of the replies (%); n replies; numbers: counts")
     outer_legend(figure, axes, columns=len(OUTCOMES), side="upper")
     return finish(figure, [axes], legend=False)
-
-
-HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "+++")
-_SIZES = ("#e6f1f9", "#b5d9f0", SKY, BLUE)
-"""Rising channel counts as a rising depth of blue."""
 
 
 def operation_table(runs: Sequence[Any]) -> pd.DataFrame:
@@ -259,17 +268,6 @@ def operation_frequencies(runs: Sequence[Any], title: str = "") -> Figure:
     beside: dict[str, Any] = {"ncol": fitting(labels, figure), "fontsize": 7.5, "frameon": False, "handleheight": 1.1}
     figure.legend(handles, labels, loc="outside lower center", **beside)
     return finish(figure, axes, legend=False)
-
-
-KINDS = {
-    "fresh input": (BLUE, ""),
-    "cached input": (SKY, "///"),
-    "visible output": (ORANGE, ""),
-    "reasoning": (GREEN, "..."),
-}
-"""The parts of the tokens of a run that do not overlap, with colour and hatching."""
-
-COLUMNS = ("method", "run", "seed", "calls", *(kind.replace(" ", "_") for kind in KINDS), "cost")
 
 
 def spending_table(runs: Runs) -> pd.DataFrame:

@@ -26,9 +26,8 @@ from genius_kit.journal import read_run
 from genius_kit.proposers.methods import ONE_SEARCH, TOLD, counted_once, n_text, shown_model, shown_name, with_names
 from genius_kit.runs.provenance import marked
 from genius_kit.stats.paired import LEAST_PAIRS, compare, holm_of, interval
-from genius_kit.verdicts.base import counts_text
+from genius_kit.verdicts.base import MARGIN, counts_text
 from genius_kit.verdicts.contamination import ROUTES
-from genius_kit.verdicts.contrasts import MARGIN
 from genius_kit.verdicts.prompts import CHANGED, NO_EFFECT, NOT_ENOUGH
 
 if TYPE_CHECKING:

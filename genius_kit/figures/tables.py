@@ -33,6 +33,15 @@ _LATEX = {
 }  # fmt: skip
 _MARKDOWN = "\\`*_|<>[]~#"
 
+STAND_IN_NOTE = " The stand-in is a fixed rule, not a language model."
+ONCE_NOTE = " n = 1 also stands for searches that are all one and the same, which count once."
+
+_WORDS = {
+    "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16 120": "ImageNet16-120", "flops": "FLOPs", "ap": "AP",
+    "ap50": "AP50", "ap75": "AP75", "imagenet": "ImageNet", "top1": "top-1", "top5": "top-5", "millions": "(millions)",
+    "percent": "(%)", "gpu days": "(GPU days)", "mean": "(%)",
+}  # fmt: skip
+
 
 def latex_text(text: str) -> str:
     """Return text fit for LaTeX: its special signs escaped, a line break a space."""
@@ -136,10 +145,6 @@ def best_of(values: Sequence[object], lowest: bool, digits: int = 2) -> Iterable
         return []
     best = min(known.values()) if lowest else max(known.values())
     return [place for place, value in known.items() if value == best]
-
-
-STAND_IN_NOTE = " The stand-in is a fixed rule, not a language model."
-ONCE_NOTE = " n = 1 also stands for searches that are all one and the same, which count once."
 
 
 def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
@@ -332,13 +337,6 @@ def _printed(frame: pd.DataFrame, column: str) -> list[str]:
     if deviations is None:
         return [number(value, digits) for value in frame[column]]
     return [spread(*pair, digits) for pair in zip(frame[column], deviations.astype(float), strict=True)]
-
-
-_WORDS = {
-    "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16 120": "ImageNet16-120", "flops": "FLOPs", "ap": "AP",
-    "ap50": "AP50", "ap75": "AP75", "imagenet": "ImageNet", "top1": "top-1", "top5": "top-5", "millions": "(millions)",
-    "percent": "(%)", "gpu days": "(GPU days)", "mean": "(%)",
-}  # fmt: skip
 
 
 def _heading(column: str) -> str:

@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from genius_kit.journal import Run
 
 
+TABLE = "front of the table"
+ATTAINED = (0.25, 0.5, 0.75)
+"""Parts of the searches by which the band of attainment ends, its line, and its band begins."""
+
+Runs = Mapping[str, Sequence["Run"]]
+
+
 def accuracy_against_macs(
     points: Mapping[str, pd.DataFrame], accuracy_name: str = "accuracy", background: Any = None
 ) -> Figure:
@@ -87,13 +94,6 @@ def pareto_front(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that no other row beats with at most its `macs` and at least its `feedback`, by rising `macs`."""
     known = frame.dropna(subset=["macs", "feedback"]).sort_values(["macs", "feedback"], ascending=[True, False])
     return known[known["feedback"] > known["feedback"].cummax().shift(fill_value=float("-inf"))]
-
-
-TABLE = "front of the table"
-ATTAINED = (0.25, 0.5, 0.75)
-"""Parts of the searches by which the band of attainment ends, its line, and its band begins."""
-
-Runs = Mapping[str, Sequence["Run"]]
 
 
 def front_table(runs: Runs) -> pd.DataFrame:

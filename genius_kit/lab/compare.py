@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.chat import is_stand_in
 from genius_kit.errors import InvalidParameter
-from genius_kit.figures.drawings import BLUE, GREY, VERMILION
+from genius_kit.figures.drawings import GREY
+from genius_kit.figures.style import BLUE, VERMILION
 from genius_kit.journal import Run
 from genius_kit.lab.money import dollars
 from genius_kit.proposers.base import make_proposer
@@ -20,7 +21,7 @@ from genius_kit.records import RankRange
 from genius_kit.runs.loop import describe, journal_name
 from genius_kit.stats.paired import LEAST_PAIRS, Comparison, compare, pairs_needed
 from genius_kit.verdicts import pairs_to_settle
-from genius_kit.verdicts.contrasts import LEVEL, MARGIN, Contrast
+from genius_kit.verdicts.base import LEVEL, MARGIN, Contrast
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark

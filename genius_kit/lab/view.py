@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from genius_kit.figures.drawings import BLUE, EDGE_STYLES, GREY, SKY, VERMILION, block_colours
+from genius_kit.figures.drawings import EDGE_STYLES, GREY, block_colours
+from genius_kit.figures.style import BLUE, SKY, VERMILION
 from genius_kit.spaces import Architecture, SearchSpace, nas_bench_201
 
 if TYPE_CHECKING:

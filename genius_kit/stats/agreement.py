@@ -151,3 +151,10 @@ def _codes(labels: Sequence[Any]) -> np.ndarray:
 
 def _permuted(codes: np.ndarray, statistic: Any, seed: int) -> float:
     return permutation_p((codes,), statistic, "pairings", seed, RESAMPLES, batch=_AT_ONCE, alternative="greater")
+
+
+def spearman(first: Any, second: Any) -> float:
+    """Return Spearman's rank correlation of two samples of pairs."""
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(first, second)[0])

@@ -53,9 +53,9 @@ def compare(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.nd
         if ranks.min() <= 0:
             raise InvalidParameter(f"rank {ranks.min():g} came; ranks are positive, 1 is the best")
     logarithms = np.log(ours / theirs)
-    ratios = (float(np.exp(value)) for value in interval(logarithms, seed))
-    tests = sign_flip_p(logarithms, seed), smallest_p(ours.size)
-    return Comparison(ours.size, *interval(ours - theirs, seed), *ratios, *tests)
+    ratio, low, high = (float(np.exp(value)) for value in interval(logarithms, seed))
+    tests = {"p_value": sign_flip_p(logarithms, seed), "smallest_p": smallest_p(ours.size)}
+    return Comparison(ours.size, *interval(ours - theirs, seed), ratio=ratio, ratio_low=low, ratio_high=high, **tests)
 
 
 def interval(values: Sequence[float] | np.ndarray, seed: int = 0) -> tuple[float, float, float]:

@@ -17,6 +17,12 @@ ENOUGH = 50
 """Forms as good as the list itself after which no more are drawn: its p-value is far from small (Besag and Clifford,
 Biometrika 1991)."""
 
+LEAST_SHOWN = 3
+"""Architectures shown below which a derangement leaves no choice: two scores can only change places."""
+
+RIDGE = 0.1
+"""Added to the diagonal of the similarities; prediction is by their ridge regression, nothing is fitted to data."""
+
 
 def relabelling_p(architectures: np.ndarray, worth: np.ndarray, seed: int = 0, draws: int = DRAWS) -> float:
     """Return the probability that a list renumbered at random, at each position anew, is worth no more than it is.
@@ -74,13 +80,6 @@ def _p_value(
         found += int((flat[other(rows, count)] @ counts <= own + 1e-9).sum())
         drawn += count
     return (1 + found) / (1 + drawn)
-
-
-LEAST_SHOWN = 3
-"""Architectures shown below which a derangement leaves no choice: two scores can only change places."""
-
-RIDGE = 0.1
-"""Added to the diagonal of the similarities; prediction is by their ridge regression, nothing is fitted to data."""
 
 
 class Follows(NamedTuple):

@@ -2,7 +2,7 @@
 
 `searches` asks whether a model searches or recites, `contamination`, `reproducibility`, `prompts`, `rationales`,
 `transfer` and `tradeoffs` ask further questions, each with a `verdict` of its own; `every` gives all that a study
-allows. `base` and `contrasts` are what they share; `repeats` reads repeated searches, `claims` what replies state.
+allows. `base` is what they share; `repeats` reads repeated searches, `claims` what replies state.
 """
 
 from genius_kit.benchmarks.noise import resolutions
@@ -21,8 +21,7 @@ from genius_kit.verdicts.base import (
 )
 from genius_kit.verdicts.searches import memory
 from genius_kit.verdicts.searches.decision import each_verdict, verdict
-from genius_kit.verdicts.searches.natures import known_natures
-from genius_kit.verdicts.searches.power import power_text
+from genius_kit.verdicts.searches.natures import known_natures, power_text
 
 __all__ = [
     "CANNOT_TELL",

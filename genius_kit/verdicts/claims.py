@@ -17,6 +17,50 @@ Places = tuple[int, ...] | None
 Attribute = list[list[float]]
 """A number for each option at each position."""
 
+KINDS = ("replaces", "sets", "only", "keeps", "keeps the rest", "how many", "more", "less", "gradient", "cost")
+"""One operation with another; one at a place; one alone in a stage; places unchanged; all unmentioned ones unchanged;
+how many positions differ; an attribute grows or shrinks; early stages against late ones; multiply-accumulates."""
+
+_UP = r"increas(?:ed?|ing)|rais(?:ed?|ing)|enlarg(?:ed?|ing)|widen(?:ed|ing)?"
+_DOWN = r"reduc(?:ed?|ing)|decreas(?:ed?|ing)|lower(?:ed|ing)|simplif(?:y|ied|ying)|narrow(?:ed|ing)"
+_ADVERBS = r"(?:(?:\w+ly|further|also|then|now|have|will|thus|only|just)\s+)*"
+_WRITER = r"(?:i|we|i'll|we'll|i've|we've|let us|let's)"
+_DONE = rf"(?:^(?!\w+(?:ed|ing)\b)|\b{_WRITER}\s+{_ADVERBS}|\bby\s+{_ADVERBS}(?=\w+ing\b))"
+"""Before a verb: what says that the writer does it. An imperative, "I" and "we", or "by ...ing"; not "it increases"."""
+
+_HEDGE = re.compile(
+    r"\b(?:could|might|may|would|should|can|perhaps|maybe|if|whether|not|never|avoid\w*|instead|rather|expect\w*|"
+    r"gradual\w*|subsequent|unlike|except)\b|n't\b|\?",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(r"\bexperiments?\s*\d", re.IGNORECASE)
+_TAIL = re.compile(
+    r",?\s+(?:which|because|since|so that|so as|while|whereas|in order to|as (?:this|it|that)|"
+    r"to (?:capture|reduce|decrease|lower|meet|ensure|achieve|improve|save|balance|enhance|further|keep|better))\b"
+    r"|,\s*(?:further\s+)?(?:allowing|enabling|lowering|reducing|decreasing|ensuring|resulting|helping|providing|"
+    r"adjusting)\b",
+    re.IGNORECASE,
+)
+_NUMBERS = {"one": 1, "a single": 1, "a": 1, "two": 2, "three": 3, "four": 4, "five": 5}
+_COUNT = r"(?P<count>one|a single|two|three|four|five|\d{1,2})"
+_REPLACING = re.compile(
+    r"\b(?:replac(?:e|es|ed|ing)|chang(?:e|es|ed|ing)|swap(?:s|ped|ping)?|turn(?:s|ed|ing)?)\b", re.I
+)
+_LINK = re.compile(r"\b(?:with|by|to|into|for)\b", re.IGNORECASE)
+
+_REST = re.compile(
+    r"\b(?:keep|keeps|kept|keeping|leave|leaves|leaving|left)\s+(?:all\s+)?(?:the\s+rest|everything\s+else|"
+    r"all\s+else|the\s+others?|the\s+other\s+\w+)\b",
+    re.IGNORECASE,
+)
+_KEPT = re.compile(
+    r"\b(?:remains?|stays?|is|are|left|leave|leaving|keep|keeping|kept)\b.*"
+    r"\b(?:unchanged|the same|as (?:it is|they are)|as before|untouched)\b|\bwithout any changes?\b",
+    re.IGNORECASE,
+)
+
+Found = tuple[str, Callable[[Architecture, Architecture], bool]]
+
 
 def places_in(clause: str, space: SearchSpace) -> Places:
     """Return the positions that a clause speaks of: None where it names none, () where it is not clear which."""
@@ -151,38 +195,6 @@ def _values(space: SearchSpace, name: str) -> Attribute | None:
     return None
 
 
-KINDS = ("replaces", "sets", "only", "keeps", "keeps the rest", "how many", "more", "less", "gradient", "cost")
-"""One operation with another; one at a place; one alone in a stage; places unchanged; all unmentioned ones unchanged;
-how many positions differ; an attribute grows or shrinks; early stages against late ones; multiply-accumulates."""
-
-_UP = r"increas(?:ed?|ing)|rais(?:ed?|ing)|enlarg(?:ed?|ing)|widen(?:ed|ing)?"
-_DOWN = r"reduc(?:ed?|ing)|decreas(?:ed?|ing)|lower(?:ed|ing)|simplif(?:y|ied|ying)|narrow(?:ed|ing)"
-_ADVERBS = r"(?:(?:\w+ly|further|also|then|now|have|will|thus|only|just)\s+)*"
-_WRITER = r"(?:i|we|i'll|we'll|i've|we've|let us|let's)"
-_DONE = rf"(?:^(?!\w+(?:ed|ing)\b)|\b{_WRITER}\s+{_ADVERBS}|\bby\s+{_ADVERBS}(?=\w+ing\b))"
-"""Before a verb: what says that the writer does it. An imperative, "I" and "we", or "by ...ing"; not "it increases"."""
-
-_HEDGE = re.compile(
-    r"\b(?:could|might|may|would|should|can|perhaps|maybe|if|whether|not|never|avoid\w*|instead|rather|expect\w*|"
-    r"gradual\w*|subsequent|unlike|except)\b|n't\b|\?",
-    re.IGNORECASE,
-)
-_NAMED = re.compile(r"\bexperiments?\s*\d", re.IGNORECASE)
-_TAIL = re.compile(
-    r",?\s+(?:which|because|since|so that|so as|while|whereas|in order to|as (?:this|it|that)|"
-    r"to (?:capture|reduce|decrease|lower|meet|ensure|achieve|improve|save|balance|enhance|further|keep|better))\b"
-    r"|,\s*(?:further\s+)?(?:allowing|enabling|lowering|reducing|decreasing|ensuring|resulting|helping|providing|"
-    r"adjusting)\b",
-    re.IGNORECASE,
-)
-_NUMBERS = {"one": 1, "a single": 1, "a": 1, "two": 2, "three": 3, "four": 4, "five": 5}
-_COUNT = r"(?P<count>one|a single|two|three|four|five|\d{1,2})"
-_REPLACING = re.compile(
-    r"\b(?:replac(?:e|es|ed|ing)|chang(?:e|es|ed|ing)|swap(?:s|ped|ping)?|turn(?:s|ed|ing)?)\b", re.I
-)
-_LINK = re.compile(r"\b(?:with|by|to|into|for)\b", re.IGNORECASE)
-
-
 @dataclass(frozen=True)
 class Claim:
     """One statement; `places` are the positions it speaks of, None for the whole design."""
@@ -240,18 +252,6 @@ def sentences(text: str) -> list[str]:
     return [sentence for sentence in found if len(sentence.split()) >= 3]
 
 
-_REST = re.compile(
-    r"\b(?:keep|keeps|kept|keeping|leave|leaves|leaving|left)\s+(?:all\s+)?(?:the\s+rest|everything\s+else|"
-    r"all\s+else|the\s+others?|the\s+other\s+\w+)\b",
-    re.IGNORECASE,
-)
-_KEPT = re.compile(
-    r"\b(?:remains?|stays?|is|are|left|leave|leaving|keep|keeping|kept)\b.*"
-    r"\b(?:unchanged|the same|as (?:it is|they are)|as before|untouched)\b|\bwithout any changes?\b",
-    re.IGNORECASE,
-)
-
-
 def _claims(sentence: str, space: SearchSpace) -> list[Claim]:
     """Return the claims of one sentence, none where anything about it is doubtful."""
     if _NAMED.search(sentence):
@@ -276,9 +276,6 @@ def _main(sentence: str) -> str:
     """Return the sentence without the subordinate clause that says what its change is good for."""
     tail = _TAIL.search(sentence, 12)
     return sentence[: tail.start()] if tail else sentence
-
-
-Found = tuple[str, Callable[[Architecture, Architecture], bool]]
 
 
 def _keeps(clause: str, places: Places, space: SearchSpace) -> Found | None:

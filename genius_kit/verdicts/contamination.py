@@ -17,8 +17,17 @@ from genius_kit.benchmarks.catalogue import is_private, title_of
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.methods import counted_once, fixed_arms, subject
 from genius_kit.runs.provenance import marked
-from genius_kit.verdicts.base import CANNOT_TELL, NOT_ENOUGH, Verdict, ratio_text
-from genius_kit.verdicts.contrasts import LABELS, LEVEL, MARGIN, arm_of, model_of
+from genius_kit.verdicts.base import (
+    CANNOT_TELL,
+    LABELS,
+    LEVEL,
+    MARGIN,
+    NOT_ENOUGH,
+    Verdict,
+    arm_of,
+    model_of,
+    ratio_text,
+)
 from genius_kit.verdicts.searches.findings import (
     HARM,
     LEAST_SEARCHES,

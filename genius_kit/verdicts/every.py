@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.verdicts import contamination, prompts, reproducibility, tradeoffs, transfer
-from genius_kit.verdicts.base import Verdict
-from genius_kit.verdicts.contrasts import FEEDBACK, LABELS
+from genius_kit.verdicts.base import FEEDBACK, LABELS, Verdict
 from genius_kit.verdicts.searches import decision
 
 if TYPE_CHECKING:

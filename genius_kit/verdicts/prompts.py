@@ -14,8 +14,17 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.methods import ONE_SEARCH, subject
 from genius_kit.runs.provenance import marked
 from genius_kit.stats.paired import pairs_needed
-from genius_kit.verdicts.base import NOT_ENOUGH, Verdict, counts_text
-from genius_kit.verdicts.contrasts import MARGIN, Contrast, beside, conditions, model_of, plain_searches
+from genius_kit.verdicts.base import (
+    MARGIN,
+    NOT_ENOUGH,
+    Contrast,
+    Verdict,
+    beside,
+    conditions,
+    counts_text,
+    model_of,
+    plain_searches,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

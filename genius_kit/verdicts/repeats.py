@@ -29,6 +29,8 @@ VARIED = ("temperature", "request_seed")
 _ANSWERS = ("rejected", "approval", "proposal", "declined")
 _ALL = {"words": "text", "designs": "design"}
 
+Source = str | Path | Iterable[Run | str | Path]
+
 
 @dataclass(frozen=True)
 class Said:
@@ -131,9 +133,6 @@ class Repeats:
         return np.array([[_shared(one.designs, two.designs) for two in self.searches] for one in self.searches])
 
 
-Source = str | Path | Iterable[Run | str | Path]
-
-
 Given = Source | Sequence[Repeats]
 """Journals as `read_repeats` takes them, or what it returned."""
 
@@ -157,10 +156,17 @@ def read_repeats(source: Source) -> list[Repeats]:
     seen: set[str] = set()
     for run in _runs(source):
         repeat = _repeat(run)
-        if repeat is None or (copy := _print(run)) in seen:
+        if repeat is None:
+            continue
+        # what a copy of a journal has in common with it: its events without what a file adds to them
+        copy = _sha256([{k: v for k, v in event.items() if k not in ("chain", "salt")} for event in run.events])
+        if copy in seen:
             continue
         seen.add(copy)
-        decided = _decided(run)
+        decided = {key: value for key, value in run.settings.items() if key != "seed"}
+        if is_stand_in(str(decided["settings"]["model"])):
+            told = decided["settings"].items()
+            decided["settings"] = {key: value for key, value in told if key not in VARIED}
         found.setdefault(json.dumps([decided, repeat.said[0].request], sort_keys=True), []).append(repeat)
     if not any(len(searches) > 1 for searches in found.values()):
         raise InvalidParameter(
@@ -176,29 +182,15 @@ def _runs(source: Source) -> Iterator[Run]:
         folder = Path(source)
         if not folder.is_dir():
             raise InvalidParameter(f"{source} is no folder; `genius-kit study` writes its journals to studies/NAME")
-        yield from sorted(map(read_run, sorted(folder.rglob("*.jsonl"))), key=_order)
+        runs = map(read_run, sorted(folder.rglob("*.jsonl")))  # as they stand in the plan of their study
+        yield from sorted(runs, key=lambda run: run.events[0].get("study", {}).get("order", 0) if run.events else 0)
         return
     for run in source:
         yield run if isinstance(run, Run) else read_run(run)
 
 
-def _order(run: Run) -> int:
-    """Return where a run stands in the plan of its study."""
-    return int(run.events[0].get("study", {}).get("order", 0)) if run.events else 0
-
-
-def _print(run: Run) -> str:
-    """Return what a copy of a journal has in common with it: its events without what a file adds to them."""
-    plain = [{k: v for k, v in event.items() if k not in ("chain", "salt")} for event in run.events]
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _decided(run: Run) -> dict[str, Any]:
-    """Return what decides the replies of a run besides its seed."""
-    decided, settings = {key: value for key, value in run.settings.items() if key != "seed"}, run.settings["settings"]
-    if not is_stand_in(str(settings["model"])):
-        return decided
-    return {**decided, "settings": {key: value for key, value in settings.items() if key not in VARIED}}
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _arm(run: Run) -> str:
@@ -226,8 +218,12 @@ def _repeat(run: Run) -> Repeat | None:
         architecture = answer.get("proposed") or answer.get("architecture")
         design = space.key(architecture) if architecture else str(answer.get("reason", answer["event"]))
         words = call["text"] if call["text"] is not None else call.get("refusal") or ""
-        request, served = _sum_of(run, call), call.get("model")
-        said.append(Said(call["iteration"], request, words, design, served, call.get("fingerprint")))
+        if WITHHELD in (call["text"], *(message["content"] for message in call["messages"])):
+            raise InvalidParameter(
+                f"{run.path}: its words are withheld, so that nobody can say which replies are alike; take the original"
+            )
+        sent, build = _sha256(call["messages"]), call.get("fingerprint")
+        said.append(Said(call["iteration"], sent, words, design, call.get("model"), build))
     designs = tuple(space.key(event["architecture"]) for event in run.of("proposal"))
     return Repeat(run, day, tuple(said), designs) if said else None
 
@@ -241,14 +237,6 @@ def _answered(events: list[Event]) -> Iterator[tuple[Event, Event]]:
         elif call is not None and event["event"] in _ANSWERS:
             yield call, event
             call = None
-
-
-def _sum_of(run: Run, call: Event) -> str:
-    if WITHHELD in (call["text"], *(message["content"] for message in call["messages"])):
-        raise InvalidParameter(
-            f"{run.path}: its words are withheld, so that nobody can say which replies are alike; take the original"
-        )
-    return hashlib.sha256(json.dumps(call["messages"], sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _shared(first: tuple[str, ...], second: tuple[str, ...]) -> int:

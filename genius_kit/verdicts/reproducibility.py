@@ -29,8 +29,7 @@ from genius_kit.stats.agreement import (
     smallest_relabelling_p,
 )
 from genius_kit.stats.paired import holm
-from genius_kit.verdicts.base import NOT_ENOUGH, Verdict, rank_text, verb
-from genius_kit.verdicts.contrasts import LEVEL
+from genius_kit.verdicts.base import LEVEL, NOT_ENOUGH, Verdict, rank_text, verb
 from genius_kit.verdicts.repeats import VARIED, Given, Repeats, as_repeats, read_repeats
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from genius_kit.proposers.methods import shown_model, subject, with_names
 from genius_kit.runs.provenance import marked
 from genius_kit.stats.paired import LEAST_PAIRS, interval, pairs_needed, sign_flip_p
 from genius_kit.studies.tradeoffs import DRAWS
-from genius_kit.verdicts.base import NOT_ENOUGH, Verdict
-from genius_kit.verdicts.contrasts import LEVEL, conditions
+from genius_kit.verdicts.base import LEVEL, NOT_ENOUGH, Verdict, conditions
 
 if TYPE_CHECKING:
     import pandas as pd

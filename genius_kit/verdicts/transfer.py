@@ -17,8 +17,7 @@ from genius_kit.proposers.methods import LANGUAGE_MODEL, ONE_SEARCH, counted_onc
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import Architecture, SearchSpace
 from genius_kit.stats.paired import LEAST_PAIRS, holm_of, interval, pairs_needed, sign_flip_p
-from genius_kit.verdicts.base import NOT_ENOUGH, Verdict
-from genius_kit.verdicts.contrasts import LEVEL, MARGIN
+from genius_kit.verdicts.base import LEVEL, MARGIN, NOT_ENOUGH, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from genius_kit.figures.conclusions.verdicts import verdict_conclusion
 from genius_kit.figures.tables import UNKNOWN, is_known, number, p_text
 from genius_kit.proposers.methods import shown_model
 from genius_kit.stats.paired import holm_of
-from genius_kit.verdicts.contrasts import LEVEL
+from genius_kit.verdicts.base import LEVEL
 from genius_kit.verdicts.tradeoffs import BASELINE, tradeoff_table, tradeoff_verdict
 
 if TYPE_CHECKING:

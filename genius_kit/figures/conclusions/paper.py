@@ -1,26 +1,38 @@
-"""What the paper's printed trials show: how much of them is evidence, and how early a trial finds its best."""
+"""What the paper's printed trials and its published conversations show: how much of them is evidence, and of what."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.benchmarks import downloads
+from genius_kit.errors import DataMissing
 from genius_kit.figures.conclusions.base import INCONCLUSIVE, Conclusion, conclude, search_conclusion
-from genius_kit.figures.tables import number
+from genius_kit.figures.paper import trajectory_table
+from genius_kit.figures.tables import UNKNOWN, number, p_text
 from genius_kit.paper import TRIAL_TABLES, best_places, early_p, paper_label, printed_evidence
-from genius_kit.spaces import load_space
+from genius_kit.prompts.published import read_conversation
+from genius_kit.proposers.methods import shown_model
+from genius_kit.runs.frames import best_architecture
+from genius_kit.spaces import CONVENTIONS, count_cost, load_space
 from genius_kit.stats.paired import holm_of
-from genius_kit.verdicts.contrasts import LEVEL
+from genius_kit.verdicts.base import LEVEL
+from genius_kit.verdicts.rationales import agreement, rationales_of_conversation
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from genius_kit.benchmarks import Benchmark
     from genius_kit.benchmarks.tabular import TabularBenchmark
+    from genius_kit.journal import Run
     from genius_kit.runs.frames import Runs
+    from genius_kit.verdicts.rationales import Agreement
 
 
 ALONE = "accuracy alone"
+
+PUBLISHED = {"GPT-4, GENIUS-329": "chat_history/329M.json", "GPT-4, GENIUS-401": "chat_history/401M.json"}
+"""What a published conversation is called, and its file."""
 
 
 def paper_conclusions(*searched: tuple[TabularBenchmark, Runs], model: str) -> tuple[Conclusion, ...]:
@@ -109,3 +121,99 @@ def order_conclusion(*benchmarks: Benchmark) -> Conclusion:
         f"Best found in the first half: {int(every['early'].sum())} of {len(every)} printed trials of GPT-4; {said}."
     )
     return conclude(headline, rows, "When the paper's trials find their best", note)
+
+
+def imagenet_conclusion(replays: Mapping[str, Run]) -> Conclusion:
+    """Return what the bound cost each replayed ImageNet search, and what its evaluations gained.
+
+    `replays` maps what a search is called to its replay. One conversation is one search: nothing is compared.
+    """
+    tables = {name: trajectory_table(run) for name, run in replays.items()}
+    rows = [_imagenet_row(name, run, tables[name]) for name, run in replays.items()]
+    outside = " and ".join(f"{_outside(table)} of {len(table)}" for table in tables.values())
+    gains = " and ".join(f"{_accuracies(table).max() - _accuracies(table).iloc[0]:+.2f}" for table in tables.values())
+    headline = f"GPT-4, replayed: {outside} replies outside the bound; told accuracy {gains} points (n = 1 each)."
+    note = (
+        "Accuracy as the authors told it to the model, the best beside the first. Parameters and multiply-accumulates "
+        "are those of the best told network: by the paper's count / of convolutions and linear layers alone. One "
+        "conversation each, one short training a network: there is no spread, so nothing is compared."
+    )
+    return conclude(headline, rows, "The published ImageNet searches", note)
+
+
+def _outside(table: pd.DataFrame) -> int:
+    return int((table["reason"] == "constraint").sum())
+
+
+def _accuracies(table: pd.DataFrame) -> pd.Series:
+    return table["feedback"].dropna().astype(float)
+
+
+def _imagenet_row(name: str, run: Run, table: pd.DataFrame) -> dict[str, str]:
+    space, told, replies = load_space(run.settings["space"]), _accuracies(table), len(table)
+    evaluated = table[table["outcome"] == "evaluated"]
+    best = int(evaluated["feedback"].astype(float).argmax()) + 1
+    costs = [count_cost(space, best_architecture([run]), convention=way) for way in CONVENTIONS]
+    outside = _outside(table)
+    return {
+        "search": name,
+        "outside the bound": f"{outside} of {replies}",
+        "refused for else": str(replies - outside - len(evaluated)),
+        "evaluated, told": f"{len(evaluated)}, {len(told)}",
+        "first told (%)": number(told.iloc[0]),
+        "best told (%)": f"{number(told.max())} at evaluation {best}",
+        "parameters": f"{costs[0].parameters:,}",
+        "multiply-accumulates": " / ".join(f"{cost.macs:,}" for cost in costs),
+    }
+
+
+def claims_conclusion(said: Mapping[str, Agreement]) -> Conclusion:
+    """Return how many claims about its changes hold in the words of each of `said`, and in GPT-4's published ones.
+
+    More than by chance only at p < 0.05, corrected by Holm's rule. A conversation that is not here is said to be.
+    """
+    found: dict[str, Agreement | None] = {shown_model(name): one for name, one in said.items()}
+    found |= {name: _published(file) for name, file in PUBLISHED.items()}
+    p_values = holm_of({name: one.p_value for name, one in found.items() if one is not None})
+    rows = [_claims_row(name, one, p_values.get(name)) for name, one in found.items()]
+    told = "; ".join(f"{name}: {_claims_told(one, p_values.get(name))}" for name, one in found.items())
+    note = (
+        "Claims that can be checked against the change that was made; by chance: the same sentences held against the "
+        "other proposals of the search. Intervals: 95 %, Wilson; p: proposals dealt out at random, one-sided, by "
+        "Holm's rule."
+    )
+    return conclude(f"Claims beyond chance? {told}.", rows, "What is said of a change, and the change", note)
+
+
+def _published(file: str) -> Agreement | None:
+    """Return the agreement of a published conversation, None where it was not downloaded."""
+    try:
+        path = downloads.find(file)
+    except DataMissing:
+        return None
+    return agreement(*rationales_of_conversation(read_conversation(path)))
+
+
+def _claims_told(one: Agreement | None, p_value: float | None) -> str:
+    if one is None:
+        return "not downloaded"
+    if p_value is None:
+        return "no claim"
+    return f"{one.held} of {one.checked}, {'yes' if p_value < LEVEL else 'no'}"
+
+
+def _claims_row(name: str, one: Agreement | None, p_value: float | None) -> dict[str, Any]:
+    if one is None:
+        missing = "not here: genius-kit data fetch"
+        return {"words of": name, "claims that hold": missing, "share (%)": UNKNOWN, "by chance (%)": UNKNOWN,
+                "p": UNKNOWN, "replies": UNKNOWN}  # fmt: skip
+    low, high = number(100 * one.low, 0), number(100 * one.high, 0)
+    share = f"{number(100 * one.share, 0)} ({low}–{high})" if one.checked else UNKNOWN
+    return {
+        "words of": name,
+        "claims that hold": f"{one.held} of {one.checked}",
+        "share (%)": share,
+        "by chance (%)": number(100 * one.chance, 0),
+        "p": p_text(p_value),
+        "replies": str(one.proposals),
+    }

@@ -16,7 +16,7 @@ from genius_kit.stats import Estimate
 from genius_kit.stats.paired import Comparison
 from genius_kit.studies.results import summary
 from genius_kit.verdicts import Verdict, verdict
-from genius_kit.verdicts.contrasts import CHEAP_RULE, OWN_START
+from genius_kit.verdicts.base import CHEAP_RULE, OWN_START
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,27 +23,25 @@ from genius_kit.stats.paired import LEAST_PAIRS
 from genius_kit.stats.random_search import RandomSearch
 from genius_kit.verdicts.base import (
     CANNOT_TELL,
-    LEANING,
-    NEITHER,
-    NOT_ENOUGH,
-    RECITES,
-    SEARCHES,
-    Verdict,
-    rank_text,
-    ratio_text,
-    verb,
-)
-from genius_kit.verdicts.contrasts import (
     CHEAP_RULE,
+    LEANING,
     LEVEL,
     MARGIN,
+    NEITHER,
+    NOT_ENOUGH,
     OWN_START,
+    RECITES,
+    SEARCHES,
     Contrast,
+    Verdict,
     cheap_rules,
     check,
     conditions,
     model_of,
     own_share,
+    rank_text,
+    ratio_text,
+    verb,
 )
 from genius_kit.verdicts.searches.findings import (
     HARM,

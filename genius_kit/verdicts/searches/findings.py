@@ -17,8 +17,19 @@ from genius_kit.proposers.methods import ONE_SEARCH
 from genius_kit.stats.evalues import Evidence, bounded_evidence, confidence_sequence, symmetric_evidence
 from genius_kit.stats.ratios import t_interval
 from genius_kit.stats.replies import Follows, placing_p, relabelling_p
-from genius_kit.verdicts.base import CANNOT_TELL, NOT_ENOUGH
-from genius_kit.verdicts.contrasts import FEEDBACK, LABELS, LEVEL, MARGIN, Key, arm_of, by_search, check, mean_of
+from genius_kit.verdicts.base import (
+    CANNOT_TELL,
+    FEEDBACK,
+    LABELS,
+    LEVEL,
+    MARGIN,
+    NOT_ENOUGH,
+    Key,
+    arm_of,
+    by_search,
+    check,
+    mean_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,8 +25,7 @@ from genius_kit.stats.replies import LEAST_SHOWN
 from genius_kit.studies.file import load_study
 from genius_kit.studies.plan import Arm, Study
 from genius_kit.studies.run import run_study
-from genius_kit.verdicts.base import Verdict
-from genius_kit.verdicts.contrasts import FEEDBACK, LABELS
+from genius_kit.verdicts.base import FEEDBACK, LABELS, Verdict
 from genius_kit.verdicts.searches import memory
 from genius_kit.verdicts.searches.decision import verdict
 
