@@ -81,6 +81,11 @@ def hold(path: Path | str, taken: GeniusKitError | None = None, patience: float 
     return lock
 
 
+def lock_of(path: Path | str) -> Path:
+    """Return the lock file of `path`: beside it, and hidden."""
+    return Path(path).with_name(f".{Path(path).name}.lock")
+
+
 @contextlib.contextmanager
 def locked(path: Path | str, taken: GeniusKitError | None = None, patience: float = -1) -> Iterator[None]:
     """Hold the lock of the file at `path` while the block runs; see `hold`."""

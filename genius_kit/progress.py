@@ -58,3 +58,8 @@ def progress_form() -> str:
     """Return "bar", "plain" or "none": what `GENIUS_KIT_PROGRESS` says; unset, a bar where one can be drawn."""
     can_draw = sys.stderr.isatty() or "ipykernel" in sys.modules
     return os.environ.get("GENIUS_KIT_PROGRESS") or ("bar" if can_draw else "plain")
+
+
+def is_progress_wanted() -> bool:
+    """Return whether a command shows progress unasked: a bar, or what `GENIUS_KIT_PROGRESS` names."""
+    return progress_form() == "bar" or bool(os.environ.get("GENIUS_KIT_PROGRESS"))

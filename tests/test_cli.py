@@ -1,12 +1,18 @@
 """The genius-kit command as a user types it, each call its own process."""
 
 import os
+import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from genius_kit.cli import app
+from genius_kit.version import __version__
+from tests.printed_commands import command_of, parse
 
 COMMAND = [sys.executable, "-c", "from genius_kit.cli import main; main()"]
 
@@ -30,7 +36,32 @@ def test_help_lists_the_commands():
     done = call("--help")
     assert done.returncode == 0
     for command in ("run", "resume", "replay", "report", "doctor", "data"):
-        assert f"\n  {command} " in done.stdout
+        assert f"│ {command} " in done.stdout
+
+
+def test_the_version_is_printed():
+    """--version: one line, exit code 0."""
+    done = call("--version")
+    assert (done.returncode, done.stdout) == (0, f"genius-kit {__version__}\n")
+
+
+def shown_in_help(command, path=""):
+    """Yield each command with its name."""
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from shown_in_help(inner, f"{path} {name}".strip())
+
+
+@pytest.mark.parametrize(("path", "command"), shown_in_help(command_of(app)), ids=lambda one: str(one)[:40])
+def test_every_help_fits_and_has_an_example_that_is_read(path, command, monkeypatch):
+    """No line is wider than 80 columns, and the example is a command that the program reads."""
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(app, [*path.split(), "--help"]).output
+    assert max(map(len, shown.splitlines())) <= 80
+    example = command.epilog.removeprefix("Example: ")
+    words = shlex.split(example.partition(" | ")[0])
+    assert " ".join(words[1:]).startswith(path)
+    assert path == "lab" or parse(words).is_complete
 
 
 def test_an_unknown_command_or_option_is_wrong_usage():

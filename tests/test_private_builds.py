@@ -129,7 +129,7 @@ def test_another_plan_or_secret_or_builder_is_refused(built, tmp_path):
         build(plan, built, progress=False)
     with pytest.raises(InvalidParameter, match="begun with another secret"):
         build(PLAN, built, secret=OTHER, progress=False)
-    with filelock.FileLock(built / "build.lock"), pytest.raises(InvalidParameter, match="being built by another"):
+    with filelock.FileLock(built / ".build.lock"), pytest.raises(InvalidParameter, match="being built by another"):
         build(PLAN, built, progress=False)
     with pytest.raises(InvalidParameter, match="holds no secret"):
         secret_of(tmp_path)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import genius_kit as gk
+from genius_kit import files
 from genius_kit.cli import commands as cli
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import Journal, read_run
@@ -332,7 +333,7 @@ def test_a_killed_owner_reads_interrupted_a_stopped_process_does_not(tmp_path, s
     finally:
         process.kill()
         process.communicate()
-    assert Path(f"{path}.lock").exists()
+    assert files.lock_of(path).exists()
     assert owner_file(path).exists()
     assert run_state(path) == "interrupted"
     with pytest.raises(JournalError, match=r"it is interrupted.*genius-kit resume"):
@@ -383,7 +384,7 @@ def test_looking_does_not_disturb_a_run_that_begins(tmp_path):
         over.set()
         looking.join()
     assert not is_owned(path)
-    with Path(f"{path}.lock").open("rb") as file:
+    with files.lock_of(path).open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         assert is_owned(path)
         with pytest.raises(JournalError, match="in use"), Journal(path):

@@ -277,7 +277,7 @@ def test_a_reply_can_do_nothing_but_propose(
     run = gk.search(table, made, 1, 0, path, progress=False, approve=within_macs(10**12, "grace"))
     assert [event["by"] for event in run.of("approval")] == ["grace"]
     assert run.settings["budget"] == len(run.of("evaluation")) == 1
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["a.jsonl", "a.jsonl.lock"]
+    assert sorted(item.name for item in tmp_path.iterdir()) == [".a.jsonl.lock", "a.jsonl"]
     assert run.of("call")[0]["text"] == attack
     assert audit_run(path).is_in_order
 

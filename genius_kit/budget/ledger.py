@@ -94,7 +94,7 @@ class StudyLedger:
     def _opened(self) -> Iterator[int]:
         """Hold the lock of the file, with everything read that others wrote."""
         files.make_folder(self.path.parent)
-        with files.explained(self.path), files.locked(f"{self.path}.lock"):
+        with files.explained(self.path), files.locked(files.lock_of(self.path)):
             descriptor = files.open_for_append(self.path, private=True)
             try:
                 self._read(descriptor)

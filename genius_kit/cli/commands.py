@@ -12,39 +12,47 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from genius_kit import errors
+from genius_kit.version import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+START, SEARCH, STUDIES, RECORDS = "Start here", "Search", "Studies", "Records"
+MEMORY, NOTEBOOKS, TRAINING = "What a model knows by heart", "Notebooks", "Training"
 
 COMMANDS = {
-    "run": ("run", "Search a benchmark: one journal a run."),
-    "resume": ("run", "Continue an unfinished run."),
-    "ctl": ("run", "Pause, resume or stop runs that are under way elsewhere."),
-    "memory": ("run", "Ask a model for the accuracies of a published table."),
-    "study": ("study", "Run what a study file says, and print its summary."),
-    "slurm": ("study", "Print the script that runs a study as a Slurm job array."),
-    "estimate": ("estimate", "Say what a run or a study will take, before it is sent."),
-    "replay": ("record", "Run a published conversation or draw a bundle again."),
-    "verify": ("record", "Say whether a record is as it was written."),
-    "audit": ("record", "Say what a run did, and whether that is in order."),
-    "redact": ("record", "Copy a journal without words, for publication."),
-    "bundle": ("record", "Pack a study into an archive that `replay` draws again."),
-    "report": ("report", "Execute the notebooks, and write HTML pages."),
-    "lab": ("report", "Open JupyterLab on the notebooks."),
-    "train": ("train", "Train one network."),
-    "detect": ("train", "Train and measure a detector on a network."),
-    "data": ("data", "Get and check the published benchmark files."),
-    "benchmark": ("data", "Make a benchmark that no model can have read of."),
-    "doctor": ("data", "Say what is installed, and which data and key are there."),
+    "doctor": ("data", START, "Check what is installed, the data, the key and the server."),
+    "data": ("data", START, "Get and check the published benchmark files."),
+    "replay": ("record", START, "Replay a published conversation, or redraw a bundle."),
+    "run": ("run", SEARCH, "Search a benchmark and write one journal per run."),
+    "resume": ("run", SEARCH, "Continue an unfinished run."),
+    "ctl": ("run", SEARCH, "Pause, resume, stop or extend runs from another terminal."),
+    "estimate": ("estimate", STUDIES, "Estimate what a run or a study costs, before it is sent."),
+    "study": ("study", STUDIES, "Run a study file and print its summary and verdicts."),
+    "slurm": ("study", STUDIES, "Print the script that runs a study as a Slurm job array."),
+    "bundle": ("record", STUDIES, "Pack a study into an archive that `replay` redraws."),
+    "memory": ("run", MEMORY, "Ask a model for the accuracies of a published table."),
+    "benchmark": ("data", MEMORY, "Make a benchmark that no model can have read."),
+    "verify": ("record", RECORDS, "Check that a record is as it was written."),
+    "audit": ("record", RECORDS, "Show what a run did, and check that it is in order."),
+    "redact": ("record", RECORDS, "Copy a journal without its words, for publication."),
+    "report": ("report", NOTEBOOKS, "Execute the notebooks and write HTML pages."),
+    "lab": ("report", NOTEBOOKS, "Open JupyterLab on the notebooks."),
+    "train": ("train", TRAINING, "Train one network."),
+    "detect": ("train", TRAINING, "Train and evaluate a detector on a network."),
 }
-"""Each command with its module in this folder and its line in `genius-kit --help`."""
+"""Each command with its module in this folder, its panel and its line in `genius-kit --help`, in the order of use."""
 
 ENDED_EARLY, ONLY_FALLBACKS = 4, 5
 """Exit codes of a run that was ended before its end, and of one in which no reply of the model was taken."""
@@ -68,7 +76,9 @@ class _Listed(TyperGroup):
     """The list of the commands: the module of one is imported when it is asked for."""
 
     def __init__(self, **given: Any) -> None:
-        listed = {name: TyperCommand(name, help=words) for name, (_, words) in COMMANDS.items()}
+        listed = {
+            name: TyperCommand(name, help=words, rich_help_panel=panel) for name, (_, panel, words) in COMMANDS.items()
+        }
         super().__init__(**{**given, "commands": listed})
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -76,16 +86,31 @@ class _Listed(TyperGroup):
         return name, loaded(name) if name else None, rest
 
 
-app = typer.Typer(cls=_Listed, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(cls=_Listed, no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 
 
-@app.callback()
-def _genius_kit() -> None:
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"genius-kit {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Example: genius-kit run nas-bench-201-cifar10 --budget 5")
+def _genius_kit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Neural architecture search by a language model: propose, evaluate, record, replay."""
+
+
+def _warning_text(message: Warning | str, *place: Any) -> str:
+    return f"genius-kit: warning: {message}\n"
 
 
 def main() -> None:
     """Run the command; an error of this package is one message on stderr and an exit code."""
+    warnings.formatwarning = _warning_text
     try:
         app()
     except errors.GeniusKitError as error:
@@ -100,6 +125,27 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(1)
+
+
+def print_table(table: pd.DataFrame) -> None:
+    """Print a frame that fits the terminal: text to the left, numbers to the right, "-" where there is nothing."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in table:
+        is_number = table[name].dtype.kind in "iuf"
+        shown.add_column(Text(str(name)), justify="right" if is_number else "left", overflow="fold")
+    for row in table.astype(object).itertuples(index=False):
+        shown.add_row(*(Text(_cell(value)) for value in row))
+    Console(highlight=False).print(shown)
+
+
+def _cell(value: object) -> str:
+    if value is None or value != value:  # NaN
+        return "-"
+    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def tell_stand_in(models: Iterable[object]) -> None:

@@ -35,14 +35,24 @@ SERVER_SECONDS = 5.0
 Folder = Annotated[Path, Argument(help="Folder of the build.")]
 Table = Annotated[Path, Argument(help="A table.json, or the folder of a build.")]
 
-app = typer.Typer(rich_markup_mode=None)
-files = typer.Typer(no_args_is_help=True, help="Get and check the published benchmark files.")
-benchmark = typer.Typer(no_args_is_help=True, help="Make a benchmark that no model can have read of.")
+app = typer.Typer(rich_markup_mode="rich")
+files = typer.Typer(
+    epilog="Example: genius-kit data fetch",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    help="Get and check the published benchmark files.",
+)
+benchmark = typer.Typer(
+    epilog="Example: genius-kit benchmark build my-signals",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    help="Make a benchmark that no model can have read of.",
+)
 app.add_typer(files, name="data")
 app.add_typer(benchmark, name="benchmark")
 
 
-@app.command()
+@app.command(epilog="Example: genius-kit doctor --base-url http://localhost:11434/v1")
 def doctor(base_url: Annotated[str | None, Option(help="Server to try; else OPENAI_BASE_URL.")] = None) -> None:
     """Say what is installed, with which extras, which data and key are there, and whether the server answers."""
     for name, finding in findings(base_url):
@@ -96,26 +106,26 @@ def server_finding(url: str) -> str:
     return mask(f"answers at {connection.shown_url}; models: {', '.join(models[:5]) or 'none listed'}")
 
 
-@files.command()
+@files.command(epilog="Example: genius-kit data status")
 def status() -> None:
     """List the benchmarks and files, and what is there."""
     print(f"{list_benchmarks().to_string(index=False)}\n\n{downloads.status().to_string(index=False)}")
 
 
-@files.command()
+@files.command(epilog="Example: genius-kit data fetch")
 def fetch(names: Annotated[list[str] | None, Argument(help="Files; all by default.")] = None) -> None:
     """Download the published files (about 15 MB) and check their SHA-256."""
     with ends_at_once("the same command again fetches what is missing"):
         _tell_where(downloads.fetch(names or None))
 
 
-@files.command("import")
+@files.command("import", epilog="Example: genius-kit data import ~/genius-data")
 def import_(folder: Annotated[Path, Argument(help="A folder that holds the published files.")]) -> None:
     """Copy the published files found in FOLDER and check their SHA-256."""
     _tell_where(downloads.import_folder(folder))
 
 
-@files.command()
+@files.command(epilog="Example: genius-kit data verify")
 def verify() -> None:
     """Check the SHA-256 of every file that is here; exit code 1 when one is wrong."""
     print(downloads.verify().to_string(index=False))
@@ -126,7 +136,7 @@ def _tell_where(names: list[str]) -> None:
         print(f"here: {data_folder() / name}")
 
 
-@benchmark.command()
+@benchmark.command(epilog="Example: genius-kit benchmark build my-signals")
 def build(
     folder: Folder,
     name: Annotated[str | None, Option(help="What it is called; by default as its folder.")] = None,
@@ -184,13 +194,13 @@ def _changed(known: Any, **given: Any) -> Any:
     return replace(known, **{name: value for name, value in given.items() if value is not None})
 
 
-@benchmark.command()
+@benchmark.command(epilog="Example: genius-kit benchmark reveal my-signals")
 def reveal(folder: Folder) -> None:
     """Print the secret of a build: from then on everybody can check its table, and train on its signals."""
     print(builds.secret_of(folder))
 
 
-@benchmark.command()
+@benchmark.command(epilog="Example: genius-kit benchmark check my-signals")
 def check(
     table: Table,
     secret: Annotated[str | None, Option(help="The secret, where it was revealed.")] = None,
@@ -203,19 +213,19 @@ def check(
         print(line)
 
 
-@benchmark.command()
+@benchmark.command(epilog="Example: genius-kit benchmark stamp my-signals 'commit 1a2b3c of my paper, 2026-11-27'")
 def stamp(table: Table, text: Annotated[str, Argument(help="Where its seal was shown, and when.")]) -> None:
     """Write into a table where its seal was shown and when: a commit, a DOI, the name of a proof file beside it."""
     print(f"{builds.stamp(table, text)}: {text}")
 
 
-@benchmark.command()
+@benchmark.command(epilog="Example: genius-kit benchmark card my-signals")
 def card(table: Table) -> None:
     """Print the data card of a table in Markdown: what it is made of, its noise, and what cheap guesses score on it."""
     print(card_text(read_table(table)))
 
 
-@benchmark.command()
+@benchmark.command(epilog="Example: genius-kit benchmark compare my-signals other-signals")
 def compare(first: Table, second: Table) -> None:
     """Print how two tables agree, row by row: by option numbers, and by operations where both have them."""
     found = agreement_of(read_table(first), read_table(second))
@@ -223,7 +233,7 @@ def compare(first: Table, second: Table) -> None:
     print(f"by operation: Spearman {found.by_meaning:.3f} (n = {found.meanings:,} rows that both tables have)")
 
 
-@benchmark.command()
+@benchmark.command(epilog="Example: genius-kit benchmark add my-signals")
 def add(table: Table) -> None:
     """Copy a whole table into the data folder, from where it loads by its name like the published ones."""
     added = add_table(table)

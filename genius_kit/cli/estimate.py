@@ -17,21 +17,26 @@ from genius_kit.runs.batch import finished_seeds
 from genius_kit.studies.estimate import Forecast, estimate_run, estimate_study
 from genius_kit.studies.file import load_study
 
-app = typer.Typer(rich_markup_mode=None)
-estimate = typer.Typer(no_args_is_help=True, help="Say what a run or a study will take, before anything is sent.")
+app = typer.Typer(rich_markup_mode="rich")
+estimate = typer.Typer(
+    epilog="Example: genius-kit estimate study does-it-search --models gpt-6.1-sol --max-tokens 2000",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    help="Say what a run or a study will take, before anything is sent.",
+)
 app.add_typer(estimate, name="estimate")
 
 
-@estimate.command()
+@estimate.command(epilog="Example: genius-kit estimate run nas-bench-201-cifar10 --model gpt-6.1-sol --max-tokens 2000")
 @options.grouped
 def run(
     benchmark: options.BenchmarkName,
     *,
-    problem: options.BenchmarkOptions,
-    searched: options.SearchOptions,
     budget: options.Budget = 10,
     runs: options.Runs = 1,
     given: options.AssumptionOptions,
+    searched: options.SearchOptions,
+    problem: options.BenchmarkOptions,
 ) -> None:
     """Estimate what `genius-kit run` with the same options takes."""
     settings, loaded = searched.settings(), problem.load(benchmark)
@@ -39,7 +44,7 @@ def run(
     _print(estimate_run(loaded, made, budget, runs=runs, assumptions=given.assumptions()))
 
 
-@estimate.command()
+@estimate.command(epilog="Example: genius-kit estimate study does-it-search --models gpt-6.1-sol --max-tokens 2000")
 @options.grouped
 def study(
     file: options.StudyFile,

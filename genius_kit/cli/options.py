@@ -5,12 +5,13 @@ A command takes a whole group as one argument (`grouped`); a method of the group
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 from typer import Argument, Option
 
@@ -43,9 +44,12 @@ Changes = Annotated[
     list[str] | None, Option("--set", help="A field of the recipe, e.g. --set epochs=2; may be repeated.")
 ]
 Model = Annotated[str, Option(help="Model name; `offline` is a rule-based stand-in, no model.")]
-Structured = Annotated[str | None, Option(help=f"Replies in a form of JSON: {', '.join(STRUCTURED)}; auto.")]
+Structured = Annotated[str | None, Option(help=f"Replies as JSON: {', '.join(STRUCTURED)}; auto by default.")]
+Verbose = Annotated[bool, Option("--verbose", "-v", help="Print each evaluation.")]
 Yes = Annotated[bool, Option("--yes", help="Do not ask.")]
-Timeout = Annotated[float | None, Option(min=0.001, help=f"Seconds that one attempt may take; {TIMEOUT_SECONDS:g}.")]
+Timeout = Annotated[
+    float | None, Option(min=0.001, help=f"Seconds that one attempt may take; {TIMEOUT_SECONDS:g} by default.")
+]
 
 
 def read_changes(texts: list[str] | None) -> dict[str, Any]:
@@ -54,21 +58,27 @@ def read_changes(texts: list[str] | None) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class BenchmarkOptions:
-    """What is searched, beside the benchmark's name."""
+class MeasuringOptions:
+    """How a benchmark measures that is no table."""
 
-    protocol: Annotated[str, Option(help="paper, or held-out (one recorded run is shown).")] = "paper"
-    fed_run: Annotated[int, Option(min=0, help="With held-out: which recorded run is shown.")] = 0
-    objectives: Annotated[
-        str | None, Option(help=f"What is weighed, such as accuracy,macs; known: {', '.join(OBJECTIVES)}.")
-    ] = None
-    space: Annotated[str | None, Option(help="With train and proxy: the search space.")] = None
-    dataset: Annotated[str | None, Option(help="With train and proxy: the data set; digits by default.")] = None
+    panel: ClassVar = "The benchmarks `train` and `proxy`"
+    space: Annotated[str | None, Option(help="The search space.")] = None
+    dataset: Annotated[str | None, Option(help="The data set; digits by default.")] = None
     recipe: Annotated[str | None, Option(help="With train: the recipe; quick by default.")] = None
     changes: Changes = None
     time_limit: Annotated[float | None, Option(help="With train: seconds per training.")] = None
     upper_millions: Annotated[int | None, Option(help="With train: the most MACs, in millions.")] = None
     proxy: Annotated[str | None, Option(help="With proxy: synflow, naswot, grad_norm, parameters, macs.")] = None
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions(MeasuringOptions):
+    """What is searched, beside the benchmark's name."""
+
+    panel: ClassVar = "Benchmark"
+    protocol: Annotated[str, Option(help="paper, or held-out (one recorded training is shown).")] = "paper"
+    fed_run: Annotated[int, Option(min=0, help="With held-out: which recorded training is shown.")] = 0
+    objectives: Annotated[str | None, Option(help=f"Objectives, with commas between: {', '.join(OBJECTIVES)}.")] = None
 
     def load(self, name: str) -> Benchmark:
         """Return the benchmark called `name`."""
@@ -82,6 +92,7 @@ class BenchmarkOptions:
 class RequestOptions:
     """What is sent to a model beside the prompt, and where."""
 
+    panel: ClassVar = "Requests to the model"
     base_url: Annotated[str | None, Option(help="OpenAI-compatible server; else OPENAI_BASE_URL.")] = None
     temperature: Annotated[float | None, Option(min=0, help="Sent only when given.")] = None
     max_tokens: Annotated[
@@ -108,6 +119,7 @@ class RequestOptions:
 class SearchOptions(RequestOptions):
     """Who searches, what it is told, and what it is not."""
 
+    panel: ClassVar = "What searches, and what it sees"
     proposer: Annotated[str, Option(help=f"What searches: {', '.join(PROPOSERS)}.")] = "llm"
     control: Annotated[str | None, Option(help=f"What the model does not see: {', '.join(CONTROLS)}.")] = None
     change: Annotated[
@@ -135,6 +147,7 @@ class SearchOptions(RequestOptions):
 class StudyOptions(RequestOptions):
     """What replaces what a study file says; what an arm of it says of itself stays."""
 
+    panel: ClassVar = "In place of what the file says"
     seeds: Annotated[int | None, Option(min=1, help="That many seeds in place of the file's.")] = None
     from_seed: Annotated[int | None, Option(min=0, help="With --seeds: the first of them; 0 by default.")] = None
     budget: Annotated[int | None, Option(min=1, help="Evaluations per run, of arms without their own.")] = None
@@ -159,11 +172,13 @@ class StudyOptions(RequestOptions):
 class RecordOptions:
     """How many runs there are, and where their journals go."""
 
+    panel: ClassVar = "Runs and their journals"
     budget: Budget = 10
     runs: Runs = 1
     workers: Annotated[int, Option(min=1, help="Runs side by side.")] = 1
     seed: Annotated[int, Option(min=0, help="Seed of the first run.")] = 0
     output: Journals = Path("runs")
+    verbose: Verbose = False
 
     @property
     def seeds(self) -> range:
@@ -175,6 +190,7 @@ class RecordOptions:
 class ApprovalOptions:
     """Who approves each proposal."""
 
+    panel: ClassVar = "Approval"
     approve: Annotated[bool, Option("--approve", help="Ask on this terminal before each evaluation.")] = False
     by: By = None
 
@@ -189,6 +205,7 @@ class ApprovalOptions:
 class LimitOptions:
     """What may be spent."""
 
+    panel: ClassVar = "Limits"
     max_calls: Annotated[int | None, Option(min=0, help="Requests that may be billed, at most.")] = None
     max_total_tokens: Annotated[int | None, Option(min=0, help="Tokens of prompts and replies together, at most.")] = (
         None
@@ -238,6 +255,7 @@ class RunLimitOptions(LimitOptions):
 class ConsentOptions:
     """From which price on a person is asked first."""
 
+    panel: ClassVar = "Limits"
     ask_above: Annotated[float, Option(min=0, envvar="GENIUS_KIT_ASK_ABOVE", help="Dollars above which to ask.")] = 5.0
     yes: Yes = False
 
@@ -246,6 +264,7 @@ class ConsentOptions:
 class AssumptionOptions:
     """What an estimate takes for granted."""
 
+    panel: ClassVar = "Assumptions"
     refusal_rate: Annotated[float, Option(min=0, max=0.99, help="Share of replies that is refused.")] = 0.1
     reply_tokens: Annotated[int, Option(min=1, help="Tokens of a reply.")] = 500
     characters_a_token: Annotated[float, Option(min=0.1, help="Characters of a prompt for each token.")] = 4.0
@@ -280,7 +299,11 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _options(group: Any) -> Iterator[inspect.Parameter]:
-    """Yield a parameter for each field of a group."""
+    """Yield a parameter for each field of a group, in the panel of the class that declares it."""
     kinds, alone = get_type_hints(group, include_extras=True), inspect.Parameter.KEYWORD_ONLY
     for one in sorted(fields(group), key=lambda one: one.name not in group.__annotations__):  # its own come first
-        yield inspect.Parameter(one.name, alone, default=one.default, annotation=kinds[one.name])
+        home: Any = next(base for base in group.__mro__ if one.name in inspect.get_annotations(base))
+        kind, declared = get_args(kinds[one.name])
+        shown = copy.copy(declared)
+        shown.rich_help_panel = declared.rich_help_panel or getattr(home, "panel", None)
+        yield inspect.Parameter(one.name, alone, default=one.default, annotation=Annotated[kind, shown])

@@ -23,10 +23,10 @@ ALTERED, NO_JOURNAL = 1, 2
 Journal = Annotated[Path, Argument(help="A journal.")]
 Head = Annotated[str | None, Option(help="A head that was published before: 64 hexadecimal signs.")]
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode="rich")
 
 
-@app.command()
+@app.command(epilog="Example: genius-kit replay 329M")
 def replay(
     conversation: Annotated[
         str, Argument(help="A published conversation (its file, or 329M or 401M), or the bundle of a study.")
@@ -68,7 +68,7 @@ def _replay_bundle(path: Path, output: Path) -> None:
         raise typer.Exit(ALTERED)
 
 
-@app.command()
+@app.command(epilog="Example: genius-kit verify studies/optimisers")
 def verify(
     path: Annotated[Path, Argument(help="A journal, or a folder of a study.")],
     head: Head = None,
@@ -108,7 +108,7 @@ def _study(folder: Path) -> int:
     return 0 if sound == len(runs) else NO_JOURNAL
 
 
-@app.command()
+@app.command(epilog="Example: genius-kit audit runs/JOURNAL")
 def audit(
     journal: Journal,
     head: Head = None,
@@ -131,7 +131,7 @@ def audit(
         raise typer.Exit(ALTERED)
 
 
-@app.command()
+@app.command(epilog="Example: genius-kit redact runs/JOURNAL --output published.jsonl")
 def redact(
     journal: Journal,
     output: Annotated[Path, Option(help="The copy to write.")],
@@ -150,7 +150,7 @@ def redact(
     print(f"{made.path}: words withheld: {', '.join(made.withheld) or 'none were there'}; head {made.head}, as before")
 
 
-@app.command()
+@app.command(epilog="Example: genius-kit bundle studies/optimisers --output optimisers.tar.gz")
 def bundle(
     study: Annotated[Path, Argument(help="The folder of a study: studies/NAME.")],
     output: Annotated[Path, Option(help="The archive to write: NAME.tar.gz.")],

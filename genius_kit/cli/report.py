@@ -20,10 +20,10 @@ from genius_kit.reports.run import ReportProgress
 
 Notebooks = Annotated[Path | None, Option(help="Folder of the notebooks; ./notebooks by default.")]
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode="rich")
 
 
-@app.command()
+@app.command(epilog="Example: genius-kit report 00_quickstart --set budget=5")
 def report(
     names: Annotated[list[str] | None, Argument(help="Notebooks, such as 01_nas_bench_macro; all by default.")] = None,
     all_notebooks: Annotated[bool, Option("--all", help="Fail when a notebook's data is not there.")] = False,
@@ -74,7 +74,10 @@ def report(
         raise typer.Exit(1 if "failed" in statuses else 2)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})  # JupyterLab gets the others
+@app.command(
+    epilog="Example: genius-kit lab --no-browser --port 8889",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},  # JupyterLab gets the others
+)
 def lab(context: typer.Context, notebooks: Notebooks = None) -> None:
     """Open JupyterLab on the notebooks; further options go to JupyterLab, e.g. --no-browser --port 8889."""
     folder = (notebooks or reports.notebook_folder()).resolve()

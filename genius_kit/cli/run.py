@@ -14,34 +14,43 @@ from typer import Argument, Option
 
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.cli import options
-from genius_kit.cli.commands import ENDED_EARLY, ONLY_FALLBACKS, ends_at_once, tell_stand_in
+from genius_kit.cli.commands import ENDED_EARLY, ONLY_FALLBACKS, ends_at_once, print_table, tell_stand_in
 from genius_kit.cli.estimate import ask_before_run
 from genius_kit.errors import InvalidParameter
+from genius_kit.llm.connection import check_models
+from genius_kit.progress import is_progress_wanted
+from genius_kit.records import RankRange
 from genius_kit.runs import batch, remote
 from genius_kit.runs.approval import Asker, user_name
 from genius_kit.runs.remote import COMMANDS, how_to_go_on, why_stopped
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from genius_kit.journal import Run
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode="rich")
 
 
-@app.command()
+@app.command(
+    epilog="Example: genius-kit run nas-bench-201-cifar10 --model gpt-6.1-sol --max-tokens 2000 --max-dollars 1"
+)
 @options.grouped
 def run(
     benchmark: options.BenchmarkName,
     *,
-    problem: options.BenchmarkOptions,
-    searched: options.SearchOptions,
     record: options.RecordOptions,
-    approval: options.ApprovalOptions,
+    searched: options.SearchOptions,
     money: options.RunLimitOptions,
     consent: options.ConsentOptions,
+    approval: options.ApprovalOptions,
+    problem: options.BenchmarkOptions,
 ) -> None:
-    """Search BENCHMARK and write one journal a run. The same command again resumes what is unfinished."""
+    """Search BENCHMARK and write one journal per run. The same command again resumes what is unfinished."""
     asked = approval.approver()
     loaded, settings = problem.load(benchmark), money.bounding(searched.settings())
+    if settings:
+        check_models([(settings.get("base_url"), settings["model"])])
     ask_before_run(loaded, searched.proposer, settings, record, money.limits, consent)
     with ends_at_once("the same command again goes on with what is unfinished"):
         done = batch.search_many(
@@ -51,16 +60,16 @@ def run(
             record.budget,
             record.workers,
             record.output,
-            progress=not approval.approve,
+            progress=not approval.approve and (record.verbose or is_progress_wanted()),
             approve=asked,
             reuse=record.output if money.reuse else None,
             **money.terms(),
             **settings,
         )
-    _print_runs(done)
+    _print_runs(done, record.verbose)
 
 
-@app.command()
+@app.command(epilog="Example: genius-kit resume runs/JOURNAL --max-dollars 2")
 @options.grouped
 def resume(
     journal: Annotated[Path, Argument(help="A journal that `genius-kit run` wrote.")],
@@ -76,7 +85,7 @@ def resume(
     _print_runs([done])
 
 
-@app.command()
+@app.command(epilog="Example: genius-kit ctl runs pause")
 def ctl(
     run: Annotated[Path, Argument(help="A journal, or a folder: all of its unfinished runs.")],
     command: Annotated[str, Argument(help=f"{', '.join(COMMANDS)} or status.")],
@@ -97,7 +106,7 @@ def ctl(
         print(f"{heard.journal}: {heard.answer}")
 
 
-@app.command()
+@app.command(epilog="Example: genius-kit memory nas-bench-201-cifar10 --model gpt-6.1-sol --max-tokens 2000")
 @options.grouped
 def memory(
     benchmark: options.BenchmarkName,
@@ -119,27 +128,44 @@ def memory(
     tell_stand_in([model])
 
 
-def _print_runs(runs: list[Run]) -> None:
-    for done in runs:
-        _print_run(done)
+def _print_runs(runs: list[Run], verbose: bool = False) -> None:
+    """Print one row per run, with `verbose` one row per evaluation before, and where the journals are."""
+    import pandas as pd
+
+    for done in runs if verbose else ():
+        _print_evaluations(done)
+    print_table(pd.DataFrame([_row(done) for done in runs]))
+    print("\njournals:", *(f"  {done.path}" for done in runs), sep="\n")
     tell_stand_in(done.settings.get("settings", {}).get("model") for done in runs)
     _tell_ended_early([run for run in runs if not run.finished])
     _tell_only_fallbacks([run for run in runs if run.only_fallbacks])
 
 
-def _print_run(done: Run) -> None:
-    """Print one row an evaluation, and the best."""
-    import pandas as pd
+def _row(done: Run) -> dict[str, object]:
+    """Return what a run came to: its best architecture by its short key."""
+    frame = done.frame()
+    told = {"seed": done.settings["seed"], "evaluations": len(frame), "ended by": done.reason or "-"}
+    for _, best in frame.dropna(subset="feedback").nlargest(1, "feedback").iterrows() if len(frame) else ():
+        told |= {"best": best["key"], "%": float(best["feedback"]), "rank": _rank(best)}
+    return {**told, "refused replies": len(done.of("rejected"))}
 
-    frame, ending = done.frame(), f" ({done.reason})" if done.finished else ""
+
+def _print_evaluations(done: Run) -> None:
+    frame = done.frame()
     if frame.empty:
-        print(f"{done.path}: nothing evaluated{ending}")
         return
-    shown = frame[["iteration", "architecture", "origin", "feedback", "rank_best", "rank_worst", "rejections"]]
-    print(f"{done.path}{ending}\n{shown.to_string(index=False, na_rep='-')}")
-    for _, best in frame.dropna(subset="feedback").nlargest(1, "feedback").iterrows():
-        rank = f", rank {best['rank_best']:.0f}-{best['rank_worst']:.0f}" if pd.notna(best["rank_best"]) else ""
-        print(f"best: {best['architecture']} {best['feedback']:.2f} %{rank}\n")
+    shown = frame.assign(rank=frame.apply(_rank, axis=1), seed=done.settings["seed"])
+    names = {"key": "architecture", "feedback": "%", "rejections": "refused replies"}
+    print_table(shown[["seed", "iteration", "key", "origin", "feedback", "rank", "rejections"]].rename(columns=names))
+    print()
+
+
+def _rank(row: pd.Series) -> str:
+    """Return the rank of an evaluation of its table, in words."""
+    if row["rank_best"] != row["rank_best"] or row["rank_best"] is None:
+        return "-"
+    best, worst = int(row["rank_best"]), int(row["rank_worst"])
+    return f"{RankRange(best, worst, int(row['rank_of']))} of {int(row['rank_of']):,}"
 
 
 def _tell_ended_early(runs: list[Run]) -> None:

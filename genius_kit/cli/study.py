@@ -36,7 +36,7 @@ from genius_kit.verdicts.tradeoffs import has_fronts, tradeoff_table
 if TYPE_CHECKING:
     import pandas as pd
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode="rich")
 
 SHOWN = ("benchmark", "arm", "model", "prompt", "budget", "n", "mean_rank", "low", "high", "top_percent", "random_rank")
 COMPARED = ("worth_random", "worth_gp", "ratio", "p_value", "own_share")
@@ -49,7 +49,7 @@ MODELS = (
 )  # fmt: skip
 
 
-@app.command()
+@app.command(epilog="Example: genius-kit study does-it-search --models gpt-6.1-sol --max-tokens 2000 --seeds 40")
 @options.grouped
 def study(
     file: options.StudyFile,
@@ -90,7 +90,7 @@ def _run(loaded: Study, output: Path, workers: int | None, dask: str | None, sha
 def _report(loaded: Study, output: Path) -> None:
     """Write results.csv and summary.csv of all runs there are by now, other shards' included, and print the summary."""
     folder = files.make_folder(Path(output) / loaded.name)
-    with files.explained(folder / "results.csv"), files.locked(folder / "results.lock"):
+    with files.explained(folder / "results.csv"), files.locked(files.lock_of(folder / "results.csv")):
         # the last shard to write has seen the runs of all
         found = results_of(*places(loaded, output))
         arms = set(found.loc[found["reason"].notna() & found["rank"].notna(), "arm"])
@@ -153,7 +153,7 @@ def _short(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-@app.command()
+@app.command(epilog="Example: genius-kit slurm optimisers --shards 8 | sbatch")
 def slurm(
     file: options.StudyFile,
     shards: Annotated[int, Option(min=1, help="Jobs of the array; each runs its part of the study.")],

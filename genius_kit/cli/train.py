@@ -20,8 +20,13 @@ Seed = Annotated[int, Option(min=0)]
 Device = Annotated[str | None, Option(help="cpu, cuda, cuda:1, mps; a GPU where there is one by default.")]
 DetectorArchitecture = Annotated[str, Argument(help="30 digits of the ImageNet space.")]
 
-app = typer.Typer(rich_markup_mode=None)
-detect = typer.Typer(no_args_is_help=True, help="RetinaNet on a network of the ImageNet space, COCO format.")
+app = typer.Typer(rich_markup_mode="rich")
+detect = typer.Typer(
+    epilog="Example: genius-kit detect train 100010101110404300430440505550 images annotations.json --output detector",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    help="RetinaNet on a network of the ImageNet space, COCO format.",
+)
 app.add_typer(detect, name="detect")
 
 
@@ -40,7 +45,7 @@ class DetectorOptions:
         return {**vars(self), "changes": read_changes(self.changes)}
 
 
-@app.command()
+@app.command(epilog="Example: genius-kit train nas-bench-macro-w0.25 22222222 --dataset digits --output trained/a")
 def train(
     space: Annotated[str, Argument(help="Space name, e.g. nas-bench-macro-w0.25.")],
     architecture: Annotated[str, Argument(help="As the space writes it, e.g. 22222222.")],
@@ -78,7 +83,10 @@ def train(
         print(f"{result.seconds:.0f} s on {result.device}, {result.precision}; weights: {result.weights}")
 
 
-@detect.command("train")
+@detect.command(
+    "train",
+    epilog="Example: genius-kit detect train 100010101110404300430440505550 images annotations.json --output detector",
+)
 @grouped
 def detect_train(
     architecture: DetectorArchitecture,
@@ -111,7 +119,10 @@ def detect_train(
     print(f"weights: {result.weights}")
 
 
-@detect.command("evaluate")
+@detect.command(
+    "evaluate",
+    epilog="Example: genius-kit detect evaluate 100010101110404300430440505550 weights.pt images annotations.json",
+)
 @grouped
 def detect_evaluate(
     architecture: DetectorArchitecture,

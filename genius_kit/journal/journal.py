@@ -247,4 +247,4 @@ def _refuse_difference(path: Path | None, name: str, key: str, recorded: Any, wa
 
 def _acquire(path: Path, patience: float) -> Any:
     taken = JournalError(f"{path} is in use by another run; wait for it to end, stop it, or choose another journal")
-    return files.hold(f"{path}.lock", taken, max(patience, PROBE_SECONDS))
+    return files.hold(files.lock_of(path), taken, max(patience, PROBE_SECONDS))

@@ -55,7 +55,7 @@ def build(
     """
     folder = files.make_folder(Path(folder))
     taken = InvalidParameter(f"{folder} is being built by another process; wait for it, or stop it")
-    with files.locked(folder / "build.lock", taken, patience=0):
+    with files.locked(folder / ".build.lock", taken, patience=0):
         secret = _begun(plan, folder, secret)
         left = [cell for cell in plan.cells() if not _path(folder, plan, cell).exists()]
         _train(plan, folder, secret, left, executor, workers, progress)

@@ -232,20 +232,19 @@ def is_owned(journal: str | Path) -> bool:
     """
     import fcntl  # not on Windows
 
+    lock = files.lock_of(journal)
     try:
-        descriptor = os.open(f"{journal}.lock", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise JournalError(f"{journal}.lock cannot be read ({error.strerror}): is the run another user's?") from None
+        raise JournalError(f"{lock} cannot be read ({error.strerror}): is the run another user's?") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError as error:
-        raise JournalError(
-            f"{journal}.lock cannot be tried ({error.strerror}): whether the run lives is unknown"
-        ) from None
+        raise JournalError(f"{lock} cannot be tried ({error.strerror}): whether the run lives is unknown") from None
     finally:
         os.close(descriptor)  # which frees it
     return False
