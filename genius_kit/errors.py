@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from typing import Any
 
 
@@ -10,8 +11,20 @@ class GeniusKitError(Exception):
     """Base class: its message says what came, what was expected and what to do next."""
 
 
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" for the known name that is most like `name`, "" where none is like it."""
+    found = get_close_matches(str(name), list(known), n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
 class UnknownName(GeniusKitError):
     """A benchmark, space, proposer, prompt or notebook that does not exist."""
+
+    @classmethod
+    def of(cls, kind: str, name: str, known: Iterable[str], more: str = "") -> UnknownName:
+        """Return the error for a `kind` of thing that is not called `name`, with the known names."""
+        names = list(known)
+        return cls(f"no {kind} is called {name!r}{nearest(name, names)}; the known ones are {', '.join(names)}{more}")
 
 
 class InvalidArchitecture(GeniusKitError):

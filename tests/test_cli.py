@@ -76,6 +76,8 @@ def test_an_unknown_benchmark_names_the_known_ones(empty):
     done = call("run", "nas-bench-999", **empty)
     assert done.returncode == 2
     assert "nas-bench-201-cifar10" in done.stderr
+    near = call("run", "nas-bench-201-cifr10", **empty)
+    assert "did you mean 'nas-bench-201-cifar10'?" in near.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -88,12 +90,12 @@ def test_missing_data_names_both_ways_to_get_it(empty):
 
 
 def test_no_key_says_how_to_set_one(empty, tmp_path):
-    """Without a key the run stops with exit code 3 and leaves a journal that resumes."""
+    """Without a key the run stops with exit code 3 and leaves no journal: nothing was asked."""
     done = call("run", "nas-bench-201-cifar10", "--model", "gpt-4.1", "--yes", "--output", tmp_path / "runs", **empty)
     assert done.returncode == 3
     assert "OPENAI_API_KEY" in done.stderr
     assert "Traceback" not in done.stderr
-    assert len(list((tmp_path / "runs").glob("*.jsonl"))) == 1
+    assert list((tmp_path / "runs").glob("*.jsonl")) == []
 
 
 def test_runs_side_by_side_with_no_key_and_no_download(empty, tmp_path):
@@ -104,6 +106,8 @@ def test_runs_side_by_side_with_no_key_and_no_download(empty, tmp_path):
     assert first.stdout.count("the offline stand-in answers, which is no language model") == 1
     journals = {path: path.read_bytes() for path in (tmp_path / "r").glob("*.jsonl")}
     assert len(journals) == 2
+    assert first.stderr == ""  # no line per evaluation unless it is asked for
+    assert "333343" in call(*arguments, "-v", **empty).stdout
     assert call(*arguments, **empty).returncode == 0
     assert journals == {path: path.read_bytes() for path in (tmp_path / "r").glob("*.jsonl")}
 
@@ -165,11 +169,12 @@ def test_doctor_never_prints_the_key(empty):
 
 
 def test_replay_prints_the_published_search(published):
-    """The ten designs of a published conversation come out, from its file, without a key."""
+    """The ten architectures of a published conversation come out, and which of them is the paper's."""
     done = call("replay", Path(published) / "chat_history" / "329M.json")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == 11
-    assert "100010101110404300430440505550" in done.stdout
+    rows, ending = done.stdout.split("\n\n")
+    assert rows.count("\n") == 10
+    assert ending == "best: 100010101110404300430440505550\n72.61 %, step 4 of 10: the paper's GENIUS-329\n"
 
 
 def test_data_import_and_verify(published, tmp_path):

@@ -5,6 +5,7 @@ import pty
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -101,6 +102,7 @@ def test_more_refusals_and_attempts_cost_more():
     assert plain.expected.dollars < refused.expected.dollars
     assert plain.expected.dollars < tried.expected.dollars
     assert plain.worst == refused.worst == tried.worst
+    assert plain.bound.dollars < refused.bound.dollars
     assert "50% of replies refused" in refused.assumptions.text
     for wrong in ({"refusal_rate": 1.0}, {"attempts": 0}, {"reply_tokens": float("nan")}):
         with pytest.raises(InvalidParameter):
@@ -115,20 +117,44 @@ def test_what_costs_nothing_and_what_has_no_price_is_told_apart(prices):
     assert estimate_run(benchmark, make_proposer("random", benchmark.space), 3).is_free
     prices.write_text('[models."queue-1"]\ninput = 1\noutput = 10\n', encoding="utf-8")
     unbounded = estimate_run(benchmark, make_proposer("llm", benchmark.space, client=QueueClient()), 3)
-    assert (unbounded.worst.dollars, unbounded.at_stake, unbounded.unpriced) == (None, None, False)
+    assert (unbounded.worst.dollars, unbounded.most, unbounded.unpriced) == (None, None, False)
+    assert unbounded.at_stake == unbounded.bound.dollars
     assert unbounded.expected.dollars > 0
     prices.write_text('[models."other"]\ninput = 1\noutput = 10\n', encoding="utf-8")
     unpriced = estimate_run(benchmark, make_proposer("llm", benchmark.space, client=QueueClient()), 3)
     assert (unpriced.unpriced, unpriced.expected.dollars) == (True, None)
 
 
-def test_a_limit_below_the_worst_case_is_what_is_at_stake():
-    """What may be spent is the worst case, or the limits of all runs together where they are lower."""
+def test_a_limit_below_the_bound_is_what_is_at_stake():
+    """A person is asked about the 95 % bound, or the limits of all runs together where they are lower."""
     benchmark = ToyBenchmark()
     made = make_proposer("llm", benchmark.space, client=QueueClient())
     free = estimate_run(benchmark, made, 5, runs=2)
-    assert free.at_stake == free.worst.dollars
-    assert estimate_run(benchmark, made, 5, runs=2, limits=Limits(dollars=0.01)).at_stake == pytest.approx(0.02)
+    assert free.expected.dollars < free.at_stake == free.bound.dollars < free.most == free.worst.dollars
+    assert estimate_run(benchmark, made, 5, runs=2, limits=Limits(dollars=0.001)).at_stake == pytest.approx(0.002)
+
+
+def test_95_of_100_runs_cost_less_than_the_bound():
+    """Models that differ as `Assumptions.cautious` says stay below the bound, which is no worst case.
+
+    Length of replies, refusals, repeated attempts and characters in a token are log-normal, one draw each per run.
+    """
+    draws, budget, tries = np.random.default_rng(0), 10, 400
+    benchmark = ToyBenchmark()
+    made = make_proposer("llm", benchmark.space, client=QueueClient())
+    forecast, given = estimate_run(benchmark, made, budget), Assumptions()
+    spread = np.exp(draws.normal(size=(tries, 4)) * np.log([4, 3, 3, 4 / 3]) / 1.645)
+    costs = []
+    for length, refusals, repeats, marks in spread:
+        one = Assumptions(
+            reply_tokens=max(1, min(100, round(given.reply_tokens * length))),  # 100 tokens are the output limit
+            refusal_rate=min(0.9, given.refusal_rate * refusals),
+            attempts=1 + (given.attempts - 1) * repeats,
+            characters_a_token=given.characters_a_token / marks,
+        )
+        costs.append(estimate_run(benchmark, made, budget, assumptions=one).expected.dollars)
+    assert np.mean(np.array(costs) <= forecast.bound.dollars) >= 0.95
+    assert forecast.bound.dollars < 0.1 * forecast.worst.dollars
 
 
 def test_a_study_is_the_sum_of_its_unfinished_runs(no_data, tmp_path):
@@ -142,7 +168,7 @@ def test_a_study_is_the_sum_of_its_unfinished_runs(no_data, tmp_path):
     study = load_study(path, models=["gpt-4.1"])
     whole = estimate_study(study, tmp_path)
     assert whole.runs == 4
-    assert whole.worst.dollars > 3 == whole.at_stake
+    assert whole.worst.dollars > 3 == whole.most > whole.at_stake
     cheap = load_study(path)
     run_study(cheap, tmp_path, progress=False)
     assert estimate_study(cheap, tmp_path).runs == 0
@@ -153,7 +179,7 @@ def test_a_study_is_the_sum_of_its_unfinished_runs(no_data, tmp_path):
 
 
 def forecast(dollars, **changes):
-    return Forecast(3, Sum(), Sum(1, 1, dollars, 1), Assumptions(), **changes)
+    return Forecast(3, Sum(), Sum(1, 1, dollars, 1), Sum(1, 1, 1e9, 1), Assumptions(), **changes)
 
 
 def test_nobody_is_asked_about_what_is_cheap_free_or_consented_to():
@@ -163,6 +189,7 @@ def test_nobody_is_asked_about_what_is_cheap_free_or_consented_to():
     ask_first(forecast(None, is_free=True), ConsentOptions())
     ask_first(forecast(None, unpriced=True), ConsentOptions())
     ask_first(forecast(1e6), ConsentOptions(yes=True))
+    ask_first(forecast(1e6, limit=4.0), ConsentOptions())
 
 
 def test_the_bar_is_an_option_or_a_variable(monkeypatch):
@@ -204,11 +231,12 @@ def at_terminal(answer, *arguments):
 
 def test_the_command_asks_at_a_terminal(no_data, tmp_path):
     """ "n" ends it before a journal is there; "y" goes on, to the key that is missing here."""
-    arguments = ("run", "nas-bench-201-cifar10", "--model", "gpt-4.1", "--output", tmp_path / "runs")
+    arguments = ("run", "nas-bench-201-cifar10", "--model", "gpt-4.1", "--ask-above", 0, "--output", tmp_path / "runs")
     code, told = at_terminal(b"n\n", *arguments)
     assert code == 1
     assert "Go on?" in told
-    assert "worst case" in told
+    assert "95 % bound" in told
+    assert "what lowers it: --max-tokens" in told
     assert not (tmp_path / "runs").exists()
     code, told = at_terminal(b"y\n", *arguments)
     assert code == 3
@@ -225,7 +253,17 @@ def test_the_estimate_command_prints_figures_and_assumptions(no_data, tmp_path):
 
     one = call("estimate", "run", "nas-bench-201-cifar10", "--model", "gpt-4.1", "--refusal-rate", 0.2, "--runs", 3)
     assert one.returncode == 0, one.stderr
-    for word in ("calls", "tokens", "dollars", "seconds", "expected", "worst case", "20% of replies refused", "3 runs"):
+    for word in (
+        "calls",
+        "tokens",
+        "dollars",
+        "time",
+        "expected",
+        "95 % bound",
+        "worst case",
+        "20% of replies",
+        "3 runs",
+    ):
         assert word in one.stdout
     weighed = call("estimate", "run", "nas-bench-201-cifar10", "--model", "gpt-4.1", "--objectives", "accuracy,macs")
     assert weighed.returncode == 0, weighed.stderr
@@ -247,8 +285,9 @@ def test_what_a_study_costs_is_unknown_where_one_of_its_models_has_no_price(no_d
     for models in ("nobody-1", "nobody-1,gpt-6.1-sol"):
         command = [*COMMAND, "estimate", "study", "does-it-search", *options, "--models", models]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
-        assert [line.split()[-2] for line in done.stdout.splitlines()[1:3]] == ["unknown", "unknown"]
-        assert "no price is known for the model of 16 run(s): name a price file" in done.stdout
+        assert [line[46:63].strip() for line in done.stdout.splitlines()[2:5]] == ["unknown"] * 3
+        assert max(map(len, done.stdout.splitlines())) <= 80
+        assert "no price is known for the model of 16 run(s); name a" in done.stdout
         assert "limits let" not in done.stdout
         assert ("genai-prices" in done.stdout) == ("gpt-6.1-sol" in models)
 
@@ -258,10 +297,11 @@ def test_a_study_is_estimated_as_the_options_change_it(no_data, tmp_path):
     options = ["--models", "gpt-4.1", "--benchmarks", "nas-bench-201-cifar10", "--max-tokens", "100", "--seeds", "2"]
     command = [sys.executable, "-m", "genius_kit", "estimate", "study", "does-it-search", *options]
     done = subprocess.run([*command, "--budget", "3"], capture_output=True, text=True, cwd=tmp_path, check=True)
-    assert "22 runs; expected" in done.stdout  # 8 of them begin with replies that are on record
-    assert done.stdout.splitlines()[1].split()[:2] == ["expected", "28"]
-    assert "2 seeds an arm are too few for a verdict; 40 are enough for most natures" in done.stdout
-    assert "$" in done.stdout.splitlines()[1]
+    lines = done.stdout.splitlines()
+    assert lines[0] == "22 runs"  # 8 of them begin with replies that are on record
+    assert lines[2].split()[:2] == ["expected", "28"]
+    assert "2 seeds an arm are too few for a verdict; 40 are enough for most natures" in " ".join(lines)
+    assert "$" in lines[2]
     assert "limits let" not in done.stdout
 
 
@@ -269,6 +309,6 @@ def test_a_study_tells_what_it_could_find(capsys, no_data, tmp_path):
     """Before anything is paid: which natures are told what they are, and how often; other studies say nothing of it."""
     for name, said in (("does-it-search", True), ("optimisers", False)):
         study(name, tmp_path, benchmarks="nas-bench-201-cifar10")
-        printed = capsys.readouterr().out
+        printed = " ".join(capsys.readouterr().out.split())
         assert ('a hill climber is told "searches" in 98 %' in printed) == said
         assert ("of simulated studies with 40 seeds an arm" in printed) == said

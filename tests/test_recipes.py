@@ -49,7 +49,7 @@ def test_impossible_fields_are_refused(changes, message):
 
 def test_unknown_recipe():
     """An unknown name is answered with the known ones."""
-    with pytest.raises(UnknownName, match="no recipe is called 'quik'; the known ones are imagenet_search"):
+    with pytest.raises(UnknownName, match=r"'quik' \(did you mean 'quick'\?\); the known ones are imagenet"):
         load_recipe("quik")
 
 

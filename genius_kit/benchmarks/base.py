@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from genius_kit.errors import InvalidParameter
+from genius_kit.errors import InvalidParameter, nearest
 from genius_kit.records import Evaluation, RankRange, Trial
 from genius_kit.spaces import MacsBound, SearchSpace
 
@@ -84,7 +84,9 @@ class Objectives:
     def __init__(self, *names: str) -> None:
         unknown = [name for name in names if name not in OBJECTIVES]
         if unknown:
-            raise InvalidParameter(f"objective {unknown[0]!r} is not one of {', '.join(OBJECTIVES)}")
+            raise InvalidParameter(
+                f"objective {unknown[0]!r}{nearest(unknown[0], OBJECTIVES)} is not one of {', '.join(OBJECTIVES)}"
+            )
         if not names or names[0] != "accuracy" or not 2 <= len(names) <= MOST or len(set(names)) < len(names):
             raise InvalidParameter(
                 f"objectives {', '.join(names) or 'none'} came; expected accuracy first, then one or two different of "

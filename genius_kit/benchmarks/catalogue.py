@@ -260,9 +260,11 @@ def embedded_dataset(name: str) -> str | None:
 
 def _entry(name: str) -> _Entry:
     if name not in _ENTRIES:
-        raise UnknownName(
-            f"no benchmark is called {name!r}; the known ones are {', '.join([*table_names(), *MEASURED])}; a private "
-            f"table is looked for in {private_folders()[0]}"
+        raise UnknownName.of(
+            "benchmark",
+            name,
+            [*table_names(), *MEASURED],
+            f"; a private table is looked for in {private_folders()[0]}",
         )
     return _ENTRIES[name]
 

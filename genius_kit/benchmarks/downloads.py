@@ -172,7 +172,7 @@ def sha256_of(path: Path) -> str:
 
 def _known(name: str) -> DataFile:
     if name not in FILES:
-        raise UnknownName(f"no published file is called {name!r}; the known ones are {', '.join(FILES)}")
+        raise UnknownName.of("published file", name, FILES)
     return FILES[name]
 
 

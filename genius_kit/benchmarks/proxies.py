@@ -198,7 +198,7 @@ class ProxyBenchmark(Benchmark):
         space = load_space(space) if isinstance(space, str) else space
         space.check_images()
         if proxy not in PROXIES:
-            raise UnknownName(f"no proxy is called {proxy!r}; the known ones are {', '.join(PROXIES)}")
+            raise UnknownName.of("proxy", proxy, PROXIES)
         for name, value, least in (("batch_size", batch_size, 2), ("repeats", repeats, 1), ("seed", seed, 0)):
             check_integer(name, value, least)
         score, paper = _WORDS[proxy]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from genius_kit.cli import options
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.base import TALKING, make_proposer
 from genius_kit.runs.batch import finished_seeds
-from genius_kit.studies.estimate import Forecast, estimate_run, estimate_study
+from genius_kit.studies.estimate import WIDTH, Forecast, estimate_run, estimate_study
 from genius_kit.studies.file import load_study
+
+LOWERS = """what lowers it: --max-tokens 2000 (shorter replies), fewer runs or seeds, a
+  smaller --budget; --max-dollars is a limit that is never passed"""
 
 app = typer.Typer(rich_markup_mode="rich")
 estimate = typer.Typer(
@@ -59,7 +63,7 @@ def study(
     study = load_study(file, **said.settings())
     _print(estimate_study(study, output, assumptions=given.assumptions()))
     if told := power_text([str(arm.settings.get("control")) for arm in study.arms], len(study.seeds)):
-        print(told)
+        print(textwrap.fill(told, WIDTH))
 
 
 def ask_before_run(
@@ -83,7 +87,7 @@ def ask_before_run(
 
 
 def ask_first(forecast: Forecast, consent: options.ConsentOptions) -> None:
-    """Ask on the terminal whether to go on, where more dollars may be spent than are consented to.
+    """Ask on the terminal whether to go on, where the 95 % bound or the limit is above what is consented to.
 
     Raises InvalidParameter where nobody is there to answer, typer.Abort where the answer is no. What costs nothing is
     never asked about, nor is a model without a price: that was consented to, or it is on this machine.
@@ -91,8 +95,8 @@ def ask_first(forecast: Forecast, consent: options.ConsentOptions) -> None:
     bar, at_stake = consent.ask_above, forecast.at_stake
     if consent.yes or forecast.is_free or forecast.unpriced or (at_stake is not None and at_stake <= bar):
         return
-    most = "more than can be said (no output limit: --max-tokens)" if at_stake is None else f"up to ${at_stake:,.2f}"
-    print(f"{forecast.table()}\n{forecast.assumptions.text}", file=sys.stderr)
+    most = "more than can be said (a model has no known price)" if at_stake is None else f"up to ${at_stake:,.2f}"
+    print(f"{forecast.table()}\n\n{forecast.assumptions.text}\n{LOWERS}", file=sys.stderr)
     question = f"{forecast.runs} run{'s' if forecast.runs > 1 else ''} may cost {most}"
     if not sys.stdin.isatty():
         raise InvalidParameter(
@@ -104,9 +108,11 @@ def ask_first(forecast: Forecast, consent: options.ConsentOptions) -> None:
 
 def _print(forecast: Forecast) -> None:
     runs = f"{forecast.runs} run{'s' if forecast.runs != 1 else ''}"
-    print(f"{forecast.table()}\n\n{runs}; {forecast.assumptions.text}")
+    print(f"{runs}\n{forecast.table()}\n\n{forecast.assumptions.text}")
+    if not forecast.is_free:
+        print(LOWERS)
     if forecast.unpriced_runs:
         unknown = f"no price is known for the model of {forecast.unpriced_runs} run(s)"
-        print(f"{unknown}: name a price file in GENIUS_KIT_PRICES")
+        print(f"{unknown}; name a\n  price file in GENIUS_KIT_PRICES")
     elif forecast.limit is not None and forecast.limit != forecast.worst.dollars:
         print(f"the limits let at most ${forecast.limit:,.2f} be spent")

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Argument, Option
 
 from genius_kit.benchmarks import downloads
+from genius_kit.cli.commands import print_table
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal.redact import WORDS
 from genius_kit.journal.redact import redact as write_redacted
 from genius_kit.journal.verify import HEADS, verdict, verify_run, verify_study
+from genius_kit.paper import paper_architecture
 from genius_kit.reports import bundle as bundles
 from genius_kit.runs.audit import audit_run
 from genius_kit.runs.batch import replay_conversation
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ALTERED, NO_JOURNAL = 1, 2
 
@@ -45,11 +50,18 @@ def replay(
     if not path.is_file() and name in ("329M", "401M"):
         path = downloads.find(f"chat_history/{name}.json")
     frame = replay_conversation(path, output, strict=strict).frame()
-    frame["macs_millions"] = (frame["macs"] / 1e6).round(1)
-    shown = frame.rename(columns={"feedback": "accuracy"})[
-        ["iteration", "key", "macs_millions", "accuracy", "rejections"]
-    ]
-    print(shown.to_string(index=False, na_rep="-"))
+    shown = frame.assign(macs=frame["macs"] / 1e6)[["iteration", "key", "macs", "feedback", "rejections"]]
+    names = {"iteration": "step", "key": "architecture", "macs": "MACs, M", "feedback": "%"}
+    print_table(shown.rename(columns={**names, "rejections": "refused replies"}))
+    print(f"\n{_winner(frame)}")
+
+
+def _winner(frame: pd.DataFrame) -> str:
+    """Return in words which architecture a replayed search found, and what the paper calls it."""
+    best = frame.loc[frame["feedback"].astype(float).idxmax()]
+    known = {"".join(map(str, paper_architecture(one))): one for one in ("GENIUS-329", "GENIUS-401")}
+    called = f": the paper's {known[best['key']]}" if best["key"] in known else ""
+    return f"best: {best['key']} \n{best['feedback']:.2f} %, step {best['iteration']} of {len(frame)}{called}"
 
 
 def _replay_bundle(path: Path, output: Path) -> None:

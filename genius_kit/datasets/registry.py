@@ -90,7 +90,7 @@ def _source(name: str) -> Source:
         return SOURCES[name]
     if os.path.isdir(name):
         raise UnknownName(f"{name!r} is a folder: a data set of your own is load_dataset('folder', folder={name!r})")
-    raise UnknownName(f"no data set is called {name!r}; the known ones are {', '.join(DATASETS)}, and folder")
+    raise UnknownName.of("data set", name, [*DATASETS, "folder"])
 
 
 def _folder(name: str, folder: str | Path | None) -> Path:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.errors import InvalidParameter, PromptError, UnknownName
+from genius_kit.errors import InvalidParameter, PromptError, UnknownName, nearest
 from genius_kit.files import data_folder
 from genius_kit.prompts.base import HISTORIES, Prompt, check_holes, fill, has_template, read_template
 from genius_kit.prompts.formatting import (
@@ -300,9 +300,10 @@ def prompt_source(name_or_path: str | Path, space: SearchSpace) -> str:
     except UnicodeDecodeError as error:
         raise PromptError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
     except (OSError, ValueError) as error:
+        known = list_prompts(space)
         raise UnknownName(
-            f"no prompt for {space.name} is called {str(name_or_path)[:200]!r} and no file can be read there; the "
-            f"variants are {', '.join(list_prompts(space))}, or give the path of a template file"
+            f"no prompt for {space.name} is called {str(name_or_path)[:200]!r}{nearest(name_or_path, known)} and no "
+            f"file can be read there; the variants are {', '.join(known)}, or give the path of a template file"
         ) from error
 
 
@@ -322,7 +323,9 @@ def check_principles(principles: str | None, control: str | None, prompt: str) -
     if principles is None:
         return
     if principles not in PRINCIPLES:
-        raise InvalidParameter(f"principles is {principles!r}; it is one of {', '.join(PRINCIPLES)}")
+        raise InvalidParameter(
+            f"principles is {principles!r}{nearest(principles, PRINCIPLES)}; it is one of {', '.join(PRINCIPLES)}"
+        )
     if prompt == "published":
         raise InvalidParameter("the published prompt has principles in it: its text is fixed. Take another variant")
     if control == "knowledge-probe":

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from genius_kit.errors import InvalidParameter
+from genius_kit.errors import InvalidParameter, nearest
 from genius_kit.prompts.formatting import format_design, result_text, weighed_result
 from genius_kit.reasoning import answer_of
 from genius_kit.records import Outcome, Proposal, Trial
@@ -87,7 +87,9 @@ def check_control(control: str | None, prompt: str, history: str) -> None:
     if control is None:
         return
     if control not in CONTROLS:
-        raise InvalidParameter(f"control is {control!r}; it is one of {', '.join(CONTROLS)}")
+        raise InvalidParameter(
+            f"control is {control!r}{nearest(control, CONTROLS)}; it is one of {', '.join(CONTROLS)}"
+        )
     if prompt == "published":
         raise InvalidParameter(f"{control} cannot change the published prompt: its text is fixed. Take another variant")
     if control == "shuffled-feedback" and history != "table":
@@ -112,7 +114,7 @@ def check_change(change: str | None, control: str | None, space: SearchSpace, pr
     if change is None:
         return
     if change not in CHANGES:
-        raise InvalidParameter(f"change is {change!r}; it is one of {', '.join(CHANGES)}")
+        raise InvalidParameter(f"change is {change!r}{nearest(change, CHANGES)}; it is one of {', '.join(CHANGES)}")
     if prompt == "published":
         raise InvalidParameter(f"{change} cannot change the published prompt: its text is fixed. Take another variant")
     if change in LISTS and history != "table":

@@ -241,7 +241,7 @@ but for the language models, which are told all."""
 def proposer_class(name: str) -> type[Proposer]:
     """Return the class of the search method called `name`; raises UnknownName, which lists the known ones."""
     if name not in _HOMES:
-        raise UnknownName(f"no proposer is called {name!r}; the known ones are {', '.join(PROPOSERS)}")
+        raise UnknownName.of("proposer", name, PROPOSERS)
     module, _, attribute = _HOMES[name].partition(".")
     made: type[Proposer] = getattr(importlib.import_module(f"genius_kit.proposers.{module}"), attribute)
     return made

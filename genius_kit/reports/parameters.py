@@ -52,7 +52,7 @@ def find_notebook(name: str, known: dict[str, Path]) -> Path:
     """Return the path of the notebook called `name`; raises UnknownName with the known ones."""
     stem = Path(name).name.removesuffix(".ipynb")
     if stem not in known:
-        raise UnknownName(f"no notebook is called {name!r}; the known ones are {', '.join(known)}")
+        raise UnknownName.of("notebook", name, known)
     return known[stem]
 
 

@@ -9,10 +9,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit import files
 from genius_kit.benchmarks.catalogue import recorded_benchmark
-from genius_kit.budget.amounts import Limits
-from genius_kit.budget.spending import recorded_terms
-from genius_kit.errors import InvalidParameter, JournalError
+from genius_kit.budget.amounts import Amount, Limits
+from genius_kit.budget.spending import recorded_terms, spent_of
+from genius_kit.errors import InvalidParameter, JournalError, ModelError
 from genius_kit.journal import Run, complete, read_run
 from genius_kit.progress import Progress
 from genius_kit.proposers.base import QUIZ, TALKING, Proposer, make_proposer
@@ -54,8 +55,9 @@ def search_many(
 
     With `output`, each run writes a journal there, named by its settings and seed: the same call again resumes
     what is unfinished and leaves alone what is finished. When one fails the others go on; the first error is
-    raised at the end. Ctrl-C ends all of them, with the calls under way. `settings` are those of the proposer and the
-    terms of each run (`limits`, `allow_unpriced`, `reuse`, `approve`), as `search` takes them.
+    raised at the end. A run that got no reply, and whose requests nobody can have billed, leaves no journal. Ctrl-C
+    ends all of them, with the calls under way. `settings` are those of the proposer and the terms of each run
+    (`limits`, `allow_unpriced`, `reuse`, `approve`), as `search` takes them.
     """
     terms = {one.name: settings.pop(one.name) for one in fields(Terms) if one.name in settings}
     first = make_proposer(proposer, benchmark.space, **settings)
@@ -74,7 +76,12 @@ def search_many(
             control = Control(gate=Gate(terms.get("approve"), terms.get("approval")), folder_from=heard)
             controls.append(control)
             told: dict[str, Any] = {"on_event": watch, "progress": False, "control": control}
-            return search(benchmark, made, budget, seed, path, **told, **terms)
+            try:
+                return search(benchmark, made, budget, seed, path, **told, **terms)
+            except ModelError:
+                if path is not None:
+                    _drop_empty(path)
+                raise
 
         pool = ThreadPoolExecutor(workers or max(1, len(seeds)))
         futures = [pool.submit(one, seed) for seed in seeds]
@@ -88,6 +95,14 @@ def search_many(
             raise
         pool.shutdown()
         return [future.result() for future in futures]
+
+
+def _drop_empty(path: Path) -> None:
+    """Remove the journal of a run without reply and evaluation, if none of its requests may have been billed."""
+    with files.locked(files.lock_of(path)):
+        run = read_run(path)
+        if not run.of("call") and not run.of("evaluation") and spent_of(run.events) == Amount():
+            path.unlink()
 
 
 def resume(journal: str | Path, client: Any = None, *, timeout: float | None = None, **given: Any) -> Run:

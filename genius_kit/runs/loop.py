@@ -295,9 +295,11 @@ def own_timeout(client: object) -> dict[str, float]:
 
 
 def journal_name(run: dict[str, Any]) -> str:
-    """Return the file name of a run: its settings in words, a short hash of all of them, and its seed."""
+    """Return the file name of a run: what tells its arm from others in words, a hash of all settings, and its seed."""
     settings = {key: value for key, value in run.items() if key != "seed"}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-    model = run["settings"].get("model")
-    words = [run["benchmark"], run["proposer"], *([model] if model else []), digest, f"seed{run['seed']}"]
+    given = {**run["settings"], "prompt": Path(str(run["settings"].get("prompt", ""))).stem}
+    told = [given.get(name) for name in ("model", "control", "change", "principles", "prompt", "history")]
+    arm = [str(word) for word in told if word and word not in ("standard", "table")]
+    words = [run["benchmark"], run["proposer"], *arm, digest, f"seed{run['seed']}"]
     return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", word) for word in words) + ".jsonl"

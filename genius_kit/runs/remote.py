@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from genius_kit import files
 from genius_kit.budget.spending import cost_of_calls
-from genius_kit.errors import InvalidParameter, JournalError
+from genius_kit.errors import InvalidParameter, JournalError, nearest
 from genius_kit.files import PRIVATE
 from genius_kit.journal import Event, Run, read_run
 from genius_kit.runs.approval import Asker
@@ -381,7 +381,9 @@ def command(
 
 def _checked(name: str, budget: int | None, asker: Asker, reason: str) -> Command:
     if name not in COMMANDS:
-        raise InvalidParameter(f"{name!r} is no command; expected one of {', '.join(COMMANDS)}")
+        raise InvalidParameter(
+            f"{name!r} is no command{nearest(name, COMMANDS)}; expected one of {', '.join(COMMANDS)}"
+        )
     if (name == "budget") != (budget is not None) or (budget is not None and budget < 1):
         raise InvalidParameter("budget takes the number of evaluations in all, such as `budget 20`; nothing else does")
     words = (asker.by or "", reason)
@@ -393,7 +395,10 @@ def _checked(name: str, budget: int | None, asker: Asker, reason: str) -> Comman
 
 def _nobody(run: Path, unfinished: Sequence[Run]) -> str:
     if not unfinished:
-        return f"{run} is finished: there is nothing to command. `genius-kit run` begins another"
+        return (
+            f"{run} is finished: there is nothing to command. To extend a search, give its command again with a larger "
+            "--budget and with --reuse: replies on record are not asked for again"
+        )
     first = unfinished[0]
     why = why_stopped(first)
     told = f"it is {state_of(first, False)}{f' ({why})' if why else ''}"

@@ -310,7 +310,7 @@ def load_space(name: str) -> SearchSpace:
     read = next(filter(None, (reader(name) for reader in READERS)), None)
     base, _, digits = name.rpartition("-w")
     if read is None and base not in SPACES:
-        raise UnknownName(f"no search space is called {name!r}; the known ones are {', '.join(SPACES)}")
+        raise UnknownName.of("search space", name, SPACES)
     return read or _with_width(SPACES[base](), digits)
 
 

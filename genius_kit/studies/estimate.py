@@ -1,9 +1,10 @@
-"""What a run or a study will take, before anything is sent: expected, and in the worst case that limits reserve."""
+"""Cost of a run or a study before anything is sent: expected, a 95 % bound, and the worst case that limits reserve."""
 
 from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 DETAIL_CHARACTERS = 400
 """Assumed length of the reason that a refused reply is answered with."""
 
+WIDTH = 80
+"""Columns of a terminal, in which figures and assumptions are printed."""
+
 LINE_BYTES = 64
 """What the line of a result may have more than the one that is measured: a failure in words, say."""
 
@@ -37,8 +41,9 @@ LINE_BYTES = 64
 class Assumptions:
     """What an estimate takes for granted: `refusal_rate` of replies is refused, `attempts` are made for each reply.
 
-    `reply_tokens` and `characters_a_token` make the expected size. In the worst case every reply is as long as it may
-    be, all are refused as often as may be, and each comes back in the prompt at `bytes_a_token` in the worst case.
+    `reply_tokens` and `characters_a_token` make the expected size. What models and servers do differs: the 95 % bound
+    is what is expected of one that is `cautious`. In the worst case every reply is as long as it may be, all are
+    refused as often as may be, and each comes back in the prompt at `bytes_a_token` in the worst case.
     """
 
     reply_tokens: int = 500
@@ -56,16 +61,40 @@ class Assumptions:
             if field.name != "refusal_rate" and not (math.isfinite(value) and value > 0):
                 raise InvalidParameter(f"{field.name} is {value!r}; expected a number above 0")
 
+    def cautious(self) -> Assumptions:
+        """Return the assumptions of the 95 % bound.
+
+        Replies 4 times as long and as slow, 3 times as many refusals and repeated attempts, 3/4 of the characters in a
+        token. Where the four vary by themselves, log-normal with these as their 95th percentiles, more than 95 of 100
+        runs cost less.
+        """
+        return replace(
+            self,
+            reply_tokens=4 * self.reply_tokens,
+            refusal_rate=min(3 * self.refusal_rate, (1 + self.refusal_rate) / 2),
+            characters_a_token=0.75 * self.characters_a_token,
+            attempts=1 + 3 * (self.attempts - 1),
+            reply_seconds=4 * self.reply_seconds,
+        )
+
+    def limited(self, most: int | None) -> Assumptions:
+        """Return them with replies of at most `most` tokens, the output limit of a request."""
+        return self if most is None else replace(self, reply_tokens=min(self.reply_tokens, most))
+
     @property
     def text(self) -> str:
         """The assumptions in words."""
-        return (
-            f"expected: {self.refusal_rate:.0%} of replies refused, replies of {self.reply_tokens:,} tokens, "
-            f"{self.characters_a_token:g} characters a token, {self.attempts:g} attempts and {self.reply_seconds:g} s "
-            "a reply;\nworst case: replies refused as often as may be, each as long as it may be, "
-            f"{ATTEMPTS_LIMIT} attempts a request, a token for each byte of a prompt, {self.bytes_a_token} bytes for "
-            "each token of a reply that comes back in one"
+        likely = [
+            f"{name}: {given.refusal_rate:.0%} of replies refused, {given.reply_tokens:,} tokens per reply (at most "
+            f"the output limit), {given.characters_a_token:g} characters per token, {given.attempts:.3g} attempts and "
+            f"{given.reply_seconds:g} s per reply"
+            for name, given in (("expected", self), ("95 % bound", self.cautious()))
+        ]
+        worst = (
+            "worst case: each reply as long as it may be and refused as often as it may be, "
+            f"{ATTEMPTS_LIMIT} attempts per request, one token per byte of a prompt"
         )
+        return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in (*likely, worst))
 
 
 @dataclass(frozen=True)
@@ -84,6 +113,11 @@ class Sum:
             values.append(None if one is None or two is None else one + two)
         return Sum(*values)
 
+    def at_most(self, other: Sum) -> Sum:
+        """Return the lower of both, field by field; None bounds nothing."""
+        pairs = [(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)]
+        return Sum(*(one if one is None or two is None else min(one, two) for one, two in pairs))
+
     def times(self, count: float) -> Sum:
         """Return this `count` times."""
         values: list[Any] = []
@@ -95,7 +129,7 @@ class Sum:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What `runs` runs take. `limit` is the most dollars that their limits allow, None without such a limit.
+    """What `runs` runs take: expected, a 95 % `bound`, at worst; `limit` is the most dollars that their limits allow.
 
     `is_free` says that nobody bills them, `unpriced` that those that somebody may bill have no known price, of which
     there are `unpriced_runs`; `prices` says where the prices of the others come from.
@@ -103,6 +137,7 @@ class Forecast:
 
     runs: int
     expected: Sum
+    bound: Sum
     worst: Sum
     assumptions: Assumptions
     is_free: bool = False
@@ -112,20 +147,27 @@ class Forecast:
     prices: tuple[str, ...] = ()
 
     @property
-    def at_stake(self) -> float | None:
-        """The most dollars that may be spent: the worst case, or the limit where that is lower; None if unknown."""
+    def most(self) -> float | None:
+        """The most dollars that can be spent: the worst case, or the limit where that is lower; None if unknown."""
         known = [value for value in (self.worst.dollars, self.limit) if value is not None]
         return min(known) if known else None
 
+    @property
+    def at_stake(self) -> float | None:
+        """The dollars that a person is asked about: the 95 % bound, or `most` where that is lower; None if unknown."""
+        known = [value for value in (self.bound.dollars, self.most) if value is not None]
+        return min(known) if known else None
+
     def table(self) -> str:
-        """Return the figures as a table in text."""
-        rows = [("", *(field.name for field in fields(Sum)))]
-        for name, found in (("expected", self.expected), ("worst case", self.worst)):
+        """Return the figures as a table in text, at most 80 columns wide."""
+        rows = [("", "calls", "tokens", "dollars", "time")]
+        for name, found in (("expected", self.expected), ("95 % bound", self.bound), ("worst case", self.worst)):
             rows.append(
-                (name, _count(found.calls), _count(found.tokens), dollars(found.dollars), _count(found.seconds))
+                (name, _count(found.calls), _count(found.tokens), dollars(found.dollars), _duration(found.seconds))
             )
-        lines = ["  ".join(f"{cell:>14}" for cell in row).rstrip() for row in rows]
-        return "\n".join([*lines, *(f"price of {price}" for price in self.prices)])
+        lines = [f"{name:<12}" + "".join(f"{cell:>17}" for cell in cells) for name, *cells in rows]
+        prices = [textwrap.fill(f"price of {price}", WIDTH, subsequent_indent="  ") for price in self.prices]
+        return "\n".join([*lines, *prices])
 
 
 def estimate_run(
@@ -144,13 +186,15 @@ def estimate_run(
     given = assumptions or Assumptions()
     measuring = _measuring(benchmark, budget)
     if proposer.client is None:
-        return Forecast(runs, measuring.times(runs), measuring.times(runs), given, is_free=True)
+        measured = measuring.times(runs)
+        return Forecast(runs, measured, measured, measured, given, is_free=True)
     talking: Any = proposer
     talking.load_prompt(benchmark)
     found = _talk(talking, benchmark, budget, given)
     return Forecast(
         runs,
         (found.expected + measuring).times(runs),
+        (found.bound + measuring).times(runs),
         (found.worst + measuring).times(runs),
         given,
         found.is_free,
@@ -186,14 +230,17 @@ def estimate_study(
             known[key] = estimate_run(
                 benchmark, made, task.budget, limits=study.money.run_limits, assumptions=assumptions
             )
-        found.append(replace(known[key], expected=Sum()) if task.follows and is_plain_asked else known[key])
+        found.append(
+            replace(known[key], expected=Sum(), bound=Sum()) if task.follows and is_plain_asked else known[key]
+        )
     limit = study.money.limits.dollars if study.money.limits else None
-    at_stake = [forecast.at_stake for forecast in found if not forecast.unpriced]
-    of_runs = None if None in at_stake else sum(value for value in at_stake if value is not None)
+    most = [forecast.most for forecast in found if not forecast.unpriced]
+    of_runs = None if None in most else sum(value for value in most if value is not None)
     limits = [value for value in (limit, of_runs) if value is not None]
     return Forecast(
         len(found),
         sum((forecast.expected for forecast in found), Sum()),
+        sum((forecast.bound for forecast in found), Sum()),
         sum((forecast.worst for forecast in found), Sum()),
         given,
         all(forecast.is_free for forecast in found),
@@ -254,6 +301,7 @@ class _Talk:
     """What the conversations of one run take, whether nobody bills them, and where their price comes from, if any."""
 
     expected: Sum
+    bound: Sum
     worst: Sum
     is_free: bool = False
     unpriced: bool = False
@@ -266,34 +314,30 @@ def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, gi
     asked, talks = proposer.talks(budget)
     iterations = len(range(budget)[asked])
     if not iterations:
-        return _Talk(Sum(), Sum(), is_free=True)
+        return _Talk(Sum(), Sum(), Sum(), is_free=True)
     bound = worst_case(client, (), load_prices())
     rejections = int(proposer.settings["rejections_limit"])
-    refusal = prompt.refusal(Rejection("estimate", "x" * DETAIL_CHARACTERS))["content"]
+    refusal = _refusal(prompt)
     before, is_fed_back = _principles(proposer)
     instruction = proposer.instruction_length + (note_length() if is_fed_back else 0)
-
-    def tokens(messages: Sequence[Message]) -> float:
-        shown = (sum(len(message["content"]) for message in messages) + instruction) / given.characters_a_token
-        return shown + (given.reply_tokens if is_fed_back else 0)
 
     price = bound.price
     told: dict[str, Any] = {"unpriced": price is None, "prices": (f"{client.model}: {price.text}",) if price else ()}
     if bound.is_free:
         price = Price(0.0, 0.0, 0.0, 0.0, "")
-    plain = opening_sizes(prompt, benchmark.space, budget, tokens, given.reply_tokens)[asked]
-    back = len(refusal) / given.characters_a_token
-    expected = expected_talk(plain, price, given, rejections, back, talks)
-    expected += expected_talk([tokens(messages) for messages in before], price, given, 0, 0.0)
+    expected, likely = (
+        _likely(proposer, benchmark, budget, one.limited(bound.output), price) for one in (given, given.cautious())
+    )
     requests = talks * (rejections + 1)
     calls = (iterations * requests + len(before)) * ATTEMPTS_LIMIT
     attempts = calls + (iterations * requests + len(before)) * REFUSALS_LIMIT
     waiting = attempts * (float(getattr(client, "timeout", 0.0)) + LONGEST_WAIT_SECONDS)
     if bound.is_free:
-        return _Talk(replace(expected, seconds=0.0), Sum(calls, 0.0, 0.0, 0.0), is_free=True)
+        quick = replace(expected, seconds=0.0), replace(likely, seconds=0.0)
+        return _Talk(*quick, Sum(calls, 0.0, 0.0, 0.0), is_free=True)
     if bound.output is None:
         cost = 0.0 if price is not None and price.is_free else None
-        return _Talk(expected, Sum(calls, None, cost, waiting), **told)
+        return _Talk(expected, likely, Sum(calls, None, cost, waiting), **told)
     turn = bound.output * given.bytes_a_token + _bytes(refusal) + 2 * TOKENS_A_MESSAGE
 
     def most(messages: Sequence[Message]) -> float:
@@ -308,7 +352,30 @@ def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, gi
     longest = max(*dearest, *map(most, before), 0.0) + turn * (requests - 1)
     cost = None if price is None else price.most(received, written, longest) * ATTEMPTS_LIMIT
     tokens_in_all = float((received + written) * ATTEMPTS_LIMIT)
-    return _Talk(expected, Sum(calls, tokens_in_all, cost, waiting), **told)
+    worst = Sum(calls, tokens_in_all, cost, waiting)
+    return _Talk(expected, likely.at_most(worst), worst, **told)
+
+
+def _likely(
+    proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, given: Assumptions, price: Price | None
+) -> Sum:
+    """Return what the conversations of one run take where replies are as `given` says."""
+    prompt, (asked, talks) = proposer.prompt(0), proposer.talks(budget)
+    before, is_fed_back = _principles(proposer)
+    instruction = proposer.instruction_length + (note_length() if is_fed_back else 0)
+
+    def tokens(messages: Sequence[Message]) -> float:
+        shown = (sum(len(message["content"]) for message in messages) + instruction) / given.characters_a_token
+        return shown + (given.reply_tokens if is_fed_back else 0)
+
+    plain = opening_sizes(prompt, benchmark.space, budget, tokens, given.reply_tokens)[asked]
+    back = len(_refusal(prompt)) / given.characters_a_token
+    found = expected_talk(plain, price, given, int(proposer.settings["rejections_limit"]), back, talks)
+    return found + expected_talk([tokens(messages) for messages in before], price, given, 0, 0.0)
+
+
+def _refusal(prompt: Prompt) -> str:
+    return prompt.refusal(Rejection("estimate", "x" * DETAIL_CHARACTERS))["content"]
 
 
 def _principles(proposer: LanguageModelProposer) -> tuple[list[list[Message]], bool]:
@@ -335,3 +402,13 @@ def _bytes(text: str) -> int:
 
 def _count(value: float | None) -> str:
     return "not bounded" if value is None else f"{value:,.0f}"
+
+
+def _duration(seconds: float | None) -> str:
+    """Return a time in words: "45 s", "12 min", "3.5 h", "480 days"."""
+    if seconds is None:
+        return "not bounded"
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.{0 if unit != 'h' else 1}f} {unit}"
+    return f"{seconds:.0f} s"

@@ -109,7 +109,7 @@ def _find(name_or_path: str | Path) -> Path:
         return path
     if name in study_names():
         return _folder() / f"{name}.yaml"
-    raise UnknownName(f"no study file lies at {name}, and none of that name is shipped: {', '.join(study_names())}")
+    raise UnknownName.of("study file", name, study_names())
 
 
 def _schema() -> dict[str, Any]:

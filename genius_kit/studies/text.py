@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.errors import GeniusKitError, InvalidParameter
+from genius_kit.errors import GeniusKitError, InvalidParameter, nearest
 from genius_kit.redaction import looks_secret
 
 if TYPE_CHECKING:
@@ -184,7 +184,8 @@ def _in_words(error: jsonschema.ValidationError) -> str:
     value, wanted = error.instance, error.validator_value
     came = f"{name} is {value!r:.100}"
     if error.validator == "additionalProperties":
-        return f"unknown key {_unknown(error)!r}; the known ones are {', '.join(error.schema['properties'])}"
+        key, known = _unknown(error), error.schema["properties"]
+        return f"unknown key {key!r}{nearest(key, known)}; the known ones are {', '.join(known)}"
     if error.validator == "required":
         missing = [key for key in wanted if key not in value]
         return f"{name} lacks {', '.join(missing)}; it needs {', '.join(wanted)}"
@@ -196,7 +197,7 @@ def _in_words(error: jsonschema.ValidationError) -> str:
         hint = "; put a number in quotes to make it text" if "string" in kinds and _is_number(value) else ""
         return f"{came}; expected {' or '.join(_KINDS[kind] for kind in kinds)}{hint}"
     if error.validator == "enum":
-        return f"{came}; expected one of {', '.join(map(str, wanted))}"
+        return f"{came}{nearest(value, map(str, wanted))}; expected one of {', '.join(map(str, wanted))}"
     if error.validator == "minimum":
         return f"{came}; expected at least {wanted}"
     if error.validator in ("minItems", "minLength"):

@@ -376,5 +376,5 @@ def find_recipe(kind: type[Kind], known: Mapping[str, Kind], recipe: str | Kind,
     elif recipe in known:
         chosen = known[recipe]
     else:
-        raise UnknownName(f"no {kind.kind} is called {recipe!r}; the known ones are {', '.join(known)}")
+        raise UnknownName.of(kind.kind, recipe, known)
     return chosen.changed(**changes) if changes else chosen
