@@ -9,7 +9,9 @@ from genius_kit.records import LONGEST, Cost, Evaluation, RankRange
 from genius_kit.verdicts import Verdict
 
 HOSTILE = "<script>alert(1)</script>" + "x" * 50_000
-EVIDENCE = pd.DataFrame({"ratio": range(1_000)})
+EVIDENCE = pd.DataFrame(
+    {"question": HOSTILE, "kind": HOSTILE, "ratio": [1.0] * 10, "low": 0.5, "high": 2.0, "n": 3, "answer": HOSTILE}
+)
 SHOWN = {
     "Cost": Cost(6_967_464, 329_412_864),
     "Evaluation": Evaluation(91.5, None, 91.5, Cost(1, 2), HOSTILE, failure="the loss becomes NaN"),

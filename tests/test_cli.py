@@ -117,8 +117,10 @@ def test_a_study_says_that_the_stand_in_answers(empty, tmp_path):
     done = call("study", "reproducibility", "--seeds", 2, "--budget", 2, "--output", tmp_path / "s", **empty)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Note: the offline stand-in answers, which is no language model.") == 1
-    table = done.stdout.split("\n\n")[0]
+    assert max(map(len, done.stdout.splitlines())) <= 80 or str(tmp_path) in done.stdout
+    table = " ".join(done.stdout.split("\n\n")[0].split())
     assert "offline stand-in, not a language model" in table
+    assert "Does it say the same again? offline stand-in" in " ".join(done.stdout.split())
     assert not any(words in table for words in ("llm", "temperature"))
     asked_nobody = ("run", "nas-bench-201-cifar10", "--proposer", "random", "--budget", 1, "--output", tmp_path / "r")
     assert "no language model" not in call(*asked_nobody, **empty).stdout

@@ -160,4 +160,4 @@ def test_the_noise_is_told_in_one_line(data_home):
     (row,) = resolutions([load_benchmark("nas-bench-macro")]).to_dict("records")
     line = describe(load_benchmark("nas-bench-macro"))
     assert f"less than {row['threshold']:.2f} points" in line
-    assert f"3 trainings a score), ranks 1 to {row['undecided']}" in line
+    assert f"3 trainings per score), ranks 1 to {row['undecided']}" in line

@@ -82,7 +82,7 @@ def test_the_shipped_optimisers_are_the_study_that_was_promised():
 
 def test_an_unknown_study_names_the_shipped_ones():
     """Neither a file nor a shipped name."""
-    with pytest.raises(UnknownName, match=r"shipped: .*does-it-search, .*optimisers, "):
+    with pytest.raises(UnknownName, match=r"called 'does-it-serach' .*does-it-search, .*optimisers, "):
         load_study("does-it-serach")
 
 

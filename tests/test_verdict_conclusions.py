@@ -122,6 +122,32 @@ def test_a_search_is_told_by_the_comparison_that_decides(kind):
         assert deciding.text(deciding.estimate.value) in conclusion.headline
 
 
+@pytest.mark.parametrize("kind", [*verdicts.KINDS, *OTHERS])
+def test_a_verdict_shows_its_comparisons_as_one_table(kind):
+    """A row per comparison, as it is printed: no NaN, no None, small p as a bound; and a headline of 25 words."""
+    found = OTHERS[kind][0]() if kind in OTHERS else judged(kind)
+    shown = found.contrasts()
+    assert len(shown) == len(found.evidence)
+    assert {"question", "95 % interval", "n"} <= set(shown)
+    cells = {str(cell) for row in shown.itertuples(index=False) for cell in row}
+    assert not cells & {"nan", "None", "inf", "0.000", ""}
+    assert len(figures.verdict_headline(found).split()) <= 25
+    assert kind in figures.verdict_headline(found)
+    page = found._repr_html_()
+    assert page.index("<table>") < page.index("<details>") < page.index("</details>")
+    assert all(str(cell).replace("<", "&lt;") in page for cell in shown.iloc[0])
+
+
+def test_the_comparison_that_convicts_is_answered_with_its_numbers():
+    """A model that recites needs the labels: its ratio, interval, p and n as the evidence has them."""
+    found = judged("recites")
+    shown = found.contrasts().set_index("reference").loc["permuted-labels"]
+    row = found.evidence.set_index("kind").loc["permuted-labels"]
+    assert (shown["question"], shown["answer"]) == ("needs labels?", row["answer"])
+    assert float(shown["ratio"].replace(",", "")) == pytest.approx(row["ratio"], rel=0.05)
+    assert shown["n"] == row["n"]
+
+
 @pytest.mark.parametrize("kind", OTHERS)
 def test_every_instrument_makes_a_row(kind):
     """Kind, deciding number with its interval, p and n come from the evidence of the verdict."""

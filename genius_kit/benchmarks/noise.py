@@ -175,6 +175,6 @@ def describe(benchmark: TabularBenchmark) -> str:
     """Return in one line what the noise of a table leaves undecided, to be printed beside every comparison on it."""
     (row,) = resolutions([benchmark]).to_dict("records")
     return (
-        f"noise on {row['benchmark']}: designs less than {row['threshold']:.2f} points apart cannot be told apart "
-        f"(95 %, {row['trainings']} trainings a score), ranks 1 to {row['undecided']} among them"
+        f"noise on {row['benchmark']}: architectures less than {row['threshold']:.2f} points apart cannot be told "
+        f"apart (95 %, {row['trainings']} trainings per score), ranks 1 to {row['undecided']} among them"
     )

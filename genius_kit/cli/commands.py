@@ -133,10 +133,10 @@ def print_table(table: pd.DataFrame) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in table:
-        is_number = table[name].dtype.kind in "iuf"
-        shown.add_column(Text(str(name)), justify="right" if is_number else "left", overflow="fold")
+        is_number = table[name].map(_cell).str.match(r"[-–$<\d]").all()
+        shown.add_column(Text(str(name)), justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     for row in table.astype(object).itertuples(index=False):
         shown.add_row(*(Text(_cell(value)) for value in row))
     Console(highlight=False).print(shown)

@@ -61,7 +61,7 @@ def _winner(frame: pd.DataFrame) -> str:
     best = frame.loc[frame["feedback"].astype(float).idxmax()]
     known = {"".join(map(str, paper_architecture(one))): one for one in ("GENIUS-329", "GENIUS-401")}
     called = f": the paper's {known[best['key']]}" if best["key"] in known else ""
-    return f"best: {best['key']} \n{best['feedback']:.2f} %, step {best['iteration']} of {len(frame)}{called}"
+    return f"best: {best['key']}\n{best['feedback']:.2f} %, step {best['iteration']} of {len(frame)}{called}"
 
 
 def _replay_bundle(path: Path, output: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,21 +18,23 @@ from typer import Option
 from genius_kit import files
 from genius_kit.benchmarks.noise import describe
 from genius_kit.cli import options
-from genius_kit.cli.commands import ends_at_once, tell_stand_in
+from genius_kit.cli.commands import ends_at_once, print_table, tell_stand_in
 from genius_kit.cli.estimate import ask_first
 from genius_kit.errors import InvalidParameter, StudyFailed
+from genius_kit.figures import verdict_headline
+from genius_kit.figures.tables import UNKNOWN, is_known, p_text
 from genius_kit.journal import read_run
 from genius_kit.journal.verify import write_heads
 from genius_kit.pools import dask_executor
 from genius_kit.prompts.base import sandbox
-from genius_kit.proposers.methods import STAND_IN, shown_model, stand_in_note
-from genius_kit.studies.estimate import estimate_study
+from genius_kit.proposers.methods import shown_model, stand_in_note
+from genius_kit.studies.estimate import WIDTH, estimate_study
 from genius_kit.studies.file import keep_study_file, load_study
 from genius_kit.studies.models import asked_models, model_table
 from genius_kit.studies.plan import Study
 from genius_kit.studies.results import results_of, summary
 from genius_kit.studies.run import places, run_study
-from genius_kit.verdicts.every import study_sentences
+from genius_kit.verdicts.every import study_verdicts
 from genius_kit.verdicts.tradeoffs import has_fronts, tradeoff_table
 
 if TYPE_CHECKING:
@@ -38,15 +42,19 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode="rich")
 
-SHOWN = ("benchmark", "arm", "model", "prompt", "budget", "n", "mean_rank", "low", "high", "top_percent", "random_rank")
-COMPARED = ("worth_random", "worth_gp", "ratio", "p_value", "own_share")
-WEIGHED = (
-    *SHOWN[:6], "hypervolume", "low", "high", "random", "gain", "gain_low", "gain_high", "p_value", "repeated",
-)  # fmt: skip
-MODELS = (
-    "benchmark", "model", "served", "prompt", "first_run", "last_run", "n", "unfinished", "mean_rank", "low", "high",
-    "worth_random", "cost", "cost_a_run", "pairs", "ratio", "ratio_low", "ratio_high", "p_value",
-)  # fmt: skip
+SEARCHED = {"n": "n", "mean_rank": "mean rank (95 %)", "worth_random": "worth", "ratio": "ratio", "p_value": "p"}
+WEIGHED = {"n": "n", "hypervolume": "hypervolume (95 %)", "gain": "gain (95 %)", "p_value": "p"}
+MODELS = {"n": "n", "mean_rank": "mean rank (95 %)", "cost_a_run": "$ per run", "ratio": "ratio (95 %)", "p_value": "p"}
+SERVED = {"served": "served as", "first_run": "first run", "last_run": "last run", "unfinished": "unfinished"}
+"""What a study's tables show, by the column of the frame."""
+
+ENDS = {"mean_rank": ("low", "high"), "hypervolume": ("low", "high"), "gain": ("gain_low", "gain_high"),
+        "ratio": ("ratio_low", "ratio_high")}  # fmt: skip
+"""The columns of an interval, where the frame has one."""
+
+SHARED = {"model": "{}", "prompt": "prompt {}", "budget": "{} evaluations per search",
+          "random_rank": "rank of random search {:,.0f}"}  # fmt: skip
+"""What stands above a table where all of its rows have it in common."""
 
 
 @app.command(epilog="Example: genius-kit study does-it-search --models gpt-6.1-sol --max-tokens 2000 --seeds 40")
@@ -108,19 +116,56 @@ def _report(loaded: Study, output: Path) -> None:
 
 def _print_tables(found: pd.DataFrame, told: pd.DataFrame) -> None:
     """Print the summary, and the shares of the front or the table of the models where the study has those."""
-    _print_table(told, (*SHOWN, *COMPARED))
+    _print_table(told.assign(arm=told["method"]), SEARCHED)
+    print("mean rank: of the best found, 1 is best; worth: random evaluations as good;")
+    print("ratio: rank over that of the reference arm, above 1 is worse\n")
     if has_fronts(found):
-        _print_table(tradeoff_table(found), WEIGHED)
+        table = tradeoff_table(found)
+        _print_table(table.assign(arm=table["method"]), WEIGHED)
+        print("hypervolume: share of the table's; gain: over random search\n")
     if len(asked_models(found)) > 1:
-        _print_table(model_table(found), MODELS)
+        table = model_table(found)
+        table = table.assign(arm=table["model"].map(shown_model))
+        _print_table(table, MODELS)
+        _print_table(table, SERVED)
 
 
-def _print_table(table: pd.DataFrame, columns: Sequence[str]) -> None:
-    named = table.assign(arm=table["method"], model=table["model"].map(shown_model, na_action="ignore"))
-    if set(table["model_kind"].dropna()) == {STAND_IN}:  # the arms say so
-        named["model"] = None
-    shown = [name for name in columns if named[name].notna().any()]
-    print(named[shown].to_string(index=False, na_rep="-", float_format=_short), end="\n\n")
+def _print_table(table: pd.DataFrame, columns: Mapping[str, str]) -> None:
+    """Print one table per benchmark: what its rows have in common stands above it."""
+    import pandas as pd
+
+    table = table.assign(model=table["model"].map(shown_model, na_action="ignore"))
+    for benchmark, rows in table.groupby("benchmark", sort=False):
+        values = {name: list(rows[name].dropna().unique()) for name in SHARED if name in rows}
+        common = [SHARED[name].format(found[0]) for name, found in values.items() if len(found) == 1]
+        apart = [name for name, found in values.items() if len(found) > 1 and name != "random_rank"]
+        if (rows["arm"] == rows["model"]).all():
+            apart = [name for name in apart if name != "model"]
+        print(_filled(f"{benchmark}: {', '.join(common)}" if common else str(benchmark)))
+        shown = {name: name for name in ["arm", *apart]} | {
+            name: heading for name, heading in columns.items() if name in rows and rows[name].notna().any()
+        }
+        records = [
+            {heading: _cell(row, name, heading) for name, heading in shown.items()} for row in rows.to_dict("records")
+        ]
+        print_table(pd.DataFrame(records))
+        print()
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
+
+
+def _cell(row: Mapping[Any, Any], name: str, heading: str) -> str:
+    """Return a value as it is printed, with its interval where the heading names one."""
+    value = row[name]
+    if name == "p_value":
+        return p_text(value)
+    if not isinstance(value, float) or math.isnan(value):
+        return str(value) if is_known(value) or isinstance(value, str) else UNKNOWN
+    low, high = (row.get(end) for end in ENDS.get(name, ("", "")))
+    with_ends = "95 %" in heading and is_known(low) and is_known(high)
+    return f"{_short(value)} ({_short(low)} to {_short(high)})" if with_ends else _short(value)
 
 
 def _print_limits(found: pd.DataFrame) -> None:
@@ -128,10 +173,17 @@ def _print_limits(found: pd.DataFrame) -> None:
     from genius_kit.benchmarks.catalogue import recorded_benchmark
 
     for journal in found.drop_duplicates("benchmark")["journal"]:
-        print(describe(recorded_benchmark(read_run(journal).settings)))
-    for sentence in study_sentences(found):
-        print(f"\n{sentence}")
+        print(_filled(describe(recorded_benchmark(read_run(journal).settings))))
+    for verdict in study_verdicts(found):
+        _print_verdict(verdict)
     print()
+
+
+def _print_verdict(verdict: Any) -> None:
+    """Print a verdict as a headline and the table of its comparisons, or the sentence on what it lacks."""
+    print("\n" + _filled(verdict if isinstance(verdict, str) else verdict_headline(verdict)))
+    if not isinstance(verdict, str) and len(table := verdict.contrasts()):
+        print_table(table)
 
 
 def _print_only_fallbacks(found: pd.DataFrame) -> None:
@@ -148,9 +200,8 @@ def _print_only_fallbacks(found: pd.DataFrame) -> None:
 
 
 def _short(value: float) -> str:
-    if 0 < abs(value) < 0.001:
-        return f"{value:.1e}"
-    return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+    return f"{value:,.{digits}f}"
 
 
 @app.command(epilog="Example: genius-kit slurm optimisers --shards 8 | sbatch")

@@ -11,8 +11,8 @@ from genius_kit.benchmarks.noise import QUANTILE
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.base import WARM
 from genius_kit.proposers.methods import counted_once, fixed_arms, shown_model
-from genius_kit.records import Card
 from genius_kit.stats.paired import LEAST_PAIRS, compare, holm_of
+from genius_kit.verdicts.judged import Judged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ Key = tuple[str, int]
 
 
 @dataclass(frozen=True, repr=False)
-class Verdict(Card):
+class Verdict(Judged):
     """What a study says: `sentence` to read aloud, `kind` one of its instrument's, `evidence` a row a comparison.
 
     `uses_results` and `needs_names` are the two answers behind the kind, "yes", "to its harm", "less than X" or
@@ -64,10 +64,6 @@ class Verdict(Card):
     memory: str | None = None
     knows_table: str | None = None
     method: str | None = None
-
-    def facts(self) -> Mapping[str, object]:
-        """Return the kind and the sentence; the evidence is a frame of its own."""
-        return {"kind": self.kind, "sentence": self.sentence}
 
     def with_questions(self, answers: Verdict) -> Verdict:
         """Return the verdict with that of `memory.memory` on the same model and table beside it."""

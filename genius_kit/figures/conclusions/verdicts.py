@@ -77,6 +77,28 @@ def verdict_conclusion(verdicts: Mapping[str, Verdict], question: str, model: st
     return conclude(_headline(asked, found), rows, "What each verdict rests on", note, words=3)
 
 
+def verdict_headline(judged: Verdict) -> str:
+    """Return one verdict in at most 25 words: what is asked, of whom and where, and the answer with its number."""
+    evidence = judged.evidence
+    asked = next((words for column, words in _ASKED.items() if column in evidence), "")
+    told = [evidence[name].iloc[-1] for name in ("method", "model") if name in evidence and len(evidence)]
+    name = next((one for one in told if isinstance(one, str)), re.split(",? (?:is|has) ", judged.sentence)[0])
+    places = list(evidence["benchmark"].dropna().unique()) if "benchmark" in evidence else []
+    where = f" on {places[0]}" if len(places) == 1 else ""
+    return _headline(asked, {f"{shown_model(name)}{where}": (judged.kind, decisive(judged))})
+
+
+_ASKED = {
+    "question": "Does it search?",
+    "p_memory": "Is it contaminated?",
+    "pairs_needed": "Does the wording matter?",
+    "measure": "Does it say the same again?",
+    "loss": "Does it transfer?",
+    "gain": "Does it find better fronts?",
+}
+"""What an instrument asks, by a column of its evidence."""
+
+
 def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: str = "llm") -> Conclusion:
     """Return the verdict on whether each of some models searches, above the mean ranks of all arms of its study.
 

@@ -135,7 +135,7 @@ def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenc
     parts += _numbers(found, _expected(results, plain, benchmark), _has_two_numberings(results, benchmark))
     parts += [_rule(one) for one in rules if one.n and one.question == CHEAP_RULE] + _from_its_start(rules)
     own = f" (only {100 * share:.0f} % of the evaluations were the model's own proposals)" if share < 0.5 else ""
-    told = {"own_proposals": share, "model": model}
+    told = {"own_proposals": share, "model": model, "benchmark": str(results["benchmark"].iloc[0])}
     shown = [{name: value for name, value in vars(one).items() if name != "values"} for one in found]
     rows = [{**row, "p_value": one.p_value, **told} for row, one in zip(shown, found, strict=True)]
     rows += [{**asdict(one), "answer": one.answer, **told} for one in rules]

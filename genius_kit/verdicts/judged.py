@@ -1,0 +1,119 @@
+"""How a verdict of any instrument is shown: its kind, then one table of the comparisons behind it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from genius_kit.records import LONGEST, SENTENCE, Card, cut
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOTHING = "–"
+
+_QUESTIONS = {
+    "feedback": "uses results?",
+    "replies": "follows results?",
+    "labels": "needs labels?",
+    "random search": "beats random?",
+    "cheap rule": "beats a rule?",
+    "its own start": "beats own start?",
+    "public": "public: names help?",
+    "private": "private: names help?",
+    "difference": "more on public?",
+}
+"""What a row of evidence asks, by its `question`, of contamination by its `table`."""
+
+_ANSWERS = {"changes the result": "yes", "not enough runs": "unclear"}
+"""What the verdict on a change of the prompt answers; the third is "no"."""
+
+_VALUES = ("ratio", "rate", "loss", "gain")
+"""The column that holds what was measured, by instrument."""
+
+
+class Judged(Card):
+    """A verdict: its kind, its `sentence` to read aloud, and its `evidence`, a frame with one row per comparison."""
+
+    kind: str
+    sentence: str
+    evidence: pd.DataFrame
+
+    def facts(self) -> Mapping[str, object]:
+        """Return the kind and the sentence."""
+        return {"kind": self.kind, "sentence": self.sentence}
+
+    def contrasts(self) -> pd.DataFrame:
+        """Return the comparisons as text: question, reference, ratio, interval (95 %), p, n, answer.
+
+        The ratio is called rate, loss or gain where the instrument measures one. Columns that say nothing are left out;
+        there is no row where the evidence holds no comparison.
+        """
+        import pandas as pd
+
+        measured = next((name for name in _VALUES if name in self.evidence), None)
+        if measured is None:
+            return pd.DataFrame()
+        p_value = "p_corrected" if "pairs_needed" in self.evidence else "p_value"
+        rows = [_contrast(row, measured, p_value) for row in self.evidence.to_dict("records")]
+        frame = pd.DataFrame(rows)
+        return frame.loc[:, (frame != NOTHING).any()]
+
+    def _repr_html_(self) -> str:
+        table = self.contrasts()
+        if table.empty:
+            return super()._repr_html_()
+        head = "".join(f'<th style="text-align:left">{escape(name)}</th>' for name in table)
+        rows = "".join(
+            "<tr>" + "".join(f'<td style="text-align:left">{escape(cut(cell, LONGEST))}</td>' for cell in row) + "</tr>"
+            for row in table.itertuples(index=False)
+        )
+        title = f'<caption style="text-align:left"><b>{escape(self.kind)}</b></caption>'
+        told = f"<details><summary>in words</summary>{escape(cut(self.sentence, SENTENCE))}</details>"
+        return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{told}"
+
+
+def _contrast(row: Mapping[Any, Any], measured: str, p_value: str) -> dict[str, object]:
+    low, high = (row["gain_low"], row["gain_high"]) if measured == "gain" else (row["low"], row["high"])
+    is_one = row.get("independent", 2) < 2 or not math.isfinite(row[measured])  # one search, however often repeated
+    question, reference = _asked(row, measured)
+    answer = _ANSWERS.get(row["verdict"], "no") if "verdict" in row else row.get("answer")
+    return {
+        "question": question,
+        "reference": reference,
+        measured: _number(row[measured]),
+        "95 % interval": NOTHING if is_one or math.isnan(low) else f"{_number(low)} to {_number(high)}",
+        "p": NOTHING if is_one else _p_value(row.get(p_value)),
+        "n": int(row["n"]),
+        "answer": answer if isinstance(answer, str) else NOTHING,
+    }
+
+
+def _asked(row: Mapping[Any, Any], measured: str) -> tuple[str, str]:
+    """Return what a comparison asks, and what is compared with."""
+    if measured == "rate":
+        return f"the same {row['measure']}?", NOTHING
+    if measured == "loss":
+        return "loses when moved?", f"{row['source']} to {row['target']}"
+    if measured == "gain":
+        return "better front?", "random search"
+    if "change" in row:
+        return "changes result?", str(row["change"])
+    if "control" in row:
+        return _QUESTIONS[row["table"]], str(row["control"])
+    return _QUESTIONS.get(row["question"], str(row["question"])), str(row["kind"]).removeprefix("llm+")
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return NOTHING if math.isnan(value) else "any"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{round(value, digits) + 0.0:,.{digits}f}"  # no "-0.00"
+
+
+def _p_value(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return NOTHING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
