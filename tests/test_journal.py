@@ -4,13 +4,14 @@ import json
 import os
 import warnings
 from contextlib import nullcontext
+from itertools import accumulate
 
 import pytest
 
 from genius_kit.errors import JournalError
 from genius_kit.journal import Journal, Run, read_run
 from genius_kit.journal.events import SIDE_EVENTS
-from genius_kit.journal.lines import read_event, split
+from genius_kit.journal.lines import read_event
 from genius_kit.journal.verify import verify_run
 from genius_kit.proposers.base import make_proposer
 from genius_kit.runs.loop import search
@@ -478,8 +479,9 @@ def test_nothing_is_paid_before_the_disk_has_every_line(tmp_path, monkeypatch):
     client = Watched("22222222", "22222220", "22222200")
     search(ToyBenchmark(), make_proposer("llm", space, client=client), 3, journal=path, progress=False)
     assert [size for size, _ in sent] == [safe for _, safe in sent]
-    starts = dict(split(path.read_bytes()))
-    paid = [start + len(line) + 1 for start, line in starts.items() if read_event(line)["event"] == "call"]
+    lines = path.read_bytes().splitlines(keepends=True)
+    ends = accumulate(map(len, lines))
+    paid = [end for end, line in zip(ends, lines, strict=True) if read_event(line)["event"] == "call"]
     assert set(paid) <= set(settled)
     assert settled[-1] == path.stat().st_size
     assert len({size for size in settled if size}) <= 3 * 2 + 1

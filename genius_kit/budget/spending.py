@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,16 @@ def spent_of(events: Iterable[Event], unknown: Amount = Amount(1)) -> Amount:  #
 
     `unknown` stands for the worst case of attempts that were recorded without one.
     """
+    *_, total = spending_of([*events, {"event": "end"}], unknown)
+    return total
+
+
+def spending_of(events: Iterable[Event], unknown: Amount = Amount(1)) -> Iterator[Amount]:  # noqa: B008
+    """Yield what `spent_of` says of the record before each of its events."""
     total = Amount()
     open_: dict[str, Amount] = {}  # what waits for its end: an attempt, an evaluation on a GPU
     for event in events:
+        yield sum(open_.values(), total)
         name = event["event"]
         if name in ("intent", "gpu_reserved"):
             total += open_.pop(name, Amount())
@@ -50,7 +57,6 @@ def spent_of(events: Iterable[Event], unknown: Amount = Amount(1)) -> Amount:  #
             total += _taken(event, open_.pop("intent"))
         elif name == "evaluation" and "gpu_reserved" in open_:
             total += _taken(event, open_.pop("gpu_reserved"))
-    return sum(open_.values(), total)
 
 
 def _taken(event: Event, reserved: Amount) -> Amount:

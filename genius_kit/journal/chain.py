@@ -36,6 +36,7 @@ Another table is another FORMAT, but for a field that only some events have: lin
 WITHHELD = "[withheld]"
 """What is shown in place of words that were taken out."""
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _SALT_BYTES = 8
 _SHAPE = {"redacted"}
 
@@ -47,7 +48,7 @@ def start(before: bytes = b"") -> str:
 
 def line(fields: Event) -> bytes:
     """Return the one way in which an event is written, without the end of the line."""
-    text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = _ENCODER.encode(fields)
     return text.encode("utf-8", "backslashreplace")  # half a surrogate pair becomes the JSON escape that it came from
 
 
@@ -78,10 +79,10 @@ def joined(previous: str, published_line: bytes) -> str:
     return hashlib.sha256(previous.encode() + b"\n" + published_line).hexdigest()
 
 
-def check_form(event: Event, written: bytes) -> None:
-    """Raise ValueError where a line, which reads as `event`, is not written byte for byte as the kit writes it.
+def check_form(event: Event, written: bytes) -> bytes:
+    """Return `published` of a line, which reads as `event`; raises ValueError where it is not as the kit writes it.
 
-    Salts without words are refused too: the chain does not vouch for them.
+    That is byte for byte. Salts without words are refused too: the chain does not vouch for them.
     """
     try:
         as_written = line(event)
@@ -90,8 +91,12 @@ def check_form(event: Event, written: bytes) -> None:
     if as_written != written:
         raise ValueError("it is not written as the kit writes")
     last = ["salt", "chain"] if "salt" in event else ["chain"]
-    if list(event)[-len(last) :] != last or _salts(event).keys() - words(event) or event.get("salt") == {}:
+    salts = _salts(event)
+    if list(event)[-len(last) :] != last or salts.keys() - words(event) or event.get("salt") == {}:
         raise ValueError("its salt or chain is not where the kit writes it")
+    if salts:
+        return line(_without(event, salts))
+    return written.removesuffix(b",%b" % line({"chain": event["chain"]})[1:]) + b"}"
 
 
 def withhold(event: Event, *whose: str) -> Event:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic_core import from_json
 
 from genius_kit import files
 from genius_kit.errors import JournalError
@@ -39,25 +43,17 @@ class Line:
     event: Event
 
 
-def split(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the start of each line of a journal, in bytes, and the line without its end."""
-    start = 0
-    while start < len(content):
-        end = content.find(b"\n", start)
-        end = len(content) if end < 0 else end
-        yield start, content[start:end]
-        start = end + 1
-
-
-def scan(path: Path, content: bytes, skim: Callable[[bytes], Event] | None = None) -> Iterator[Line]:
-    """Yield the lines of a journal's content one by one, without a torn last line, which is what a crash leaves.
+def scan(path: Path, file: Iterable[bytes], skim: Callable[[bytes], Event] | None = None) -> Iterator[Line]:
+    """Yield the lines of a journal, open as `file`, one by one, without a torn last line, which is what a crash leaves.
 
     `skim` may look at less of a line than `read_event` does, which reads them by default; a line without an end is
     read whole all the same. Raises JournalError, which names the line, at any other that is damaged: the last one too
     where it has its end, as a crash writes that last.
     """
-    for number, (start, line) in enumerate(split(content), start=1):
-        has_end = start + len(line) < len(content)
+    start = 0
+    for number, ended in enumerate(file, start=1):
+        line = ended.removesuffix(b"\n")
+        has_end = len(line) < len(ended)
         try:
             event = skim(line) if skim and has_end else read_event(line)
         except ValueError as error:
@@ -65,10 +61,11 @@ def scan(path: Path, content: bytes, skim: Callable[[bytes], Event] | None = Non
                 return
             raise damaged(path, number, str(error)) from None
         yield Line(number, start, line, event)
+        start += len(ended)
 
 
-def read_lines(path: Path, content: bytes, checked: bool = False) -> Lines:
-    """Return the sound part of a journal's content, which excludes a torn last line.
+def read_lines(path: Path, file: Iterable[bytes], checked: bool = False) -> Lines:
+    """Return the sound part of a journal, open as `file`, which excludes a torn last line.
 
     Raises JournalError where any other line is damaged; with `checked`, also where a line is not the one that the
     chain vouches for. The message names the line.
@@ -76,32 +73,39 @@ def read_lines(path: Path, content: bytes, checked: bool = False) -> Lines:
     events: list[Event] = []
     withheld: set[str] = set()
     head: str | None = None
+    before = hashlib.sha256()  # of the lines of the first format, which have no chain
     length = 0
-    for line in scan(path, content):
+    for line in scan(path, file):
         try:
             check_shape(line.event, resumed=checked)
             if checked:
-                check(line, head, content)
+                check(line, head, before.hexdigest())
         except ValueError as error:
             raise damaged(path, line.number, str(error)) from None
-        head = line.event.get("chain")
+        head = line.event.pop("chain", None)
+        line.event.pop("salt", None)
+        if head is None:
+            before.update(line.content + b"\n")
         if line.event["event"] in chain.WORDS:
             withheld |= chain.withheld(line.event)
-        events.append(bare(line.event))
+        events.append(line.event)
         length = line.start + len(line.content) + 1
     return Lines(events, length, head, frozenset(withheld))
 
 
-def check(line: Line, head: str | None, content: bytes) -> None:
-    """Raise ValueError where a line is not the one that follows on the chain `head` of the lines before it."""
+def check(line: Line, head: str | None, before: str) -> None:
+    """Raise ValueError where a line is not the one that follows on the chain `head` of the lines before it.
+
+    `before` is what the first line with a chain follows on, see `chain.start`.
+    """
     if "chain" not in line.event:
         if head is not None:
             raise ValueError("it has no chain, the lines before it have")
         if line.event["event"] == "run_started" and line.event.get("format", 1) != 1:
             raise ValueError("it has no chain, which its format has")
         return
-    chain.check_form(line.event, line.content)
-    if line.event["chain"] != chain.link(line.event, chain.start(content[: line.start]) if head is None else head):
+    published = chain.check_form(line.event, line.content)
+    if line.event["chain"] != chain.joined(before if head is None else head, published):
         raise ValueError("its chain does not follow from the lines before it")
 
 
@@ -128,12 +132,20 @@ def read_event(line: bytes) -> Event:
     if not line:
         raise ValueError("an empty line")
     try:
-        event = json.loads(line.decode("utf-8"))
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+        event = from_json(line, cache_strings="keys")  # quicker, and the names of fields are kept once
+    except ValueError:
+        event = _read_slowly(line)
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
         raise ValueError("not an event")
     return event
+
+
+def _read_slowly(line: bytes) -> object:
+    """Return what a line says that the quick reader refuses (half a surrogate pair, say); raises ValueError."""
+    try:
+        return json.loads(line.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def bare(event: Event) -> Event:
@@ -161,7 +173,7 @@ def mend(path: Path) -> Lines:
     """
     content = path.read_bytes()
     _refuse_later(path, content)
-    lines = read_lines(path, content, checked=True)
+    lines = read_lines(path, io.BytesIO(content), checked=True)
     if lines.withheld:
         raise words_withheld(path, lines.withheld, "resumed")
     torn = content[lines.length :].strip(b"\n")

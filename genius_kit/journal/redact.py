@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -40,9 +41,9 @@ def redacted(journal: Path, content: bytes, whose: Collection[str]) -> bytes:
     unknown = set(whose) - set(WORDS)
     if unknown or not whose:
         raise InvalidParameter(f"{', '.join(sorted(unknown)) or 'nothing'} came to be withheld; expected {WORDS}")
-    whose = spread(read_lines(journal, content, checked=True).events, whose)
+    whose = spread(read_lines(journal, io.BytesIO(content), checked=True).events, whose)
     lines = []
-    for line in scan(journal, content):
+    for line in scan(journal, io.BytesIO(content)):
         if "chain" in line.event:
             lines.append(chain.line(chain.withhold(line.event, *whose)))
         elif chain.words(line.event) & whose:

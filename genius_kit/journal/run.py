@@ -210,7 +210,8 @@ def read_run(path: str | Path) -> Run:
     path = Path(path)
     if not path.is_file():
         raise JournalError(f"there is no journal at {path}; `genius-kit run` writes them to runs/ by default")
-    lines = read_lines(path, path.read_bytes())
+    with path.open("rb") as file:
+        lines = read_lines(path, file)
     return Run(path, [chain.shown(event) for event in lines.events] if lines.withheld else lines.events)
 
 

@@ -16,7 +16,7 @@ from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.files import write_whole
 from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
-from genius_kit.journal.lines import bare, read_event
+from genius_kit.journal.lines import read_event
 from genius_kit.journal.run import Run
 
 HEADS = "heads.csv"
@@ -70,8 +70,11 @@ def examine(content: bytes) -> Examined:
     """
     found, loose = Examined(), dict[int, tuple[bytes, str | None]]()
     begun, previous, start = False, None, 0  # the chain that the next line has to follow, None where it is lost
-    *whole, rest = content.split(b"\n")
-    for number, line in enumerate(whole, start=1):
+    for number, ended in enumerate(io.BytesIO(content), start=1):
+        if not ended.endswith(b"\n"):
+            found.say(number, "torn", f"its {len(ended)} bytes have no end: a crash leaves that, or a cut")
+            break
+        line = ended[:-1]
         event, named = _read(found, number, line)
         if event is not None and named is None:
             if begun or (event["event"] == "run_started" and event.get("format", 1) != 1):
@@ -82,10 +85,11 @@ def examine(content: bytes) -> Examined:
             if published is not None and (before is None or chain.joined(before, published) != named):
                 loose[number] = published, before
             begun, previous = True, named
-        start += len(line) + 1
-    found.lines = len(whole)
-    if rest:
-        found.say(len(whole) + 1, "torn", f"its {len(rest)} bytes have no end: a crash leaves that, or a cut")
+        if event is not None:
+            event.pop("chain", None)
+            event.pop("salt", None)
+        start += len(ended)
+        found.lines = number
     _place(found, loose)
     found.findings.sort(key=lambda finding: finding.line)
     return found
@@ -96,8 +100,9 @@ def _read(found: Examined, number: int, line: bytes) -> tuple[Event | None, str 
     event: Event | None = None
     try:
         event = read = read_event(line)
-        found.events.append((number, bare(read)))
-        found.withheld |= chain.withheld(read)
+        found.events.append((number, read))
+        if read["event"] in chain.WORDS:
+            found.withheld |= chain.withheld(read)
         named = str(read["chain"]) if "chain" in read else None
     except ValueError as error:
         found.say(number, "unreadable", f"it cannot be read ({error})")
@@ -111,8 +116,7 @@ def _read(found: Examined, number: int, line: bytes) -> tuple[Event | None, str 
 def _published(found: Examined, number: int, event: Event, line: bytes) -> bytes | None:
     """Return the line as it may be published, None where it is not as the kit writes it."""
     try:
-        chain.check_form(event, line)
-        return chain.published(event)
+        return chain.check_form(event, line)
     except ValueError as error:
         found.say(number, "rewritten", f"it is not as it was written ({error})")
         return None
@@ -149,8 +153,9 @@ class Verification:
     `findings` are the places at which it is not as it was written; `head` is the chain at its end, None where it has
     none; `unchained` counts the lines of the first format, which only the first line with a chain vouches for.
     `after_head` counts the lines that follow the head it was checked against, None where there was no such head.
-    `withheld` says whose words were taken out: "prompt", "reply", "person". `run` is what can be read of it, and
-    `unanswered` the lines of the calls that were sent without an answer on record, which may have been paid twice.
+    `withheld` says whose words were taken out: "prompt", "reply", "person". `run` is what can be read of it,
+    `unanswered` the lines of the calls that were sent without an answer on record, which may have been paid twice, and
+    `found` what was read of each line.
     """
 
     path: Path
@@ -162,6 +167,7 @@ class Verification:
     after_head: int | None = None
     withheld: tuple[str, ...] = ()
     unanswered: tuple[int, ...] = ()
+    found: Examined = field(default_factory=Examined, repr=False)
 
     @property
     def is_sound(self) -> bool:
@@ -251,6 +257,7 @@ def _verification(path: Path, found: Examined) -> Verification:
         unchained=unchained,
         withheld=tuple(sorted(found.withheld)),
         unanswered=tuple(number for number, event in found.events if id(event) in open_calls),
+        found=found,
     )
 
 

@@ -136,10 +136,10 @@ def _plain(messages: Sequence[Message]) -> list[list[str]]:
 
 def _recorded_calls(path: Path) -> list[Pair]:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            lines = read_lines(path, file)
     except OSError as error:
         raise JournalError(f"no journal can be read at {path} ({error.strerror}): check the name") from error
-    lines = read_lines(path, content)
     if lines.withheld & {"prompt", "reply"}:
         raise words_withheld(path, lines.withheld, "replayed")
     return [(event["messages"], reply_of(event)) for event in lines.events if event["event"] == "call"]

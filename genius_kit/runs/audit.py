@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.benchmarks import TabularBenchmark, table_names
 from genius_kit.benchmarks.catalogue import data_sums, recorded_benchmark
 from genius_kit.budget.amounts import COUNTED, words
-from genius_kit.budget.spending import recorded_limits, seconds_of, spent_of
+from genius_kit.budget.spending import recorded_limits, seconds_of, spending_of, spent_of
 from genius_kit.errors import GeniusKitError, JournalError
 from genius_kit.journal import Event, Run
 from genius_kit.journal.chain import is_withheld
 from genius_kit.journal.events import SIDE_EVENTS
-from genius_kit.journal.verify import Verification, examine, verify_run
+from genius_kit.journal.verify import Verification, verify_run
 from genius_kit.journal.verify import verdict as chain_verdict
 from genius_kit.llm.offline import OfflineClient
 from genius_kit.proposers.base import TALKING, make_proposer
@@ -76,7 +76,7 @@ class Audit:
         """Every event: line, time (UTC), event, iteration, by whom, what in words, and the chain at its line."""
         import pandas as pd
 
-        found = examine(self.verification.path.read_bytes())
+        found = self.verification.found
         rows = [
             (number, event.get("time"), event["event"], event.get("iteration"), event.get("by"), _in_words(event),
              found.chains.get(number, "")[:16])
@@ -354,13 +354,15 @@ def _approval_findings(events: Sequence[Event]) -> Iterator[str]:
     """Yield evaluations that the run's rule of approval wanted a person for, and that nobody decided on."""
     rule = events[0].get("approval", {}) if events else {}
     decided = {event["iteration"] for event in events if event["event"] == "approval"}
-    for place, event in enumerate(events):
-        if event["event"] != "evaluation" or event["iteration"] in decided or not rule:
+    if not rule:
+        return
+    for event, before in zip(events, spending_of(events), strict=True):
+        if event["event"] != "evaluation" or event["iteration"] in decided:
             continue
         macs, most = event.get("macs"), rule.get("above_macs")
         if most is not None and (macs is None or macs > most):
             yield f"iteration {event['iteration']}: nobody approved a network above {most:,} MACs"
-        spent, from_ = float(spent_of(events[:place]).dollars), rule.get("above_dollars")
+        spent, from_ = float(before.dollars), rule.get("above_dollars")
         if from_ is not None and spent >= from_:
             yield f"iteration {event['iteration']}: nobody approved it, with ${spent:.4g} spent of the free ${from_:g}"
 

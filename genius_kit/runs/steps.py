@@ -174,17 +174,18 @@ def open_run(path: str | Path) -> RecordedSteps:
     entries: dict[int, _Entries] = {}
     head: Event | None = None
     last: Event = {}
-    for line in scan(path, path.read_bytes(), _skim):
-        last = line.event
-        head = head or last
-        _check(last, path, line.number)
-        if "iteration" not in last or last["event"] in SIDE_EVENTS:
-            continue
-        entry = entries.setdefault(last["iteration"], _Entries())
-        if last["event"] == "call":
-            entry.calls.append((line.start, len(line.content)))
-        else:
-            entry.events.append(last)
+    with path.open("rb") as file:
+        for line in scan(path, file, _skim):
+            last = line.event
+            head = head or last
+            _check(last, path, line.number)
+            if "iteration" not in last or last["event"] in SIDE_EVENTS:
+                continue
+            entry = entries.setdefault(last["iteration"], _Entries())
+            if last["event"] == "call":
+                entry.calls.append((line.start, len(line.content)))
+            else:
+                entry.events.append(last)
     return RecordedSteps(path, head, entries, last.get("reason") if last.get("event") == "run_finished" else None)
 
 
