@@ -24,6 +24,8 @@ _NO_SECRET = {"prompt_cache_key", "stop_token_ids", "allowed_token_ids", "thinki
 """Fields of requests to OpenAI and vLLM, which name a cache and tokens."""
 _OPEN_HEADERS = {"accept", "content-type", "http-referer", "referer", "user-agent", "x-title"}
 _HEADERS = "OPENAI_CUSTOM_HEADERS"
+_HIDDEN = re.compile(r"(?<=://)[^\s/@]+(?=@)|(?<=\?)[^\s?\"']*=[^\s\"']*")
+"""User and password, and the query, of an address in a log, however short they are."""
 
 _learned: set[str] = set()
 _prepared: tuple[dict[Any, Any], dict[str, frozenset[str]]] = {}, {}  # an environment, and its secrets
@@ -121,7 +123,7 @@ class _MaskingFilter(logging.Filter):
     """Takes the secrets out of a record before any handler sees it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = mask(record.getMessage()), None
+        record.msg, record.args = mask(_HIDDEN.sub(MASK, record.getMessage())), None
         return True
 
 

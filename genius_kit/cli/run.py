@@ -75,13 +75,14 @@ def resume(
     journal: Annotated[Path, Argument(help="A journal that `genius-kit run` wrote.")],
     *,
     timeout: options.Timeout = None,
+    base_url: Annotated[str | None, Option(help="Its server, where OPENAI_BASE_URL does not name it.")] = None,
     approval: options.ApprovalOptions,
     money: options.RunLimitOptions,
 ) -> None:
     """Continue an unfinished run with the settings it began with."""
     asked, reuse = approval.approver(), journal.parent if money.reuse else None
     with ends_at_once(f"`genius-kit resume {journal}` goes on"):
-        done = batch.resume(journal, approve=asked, reuse=reuse, timeout=timeout, **money.terms())
+        done = batch.resume(journal, approve=asked, reuse=reuse, timeout=timeout, base_url=base_url, **money.terms())
     _print_runs([done])
 
 

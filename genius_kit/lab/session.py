@@ -15,6 +15,7 @@ from genius_kit.lab.compare import Paired, compare_prompts
 from genius_kit.lab.draft import open_draft, plain
 from genius_kit.lab.money import USUAL_OUTPUT_TOKENS, Estimate, TokenCounter, cost_words, estimate
 from genius_kit.lab.replay import Recording
+from genius_kit.llm.connection import recorded_address
 from genius_kit.prompts.template import variants_folder
 from genius_kit.proposers.base import make_proposer
 from genius_kit.records import Trial
@@ -86,8 +87,9 @@ def _benchmark(name: str) -> str:
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    """Return settings as keyword arguments; a client is an object of the session and is left out."""
-    return ", ".join(f"{name}={value!r}" for name, value in settings.items() if name != "client")
+    """Return settings as keyword arguments, an address as it is recorded; a client is an object and is left out."""
+    shown = {name: recorded_address(value) if name == "base_url" else value for name, value in settings.items()}
+    return ", ".join(f"{name}={value!r}" for name, value in shown.items() if name != "client")
 
 
 REQUEST_SETTINGS = ("temperature", "max_tokens", "params", "timeout", "base_url")

@@ -29,6 +29,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 PLACEHOLDER_KEY = "none"  # a server on this machine takes any key, the openai package wants one
 CONNECT_SECONDS = 10.0
 LISTING_SECONDS, SHOWN_MODELS = 5.0, 10  # for the list of models, and how many of it a warning shows
+_SENT = ("OPENAI_API_KEY", "OPENAI_CUSTOM_HEADERS", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")  # to whatever server is asked
 _TALKATIVE = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")  # they log addresses and headers as they are
 
 Answer = tuple[str, Mapping[str, str], float]
@@ -48,6 +49,12 @@ class Connection:
         self.timeout = timeout
         redaction.learn(redaction.secrets_of_address(url))
         self.shown_url, self.is_local = _checked_url(url)
+        if not self.is_local and self.shown_url.startswith("http:"):
+            warnings.warn(
+                f"{self.shown_url} is reached without encryption: the key and all prompts can be read on the way. Use "
+                "its https:// address where it has one",
+                stacklevel=2,
+            )
         self._reset()
 
     def _reset(self) -> None:
@@ -257,13 +264,18 @@ def _stop(loop: asyncio.AbstractEventLoop, process: int) -> None:
 
 def _checked_url(url: str) -> tuple[str, bool]:
     """Return the address fit to print and whether it is on this machine; raises InvalidParameter."""
+    if redaction.MASK in url:
+        raise InvalidParameter(
+            f"the address {url} is on record without its user, password or query, which are kept nowhere: give the "
+            "whole address again, with --base-url or in OPENAI_BASE_URL"
+        )
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port, parts = None, None, urlsplit("")
     if parts.scheme not in ("http", "https") or not host:
-        shown = re.sub(r"//[^/]*@", "//", url.partition("?")[0])
+        shown = re.sub(r"//.*@", "//", url.partition("?")[0])
         raise InvalidParameter(
             f"{shown!r} is not the address of a server; expected one like 'http://localhost:8080/v1'"
         )
@@ -274,6 +286,40 @@ def _checked_url(url: str) -> tuple[str, bool]:
 def shown_address(url: str) -> str:
     """Return an address fit to print: without its user, password and query."""
     return _checked_url(url)[0]
+
+
+def recorded_address(url: str | None) -> str | None:
+    """Return an address as it is recorded: "[key]" in place of user and password, and of its query, however short."""
+    if not isinstance(url, str | None):
+        raise InvalidParameter(f"base_url is {url!r:.100}; expected an address such as 'http://localhost:8080/v1'")
+    if url is None:
+        return None
+    address, asked, _ = url.partition("#")[0].partition("?")
+    scheme, slashes, rest = address.partition("//")
+    _, at, host = rest.rpartition("@")
+    return f"{scheme}{slashes}{redaction.MASK + at if at else ''}{host}{asked + redaction.MASK if asked else ''}"
+
+
+def own_address(recorded: str | None, given: str | None = None) -> str | None:
+    """Return the address with which a journal that names `recorded` goes on: one that this user names, not the file.
+
+    That is `given`, OPENAI_BASE_URL or OpenAI's own. Raises InvalidParameter where none of them is the recorded one
+    and a secret of this user would be sent there. None, as where `recorded` is, is what the environment says.
+    """
+    named = [asked_address(given)] if given else [asked_address(None), OPENAI_URL]
+    if recorded is None:
+        if given is not None and named != [asked_address(None)]:
+            raise InvalidParameter(
+                "the run took the address of its server from OPENAI_BASE_URL: set that, and leave out --base-url"
+            )
+        return None
+    own = next((one for one in named if recorded_address(one) == recorded), None)
+    if own is not None or not (given or any(os.environ.get(name) for name in _SENT)):
+        return own or recorded
+    raise InvalidParameter(
+        f"the journal names the server {recorded}, which neither --base-url nor OPENAI_BASE_URL does: your key would "
+        f"go to it. Where you trust it, say so with --base-url {recorded.replace(redaction.MASK, '...')}"
+    )
 
 
 def _target(server: str, location: str | None) -> str | None:

@@ -12,6 +12,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.llm.agents import AbsentAgent, is_agent
 from genius_kit.llm.calls import Caller
 from genius_kit.llm.client import OpenAIClient
+from genius_kit.llm.connection import recorded_address
 from genius_kit.llm.offline import OfflineClient, ReciterClient
 from genius_kit.llm.settings import (
     MISSING,
@@ -116,6 +117,7 @@ class ModelSettings:
             **vars(self),
             "model": self.model or (client.model if client is not None else OFFLINE),
             "prompt": str(self.prompt),
+            "base_url": recorded_address(self.base_url),
             "params": check_params(self.params) or None,
             "structured": self._form(),
             "conversation": str(self.conversation) if self.conversation else None,
@@ -162,7 +164,7 @@ class LanguageModelProposer(Proposer):
         self.settings = self.asked.record(client)
         if client is None:
             schema = _schema(view_of(self.asked.control, space).space, self.settings)
-            client = client_of(self.settings, schema, timeout=self.asked.timeout)
+            client = client_of({**self.settings, "base_url": self.asked.base_url}, schema, timeout=self.asked.timeout)
         self.client = client
         self._prompt: Any = None
         self._caller: Any = None

@@ -13,8 +13,10 @@ from genius_kit import files
 from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.budget.amounts import Amount, Limits
 from genius_kit.budget.spending import recorded_terms, spent_of
+from genius_kit.chat import is_stand_in
 from genius_kit.errors import InvalidParameter, JournalError, ModelError
 from genius_kit.journal import Run, complete, read_run
+from genius_kit.llm.connection import own_address
 from genius_kit.progress import Progress
 from genius_kit.proposers.base import QUIZ, TALKING, Proposer, make_proposer
 from genius_kit.runs.approval import Gate, here
@@ -105,13 +107,22 @@ def _drop_empty(path: Path) -> None:
             path.unlink()
 
 
-def resume(journal: str | Path, client: Any = None, *, timeout: float | None = None, **given: Any) -> Run:
+def resume(
+    journal: str | Path,
+    client: Any = None,
+    *,
+    timeout: float | None = None,
+    base_url: str | None = None,
+    **given: Any,
+) -> Run:
     """Continue the unfinished run at `journal` with the settings it began with; a finished one is returned as it is.
 
     Raises JournalError for a journal that was altered, finished or not.
     `given` are terms as `search` takes them: where the run requires approval, it goes on requiring it; the limits on
     record go on too, those of its study included, and `limits` replaces those of the run that it names. `timeout`
-    (seconds for an attempt) replaces the recorded one. Of a benchmark that trains, `given` has what decides no result
+    (seconds for an attempt) replaces the recorded one. A server that the journal names is asked where OPENAI_BASE_URL
+    or `base_url` names it too, or where there is no key to send: a journal may be another person's (else
+    InvalidParameter). Of a benchmark that trains, `given` has what decides no result
     and is not on record: `executor`, `device`, `cache`.
     """
     run = read_run(journal)
@@ -138,6 +149,8 @@ def resume(journal: str | Path, client: Any = None, *, timeout: float | None = N
     told: dict[str, Any] = {"client": client} if client is not None else {}
     if name in TALKING:
         told["timeout"] = begun.get("timeout") if timeout is None else timeout
+        if client is None and not is_stand_in(settings.get("model", "")):
+            told["base_url"] = own_address(settings.get("base_url"), base_url)
     proposer = make_proposer(name, benchmark.space, **{**settings, **told})
     first = benchmark.space.decode(kept["first"]) if "first" in kept else None
     return search(benchmark, proposer, budget, seed, journal, first=first, **vars(terms))

@@ -31,7 +31,7 @@ LANGUAGE_SETTINGS: dict[str, Any] = {
     "history": {"enum": ["table", "dialogue"]},
     "temperature": {"type": "number", "minimum": 0},
     "request_seed": {"anyOf": [_SEED, {"const": "run"}]},
-    "base_url": {"type": "string", "pattern": r"^https?://[^@\s]+$"},
+    "base_url": {"type": "string", "pattern": r"^https?://[^@?#\s]+$"},
     "max_tokens": _COUNT,
     "params": {"type": "object"},
     "timeout": {"type": "number", "exclusiveMinimum": 0},

@@ -204,6 +204,11 @@ def _in_words(error: jsonschema.ValidationError) -> str:
         return f"{came}; expected at least one"
     if error.validator == "uniqueItems":
         return f"{came}; each entry comes once"
+    if error.validator == "pattern" and list(error.path)[-1:] == ["base_url"]:
+        return (
+            "base_url is the plain address of a server, such as http://localhost:8080/v1; one with a user, password or "
+            "query is kept in no file: leave base_url out, and export OPENAI_BASE_URL=... with the whole address"
+        )
     if error.validator == "pattern":
         return f"{came}; expected text that matches {wanted}"
     return f"{came}: {error.message}"

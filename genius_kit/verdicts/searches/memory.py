@@ -30,6 +30,7 @@ from genius_kit.budget.limits import RunBudget
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import Event, Journal, Run, complete
 from genius_kit.llm.calls import Caller
+from genius_kit.llm.connection import recorded_address
 from genius_kit.llm.recorded import Answers
 from genius_kit.llm.session import Session
 from genius_kit.llm.settings import check_params
@@ -191,10 +192,15 @@ def ask(
     proposer "llm" takes them, `limits`, `share` and `allow_unpriced` are as `search` takes them.
     Raises InvalidParameter for fewer than one question or more than the table has, BudgetSpent at a limit.
     """
-    settings = {"model": model if client is None else client.model, "base_url": base_url, "temperature": temperature,
-                "max_tokens": max_tokens, **({"params": told} if (told := check_params(params)) else {})}  # fmt: skip
+    settings = {
+        "model": model if client is None else client.model,
+        "base_url": recorded_address(base_url),
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        **({"params": told} if (told := check_params(params)) else {}),
+    }
     if client is None:
-        client = client_of(settings, extra=LOGPROBS, timeout=timeout)
+        client = client_of({**settings, "base_url": base_url}, extra=LOGPROBS, timeout=timeout)
     resolved = {"client": client.kind, **client.settings()}
     asker: Any = SimpleNamespace(name=QUIZ, settings=settings, resolved=resolved, client=client)
     quiz = _quiz(benchmark, count, seed)
