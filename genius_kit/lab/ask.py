@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.benchmarks import MEASURED
 from genius_kit.journal import Event, Journal
 from genius_kit.lab.draft import Piece
+from genius_kit.llm.client import in_use
 from genius_kit.llm.session import Session
 from genius_kit.proposers.base import Situation, make_proposer
 from genius_kit.reasoning import answer_of
@@ -70,7 +71,7 @@ def ask_once(
     is recorded in `journal`. Raises ModelError when the model cannot be reached.
     """
     proposer: Any = make_proposer("llm", benchmark.space, **{**settings, "rejections_limit": 0, "on_exhausted": "stop"})
-    with Journal(journal) as record:
+    with in_use(proposer.client), Journal(journal) as record:
         record.record(
             "run_started",
             run=_asked(benchmark, proposer, seed),

@@ -6,9 +6,10 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from genius_kit.chat import Beside, Reply, as_recorded, mapping_or_empty, usage_of_response
+from genius_kit.chat import Beside, ChatClient, Reply, as_recorded, mapping_or_empty, usage_of_response
 from genius_kit.errors import InvalidParameter, ModelError
 from genius_kit.llm.connection import Connection, asked_address
 from genius_kit.llm.http_errors import INSTEAD, SYSTEM_ROLE, decoded, first_choice, quote, status_of_error
@@ -182,6 +183,15 @@ class OpenAIClient:
     def close(self) -> None:
         """Close the connections; the next `send` opens new ones."""
         self._connection.close()
+
+    def in_use(self) -> AbstractContextManager[object]:
+        """Return a block at whose end the connections close, with the last of the blocks that are under way."""
+        return self._connection
+
+
+def in_use(client: ChatClient | None) -> AbstractContextManager[object]:
+    """Return `OpenAIClient.in_use` of a client, and a block that does nothing for one that has no connections."""
+    return client.in_use() if isinstance(client, OpenAIClient) else nullcontext()
 
 
 def _without_system(messages: Sequence[Message]) -> list[Message]:

@@ -41,7 +41,8 @@ class Connection:
 
     Only there can an attempt be given up at its deadline whatever the server does, bytes that drip in the headers
     included. Shared by the copies that `without` makes; a forked or unpickled copy makes its own. `close` ends the
-    thread and the connections, and so does the garbage collector once nobody holds the object.
+    thread and the connections, and so does the last of those that use it in a `with` block, and the garbage collector
+    once nobody holds the object.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
@@ -59,6 +60,7 @@ class Connection:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
+        self._users, self._closes = 0, False  # how many use it now, and whether the last of them closes it
         self._process: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -74,6 +76,25 @@ class Connection:
         redaction.learn(redaction.secrets_of_address(self.url))
         self._reset()
 
+    def __enter__(self) -> Connection:
+        if self._process not in (None, os.getpid()):
+            self._reset()  # forked: the thread stayed behind
+        with self._lock:
+            self._users += 1
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._leave(closes=True)
+
+    def _leave(self, closes: bool) -> None:
+        with self._lock:
+            self._users = max(self._users - 1, 0)
+            self._closes = closes or self._closes
+            is_last = self._closes and not self._users
+            self._closes = self._closes and not is_last
+        if is_last:
+            self.close()
+
     def post(self, body: Mapping[str, Any]) -> Answer:
         """Return the answer to a request for a chat completion; raises ModelError unless its status is a good one."""
         return self._ask("/chat/completions", body)
@@ -87,9 +108,10 @@ class Connection:
     def _ask(self, path: str, body: Mapping[str, Any] | None = None) -> Answer:
         import asyncio
 
+        failure: ModelError
+        self.__enter__()
         future = asyncio.run_coroutine_threadsafe(self._send(path, body), self._running_loop())
         self._under_way[threading.get_ident()] = future
-        failure: ModelError
         try:
             return future.result()
         except ModelError:
@@ -99,6 +121,7 @@ class Connection:
         finally:
             future.cancel()  # where Ctrl-C ended the wait
             self._under_way.pop(threading.get_ident(), None)
+            self._leave(closes=False)
         raise failure  # outside the handler: no traceback prints the original, which may hold the key
 
     async def _send(self, path: str, body: Mapping[str, Any] | None) -> Answer:
@@ -125,8 +148,6 @@ class Connection:
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         import asyncio
 
-        if self._process not in (None, os.getpid()):
-            self._reset()  # forked: the thread stayed behind
         with self._lock:
             if self._loop is None:
                 self._loop, self._process, self._opened = asyncio.new_event_loop(), os.getpid(), []

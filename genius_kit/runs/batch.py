@@ -16,6 +16,7 @@ from genius_kit.budget.spending import recorded_terms, spent_of
 from genius_kit.chat import is_stand_in
 from genius_kit.errors import InvalidParameter, JournalError, ModelError
 from genius_kit.journal import Run, complete, read_run
+from genius_kit.llm.client import in_use
 from genius_kit.llm.connection import own_address
 from genius_kit.progress import Progress
 from genius_kit.proposers.base import QUIZ, TALKING, Proposer, make_proposer
@@ -68,7 +69,7 @@ def search_many(
         settings = {**first.settings, "client": client}  # one client, so one pool of connections
     controls: list[Control] = []
     heard = size_of(output) if output is not None else None
-    with Progress(budget * len(seeds)) if progress else nullcontext(None) as watch:
+    with in_use(client), Progress(budget * len(seeds)) if progress else nullcontext(None) as watch:
 
         def one(seed: int) -> Run:
             made = make_proposer(proposer, benchmark.space, **settings)

@@ -18,6 +18,7 @@ from genius_kit.budget.limits import RunBudget
 from genius_kit.budget.prices import load_prices
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Event, Journal, Run, chain
+from genius_kit.llm.client import in_use
 from genius_kit.llm.recorded import Answers
 from genius_kit.llm.session import Session, Steering, Stopped
 from genius_kit.llm.settings import TIMEOUT_SECONDS
@@ -136,12 +137,13 @@ class Search:
         """
         session.control.attach(session.journal, self.benchmark.space.size)
         try:
-            self.proposer.prepare(self.benchmark, session)
-            run = describe(self.benchmark, self.proposer, self.budget, self.seed, self.first)
-            beside = {"study": self.study, "approval": self.approval}
-            told = {name: value for name, value in beside.items() if value}
-            record_start(session, self.benchmark, self.proposer, run, **told)
-            return _UnderWay(self, session).done()
+            with in_use(self.proposer.client):
+                self.proposer.prepare(self.benchmark, session)
+                run = describe(self.benchmark, self.proposer, self.budget, self.seed, self.first)
+                beside = {"study": self.study, "approval": self.approval}
+                told = {name: value for name, value in beside.items() if value}
+                record_start(session, self.benchmark, self.proposer, run, **told)
+                return _UnderWay(self, session).done()
         finally:
             session.control.detach()
             session.budget.release()

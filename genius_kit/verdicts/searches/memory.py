@@ -30,6 +30,7 @@ from genius_kit.budget.limits import RunBudget
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import Event, Journal, Run, complete
 from genius_kit.llm.calls import Caller
+from genius_kit.llm.client import in_use
 from genius_kit.llm.connection import recorded_address
 from genius_kit.llm.recorded import Answers
 from genius_kit.llm.session import Session
@@ -206,7 +207,7 @@ def ask(
     quiz = _quiz(benchmark, count, seed)
     described = describe(benchmark, asker, count, seed)
     path = None if output is None else Path(output) / journal_name(described)
-    with Journal(path) as record:
+    with in_use(client), Journal(path) as record:
         spending = RunBudget(limits, allow_unpriced=allow_unpriced, share=share)
         session = Session(record, spending, replies=Answers(output) if reuse and output is not None else None)
         caller = Caller(client, session)
