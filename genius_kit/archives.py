@@ -57,7 +57,7 @@ def pack(contents: Mapping[str, bytes | Path], target: Path) -> None:
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(content), 0o644
             archive.addfile(member, io.BytesIO(content))
-    write_whole(target, out.getvalue())
+    write_whole(target, out.getvalue(), private=True)
 
 
 def sums(source: Path) -> dict[str, str]:
@@ -78,7 +78,7 @@ def unpack(source: Path, folder: Path) -> None:
         for name, stream in _members(source):
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(target, stream.read())
+            write_whole(target, stream.read(), private=True)
 
 
 def _sum(stream: IO[bytes]) -> str:

@@ -27,6 +27,9 @@ _HEADERS = "OPENAI_CUSTOM_HEADERS"
 _HIDDEN = re.compile(r"(?<=://)[^\s/@]+(?=@)|(?<=\?)[^\s?\"']*=[^\s\"']*")
 """User and password, and the query, of an address in a log, however short they are."""
 
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|[\x00\x08\u200b\u00ad]")
+_TAGS = re.compile(r"<[^<>]*>")
+
 _learned: set[str] = set()
 _prepared: tuple[dict[Any, Any], dict[str, frozenset[str]]] = {}, {}  # an environment, and its secrets
 
@@ -80,6 +83,16 @@ def secrets_of_address(address: str) -> set[str]:
 def variables_in(text: str) -> list[str]:
     """Return the names of the environment's variables whose secrets stand in `text`, in whatever form."""
     return [name for name, secrets in secrets_by_variable().items() if any(form in text for form in _forms_of(secrets))]
+
+
+def variables_shown_in(text: str) -> list[str]:
+    """Return what `variables_in` does of a text as it is written and as a reader sees it.
+
+    That is without colour codes and other escapes of a terminal, without tags, and with HTML's entities decoded.
+    """
+    plain = _ESCAPES.sub("", text)
+    seen = (text, plain, html.unescape(plain), html.unescape(_TAGS.sub("", plain)))
+    return list(dict.fromkeys(name for form in dict.fromkeys(seen) for name in variables_in(form)))
 
 
 def mask(text: str, secrets: Iterable[str] | None = None) -> str:

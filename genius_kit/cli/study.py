@@ -104,7 +104,7 @@ def _report(loaded: Study, output: Path) -> None:
         arms = set(found.loc[found["reason"].notna() & found["rank"].notna(), "arm"])
         told = summary(found, loaded.reference if loaded.reference in arms else None)
         for name, frame in (("results", found), ("summary", told)):
-            files.write_whole(folder / f"{name}.csv", frame.to_csv(index=False))
+            files.write_whole(folder / f"{name}.csv", frame.to_csv(index=False), private=True)
         write_heads(folder)
     if len(found):
         _print_tables(found, told)

@@ -32,7 +32,7 @@ def redact(journal: str | Path, output: str | Path, whose: Collection[str] = WOR
     except OSError as error:
         raise JournalError(f"no journal can be read at {journal} ({error.strerror}): check the name") from error
     output.parent.mkdir(parents=True, exist_ok=True)
-    files.write_whole(output, redacted(journal, content, whose))
+    files.write_whole(output, redacted(journal, content, whose), private=True)
     return output
 
 

@@ -289,7 +289,7 @@ def heads_table(journals: Iterable[Path], folder: Path) -> str:
 def write_heads(folder: str | Path) -> Path:
     """Write heads.csv of all journals under a folder, and return its path."""
     folder = Path(folder)
-    write_whole(folder / HEADS, heads_table(folder.rglob("*.jsonl"), folder))
+    write_whole(folder / HEADS, heads_table(folder.rglob("*.jsonl"), folder), private=True)
     return folder / HEADS
 
 

@@ -241,7 +241,7 @@ def draw_all(journals: Path, target: Path, reference: str | None = None) -> None
     told = summary(found, named)
     places = [Path(path).relative_to(journals).as_posix() for path in found["journal"]]
     for name, frame in ((RESULTS, found.assign(journal=places)), (SUMMARY, told)):
-        files.write_whole(target / name, frame.to_csv(index=False, lineterminator="\n"))
+        files.write_whole(target / name, frame.to_csv(index=False, lineterminator="\n"), private=True)
     judged = found[found["reason"].notna() & found["rank"].notna()]
     if len(judged):
         _draw_curves(curves(judged), target / FIGURES)

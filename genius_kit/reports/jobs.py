@@ -13,7 +13,7 @@ from genius_kit.benchmarks.catalogue import missing_data
 from genius_kit.errors import GeniusKitError, NotebookFailed
 from genius_kit.files import explained, write_whole
 from genius_kit.reports import kernels, pages, records
-from genius_kit.reports.pages import refuse_secret_files, refuse_secrets, shorten_paths
+from genius_kit.reports.pages import refuse_secret_files, refuse_secret_text, refuse_secrets, shorten_paths
 from genius_kit.reports.parameters import (
     OUTPUT,
     Declared,
@@ -28,6 +28,7 @@ from genius_kit.reports.records import scratch_folder
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+CLOCK_SECONDS = 2.0  # by which the times of a file system may lag
 GET_DATA = "genius-kit data fetch"
 """The one command that gets every missing data file."""
 
@@ -136,7 +137,7 @@ def run_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> Note
 
 def execute_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> NotebookResult:
     """Run one notebook; raises NotebookFailed where a cell raised, ran out of time, lost its kernel, told a secret."""
-    start = time.perf_counter()
+    start, began = time.perf_counter(), time.time()
     record = _wanted(job, read_notebook(job.source))
     with scratch_folder(job.folder) as scratch:
         executed = scratch / job.source.name
@@ -152,7 +153,7 @@ def execute_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> 
         record.update(seconds=round(time.perf_counter() - start, 1), versions=records.versions())
         record.update(status="failed" if error else "done", given=job.parameters, error=error)
         if executed.is_file():
-            _publish(job, executed, record)
+            _publish(job, executed, record, began)
     if error is not None:
         raise NotebookFailed(error)
     return _with_pdf(job, replace(result_of(job.folder / job.source.name, record), label=job.label, note=_note(job)))
@@ -199,8 +200,10 @@ def _injected(job: Job) -> dict[str, Any]:
     return values
 
 
-def _publish(job: Job, executed: Path, record: records.Record) -> None:
+def _publish(job: Job, executed: Path, record: records.Record, began: float) -> None:
     """Write the page and the executed notebook under their final names, and drop what they replace.
+
+    Nothing is kept where a secret stands in them, or in a file that the folder holds since the run `began`.
 
     The notebook comes last: it holds the record that says the run is finished, and the sums of all it left.
     """
@@ -210,6 +213,7 @@ def _publish(job: Job, executed: Path, record: records.Record) -> None:
     refuse_secrets(notebook, job.source.name)
     figures = job.folder / "figures" / job.source.stem
     refuse_secret_files(figures, job.source.name)
+    refuse_secret_files(job.folder, job.source.name, began - CLOCK_SECONDS)
     pages.drop_widgets(notebook)
     # where the files lie is of no use to a reader elsewhere
     notebook.metadata.get("papermill", {}).update(input_path=executed.name, output_path=executed.name)
@@ -221,9 +225,10 @@ def _publish(job: Job, executed: Path, record: records.Record) -> None:
         with explained(job.folder):
             (job.folder / f"{stem}.pdf").unlink(missing_ok=True)  # of an earlier run
     page = job.folder / f"{stem}.html"
-    write_whole(page, pages.to_html(notebook, executed.stem))
+    write_whole(page, refuse_secret_text(pages.to_html(notebook, executed.stem), job.source.name))
     notebook.metadata["genius_kit"]["run"]["files"] = records.sums_of([page, *figures.rglob("*")], job.folder)
-    write_whole(job.folder / f"{stem}.ipynb", nbformat.writes(notebook) + "\n")
+    text = refuse_secret_text(nbformat.writes(notebook) + "\n", job.source.name)
+    write_whole(job.folder / f"{stem}.ipynb", text)
     if not failed:
         _drop_failed(job)
 

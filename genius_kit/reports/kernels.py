@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -49,7 +50,7 @@ def execute(
                 parameters,
                 progress_bar=False,
                 timeout_func=_seconds_left(cell_limit, deadline),
-                kernel_manager_class=_kernel_manager_class(threads),
+                kernel_manager_class=_kernel_manager_class(threads, executed.parent),
                 on_cell_start=None if on_cell is None else _counted(on_cell, _code_cells(source, parameters)),
                 resources={"metadata": {"path": str(source.parent)}},
                 store_widget_state=False,
@@ -149,8 +150,11 @@ def _mark(executed: Path, name: str, error: str, sentence: str) -> str:
     return f"{name}: {sentence}"
 
 
-def _kernel_manager_class(threads: int | None) -> type:
-    """Return a kernel manager whose kernels run this interpreter, whatever kernels are installed."""
+def _kernel_manager_class(threads: int | None, folder: Path) -> type:
+    """Return a kernel manager whose kernels run this interpreter, whatever kernels are installed.
+
+    The file that says how to reach a kernel lies in `folder`, which goes with the run, also where that is killed.
+    """
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
 
@@ -173,6 +177,7 @@ def _kernel_manager_class(threads: int | None) -> type:
     class RunningInterpreter(AsyncKernelManager):
         def __init__(self, *arguments: Any, **settings: Any) -> None:
             super().__init__(*arguments, **settings)
+            self.connection_file = str(folder / f"kernel-{secrets.token_hex(8)}.json")
             if self.has_trait("transport_encryption"):  # jupyter_client 8.10 and later; off by default
                 self.transport_encryption = "auto"
 

@@ -15,40 +15,68 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit import files
 from genius_kit.errors import InvalidParameter, NotebookFailed
-from genius_kit.redaction import variables_in
+from genius_kit.redaction import variables_shown_in
 from genius_kit.reports.parameters import read_notebook, title_of
-from genius_kit.reports.records import scratch_folder
+from genius_kit.reports.records import RUNNING, scratch_folder
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 
 _BINARY = ("image/png", "image/jpeg", "application/pdf")  # base64: no text in it
-_READABLE = (".csv", ".json", ".jsonl", ".md", ".tex", ".svg", ".txt", ".html")
+_PIECE, _OVERLAP = 1 << 22, 1 << 16  # bytes of a file that are looked at together
 
 
 def refuse_secrets(notebook: NotebookNode, name: str) -> None:
     """Raise NotebookFailed when a secret of the environment stands anywhere in an executed notebook."""
     for number, cell in enumerate(notebook.cells, 1):
-        for variable in variables_in("\n".join(_strings(cell))):
+        for variable in variables_shown_in("\n".join(_strings(cell))):
             raise NotebookFailed(
                 f"{name}: cell {number} of the executed notebook holds the value of {variable}; nothing was kept on "
                 "disk. Remove what prints it and run again."
             )
-    for variable in variables_in("\n".join(_strings(notebook.metadata))):
+    for variable in variables_shown_in("\n".join(_strings(notebook.metadata))):
         raise NotebookFailed(f"{name}: the metadata holds the value of {variable}; nothing was kept on disk")
 
 
-def refuse_secret_files(folder: Path, name: str) -> None:
-    """Raise NotebookFailed, and delete the file, when a readable file below `folder` holds a secret."""
+def refuse_secret_text(text: str, name: str) -> str:
+    """Return a text that is about to be written; raises NotebookFailed where a secret stands in it."""
+    for variable in variables_shown_in(text):
+        raise NotebookFailed(f"{name}: what was to be written holds the value of {variable}; nothing was kept on disk")
+    return text
+
+
+def refuse_secret_files(folder: Path, name: str, since: float = 0.0) -> None:
+    """Raise NotebookFailed, and delete the file, where a file below `folder` that was written `since` holds a secret.
+
+    `since` is a time in seconds. Files of every kind are looked at; links and runs under way are not.
+    """
     for path in sorted(folder.rglob("*")):
-        if path.suffix in _READABLE and path.is_file():
-            for variable in variables_in(path.read_text(encoding="utf-8", errors="replace")):
-                path.unlink()
-                raise NotebookFailed(
-                    f"{name} wrote the value of {variable} into {path.name}; that file was deleted. Remove what "
-                    "writes it and run again."
-                )
+        if (
+            path.is_symlink()
+            or not path.is_file()
+            or any(part.startswith(RUNNING) for part in path.relative_to(folder).parts)
+        ):
+            continue
+        if path.stat().st_mtime < since:
+            continue
+        for variable in _secrets_of_file(path):
+            path.unlink()
+            raise NotebookFailed(
+                f"{name} wrote the value of {variable} into {path.name}; that file was deleted. Remove what "
+                "writes it and run again."
+            )
+
+
+def _secrets_of_file(path: Path) -> list[str]:
+    """Return the variables whose secrets stand in a file, which is read in pieces that overlap."""
+    found: list[str] = []
+    before = b""
+    with path.open("rb") as file:
+        while not found and (piece := file.read(_PIECE)):
+            found = variables_shown_in((before + piece).decode("utf-8", errors="replace"))
+            before = piece[-_OVERLAP:]
+    return found
 
 
 def shorten_paths(notebook: NotebookNode, source: Path, folder: Path, aliases: Mapping[str, str]) -> NotebookNode:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 GRID = "grid"
 """The folder of a report that holds the runs of a grid, as `grid/NOTEBOOK/PARAMETERS`."""
 
-_RUNNING = ".running-"
+RUNNING = ".running-"
+"""What begins the name of a folder of a run under way."""
+
 _LOCK = "running.lock"
 
 
@@ -60,14 +62,14 @@ def own_folder(folder: Path) -> Iterator[None]:
 def scratch_folder(folder: Path) -> Iterator[Path]:
     """Give a folder for a run under way, locked as long as this process lives."""
     with files.explained(folder):
-        held = tempfile.TemporaryDirectory(prefix=_RUNNING, dir=folder, ignore_cleanup_errors=True)
+        held = tempfile.TemporaryDirectory(prefix=RUNNING, dir=folder, ignore_cleanup_errors=True)
         with held as scratch, files.locked(Path(scratch) / _LOCK):
             yield Path(scratch)
 
 
 def _clear_interrupted(folder: Path) -> None:
     """Remove what runs that were killed have left behind in `folder`; those still under way hold a lock."""
-    for scratch in folder.glob(f"{_RUNNING}*"):
+    for scratch in folder.glob(f"{RUNNING}*"):
         if (scratch / _LOCK).is_file():
             with contextlib.suppress(TimeoutError), files.locked(scratch / _LOCK, patience=0):
                 shutil.rmtree(scratch, ignore_errors=True)

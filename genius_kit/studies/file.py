@@ -320,4 +320,4 @@ def keep_study_file(file: str | Path, folder: Path, overrides: Mapping[str, Any]
     """Write a study's file into its folder as study.yaml, with what was said in its place as comments before it."""
     said = [f"# {key}: {json.dumps(value)}" for key, value in overrides.items() if value is not None]
     head = ["# run with these in place of what stands below:", *said] if said else []
-    write_whole(folder / STUDY_FILE, "".join(f"{line}\n" for line in head) + study_text(file))
+    write_whole(folder / STUDY_FILE, "".join(f"{line}\n" for line in head) + study_text(file), private=True)
