@@ -33,6 +33,7 @@ SUFFIX = ".part"
 BUFFER_BYTES = 1 << 20
 REFUSALS = frozenset({errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EFBIG})
 """Numbers of the errors with which a disk refuses, as against a file that is not there or a port that is taken."""
+_WITHOUT_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
 POLL_SECONDS = 0.01  # between two looks at a lock that another process holds
 
 
@@ -78,12 +79,54 @@ def hold(path: Path | str, taken: GeniusKitError | None = None, patience: float 
             if taken is None:
                 raise
             raise taken from None
+        except NotImplementedError:
+            raise WriteFailed(lockless(path)) from None
+        except OSError as error:
+            if error.errno in _WITHOUT_LOCKS:
+                raise WriteFailed(lockless(path)) from None
+            raise
     return lock
 
 
 def lock_of(path: Path | str) -> Path:
-    """Return the lock file of `path`: beside it, and hidden."""
-    return Path(path).with_name(f".{Path(path).name}.lock")
+    """Return the lock file of `path`: beside the file itself, whatever link it was named by, and hidden."""
+    folder, name = os.path.split(os.path.realpath(path))
+    return Path(folder, f".{name}.lock")
+
+
+def excludes(path: Path | str) -> bool:
+    """Return whether the lock of the file at `path`, which this process holds, keeps others out: some lie."""
+    if fcntl is None:
+        return True
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def lockless(path: Path | str) -> str:
+    """Return what to tell of a file on whose file system locks do not work."""
+    return (
+        f"the file system of {path} ({file_system(path)}) keeps no locks, so that two processes could write the same "
+        "file: use a folder on another one, such as a local disk. What is there is untouched"
+    )
+
+
+def file_system(path: Path | str) -> str:
+    """Return the kind of the file system that a file lies on, and where it is mounted; "unknown" where none tells."""
+    place = os.path.join(os.path.realpath(path), "")
+    try:
+        rows = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return "unknown"
+    mounted = [(row[1], row[2]) for row in rows if place.startswith(os.path.join(row[1], ""))]
+    return "{1} at {0}".format(*max(mounted, key=lambda one: len(one[0]), default=("?", "unknown")))
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ SETTLE_SECONDS = 1.0
 _FREE = frozenset({"run_started", "proposal", "rejected", "evaluation"})
 """Events after which nothing was paid: they wait for the next one that is, SETTLE_SECONDS at most, or for the end."""
 
+TAIL_BYTES = 96  # of the end of the file, which the chain of its last line is in
 PROBE_SECONDS = 0.1  # a look at whether the run has an owner takes its lock, for far less than that
 
 
@@ -65,6 +66,7 @@ class Journal:
         self._settled = time.monotonic()  # when the disk last had every line
         self._unsettled = False
         self._head: str | None = None
+        self._end, self._tail = 0, b""  # how long the file is, and its end, as it was left here
         self._lock: Any = None
 
     def __enter__(self) -> Journal:
@@ -87,6 +89,8 @@ class Journal:
     def _open(self, path: Path) -> None:
         known = mend(path) if path.exists() else None
         self._descriptor = files.open_for_append(path, private=True)
+        self._end = os.fstat(self._descriptor).st_size
+        self._tail = self._read_tail(self._descriptor)
         if known is None:
             files.settle_folder(path.parent)
         self._pending.extend(known.events if known else ())
@@ -186,6 +190,7 @@ class Journal:
         assert self._head is not None  # an open file has one
         if self._broken:
             raise JournalError(f"{self.path} could not be written before; open it again, which mends its last line")
+        self._check_alone(descriptor)
         line, head = chain.seal(event, self._head)
         self._broken = True
         now = time.monotonic()
@@ -194,8 +199,30 @@ class Journal:
             files.append(descriptor, line + b"\n", settle)
         except OSError as error:
             raise _refused(self.path, error) from error
+        self._end, self._tail = self._end + len(line) + 1, (self._tail + line + b"\n")[-TAIL_BYTES:]
+        self._check_alone(descriptor)
         self._broken, self._head, self._unsettled = False, head, not settle
         self._settled = now if settle else self._settled
+
+    def _read_tail(self, descriptor: int) -> bytes:
+        os.lseek(
+            descriptor, max(self._end - TAIL_BYTES, 0), os.SEEK_SET
+        )  # what is appended goes to the end all the same
+        return os.read(descriptor, TAIL_BYTES)
+
+    def _check_alone(self, descriptor: int) -> None:
+        """Raise JournalError where the file does not end with what this journal wrote last: its lock kept nobody out.
+
+        It is looked at before a line and after it, so that of two that write at once one sees it at least.
+        """
+        if os.fstat(descriptor).st_size == self._end and self._read_tail(descriptor) == self._tail:
+            return
+        raise JournalError(
+            f"{self.path} was changed by another process while this run wrote it: it does not end with the line that "
+            "was written last. Its lock kept nobody out: the file has a second name, or its file system "
+            f"({files.file_system(self.path or '')}) keeps no locks between processes or machines. Stop the other run; "
+            f"`genius-kit verify {self.path}` says which lines can be trusted"
+        )
 
     def _see(self, event: Event) -> Event:
         self.events.append(event)
@@ -246,5 +273,11 @@ def _refuse_difference(path: Path | None, name: str, key: str, recorded: Any, wa
 
 
 def _acquire(path: Path, patience: float) -> Any:
+    """Return the lock of a journal, whatever link it was named by; raises JournalError, WriteFailed."""
+    place = files.lock_of(path)
     taken = JournalError(f"{path} is in use by another run; wait for it to end, stop it, or choose another journal")
-    return files.hold(files.lock_of(path), taken, max(patience, PROBE_SECONDS))
+    lock = files.hold(place, taken, max(patience, PROBE_SECONDS))
+    if not files.excludes(place):
+        lock.release()
+        raise JournalError(files.lockless(path))
+    return lock

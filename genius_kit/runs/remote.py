@@ -87,17 +87,16 @@ def parse(line: bytes) -> Command:
 
 def commands_file(run: str | Path) -> Path:
     """Return the file of commands to one run, or to all runs of a folder."""
-    run = Path(run)
-    return run / ALL if run.is_dir() else Path(f"{run}.ctl")
+    return Path(run) / ALL if Path(run).is_dir() else Path(f"{os.path.realpath(run)}.ctl")
 
 
 def owner_file(journal: str | Path) -> Path:
     """Return the file in which a run says how it is."""
-    return Path(f"{journal}.owner")
+    return Path(f"{os.path.realpath(journal)}.owner")
 
 
 def _scratch(journal: str | Path) -> Path:
-    return Path(f"{journal}.owner.part")
+    return Path(f"{owner_file(journal)}.part")
 
 
 def size_of(folder: str | Path) -> int:
