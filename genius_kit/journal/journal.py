@@ -207,7 +207,7 @@ class Journal:
     def _read_tail(self, descriptor: int) -> bytes:
         os.lseek(
             descriptor, max(self._end - TAIL_BYTES, 0), os.SEEK_SET
-        )  # what is appended goes to the end all the same
+        )  # appending goes to the end all the same
         return os.read(descriptor, TAIL_BYTES)
 
     def _check_alone(self, descriptor: int) -> None:
