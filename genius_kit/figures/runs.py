@@ -24,7 +24,7 @@ from genius_kit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERM
 from genius_kit.proposers.methods import distinct, model_kind, n_text, shown_model
 from genius_kit.runs.frames import Runs, counted, frames_of, held, longest, longest_of_all
 from genius_kit.runs.provenance import marked
-from genius_kit.spaces import load_space
+from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.studies.results import total
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from genius_kit.journal import Event, Run
-    from genius_kit.runs.frames import Runs
-    from genius_kit.spaces import SearchSpace
 
 
 OUTCOMES = {

@@ -22,7 +22,7 @@ from genius_kit.figures.axes import (
     row_axis,
 )
 from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, Style, styles
-from genius_kit.journal import read_run
+from genius_kit.journal import Run, read_run
 from genius_kit.proposers.methods import ONE_SEARCH, TOLD, counted_once, n_text, shown_model, shown_name, with_names
 from genius_kit.runs.provenance import marked
 from genius_kit.stats.paired import LEAST_PAIRS, compare, holm_of, interval
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from genius_kit.journal import Run
 
 
 COLUMNS = 3

@@ -11,7 +11,7 @@ from genius_kit.benchmarks.base import Objective
 from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.axes import draw_curve, finish, new_figure, outer_legend
-from genius_kit.figures.style import GREY, styles
+from genius_kit.figures.style import GREY, Style, styles
 from genius_kit.paper import paper_table
 from genius_kit.proposers.methods import n_text
 from genius_kit.runs.frames import counted
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from genius_kit.figures.style import Style
     from genius_kit.journal import Run
 
 

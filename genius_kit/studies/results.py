@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from genius_kit.benchmarks.tabular import TabularBenchmark
-    from genius_kit.stats.random_search import RandomSearch
 
 
 GROUP = ["study", "benchmark", "arm", "model", "prompt"]
@@ -266,7 +265,7 @@ def summary(results: pd.DataFrame, reference: str | None = None) -> pd.DataFrame
     import pandas as pd
 
     found = [(keys, counted_once(group)) for keys, group in groups(results)]
-    named = reference or next((keys["arm"] for keys, group in found if _is_plain_model(group)), None)
+    named = reference or next((keys["arm"] for keys, group in found if plain_searches(group).iloc[0]), None)
     arms = dict.fromkeys(str(keys["arm"]) for keys, _ in found)
     if reference is not None and arms and reference not in arms:
         raise InvalidParameter(f"no finished run is of the arm {reference!r}; there are {', '.join(arms)}")
@@ -274,10 +273,13 @@ def summary(results: pd.DataFrame, reference: str | None = None) -> pd.DataFrame
     return marked(with_names(pd.DataFrame(made, columns=list(SUMMARY_COLUMNS))), results)
 
 
-def _is_plain_model(group: pd.DataFrame) -> bool:
-    first = group.iloc[0]
-    aside = ("control", "change", "principles")
-    return bool(first["proposer"] == "llm" and not any(isinstance(first.get(name), str) for name in aside))
+def plain_searches(results: pd.DataFrame) -> pd.Series:
+    """Return which rows are searches of the proposer llm with nothing changed in what it sees, bool of shape (n,)."""
+    is_plain = results["proposer"] == "llm"
+    for name in ("control", "change", "principles"):
+        if name in results:
+            is_plain &= results[name].isna()
+    return is_plain
 
 
 def _row(keys: Keys, group: pd.DataFrame, groups: Sequence[Group], reference: str | None) -> dict[str, Any]:

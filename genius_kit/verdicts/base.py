@@ -12,6 +12,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.base import WARM
 from genius_kit.proposers.methods import counted_once, fixed_arms, shown_model
 from genius_kit.stats.paired import LEAST_PAIRS, compare, holm_of
+from genius_kit.studies.results import plain_searches
 from genius_kit.verdicts.judged import Judged
 
 if TYPE_CHECKING:
@@ -176,15 +177,6 @@ def beside(results: pd.DataFrame, plain: str, arms: Mapping[str, str], question:
     found = [replace(one, p_corrected=corrected.get(one.arm, math.nan)) for one in found]
     # the other searches of a fixed arm are not left out, they are one
     return [replace(one, is_fixed=True, left_out=0) if fixed & {plain, one.arm} else one for one in found]
-
-
-def plain_searches(results: pd.DataFrame) -> pd.Series:
-    """Return which rows are searches of the proposer llm with nothing changed in what it sees, bool of shape (n,)."""
-    is_plain = results["proposer"] == "llm"
-    for name in ("control", "change", "principles"):
-        if name in results:
-            is_plain &= results[name].isna()
-    return is_plain
 
 
 def conditions(results: pd.DataFrame, *more: str) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:

@@ -14,6 +14,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.methods import ONE_SEARCH, subject
 from genius_kit.runs.provenance import marked
 from genius_kit.stats.paired import pairs_needed
+from genius_kit.studies.results import plain_searches
 from genius_kit.verdicts.base import (
     MARGIN,
     NOT_ENOUGH,
@@ -23,7 +24,6 @@ from genius_kit.verdicts.base import (
     conditions,
     counts_text,
     model_of,
-    plain_searches,
 )
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.journal import read_run
+from genius_kit.journal import Run, read_run
 from genius_kit.journal.chain import WITHHELD
 from genius_kit.proposers.baselines import differing
 from genius_kit.reasoning import rationale_of
@@ -27,7 +27,6 @@ from genius_kit.verdicts.claims import read_claims
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.journal import Run
     from genius_kit.prompts.published import Conversation
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from genius_kit.benchmarks.tabular import TabularBenchmark
-    from genius_kit.stats.random_search import RandomSearch
 
 
 MOST_WORDS = 25

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.benchmarks import downloads
+from genius_kit.benchmarks import Benchmark, downloads
 from genius_kit.errors import DataMissing
 from genius_kit.figures.conclusions.base import INCONCLUSIVE, Conclusion, conclude, search_conclusion
 from genius_kit.figures.paper import trajectory_table
@@ -13,20 +13,17 @@ from genius_kit.figures.tables import UNKNOWN, number, p_text
 from genius_kit.paper import TRIAL_TABLES, best_places, early_p, paper_label, printed_evidence
 from genius_kit.prompts.published import read_conversation
 from genius_kit.proposers.methods import shown_model
-from genius_kit.runs.frames import best_architecture
+from genius_kit.runs.frames import Runs, best_architecture
 from genius_kit.spaces import CONVENTIONS, count_cost, load_space
 from genius_kit.stats.paired import holm_of
 from genius_kit.verdicts.base import LEVEL
-from genius_kit.verdicts.rationales import agreement, rationales_of_conversation
+from genius_kit.verdicts.rationales import Agreement, agreement, rationales_of_conversation
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genius_kit.benchmarks import Benchmark
     from genius_kit.benchmarks.tabular import TabularBenchmark
     from genius_kit.journal import Run
-    from genius_kit.runs.frames import Runs
-    from genius_kit.verdicts.rationales import Agreement
 
 
 ALONE = "accuracy alone"

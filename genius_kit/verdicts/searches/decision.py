@@ -319,12 +319,11 @@ def _number(value: float) -> str:
 def _in_words(found: list[Finding]) -> str:
     """Return the answer to one of the two questions."""
     answers = [one.answer for one in found]
-    if not found or (UNCLEAR in answers and YES not in answers and HARM not in answers):
+    for told in (YES, HARM):
+        if told in answers:
+            return told
+    if not found or UNCLEAR in answers:
         return "inconclusive"
-    if YES in answers:
-        return YES
-    if HARM in answers:
-        return HARM
     return ", ".join(
         f"less than {_number(one.bound_high)} {'of a hill climber' if one.question == 'replies' else 'times in rank'}"
         for one in found
