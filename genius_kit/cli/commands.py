@@ -127,6 +127,10 @@ def main() -> None:
         sys.exit(1)
 
 
+LEAST_WIDTH = 10
+"""Columns that a narrow terminal leaves to the text of a table."""
+
+
 def print_table(table: pd.DataFrame) -> None:
     """Print a frame that fits the terminal: text to the left, numbers to the right, "-" where there is nothing."""
     from rich.console import Console
@@ -134,17 +138,27 @@ def print_table(table: pd.DataFrame) -> None:
     from rich.text import Text
 
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    cells = table.astype(object).where(table.notna(), None).map(_cell)
     for name in table:
-        is_number = table[name].map(_cell).str.match(r"[-–$<\d]").all()
-        shown.add_column(Text(str(name)), justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
-    for row in table.astype(object).itertuples(index=False):
-        shown.add_row(*(Text(_cell(value)) for value in row))
+        is_number = cells[name].str.match(r"[-–$<\d]").all()
+        longest = max(map(len, [str(name), *cells[name]]))
+        shown.add_column(
+            Text(str(name)),
+            justify="right" if is_number else "left",
+            no_wrap=is_number,
+            overflow="fold",
+            min_width=longest if is_number else min(longest, LEAST_WIDTH),
+        )
+    for row in cells.itertuples(index=False):
+        shown.add_row(*map(Text, row))
     Console(highlight=False).print(shown)
 
 
 def _cell(value: object) -> str:
-    if value is None or value != value:  # NaN
+    if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 

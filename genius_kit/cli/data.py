@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +17,7 @@ from genius_kit import extras
 from genius_kit.benchmarks import downloads, list_benchmarks
 from genius_kit.benchmarks.private import add_table
 from genius_kit.budget.prices import edition
-from genius_kit.cli.commands import ends_at_once
+from genius_kit.cli.commands import ends_at_once, print_table
 from genius_kit.errors import InvalidParameter, ModelError
 from genius_kit.files import data_folder
 from genius_kit.llm.connection import Connection
@@ -26,11 +27,15 @@ from genius_kit.private.draws import RECIPE, SAMPLES, drawn_plan, promising_secr
 from genius_kit.private.signals import KINDS, SignalTask, new_secret
 from genius_kit.private.tables import PrivatePlan, read_table
 from genius_kit.private.training import SignalRecipe
+from genius_kit.records import cut
 from genius_kit.redaction import mask
 from genius_kit.spaces.signal_cell import DEFAULT_OPERATIONS, OPERATIONS
+from genius_kit.studies.estimate import WIDTH
 
 PACKAGES = ("genius-kit", "torch", "torchvision", "timm", "openai", "jupyterlab", "ipywidgets", "papermill")
 SERVER_SECONDS = 5.0
+SHOWN_SOURCE = 24
+"""Characters of a source that are shown: that of a private table names a seal of 64 signs."""
 
 Folder = Annotated[Path, Argument(help="Folder of the build.")]
 Table = Annotated[Path, Argument(help="A table.json, or the folder of a build.")]
@@ -55,8 +60,11 @@ app.add_typer(benchmark, name="benchmark")
 @app.command(epilog="Example: genius-kit doctor --base-url http://localhost:11434/v1")
 def doctor(base_url: Annotated[str | None, Option(help="Server to try; else OPENAI_BASE_URL.")] = None) -> None:
     """Say what is installed, with which extras, which data and key are there, and whether the server answers."""
-    for name, finding in findings(base_url):
-        print(f"{name:22s} {finding}")
+    import pandas as pd
+
+    print_table(pd.DataFrame(findings(base_url), columns=["what", "found"]))
+    if not list_benchmarks()["available"].all():
+        print("\nmissing benchmarks: `genius-kit data fetch`, or `genius-kit data import DIR`")
 
 
 def findings(base_url: str | None = None) -> Iterator[tuple[str, str]]:
@@ -70,7 +78,7 @@ def findings(base_url: str | None = None) -> Iterator[tuple[str, str]]:
         lacking = f"missing ({', '.join(missing)}); {extras.how_to_get(extra)}" if missing else "available"
         yield f"extra {extra}", f"{extras.PURPOSES.get(extra, 'not used any more')}: {lacking}"
     for row in list_benchmarks().itertuples(index=False):
-        yield str(row.name), "available" if row.available else f"missing; {row.how_to_get}"
+        yield str(row.name), "available" if row.available else "missing"
     yield "OPENAI_API_KEY", "set" if os.environ.get("OPENAI_API_KEY") else "not set (needed for OpenAI's server only)"
     url = base_url or os.environ.get("OPENAI_BASE_URL")
     yield "server", server_finding(url) if url else "none named; give --base-url or OPENAI_BASE_URL to try one"
@@ -107,9 +115,24 @@ def server_finding(url: str) -> str:
 
 
 @files.command(epilog="Example: genius-kit data status")
-def status() -> None:
+def status(
+    verbose: Annotated[bool, Option("--verbose", "-v", help="Print contents, licences, places.")] = False,
+) -> None:
     """List the benchmarks and files, and what is there."""
-    print(f"{list_benchmarks().to_string(index=False)}\n\n{downloads.status().to_string(index=False)}")
+    benchmarks, published = list_benchmarks(), downloads.status()
+    benchmarks["state"] = benchmarks["available"].map({True: "available", False: "missing"})
+    source = benchmarks["source"].map(lambda source: cut(source, SHOWN_SOURCE))
+    shown = benchmarks.assign(source=source, architectures=benchmarks["size"])
+    print_table(shown[["name", "architectures", "state", "source"]])
+    print()
+    print_table(published[["name", "state", "megabytes"]])
+    for row in published.to_dict("records") if verbose else ():
+        print(f"\n{row['name']}")
+        for field in ("contents", "licence", "address", "path"):
+            text = f"  {field}: {row[field]}"
+            print(textwrap.fill(text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
+    if not benchmarks["available"].all():
+        print("\nwhat is missing: `genius-kit data fetch`, or `genius-kit data import DIR`")
 
 
 @files.command(epilog="Example: genius-kit data fetch")
@@ -128,7 +151,7 @@ def import_(folder: Annotated[Path, Argument(help="A folder that holds the publi
 @files.command(epilog="Example: genius-kit data verify")
 def verify() -> None:
     """Check the SHA-256 of every file that is here; exit code 1 when one is wrong."""
-    print(downloads.verify().to_string(index=False))
+    print_table(downloads.verify()[["name", "state"]])
 
 
 def _tell_where(names: list[str]) -> None:

@@ -52,7 +52,7 @@ def replay(
     frame = replay_conversation(path, output, strict=strict).frame()
     shown = frame.assign(macs=frame["macs"] / 1e6)[["iteration", "key", "macs", "feedback", "rejections"]]
     names = {"iteration": "step", "key": "architecture", "macs": "MACs, M", "feedback": "%"}
-    print_table(shown.rename(columns={**names, "rejections": "refused replies"}))
+    print_table(shown.rename(columns={**names, "rejections": "refused"}))
     print(f"\n{_winner(frame)}")
 
 
@@ -135,9 +135,12 @@ def audit(
     except JournalError as error:
         print(f"genius-kit: {error}", file=sys.stderr)
         raise typer.Exit(NO_JOURNAL) from None
-    tables = [*([found.events] if events else []), found.asked_and_done, found.approvals, found.spending]
+    listed = found.events.assign(time=found.events["time"].str[11:19]).drop(columns="chain")
+    tables = [*([listed] if events else []), found.asked_and_done, found.approvals, found.spending]
     for table in tables:
-        print(f"{table.to_string(index=False, na_rep='-')}\n" if len(table) else "", end="")
+        if len(table):
+            print_table(table)
+            print()
     print(found.report())
     if not found.is_in_order:
         raise typer.Exit(ALTERED)

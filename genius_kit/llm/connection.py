@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from genius_kit import redaction
 from genius_kit.chat import is_stand_in, mapping_or_empty
-from genius_kit.errors import GeniusKitError, InvalidParameter, ModelError
+from genius_kit.errors import GeniusKitError, InvalidParameter, ModelError, nearest
 from genius_kit.llm.http_errors import SYSTEM_ROLE, decoded, quote, status_failure
 
 if TYPE_CHECKING:
@@ -416,8 +416,12 @@ def _doubt(address: str, unknown: list[str], offered: list[str]) -> str:
     near = [match for name in unknown for match in get_close_matches(name, offered, n=3)]
     shown = list(dict.fromkeys([*near, *offered]))[:SHOWN_MODELS]
     more = len(offered) - len(shown)
+
+    def named(name: str) -> str:
+        return f"{name!r}{nearest(name, offered)}"
+
     return redaction.mask(
-        f"{shown_address(address)} does not list {', '.join(map(repr, unknown))}; it lists {', '.join(shown)}"
+        f"{shown_address(address)} does not list {', '.join(map(named, unknown))}; it lists {', '.join(shown)}"
         f"{f' and {more} more' if more > 0 else ''}. It is asked all the same; if it knows no such model, correct the "
         "name in `models` (or --models)"
     )
