@@ -205,9 +205,7 @@ class Journal:
         self._settled = now if settle else self._settled
 
     def _read_tail(self, descriptor: int) -> bytes:
-        os.lseek(
-            descriptor, max(self._end - TAIL_BYTES, 0), os.SEEK_SET
-        )  # appending goes to the end all the same
+        os.lseek(descriptor, max(self._end - TAIL_BYTES, 0), os.SEEK_SET)  # appending goes to the end all the same
         return os.read(descriptor, TAIL_BYTES)
 
     def _check_alone(self, descriptor: int) -> None:

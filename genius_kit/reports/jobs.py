@@ -210,6 +210,7 @@ def _publish(job: Job, executed: Path, record: records.Record, began: float) -> 
     import nbformat
 
     notebook = read_notebook(executed)
+    pages.join_streams(notebook)
     refuse_secrets(notebook, job.source.name)
     figures = job.folder / "figures" / job.source.stem
     refuse_secret_files(figures, job.source.name)

@@ -1,21 +1,35 @@
-"""One notebook executed in a kernel of this interpreter, within its time, its failing cell marked."""
+"""One notebook executed by papermill in a kernel of this interpreter, within its limits, its failing cell marked."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
 import secrets
+import signal
 import subprocess
-import sys
+import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from genius_kit import files
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+OUTPUT_CHARACTERS = 25_000_000
+"""What one cell may put out, pictures included; a page with more opens in no browser. Each output counts 100 more."""
+CUT = "\n[What this cell put out from here on is left out: it is longer than {:,} characters.]\n"
+_SHOWN = ("stream", "display_data", "execute_result")
+
 _START_ATTEMPTS = 3  # two kernels that start at once can draw the same port
+_LOOK_SECONDS = 0.1  # between two looks at the clock
+_OUTPUT_SECONDS = 10**6  # how long nbclient waits for the outputs of a cell that has ended; ours is the limit
 _PLAIN_BARS = "import tqdm, tqdm.auto; tqdm.auto.tqdm = tqdm.tqdm; tqdm.auto.trange = tqdm.trange"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -34,43 +48,185 @@ def execute(
 
     `cell_limit` and `time_limit` are seconds for one cell and for the whole notebook; `threads` is how many its
     numerical libraries use, as many as they like by default. `on_cell` is told as each code cell begins, which one it
-    is and of how many.
+    is and of how many. An error of a cell tagged "raises-exception" is no failure, nor is an end that the notebook
+    asks for: `sys.exit(0)`, or an exception that shows no traceback.
     """
     import papermill
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    _quiet()
-    name, deadline = source.name, _deadline(time_limit)
-    for attempt in range(1, _START_ATTEMPTS + 1):
-        try:
-            papermill.execute_notebook(
-                str(source),
-                str(executed),
-                parameters,
-                progress_bar=False,
-                timeout_func=_seconds_left(cell_limit, deadline),
-                kernel_manager_class=_kernel_manager_class(threads, executed.parent),
-                on_cell_start=None if on_cell is None else _counted(on_cell, _code_cells(source, parameters)),
-                resources={"metadata": {"path": str(source.parent)}},
-                store_widget_state=False,
-                coalesce_streams=True,
-            )
-            return None
-        except PapermillExecutionError as error:
-            return f"{name}, cell {error.exec_count}: {error.ename}: {error.evalue}"
-        except CellTimeoutError:
-            return _mark(executed, name, "TimeLimit", _too_long(cell_limit, time_limit, deadline))
-        except DeadKernelError as error:
-            return _mark(executed, name, "KernelDied", f"the kernel died while this cell ran ({error})")
-        except (RuntimeError, OSError) as error:  # the kernel did not start: most often a port clash
-            if isinstance(error, OSError) and error.errno in files.REFUSALS:
-                raise  # it did, and what it has to tell cannot be written
-            if attempt == _START_ATTEMPTS:
-                return f"{name}: no kernel started in {_START_ATTEMPTS} attempts ({error})"
-        finally:
-            _close_loop()
+    if not (log := logging.getLogger("papermill")).handlers:
+        log.addHandler(logging.NullHandler())  # unless somebody reads it, our sentence says the same
+    name = source.name
+    with Limits(cell_limit, time_limit) as limits:
+        for attempt in range(1, _START_ATTEMPTS + 1):
+            try:
+                papermill.execute_notebook(
+                    str(source),
+                    str(executed),
+                    parameters,
+                    engine_name=_engine(),
+                    kernel_name="python3",
+                    language="python",
+                    progress_bar=False,
+                    folder=source.parent,
+                    connections=executed.parent,
+                    limits=limits,
+                    threads=threads,
+                    on_cell=on_cell,
+                )
+                return None
+            except PapermillExecutionError as error:
+                return (
+                    None if _is_wanted(executed) else f"{name}, cell {error.exec_count}: {error.ename}: {error.evalue}"
+                )
+            except DeadKernelError as error:
+                if limits.passed:
+                    return _mark(executed, name, "TimeLimit", limits.passed)
+                return _mark(executed, name, "KernelDied", f"the kernel died while this cell ran ({error})")
+            except (RuntimeError, OSError) as error:  # the kernel did not start: most often a port clash
+                if isinstance(error, OSError) and error.errno in files.REFUSALS:
+                    raise  # it did, and what it has to tell cannot be written
+                if limits.passed:
+                    return f"{name}: {limits.passed}"
+                if attempt == _START_ATTEMPTS:
+                    return f"{name}: no kernel started in {_START_ATTEMPTS} attempts ({error})"
+            finally:
+                _close_loop()
     return None
+
+
+class Limits:
+    """A clock that kills the kernel when its notebook or a cell takes too long, whatever kernel and client are doing.
+
+    The client cannot be asked to: an endless stream of outputs keeps it busy for ever. `passed` says which limit was.
+    """
+
+    def __init__(self, cell_limit: float | None, time_limit: float | None) -> None:
+        self._cell_limit, self._time_limit = cell_limit, time_limit
+        self._began, self._cell_began = time.monotonic(), float("inf")
+        self._over = threading.Event()
+        self.passed: str | None = None
+        self.kernel: Any = None  # the manager of the kernel under way
+
+    def __enter__(self) -> Limits:
+        if self._cell_limit is not None or self._time_limit is not None:
+            threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+
+    def begin_cell(self) -> None:
+        """Start the clock of a cell."""
+        self._cell_began = time.monotonic()
+
+    def _watch(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            now = time.monotonic()
+            if self._time_limit is not None and now - self._began > self._time_limit:
+                self.passed = f"the notebook ran longer than {self._time_limit:g} s, its time limit"
+            elif self._cell_limit is not None and now - self._cell_began > self._cell_limit:
+                self.passed = f"the cell ran longer than {self._cell_limit:g} s"
+            process = getattr(getattr(self.kernel, "provisioner", None), "process", None)
+            if self.passed and process is not None:
+                _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a kernel with all that it has started; it leads a group of its own where there are groups."""
+    with contextlib.suppress(OSError):
+        if hasattr(os, "killpg") and os.getpgid(process.pid) == process.pid:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+
+
+@cache
+def _engine() -> str:
+    """Give papermill an engine with kernels of this interpreter and `Limits`, and return its name."""
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client import AsyncKernelManager
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    class RunningInterpreter(KernelSpecManager):  # whatever kernels are installed
+        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+            return KernelSpec(**get_kernel_dict())
+
+    class Client(PapermillNotebookClient):
+        room = OUTPUT_CHARACTERS
+
+        def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
+            content = msg["content"]
+            if msg["msg_type"] in ("execute_input", "clear_output"):
+                self.room = OUTPUT_CHARACTERS
+            elif msg["msg_type"] == "error":
+                content["traceback"] = content["traceback"] or []  # of an exception that shows none
+            elif msg["msg_type"] in _SHOWN:
+                room, self.room = self.room, self.room - _characters(content)
+                if room < 0:
+                    return None
+                if self.room < 0:
+                    text = str(content.get("text", ""))[:room] + CUT.format(OUTPUT_CHARACTERS)
+                    msg = {
+                        **msg,
+                        "msg_type": "stream",
+                        "content": {"name": content.get("name", "stderr"), "text": text},
+                    }
+            return super().process_message(msg, cell, cell_index)
+
+    class Engine(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **given: Any) -> None:
+            kernel = AsyncKernelManager(kernel_name=kernel_name, kernel_spec_manager=RunningInterpreter())
+            # the file that says how to reach it goes with the run, also where that is killed
+            kernel.connection_file = str(given["connections"] / f"kernel-{secrets.token_hex(8)}.json")
+            if kernel.has_trait("transport_encryption"):  # jupyter_client 8.10 and later; off by default
+                kernel.transport_encryption = "auto"
+            limits = given["limits"]
+            limits.kernel = kernel
+            client = Client(
+                nb_man,
+                km=kernel,
+                startup_timeout=given["start_timeout"],
+                iopub_timeout=_OUTPUT_SECONDS,
+                store_widget_state=False,
+                resources={"metadata": {"path": str(given["folder"])}},
+                extra_arguments=[f"--IPKernelApp.exec_lines={_PLAIN_BARS}"],
+                on_cell_execute=_counted(given["on_cell"], limits, nb_man.nb),
+            )
+            # what a cell prints comes as messages; the rest is a dying kernel's talk, which nobody has checked for keys
+            silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            client.execute(cleanup_kc=True, env=_environment(given["threads"]), **silent)
+
+    papermill_engines.register("genius-kit", Engine)
+    return "genius-kit"
+
+
+def _characters(content: dict[str, Any]) -> int:
+    return 100 + len(content.get("text", "")) + sum(len(str(value)) for value in content.get("data", {}).values())
+
+
+def _counted(on_cell: Callable[[int, int], None] | None, limits: Limits, notebook: NotebookNode) -> Callable[..., None]:
+    """Return what nbclient calls as a code cell begins."""
+    cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
+    numbers = itertools.count(1)
+
+    def begin(**_cell: Any) -> None:
+        limits.begin_cell()
+        if on_cell is not None:
+            on_cell(next(numbers), cells)
+
+    return begin
+
+
+def _environment(threads: int | None) -> dict[str, str]:
+    own = {"GENIUS_KIT_PROGRESS": "none", **dict.fromkeys(_THREADS if threads else (), str(threads))}
+    return {**own, **os.environ, "GENIUS_KIT_DATA": str(Path(files.data_folder()).resolve())}
 
 
 def _close_loop() -> None:
@@ -82,50 +238,22 @@ def _close_loop() -> None:
         loop.close()
 
 
-def _quiet() -> None:
-    """Keep papermill's log off the terminal, unless somebody reads it: our sentence says the same."""
-    log = logging.getLogger("papermill")
-    if not log.handlers:
-        log.addHandler(logging.NullHandler())
-
-
-def _code_cells(source: Path, parameters: dict[str, Any]) -> int:
-    """Return how many cells are run: those with code, and the one in which papermill puts the parameters."""
+def _is_wanted(executed: Path) -> bool:
+    """Return whether the errors in an executed notebook are wanted; papermill's marks are taken from it then."""
     import nbformat
+    from papermill.execute import remove_error_markers
 
-    cells = nbformat.read(source, as_version=4).cells
-    return sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in cells) + bool(parameters)
-
-
-def _counted(on_cell: Callable[[int, int], None], cells: int) -> Callable[..., None]:
-    numbers = itertools.count(1)
-
-    def begin(cell: Any, cell_index: int) -> None:
-        if cell.cell_type == "code" and cell.source.strip():
-            on_cell(next(numbers), cells)
-
-    return begin
+    notebook = nbformat.read(executed, as_version=4)
+    failed = [cell for cell in notebook.cells if cell.metadata.get("papermill", {}).get("status") == "failed"]
+    errors = [output for cell in failed for output in cell.outputs if output.output_type == "error"]
+    if failed and not (errors and all(map(_is_end, errors))):
+        return False
+    nbformat.write(remove_error_markers(notebook), executed)
+    return True
 
 
-def _deadline(time_limit: float | None) -> float:
-    return float("inf") if time_limit is None else time.monotonic() + time_limit
-
-
-def _seconds_left(cell_limit: float | None, deadline: float) -> Callable[[Any], float | None]:
-    """Return what nbclient asks before each cell: how many seconds it may take, None for no limit."""
-
-    def left(_cell: Any) -> float | None:
-        limits = [limit for limit in (cell_limit, deadline - time.monotonic()) if limit is not None]
-        seconds = min(limits)
-        return None if seconds == float("inf") else max(seconds, 0.01)  # 0 would mean no limit
-
-    return left
-
-
-def _too_long(cell_limit: float | None, time_limit: float | None, deadline: float) -> str:
-    if time_limit is not None and time.monotonic() >= deadline:
-        return f"the notebook ran longer than {time_limit:g} s, its time limit"
-    return f"the cell ran longer than {cell_limit:g} s"
+def _is_end(error: NotebookNode) -> bool:
+    return not error.traceback or (error.ename == "SystemExit" and error.evalue in ("", "0"))
 
 
 def _mark(executed: Path, name: str, error: str, sentence: str) -> str:
@@ -148,45 +276,3 @@ def _mark(executed: Path, name: str, error: str, sentence: str) -> str:
     except PapermillExecutionError as marked:
         return f"{name}, cell {marked.exec_count}: {sentence}"
     return f"{name}: {sentence}"
-
-
-def _kernel_manager_class(threads: int | None, folder: Path) -> type:
-    """Return a kernel manager whose kernels run this interpreter, whatever kernels are installed.
-
-    The file that says how to reach a kernel lies in `folder`, which goes with the run, also where that is killed.
-    """
-    from jupyter_client import AsyncKernelManager
-    from jupyter_client.kernelspec import KernelSpec
-
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    argv.append(f"--IPKernelApp.exec_lines={_PLAIN_BARS}")
-    environment = {
-        "GENIUS_KIT_PROGRESS": os.environ.get("GENIUS_KIT_PROGRESS", "none"),
-        "GENIUS_KIT_DATA": str(Path(files.data_folder()).resolve()),
-    }
-    if threads is not None:
-        environment.update({name: os.environ.get(name, str(threads)) for name in _THREADS})
-    spec = KernelSpec(
-        argv=argv,
-        env=environment,
-        display_name="Python 3",
-        language="python",
-        metadata={"supported_encryption": ["curve"]},  # as ipykernel's own: messages between processes are encrypted
-    )
-
-    class RunningInterpreter(AsyncKernelManager):
-        def __init__(self, *arguments: Any, **settings: Any) -> None:
-            super().__init__(*arguments, **settings)
-            self.connection_file = str(folder / f"kernel-{secrets.token_hex(8)}.json")
-            if self.has_trait("transport_encryption"):  # jupyter_client 8.10 and later; off by default
-                self.transport_encryption = "auto"
-
-        def start_kernel(self, **settings: Any) -> Any:
-            # what a cell prints comes as messages; the rest is a dying kernel's talk, which nobody has checked for keys
-            return super().start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **settings)
-
-        @property
-        def kernel_spec(self) -> KernelSpec:
-            return spec
-
-    return RunningInterpreter

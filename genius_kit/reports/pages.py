@@ -27,6 +27,24 @@ _BINARY = ("image/png", "image/jpeg", "application/pdf")  # base64: no text in i
 _PIECE, _OVERLAP = 1 << 22, 1 << 16  # bytes of a file that are looked at together
 
 
+def join_streams(notebook: NotebookNode) -> None:
+    """Join what each cell printed into one output a stream, its lines as a terminal leaves them after "\\r".
+
+    nbclient's own joining takes a time that grows with the square of a line's length.
+    """
+    for cell in notebook.cells:
+        streams: dict[str, list[NotebookNode]] = {}
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                streams.setdefault(output.name, []).append(output)
+        for parts in streams.values():
+            lines = "".join(part.text for part in parts).split("\n")
+            parts[0].text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
+        later = {id(part) for parts in streams.values() for part in parts[1:]}
+        if later:
+            cell.outputs = [output for output in cell.outputs if id(output) not in later]
+
+
 def refuse_secrets(notebook: NotebookNode, name: str) -> None:
     """Raise NotebookFailed when a secret of the environment stands anywhere in an executed notebook."""
     for number, cell in enumerate(notebook.cells, 1):
@@ -156,6 +174,9 @@ style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _SHOWN = ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain")
 
+COLOURED_CHARACTERS = 200_000
+"""A longer text loses its colours: nbconvert's time for them grows with the square of its length."""
+
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
 _PRINT_SECONDS = 120
 _DATE = re.compile(rb"\((D:\d{14}[^)]*)\)")
@@ -176,10 +197,14 @@ def drop_widgets(notebook: NotebookNode) -> None:
 def to_html(notebook: NotebookNode, name: str) -> str:
     """Return the page of a notebook: it loads nothing, runs nothing, holds its pictures, and shows no widget."""
     from nbconvert import HTMLExporter
+    from nbconvert.filters import strip_ansi
     from traitlets.config import Config
 
     notebook = copy.deepcopy(notebook)
     drop_widgets(notebook)
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        if len(output.get("text", "")) > COLOURED_CHARACTERS:
+            output.text = strip_ansi(output.text)
     # nbconvert's own order takes a widget's view before its picture, and the page stays empty there
     config = Config({"NbConvertBase": {"display_data_priority": list(_SHOWN)}})
     exporter = HTMLExporter(config=config, template_name="lab", raw_template=_PAGE, embed_images=True)

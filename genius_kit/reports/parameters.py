@@ -1,4 +1,4 @@
-"""Notebook files: finding them, reading them, and what their first lines and metadata say."""
+"""Notebooks and their parameters: which there are, what each declares, what is given for it, alone or in a grid."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ from genius_kit.studies.text import Located, quick_jsonschema, read_yaml
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
+
+OUTPUT = "output_folder"
+"""The parameter that a report sets itself: where the notebook writes its figures, relative to the notebook."""
+
+Declared = dict[str, dict[str, Any]]
+_TYPES: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "bool": bool, "dict": dict}
+_LONGEST_LABEL = 80
 
 
 def notebook_folder() -> Path:
@@ -80,23 +87,30 @@ def needs_of(notebook: NotebookNode) -> list[str]:
     return list(notebook.metadata.get("genius_kit", {}).get("needs", []))
 
 
-OUTPUT = "output_folder"
-"""The parameter that a report sets itself: where the notebook writes its figures, relative to the notebook."""
-
-Declared = dict[str, dict[str, Any]]
-
-_TYPES: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "bool": bool, "dict": dict}
-
-
 def declared_in(path: Path) -> Declared:
     """Return the parameters a notebook declares: name -> {"inferred_type_name", "default", "help"}.
 
     Raises NotebookFailed for a file that is no notebook.
     """
-    read_notebook(path)  # a damaged file is refused with our own words
-    import papermill
+    cells = [cell for cell in read_notebook(path).cells if "parameters" in cell.metadata.get("tags", [])]
+    from papermill.translators import PythonTranslator
 
-    return dict(papermill.inspect_notebook(str(path)))
+    return {one.name: one._asdict() for cell in cells[:1] for one in PythonTranslator.inspect(cell)}
+
+
+def plain_values(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the parameters with numbers and arrays of numpy, tuples and paths as papermill can write them."""
+    return {name: _plain(value) for name, value in (given or {}).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def check_parameters(notebook: str, given: Mapping[str, Any], declared: Declared) -> None:
@@ -112,18 +126,25 @@ def check_parameter(notebook: str, name: str, value: Any, declared: Declared) ->
             f"parameter {name!r} looks like a secret, and parameters are saved in the executed notebook: "
             "set it in the environment instead (OPENAI_API_KEY)"
         )
-    if not declared:
-        raise InvalidParameter(
-            f"{notebook} has no parameter {name!r}; the known ones are none: it has no cell tagged 'parameters'"
-        )
     if name not in declared:
-        raise InvalidParameter(f"{notebook} has no parameter {name!r}; the known ones are {', '.join(declared)}")
+        known = ", ".join(declared) or "none: it has no cell tagged 'parameters'"
+        raise InvalidParameter(f"{notebook} has no parameter {name!r}; the known ones are {known}")
     _check_type(notebook, name, value, declared[name]["inferred_type_name"])
     for inner in names_in(value):
         if looks_secret(inner):
             raise InvalidParameter(f"parameter {name!r} holds {inner!r}, which looks like a secret, and is saved")
     for variable in variables_in(repr(value)):
         raise InvalidParameter(f"parameter {name!r} holds the value of {variable}, and parameters are saved")
+
+
+def _check_type(notebook: str, name: str, value: object, declared: str) -> None:
+    declared = declared.strip()
+    expected = _TYPES.get(declared)
+    right = expected is None or (isinstance(value, expected) and (declared == "bool" or not isinstance(value, bool)))
+    if not right:
+        raise InvalidParameter(
+            f"parameter {name!r} of {notebook} is declared {declared}, {value!r} ({type(value).__name__}) came"
+        )
 
 
 def check_known(given: Iterable[str], declared: Iterable[Declared]) -> None:
@@ -145,9 +166,21 @@ def resolved(given: Mapping[str, Any], declared: Declared) -> dict[str, Any]:
     return {**values, **{name: value for name, value in given.items() if name != OUTPUT}}
 
 
+def _default(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
 def relative_paths(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return the parameters with the absolute path of a file or folder that exists told from the notebook's folder."""
-    return {name: _relative(value, folder) for name, value in given.items()}
+
+    def relative(value: Any) -> Any:
+        is_there = isinstance(value, str) and os.path.isabs(value) and os.path.exists(value)
+        return Path(os.path.relpath(value, folder)).as_posix() if is_there else value
+
+    return {name: relative(value) for name, value in given.items()}
 
 
 def parse_settings(texts: Sequence[str], declared: Sequence[Declared]) -> dict[str, Any]:
@@ -176,35 +209,7 @@ def _typed(name: str, value: str, kind: str) -> Any:
         raise InvalidParameter(f"parameter {name!r} is declared {kind}, {shown} came") from None
 
 
-def _check_type(notebook: str, name: str, value: object, declared: str) -> None:
-    declared = declared.strip()
-    expected = _TYPES.get(declared)
-    right = expected is None or (isinstance(value, expected) and (declared == "bool" or not isinstance(value, bool)))
-    if not right:
-        raise InvalidParameter(
-            f"parameter {name!r} of {notebook} is declared {declared}, {value!r} ({type(value).__name__}) came"
-        )
-
-
-def _default(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
-def _relative(value: Any, folder: Path) -> Any:
-    if isinstance(value, str) and os.path.isabs(value) and os.path.exists(value):
-        return Path(os.path.relpath(value, folder)).as_posix()
-    return value
-
-
-Points = list[tuple[Path, dict[str, Any]]]
-
-_LONGEST_LABEL = 80
-
-
-def read_grid(path: Path, known: Mapping[str, Path]) -> Points:
+def read_grid(path: Path, known: Mapping[str, Path]) -> list[tuple[Path, dict[str, Any]]]:
     """Return each notebook of a grid file with each set of its parameters, in the order of the file.
 
     `known` are the notebooks by name. Raises InvalidParameter, with the line, for a notebook or parameter that does
@@ -218,7 +223,7 @@ def read_grid(path: Path, known: Mapping[str, Path]) -> Points:
         raise located.error(
             (), "expected notebooks, each with its parameters, such as `01_nas_bench_macro: {budget: [5, 10]}`"
         )
-    points: Points = []
+    points: list[tuple[Path, dict[str, Any]]] = []
     for name, value in located.data.items():
         with located.at(name):
             source = find_notebook(name, dict(known))
@@ -239,12 +244,9 @@ def label_of(parameters: Mapping[str, Any]) -> str:
 def _points(located: Located, name: str, value: Any, source: Path) -> Iterator[dict[str, Any]]:
     declared = declared_in(source)
     seen: set[str] = set()
-    blocks = (
-        [((name, number), block) for number, block in enumerate(value)]
-        if isinstance(value, list)
-        else [((name,), value)]
-    )
-    for path, block in blocks:
+    several = isinstance(value, list)
+    for number, block in enumerate(value if several else [value]):
+        path: tuple[str | int, ...] = (name, number) if several else (name,)
         for point in _combinations(located, path, block, source.name, declared):
             if (label := label_of(point)) in seen:
                 raise located.error(path, f"{name} with {point} stands twice; each set of parameters comes once")
@@ -270,13 +272,9 @@ def _combinations(
         for number, value in enumerate(values):
             place = (*path, name, number) if isinstance(block[name], list) else (*path, name)
             with located.at(*place):
-                _check(notebook, name, value, declared)
+                if name == OUTPUT:
+                    raise InvalidParameter(f"{OUTPUT} is the report's own: each set of parameters has its folder")
+                check_parameter(notebook, name, value, declared)
         axes.append(values)
     for values in itertools.product(*axes):
         yield dict(zip(block, values, strict=True))
-
-
-def _check(notebook: str, name: str, value: Any, declared: Declared) -> None:
-    if name == OUTPUT:
-        raise InvalidParameter(f"{OUTPUT} is the report's own: each set of parameters has its folder")
-    check_parameter(notebook, name, value, declared)

@@ -29,6 +29,7 @@ from genius_kit.reports.parameters import (
     notebook_folder,
     notebooks_in,
     parse_settings,
+    plain_values,
     read_grid,
 )
 from genius_kit.reports.records import GRID, own_folder, ready_folder
@@ -136,7 +137,7 @@ def run_notebook(
     cannot be written), NotebookFailed (a cell raised, ran out of time, lost its kernel, or printed a secret). A failed
     run is kept as `NAME.failed.ipynb` and `NAME.failed.html`, the cell marked; one that printed a secret is not kept.
     """
-    source, given = Path(path).resolve(), dict(parameters or {})
+    source, given = Path(path).resolve(), plain_values(parameters)
     if not source.is_file():
         raise UnknownName(f"no notebook lies at {os.fspath(path)}")
     declared = declared_in(source)
@@ -179,7 +180,7 @@ def report(
     workers = workers or min(2, usable_cores())
     settings = {"time_limit": time_limit, "pdf": pdf, "force": force, "threads": _threads(workers)}
     if grid is None:
-        jobs = _plain_jobs(notebooks_in(notebook_folder, names), folder, dict(parameters or {}), settings)
+        jobs = _plain_jobs(notebooks_in(notebook_folder, names), folder, plain_values(parameters), settings)
     elif names or parameters:
         raise InvalidParameter("a grid names its notebooks and their parameters itself: give one or the other")
     else:
