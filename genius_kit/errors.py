@@ -129,6 +129,10 @@ def _training_failed(message: str, cause: str) -> TrainingFailed:
     return TrainingFailed(message, cause=cause)
 
 
+class WorkerDied(GeniusKitError):
+    """A job whose process was killed, and again when it ran alone; what it has on disk is safe."""
+
+
 class CheckpointError(GeniusKitError):
     """A checkpoint or training folder that is damaged, in use, or belongs to another run."""
 

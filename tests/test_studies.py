@@ -19,7 +19,7 @@ from genius_kit.journal import read_run
 from genius_kit.proposers.base import WARM
 from genius_kit.studies import run as studies
 from genius_kit.studies.plan import Arm, Study, first_architecture, shard_of
-from genius_kit.studies.run import Job, run_jobs
+from genius_kit.studies.run import Job, run_job
 from tests.study_files import COMMAND, records, text_of
 
 TABLE = "nas-bench-201-cifar10"
@@ -181,7 +181,7 @@ def test_a_failure_that_is_no_models_is_told_apart(no_data, tmp_path):
 def test_a_task_of_another_version_is_refused(no_data, tmp_path):
     """A worker with another version of the kit does not run it, and both versions are named."""
     task = dataclasses.replace(small().plan()[1], version="0.0.1")
-    (outcome,) = run_jobs([Job(task, str(tmp_path / "a.jsonl"))])
+    outcome = run_job(Job(task, str(tmp_path / "a.jsonl")))
     import genius_kit
 
     assert "0.0.1" in outcome.failure
@@ -320,22 +320,20 @@ def test_a_run_that_kills_its_workers_fails_alone(no_data, tmp_path):
     tasks = small(arms=(Arm("random", "random"),), seeds=tuple(range(6))).plan()
     jobs = [Job(task, str(tmp_path / f"{task.order}.jsonl")) for task in tasks]
     scheduler.start(pools.process_lane(_deadly, 2, len(jobs)), jobs)
-    outcomes = {outcome.order: outcome.failure for some in scheduler.outcomes() for outcome in some}
+    outcomes = {outcome.order: outcome.failure for outcome in scheduler.outcomes() if outcome is not None}
     assert "gave no answer" in outcomes.pop(3)
     assert outcomes == {0: None, 1: None, 2: None, 4: None, 5: None}
 
 
-def _deadly(jobs):
-    for job in jobs:
-        if job.task.order == 3:
-            Path(job.path).touch()
-            os._exit(1)
-    return run_jobs(jobs)
+def _deadly(job):
+    if job.task.order == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return run_job(job)
 
 
 def test_workers_use_one_thread_for_their_numbers():
     """Processes side by side do not fight for the cores."""
-    lane = pools.process_lane(run_jobs, 1, 1)
+    lane = pools.process_lane(run_job, 1, 1)
     with lane.executor as pool:
         assert set(pool.submit(_thread_counts).result()) == {1}
 

@@ -390,6 +390,23 @@ def test_threads_as_an_executor(counted, make):
         assert make(executor=pool).evaluate(LARGEST).feedback == 66.0
 
 
+def test_what_is_no_executor_is_refused(make):
+    """A number is none."""
+    with pytest.raises(InvalidParameter, match="executor is 4"):
+        make(executor=4)
+
+
+def test_a_broken_executor_that_cannot_be_replaced_is_named_as_such(counted, make, monkeypatch):
+    """Which training killed it cannot be told, so that none is recorded as a failure."""
+    monkeypatch.setattr("genius_kit.benchmarks.trained.train_once", worker_children.die)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        benchmark = make(executor=pool)
+        for _ in range(2):
+            with pytest.raises(InvalidParameter, match="executor=process_executor"):
+                benchmark.evaluate(LARGEST)
+    assert benchmark.outcome(LARGEST) is None
+
+
 def test_a_killed_worker_is_recorded_and_the_search_goes_on(counted, make, monkeypatch):
     """Every training that kills its process is a failure of its own."""
     monkeypatch.setattr("genius_kit.benchmarks.trained.train_once", worker_children.die)

@@ -16,6 +16,14 @@ def die(job):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_once(path):
+    """Be killed at the first call with this path, and answer at the next."""
+    if not Path(path).exists():
+        Path(path).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "answered"
+
+
 def die_or_wait(job):
     """Be killed once the neighbour is under way ("die", folder), or wait for that and answer ("wait", folder)."""
     kind, folder = job

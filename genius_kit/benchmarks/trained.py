@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,10 +14,10 @@ from genius_kit.benchmarks.cache import Job, Outcome, OutcomeStore, content_of, 
 from genius_kit.benchmarks.latency import measure_latency
 from genius_kit.datasets import DataSet, load_dataset
 from genius_kit.datasets.loaders import image_size as image_size_of
-from genius_kit.errors import InvalidParameter, TrainingFailed, check_integer
+from genius_kit.errors import InvalidParameter, WorkerDied, check_integer
 from genius_kit.files import data_folder
 from genius_kit.networks import build_network
-from genius_kit.pools import Workers
+from genius_kit.pools import RestartingPool
 from genius_kit.records import Cost, Evaluation
 from genius_kit.spaces import Architecture, SearchSpace, load_space
 from genius_kit.spaces.costs import MacsBound, count_cost
@@ -92,7 +92,7 @@ class TrainedBenchmark(Benchmark):
         words = f"{self.recipe.name} on {self.data.name}, {self.image_size} px, seed {seed}"
         self.source = f"trained: {words} ({shared[:12]})"
         self._device, self._keep_weights, self._progress = device, keep_weights, progress
-        self._workers = Workers(executor)
+        self._executor = _executor(executor)
         self._is_elsewhere = executor is not None
 
     @property
@@ -179,13 +179,29 @@ class TrainedBenchmark(Benchmark):
         known = self.store.read(content)
         if known is not None:
             return known
-        try:
-            outcome: Outcome = self._workers.run(train_once, self._job(content))
-        except TrainingFailed as error:  # of the worker: it could not answer itself
-            return {"result": None, "failure": {"cause": error.cause, "message": str(error)}}
+        outcome = self._trained(self._job(content))
         if outcome["lasting"] and self.store.read(content) is None:  # a worker that shares no folder with us
             self.store.write(content, outcome)
         return outcome
+
+    def _trained(self, job: Job) -> Outcome:
+        """Return what came of a training; the death of its worker is a failure of it."""
+        if self._executor is None:
+            return train_once(job)
+        try:
+            outcome: Outcome = self._executor.submit(train_once, job).result()
+            return outcome
+        except BrokenExecutor as error:
+            raise InvalidParameter(
+                "a process of the executor died, and nothing can be trained in it any more: give a function that makes "
+                "one (executor=process_executor), which is called again then, and resume the search"
+            ) from error
+        except Exception as error:
+            if not isinstance(error, WorkerDied) and type(error).__name__ != "KilledWorker":  # dask's word for it
+                raise
+            message = "the process that trained ended without an answer, killed perhaps when memory ran out; try a "
+            message += f"smaller batch or fewer trainings at a time ({type(error).__name__})"
+            return {"result": None, "failure": {"cause": "process died", "message": message}, "lasting": False}
 
     def _job(self, content: dict[str, Any]) -> Job:
         return Job(
@@ -206,6 +222,14 @@ class TrainedBenchmark(Benchmark):
         words = {"diverged": "training diverged", "time limit": limit}.get(failure["cause"], failure["cause"])
         known = " ".join(failure["message"].removeprefix(f"{failure['cause']}: ").split())
         return f"{words}: {known}"
+
+
+def _executor(given: Executor | Callable[[], Executor] | None) -> Executor | None:
+    if given is None or isinstance(given, Executor):
+        return given
+    if not callable(given):
+        raise InvalidParameter(f"executor is {given!r}; expected an Executor, a function that makes one, or None")
+    return RestartingPool(given)
 
 
 def _read(dataset: str | DataSet, source: dict[str, Any]) -> DataSet:

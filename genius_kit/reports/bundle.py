@@ -90,9 +90,8 @@ def bundle(folder: str | Path, output: str | Path, withhold: Collection[str] = (
 
 def _checked(folder: Path) -> list[Verification]:
     runs, wrong = verify_study(folder)
-    altered = [f"{run.path.name}: {run.findings[0]}" for run in runs if run.findings]
-    if altered or wrong:
-        told = "\n".join(f"- {text}" for text in [*altered, *map(str, wrong)][:10])
+    if altered := _altered(runs, wrong):
+        told = "\n".join(f"- {text}" for text in altered[:10])
         raise JournalError(
             f"{folder} is not bundled: not all of it is as it was written (`genius-kit verify {folder}` tells all; a "
             f"torn last line goes when the same `genius-kit study` command runs again)\n{told}"
@@ -100,12 +99,13 @@ def _checked(folder: Path) -> list[Verification]:
     return runs
 
 
-def _reference(path: Path) -> str | None:
+def _altered(runs: Collection[Verification], wrong: Collection[object]) -> list[str]:
+    return [f"{run.path.name}: {run.findings[0]}" for run in runs if run.findings] + list(map(str, wrong))
 
-    if not path.is_file():
-        return None
-    data = read_yaml(path.read_text(encoding="utf-8", errors="replace"), path.name).data
-    reference = data.get("reference") if isinstance(data, dict) else None
+
+def _reference(path: Path) -> str | None:
+    content = read_yaml(path.read_text(encoding="utf-8", errors="replace"), path.name).data if path.is_file() else None
+    reference = content.get("reference") if isinstance(content, dict) else None
     return reference if isinstance(reference, str) else None
 
 
@@ -126,7 +126,6 @@ def _made_with(folder: Path, runs: Collection[Verification]) -> dict[str, bytes 
 
 def _prompts(runs: Collection[Verification]) -> dict[str, bytes | Path]:
     """Return the template of each prompt that was used, where it is still to be found and ours to pass on."""
-
     used: dict[str, bytes | Path] = {}
     for run in runs:
         name = run.run.settings.get("settings", {}).get("prompt")
@@ -142,25 +141,22 @@ def _prompts(runs: Collection[Verification]) -> dict[str, bytes | Path]:
 def _environment() -> str:
     from importlib.metadata import distributions
 
-    names = {f"{found.metadata['Name']}=={found.version}" for found in distributions()}
-    return (
-        "\n".join([f"# Python {platform.python_version()}, {platform.system()}", *sorted(names, key=str.lower)]) + "\n"
-    )
+    names = {f"{found.metadata['Name']}=={found.version}\n" for found in distributions()}
+    return "".join([f"# Python {platform.python_version()}, {platform.system()}\n", *sorted(names, key=str.lower)])
 
 
 def _manifest(contents: Mapping[str, bytes | Path], runs: Collection[Verification], reference: str | None) -> bytes:
-
-    files = {}
+    packed = {}
     for name, given in contents.items():
         content = given.read_bytes() if isinstance(given, Path) else given
-        files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        packed[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     data = {name: sum_ for run in runs for name, sum_ in run.data.items()}
     manifest = {
         "format": BUNDLE_FORMAT,
         "genius-kit": __version__,
         "reference": reference,
         "data": data,
-        "files": files,
+        "files": packed,
     }
     return (json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
@@ -182,11 +178,10 @@ def replay_bundle(path: str | Path, output: str | Path) -> Replayed:
         raise InvalidParameter(f"{output} is there; name a folder that is not")
     manifest = _read_manifest(path)
     archives.unpack(path, output)
-    runs, wrong = verify_study(output / JOURNALS, _listed(output))
-    if wrong or any(run.findings for run in runs):
-        told = "; ".join(
-            [f"{run.path.name}: {run.findings[0]}" for run in runs if run.findings] + list(map(str, wrong))
-        )
+    heads = {name.removeprefix(f"{JOURNALS}/"): head for name, head in read_heads(output / HEADS).items()}
+    runs, wrong = verify_study(output / JOURNALS, heads)
+    told = "; ".join(_altered(runs, wrong))
+    if told:
         raise DataCorrupt(f"{path}: its sums are right, but not all of its journals are as they were written: {told}")
     packed = sorted(name for name in manifest["files"] if name in (RESULTS, SUMMARY) or name.startswith(f"{FIGURES}/"))
     try:
@@ -200,10 +195,6 @@ def replay_bundle(path: str | Path, output: str | Path) -> Replayed:
 
 def _same(first: Path, second: Path) -> bool:
     return second.is_file() and first.read_bytes() == second.read_bytes()
-
-
-def _listed(output: Path) -> dict[str, str]:
-    return {name.removeprefix(f"{JOURNALS}/"): head for name, head in read_heads(output / HEADS).items()}
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -234,7 +225,6 @@ def draw_all(journals: Path, target: Path, reference: str | None = None) -> None
     `reference` is the arm that the others are compared with, where it is among them. Raises DataMissing without a
     table that the runs searched.
     """
-
     target.mkdir(parents=True, exist_ok=True)
     found = read_results(journals)
     named = reference if reference in set(found["arm"]) else None
@@ -244,22 +234,17 @@ def draw_all(journals: Path, target: Path, reference: str | None = None) -> None
         files.write_whole(target / name, frame.to_csv(index=False, lineterminator="\n"), private=True)
     judged = found[found["reason"].notna() & found["rank"].notna()]
     if len(judged):
-        _draw_curves(curves(judged), target / FIGURES)
+        ranks = curves(judged)
+        save_figure(rank_curves(ranks), target / FIGURES, "rank_curves", ranks)
         for title, ending, part in _parts(judged):
             _draw_arms(part, told, named, title, f"arm_ranks{ending}", target / FIGURES)
             if "hypervolume" in part:
                 _draw_fronts(part, ending, target / FIGURES)
 
 
-def _draw_curves(ranks: pd.DataFrame, folder: Path) -> None:
-
-    save_figure(rank_curves(ranks), folder, "rank_curves", ranks)
-
-
 def _draw_arms(
     part: pd.DataFrame, told: pd.DataFrame, reference: str | None, title: str, name: str, folder: Path
 ) -> None:
-
     expected = told.loc[told["benchmark"] == part["benchmark"].iloc[0], "random_rank"]
     expected_random = float(expected.iloc[0]) if expected.nunique() == 1 else None
     figure = arm_ranks(part, expected_random, reference if reference in set(part["arm"]) else None, title)
@@ -268,7 +253,6 @@ def _draw_arms(
 
 def _draw_fronts(part: pd.DataFrame, ending: str, folder: Path) -> None:
     """Draw the fronts of runs with several objectives, and the share of the table's hypervolume that they find."""
-
     runs = study_runs(part[part["hypervolume"].notna()])
     shares = share_curves(runs)
     save_figure(pareto_front_figure(runs), folder, f"pareto_front{ending}", front_table(runs))
@@ -277,7 +261,6 @@ def _draw_fronts(part: pd.DataFrame, ending: str, folder: Path) -> None:
 
 def _parts(found: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield title, ending of file names and runs of each benchmark, model and prompt; other arms stand in each."""
-
     for benchmark, here in found.groupby("benchmark", sort=False):
         asked = here[here["model"].notna()]
         pairs = [tuple(pair) for pair in asked[["model", "prompt"]].drop_duplicates().itertuples(index=False)]

@@ -19,11 +19,11 @@ _PICTURE, _TABLE = ("pdf", "svg", "png", "csv", "json"), ("tex", "md", "csv", "j
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A figure or table of a notebook: its name, the addresses of its forms, and that of its picture if it has one."""
+    """A figure or table of a notebook: its name, the addresses of its forms, and that of the one to show."""
 
     name: str
     files: dict[str, str]
-    picture: str = ""
+    picture: str
 
 
 @dataclass(frozen=True)
@@ -81,27 +81,16 @@ def _row(result: NotebookResult, folder: Path) -> Row:
         quote(f"{result.name}-{result.label}".rstrip("-")),
         _duration(result.seconds),
         links,
-        _pictures(place / "figures" / result.name, folder),
-        _tables(place / "figures" / result.name, folder),
+        list(_exhibits(place / "figures" / result.name, "*.png", _PICTURE, folder)),
+        list(_exhibits(place / "figures" / result.name, "*.tex", _TABLE, folder)),
     )
 
 
-def _pictures(figures: Path, folder: Path) -> list[Exhibit]:
-    found = sorted(figures.glob("*.png"))
-    return [Exhibit(_name(path), _forms(path, _PICTURE, folder), _address(path, folder)) for path in found]
-
-
-def _tables(figures: Path, folder: Path) -> list[Exhibit]:
-    return [Exhibit(_name(path), _forms(path, _TABLE, folder)) for path in sorted(figures.glob("*.tex"))]
-
-
-def _name(path: Path) -> str:
-    return path.stem.replace("_", " ")
-
-
-def _forms(path: Path, suffixes: Sequence[str], folder: Path) -> dict[str, str]:
-    others = {suffix: path.with_suffix(f".{suffix}") for suffix in suffixes}
-    return {suffix.upper(): _address(other, folder) for suffix, other in others.items() if other.is_file()}
+def _exhibits(figures: Path, pattern: str, suffixes: Sequence[str], folder: Path) -> Iterator[Exhibit]:
+    for path in sorted(figures.glob(pattern)):
+        others = {suffix: path.with_suffix(f".{suffix}") for suffix in suffixes}
+        forms = {suffix.upper(): _address(other, folder) for suffix, other in others.items() if other.is_file()}
+        yield Exhibit(path.stem.replace("_", " "), forms, _address(path, folder))
 
 
 def _address(path: Path, folder: Path) -> str:

@@ -122,17 +122,14 @@ def run_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> Note
         return execute_job(job, on_cell) if kept is None else _with_pdf(job, kept)
     except GeniusKitError as error:
         page = job.folder / f"{job.source.stem}.failed.html"
-        return NotebookResult(
-            job.source.stem,
-            title,
-            "failed",
-            page=page if page.is_file() else None,
-            seconds=time.perf_counter() - start,
-            error=str(error),
-            parameters=_all_parameters(job),
-            given=job.parameters,
-            label=job.label,
-        )
+        told = {"title": title, "seconds": time.perf_counter() - start, "parameters": _all_parameters(job)}
+        return replace(failed(job, str(error)), page=page if page.is_file() else None, **told)
+
+
+def failed(job: Job, error: str) -> NotebookResult:
+    """Return the result of a notebook that failed, also where its worker was lost."""
+    name = job.source.stem
+    return NotebookResult(name, name, "failed", error=error, given=job.parameters, label=job.label)
 
 
 def execute_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> NotebookResult:
@@ -218,7 +215,7 @@ def _publish(job: Job, executed: Path, record: records.Record, began: float) -> 
     pages.drop_widgets(notebook)
     # where the files lie is of no use to a reader elsewhere
     notebook.metadata.get("papermill", {}).update(input_path=executed.name, output_path=executed.name)
-    records.attach(notebook, record)
+    notebook.metadata.setdefault("genius_kit", {})["run"] = record
     notebook = shorten_paths(notebook, job.source, job.folder, _aliases(job))
     failed = record["status"] == "failed"
     stem = f"{executed.stem}.failed" if failed else executed.stem

@@ -11,10 +11,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from genius_kit import files
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 OUTPUT_CHARACTERS = 25_000_000
 """What one cell may put out, pictures included; a page with more opens in no browser. Each output counts 100 more."""
 CUT = "\n[What this cell put out from here on is left out: it is longer than {:,} characters.]\n"
+TIME_LIMIT, KERNEL_DIED = "TimeLimit", "KernelDied"  # names of the errors that a cell is given
 _SHOWN = ("stream", "display_data", "execute_result")
 
 _START_ATTEMPTS = 3  # two kernels that start at once can draw the same port
@@ -52,13 +52,12 @@ def execute(
     asks for: `sys.exit(0)`, or an exception that shows no traceback.
     """
     import papermill
-    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     if not (log := logging.getLogger("papermill")).handlers:
         log.addHandler(logging.NullHandler())  # unless somebody reads it, our sentence says the same
-    name = source.name
-    with Limits(cell_limit, time_limit) as limits:
+    name, limits = source.name, Limits(cell_limit, time_limit)
+    with limits.watched():
         for attempt in range(1, _START_ATTEMPTS + 1):
             try:
                 papermill.execute_notebook(
@@ -77,13 +76,10 @@ def execute(
                 )
                 return None
             except PapermillExecutionError as error:
-                return (
-                    None if _is_wanted(executed) else f"{name}, cell {error.exec_count}: {error.ename}: {error.evalue}"
-                )
-            except DeadKernelError as error:
-                if limits.passed:
-                    return _mark(executed, name, "TimeLimit", limits.passed)
-                return _mark(executed, name, "KernelDied", f"the kernel died while this cell ran ({error})")
+                if _is_wanted(executed):
+                    return None
+                kind = "" if error.ename in (TIME_LIMIT, KERNEL_DIED) else f"{error.ename}: "
+                return f"{name}, cell {error.exec_count}: {kind}{error.evalue}"
             except (RuntimeError, OSError) as error:  # the kernel did not start: most often a port clash
                 if isinstance(error, OSError) and error.errno in files.REFUSALS:
                     raise  # it did, and what it has to tell cannot be written
@@ -109,15 +105,15 @@ class Limits:
         self.passed: str | None = None
         self.kernel: Any = None  # the manager of the kernel under way
 
-    def __enter__(self) -> Limits:
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watch the kernel, if there is a limit at all."""
         if self._cell_limit is not None or self._time_limit is not None:
             threading.Thread(target=self._watch, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
+        try:
+            yield
+        finally:
+            self._over.set()
 
     def begin_cell(self) -> None:
         """Start the clock of a cell."""
@@ -150,6 +146,7 @@ def _engine() -> str:
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+    from nbclient.exceptions import DeadKernelError
     from papermill.clientwrap import PapermillNotebookClient
     from papermill.engines import NBClientEngine, papermill_engines
 
@@ -201,10 +198,27 @@ def _engine() -> str:
             )
             # what a cell prints comes as messages; the rest is a dying kernel's talk, which nobody has checked for keys
             silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            client.execute(cleanup_kc=True, env=_environment(given["threads"]), **silent)
+            try:
+                client.execute(cleanup_kc=True, env=_environment(given["threads"]), **silent)
+            except DeadKernelError as error:
+                if not client.code_cells_executed:
+                    raise
+                died = f"the kernel died while this cell ran ({error})"
+                _fail(nb_man, TIME_LIMIT if limits.passed else KERNEL_DIED, limits.passed or died)
 
     papermill_engines.register("genius-kit", Engine)
     return "genius-kit"
+
+
+def _fail(manager: Any, kind: str, sentence: str) -> None:
+    """Give the code cell that began last an error, for papermill to find and mark."""
+    from nbformat.v4 import new_output
+
+    cells = [(index, cell) for index, cell in enumerate(manager.nb.cells) if cell.cell_type == "code"]
+    number, (index, cell) = [one for one in enumerate(cells, 1) if one[1][1].metadata.papermill["start_time"]][-1]
+    cell.execution_count = cell.execution_count or number
+    cell.outputs.append(new_output("error", ename=kind, evalue=sentence, traceback=[sentence]))
+    manager.cell_exception(cell, cell_index=index)
 
 
 def _characters(content: dict[str, Any]) -> int:
@@ -254,25 +268,3 @@ def _is_wanted(executed: Path) -> bool:
 
 def _is_end(error: NotebookNode) -> bool:
     return not error.traceback or (error.ename == "SystemExit" and error.evalue in ("", "0"))
-
-
-def _mark(executed: Path, name: str, error: str, sentence: str) -> str:
-    """Give the cell that was running an error output of ours, with papermill's mark before it; return the message."""
-    import nbformat
-    from papermill.exceptions import PapermillExecutionError
-    from papermill.execute import raise_for_execution_errors
-
-    notebook = nbformat.read(executed, as_version=4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    begun = [cell for cell in cells if cell.metadata.get("papermill", {}).get("start_time")]
-    if not begun:
-        return f"{name}: {sentence}"
-    cell = begun[-1]
-    cell.execution_count = cell.execution_count or cells.index(cell) + 1
-    cell.metadata.papermill.update(exception=True, status="failed")
-    cell.outputs.append(nbformat.v4.new_output("error", ename=error, evalue=sentence, traceback=[sentence]))
-    try:
-        raise_for_execution_errors(notebook, str(executed))
-    except PapermillExecutionError as marked:
-        return f"{name}, cell {marked.exec_count}: {sentence}"
-    return f"{name}: {sentence}"

@@ -1,4 +1,4 @@
-"""What of this machine an executed notebook may not carry: secrets are refused, paths are shortened."""
+"""What an executed notebook becomes: joined outputs without secrets and paths, a page of one file, a PDF."""
 
 from __future__ import annotations
 
@@ -22,9 +22,32 @@ from genius_kit.reports.records import RUNNING, scratch_folder
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-
 _BINARY = ("image/png", "image/jpeg", "application/pdf")  # base64: no text in it
 _PIECE, _OVERLAP = 1 << 22, 1 << 16  # bytes of a file that are looked at together
+
+# nbconvert's own page loads RequireJS, MathJax and Mermaid from the network: those blocks are left out
+# what a page may load is said to the browser too: nothing, and no script runs, whatever stands in an output
+_PAGE = """{%- extends 'lab/index.html.j2' -%}
+{%- block html_head -%}
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; font-src data:; \
+style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
+{{ super() }}
+{%- endblock html_head -%}
+{%- block html_head_js -%}{%- endblock html_head_js -%}
+{%- block html_head_js_requirejs -%}{%- endblock html_head_js_requirejs -%}
+{%- block html_head_js_mathjax -%}{%- endblock html_head_js_mathjax -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock html_head_js_mermaidjs -%}
+{%- block jupyter_widgets -%}{%- endblock jupyter_widgets -%}
+"""
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_SHOWN = ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain")
+
+COLOURED_CHARACTERS = 200_000
+"""A longer text loses its colours: nbconvert's time for them grows with the square of its length."""
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
+_PRINT_SECONDS = 120
+_DATE = re.compile(rb"\((D:\d{14}[^)]*)\)")
 
 
 def join_streams(notebook: NotebookNode) -> None:
@@ -43,6 +66,18 @@ def join_streams(notebook: NotebookNode) -> None:
         later = {id(part) for parts in streams.values() for part in parts[1:]}
         if later:
             cell.outputs = [output for output in cell.outputs if id(output) not in later]
+
+
+def drop_widgets(notebook: NotebookNode) -> None:
+    """Leave the widget views out of a notebook, and keep the picture or text that stands in for each.
+
+    No state of a widget is kept, so a view would show as nothing.
+    """
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(_WIDGET, None)
+            output.get("metadata", {}).pop(_WIDGET, None)
 
 
 def refuse_secrets(notebook: NotebookNode, name: str) -> None:
@@ -115,8 +150,6 @@ def shorten_paths(notebook: NotebookNode, source: Path, folder: Path, aliases: M
 
 def _places(source: Path, folder: Path) -> dict[str, str]:
     """Return the folders whose names a page need not tell, each with what stands for it."""
-    from genius_kit.files import data_folder
-
     package = Path(__file__).resolve().parent.parent
     named = [
         (Path(tempfile.gettempdir()), "temporary"),
@@ -126,7 +159,7 @@ def _places(source: Path, folder: Path) -> dict[str, str]:
         (Path(sys.prefix), "python"),
         (package.parent, "."),
         (package, package.name),
-        (Path(data_folder()), "data"),
+        (Path(files.data_folder()), "data"),
         (source.parent, source.parent.name),
         (folder, folder.name),
     ]
@@ -155,43 +188,6 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, list):
         return [_mapped(item, change) for item in value]
     return value
-
-
-# nbconvert's own page loads RequireJS, MathJax and Mermaid from the network: those blocks are left out
-# what a page may load is said to the browser too: nothing, and no script runs, whatever stands in an output
-_PAGE = """{%- extends 'lab/index.html.j2' -%}
-{%- block html_head -%}
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; font-src data:; \
-style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
-{{ super() }}
-{%- endblock html_head -%}
-{%- block html_head_js -%}{%- endblock html_head_js -%}
-{%- block html_head_js_requirejs -%}{%- endblock html_head_js_requirejs -%}
-{%- block html_head_js_mathjax -%}{%- endblock html_head_js_mathjax -%}
-{%- block html_head_js_mermaidjs -%}{%- endblock html_head_js_mermaidjs -%}
-{%- block jupyter_widgets -%}{%- endblock jupyter_widgets -%}
-"""
-_WIDGET = "application/vnd.jupyter.widget-view+json"
-_SHOWN = ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain")
-
-COLOURED_CHARACTERS = 200_000
-"""A longer text loses its colours: nbconvert's time for them grows with the square of its length."""
-
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
-_PRINT_SECONDS = 120
-_DATE = re.compile(rb"\((D:\d{14}[^)]*)\)")
-
-
-def drop_widgets(notebook: NotebookNode) -> None:
-    """Leave the widget views out of a notebook, and keep the picture or text that stands in for each.
-
-    No state of a widget is kept, so a view would show as nothing.
-    """
-    notebook.metadata.pop("widgets", None)
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            output.get("data", {}).pop(_WIDGET, None)
-            output.get("metadata", {}).pop(_WIDGET, None)
 
 
 def to_html(notebook: NotebookNode, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Signs of life of a report: which notebook is at which cell, and for how long."""
+"""Reports: notebooks run side by side into pages with an index, and what is said of them while they run."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import get_terminal_size
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from genius_kit.errors import GeniusKitError, InvalidParameter, NotebookFailed, UnknownName
-from genius_kit.pools import usable_cores
+from genius_kit.pools import Lane, Scheduler, usable_cores
 from genius_kit.progress import progress_form
 from genius_kit.reports import pages
 from genius_kit.reports.index import write_index
-from genius_kit.reports.jobs import GET_DATA, Job, NotebookResult, execute_job, kept_result, run_job
+from genius_kit.reports.jobs import GET_DATA, Job, NotebookResult, execute_job, failed, kept_result, run_job
 from genius_kit.reports.parameters import (
     Declared,
     check_known,
@@ -34,87 +34,9 @@ from genius_kit.reports.parameters import (
 )
 from genius_kit.reports.records import GRID, own_folder, ready_folder
 
-LOOK_SECONDS = 1.0  # between two looks at what is running
-PLAIN_SECONDS = 5.0  # between two lines in a log
-
-Result = TypeVar("Result")
-
-
-@dataclass
-class Running:
-    """A notebook under way: for how many seconds, and at which of its `cells` code cells (0: not known)."""
-
-    name: str
-    seconds: float = 0.0
-    cell: int = 0
-    cells: int = 0
-
-    def at(self, cell: int, cells: int) -> None:
-        """Take note that cell number `cell` begins."""
-        self.cell, self.cells = cell, cells
-
-    def __str__(self) -> str:
-        place = f"cell {self.cell} of {self.cells}, " if self.cells else ""
-        return f"{self.name} ({place}{self.seconds:.0f} s)"
-
-
-def landing(
-    futures: Mapping[Future[Result], Running], look: Callable[[Sequence[Running], int], None]
-) -> Iterator[Future[Result]]:
-    """Yield the futures as they end; every second, `look` is told what is running and how many have not ended."""
-    waiting = set(futures)
-    began: dict[Future[Result], float] = {}
-    while waiting:
-        landed, waiting = wait(waiting, LOOK_SECONDS, FIRST_COMPLETED)
-        yield from landed
-        running = [future for future in futures if future in waiting and future.running()]
-        for future in running:
-            now = time.monotonic()
-            futures[future].seconds = now - began.setdefault(future, now)
-        look([futures[future] for future in running], len(waiting))
-
-
-class ReportProgress:
-    """Prints what is running to the error stream: a line that is overwritten on a terminal, in a log one every 5 s.
-
-    `GENIUS_KIT_PROGRESS` chooses "bar", "plain" or "none".
-    """
-
-    def __init__(self) -> None:
-        self._form = progress_form()
-        self._told = time.monotonic()
-        self._drawn = 0
-
-    def __enter__(self) -> ReportProgress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.clear()
-
-    def look(self, running: Sequence[Running], left: int) -> None:
-        """Print what is running, with how many notebooks are left."""
-        if not running:
-            return
-        told = f"running {', '.join(map(str, running))}; {left} left"
-        if self._form == "bar":
-            self.clear()
-            told = told[: get_terminal_size().columns - 1]
-            self._drawn = len(told)
-            print(told, end="", file=sys.stderr, flush=True)
-        elif self._form == "plain" and time.monotonic() - self._told >= PLAIN_SECONDS:
-            self._told = time.monotonic()
-            print(told, file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        """Take the line away, for another to be printed in its place."""
-        if self._drawn:
-            print(f"\r{' ' * self._drawn}\r", end="", file=sys.stderr, flush=True)
-            self._drawn = 0
-
-
 __all__ = ["GET_DATA", "NotebookResult", "notebook_folder", "read_settings", "report", "run_notebook"]
+
+PLAIN_SECONDS = 5.0  # between two lines in a log
 
 
 def run_notebook(
@@ -178,7 +100,7 @@ def report(
     """
     folder = Path(output_folder).resolve()
     workers = workers or min(2, usable_cores())
-    settings = {"time_limit": time_limit, "pdf": pdf, "force": force, "threads": _threads(workers)}
+    settings = {"time_limit": time_limit, "pdf": pdf, "force": force, "threads": max(1, usable_cores() // workers)}
     if grid is None:
         jobs = _plain_jobs(notebooks_in(notebook_folder, names), folder, plain_values(parameters), settings)
     elif names or parameters:
@@ -188,7 +110,7 @@ def report(
     if pdf:
         pages.check_pdf()
     with own_folder(ready_folder(folder)):
-        results = _run(jobs, executor, workers, on_result or _ignore, on_look or _ignore)
+        results = _run(jobs, executor, workers, on_result or (lambda _: None), on_look or (lambda *_: None))
         write_index(results, folder)
     return results
 
@@ -232,15 +154,6 @@ def _declared(path: Path) -> Declared:
         return {}
 
 
-def _threads(workers: int) -> int:
-    """Return how many threads each notebook computes with, so that all together use every core once."""
-    return max(1, usable_cores() // workers)
-
-
-def _ignore(*_told: Any) -> None:
-    pass
-
-
 def _run(
     jobs: Sequence[Job],
     executor: Executor | None,
@@ -249,23 +162,28 @@ def _run(
     look: Callable[[Sequence[Running], int], None],
 ) -> list[NotebookResult]:
     """Return the results in the order of the jobs, told as they come; what is done already is told first."""
-    found = {index: _kept(job) for index, job in enumerate(jobs)}
-    landed = {index: result for index, result in found.items() if result is not None}
+    found = {_key(job): _kept(job) for job in jobs}
+    landed = {key: result for key, result in found.items() if result is not None}
     for result in landed.values():
         tell(result)
-    waiting = [index for index in found if index not in landed]
-    for job in (jobs[index] for index in waiting):
+    waiting = [job for job in jobs if _key(job) not in landed]
+    for job in waiting:
         ready_folder(job.folder)
-    if waiting:
-        with _pool(executor, min(workers, len(waiting))) as pool:
-            running = {index: Running(f"{jobs[index].source.stem} {jobs[index].label}".rstrip()) for index in waiting}
-            told = {index: (running[index].at,) if executor is None else () for index in waiting}
-            futures = {pool.submit(run_job, jobs[index], *told[index]): index for index in waiting}
-            for future in landing({future: running[index] for future, index in futures.items()}, look):
-                index = futures[future]
-                landed[index] = _landed(future, jobs[index])
-                tell(landed[index])
-    return [landed[index] for index in range(len(jobs))]
+    running = {_key(job): Running(" ".join(_key(job)).rstrip()) for job in waiting}
+    with nullcontext(executor) if executor else _threads(min(workers, len(waiting))) as pool:
+        scheduler = Scheduler(failed)
+        run = run_job if executor else lambda job: run_job(job, running[_key(job)].at)
+        scheduler.start(Lane(pool, run, workers), waiting)
+        for result in scheduler.outcomes():
+            if result is not None:
+                landed[result.name, result.label] = result
+                tell(result)
+            look([running[_key(job)].now() for job in scheduler.running()], len(jobs) - len(landed))
+    return [landed[_key(job)] for job in jobs]
+
+
+def _key(job: Job) -> tuple[str, str]:
+    return job.source.stem, job.label
 
 
 def _kept(job: Job) -> NotebookResult | None:
@@ -277,11 +195,8 @@ def _kept(job: Job) -> NotebookResult | None:
 
 
 @contextmanager
-def _pool(executor: Executor | None, workers: int) -> Iterator[Executor]:
-    """Give the caller's executor, or threads of ours, whose notebooks not yet begun are dropped on an interrupt."""
-    if executor is not None:
-        yield executor
-        return
+def _threads(workers: int) -> Iterator[Executor]:
+    """Give threads of ours, whose notebooks not yet begun are dropped on an interrupt."""
     pool = ThreadPoolExecutor(max(1, workers))
     try:
         yield pool
@@ -291,13 +206,66 @@ def _pool(executor: Executor | None, workers: int) -> Iterator[Executor]:
     pool.shutdown()
 
 
-def _landed(future: Future[NotebookResult], job: Job) -> NotebookResult:
-    """Return what came of a job, also where its worker was lost."""
-    try:
-        return future.result()
-    except Exception as error:  # the others go on; it is told in the index
-        told = f"{type(error).__name__}: {error}"
-        lost = f"the worker gave no answer ({told}); the same command again runs it"
-        return NotebookResult(
-            job.source.stem, job.source.stem, "failed", error=lost, given=job.parameters, label=job.label
-        )
+@dataclass
+class Running:
+    """A notebook under way: for how many seconds, and at which of its `cells` code cells (0: not known)."""
+
+    name: str
+    seconds: float = 0.0
+    cell: int = 0
+    cells: int = 0
+    began: float | None = None
+
+    def at(self, cell: int, cells: int) -> None:
+        """Take note that cell number `cell` begins."""
+        self.cell, self.cells = cell, cells
+
+    def now(self) -> Running:
+        """Return this notebook with its seconds up to now."""
+        self.began = self.began or time.monotonic()
+        self.seconds = time.monotonic() - self.began
+        return self
+
+    def __str__(self) -> str:
+        place = f"cell {self.cell} of {self.cells}, " if self.cells else ""
+        return f"{self.name} ({place}{self.seconds:.0f} s)"
+
+
+class ReportProgress:
+    """Prints what is running to the error stream: a line that is overwritten on a terminal, in a log one every 5 s.
+
+    `GENIUS_KIT_PROGRESS` chooses "bar", "plain" or "none".
+    """
+
+    def __init__(self) -> None:
+        self._form = progress_form()
+        self._told = time.monotonic()
+        self._drawn = 0
+
+    def __enter__(self) -> ReportProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+
+    def look(self, running: Sequence[Running], left: int) -> None:
+        """Print what is running, with how many notebooks are left."""
+        if not running:
+            return
+        told = f"running {', '.join(map(str, running))}; {left} left"
+        if self._form == "bar":
+            self.clear()
+            told = told[: get_terminal_size().columns - 1]
+            self._drawn = len(told)
+            print(told, end="", file=sys.stderr, flush=True)
+        elif self._form == "plain" and time.monotonic() - self._told >= PLAIN_SECONDS:
+            self._told = time.monotonic()
+            print(told, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Take the line away, for another to be printed in its place."""
+        if self._drawn:
+            print(f"\r{' ' * self._drawn}\r", end="", file=sys.stderr, flush=True)
+            self._drawn = 0

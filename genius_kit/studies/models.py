@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.chat import OFFLINE_NAME
 from genius_kit.errors import InvalidParameter
+from genius_kit.journal import Run, read_run
+from genius_kit.llm.offline import ReciterClient
+from genius_kit.proposers.base import TALKING
 from genius_kit.proposers.methods import counted_once, with_names
 from genius_kit.runs.provenance import marked
+from genius_kit.stats.paired import holm
+from genius_kit.studies.results import compared_by_seed, groups, rows
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from genius_kit.journal import Run
 
 TABLE_COLUMNS = (
     "benchmark", "model", "served", "prompt", "arm", "budget", "first_run", "last_run", "n", "unfinished", "mean_rank",
@@ -41,14 +45,11 @@ def model_table(results: pd.DataFrame, reference: str | None = None, arm: str | 
     """
     import pandas as pd
 
-    from genius_kit.studies.results import groups, summary
-
     asked = _asked(results, arm)
     models = [str(model) for model in asked["model"].unique()]
     if reference is not None and reference not in models:
         raise InvalidParameter(f"no model is called {reference!r}; the results have {', '.join(models)}")
-    first = reference or models[0]
-    made = [_row(keys, summary(group).iloc[0], group, asked, first) for keys, group in groups(asked)]
+    made = [_row(keys, group, asked, reference or models[0]) for keys, group in groups(asked)]
     return marked(with_names(_corrected(pd.DataFrame(made, columns=list(TABLE_COLUMNS)))), asked)
 
 
@@ -62,8 +63,6 @@ def asked_models(results: pd.DataFrame) -> list[str]:
 
 def _asked(results: pd.DataFrame, arm: str | None) -> pd.DataFrame:
     """Return the runs of the arm that is compared."""
-    from genius_kit.proposers.base import TALKING
-
     talks = results[results["proposer"].isin(TALKING) & results["control"].isna() & results["model"].notna()]
     known = [str(name) for name in talks["arm"].unique()]
     chosen = arm if arm is not None else next(iter(known), None)
@@ -78,12 +77,8 @@ def _asked(results: pd.DataFrame, arm: str | None) -> pd.DataFrame:
     return asked
 
 
-def _row(keys: dict[str, Any], told: pd.Series, group: pd.DataFrame, asked: pd.DataFrame, reference: str) -> Any:
-    from genius_kit.journal import read_run
-
-    same = asked
-    for name in ("benchmark", "arm", "model", "prompt", "budget"):
-        same = same[same[name] == keys[name]]
+def _row(keys: dict[str, Any], group: pd.DataFrame, asked: pd.DataFrame, reference: str) -> dict[str, Any]:
+    told = rows([(keys, group)], None).iloc[0]
     runs = [read_run(path) for path in group["journal"]]
     cost = _cost(group, runs)
     return {
@@ -92,7 +87,7 @@ def _row(keys: dict[str, Any], told: pd.Series, group: pd.DataFrame, asked: pd.D
         "first_run": min(run.events[0]["time"][:10] for run in runs),
         "last_run": max(run.events[-1]["time"][:10] for run in runs),
         "n": told["n"],
-        "unfinished": int(same["reason"].isna().sum()),
+        "unfinished": int(_same(keys, asked)["reason"].isna().sum()),
         **{name: told[name] for name in _MEASURED},
         **{name: _sum(group[name]) for name in ("input_tokens", "output_tokens")},
         "cost": cost,
@@ -114,42 +109,28 @@ def _sum(values: pd.Series) -> int | None:
 
 def _cost(group: pd.DataFrame, runs: Sequence[Run]) -> float | None:
     """Return the dollars of all runs together; 0 where every client is one of this package, None where unknown."""
-    if all(_is_free(run) for run in runs):
+    if all(run.settings.get("resolved", {}).get("kind") in (OFFLINE_NAME, ReciterClient.kind) for run in runs):
         return 0.0
     return None if group["cost"].isna().any() else float(group["cost"].sum())
 
 
-def _is_free(run: Run) -> bool:
-    from genius_kit.chat import OFFLINE_NAME
-    from genius_kit.llm.offline import ReciterClient
-
-    return run.settings.get("resolved", {}).get("kind") in (OFFLINE_NAME, ReciterClient.kind)
-
-
 def _compared(group: pd.DataFrame, asked: pd.DataFrame, keys: dict[str, Any], reference: str) -> dict[str, Any]:
     """Return the comparison with the reference model on the same benchmark, prompt, arm and budget, seed by seed."""
-    from genius_kit.stats.paired import LEAST_PAIRS, compare
-
     if keys["model"] == reference:
         return {"reference": reference, "pairs": 0}
-    other = asked[(asked["model"] == reference) & asked["reason"].notna() & asked["rank"].notna()]
-    for name in ("benchmark", "prompt", "arm", "budget"):
-        other = other[other[name] == keys[name]]
-    other = counted_once(other)
-    ours, theirs = group.set_index("seed")["rank"], other.set_index("seed")["rank"]
-    paired = ours.to_frame("ours").join(theirs.to_frame("theirs"), how="inner").astype(float)
-    if len(paired) < LEAST_PAIRS:
-        return {"reference": reference, "pairs": len(paired)}
-    found = compare(paired["ours"].tolist(), paired["theirs"].tolist())
-    measured = ("ratio", "ratio_low", "ratio_high", "p_value")
-    return {"reference": reference, "pairs": found.n, **{name: getattr(found, name) for name in measured}}
+    other = _same({**keys, "model": reference}, asked[asked["reason"].notna() & asked["rank"].notna()])
+    return {"reference": reference, **compared_by_seed(group, counted_once(other))}
+
+
+def _same(keys: dict[str, Any], asked: pd.DataFrame) -> pd.DataFrame:
+    for name in ("benchmark", "arm", "model", "prompt", "budget"):
+        asked = asked[asked[name] == keys[name]]
+    return asked
 
 
 def _corrected(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with the p-values of each benchmark corrected together by Holm's rule."""
-    from genius_kit.stats.paired import holm
-
     table["p_value"] = table["p_value"].astype(float)
-    for _, rows in table[table["p_value"].notna()].groupby("benchmark"):
-        table.loc[rows.index, "p_value"] = holm(rows["p_value"].tolist())
+    for _, part in table[table["p_value"].notna()].groupby("benchmark"):
+        table.loc[part.index, "p_value"] = holm(part["p_value"].tolist())
     return table

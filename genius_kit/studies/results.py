@@ -336,14 +336,17 @@ def _curve_of_gp(keys: Keys, groups: Sequence[Group]) -> list[float] | None:
 def _compared(keys: Keys, group: pd.DataFrame, groups: Sequence[Group], reference: str | None) -> dict[str, Any]:
     """Return the comparison with the reference arm over the seeds that both have, at the same budget."""
     other = _reference_group(keys, groups, reference)
-    if other is None:
-        return {"reference": reference, "pairs": 0}
+    return {"reference": reference, **({"pairs": 0} if other is None else compared_by_seed(group, other))}
+
+
+def compared_by_seed(group: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
+    """Return the comparison of the ranks of two groups of runs over the seeds that both have."""
     paired = group.set_index("seed")["rank"].to_frame("ours").join(other.set_index("seed")["rank"], how="inner")
     if len(paired) < LEAST_PAIRS:
-        return {"reference": reference, "pairs": len(paired)}
+        return {"pairs": len(paired)}
     found = compare(paired["ours"].tolist(), paired["rank"].tolist())
     measures = {name: getattr(found, name) for name in ("ratio", "ratio_low", "ratio_high", "p_value", "smallest_p")}
-    return {"reference": reference, "pairs": found.n, **measures}
+    return {"pairs": found.n, **measures}
 
 
 def _reference_group(keys: Keys, groups: Sequence[Group], reference: str | None) -> pd.DataFrame | None:

@@ -1,4 +1,4 @@
-"""Progress of a study: a table that is redrawn on a terminal, one row an arm; plain lines elsewhere."""
+"""Running a study: its runs go to threads, processes or an executor, a table on the terminal tells how far."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from genius_kit.errors import BudgetSpent, GeniusKitError, InvalidParameter, Mod
 from genius_kit.journal import Event, Run, read_run
 from genius_kit.llm.agents import AbsentAgent
 from genius_kit.llm.connection import check_models
-from genius_kit.pools import Lane, Scheduler, foreign_lane, is_stopping, process_lane, thread_lane
+from genius_kit.pools import Lane, Scheduler, is_stopping, process_lane, thread_lane
 from genius_kit.progress import progress_form
 from genius_kit.proposers.base import Proposer, make_proposer
 from genius_kit.records import RankRange
@@ -43,90 +43,156 @@ if TYPE_CHECKING:
     from genius_kit.benchmarks.tabular import TabularBenchmark
     from genius_kit.llm import ChatClient
 
+__all__ = ["Arm", "Study", "Task", "curves", "load_study", "places", "results", "run_study", "study_names", "summary"]
 
+results = read_results
+FAILURES_SHOWN = 10
+_KINDS = ((thread_lane, True), (process_lane, False))  # whether a run asks a model
+PATIENCE_SECONDS = 60.0
+"""How long a run waits for its journal: a worker that was killed frees it, one that is being stopped needs a moment."""
 PLAIN_SECONDS = 10.0  # between two plain lines
 
 
-class StudyProgress:
-    """Counts what came of the runs in `tasks`; `GENIUS_KIT_PROGRESS` chooses "bar", "plain" or "none"."""
+def run_study(
+    study: Study | str | Path,
+    output: str | Path = "studies",
+    *,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    shard: str | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Run what is unfinished of a study, one journal a run under `output`/name, and return `results` of its runs.
 
-    def __init__(self, tasks: Sequence[Task], shown: bool = True) -> None:
-        self._arms = {task.order: _row(task) for task in tasks}
-        self._single = len({task.benchmark for task in tasks}) == 1
-        self._outcomes: dict[int, Outcome] = {}
-        self._running: set[int] = set()
-        self._form = progress_form() if shown else "none"
-        self._live: Any = None
-        self._told = time.monotonic()
-
-    def __enter__(self) -> StudyProgress:
-        if self._form == "bar":
-            from rich.console import Console
-            from rich.live import Live
-
-            self._live = Live(self.table(), console=Console(file=sys.stderr), auto_refresh=False, transient=True)
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
-        elif self._form == "plain":
-            self._print()
-
-    def update(self, outcomes: Sequence[Outcome], running: Sequence[int]) -> None:
-        """Take note of what came, and of what is under way."""
-        self._outcomes.update({outcome.order: outcome for outcome in outcomes})
-        self._running = set(running) - set(self._outcomes)
-        if self._live is not None:
-            self._live.update(self.table(), refresh=True)
-        elif self._form == "plain" and time.monotonic() - self._told >= PLAIN_SECONDS:
-            self._print()
-
-    def table(self) -> Table:
-        """Return the table as it stands: one row an arm, then all of them."""
-        from rich.table import Table
-
-        table = Table("arm", *("done", "running", "failed", "of", self._measure()))
-        for column in table.columns[1:]:
-            column.justify = "right"
-        for arm in dict.fromkeys(self._arms.values()):
-            table.add_row(arm, *self._cells([order for order, other in self._arms.items() if other == arm]))
-        table.add_section()
-        table.add_row("all", *self._cells(list(self._arms))[:-1], "")
-        return table
-
-    def _measure(self) -> str:
-        return "mean rank" if self._single else "mean top %"  # ranks of tables of several sizes have no mean
-
-    def _cells(self, orders: Sequence[int]) -> list[str]:
-        came = [self._outcomes[order] for order in orders if order in self._outcomes]
-        done = [outcome for outcome in came if outcome.failure is None]
-        ranks = [
-            outcome.rank if self._single else 100 * outcome.rank / outcome.rank_of
-            for outcome in done
-            if outcome.rank is not None and outcome.rank_of is not None
-        ]
-        mean = f"{sum(ranks) / len(ranks):.{1 if self._single else 2}f}" if ranks else "-"
-        running = len(self._running.intersection(orders))
-        return [str(len(done)), str(running), str(len(came) - len(done)), str(len(orders)), mean]
-
-    def _print(self) -> None:
-        self._told = time.monotonic()
-        done, _, failed, total, _ = self._cells(list(self._arms))
-        failures = f", {failed} failed" if failed != "0" else ""
-        print(f"{done} of {total} runs{failures}", file=sys.stderr, flush=True)
+    Runs that ask a model go to threads, the others to processes of this machine, `workers` of each; `executor`, any of
+    `concurrent.futures`, takes all of them instead and has to see `output`. Optimisers that begin with a model's
+    proposals come last and take those that the plain arm has on record: both begin alike, and nothing is asked twice.
+    `shard` "I/N" takes every N-th run.
+    One that fails does not stop the others: StudyFailed, which names each, is raised at the end. The same call again
+    runs what is unfinished and leaves alone what is finished, also after an interruption or a kill. Warns before the
+    first request of a model that its server does not list. The files of agents among the models are imported here.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    if workers is not None and workers < 1:
+        raise InvalidParameter(f"workers is {workers}; expected at least 1")
+    tasks, paths = places(study, output, shard)
+    heard = size_of(Path(output).resolve() / study.name)
+    jobs = [Job(task, str(path), heard=heard) for task, path in zip(tasks, paths, strict=True)]
+    known = _finished(jobs)
+    rest = [job for job in jobs if job.task.order not in known]
+    asked = [job.task for job in rest if job.task.talks and job.task.agent is None]
+    check_models((task.settings.get("base_url"), str(task.settings.get("model", OFFLINE))) for task in asked)
+    for agent in {job.task.agent.model: job.task.agent for job in rest if job.task.agent is not None}.values():
+        agent.check()
+    if study.money.limits is not None:
+        adopt(Path(output).resolve() / study.name)
+    with StudyProgress(tasks, shown=progress) as watch:
+        watch.update(list(known.values()), ())
+        failures = _fly(rest, executor, workers, watch)
+    if failures:
+        raise _failed(study, {task.order: task for task in tasks}, failures)
+    return results_of(tasks, paths)
 
 
-def _row(task: Task) -> str:
-    told = [str(task.settings[key]) for key in ("model", "prompt") if key in task.settings]
-    return " ".join([task.arm, *([f"({', '.join(told)})"] if told else [])])
+def unfinished(study: Study, output: str | Path = "studies") -> tuple[Task, ...]:
+    """Return the runs of a study that are not finished under `output`."""
+    pairs = zip(*places(study, output), strict=True)
+    return tuple(task for task, path in pairs if not (path.exists() and read_run(path).finished))
 
 
-PATIENCE_SECONDS = 60.0
-"""How long a run waits for its journal: a worker that was killed frees it, one that is being stopped needs a moment."""
+def places(study: Study, output: str | Path, shard: str | None = None) -> tuple[tuple[Task, ...], list[Path]]:
+    """Return the runs of a study, each with its journal; reads the tables, raises DataMissing without them.
+
+    Raises InvalidParameter where two arms come to the same run.
+    """
+    plan = tuple(pinned(task) for task in study.plan())
+    tasks = shard_of(plan, shard)
+    paths = locate(tasks, Path(output).resolve())
+    seen: dict[Path, Task] = {}
+    for task, path in zip(tasks, paths, strict=True):
+        if path in seen:
+            raise InvalidParameter(
+                f"{task.title} and {seen[path].title} are one and the same run: leave out one of the arms"
+            )
+        seen[path] = task
+    return tasks, paths
+
+
+def _finished(jobs: Sequence[Job]) -> dict[int, Outcome]:
+    """Return the outcomes of the runs whose journal says that they are finished."""
+    runs = ((job.task, read_run(job.path)) for job in jobs if Path(job.path).exists())
+    return {task.order: outcome_of(task, run) for task, run in runs if run.finished}
+
+
+def _fly(jobs: Sequence[Job], executor: Executor | None, workers: int | None, watch: StudyProgress) -> list[Outcome]:
+    """Run the jobs and return what failed."""
+    failures: list[Outcome] = []
+    scheduler, done, paths = _scheduler(), 0, {job.task.order: Path(job.path) for job in jobs}
+    try:
+        for wave in ([job for job in jobs if job.task.follows == last] for last in (False, True)):
+            scheduler = _scheduler()
+            _start(scheduler, wave, executor, workers)
+            for came in scheduler.outcomes():
+                outcomes = [] if came is None else [_seen(came, paths[came.order])]
+                failures += [outcome for outcome in outcomes if outcome.failure is not None]
+                done += sum(outcome.failure is None for outcome in outcomes)
+                watch.update(outcomes, [job.task.order for job in scheduler.running()])
+    except KeyboardInterrupt:
+        scheduler.halt()
+        raise KeyboardInterrupt(
+            f"{len(jobs) - done} of {len(jobs)} runs are unfinished; the same command again resumes them"
+        ) from None
+    finally:
+        forget_clients()
+    return failures
+
+
+def _scheduler() -> Scheduler:
+    return Scheduler(lost=lambda job, why: Outcome(job.task.order, failure=why))
+
+
+def _start(scheduler: Scheduler, jobs: Sequence[Job], executor: Executor | None, workers: int | None) -> None:
+    """Send runs that ask a model to threads and the others to processes, or all of them to an executor of others."""
+    if executor is not None:
+        lanes = [(Lane(executor, run_job, workers or getattr(executor, "_max_workers", None)), list(jobs))]
+    else:
+        kinds = [(make, [job for job in jobs if job.task.talks == talks]) for make, talks in _KINDS]
+        lanes = [(make(run_job, workers, len(ours)), ours) for make, ours in kinds if ours]
+    for lane, ours in lanes:
+        batch = min(lane.side_by_side or len(ours), len(ours))
+        scheduler.start(lane, [replace(job, batch=batch) for job in ours])
+
+
+def _seen(outcome: Outcome, path: Path) -> Outcome:
+    """Return the outcome, or that its journal is nowhere to be seen: a worker may have written to a disk of its own."""
+    if outcome.failure is None and not path.exists():
+        missing = f"its worker wrote no {path}: give as output a folder that all machines share"
+        return Outcome(outcome.order, failure=missing)
+    return outcome
+
+
+def _failed(study: Study, tasks: dict[int, Task], failures: Sequence[Outcome]) -> StudyFailed:
+    """Return the error that says which runs failed, and why, equal reasons told once."""
+    reasons: dict[str, list[str]] = {}
+    for outcome in sorted(failures, key=lambda outcome: outcome.order):
+        reasons.setdefault(str(outcome.failure), []).append(tasks[outcome.order].title)
+    told = [
+        f"- {reason}\n  {len(titles)}: {'; '.join(titles[:FAILURES_SHOWN])}{'; ...' if titles[FAILURES_SHOWN:] else ''}"
+        for reason, titles in list(reasons.items())[:FAILURES_SHOWN]
+    ]
+    rest = len(reasons) - len(told)
+    return StudyFailed(
+        "\n".join(
+            [
+                f"{len(failures)} of the {len(tasks)} runs of {study.name} failed; the same command again resumes them",
+                *told,
+                *([f"- and {rest} other reasons"] if rest else []),
+            ]
+        ),
+        only_model=all(outcome.is_model for outcome in failures),
+        only_limits=all(outcome.is_limit for outcome in failures),
+        reasons={outcome.order: str(outcome.failure) for outcome in failures},
+    )
 
 
 @dataclass(frozen=True)
@@ -186,12 +252,8 @@ def pinned(task: Task) -> Task:
     return replace(task, source=source_kind(benchmark_of(task).source))
 
 
-def run_jobs(jobs: Sequence[Job], stop: Callable[[], bool] = is_stopping) -> list[Outcome]:
-    """Run some jobs one after the other until `stop()`; each has its outcome, whatever happens to the others."""
-    return [_run(job, stop) for job in jobs]
-
-
-def _run(job: Job, stop: Callable[[], bool]) -> Outcome:
+def run_job(job: Job, stop: Callable[[], bool] = is_stopping) -> Outcome:
+    """Run a job until `stop()`, from where its journal ends, and return what came of it, an error included."""
     try:
         run = _search(job, stop)
         if not run.finished:
@@ -297,154 +359,79 @@ def forget_clients() -> None:
     _made_client.cache_clear()
 
 
-__all__ = ["Arm", "Study", "Task", "curves", "load_study", "places", "results", "run_study", "study_names", "summary"]
+class StudyProgress:
+    """Counts what came of the runs in `tasks`; `GENIUS_KIT_PROGRESS` chooses "bar", "plain" or "none"."""
 
-results = read_results
-FAILURES_SHOWN = 10
+    def __init__(self, tasks: Sequence[Task], shown: bool = True) -> None:
+        self._arms = {task.order: _row(task) for task in tasks}
+        self._single = len({task.benchmark for task in tasks}) == 1
+        self._outcomes: dict[int, Outcome] = {}
+        self._running: set[int] = set()
+        self._form = progress_form() if shown else "none"
+        self._live: Any = None
+        self._told = time.monotonic()
 
+    def __enter__(self) -> StudyProgress:
+        if self._form == "bar":
+            from rich.console import Console
+            from rich.live import Live
 
-def run_study(
-    study: Study | str | Path,
-    output: str | Path = "studies",
-    *,
-    executor: Executor | None = None,
-    workers: int | None = None,
-    shard: str | None = None,
-    progress: bool = True,
-) -> pd.DataFrame:
-    """Run what is unfinished of a study, one journal a run under `output`/name, and return `results` of its runs.
+            self._live = Live(self.table(), console=Console(file=sys.stderr), auto_refresh=False, transient=True)
+            self._live.start()
+        return self
 
-    Runs that ask a model go to threads, the others to processes of this machine, `workers` of each; `executor`, any of
-    `concurrent.futures`, takes all of them instead and has to see `output`. Optimisers that begin with a model's
-    proposals come last and take those that the plain arm has on record: both begin alike, and nothing is asked twice.
-    `shard` "I/N" takes every N-th run.
-    One that fails does not stop the others: StudyFailed, which names each, is raised at the end. The same call again
-    runs what is unfinished and leaves alone what is finished, also after an interruption or a kill. Warns before the
-    first request of a model that its server does not list. The files of agents among the models are imported here.
-    """
-    study = study if isinstance(study, Study) else load_study(study)
-    if workers is not None and workers < 1:
-        raise InvalidParameter(f"workers is {workers}; expected at least 1")
-    tasks, paths = places(study, output, shard)
-    heard = size_of(Path(output).resolve() / study.name)
-    jobs = [Job(task, str(path), heard=heard) for task, path in zip(tasks, paths, strict=True)]
-    known = _finished(jobs)
-    rest = [job for job in jobs if job.task.order not in known]
-    asked = [job.task for job in rest if job.task.talks and job.task.agent is None]
-    check_models((task.settings.get("base_url"), str(task.settings.get("model", OFFLINE))) for task in asked)
-    for agent in {job.task.agent.model: job.task.agent for job in rest if job.task.agent is not None}.values():
-        agent.check()
-    if study.money.limits is not None:
-        adopt(Path(output).resolve() / study.name)
-    with StudyProgress(tasks, shown=progress) as watch:
-        watch.update(list(known.values()), ())
-        failures = _fly(rest, executor, workers, watch)
-    if failures:
-        raise _failed(study, {task.order: task for task in tasks}, failures)
-    return results_of(tasks, paths)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+        elif self._form == "plain":
+            self._print()
 
+    def update(self, outcomes: Sequence[Outcome], running: Sequence[int]) -> None:
+        """Take note of what came, and of what is under way."""
+        self._outcomes.update({outcome.order: outcome for outcome in outcomes})
+        self._running = set(running) - set(self._outcomes)
+        if self._live is not None:
+            self._live.update(self.table(), refresh=True)
+        elif self._form == "plain" and time.monotonic() - self._told >= PLAIN_SECONDS:
+            self._print()
 
-def unfinished(study: Study, output: str | Path = "studies") -> tuple[Task, ...]:
-    """Return the runs of a study that are not finished under `output`."""
-    pairs = zip(*places(study, output), strict=True)
-    return tuple(task for task, path in pairs if not (path.exists() and read_run(path).finished))
+    def table(self) -> Table:
+        """Return the table as it stands: one row an arm, then all of them."""
+        from rich.table import Table
 
+        table = Table("arm", *("done", "running", "failed", "of", self._measure()))
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for arm in dict.fromkeys(self._arms.values()):
+            table.add_row(arm, *self._cells([order for order, other in self._arms.items() if other == arm]))
+        table.add_section()
+        table.add_row("all", *self._cells(list(self._arms))[:-1], "")
+        return table
 
-def places(study: Study, output: str | Path, shard: str | None = None) -> tuple[tuple[Task, ...], list[Path]]:
-    """Return the runs of a study, each with its journal; reads the tables, raises DataMissing without them.
+    def _measure(self) -> str:
+        return "mean rank" if self._single else "mean top %"  # ranks of tables of several sizes have no mean
 
-    Raises InvalidParameter where two arms come to the same run.
-    """
-    plan = tuple(pinned(task) for task in study.plan())
-    tasks = shard_of(plan, shard)
-    paths = locate(tasks, Path(output).resolve())
-    seen: dict[Path, Task] = {}
-    for task, path in zip(tasks, paths, strict=True):
-        if path in seen:
-            raise InvalidParameter(
-                f"{task.title} and {seen[path].title} are one and the same run: leave out one of the arms"
-            )
-        seen[path] = task
-    return tasks, paths
+    def _cells(self, orders: Sequence[int]) -> list[str]:
+        came = [self._outcomes[order] for order in orders if order in self._outcomes]
+        done = [outcome for outcome in came if outcome.failure is None]
+        ranks = [
+            outcome.rank if self._single else 100 * outcome.rank / outcome.rank_of
+            for outcome in done
+            if outcome.rank is not None and outcome.rank_of is not None
+        ]
+        mean = f"{sum(ranks) / len(ranks):.{1 if self._single else 2}f}" if ranks else "-"
+        running = len(self._running.intersection(orders))
+        return [str(len(done)), str(running), str(len(came) - len(done)), str(len(orders)), mean]
 
-
-def _finished(jobs: Sequence[Job]) -> dict[int, Outcome]:
-    """Return the outcomes of the runs whose journal says that they are finished."""
-    runs = ((job.task, read_run(job.path)) for job in jobs if Path(job.path).exists())
-    return {task.order: outcome_of(task, run) for task, run in runs if run.finished}
+    def _print(self) -> None:
+        self._told = time.monotonic()
+        done, _, failed, total, _ = self._cells(list(self._arms))
+        failures = f", {failed} failed" if failed != "0" else ""
+        print(f"{done} of {total} runs{failures}", file=sys.stderr, flush=True)
 
 
-def _fly(jobs: Sequence[Job], executor: Executor | None, workers: int | None, watch: StudyProgress) -> list[Outcome]:
-    """Run the jobs and return what failed."""
-    failures: list[Outcome] = []
-    scheduler, done, paths = _scheduler(), 0, {job.task.order: Path(job.path) for job in jobs}
-    try:
-        for wave in ([job for job in jobs if job.task.follows == last] for last in (False, True)):
-            scheduler = _scheduler()
-            _start(scheduler, wave, executor, workers)
-            for outcomes in scheduler.outcomes():
-                outcomes = [_seen(outcome, paths[outcome.order]) for outcome in outcomes]
-                failures += [outcome for outcome in outcomes if outcome.failure is not None]
-                done += sum(outcome.failure is None for outcome in outcomes)
-                watch.update(outcomes, [job.task.order for job in scheduler.running()])
-    except KeyboardInterrupt:
-        scheduler.halt()
-        raise KeyboardInterrupt(
-            f"{len(jobs) - done} of {len(jobs)} runs are unfinished; the same command again resumes them"
-        ) from None
-    finally:
-        forget_clients()
-    return failures
-
-
-def _scheduler() -> Scheduler:
-    return Scheduler(
-        begun=lambda job: Path(job.path).exists(), lost=lambda job, why: Outcome(job.task.order, failure=why)
-    )
-
-
-def _start(scheduler: Scheduler, jobs: Sequence[Job], executor: Executor | None, workers: int | None) -> None:
-    if executor is not None and jobs:
-        _send(scheduler, foreign_lane(run_jobs, executor, workers), jobs)
-    elif jobs:
-        for make, talks in ((thread_lane, True), (process_lane, False)):
-            ours = [job for job in jobs if job.task.talks == talks]
-            if ours:
-                _send(scheduler, make(run_jobs, workers, len(ours)), ours)
-
-
-def _send(scheduler: Scheduler, lane: Lane, jobs: Sequence[Job]) -> None:
-    batch = lane.batch(len(jobs))
-    scheduler.start(lane, [replace(job, batch=batch) for job in jobs])
-
-
-def _seen(outcome: Outcome, path: Path) -> Outcome:
-    """Return the outcome, or that its journal is nowhere to be seen: a worker may have written to a disk of its own."""
-    if outcome.failure is None and not path.exists():
-        missing = f"its worker wrote no {path}: give as output a folder that all machines share"
-        return Outcome(outcome.order, failure=missing)
-    return outcome
-
-
-def _failed(study: Study, tasks: dict[int, Task], failures: Sequence[Outcome]) -> StudyFailed:
-    """Return the error that says which runs failed, and why, equal reasons told once."""
-    reasons: dict[str, list[str]] = {}
-    for outcome in sorted(failures, key=lambda outcome: outcome.order):
-        reasons.setdefault(str(outcome.failure), []).append(tasks[outcome.order].title)
-    told = [
-        f"- {reason}\n  {len(titles)}: {'; '.join(titles[:FAILURES_SHOWN])}{'; ...' if titles[FAILURES_SHOWN:] else ''}"
-        for reason, titles in list(reasons.items())[:FAILURES_SHOWN]
-    ]
-    rest = len(reasons) - len(told)
-    return StudyFailed(
-        "\n".join(
-            [
-                f"{len(failures)} of the {len(tasks)} runs of {study.name} failed; the same command again resumes them",
-                *told,
-                *([f"- and {rest} other reasons"] if rest else []),
-            ]
-        ),
-        only_model=all(outcome.is_model for outcome in failures),
-        only_limits=all(outcome.is_limit for outcome in failures),
-        reasons={outcome.order: str(outcome.failure) for outcome in failures},
-    )
+def _row(task: Task) -> str:
+    told = [str(task.settings[key]) for key in ("model", "prompt") if key in task.settings]
+    return " ".join([task.arm, *([f"({', '.join(told)})"] if told else [])])
