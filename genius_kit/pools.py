@@ -49,7 +49,7 @@ class RestartingPool(Executor):
     def __init__(self, make: Callable[[], Executor], workers: int = CALLERS) -> None:
         self._make, self._lock = make, threading.Lock()
         self._made: Executor | None = None
-        self._callers = ThreadPoolExecutor(workers)
+        self._callers, self._max_workers = ThreadPoolExecutor(workers), workers
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
         """Return the future of a job; its error is InvalidParameter where no process can start."""

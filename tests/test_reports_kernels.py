@@ -99,7 +99,7 @@ def test_a_notebook_without_kernel_and_language_runs(tmp_path):
     """As VS Code saves it; numbers of numpy, paths and tuples are parameters like plain ones."""
     cell = "print(iterations + 1, rate * 2, not fast, type(name) is str, steps)"
     names = "iterations: int = 2\nrate: float = 0.5\nfast: bool = True\nname: str = 'a'\nsteps: list = [1]"
-    path = bare(write(tmp_path / "notebooks", "a", cell, parameters=names))
+    path = bare(write(tmp_path / "{braces}", "a", cell, parameters=names))
     given = {"iterations": np.int64(6), "rate": np.float32(0.25), "fast": np.bool_(False), "name": Path("here")}
     told = reports.run_notebook(path, tmp_path / "out", {**given, "steps": (np.int64(1), 2)})
     assert outputs(told.notebook) == "7 0.5 True True [1, 2]\n"

@@ -402,7 +402,7 @@ def test_a_broken_executor_that_cannot_be_replaced_is_named_as_such(counted, mak
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         benchmark = make(executor=pool)
         for _ in range(2):
-            with pytest.raises(InvalidParameter, match="executor=process_executor"):
+            with pytest.raises(InvalidParameter, match=r"give process_executor\(\)"):
                 benchmark.evaluate(LARGEST)
     assert benchmark.outcome(LARGEST) is None
 

@@ -193,8 +193,8 @@ class TrainedBenchmark(Benchmark):
             return outcome
         except BrokenExecutor as error:
             raise InvalidParameter(
-                "a process of the executor died, and nothing can be trained in it any more: give a function that makes "
-                "one (executor=process_executor), which is called again then, and resume the search"
+                "a process of the executor died, and nothing can be trained in it any more: give process_executor(), "
+                "or a function that makes an executor, which are begun again then, and resume the search"
             ) from error
         except Exception as error:
             if not isinstance(error, WorkerDied) and type(error).__name__ != "KilledWorker":  # dask's word for it

@@ -87,23 +87,17 @@ class Job:
     pdf: bool = False
     force: bool = False
 
-    @property
-    def page(self) -> Path:
-        """Where the page of a finished run lies."""
-        return self.folder / f"{self.source.stem}.html"
-
 
 def kept_result(job: Job) -> NotebookResult | None:
     """Return the result of a job that was done before with the same parameters, code, cells and data, else None."""
     executed = job.folder / job.source.name
     record = records.record_of(executed)
-    if job.force or record is None or not job.page.is_file():
+    if job.force or record is None or (result := result_of(executed, record)).page is None:
         return None
-    notebook = read_notebook(job.source)
-    if not records.unchanged(record, _wanted(job, notebook), job.folder):
+    if not records.unchanged(record, _wanted(job, read_notebook(job.source)), job.folder):
         return None
     _drop_failed(job)
-    return replace(result_of(executed, record), label=job.label, note=_note(job), kept=True)
+    return replace(result, label=job.label, note=_note(job), kept=True)
 
 
 def run_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> NotebookResult:
@@ -161,19 +155,10 @@ def result_of(executed: Path, record: records.Record) -> NotebookResult:
     stem = executed.name.removesuffix(".ipynb")
     page, pdf = executed.with_name(f"{stem}.html"), executed.with_name(f"{stem}.pdf")
     name = stem.removesuffix(".failed")
-    return NotebookResult(
-        name=name,
-        title=record.get("title", name),
-        status=record.get("status", "failed"),
-        notebook=executed,
-        page=page if page.is_file() else None,
-        seconds=record.get("seconds", 0.0),
-        error=record.get("error"),
-        parameters=record.get("parameters", {}),
-        given=record.get("given", {}),
-        label=record.get("label", ""),
-        pdf=pdf if pdf.is_file() else None,
-    )
+    told = {key: record[key] for key in ("seconds", "error", "parameters", "given", "label") if key in record}
+    told |= {"page": page if page.is_file() else None, "pdf": pdf if pdf.is_file() else None}
+    title, status = record.get("title", name), record.get("status", "failed")
+    return NotebookResult(name, title, status, notebook=executed, **told)
 
 
 def _wanted(job: Job, notebook: NotebookNode) -> records.Record:

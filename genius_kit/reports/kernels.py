@@ -61,8 +61,7 @@ def execute(
         for attempt in range(1, _START_ATTEMPTS + 1):
             try:
                 papermill.execute_notebook(
-                    str(source),
-                    str(executed),
+                    *(str(path).replace("{", "{{").replace("}", "}}") for path in (source, executed)),  # no templates
                     parameters,
                     engine_name=_engine(),
                     kernel_name="python3",

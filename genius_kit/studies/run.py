@@ -78,7 +78,7 @@ def run_study(
     tasks, paths = places(study, output, shard)
     heard = size_of(Path(output).resolve() / study.name)
     jobs = [Job(task, str(path), heard=heard) for task, path in zip(tasks, paths, strict=True)]
-    known = _finished(jobs)
+    known = {job.task.order: outcome_of(job.task, run) for job in jobs if (run := _finished(job.path)) is not None}
     rest = [job for job in jobs if job.task.order not in known]
     asked = [job.task for job in rest if job.task.talks and job.task.agent is None]
     check_models((task.settings.get("base_url"), str(task.settings.get("model", OFFLINE))) for task in asked)
@@ -96,8 +96,7 @@ def run_study(
 
 def unfinished(study: Study, output: str | Path = "studies") -> tuple[Task, ...]:
     """Return the runs of a study that are not finished under `output`."""
-    pairs = zip(*places(study, output), strict=True)
-    return tuple(task for task, path in pairs if not (path.exists() and read_run(path).finished))
+    return tuple(task for task, path in zip(*places(study, output), strict=True) if _finished(path) is None)
 
 
 def places(study: Study, output: str | Path, shard: str | None = None) -> tuple[tuple[Task, ...], list[Path]]:
@@ -118,10 +117,10 @@ def places(study: Study, output: str | Path, shard: str | None = None) -> tuple[
     return tasks, paths
 
 
-def _finished(jobs: Sequence[Job]) -> dict[int, Outcome]:
-    """Return the outcomes of the runs whose journal says that they are finished."""
-    runs = ((job.task, read_run(job.path)) for job in jobs if Path(job.path).exists())
-    return {task.order: outcome_of(task, run) for task, run in runs if run.finished}
+def _finished(path: str | Path) -> Run | None:
+    """Return the run of a journal that says that it is finished, None where there is none."""
+    run = read_run(path) if Path(path).exists() else None
+    return run if run is not None and run.finished else None
 
 
 def _fly(jobs: Sequence[Job], executor: Executor | None, workers: int | None, watch: StudyProgress) -> list[Outcome]:
@@ -277,7 +276,7 @@ def _search(job: Job, stop: Callable[[], bool]) -> Run:
             f"planned by genius-kit {task.version}, but this worker has genius-kit {__version__}: "
             "install the same version on every machine"
         )
-    if path.exists() and (known := read_run(path)).finished:
+    if (known := _finished(path)) is not None:
         return known
 
     def watch(event: Event) -> None:
@@ -376,7 +375,7 @@ class StudyProgress:
             from rich.console import Console
             from rich.live import Live
 
-            self._live = Live(self.table(), console=Console(file=sys.stderr), auto_refresh=False, transient=True)
+            self._live = Live(get_renderable=self.table, console=Console(file=sys.stderr), transient=True)
             self._live.start()
         return self
 
@@ -392,9 +391,7 @@ class StudyProgress:
         """Take note of what came, and of what is under way."""
         self._outcomes.update({outcome.order: outcome for outcome in outcomes})
         self._running = set(running) - set(self._outcomes)
-        if self._live is not None:
-            self._live.update(self.table(), refresh=True)
-        elif self._form == "plain" and time.monotonic() - self._told >= PLAIN_SECONDS:
+        if self._form == "plain" and time.monotonic() - self._told >= PLAIN_SECONDS:
             self._print()
 
     def table(self) -> Table:
