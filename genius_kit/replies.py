@@ -148,7 +148,7 @@ class _Scan:
             return
         is_first = self.open and self.open[-1][2] == len(self.found)
         start, end = self.open[-1][0] if is_first else row[0].start(), close or row[-1].end()
-        ahead, form = text[max(0, start - CONTEXT // 2) : start], space.encode(space.all_largest)
+        ahead = text[max(0, start - CONTEXT // 2) : start]
         if text[start] == "[" and re.search(r"[\w\])]\Z", ahead):
             return  # an index
         if len(items) == space.length - 1 and (first := _says("{first}").search(ahead)):
@@ -156,8 +156,10 @@ class _Scan:
         outcome = read_items(items, space)
         if _says("{times}").match(text, end) or _says("{timed}").search(ahead):
             outcome = _refused("malformed", "The list is part of an expression.", space)
-        if sources and len(items) == space.length and sources != re.findall(r"~(\d)", form):
-            outcome = _refused("malformed", f"The arch string does not have the form {form}.", space)
+        if sources and len(items) == space.length:
+            form = space.encode(space.all_largest)
+            if sources != re.findall(r"~(\d)", form):
+                outcome = _refused("malformed", f"The arch string does not have the form {form}.", space)
         self.note(start, end, items, outcome, bool(sources) and len(items) != space.length)
 
     def end_group(self, group: dict[str, re.Match[str]], is_last: bool) -> None:

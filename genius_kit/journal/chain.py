@@ -53,8 +53,9 @@ def line(fields: Event) -> bytes:
 
 
 def seal(event: Event, previous: str) -> tuple[bytes, str]:
-    """Return the line of an event, and the chain with it, which ends the line."""
-    holders = sorted(words(event)) if event["event"] in WORDS else ()
+    """Return the line of a new event, and the chain with it, which ends the line."""
+    kinds = WORDS.get(event["event"], {})
+    holders = sorted({whose for field, whose in kinds.items() if event.get(field) is not None}) if kinds else ()
     if not holders:
         written = line(event)
         chain = joined(previous, written)

@@ -133,16 +133,18 @@ class Journal:
 
     def next_is(self, *names: str) -> bool:
         """Return whether the next recorded event is one of `names`; those beside the steps are passed over."""
-        self._pass_over()
+        if self._pending:
+            self._pass_over()
         return bool(self._pending) and self._pending[0]["event"] in names
 
     def take(self, *names: str) -> Event | None:
         """Hand back the next recorded event if it is one of `names`, else None."""
-        return self._see(self._pending.popleft()) if self.next_is(*names) else None
+        return self._see(self._pending.popleft()) if self._pending and self.next_is(*names) else None
 
     def budget(self, initial: int) -> int:
         """Return the budget at this point: `initial`, or what a person made of it."""
-        self._pass_over()
+        if self._pending:
+            self._pass_over()
         return initial if self._budget is None else self._budget
 
     def _pass_over(self) -> None:
@@ -156,7 +158,8 @@ class Journal:
         Raises JournalError when the recorded event is of another kind or differs in a field: then the journal
         belongs to another run (other settings, other code, other replies).
         """
-        self._pass_over()
+        if self._pending:
+            self._pass_over()
         if not self._pending:
             return self._append(name, fields)
         recorded = self._pending.popleft()

@@ -273,6 +273,8 @@ class View:
 
     def listed(self, trials: Sequence[Trial]) -> list[int]:
         """Return the places of the trials whose results are listed, in the order in which the prompt lists them."""
+        if self.change is None:
+            return list(range(len(trials)))
         scores = [self._score(trial.evaluation.feedback) for trial in trials]
         return listing(self.change, [scores[place] for place in self._dealt(len(scores))], self.seed)
 

@@ -174,9 +174,12 @@ class Control(ControlRequests, Steering):
         """Carry out the commands that came, and tell of what has changed; in the search's thread."""
         if self._channel is None:
             return
-        answers = {command.id: self._carry_out(command) for command in self._channel.asked()}
+        answers = {}
+        for command in self._channel.asked():
+            answers[command.id] = self._carry_out(command)
         with self.changed:
-            request, state = self.asked_about, self.state
+            state = self.state
+            request = self.asked_about if state == "awaiting approval" else None
         self._channel.say(state, None if request is None else request.text, answers)
 
     def _carry_out(self, command: Command) -> str:
@@ -205,13 +208,10 @@ class Control(ControlRequests, Steering):
 
     def note(self, journal: Journal, iteration: int) -> None:
         """Write what was asked for since the last event; nothing while events of before are handed back."""
-        while not journal.replaying and (note := self._next_note()) is not None:
-            name, fields = note
+        while self._notes and not journal.replaying:  # none but the search's own thread takes a note away
+            with self.changed:
+                name, fields = self._notes.popleft()
             journal.record(name, iteration=iteration, **fields)
-
-    def _next_note(self) -> tuple[str, dict[str, Any]] | None:
-        with self.changed:
-            return self._notes.popleft() if self._notes else None
 
     def check(self, journal: Journal, iteration: int, between_steps: bool) -> None:
         """Wait while the search is paused; a stop in a pause is one at once: nothing is under way.

@@ -201,8 +201,11 @@ class ControlChannel:
 
     def asked(self) -> list[Command]:
         """Return the commands that came since the last call, each once."""
-        fresh = [command for file in self._files for command in file.poll() if command.id not in self._seen]
-        self._seen.update(command.id for command in fresh)
+        fresh = []
+        for command in (*self._files[0].poll(), *self._files[1].poll()):
+            if command.id not in self._seen:
+                self._seen.add(command.id)
+                fresh.append(command)
         return fresh
 
     def say(self, state: str, waits: str | None, answers: Mapping[str, str]) -> None:
