@@ -7,7 +7,7 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,19 +43,18 @@ class Line:
     event: Event
 
 
-def scan(path: Path, file: Iterable[bytes], skim: Callable[[bytes], Event] | None = None) -> Iterator[Line]:
+def scan(path: Path, file: Iterable[bytes]) -> Iterator[Line]:
     """Yield the lines of a journal, open as `file`, one by one, without a torn last line, which is what a crash leaves.
 
-    `skim` may look at less of a line than `read_event` does, which reads them by default; a line without an end is
-    read whole all the same. Raises JournalError, which names the line, at any other that is damaged: the last one too
-    where it has its end, as a crash writes that last.
+    Raises JournalError, which names the line, at any other that is damaged: the last one too where it has its end, as a
+    crash writes that last.
     """
     start = 0
     for number, ended in enumerate(file, start=1):
         line = ended.removesuffix(b"\n")
         has_end = len(line) < len(ended)
         try:
-            event = skim(line) if skim and has_end else read_event(line)
+            event = read_event(line)
         except ValueError as error:
             if not has_end:
                 return

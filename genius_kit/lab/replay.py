@@ -11,7 +11,7 @@ from genius_kit.journal import Event, read_run
 from genius_kit.lab.ask import beside_html, block_html, marked_html
 from genius_kit.lab.view import Point, points_of
 from genius_kit.reasoning import without_reasoning
-from genius_kit.records import Cost, Evaluation, Message, Trial
+from genius_kit.records import Evaluation, Message, Trial
 
 if TYPE_CHECKING:
     from genius_kit.runs.steps import Step
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 class Recording:
-    """One journal: `points` of its curve, `steps` read when they are asked for; the indices of both agree.
+    """One journal: `points` of its curve, `steps` made when they are asked for; the indices of both agree.
 
     Raises JournalError when there is no such journal, or its middle is damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
-        from genius_kit.runs.steps import open_run
+        from genius_kit.runs.steps import RecordedSteps
         from genius_kit.spaces import load_space
 
         self.path = Path(path)
         run = read_run(path)
         self.settings: dict[str, Any] = run.settings
         self.points: list[Point] = points_of(run.events)
-        self.steps: Sequence[Step] = open_run(path)
+        self.steps: Sequence[Step] = RecordedSteps(run)
         self.space: SearchSpace | None = load_space(run.settings["space"]) if run.settings else None
 
     def trials(self, before: int) -> tuple[Trial, ...]:
@@ -43,12 +43,7 @@ class Recording:
 def _trial(step: Step) -> Trial:
     event = step.evaluation
     assert event is not None
-    cost = None if event["parameters"] is None else Cost(event["parameters"], event["macs"])
-    found = Evaluation(
-        event["validation_accuracy"], event["test_accuracy"], event["feedback"], cost, event["source"],
-        event.get("failure"), event.get("latency"),
-    )  # fmt: skip
-    return Trial(step.iteration, tuple(event["architecture"]), found, _exchange(step.calls))
+    return Trial(step.iteration, tuple(event["architecture"]), Evaluation.of(event), _exchange(step.calls))
 
 
 def _exchange(calls: Sequence[Event]) -> tuple[Message, ...]:

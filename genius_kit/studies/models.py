@@ -13,7 +13,7 @@ from genius_kit.proposers.base import TALKING
 from genius_kit.proposers.methods import counted_once, with_names
 from genius_kit.runs.provenance import marked
 from genius_kit.stats.paired import holm
-from genius_kit.studies.results import compared_by_seed, groups, rows
+from genius_kit.studies.results import compared_by_seed, groups, summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +78,7 @@ def _asked(results: pd.DataFrame, arm: str | None) -> pd.DataFrame:
 
 
 def _row(keys: dict[str, Any], group: pd.DataFrame, asked: pd.DataFrame, reference: str) -> dict[str, Any]:
-    told = rows([(keys, group)], None).iloc[0]
+    told = summary(group).iloc[0]
     runs = [read_run(path) for path in group["journal"]]
     cost = _cost(group, runs)
     return {
