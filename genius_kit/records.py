@@ -83,6 +83,14 @@ class Evaluation(Card):
     latency: float | None = None
     memory_format: str | None = None
 
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> Evaluation:
+        """Return what a recorded evaluation says."""
+        cost = None if event["parameters"] is None else Cost(event["parameters"], event["macs"])
+        accuracies = event["validation_accuracy"], event["test_accuracy"], event["feedback"]
+        rest = event.get("failure"), event.get("latency"), event.get("memory_format")
+        return cls(*accuracies, cost, event["source"], *rest)
+
     def facts(self) -> dict[str, object]:
         """Return what is known; accuracies in percent, latency in seconds."""
         percent = {

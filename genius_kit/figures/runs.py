@@ -21,11 +21,11 @@ from genius_kit.figures.axes import (
 )
 from genius_kit.figures.drawings import EDGE_STYLES, block_colours
 from genius_kit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, styles
+from genius_kit.journal.run import total
 from genius_kit.proposers.methods import distinct, model_kind, n_text, shown_model
 from genius_kit.runs.frames import Runs, counted, frames_of, held, longest, longest_of_all
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import SearchSpace, load_space
-from genius_kit.studies.results import total
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -182,13 +182,14 @@ _COLUMNS = [
 ]
 
 
+def total(values: Sequence[Any]) -> Any:
+    """Return the sum, None where any part is unknown or there is none: a sum of unknowns is not zero."""
+    return None if not values or any(value is None for value in values) else sum(values)
+
+
 def _talk(events: list[Event]) -> dict[str, Any]:
-    """Sum what one iteration's calls took; None where any part is unknown (a sum of unknowns is not zero)."""
+    """Sum what one iteration's calls took."""
     calls = [event for event in events if event["event"] == "call"]
-
-    def total(values: list[Any]) -> Any:
-        return None if not values or any(value is None for value in values) else sum(values)
-
     return {
         "calls": len(calls),
         "reused": sum("reused" in call for call in calls),

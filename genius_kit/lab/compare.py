@@ -9,11 +9,13 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.budget.spending import cost_of_calls
 from genius_kit.chat import is_stand_in
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.drawings import GREY
 from genius_kit.figures.style import BLUE, VERMILION
 from genius_kit.journal import Run
+from genius_kit.journal.run import total
 from genius_kit.lab.money import dollars
 from genius_kit.proposers.base import make_proposer
 from genius_kit.proposers.methods import TOLD, are_one, sequence_of
@@ -117,11 +119,10 @@ class Paired:
 
     def with_pair(self, seed: int, baseline: Run, variant: Run) -> Paired:
         """Return the comparison with one more pair of finished runs."""
-        spent = [self.spent, run_cost(baseline), run_cost(variant)]
-        total = None if any(one is None for one in spent) else sum(one or 0.0 for one in spent)
+        spent = total([self.spent, run_cost(baseline), run_cost(variant)])
         pairs = (*self.pairs, (seed, final_rank(baseline), final_rank(variant)))
         sequences = (*self.sequences, (sequence_of(baseline), sequence_of(variant)))
-        return replace(self, pairs=pairs, spent=total, sequences=sequences)
+        return replace(self, pairs=pairs, spent=spent, sequences=sequences)
 
 
 def final_rank(run: Run) -> float:
@@ -136,10 +137,7 @@ def final_rank(run: Run) -> float:
 
 def run_cost(run: Run) -> float | None:
     """Return what a run's calls cost in dollars, None where one is unpriced; a stand-in costs nothing."""
-    calls = run.of("call")
-    if is_stand_in(str(run.settings["settings"].get("model"))):
-        return 0.0
-    return None if any(event["cost"] is None for event in calls) else sum(event["cost"] for event in calls)
+    return 0.0 if is_stand_in(str(run.settings["settings"].get("model"))) else cost_of_calls(run.events)
 
 
 def compare_prompts(

@@ -24,7 +24,7 @@ from genius_kit.llm.session import Session, Steering, Stopped
 from genius_kit.llm.settings import TIMEOUT_SECONDS
 from genius_kit.progress import Progress
 from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion
-from genius_kit.records import Cost, Evaluation, Trial, Trials
+from genius_kit.records import Evaluation, Trial, Trials
 from genius_kit.runs.approval import Approver, Gate, approved
 from genius_kit.runs.live_control import Control
 from genius_kit.spaces import Architecture
@@ -251,16 +251,7 @@ def _evaluate(benchmark: Benchmark, step: Suggestion, iteration: int, session: S
             **({"memory_format": evaluation.memory_format} if evaluation.memory_format else {}),
             **taken,
         )
-    return Evaluation(
-        event["validation_accuracy"],
-        event["test_accuracy"],
-        event["feedback"],
-        None if event["parameters"] is None else Cost(event["parameters"], event["macs"]),
-        event["source"],
-        event.get("failure"),
-        event.get("latency"),
-        event.get("memory_format"),
-    )
+    return Evaluation.of(event)
 
 
 def describe(

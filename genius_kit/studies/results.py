@@ -11,6 +11,7 @@ import numpy as np
 from genius_kit.benchmarks.catalogue import is_table, recorded_benchmark
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Run, complete, read_run
+from genius_kit.journal.run import total
 from genius_kit.proposers.base import QUIZ
 from genius_kit.proposers.methods import counted_once, sequence_of, with_names
 from genius_kit.runs.provenance import marked
@@ -175,11 +176,6 @@ def _talk(run: Run) -> dict[str, Any]:
         "cost": total([call["cost"] for call in calls]),
         "seconds": total([event["seconds"] for event in [*calls, *run.of("evaluation")]]),
     }
-
-
-def total(values: Sequence[Any]) -> Any:
-    """Return the sum, None where any part is unknown."""
-    return None if not values or any(value is None for value in values) else sum(values)
 
 
 def random_search(benchmark: TabularBenchmark) -> RandomSearch:
