@@ -10,14 +10,19 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 from typer.testing import CliRunner
 
+from genius_kit.benchmarks.latency import time_call
+from genius_kit.datasets.loaders import training_loader
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName
 from genius_kit.networks import build_network
 from genius_kit.spaces import load_space
 from genius_kit.spaces.costs import count_cost
+from genius_kit.training.recipes import load_recipe
 from genius_kit.training.runtime import cpu_threads
 from tests import speed, training_speed
+from tests.gpu.measure import Pictures
 
 SMALL: dict[str, Any] = {"batch_size": 2, "image_size": 32, "repeats": 2, "warmup": 1, "device": "cpu"}
 
@@ -94,8 +99,8 @@ def test_a_row_by_hand() -> None:
 
 def test_both_forms_train() -> None:
     """A step of either form moves the weights; the default's are channels last and its update fused."""
-    recipe = training_speed.load_recipe("imagenet_search", batch_size=2, image_size=32, learning_rate=0.01)
-    dataset, device = training_speed._noise(2, 32), torch.device("cpu")
+    recipe = load_recipe("imagenet_search", batch_size=2, image_size=32, learning_rate=0.01)
+    dataset, device = training_speed.noise(2, 32), torch.device("cpu")
     for make, is_default in ((training_speed._authors_step, False), (training_speed._default_step, True)):
         space = load_space("mobilenet-imagenet")
         made = build_network(space, space.decode(training_speed.GENIUS_329), num_classes=1000, image_size=32)
@@ -126,42 +131,15 @@ def test_bad_settings_are_refused(settings: dict, error: type[Exception], words:
         training_speed.measure_training(**{**SMALL, **settings})
 
 
-def test_jpeg_files_are_like_photographs(tmp_path: Path) -> None:
-    """The generated files decode to 500 x 375 pixels and have the size of photographs, the same ones again."""
-    from genius_kit.datasets.image_folders import read_image
-
-    files = speed.jpeg_folder(tmp_path, 3)
-    paths = [tmp_path / name for name, _ in files.samples]
-    assert read_image(paths[0]).shape == (3, 375, 500)
-    assert all(50_000 < path.stat().st_size < 200_000 for path in paths)
-    first = paths[0].read_bytes()
-    speed.jpeg_folder(tmp_path, 1)
-    assert paths[0].read_bytes() == first
-
-
 @pytest.mark.slow
-def test_input_pipeline() -> None:
-    """Tensors reach five times PIL's rate on small images, and files are measured for one worker and for all."""
-    threads = torch.get_num_threads()
-    best = 0.0
-    for _ in range(3):
-        table = speed.measure_input(repeats=2, images=32, training_rate=0.5).set_index("part")
-        best = max(best, table.loc["tensors", "ratio"])
-        if best >= 5:
-            break
-    assert best >= 5
-    assert torch.get_num_threads() == threads
-    assert table.loc["files", "workers"] == 1
-    assert table.loc["files, all workers", "workers"] >= 1
-    assert list(table["keeps_up"]) == [None, None, True, True]
-    assert (table["images_per_second"] > 0).all()
-
-
-@pytest.mark.parametrize("settings", [{"repeats": 0}, {"images": 31}])
-def test_bad_input_settings_are_refused(settings: dict) -> None:
-    """Too few turns or files are refused before any is made."""
-    with pytest.raises(InvalidParameter, match=next(iter(settings))):
-        speed.measure_input(**settings)
+def test_tensors_are_augmented_five_times_as_fast_as_pil_images() -> None:
+    """On small images held in memory, in the best of three attempts."""
+    data, recipe = training_speed.noise(1024, 32, classes=10), load_recipe("cifar", batch_size=128)
+    tensors = training_loader(data, recipe, device=torch.device("cpu"), seed=0)
+    pictures = DataLoader(Pictures(data.train), 128, shuffle=True)
+    cpu = torch.device("cpu")
+    ratios = [time_call(lambda: list(pictures), cpu) / time_call(lambda: list(tensors.epoch(0)), cpu) for _ in range(3)]
+    assert max(ratios) >= 5
 
 
 def test_the_command_prints_and_writes_the_table(tmp_path: Path) -> None:

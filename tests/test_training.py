@@ -15,6 +15,7 @@ from genius_kit.errors import InvalidParameter, TrainingFailed
 from genius_kit.networks import build_network
 from genius_kit.spaces import load_space
 from genius_kit.training import loop as training_loop
+from genius_kit.training.loop import evaluate
 from genius_kit.training.recipes import (
     RECIPES,
     Mixing,
@@ -26,7 +27,7 @@ from genius_kit.training.recipes import (
     step_seed,
 )
 from genius_kit.training.runtime import choose_device, choose_precision
-from genius_kit.training.trainer import evaluate, train_architecture
+from genius_kit.training.trainer import train_architecture
 from tests.training_doubles import TinyNetwork, digits, recipe, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")

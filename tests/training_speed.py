@@ -92,7 +92,7 @@ def measure_training(
     recipe = load_recipe(
         "imagenet_search", batch_size=batch_size, image_size=image_size, learning_rate=0.01, epochs=1_000_000
     )
-    dataset = _noise(batch_size, image_size)
+    dataset = noise(batch_size, image_size)
     with torch_state(chosen):
         steps = {name: _step(name, space, architecture, dataset, recipe, chosen) for name in names}
         seconds, memory = _alternate(steps, chosen, warmup=warmup, repeats=repeats)
@@ -138,13 +138,17 @@ def _default_step(network: nn.Module, dataset: DataSet, recipe: Recipe, device: 
     return lambda: loop.train_step(batches)
 
 
-def _noise(count: int, side: int) -> DataSet:
+def noise(count: int, side: int, classes: int = 1000) -> DataSet:
+    """Return a data set of random images and labels, a few of them for validation and test."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (count, 3, side, side), dtype=torch.uint8, generator=generator)
-    split = TensorSplit(images, torch.randint(1000, (count,), generator=generator))
-    classes = tuple(str(number) for number in range(1000))
-    half = (0.5, 0.5, 0.5)
-    return DataSet("noise", "Noise", classes, side, half, half, split, split.take([0]), split.take([0]), "")
+    split = TensorSplit(images, torch.randint(classes, (count,), generator=generator))
+    names, half, few = (
+        tuple(str(number) for number in range(classes)),
+        (0.5, 0.5, 0.5),
+        split.take(range(min(10, count))),
+    )
+    return DataSet("noise", "Noise", names, side, half, half, split, few, few, "")
 
 
 def _batch(dataset: DataSet, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -54,21 +54,6 @@ class Loading(Protocol):
     def workers(self) -> int: ...
 
 
-class Loader(Protocol):
-    """Micro-batches of one process: `micro_steps` an epoch; `samples` counts those of the whole split."""
-
-    micro_steps: int
-    samples: int
-
-    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield images float32 (b, 3, S, S), normalised, and labels int64 (b,) on the device.
-
-        The first `start` micro-batches are left out without being computed. One epoch at a time: starting another
-        ends the one before. Raises DataCorrupt, naming the file, for an image that cannot be decoded.
-        """
-        ...
-
-
 def image_size(dataset: DataSet, recipe: Loading) -> int:
     """Return the pixels a side that the network sees: the recipe's, else the data set's own."""
     return recipe.image_size or dataset.image_size
@@ -156,8 +141,11 @@ def _loader(
     return _TensorLoader(dataset, split, recipe, device, plan, seed)
 
 
-class _Batches:
-    """What both loaders share: the plan, and how values become the network's input; `seed` None: no augmentation."""
+class Loader:
+    """Micro-batches of one process: `micro_steps` an epoch; `samples` counts those of the whole split.
+
+    Without a `seed` nothing is augmented.
+    """
 
     def __init__(
         self, dataset: DataSet, recipe: Loading, device: torch.device, plan: _Shuffled | _Ordered, seed: int | None
@@ -167,13 +155,21 @@ class _Batches:
         self._size = image_size(dataset, recipe)
         self._mean, self._std = (torch.tensor(values, device=self._device) for values in (dataset.mean, dataset.std))
 
+    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images float32 (b, 3, S, S), normalised, and labels int64 (b,) on the device.
+
+        The first `start` micro-batches are left out without being computed. One epoch at a time: starting another
+        ends the one before. Raises DataCorrupt, naming the file, for an image that cannot be decoded.
+        """
+        raise NotImplementedError
+
     def _finished(self, images: Tensor, draws: Tensor | None) -> Tensor:
         """Return normalised images, partly erased where the recipe says so."""
         images = augmentation.normalise(images, self._mean, self._std)
         return images if draws is None else augmentation.erase(images, draws, self._recipe.random_erasing)
 
 
-class _TensorLoader(_Batches):
+class _TensorLoader(Loader):
     """Batches of images in memory: on the device if a quarter of its free memory holds them, else copied a batch."""
 
     def __init__(self, dataset: DataSet, split: TensorSplit, *arguments: Any) -> None:
@@ -182,7 +178,6 @@ class _TensorLoader(_Batches):
         self._images, self._labels = split.images.to(home), split.labels.to(home)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the micro-batches of one epoch, see Loader."""
         home, table = self._images.device, None
         if self._seed is not None:
             table = augmentation.draw_table(self._seed, number, self.samples).to(home)
@@ -200,7 +195,7 @@ class _TensorLoader(_Batches):
         return augmentation.augment(images, draws, self._recipe.augmentation, self._size, seeds)
 
 
-class _FileLoader(_Batches):
+class _FileLoader(Loader):
     """Batches of image files, decoded by worker processes that stay for the next epoch (in evaluation they do not)."""
 
     def __init__(self, dataset: DataSet, split: FolderSplit, *arguments: Any) -> None:
@@ -219,7 +214,6 @@ class _FileLoader(_Batches):
         )
 
     def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the micro-batches of one epoch, see Loader."""
         batches = self._plan.batches(number, start)
         self._order.items = [(number, indices) for indices in batches]
         for indices, decoded in zip(batches, _alive(self._decoded), strict=True):
@@ -306,7 +300,7 @@ class FileBatches(torch.utils.data.Dataset[Decoded | str]):
 
     def _augmented(self, seed: int, epoch: int, index: int) -> tuple[Tensor, Tensor]:
         image = self._read(index)
-        with augmentation.seeded_globals(seed, epoch, IMAGE, index):
+        with augmentation.seeded_globals(augmentation.mixed_seed(seed, epoch, IMAGE, index)):
             return self._transform(image), torch.rand(augmentation.COLUMNS)
 
 

@@ -154,7 +154,8 @@ def _imagenet(folder: Path, download: bool) -> Parts:
             "it, or use load_dataset('folder', folder=...) for a data set of your own"
         )
     train = image_folders.scan(root, "train", classes)
-    return classes, *_held_out(train, 100, "imagenet validation"), image_folders.scan(root, "val", classes)
+    hundredth = max(len(classes), len(train) // 100)
+    return classes, *divide(train, hundredth, "imagenet validation"), image_folders.scan(root, "val", classes)
 
 
 def _own_folder(folder: Path, download: bool) -> Parts:
@@ -171,12 +172,6 @@ def _own_folder(folder: Path, download: bool) -> Parts:
         else:
             train, parts[part] = divide(train, tenth, f"folder {part}")
     return classes, train, parts["val"], parts["test"]
-
-
-def _held_out(train: Split, part: int, salt: str) -> tuple[Split, Split]:
-    """Return a split without and with one sample in `part`, one a class at least."""
-    classes = len(set(train.labels.tolist()))
-    return divide(train, max(classes, len(train) // part), salt)
 
 
 def _resized(split: Split, size: int) -> Split:

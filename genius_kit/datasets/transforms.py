@@ -46,10 +46,9 @@ def draw_table(seed: int, epoch: int, samples: int) -> Tensor:
 
 
 @contextmanager
-def seeded_globals(*parts: int) -> Iterator[None]:
+def seeded_globals(seed: int) -> Iterator[None]:
     """Seed the global generators of torch (CPU), numpy and Python inside the block; restore them after it."""
     states = torch.default_generator.get_state(), np.random.get_state(), random.getstate()
-    seed = mixed_seed(*parts)
     torch.default_generator.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
@@ -155,7 +154,7 @@ def _rand_augment(images: Tensor, sample_seeds: Sequence[tuple[int, ...]]) -> Te
     transform, device = rand_augment(), images.device
     results = []
     for image, parts in zip(images.round().clamp(0, 255).to("cpu", torch.uint8), sample_seeds, strict=True):
-        with seeded_globals(*parts):
+        with seeded_globals(mixed_seed(*parts)):
             results.append(transform(image))
     return torch.stack(results).to(device)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from genius_kit.errors import InvalidParameter
-from genius_kit.training.recipes import Changeable, find_recipe
+from pydantic import Field
+
+from genius_kit.training.recipes import Changeable, Count, Positive, Precision, Rate, Share, find_recipe
 
 
 @dataclass(frozen=True)
@@ -30,37 +30,21 @@ class DetectionRecipe(Changeable):
 
     name: str
     source: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    image_size: tuple[int, int] = (800, 1333)
-    channels: int = 256
-    anchor_size: int = 32
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    warmup_steps: int = 500
-    milestones: tuple[int, ...] = (8, 11)
-    flip: float = 0.5
-    clip_gradient: float | None = None
-    precision: str = "auto"
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    image_size: Annotated[tuple[Count, Count], Field(strict=False)] = (800, 1333)
+    channels: Count = 256
+    anchor_size: Count = 32
+    momentum: Share = 0.9
+    weight_decay: Rate = 1e-4
+    warmup_steps: Annotated[int, Field(ge=0)] = 500
+    milestones: Annotated[tuple[Count, ...], Field(strict=False)] = (8, 11)
+    flip: Annotated[float, Field(ge=0, le=1)] = 0.5
+    clip_gradient: Positive | None = None
+    precision: Precision = "auto"
     channels_last: bool = True
-    workers: int = 4
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "channels", "anchor_size"):
-            if getattr(self, name) < 1:
-                raise InvalidParameter(f"recipe {self.name}: {name} is {getattr(self, name)}, expected at least 1")
-        if self.learning_rate <= 0 or not 0 <= self.flip <= 1 or min(self.warmup_steps, self.workers) < 0:
-            raise InvalidParameter(
-                f"recipe {self.name}: expected learning_rate above 0, flip from 0 to 1, warmup_steps and workers at "
-                f"least 0; {self.learning_rate}, {self.flip}, {self.warmup_steps} and {self.workers} came"
-            )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return every field that decides the weights, fit for JSON: `source` and `workers` do not."""
-        fields = dataclasses.asdict(self).items()
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in fields}
-        return {name: value for name, value in plain.items() if name not in ("source", "workers")}
+    workers: Annotated[int, Field(ge=0)] = 4
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """Return the learning rate of optimiser step `step`, counted from 0."""

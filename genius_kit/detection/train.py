@@ -15,17 +15,20 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from genius_kit.detection.batches import (
+from genius_kit.detection.coco import (
+    COCO_MEASURES,
+    CocoImages,
     Flipped,
     Images,
     Targets,
     batches_by_orientation,
+    coco_measures,
     detection_batches,
+    load_coco,
     placed,
 )
-from genius_kit.detection.coco import COCO_MEASURES, CocoImages, coco_measures, load_coco
 from genius_kit.detection.model import build_detector
-from genius_kit.detection.recipes import DETECTION_RECIPES, DetectionRecipe, load_detection_recipe
+from genius_kit.detection.recipes import DetectionRecipe, load_detection_recipe
 from genius_kit.errors import InvalidParameter
 from genius_kit.networks import load_weights
 from genius_kit.spaces import load_space
@@ -34,19 +37,6 @@ from genius_kit.training.loop import Loop
 from genius_kit.training.progress import Row
 from genius_kit.training.runtime import DistContext, autocast, choose_device, evaluating, torch_state
 from genius_kit.training.trainer import TrainedResult, carry_out
-
-__all__ = [
-    "DETECTION_RECIPES",
-    "DetectionRecipe",
-    "DetectionResult",
-    "build_detector",
-    "evaluate_command",
-    "evaluate_detector",
-    "load_coco",
-    "load_detection_recipe",
-    "train_command",
-    "train_detector",
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +55,7 @@ class DetectionLoop(Loop):
 
     network_name = "detector"
     loss_shape = (2,)
-    columns = (
+    columns: tuple[str, ...] = (
         "epoch", "train_loss", "classification_loss", "box_loss", "learning_rate", "seconds", "images_per_second",
     )  # fmt: skip
 

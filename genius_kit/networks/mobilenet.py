@@ -6,6 +6,7 @@ state dict: published GENIUS-329 and GENIUS-401 checkpoints load strictly.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -30,18 +31,6 @@ _SQUEEZE: Any = partial(
 )
 _TAPPED = {"stage1": 4, "stage2": 8, "stage4": 16, "stage6": 32}
 """Where feature maps are taken, and their strides: the last part at each resolution, layer 32 included."""
-
-
-class Downsample(nn.Module):
-    """Option 0 as the first layer of a stage: a 1x1 convolution and batch norm, no activation (the authors' form)."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        convolution = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-        self.downsample = nn.Sequential(convolution, nn.BatchNorm2d(outputs))
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.downsample(features)
 
 
 class ImageNetNetwork(Network):
@@ -90,8 +79,9 @@ def _stages(
 
 
 def _layer(option: int, inputs: int, outputs: int, stride: int, drop_path: float = 0.0) -> nn.Module:
-    if option == 0:
-        return Downsample(inputs, outputs, stride)
+    if option == 0:  # as the first layer of a stage: no activation, under the name that the authors gave it
+        convolution = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        return nn.Sequential(OrderedDict(downsample=convolution))
     kernel, expansion = _BLOCKS[option - 1]
     return InvertedResidual(
         inputs,

@@ -65,9 +65,7 @@ def rhythms(rng: np.random.Generator, noise: float) -> Part:
 def counts(rng: np.random.Generator, noise: float) -> Part:
     """Return signals with some bumps of each of two secret shapes: the label is how many of each there are."""
     side, width = int(CLASSES**0.5), 5
-    basis = np.cos(np.pi / width * np.outer(np.arange(1, 4), np.arange(width) + 0.5))
-    turn, triangle = np.linalg.qr(rng.normal(size=(3, 3)))
-    shapes = (np.sqrt(2) * (turn * np.sign(triangle.diagonal())) @ basis)[:2]
+    shapes = _curves(3, width, rng)[:2]
     slots = LENGTH // (width + 1)
 
     def make(draw: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -89,9 +87,7 @@ def counts(rng: np.random.Generator, noise: float) -> Part:
 def orders(rng: np.random.Generator, noise: float) -> Part:
     """Return signals with two of four secret curves, one after the other: the label is the ordered pair."""
     side, width = int(CLASSES**0.5), 9
-    basis = np.cos(np.pi / width * np.outer(np.arange(1, side + 1), np.arange(width) + 0.5))
-    turn, triangle = np.linalg.qr(rng.normal(size=(side, side)))
-    curves = np.sqrt(2) * (turn * np.sign(triangle.diagonal())) @ basis
+    curves = _curves(side, width, rng)
 
     def make(draw: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
         labels = draw.integers(CLASSES, size=count)
@@ -212,7 +208,7 @@ def generator(secret: str, use: str) -> np.random.Generator:
 
 
 def _motif_pairs(task: SignalTask, secret: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    motifs = _motifs(task, generator(secret, "motifs"))
+    motifs = _curves(task.motifs, task.motif_length, generator(secret, "motifs"))
     return {part: _part(task, motifs, generator(secret, part)) for part in PARTS}
 
 
@@ -221,14 +217,13 @@ def _of_family(task: SignalTask, secret: str) -> dict[str, tuple[np.ndarray, np.
     return {part: make(generator(secret, part), task.samples) for part in PARTS}
 
 
-def _motifs(task: SignalTask, rng: np.random.Generator) -> np.ndarray:
-    """Return smooth curves without a mean, of deviation 1 and at right angles, shape (motifs, motif_length).
+def _curves(count: int, length: int, rng: np.random.Generator) -> np.ndarray:
+    """Return smooth curves without a mean, of deviation 1 and at right angles, shape (count, length).
 
     They are a random turn of the slowest cosines, so that how far apart they are does not depend on the secret.
     """
-    places = np.arange(task.motif_length) + 0.5
-    cosines = np.cos(np.pi / task.motif_length * np.outer(np.arange(1, task.motifs + 1), places))
-    turn, triangle = np.linalg.qr(rng.normal(size=(task.motifs, task.motifs)))
+    cosines = np.cos(np.pi / length * np.outer(np.arange(1, count + 1), np.arange(length) + 0.5))
+    turn, triangle = np.linalg.qr(rng.normal(size=(count, count)))
     curves: np.ndarray = np.sqrt(2) * (turn * np.sign(triangle.diagonal())) @ cosines  # the signs make `turn` unique
     return curves
 

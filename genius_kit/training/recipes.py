@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self, TypeVar, get_type_hints
 
-import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from torch import Tensor, nn
 
+from genius_kit.datasets.transforms import seeded_globals
 from genius_kit.errors import InvalidParameter, UnknownName
 
 
@@ -134,83 +135,15 @@ class Mixing:
 
     def __call__(self, images: Tensor, labels: Tensor, seed: int, step: int) -> tuple[Tensor, Tensor]:
         """Return mixed images (B, 3, S, S) and class probabilities (B, num_classes); `images` is overwritten."""
-        with _numpy_seeded(step_seed(seed, step) % 2**32):
+        with seeded_globals(step_seed(seed, step)):  # timm draws from numpy's
             return self._mix(images, labels)
 
 
-@contextmanager
-def _numpy_seeded(seed: int) -> Iterator[None]:
-    """Seed numpy's global generator, which timm draws from, and put it back afterwards."""
-    before = np.random.get_state()
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        np.random.set_state(before)
-
-
-AUGMENTATIONS = ("none", "shift", "crop-flip", "resized-crop", "rand-augment")
-OPTIMIZERS = ("sgd", "adamw")
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-
-_Limit = tuple[tuple[type, ...], Callable[[Any], bool], str]
-_NUMBER = (int, float)
-_POSITIVE_COUNT: _Limit = ((int,), lambda value: value >= 1, "a whole number, at least 1")
-_AT_LEAST_ZERO: _Limit = (_NUMBER, lambda value: value >= 0, "a number, at least 0")
-_BELOW_ONE: _Limit = (_NUMBER, lambda value: 0 <= value < 1, "a number, at least 0 and below 1")
-_SWITCH: _Limit = ((bool,), lambda value: True, "True or False")
-_TEXT: _Limit = ((str,), lambda value: True, "a text")
-
-
-def _one_of(known: tuple[str, ...]) -> _Limit:
-    return (str,), lambda value: value in known, f"one of {', '.join(known)}"
-
-
-_LIMITS: dict[str, _Limit] = {
-    "name": _TEXT,
-    "source": _TEXT,
-    "epochs": _POSITIVE_COUNT,
-    "batch_size": _POSITIVE_COUNT,
-    "accumulate": _POSITIVE_COUNT,
-    "workers": ((int,), lambda value: value >= 0, "a whole number, at least 0"),
-    "image_size": (
-        (int, type(None)),
-        lambda value: value is None or value >= 1,
-        "a whole number of pixels, at least 1, or None",
-    ),
-    "learning_rate": (_NUMBER, lambda value: value > 0, "a number above 0"),
-    "weight_decay": _AT_LEAST_ZERO,
-    "warmup_epochs": _AT_LEAST_ZERO,
-    "minimum_learning_rate": _AT_LEAST_ZERO,
-    "mixup": _AT_LEAST_ZERO,
-    "cutmix": _AT_LEAST_ZERO,
-    "momentum": _BELOW_ONE,
-    "label_smoothing": _BELOW_ONE,
-    "random_erasing": _BELOW_ONE,
-    "dropout": _BELOW_ONE,
-    "drop_path": _BELOW_ONE,
-    "ema_decay": (
-        (*_NUMBER, type(None)),
-        lambda value: value is None or 0 < value < 1,
-        "a number above 0 and below 1, or None",
-    ),
-    "clip_gradient": ((*_NUMBER, type(None)), lambda value: value is None or value > 0, "a number above 0, or None"),
-    "augmentation": _one_of(AUGMENTATIONS),
-    "optimizer": _one_of(OPTIMIZERS),
-    "precision": _one_of(PRECISIONS),
-    "nesterov": _SWITCH,
-    "decays_norm_and_bias": _SWITCH,
-    "channels_last": _SWITCH,
-    "compile": _SWITCH,
-    "sync_batch_norm": _SWITCH,
-}
-
-
-def _is_a(value: Any, kinds: tuple[type, ...]) -> bool:
-    """Return whether `value` is of one of the kinds; a bool is no number, and neither are NaN and infinity."""
-    if isinstance(value, bool):
-        return bool in kinds
-    return isinstance(value, kinds) and not (isinstance(value, float) and not math.isfinite(value))
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
@@ -221,6 +154,26 @@ class Changeable:
     can_accumulate: ClassVar[bool] = True
     warmup: ClassVar[str] = "warmup_epochs"
 
+    def __post_init__(self) -> None:
+        """Check every field, and make a rate that was given as 1 the 1.0 that it is."""
+        try:
+            checked = dict(_fields_of(type(self)).model_validate(vars(self)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            self.refuse(str(first["loc"][0]), first["msg"].removeprefix("Input should be "))
+        for field, value in checked.items():
+            object.__setattr__(self, field, value)
+
+    def refuse(self, field: str, expected: str) -> NoReturn:
+        """Raise InvalidParameter for the value of a field."""
+        name = getattr(self, "name", "")
+        raise InvalidParameter(f"recipe {name}: {field} is {getattr(self, field)!r}, expected {expected}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return every field that decides the weights, fit for JSON: `source` and `workers` do not."""
+        fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in ("source", "workers")}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+
     def changed(self, **changes: Any) -> Self:
         """Return this recipe with some fields changed; raises InvalidParameter for a misspelt or impossible one."""
         known = [field.name for field in dataclasses.fields(self)]
@@ -228,6 +181,14 @@ class Changeable:
         if unknown:
             raise InvalidParameter(f"a {self.kind} has no field {unknown[0]!r}; it has {', '.join(known)}")
         return dataclasses.replace(self, **changes)
+
+
+@functools.cache
+def _fields_of(kind: type[Changeable]) -> type[BaseModel]:
+    """Return the model of a recipe's fields: the types and bounds that its annotations say, nothing converted."""
+    hints = get_type_hints(kind, include_extras=True)
+    fields: Any = {one.name: (hints[one.name], ...) for one in dataclasses.fields(kind)}
+    return create_model("Fields", __config__=ConfigDict(strict=True, allow_inf_nan=False), **fields)
 
 
 Kind = TypeVar("Kind", bound=Changeable)
@@ -252,58 +213,43 @@ class Recipe(Changeable):
 
     name: str
     source: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    image_size: int | None = None
-    optimizer: str = "sgd"
-    momentum: float = 0.9
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    image_size: Count | None = None
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    momentum: Share = 0.9
     nesterov: bool = False
-    weight_decay: float = 0.0
+    weight_decay: Rate = 0.0
     decays_norm_and_bias: bool = True
-    warmup_epochs: float = 0.0
-    minimum_learning_rate: float = 0.0
-    label_smoothing: float = 0.0
-    augmentation: str = "none"
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    random_erasing: float = 0.0
-    dropout: float = 0.0
-    drop_path: float = 0.0
-    ema_decay: float | None = None
-    clip_gradient: float | None = None
-    accumulate: int = 1
-    precision: str = "auto"
+    warmup_epochs: Rate = 0.0
+    minimum_learning_rate: Rate = 0.0
+    label_smoothing: Share = 0.0
+    augmentation: Literal["none", "shift", "crop-flip", "resized-crop", "rand-augment"] = "none"
+    mixup: Rate = 0.0
+    cutmix: Rate = 0.0
+    random_erasing: Share = 0.0
+    dropout: Share = 0.0
+    drop_path: Share = 0.0
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    clip_gradient: Positive | None = None
+    accumulate: Count = 1
+    precision: Precision = "auto"
     channels_last: bool = True
     compile: bool = False
     sync_batch_norm: bool = False
-    workers: int = 8
+    workers: Annotated[int, Field(ge=0)] = 8
 
     def __post_init__(self) -> None:
-        for field, (kinds, holds, expected) in _LIMITS.items():
-            value = getattr(self, field)
-            if not (_is_a(value, kinds) and holds(value)):
-                self._refuse(field, expected)
+        super().__post_init__()
         if self.batch_size % self.accumulate:
-            self._refuse("batch_size", f"a multiple of accumulate={self.accumulate}, so that its parts are equal")
+            self.refuse("batch_size", f"a multiple of accumulate={self.accumulate}, so that its parts are equal")
         if self.warmup_epochs > self.epochs:
-            self._refuse("warmup_epochs", f"at most the {self.epochs} epochs of the training")
+            self.refuse("warmup_epochs", f"at most the {self.epochs} epochs of the training")
         if self.minimum_learning_rate > self.learning_rate:
-            self._refuse("minimum_learning_rate", f"at most the learning_rate {self.learning_rate!r}")
+            self.refuse("minimum_learning_rate", f"at most the learning_rate {self.learning_rate!r}")
         if self.nesterov and self.optimizer == "sgd" and self.momentum == 0:
-            self._refuse("nesterov", "False, for there is no momentum")
-
-    def _refuse(self, field: str, expected: str) -> None:
-        raise InvalidParameter(f"recipe {self.name}: {field} is {getattr(self, field)!r}, expected {expected}")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return every field that decides the weights, fit for JSON: `source` and `workers` do not.
-
-        A rate given as 1 is the same as 1.0 and reads so.
-        """
-        fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in ("source", "workers")}
-        rates = {name for name, limit in _LIMITS.items() if float in limit[0]}
-        return {name: float(value) if name in rates and value is not None else value for name, value in fields.items()}
+            self.refuse("nesterov", "False, for there is no momentum")
 
 
 RECIPES = {

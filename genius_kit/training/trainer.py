@@ -35,12 +35,10 @@ from genius_kit.training.checkpoints import (
     save_whole,
     write_json,
 )
-from genius_kit.training.loop import Loop, TrainingLoop, evaluate, explained
+from genius_kit.training.loop import Loop, TrainingLoop, explained
 from genius_kit.training.progress import Row
 from genius_kit.training.recipes import Recipe, load_recipe
 from genius_kit.training.runtime import DistContext, choose_device, cpu_threads, join_team, torch_state
-
-__all__ = ["TrainingResult", "choose_device", "evaluate", "seeded_network", "train", "train_architecture"]
 
 SMALL_PASS = 500_000_000
 """Multiply-accumulates of a batch below which one CPU thread is as fast as two (measured on NAS-Bench-Macro, 8 px)."""

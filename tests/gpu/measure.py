@@ -38,7 +38,7 @@ from genius_kit.spaces.costs import count_cost
 from genius_kit.training.recipes import WeightAverage, average_decay, load_recipe
 from genius_kit.training.runtime import choose_device
 from genius_kit.training.trainer import seeded_network, train
-from tests.training_speed import AUTHORS, COMPILED, DEFAULT, GENIUS_329, SINGLE, measure_training
+from tests.training_speed import AUTHORS, COMPILED, DEFAULT, GENIUS_329, SINGLE, measure_training, noise
 
 LIMIT = 450
 """Seconds after which no further part begins; `run.sh` interrupts the one under way 20 seconds later."""
@@ -175,7 +175,7 @@ def _moved_values(image_size: int) -> int:
 
 def epochs(device: torch.device, sizes: Sizes) -> Iterator[Row]:
     """Yield the seconds of an epoch of two CIFAR networks: images held on the device, and a plain torchvision loop."""
-    data = _cifar_size(sizes.images)
+    data = noise(sizes.images, 32, classes=10)
     recipe = load_recipe("cifar", epochs=sizes.epochs, batch_size=min(256, sizes.images // 2))
     for name, key in CIFAR.items():
         space = load_space(name + sizes.width)
@@ -185,21 +185,12 @@ def epochs(device: torch.device, sizes: Sizes) -> Iterator[Row]:
             yield row(f"{space.name} {key}, {sizes.images:,} images, {form}", "s per epoch", seconds)
 
 
-def _cifar_size(count: int) -> DataSet:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
-    split = TensorSplit(images, torch.arange(count) % 10)
-    classes, half = tuple("0123456789"), (0.5, 0.5, 0.5)
-    few = split.take(range(10))
-    return DataSet("noise", "Noise of CIFAR's size", classes, 32, half, half, split, few, few, "")
-
-
 def _kit_epochs(network: nn.Module, data: DataSet, recipe: Any, device: torch.device) -> list[float]:
     result = train(network, data, recipe, device=device, progress=False)
     return [one["seconds"] for one in result.history]
 
 
-class _Pictures(Dataset[tuple[Tensor, int]]):
+class Pictures(Dataset[tuple[Tensor, int]]):
     """Images in memory through PIL, one by one, as torchvision's CIFAR10 gives them."""
 
     steps = transforms.Compose(
@@ -226,7 +217,7 @@ def _plain_epochs(network: nn.Module, data: DataSet, recipe: Any, device: torch.
     assert isinstance(data.train, TensorSplit)
     workers = min(8, usable_cores()) if device.type == "cuda" else 0
     batches = DataLoader(
-        _Pictures(data.train), recipe.batch_size, shuffle=True, drop_last=True, num_workers=workers,
+        Pictures(data.train), recipe.batch_size, shuffle=True, drop_last=True, num_workers=workers,
         persistent_workers=workers > 0, pin_memory=device.type == "cuda",
     )  # fmt: skip
     network.to(device).train()
