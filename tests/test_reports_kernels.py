@@ -108,6 +108,8 @@ def test_a_notebook_without_kernel_and_language_runs(tmp_path):
     assert again.kept
     with pytest.raises(InvalidParameter, match=r"is declared int, 0\.5"):
         reports.run_notebook(path, tmp_path / "out", {"iterations": np.float64(0.5)})
+    with pytest.raises(InvalidParameter, match=r"\(set\) came, expected a number"):
+        reports.run_notebook(path, tmp_path / "out", {"steps": {1, 2}})
 
 
 def test_an_error_that_a_tag_allows_is_no_failure(tmp_path):

@@ -135,6 +135,11 @@ def check_parameter(notebook: str, name: str, value: Any, declared: Declared) ->
             raise InvalidParameter(f"parameter {name!r} holds {inner!r}, which looks like a secret, and is saved")
     for variable in variables_in(repr(value)):
         raise InvalidParameter(f"parameter {name!r} holds the value of {variable}, and parameters are saved")
+    try:
+        json.dumps(value)
+    except TypeError:
+        told = f"{value!r:.60} ({type(value).__name__}) came, expected a number, a text, or lists and dicts of them"
+        raise InvalidParameter(f"parameter {name!r} of {notebook}: {told}") from None
 
 
 def _check_type(notebook: str, name: str, value: object, declared: str) -> None:
