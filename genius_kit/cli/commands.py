@@ -104,7 +104,9 @@ def _genius_kit(
     """Neural architecture search by a language model: propose, evaluate, record, replay."""
 
 
-def _warning_text(message: Warning | str, *place: Any) -> str:
+def _warning_text(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
     return f"genius-kit: warning: {message}\n"
 
 
@@ -140,7 +142,7 @@ def print_table(table: pd.DataFrame) -> None:
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     cells = table.astype(object).where(table.notna(), None).map(_cell)
     for name in table:
-        is_number = cells[name].str.match(r"[-–$<\d]").all()
+        is_number = bool(cells[name].str.match(r"[-–$<\d]").all())
         longest = max(map(len, [str(name), *cells[name]]))
         shown.add_column(
             Text(str(name)),

@@ -58,7 +58,7 @@ def replay(
 
 def _winner(frame: pd.DataFrame) -> str:
     """Return in words which architecture a replayed search found, and what the paper calls it."""
-    best = frame.loc[frame["feedback"].astype(float).idxmax()]
+    best = frame.iloc[int(frame["feedback"].astype(float).argmax())]
     known = {"".join(map(str, paper_architecture(one))): one for one in ("GENIUS-329", "GENIUS-401")}
     called = f": the paper's {known[best['key']]}" if best["key"] in known else ""
     return f"best: {best['key']}\n{best['feedback']:.2f} %, step {best['iteration']} of {len(frame)}{called}"

@@ -163,9 +163,10 @@ def _cell(row: Mapping[Any, Any], name: str, heading: str) -> str:
         return p_text(value)
     if not isinstance(value, float) or math.isnan(value):
         return str(value) if is_known(value) or isinstance(value, str) else UNKNOWN
-    low, high = (row.get(end) for end in ENDS.get(name, ("", "")))
-    with_ends = "95 %" in heading and is_known(low) and is_known(high)
-    return f"{_short(value)} ({_short(low)} to {_short(high)})" if with_ends else _short(value)
+    low, high = (row.get(end, math.nan) for end in ENDS.get(name, ("", "")))
+    if "95 %" not in heading or math.isnan(low):
+        return _short(value)
+    return f"{_short(value)} ({_short(low)} to {_short(high)})"
 
 
 def _print_limits(found: pd.DataFrame) -> None:

@@ -65,7 +65,7 @@ class Judged(Card):
         table = self.contrasts()
         if table.empty:
             return super()._repr_html_()
-        head = "".join(f'<th style="text-align:left">{escape(name)}</th>' for name in table)
+        head = "".join(f'<th style="text-align:left">{escape(str(name))}</th>' for name in table)
         rows = "".join(
             "<tr>" + "".join(f'<td style="text-align:left">{escape(cut(cell, LONGEST))}</td>' for cell in row) + "</tr>"
             for row in table.itertuples(index=False)
