@@ -272,3 +272,22 @@ def test_the_page_on_objectives_tells_what_chance_finds(cost):
     tables = [gk.load_benchmark(name, objectives=("accuracy", cost)) for name in CELLS]
     shares = [100 * FrontReference(table).random_shares(30).mean() for table in tables]
     assert_printed(shares, told.groups()[:3] if cost == "macs" else told.groups()[3:])
+
+
+def test_the_readme_s_finding_follows_from_its_table():
+    """The ranges of the mean ranks, and on how many tables the rule without a model is ahead of GPT-4."""
+    (told,) = re.findall(r"What it found so far: .*", page("README.md"))
+    rows = [cells("README.md", f"`{row}`") for row in SEARCHED]
+
+    def means(part, pattern):
+        found = [number for row in rows for text in re.findall(pattern, row[part]) for number in text.split(", ")]
+        return [float(number.split(" ± ")[0].replace(",", "")) for number in found]
+
+    spread = rf"{NUMBER} ± {NUMBER}"
+    paper, random = means(2, spread), means(3, rf"random search ({NUMBER}(?:, {NUMBER})*)")
+    descent = means(3, rf"coordinate descent ({spread}(?:, {spread})*)")
+    assert len(paper) == len(descent) == 6
+    ranges = [f"{min(some):g} to {max(some):,g}" for some in (paper, random, descent)]
+    assert all(words in told for words in ranges), ranges
+    ahead = sum(ours < theirs for ours, theirs in zip(descent, paper, strict=True))
+    assert f"ahead of GPT-4 on {ahead} of the {len(paper)}" in told
