@@ -68,7 +68,8 @@ def draw_line(axes: Axes, values: Any, style: Style, measured: int, label: str) 
 def draw_band(axes: Axes, values: Any, style: Style, alpha: float = 0.13) -> None:
     """Shade the middle 80 % of `values`, an array of shape (runs, iterations) in which nan means not evaluated."""
     known = ~np.isnan(values).all(axis=0)
-    shade(axes, np.flatnonzero(known) + 1, *np.nanquantile(values[:, known], (0.1, 0.9), axis=0), style, alpha)
+    low, high = np.nanquantile(values[:, known], (0.1, 0.9), axis=0)
+    shade(axes, np.flatnonzero(known) + 1, low, high, style, alpha)
 
 
 def draw_interval(axes: Axes, values: Any, style: Style) -> None:
@@ -78,7 +79,8 @@ def draw_interval(axes: Axes, values: Any, style: Style) -> None:
     """
     known = ~np.isnan(values).any(axis=0)
     if len(values) > 1 and known.any():
-        shade(axes, np.flatnonzero(known) + 1, *mean_band(values[:, known]), style)
+        low, high = mean_band(values[:, known])
+        shade(axes, np.flatnonzero(known) + 1, low, high, style)
 
 
 def draw_curve(axes: Axes, steps: Any, line: pd.DataFrame, style: Style, label: str, shown: Any) -> None:
@@ -114,10 +116,10 @@ def interval_row(
     axes: Axes,
     place: float,
     mark: float | None,
-    ends: Sequence[float],
+    ends: Sequence[float] | np.ndarray,
     style: Style,
     *,
-    dots: Sequence[float] = (),
+    dots: Sequence[float] | np.ndarray = (),
     label: str | None = None,
     size: float = 6,
     width: float = 1.8,
@@ -154,5 +156,5 @@ def outer_legend(figure: Figure, axes: Axes, columns: int = 4, side: str = "lowe
     """Put one legend of `axes` below the whole figure, or at its "upper" side."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        look = {"ncol": min(columns, len(labels)), "fontsize": 8, "frameon": False}
-        figure.legend(handles, labels, loc=f"outside {side} center", **look)
+        place: Any = f"outside {side} center"
+        figure.legend(handles, labels, loc=place, ncol=min(columns, len(labels)), fontsize=8, frameon=False)

@@ -262,7 +262,7 @@ def contamination_dots(results: pd.DataFrame, public: str, private: str, plain: 
             done = rows[rows["reason"].notna() & (rows["rank"].astype(float) > 0)]
             percents = done["top_percent"].astype(float).to_numpy()
             mean = np.exp(np.log(percents).mean()) if len(percents) else None
-            ends = np.exp(interval(np.log(percents)))[1:] if len(percents) >= LEAST_PAIRS else []
+            ends = np.exp(interval(np.log(percents))[1:] if len(percents) >= LEAST_PAIRS else ())
             interval_row(axes, row + aside, mean, ends, TABLES[what], dots=percents)
     for what, name, _ in tables:
         axes.plot([], [], TABLES[what].marker, color=TABLES[what].colour, label=f"{what}: {title_of(name)}")
@@ -291,7 +291,7 @@ def contamination_ratios(evidence: pd.DataFrame, title: str = "") -> Figure:
                 continue
             one, label = found[0], {"difference": "public over private"}.get(what, what) if row == 0 else None
             ends, place = (one["low"], one["high"]), row + 0.24 * (number - 1)
-            interval_row(axes, place, one["ratio"], ends, TABLES[what], label=label, size=4.5)
+            interval_row(axes, place, one["ratio"], ends, TABLES[what], label=label)
     axes.axvline(1, color="#777777", linestyle=":", linewidth=1)
     log_axis(axes)
     row_axis(axes, [shown_name(name) for name in controls])

@@ -6,7 +6,7 @@ Also for the arms that ask for design principles. The unit is a search, arms are
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +151,7 @@ def _pairs_to_settle(one: Contrast, tests: int) -> int:
     return max(least, one.n + 1, math.ceil(min(clear, narrow, 1e9)))
 
 
-def _of(evidence: pd.DataFrame, kind: str) -> list[Mapping[Any, Any]]:
+def _of(evidence: pd.DataFrame, kind: str) -> Sequence[Mapping[Any, Any]]:
     return evidence[evidence["verdict"] == kind].to_dict("records")
 
 

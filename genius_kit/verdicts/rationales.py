@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from genius_kit.proposers.baselines import differing
 from genius_kit.reasoning import rationale_of
 from genius_kit.records import Proposal
 from genius_kit.spaces import Architecture, SearchSpace, load_space
-from genius_kit.stats.ratios import share_of
+from genius_kit.stats.ratios import Estimate, share_of
 from genius_kit.verdicts.claims import read_claims
 
 if TYPE_CHECKING:
@@ -154,13 +154,15 @@ def agreement(space: SearchSpace, tellings: Sequence[Rationale], *, seed: int = 
         for (place, claim), held, expected in zip(claims, own, chance, strict=True)
     ]
     held, checked = int(own.sum()), len(claims)
-    share = astuple(share_of(held, checked))[:3] if checked else [math.nan] * 3
+    share = share_of(held, checked) if checked else Estimate(*[math.nan] * 3)
     return Agreement(
         len(tellings),
         checked,
         held,
         sum(rationale.unchecked for rationale in read),
-        *share,
+        share.value,
+        share.low,
+        share.high,
         float(np.mean(chance)) if checked else math.nan,
         _p_value(table, owners, held, len(tellings), seed),
         pd.DataFrame(rows, columns=["iteration", "kind", "sentence", "holds", "chance"]),

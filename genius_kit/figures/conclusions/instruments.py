@@ -27,8 +27,8 @@ def models_conclusion(models: pd.DataFrame) -> Conclusion:
     A model is better or worse on a table where the sign-flip test of its ranks, seed by seed, gives p < 0.05,
     corrected by Holm's rule over all rows together, and inconclusive elsewhere.
     """
-    p_values = holm_of(models["p_value"].to_dict())
-    signs = {place: "better" if models["ratio"].loc[place] < 1 else "worse" for place in p_values}
+    p_values, ratios = holm_of(models["p_value"].to_dict()), models["ratio"].to_dict()
+    signs = {place: "better" if ratios[place] < 1 else "worse" for place in p_values}
     answers = {place: signs[place] if p_value < LEVEL else INCONCLUSIVE for place, p_value in p_values.items()}
     again = dict(zip(models.index, models["benchmark"].duplicated(), strict=True))
     rows = [
