@@ -12,7 +12,7 @@ from scipy import stats
 
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.errors import InvalidParameter
-from genius_kit.stats.paired import compare, holm, interval, pairs_needed, sign_flip_p, smallest_p
+from genius_kit.stats.paired import compare, holm, holm_of, interval, mean_band, pairs_needed, sign_flip_p, smallest_p
 from genius_kit.stats.random_search import RandomSearch
 
 
@@ -158,3 +158,20 @@ def test_coverage_of_skewed_ranks(data_home: Path, name: str) -> None:
         _, low, high = interval(rng.choice(ranks, 40, p=probabilities / probabilities.sum()), seed)
         held += low <= exact <= high
     assert 0.85 <= held / 200 <= 0.97
+
+
+def test_unknown_p_values_are_no_tests() -> None:
+    """By name, Holm's rule counts what is known alone: None and NaN are left out."""
+    known = {"a": 0.01, "b": None, "c": 0.04, "d": float("nan")}
+    assert holm_of(known) == dict(zip("ac", holm([0.01, 0.04]), strict=True))
+    assert holm_of({}) == {}
+
+
+def test_the_band_of_a_mean_holds_it_and_draws_whole_runs() -> None:
+    """Columns are resampled together: the band of a multiple is the multiple of the band; one run has none."""
+    values = np.random.default_rng(1).normal(size=(12, 1)) * [1.0, 3.0]
+    low, high = mean_band(values)
+    assert (low < values.mean(axis=0)).all()
+    assert (values.mean(axis=0) < high).all()
+    assert high[1] - low[1] == pytest.approx(3 * (high[0] - low[0]))
+    assert np.isnan(mean_band(values[:1])).all()
