@@ -116,8 +116,9 @@ def run_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> Note
         return execute_job(job, on_cell) if kept is None else _with_pdf(job, kept)
     except GeniusKitError as error:
         page = job.folder / f"{job.source.stem}.failed.html"
-        told = {"title": title, "seconds": time.perf_counter() - start, "parameters": _all_parameters(job)}
-        return replace(failed(job, str(error)), page=page if page.is_file() else None, **told)
+        found, seconds = page if page.is_file() else None, time.perf_counter() - start
+        result = failed(job, str(error))
+        return replace(result, title=title, page=found, seconds=seconds, parameters=_all_parameters(job))
 
 
 def failed(job: Job, error: str) -> NotebookResult:
@@ -155,7 +156,9 @@ def result_of(executed: Path, record: records.Record) -> NotebookResult:
     stem = executed.name.removesuffix(".ipynb")
     page, pdf = executed.with_name(f"{stem}.html"), executed.with_name(f"{stem}.pdf")
     name = stem.removesuffix(".failed")
-    told = {key: record[key] for key in ("seconds", "error", "parameters", "given", "label") if key in record}
+    told: dict[str, Any] = {
+        key: record[key] for key in ("seconds", "error", "parameters", "given", "label") if key in record
+    }
     told |= {"page": page if page.is_file() else None, "pdf": pdf if pdf.is_file() else None}
     title, status = record.get("title", name), record.get("status", "failed")
     return NotebookResult(name, title, status, notebook=executed, **told)
