@@ -38,6 +38,7 @@ def read(what, place):
     """Read as `what` says and return how many rows or events there were."""
     from genius_kit.journal import Journal, read_run
     from genius_kit.journal.verify import verify_run
+    from genius_kit.runs.audit import audit_run
     from genius_kit.runs.frames import read_frames
     from genius_kit.runs.steps import open_run
     from genius_kit.studies.results import read_results
@@ -50,6 +51,7 @@ def read(what, place):
         "frames": lambda: len(read_frames(place)),
         "run": lambda: len(read_run(place).events),
         "steps": lambda: len(open_run(place)),
+        "audit": lambda: len(audit_run(place).events),
         "verify": lambda: verify_run(place).lines,
     }[what]()
 

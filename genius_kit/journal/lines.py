@@ -131,7 +131,7 @@ def read_event(line: bytes) -> Event:
     if not line:
         raise ValueError("an empty line")
     try:
-        event = from_json(line, cache_strings="keys")  # quicker, and the names of fields are kept once
+        event = from_json(line)  # quicker, and names and short words are kept once
     except ValueError:
         event = _read_slowly(line)
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):

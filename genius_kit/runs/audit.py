@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from genius_kit.journal.verify import Verification, verify_run
 from genius_kit.journal.verify import verdict as chain_verdict
 from genius_kit.llm.offline import OfflineClient
 from genius_kit.proposers.base import TALKING, make_proposer
-from genius_kit.records import Proposal
+from genius_kit.records import Outcome, Proposal
 from genius_kit.redaction import variables_in
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import SearchSpace, load_space
@@ -231,7 +231,7 @@ class Audit:
         return self.run.settings.get("proposer") == "llm"
 
     def _step(self, iteration: int, events: list[Event]) -> tuple[Any, ...]:
-        asked = _asked_for(events, self._view)
+        asked = _asked_for(events, self._parse)
         decisions = [event for event in events if event["event"] == "approval"]
         proposal = next((event for event in events if event["event"] == "proposal"), None)
         done = next((event for event in events if event["event"] == "evaluation"), None)
@@ -275,6 +275,11 @@ class Audit:
         made: Any = make_proposer(kept["proposer"], self._space, **{**kept["settings"], "client": OfflineClient()})
         view: View = made.view(kept["seed"])
         return view
+
+    @cached_property
+    def _parse(self) -> Callable[[str], Outcome] | None:
+        """How a reply is read, the same words once; None where no model was asked."""
+        return None if self._view is None else cache(self._view.parse)
 
     def _named(self, architecture: list[int]) -> str:
         try:
@@ -367,14 +372,14 @@ def _approval_findings(events: Sequence[Event]) -> Iterator[str]:
             yield f"iteration {event['iteration']}: nobody approved it, with ${spent:.4g} spent of the free ${from_:g}"
 
 
-def _asked_for(events: Sequence[Event], view: View | None) -> list[list[int]] | None:
+def _asked_for(events: Sequence[Event], parse: Callable[[str], Outcome] | None) -> list[list[int]] | None:
     """Return the architectures that the replies of one iteration name, read anew; None where words were withheld."""
     calls = [event for event in events if event["event"] == "call" and "purpose" not in event]
-    if view is None:
+    if parse is None:
         return []
     if any(is_withheld(call["text"]) for call in calls):
         return None
-    outcomes = [view.parse(call["text"] or "") for call in calls]
+    outcomes = [parse(call["text"] or "") for call in calls]
     return [list(outcome.architecture) for outcome in outcomes if isinstance(outcome, Proposal)]
 
 
