@@ -13,7 +13,7 @@ from genius_kit import files
 from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.budget.amounts import Amount, Limits
 from genius_kit.budget.spending import recorded_terms, spent_of
-from genius_kit.chat import is_stand_in
+from genius_kit.chat import OFFLINE, is_stand_in
 from genius_kit.errors import InvalidParameter, JournalError, ModelError
 from genius_kit.journal import Run, complete, read_run
 from genius_kit.llm.client import in_use
@@ -150,7 +150,7 @@ def resume(
     told: dict[str, Any] = {"client": client} if client is not None else {}
     if name in TALKING:
         told["timeout"] = begun.get("timeout") if timeout is None else timeout
-        if client is None and not is_stand_in(settings.get("model", "")):
+        if client is None and not is_stand_in(str(settings.get("model") or OFFLINE)):
             told["base_url"] = own_address(settings.get("base_url"), base_url)
     proposer = make_proposer(name, benchmark.space, **{**settings, **told})
     first = benchmark.space.decode(kept["first"]) if "first" in kept else None
