@@ -43,6 +43,13 @@ class Beside(TypedDict):
     characters: int
 
 
+class Cut(TypedDict):
+    """What the whole text of a reply was, of which only the ends were kept: its length and the SHA-256 of its UTF-8."""
+
+    characters: int
+    sha256: str
+
+
 @dataclass(frozen=True)
 class Reply:
     """One paid answer: `text` is None when the server sent no content, `model` is the name as served.
@@ -52,7 +59,8 @@ class Reply:
     `fingerprint` names the build behind the model (OpenAI's system_fingerprint), where the server told it; `letters`
     are the log-probabilities of the capital letters at the last place where the reply has one, if they were asked for;
     `beside` is what came beside the text (reasoning, tool calls, parts that are no text), which is never read as the
-    answer nor sent again; `form` is what came of a form that was asked for, see `llm.settings`.
+    answer nor sent again; `form` is what came of a form that was asked for, see `llm.settings`;
+    `cut` says what a text was that was too long to be kept whole.
     """
 
     text: str | None
@@ -65,6 +73,7 @@ class Reply:
     letters: Mapping[str, float] | None = None
     beside: list[Beside] | None = None
     form: str | None = None
+    cut: Cut | None = None
 
 
 def is_beside(value: object) -> bool:
@@ -75,7 +84,7 @@ def is_beside(value: object) -> bool:
     )
 
 
-TOLD_SOMETIMES = ("fingerprint", "letters", "beside", "form")
+TOLD_SOMETIMES = ("fingerprint", "letters", "beside", "form", "cut")
 """Fields of a reply that are recorded only where there is something in them."""
 
 

@@ -284,10 +284,10 @@ def test_a_parameter_that_the_server_refuses_can_be_dropped(body, status, parame
 
 @pytest.mark.parametrize("fault", ["hang", "drip", "drip-headers"])
 def test_the_deadline_holds_whatever_the_server_does(fails, fault):
-    """Silence, or a byte now and then, ends at the total deadline."""
+    """Silence, or a byte now and then, ends at the total deadline; a body that has begun is not asked for again."""
     started = time.monotonic()
     failure = fails(Answer(completion("x" * 500), fault=fault), timeout=0.3)
-    assert (failure.cause, failure.retryable) == ("timeout", True)
+    assert (failure.cause, failure.retryable) == ("timeout", fault != "drip")
     assert time.monotonic() - started < 10.0  # unbounded: 35 s; the first call also imports the openai package
 
 

@@ -46,6 +46,11 @@ class _Beside(TypedDict):
     characters: int
 
 
+class _Cut(TypedDict):
+    characters: int
+    sha256: str
+
+
 class _Run(TypedDict, total=False):
     space: str
     benchmark: str
@@ -90,6 +95,7 @@ class _Call(_Event, total=False):
     letters: dict[str, Number] | None
     beside: list[_Beside] | Withheld | None
     form: str | None
+    cut: _Cut | None
     cost: Number | None
     seconds: Number | None
 

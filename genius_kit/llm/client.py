@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from genius_kit.chat import Beside, ChatClient, Reply, as_recorded, mapping_or_empty, usage_of_response
+from genius_kit.chat import Beside, ChatClient, Cut, Reply, as_recorded, mapping_or_empty, usage_of_response
 from genius_kit.errors import InvalidParameter, ModelError
 from genius_kit.llm.connection import Connection, asked_address
 from genius_kit.llm.http_errors import INSTEAD, SYSTEM_ROLE, decoded, first_choice, quote, status_of_error
@@ -30,6 +31,9 @@ from genius_kit.redaction import masked
 LONGEST_BESIDE = 100_000
 LONGEST_KIND = 40
 """Characters that are kept of what came beside an answer, and of the server's name for it."""
+
+LONGEST_TEXT = 100_000
+"""Characters of an answer that are used, sent back and recorded: its two ends, where it has more."""
 
 _FIELDS = ("reasoning_content", "reasoning", "tool_calls", "function_call")
 _SAID = ("text", "output_text")
@@ -139,6 +143,8 @@ class OpenAIClient:
         choice = first_choice(body)
         text, refusal, beside = read_message(choice["message"], request)
         finish_reason = _recorded(choice.get("finish_reason")) or "unknown"
+        text, cut = _ends(text)
+        refusal, _ = _ends(refusal)
         return Reply(
             text=text,
             model=_recorded(body.get("model")),
@@ -150,6 +156,7 @@ class OpenAIClient:
             letters=_letters(choice.get("logprobs")),
             beside=beside or None,
             form=form_of(text, finish_reason, request, self._structured),
+            cut=cut,
         )
 
     def _completion(self, text: str, headers: Mapping[str, str], request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -221,6 +228,15 @@ def _letters(logprobs: object) -> dict[str, float] | None:
 
 def _is_letter(text: object) -> bool:
     return isinstance(text, str) and re.fullmatch(r"\W*[A-Z]\W*", text, re.ASCII) is not None
+
+
+def _ends(text: str | None) -> tuple[str | None, Cut | None]:
+    """Return the text with its middle left out where it is too long, and what the whole of it was."""
+    if text is None or len(text) <= LONGEST_TEXT:
+        return text, None
+    half = LONGEST_TEXT // 2
+    whole = Cut(characters=len(text), sha256=hashlib.sha256(text.encode()).hexdigest())
+    return f"{text[:half]}\n[... {len(text) - 2 * half:,} characters are left out ...]\n{text[-half:]}", whole
 
 
 def _recorded(value: object) -> str | None:

@@ -9,7 +9,10 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
+from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
@@ -30,7 +33,11 @@ PLACEHOLDER_KEY = "none"  # a server on this machine takes any key, the openai p
 CONNECT_SECONDS = 10.0
 LISTING_SECONDS, SHOWN_MODELS = 5.0, 10  # for the list of models, and how many of it a warning shows
 _SENT = ("OPENAI_API_KEY", "OPENAI_CUSTOM_HEADERS", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")  # to whatever server is asked
+LONGEST_BODY = 4_000_000
+"""Bytes of an answer, uncompressed: a longer one is refused, and no more of it is read."""
 _TALKATIVE = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")  # they log addresses and headers as they are
+
+_begun: ContextVar[list[bool]] = ContextVar("begun")  # holds something once the body of an answer has begun to come
 
 Answer = tuple[str, Mapping[str, str], float]
 """The body of an answer with a good status, its headers, and the seconds it took."""
@@ -131,10 +138,17 @@ class Connection:
 
         client, raw = self._open_client(), openai.HttpxBinaryResponseContent  # the answer as it came
         started = time.perf_counter()
-        async with asyncio.timeout(self.timeout):
-            # by the path: `chat.completions` takes a millisecond to look through the messages
-            sent = client.get(path, cast_to=raw) if body is None else client.post(path, cast_to=raw, body=body)
-            answer = await sent
+        _begun.set(begun := [])
+        try:
+            async with asyncio.timeout(self.timeout):
+                # by the path: `chat.completions` takes a millisecond to look through the messages
+                sent = client.get(path, cast_to=raw) if body is None else client.post(path, cast_to=raw, body=body)
+                answer = await sent
+        except TimeoutError:
+            if begun:
+                why = f"came slowly and was not complete within {self.timeout:g} s"
+                raise _refused(self.shown_url, why, "timeout") from None
+            raise
         seconds = time.perf_counter() - started
         text = answer.content.decode("utf-8", errors="replace")  # paid: a broken sign is no reason to pay again
         return text, answer.response.headers, seconds
@@ -170,7 +184,10 @@ class Connection:
                 max_retries=0,
                 timeout=openai.Timeout(self.timeout, connect=min(CONNECT_SECONDS, self.timeout)),
                 http_client=openai.DefaultAsyncHttpxClient(
-                    trust_env=not self.is_local, follow_redirects=False, verify=_certificates()
+                    trust_env=not self.is_local,
+                    follow_redirects=False,
+                    verify=_certificates(),
+                    event_hooks={"response": [partial(_bound, self.shown_url)]},
                 ),
             )
             redaction.learn({client.api_key} - {PLACEHOLDER_KEY})  # the environment may forget it, a server not
@@ -265,6 +282,36 @@ def _certificates() -> ssl.SSLContext | bool:
             cause="connection",
             may_be_billed=False,
         ) from None
+
+
+async def _bound(server: str, answer: Any) -> None:
+    """Let an answer be read up to LONGEST_BODY, whatever it declares, streams or unpacks to."""
+    too_long = _refused(server, f"has more than {LONGEST_BODY:,} bytes", "too-long")
+    declared, whole, begun = answer.headers.get("content-length", ""), answer.aiter_bytes, _begun.get([])
+    if declared.isdecimal() and (len(declared) > 15 or int(declared) > LONGEST_BODY):
+        raise too_long
+
+    async def bounded(chunk_size: int | None = None) -> AsyncGenerator[bytes, None]:
+        left = LONGEST_BODY
+        async with aclosing(whole(chunk_size)) as pieces:
+            async for piece in pieces:
+                begun[:] = [True]
+                left -= len(piece)
+                if left < 0:
+                    raise too_long
+                yield piece
+
+    answer.aiter_bytes = bounded
+
+
+def _refused(server: str, why: str, cause: str) -> ModelError:
+    """Return the error for an answer that was not read to its end, though it may be paid."""
+    return ModelError(
+        f"the answer of {server} {why}: it was not read. Set a limit (max_tokens), raise the timeout, or ask another "
+        "server",
+        cause=cause,
+        may_be_billed=True,
+    )
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop, opened: list[openai.AsyncOpenAI]) -> None:

@@ -7,6 +7,7 @@ answer, which is marked as reused.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any, Protocol
 from genius_kit.chat import TOLD_SOMETIMES, Reply, Usage, checked_usage
 from genius_kit.errors import InvalidParameter, JournalError, ReplayMismatch
 from genius_kit.journal import chain
-from genius_kit.journal.lines import bare, read_event, read_lines, words_withheld
+from genius_kit.journal.lines import bare, read_content, read_event, read_lines, words_withheld
 from genius_kit.records import Message
 
 Pair = tuple[Sequence[Message], Reply]
@@ -135,11 +136,7 @@ def _plain(messages: Sequence[Message]) -> list[list[str]]:
 
 
 def _recorded_calls(path: Path) -> list[Pair]:
-    try:
-        with path.open("rb") as file:
-            lines = read_lines(path, file)
-    except OSError as error:
-        raise JournalError(f"no journal can be read at {path} ({error.strerror}): check the name") from error
+    lines = read_lines(path, io.BytesIO(read_content(path)))
     if lines.withheld & {"prompt", "reply"}:
         raise words_withheld(path, lines.withheld, "replayed")
     return [(event["messages"], reply_of(event)) for event in lines.events if event["event"] == "call"]
@@ -198,7 +195,7 @@ class Answers:
         return None
 
     def _refresh(self) -> None:
-        for path in self.folder.rglob("*.jsonl"):
+        for path in filter(Path.is_file, self.folder.rglob("*.jsonl")):
             place = self._places.setdefault(path, _Place())
             size = path.stat().st_size
             if size < place.offset:
