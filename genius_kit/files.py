@@ -14,6 +14,7 @@ import glob
 import io
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ BUFFER_BYTES = 1 << 20
 REFUSALS = frozenset({errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EFBIG})
 """Numbers of the errors with which a disk refuses, as against a file that is not there or a port that is taken."""
 _WITHOUT_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
+LONGEST_TEXT = 1_000_000
+"""The most bytes that are read of a file which a person writes: a study, a prompt, prices, an agent."""
 POLL_SECONDS = 0.01  # between two looks at a lock that another process holds
 
 
@@ -137,6 +140,25 @@ def locked(path: Path | str, taken: GeniusKitError | None = None, patience: floa
         yield
     finally:
         lock.release()
+
+
+def read_plain(path: str | os.PathLike[str], most: int) -> bytes:
+    """Return the content of a plain file of at most `most` bytes; a pipe or a device is not waited for.
+
+    Raises OSError, whose `strerror` says why it is not read.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", os.fspath(path))
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes, at most {most:,} are read", os.fspath(path))
+        return file.read(found.st_size)
+
+
+def read_text(path: str | os.PathLike[str], most: int = LONGEST_TEXT) -> str:
+    """Return the text of a plain file that a person wrote; raises OSError as `read_plain`, UnicodeDecodeError."""
+    return read_plain(path, most).decode("utf-8")
 
 
 def open_for_append(path: Path, private: bool = False) -> int:

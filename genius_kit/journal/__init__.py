@@ -2,6 +2,6 @@
 
 from genius_kit.journal.chain import Event
 from genius_kit.journal.journal import Journal
-from genius_kit.journal.run import Run, complete, frame_of, read_run
+from genius_kit.journal.run import Run, complete, frame_of, read_run, readable
 
-__all__ = ["Event", "Journal", "Run", "complete", "frame_of", "read_run"]
+__all__ = ["Event", "Journal", "Run", "complete", "frame_of", "read_run", "readable"]

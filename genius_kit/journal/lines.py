@@ -19,6 +19,12 @@ from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
 from genius_kit.journal.events import check_shape
 
+LONGEST_JOURNAL, MOST_LINES = 1 << 29, 500_000
+"""The most bytes and lines of a journal that are read: files of others may hold any number."""
+
+MOST_SIGNS = {b"[": 500_000, b"{": 500_000, b":": 1_000_000, b",": 2_000_000}
+"""The most signs of structure in a line: a byte of JSON may become forty in memory."""
+
 
 @dataclass(frozen=True)
 class Lines:
@@ -41,6 +47,19 @@ class Line:
     start: int
     content: bytes
     event: Event
+
+
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a journal; raises JournalError for what is none, by its kind or its size."""
+    try:
+        content = files.read_plain(path, LONGEST_JOURNAL)
+    except FileNotFoundError:
+        raise JournalError(f"there is no journal at {path}; `genius-kit run` writes them to runs/ by default") from None
+    except OSError as error:
+        raise JournalError(f"no journal can be read at {path} ({error.strerror}): check the name") from error
+    if content.count(b"\n") > MOST_LINES:
+        raise JournalError(f"{path} is no journal that can be read: it has more than {MOST_LINES:,} lines")
+    return content
 
 
 def scan(path: Path, file: Iterable[bytes]) -> Iterator[Line]:
@@ -130,6 +149,8 @@ def read_event(line: bytes) -> Event:
     """Return the event of a line, chain and salt included; raises ValueError for anything that is not one."""
     if not line:
         raise ValueError("an empty line")
+    if any(line.count(sign) > most for sign, most in MOST_SIGNS.items()):
+        raise ValueError("it holds more values than a line of a journal may")
     try:
         event = from_json(line)  # quicker, and names and short words are kept once
     except ValueError:
@@ -170,7 +191,7 @@ def mend(path: Path) -> Lines:
 
     Raises JournalError, and changes nothing, where a line is damaged or words were withheld.
     """
-    content = path.read_bytes()
+    content = read_content(path)
     _refuse_later(path, content)
     lines = read_lines(path, io.BytesIO(content), checked=True)
     if lines.withheld:

@@ -10,7 +10,7 @@ from genius_kit import files
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
-from genius_kit.journal.lines import read_lines, scan
+from genius_kit.journal.lines import read_content, read_lines, scan
 
 WORDS = ("prompt", "reply", "person")
 """Whose words can be withheld."""
@@ -27,10 +27,7 @@ def redact(journal: str | Path, output: str | Path, whose: Collection[str] = WOR
     journal, output = Path(journal), Path(output)
     if output.exists():
         raise InvalidParameter(f"{output} is there; name a file that is not: no record is written over")
-    try:
-        content = journal.read_bytes()
-    except OSError as error:
-        raise JournalError(f"no journal can be read at {journal} ({error.strerror}): check the name") from error
+    content = read_content(journal)
     output.parent.mkdir(parents=True, exist_ok=True)
     files.write_whole(output, redacted(journal, content, whose), private=True)
     return output

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import io
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from genius_kit.errors import JournalError
+from genius_kit.errors import JournalError, UnknownName
 from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
 from genius_kit.journal.events import SIDE_EVENTS
-from genius_kit.journal.lines import read_lines
+from genius_kit.journal.lines import read_content, read_lines
 from genius_kit.memory_formats import warn_if_suspect_run
 from genius_kit.records import Card
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+Taken = TypeVar("Taken")
+
+SHOWN_REFUSED = 10
+"""Files that cannot be read that a warning names."""
 
 
 @contextmanager
@@ -209,11 +217,30 @@ def read_run(path: str | Path) -> Run:
     Raises JournalError when there is no such file or its middle is damaged.
     """
     path = Path(path)
-    if not path.is_file():
-        raise JournalError(f"there is no journal at {path}; `genius-kit run` writes them to runs/ by default")
-    with path.open("rb") as file:
-        lines = read_lines(path, file)
+    lines = read_lines(path, io.BytesIO(read_content(path)))
     return Run(path, [chain.shown(event) for event in lines.events] if lines.withheld else lines.events)
+
+
+def readable(folder: Path, take: Callable[[Run], Taken]) -> Iterator[Taken]:
+    """Yield what `take` makes of the run of each journal under a folder, by name.
+
+    A file that is no journal of a run that can be read is named in a warning and passed over; the others count.
+    Raises JournalError where there are such files alone.
+    """
+    refused: list[str] = []
+    paths = sorted(folder.rglob("*.jsonl"))
+    for path in paths:
+        try:
+            taken = take(read_run(path))
+        except (JournalError, UnknownName) as error:
+            refused.append(f"{path}: {error}")
+            continue
+        yield taken
+    told = "\n".join(f"- {words}" for words in refused[:SHOWN_REFUSED])
+    if refused and len(refused) == len(paths):
+        raise JournalError(f"no journal under {folder} can be read:\n{told}")
+    if refused:
+        warnings.warn(f"{len(refused)} of {len(paths)} files under {folder} were passed over:\n{told}", stacklevel=3)
 
 
 def touch(events: Sequence[Event]) -> str | None:

@@ -16,7 +16,7 @@ from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.files import write_whole
 from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
-from genius_kit.journal.lines import read_event
+from genius_kit.journal.lines import read_content, read_event
 from genius_kit.journal.run import Run
 
 HEADS = "heads.csv"
@@ -233,11 +233,7 @@ def verify_run(path: str | Path, head: str | None = None) -> Verification:
     path = Path(path)
     if head is not None and not _HEAD.fullmatch(head := head.strip().lower()):
         raise InvalidParameter(f"head {head!r:.100} came; expected the 64 hexadecimal signs that `verify` prints")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise JournalError(f"no journal can be read at {path} ({error.strerror}): check the name") from error
-    found = examine(content)
+    found = examine(read_content(path))
     if not found.events:
         raise JournalError(f"{path} is not a journal: none of its {found.lines} lines is an event of a run")
     verified = _verification(path, found)
@@ -279,7 +275,7 @@ def heads_table(journals: Iterable[Path], folder: Path) -> str:
     write = csv.writer(out, lineterminator="\n")
     write.writerow(("journal", "lines", "head"))
     for path in sorted(journals):
-        found = examine(path.read_bytes())
+        found = examine(read_content(path))
         if found.chains:
             last = max(found.chains)
             write.writerow((path.relative_to(folder).as_posix(), last, found.chains[last]))

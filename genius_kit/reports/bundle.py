@@ -19,6 +19,7 @@ from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter, Journa
 from genius_kit.figures.files import save_figure
 from genius_kit.figures.studies import arm_ranks, rank_curves, study_runs
 from genius_kit.figures.tradeoffs import front_table, hypervolume_figure, pareto_front_figure
+from genius_kit.journal.lines import read_content
 from genius_kit.journal.redact import redacted
 from genius_kit.journal.verify import HEADS, Verification, heads_table, read_heads, verify_study
 from genius_kit.prompts.template import prompt_source
@@ -72,7 +73,7 @@ def bundle(folder: str | Path, output: str | Path, withhold: Collection[str] = (
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         for run in runs:
-            content = run.path.read_bytes()
+            content = read_content(run.path)
             target = home / JOURNALS / run.path.relative_to(folder)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(redacted(run.path, content, withhold) if withhold else content)

@@ -23,6 +23,7 @@ from genius_kit.errors import GeniusKitError, JournalError
 from genius_kit.journal import Event, Run
 from genius_kit.journal.chain import is_withheld
 from genius_kit.journal.events import SIDE_EVENTS
+from genius_kit.journal.lines import read_content
 from genius_kit.journal.verify import Verification, verify_run
 from genius_kit.journal.verify import verdict as chain_verdict
 from genius_kit.llm.offline import OfflineClient
@@ -177,7 +178,7 @@ class Audit:
         told = [str(finding) for finding in self.verification.findings]
         if self.verification.head is None:
             told.append("the journal has no chain: nothing vouches for its lines")
-        content = self.verification.path.read_text(encoding="utf-8", errors="replace")
+        content = read_content(self.verification.path).decode("utf-8", errors="replace")
         told += [f"the value of {variable} stands in it: it is a secret here" for variable in variables_in(content)]
         told += [*_order_findings(self.run.events, self._is_plain), *_approval_findings(self.run.events)]
         told += [

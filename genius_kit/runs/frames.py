@@ -6,6 +6,7 @@ A *run* is anything with `.frame()`, or the frame itself (columns as `Run.frame`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from genius_kit.runs.provenance import marked
 if TYPE_CHECKING:
     import pandas as pd
 
+    from genius_kit.journal import Run
     from genius_kit.spaces import Architecture
 
 
@@ -64,22 +66,21 @@ def read_frames(source: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     """Return one row an evaluation of every journal in a folder (and its folders), or of some journals, in one frame.
 
     The columns are those of `Run.frame`, with the path of the `journal` first. The journals are read one by one: ten
-    thousand take no more memory than their rows. Raises JournalError, InvalidParameter for a folder that is none.
+    thousand take no more memory than their rows. A file in a folder that cannot be read is named in a warning, and
+    passed over. Raises JournalError, InvalidParameter for a folder that is none.
     """
-    from genius_kit.journal import frame_of, read_run
+    from genius_kit.journal import frame_of, read_run, readable
 
-    rows: list[dict[str, Any]] = []
-    for path in _journals(source):
-        rows += [{"journal": str(path), **row} for row in read_run(path).rows()]
-    return frame_of(rows)
+    def rows_of(run: Run) -> list[dict[str, Any]]:
+        return [{"journal": str(run.path), **row} for row in run.rows()]
 
-
-def _journals(source: str | Path | Iterable[str | Path]) -> list[Path]:
     if not isinstance(source, str | Path):
-        return [Path(path) for path in source]
-    if not Path(source).is_dir():
+        parts: Iterable[list[dict[str, Any]]] = (rows_of(read_run(path)) for path in source)
+    elif Path(source).is_dir():
+        parts = readable(Path(source), rows_of)
+    else:
         raise InvalidParameter(f"{source} is no folder of journals; `genius-kit run` writes them to runs/")
-    return sorted(Path(source).rglob("*.jsonl"))
+    return frame_of(list(chain.from_iterable(parts)))
 
 
 def best_architecture(runs: Sequence[Any]) -> Architecture:

@@ -25,7 +25,7 @@ from genius_kit import files
 from genius_kit.budget.spending import cost_of_calls
 from genius_kit.errors import InvalidParameter, JournalError, nearest
 from genius_kit.files import PRIVATE
-from genius_kit.journal import Event, Run, read_run
+from genius_kit.journal import Event, Run, complete, read_run
 from genius_kit.runs.approval import Asker
 
 Action = Literal["pause", "pause-now", "resume", "stop", "stop-now", "budget"]
@@ -33,6 +33,8 @@ COMMANDS: tuple[str, ...] = get_args(Action)
 """What a person may ask of a run from another process."""
 
 ALL = "all.ctl"
+UNREADABLE = "unreadable"
+"""What is said in the place of a state of a file that is no journal, or a damaged one."""
 LONGEST_LINE, LONGEST_READ = 2_000, 1_000_000  # bytes
 LONGEST_WORDS = 500  # signs of name and reason
 ANSWERS_KEPT = 50
@@ -184,7 +186,7 @@ class Owner(BaseModel):
 def read_owner(journal: str | Path) -> Owner:
     """Return what the owner of a run says; one that says nothing is running."""
     try:
-        return Owner.model_validate_json(owner_file(journal).read_bytes()[:LONGEST_READ])
+        return Owner.model_validate_json(files.read_plain(owner_file(journal), LONGEST_READ))
     except (OSError, ValueError):
         return Owner()
 
@@ -236,7 +238,7 @@ def is_owned(journal: str | Path) -> bool:
 
     lock = files.lock_of(journal)
     try:
-        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -305,15 +307,25 @@ def how_to_go_on(run: Run) -> str:
 
 
 def status(run: str | Path) -> list[tuple[Path, str, str]]:
-    """Return journal, state and progress of the run of a journal, or of each run of a folder."""
+    """Return journal, state and progress of the run of a journal, or of each run of a folder.
+
+    A file of a folder that cannot be read is named, with UNREADABLE as its state.
+    """
     told = []
     for path in _journals(Path(run)):
-        owned = is_owned(path)
-        found = read_run(path)
+        try:
+            owned = is_owned(path)
+            found = read_run(path)
+        except JournalError as error:
+            if not Path(run).is_dir():
+                raise
+            told.append((path, UNREADABLE, str(error)))
+            continue
         if Path(run).is_dir() and not found.settings:
             continue
         waits, why = read_owner(path).waits, why_stopped(found)
-        more = [_progress(found)]
+        with complete(path):
+            more = [_progress(found)]
         more += [f"waits for a decision on {waits}"] if waits and owned else []
         more += [why] if why and not owned else []
         told.append((path, state_of(found, owned), "; ".join(more)))
@@ -363,22 +375,50 @@ def command(
     """Send a command to the run of a journal, or to all unfinished runs of a folder, and return what each answered.
 
     Raises InvalidParameter for what is no command, JournalError where no living run is there to hear it: the message
-    says what goes on. A run that is so already says so, and nothing changes.
+    says what goes on. A run that is so already says so, and nothing changes. A run that lives is told whatever its
+    journal holds; a file of a folder that cannot be read comes last, with UNREADABLE as its state.
     """
     sent = _checked(name, budget, asker, reason)
     run = Path(run)
-    found = [one for one in map(read_run, _journals(run)) if one.settings]
-    if run.is_dir() and not found:
-        raise _no_run(run)
-    unfinished = [one for one in found if not one.finished]
-    living = [one.path for one in unfinished if one.path is not None and is_owned(one.path)]
+    found: list[Run] = []
+    living: list[Path] = []
+    unread: list[Heard] = []
+    for path in _journals(run):
+        try:
+            one = read_run(path)
+        except JournalError as error:
+            if _lives(path):
+                living.append(path)
+            elif not run.is_dir():
+                raise
+            unread.append(Heard(path, str(error), UNREADABLE))
+            continue
+        found += [one] if one.settings else []
+        living += [path] if one.settings and not one.finished and is_owned(path) else []
+    if not found and not living:
+        raise _no_run(run) if not unread else JournalError("\n".join(heard.answer for heard in unread))
     if not living:
-        raise JournalError(_nobody(run, unfinished))
+        raise JournalError(_nobody(run, [one for one in found if not one.finished]))
     files = {commands_file(path.parent if run.is_dir() else path) for path in living}
     for file in sorted(files):
         _append(file, sent)
     end = time.monotonic() + patience
-    return [_answer(path, sent, files, end) for path in living]
+    return [*(_answer(path, sent, files, end) for path in living), *unread]
+
+
+def _lives(journal: Path) -> bool:
+    """Return whether a process holds a journal that cannot be read; False where nobody can say."""
+    try:
+        return is_owned(journal)
+    except JournalError:
+        return False
+
+
+def _state(journal: Path, owned: bool) -> str:
+    try:
+        return state_of(read_run(journal), owned)
+    except JournalError:
+        return UNREADABLE
 
 
 def _checked(name: str, budget: int | None, asker: Asker, reason: str) -> Command:
@@ -433,7 +473,7 @@ def _answer(journal: Path, sent: Command, files: set[Path], end: float) -> Heard
     while True:
         answer = read_owner(journal).answers.get(sent.id)
         owned = is_owned(journal)
-        state = state_of(read_run(journal), owned) if answer or not owned or time.monotonic() >= end else ""
+        state = _state(journal, owned) if answer or not owned or time.monotonic() >= end else ""
         if state:
             return Heard(journal, answer or (_BUSY if owned else f"it is {state} now"), state)
         if own in files and not own.exists():

@@ -10,7 +10,7 @@ import numpy as np
 
 from genius_kit.benchmarks.catalogue import is_table, recorded_benchmark
 from genius_kit.errors import InvalidParameter
-from genius_kit.journal import Run, complete, read_run
+from genius_kit.journal import Run, complete, read_run, readable
 from genius_kit.journal.run import total
 from genius_kit.proposers.base import QUIZ
 from genius_kit.proposers.methods import counted_once, sequence_of, with_names
@@ -93,11 +93,17 @@ def _rows(source: Source) -> list[dict[str, Any]]:
         folder = Path(source)
         if not folder.is_dir():
             raise InvalidParameter(f"{source} is no folder; `genius-kit study` writes its journals to studies/NAME")
-        runs = (read_run(path) for path in sorted(folder.rglob("*.jsonl")))
-        searches = (run for run in runs if run.settings and run.settings.get("proposer") != QUIZ)
-        placed = [(int(run.events[0].get("study", {}).get("order", 0)), row_of(run)) for run in searches]
+        placed = [pair for pair in readable(folder, _placed) if pair is not None]
         return [row for _, row in sorted(placed, key=lambda pair: pair[0])]
     return [row_of(run if isinstance(run, Run) else read_run(run)) for run in source]
+
+
+def _placed(run: Run) -> tuple[int, dict[str, Any]] | None:
+    """Return the place of a search in its study, and its row; None for what is no search."""
+    if not run.settings or run.settings.get("proposer") == QUIZ:
+        return None
+    with complete(run.path):
+        return int(run.events[0].get("study", {}).get("order", 0)), _row_of(run, None)
 
 
 def row_of(run: Run, benchmark: TabularBenchmark | None = None) -> dict[str, Any]:

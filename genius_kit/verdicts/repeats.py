@@ -17,7 +17,7 @@ import numpy as np
 
 from genius_kit.chat import is_stand_in
 from genius_kit.errors import InvalidParameter
-from genius_kit.journal import Event, Run, read_run
+from genius_kit.journal import Event, Run, read_run, readable
 from genius_kit.journal.chain import WITHHELD
 from genius_kit.proposers.methods import shown_model, shown_name
 from genius_kit.records import RankRange
@@ -182,7 +182,7 @@ def _runs(source: Source) -> Iterator[Run]:
         folder = Path(source)
         if not folder.is_dir():
             raise InvalidParameter(f"{source} is no folder; `genius-kit study` writes its journals to studies/NAME")
-        runs = map(read_run, sorted(folder.rglob("*.jsonl")))  # as they stand in the plan of their study
+        runs = readable(folder, lambda run: run)  # as they stand in the plan of their study
         yield from sorted(runs, key=lambda run: run.events[0].get("study", {}).get("order", 0) if run.events else 0)
         return
     for run in source:
