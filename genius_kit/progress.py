@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from genius_kit.journal.chain import Event
+from genius_kit.texts import say
 
 
 class Progress:
@@ -51,7 +52,7 @@ class Progress:
                 self._bar.set_postfix_str(best, refresh=False)
                 self._bar.update()
             elif self._form == "plain" and (self._done == self._total or self._done % max(1, self._total // 10) == 0):
-                print(f"{self._done} of {self._total} evaluations, {best}", file=sys.stderr, flush=True)
+                say(f"{self._done} of {self._total} evaluations, {best}", file=sys.stderr, flush=True)
 
 
 def progress_form() -> str:

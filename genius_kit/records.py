@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any, TypedDict, TypeVar
+
+from genius_kit.texts import for_html, in_line
 
 LONGEST = 160
 """Characters of a value in a line; a card has SENTENCE."""
@@ -21,22 +22,17 @@ class Card:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name} {cut(value, LONGEST)}" for name, value in self.facts().items())
-        return cut(f"{type(self).__name__}({told})", 200 + LONGEST // 4)
+        told = ", ".join(f"{name} {in_line(value, LONGEST)}" for name, value in self.facts().items())
+        return in_line(f"{type(self).__name__}({told})", 200 + LONGEST // 4)
 
     def _repr_html_(self) -> str:
+        cell = "text-align:left;white-space:normal;max-width:60em"
         rows = "".join(
-            f'<tr><th style="text-align:left">{escape(name)}</th>'
-            f'<td style="text-align:left;white-space:normal;max-width:60em">{escape(cut(value, SENTENCE))}</td></tr>'
+            f'<tr><th style="text-align:left">{for_html(name)}</th>'
+            f'<td style="{cell}">{for_html(in_line(value, SENTENCE))}</td></tr>'
             for name, value in self.facts().items()
         )
-        return f'<table><caption style="text-align:left">{escape(type(self).__name__)}</caption>{rows}</table>'
-
-
-def cut(value: object, length: int) -> str:
-    """Return a value as one line of at most `length` printable characters, with an ellipsis where it is longer."""
-    text = " ".join("".join(sign if sign.isprintable() else " " for sign in str(value)).split())
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+        return f'<table><caption style="text-align:left">{for_html(type(self).__name__)}</caption>{rows}</table>'
 
 
 Value = TypeVar("Value")

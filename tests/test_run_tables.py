@@ -7,8 +7,9 @@ import pytest
 import genius_kit as gk
 from genius_kit import figures
 from genius_kit.errors import InvalidParameter, UnknownName
-from genius_kit.figures.tables import PrintedTable, best_of, latex_text, markdown_text, span, spread
+from genius_kit.figures.tables import PrintedTable, best_of, span, spread
 from genius_kit.studies.results import SUMMARY_COLUMNS
+from genius_kit.texts import for_latex, for_markdown
 
 
 def summary(**changed):
@@ -33,7 +34,7 @@ def summary(**changed):
         (
             r"\input{x}$y^2$~",
             r"\textbackslash{}input\{x\}\$y\textasciicircum{}2\$\textasciitilde{}",
-            r"\\input{x}$y^2$\~",
+            r"\\input{x}\$y^2\$\~",
         ),
         ("<b>*x*\nnext", r"\textless{}b\textgreater{}*x* next", r"\<b\>\*x\* next"),
         ("1 ± 2 – 3", r"1 $\pm$ 2 -- 3", "1 ± 2 – 3"),
@@ -41,8 +42,8 @@ def summary(**changed):
 )
 def test_special_signs_are_escaped(text, latex, markdown):
     """A name from outside can neither break a table nor be read as a command."""
-    assert latex_text(text) == latex
-    assert markdown_text(text) == markdown
+    assert for_latex(text) == latex
+    assert for_markdown(text) == markdown
 
 
 def test_the_best_is_what_is_best_as_printed():

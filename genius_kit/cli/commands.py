@@ -23,6 +23,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from genius_kit import errors
+from genius_kit.texts import for_terminal, in_line, say
 from genius_kit.version import __version__
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ app = typer.Typer(cls=_Listed, no_args_is_help=True, add_completion=False, rich_
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(f"genius-kit {__version__}")
+        say(f"genius-kit {__version__}")
         raise typer.Exit
 
 
@@ -107,7 +108,7 @@ def _genius_kit(
 def _warning_text(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    return f"genius-kit: warning: {message}\n"
+    return f"genius-kit: warning: {for_terminal(message)}\n"
 
 
 def main() -> None:
@@ -116,12 +117,12 @@ def main() -> None:
     try:
         app()
     except errors.GeniusKitError as error:
-        print(f"genius-kit: {error}", file=sys.stderr)
+        say(f"genius-kit: {error}", file=sys.stderr)
         usage, model = isinstance(error, _USAGE_ERRORS), isinstance(error, errors.ModelError)
         sys.exit(2 if usage else 3 if model else ENDED_EARLY if isinstance(error, errors.BudgetSpent) else 1)
     except OSError as error:  # a full disk, a folder without rights
         place = f"{error.filename}: " if error.filename else ""
-        print(
+        say(
             f"genius-kit: {place}{error.strerror or error}. What is in journals, checkpoints and finished files is "
             "safe; make room or correct the rights, then give the same command again: it goes on from there",
             file=sys.stderr,
@@ -145,7 +146,7 @@ def print_table(table: pd.DataFrame) -> None:
         is_number = bool(cells[name].str.match(r"[-–$<\d]").all())
         longest = max(map(len, [str(name), *cells[name]]))
         shown.add_column(
-            Text(str(name)),
+            Text(in_line(name)),
             justify="right" if is_number else "left",
             no_wrap=is_number,
             overflow="fold",
@@ -161,7 +162,7 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else in_line(value)
 
 
 def tell_stand_in(models: Iterable[object]) -> None:
@@ -170,7 +171,7 @@ def tell_stand_in(models: Iterable[object]) -> None:
 
     note = stand_in_note(models)
     if note is not None:
-        print(note)
+        say(note)
 
 
 _terminations: list[int] = []
@@ -195,7 +196,7 @@ def ends_at_once(goes_on: str) -> Iterator[None]:
         by, why = "SIGTERM" if _terminations else "Ctrl-C", str(interrupt)
         sys.stdout.flush()
         told = f"ended by {by}; {goes_on}" if why in ("", "SIGTERM") else why
-        print(f"genius-kit: {told}", file=sys.stderr, flush=True)
+        say(f"genius-kit: {told}", file=sys.stderr, flush=True)
         os._exit(143 if _terminations else 130)
     finally:
         if is_main:

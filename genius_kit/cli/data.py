@@ -27,10 +27,10 @@ from genius_kit.private.draws import RECIPE, SAMPLES, drawn_plan, promising_secr
 from genius_kit.private.signals import KINDS, SignalTask, new_secret
 from genius_kit.private.tables import PrivatePlan, read_table
 from genius_kit.private.training import SignalRecipe
-from genius_kit.records import cut
 from genius_kit.redaction import mask
 from genius_kit.spaces.signal_cell import DEFAULT_OPERATIONS, OPERATIONS
 from genius_kit.studies.estimate import WIDTH
+from genius_kit.texts import in_line, say
 
 PACKAGES = ("genius-kit", "torch", "torchvision", "timm", "openai", "jupyterlab", "ipywidgets", "papermill")
 SERVER_SECONDS = 5.0
@@ -64,7 +64,7 @@ def doctor(base_url: Annotated[str | None, Option(help="Server to try; else OPEN
 
     print_table(pd.DataFrame(findings(base_url), columns=["what", "found"]))
     if not list_benchmarks()["available"].all():
-        print("\nmissing benchmarks: `genius-kit data fetch`, or `genius-kit data import DIR`")
+        say("\nmissing benchmarks: `genius-kit data fetch`, or `genius-kit data import DIR`")
 
 
 def findings(base_url: str | None = None) -> Iterator[tuple[str, str]]:
@@ -121,18 +121,18 @@ def status(
     """List the benchmarks and files, and what is there."""
     benchmarks, published = list_benchmarks(), downloads.status()
     benchmarks["state"] = benchmarks["available"].map({True: "available", False: "missing"})
-    source = benchmarks["source"].map(lambda source: cut(source, SHOWN_SOURCE))
+    source = benchmarks["source"].map(lambda source: in_line(source, SHOWN_SOURCE))
     shown = benchmarks.assign(source=source, architectures=benchmarks["size"])
     print_table(shown[["name", "architectures", "state", "source"]])
-    print()
+    say()
     print_table(published[["name", "state", "megabytes"]])
     for row in published.to_dict("records") if verbose else ():
-        print(f"\n{row['name']}")
+        say(f"\n{row['name']}")
         for field in ("contents", "licence", "address", "path"):
             text = f"  {field}: {row[field]}"
-            print(textwrap.fill(text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
+            say(textwrap.fill(text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
     if not benchmarks["available"].all():
-        print("\nwhat is missing: `genius-kit data fetch`, or `genius-kit data import DIR`")
+        say("\nwhat is missing: `genius-kit data fetch`, or `genius-kit data import DIR`")
 
 
 @files.command(epilog="Example: genius-kit data fetch")
@@ -156,7 +156,7 @@ def verify() -> None:
 
 def _tell_where(names: list[str]) -> None:
     for name in names:
-        print(f"here: {data_folder() / name}")
+        say(f"here: {data_folder() / name}")
 
 
 @benchmark.command(epilog="Example: genius-kit benchmark build my-signals")
@@ -199,8 +199,8 @@ def build(
     )
     with ends_at_once("the same command again goes on"):
         table = builds.build(plan, folder, secret=secret, workers=workers)
-    print(f"{len(plan.cells()):,} cells: {table}")
-    print(f"the secret is in {folder / 'secret'}: keep it, and tell it to nobody until you want to prove the table")
+    say(f"{len(plan.cells()):,} cells: {table}")
+    say(f"the secret is in {folder / 'secret'}: keep it, and tell it to nobody until you want to prove the table")
 
 
 def _drawn(name: str, samples: int, recipe: SignalRecipe, rows: int) -> tuple[str, PrivatePlan]:
@@ -208,7 +208,7 @@ def _drawn(name: str, samples: int, recipe: SignalRecipe, rows: int) -> tuple[st
     secret = new_secret()
     plan = drawn_plan(name, secret, samples, recipe)
     for secret, plan, found in promising_secret(name, samples, recipe, rows) if rows else ():  # noqa: B007
-        print(found)
+        say(found)
     return secret, plan
 
 
@@ -220,7 +220,7 @@ def _changed(known: Any, **given: Any) -> Any:
 @benchmark.command(epilog="Example: genius-kit benchmark reveal my-signals")
 def reveal(folder: Folder) -> None:
     """Print the secret of a build: from then on everybody can check its table, and train on its signals."""
-    print(builds.secret_of(folder))
+    say(builds.secret_of(folder))
 
 
 @benchmark.command(epilog="Example: genius-kit benchmark check my-signals")
@@ -231,33 +231,33 @@ def check(
     cells: Annotated[int, Option(min=0, help="With --secret: cells to train again and compare.")] = 4,
 ) -> None:
     """Check that no cell of a table was altered; with its secret, also how it was made, some cells trained again."""
-    print(*builds.check_seal(table, seal), sep="\n")
+    say(*builds.check_seal(table, seal), sep="\n")
     for line in builds.check_table(table, secret, cells) if secret else ():
-        print(line)
+        say(line)
 
 
 @benchmark.command(epilog="Example: genius-kit benchmark stamp my-signals 'commit 1a2b3c of my paper, 2026-11-27'")
 def stamp(table: Table, text: Annotated[str, Argument(help="Where its seal was shown, and when.")]) -> None:
     """Write into a table where its seal was shown and when: a commit, a DOI, the name of a proof file beside it."""
-    print(f"{builds.stamp(table, text)}: {text}")
+    say(f"{builds.stamp(table, text)}: {text}")
 
 
 @benchmark.command(epilog="Example: genius-kit benchmark card my-signals")
 def card(table: Table) -> None:
     """Print the data card of a table in Markdown: what it is made of, its noise, and what cheap guesses score on it."""
-    print(card_text(read_table(table)))
+    say(card_text(read_table(table)))
 
 
 @benchmark.command(epilog="Example: genius-kit benchmark compare my-signals other-signals")
 def compare(first: Table, second: Table) -> None:
     """Print how two tables agree, row by row: by option numbers, and by operations where both have them."""
     found = agreement_of(read_table(first), read_table(second))
-    print(f"by key: Spearman {found.by_key:.3f} (n = {found.keys:,} rows)")
-    print(f"by operation: Spearman {found.by_meaning:.3f} (n = {found.meanings:,} rows that both tables have)")
+    say(f"by key: Spearman {found.by_key:.3f} (n = {found.keys:,} rows)")
+    say(f"by operation: Spearman {found.by_meaning:.3f} (n = {found.meanings:,} rows that both tables have)")
 
 
 @benchmark.command(epilog="Example: genius-kit benchmark add my-signals")
 def add(table: Table) -> None:
     """Copy a whole table into the data folder, from where it loads by its name like the published ones."""
     added = add_table(table)
-    print(f"{added}: `genius-kit run {added.stem}` searches it")
+    say(f"{added}: `genius-kit run {added.stem}` searches it")

@@ -17,6 +17,7 @@ from genius_kit.proposers.base import TALKING, make_proposer
 from genius_kit.runs.batch import finished_seeds
 from genius_kit.studies.estimate import WIDTH, Forecast, estimate_run, estimate_study
 from genius_kit.studies.file import load_study
+from genius_kit.texts import say
 
 LOWERS = """what lowers it: --max-tokens 2000 (shorter replies), fewer runs or seeds, a
   smaller --budget; --max-dollars is a limit that is never passed"""
@@ -63,7 +64,7 @@ def study(
     study = load_study(file, **said.settings())
     _print(estimate_study(study, output, assumptions=given.assumptions()))
     if told := power_text([str(arm.settings.get("control")) for arm in study.arms], len(study.seeds)):
-        print(textwrap.fill(told, WIDTH))
+        say(textwrap.fill(told, WIDTH))
 
 
 def ask_before_run(
@@ -96,7 +97,7 @@ def ask_first(forecast: Forecast, consent: options.ConsentOptions) -> None:
     if consent.yes or forecast.is_free or forecast.unpriced or (at_stake is not None and at_stake <= bar):
         return
     most = "more than can be said (a model has no known price)" if at_stake is None else f"up to ${at_stake:,.2f}"
-    print(f"{forecast.table()}\n\n{forecast.assumptions.text}\n{LOWERS}", file=sys.stderr)
+    say(f"{forecast.table()}\n\n{forecast.assumptions.text}\n{LOWERS}", file=sys.stderr)
     question = f"{forecast.runs} run{'s' if forecast.runs > 1 else ''} may cost {most}"
     if not sys.stdin.isatty():
         raise InvalidParameter(
@@ -108,11 +109,11 @@ def ask_first(forecast: Forecast, consent: options.ConsentOptions) -> None:
 
 def _print(forecast: Forecast) -> None:
     runs = f"{forecast.runs} run{'s' if forecast.runs != 1 else ''}"
-    print(f"{runs}\n{forecast.table()}\n\n{forecast.assumptions.text}")
+    say(f"{runs}\n{forecast.table()}\n\n{forecast.assumptions.text}")
     if not forecast.is_free:
-        print(LOWERS)
+        say(LOWERS)
     if forecast.unpriced_runs:
         unknown = f"no price is known for the model of {forecast.unpriced_runs} run(s)"
-        print(f"{unknown}; name a\n  price file in GENIUS_KIT_PRICES")
+        say(f"{unknown}; name a\n  price file in GENIUS_KIT_PRICES")
     elif forecast.limit is not None and forecast.limit != forecast.worst.dollars:
-        print(f"the limits let at most ${forecast.limit:,.2f} be spent")
+        say(f"the limits let at most ${forecast.limit:,.2f} be spent")

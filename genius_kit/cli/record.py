@@ -19,6 +19,7 @@ from genius_kit.paper import paper_architecture
 from genius_kit.reports import bundle as bundles
 from genius_kit.runs.audit import audit_run
 from genius_kit.runs.batch import replay_conversation
+from genius_kit.texts import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ def replay(
     shown = frame.assign(macs=frame["macs"] / 1e6)[["iteration", "key", "macs", "feedback", "rejections"]]
     names = {"iteration": "step", "key": "architecture", "macs": "MACs, M", "feedback": "%"}
     print_table(shown.rename(columns={**names, "rejections": "refused"}))
-    print(f"\n{_winner(frame)}")
+    say(f"\n{_winner(frame)}")
 
 
 def _winner(frame: pd.DataFrame) -> str:
@@ -67,16 +68,16 @@ def _winner(frame: pd.DataFrame) -> str:
 def _replay_bundle(path: Path, output: Path) -> None:
     """Unpack and check a bundle, draw all of it again, and say which files are as they were packed."""
     done = bundles.replay_bundle(path, output)
-    print(f"{done.folder}: {len(done.runs)} journals, all sound")
+    say(f"{done.folder}: {len(done.runs)} journals, all sound")
     for name in done.matched:
-        print(f"the same   {name}")
+        say(f"the same   {name}")
     for name in done.differing:
-        print(f"DIFFERENT  {name}")
+        say(f"DIFFERENT  {name}")
     if done.missing is not None:
-        print(f"genius-kit: nothing was drawn: {done.missing}", file=sys.stderr)
+        say(f"genius-kit: nothing was drawn: {done.missing}", file=sys.stderr)
         raise typer.Exit(NO_JOURNAL)
     if done.differing:
-        print("other versions draw other bytes: environment.txt names those that the bundle was drawn with")
+        say("other versions draw other bytes: environment.txt names those that the bundle was drawn with")
         raise typer.Exit(ALTERED)
 
 
@@ -94,7 +95,7 @@ def verify(
     try:
         code = _study(path) if path.is_dir() else _run(path, head)
     except JournalError as error:
-        print(f"genius-kit: {error}", file=sys.stderr)
+        say(f"genius-kit: {error}", file=sys.stderr)
         code = NO_JOURNAL
     if code:
         raise typer.Exit(code)
@@ -102,19 +103,19 @@ def verify(
 
 def _run(path: Path, head: str | None) -> int:
     verified = verify_run(path, head)
-    print(verified.report())
+    say(verified.report())
     return ALTERED if verified.findings else 0 if verified.is_sound else NO_JOURNAL
 
 
 def _study(folder: Path) -> int:
     runs, wrong = verify_study(folder)
     for verified in runs:
-        print(f"{verified.path.relative_to(folder).as_posix()}: {verdict(verified)}")
+        say(f"{verified.path.relative_to(folder).as_posix()}: {verdict(verified)}")
     for finding in wrong:
-        print(f"{folder}: {finding}")
+        say(f"{folder}: {finding}")
     sound = sum(verified.is_sound for verified in runs)
     listed = "against its heads.csv" if (folder / HEADS).is_file() else "without a heads.csv to check against"
-    print(f"{sound} of {len(runs)} journals are sound, {listed}")
+    say(f"{sound} of {len(runs)} journals are sound, {listed}")
     if wrong or any(verified.findings for verified in runs):
         return ALTERED
     return 0 if sound == len(runs) else NO_JOURNAL
@@ -133,15 +134,15 @@ def audit(
     try:
         found = audit_run(journal, head)
     except JournalError as error:
-        print(f"genius-kit: {error}", file=sys.stderr)
+        say(f"genius-kit: {error}", file=sys.stderr)
         raise typer.Exit(NO_JOURNAL) from None
     listed = found.events.assign(time=found.events["time"].str[11:19]).drop(columns="chain")
     tables = [*([listed] if events else []), found.asked_and_done, found.approvals, found.spending]
     for table in tables:
         if len(table):
             print_table(table)
-            print()
-    print(found.report())
+            say()
+    say(found.report())
     if not found.is_in_order:
         raise typer.Exit(ALTERED)
 
@@ -161,8 +162,8 @@ def redact(
     chosen = [whose for whose, wanted in zip(WORDS, (prompts, replies, persons), strict=True) if wanted]
     made = verify_run(write_redacted(journal, output, chosen or WORDS))
     if more := set(made.withheld) - set(chosen or WORDS):
-        print(f"the words of {', '.join(sorted(more))} repeat them, and were withheld too")
-    print(f"{made.path}: words withheld: {', '.join(made.withheld) or 'none were there'}; head {made.head}, as before")
+        say(f"the words of {', '.join(sorted(more))} repeat them, and were withheld too")
+    say(f"{made.path}: words withheld: {', '.join(made.withheld) or 'none were there'}; head {made.head}, as before")
 
 
 @app.command(epilog="Example: genius-kit bundle studies/optimisers --output optimisers.tar.gz")
@@ -179,4 +180,4 @@ def bundle(
     if unknown := [name for name in named if name not in whose]:
         raise InvalidParameter(f"--withhold {unknown[0]!r} came; expected some of {', '.join(whose)}")
     made = bundles.bundle(study, output, [whose[name] for name in named])
-    print(f"{made}: {made.stat().st_size / 1e6:.2f} MB; `genius-kit replay {made} --output DIR` draws it again")
+    say(f"{made}: {made.stat().st_size / 1e6:.2f} MB; `genius-kit replay {made} --output DIR` draws it again")

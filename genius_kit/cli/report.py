@@ -17,6 +17,7 @@ from genius_kit.errors import UnknownName
 from genius_kit.reports import run as reports
 from genius_kit.reports.jobs import NotebookResult
 from genius_kit.reports.run import ReportProgress
+from genius_kit.texts import say
 
 Notebooks = Annotated[Path | None, Option(help="Folder of the notebooks; ./notebooks by default.")]
 
@@ -50,7 +51,7 @@ def report(
 
     def tell(result: NotebookResult) -> None:
         progress.clear()
-        print(f"{f'{result.name} {result.label}'.rstrip():28s} {result.status:8s} {result.detail}", flush=True)
+        say(f"{f'{result.name} {result.label}'.rstrip():28s} {result.status:8s} {result.detail}", flush=True)
 
     with progress, ends_at_once("the same command finishes the rest"):  # kernels end with us
         results = reports.report(
@@ -66,9 +67,9 @@ def report(
             on_result=tell,
             on_look=progress.look,
         )
-    print(_summary(results))
+    say(_summary(results))
     tell_stand_in(result.parameters.get("model") for result in results)
-    print(f"open {Path(output) / 'index.html'}")
+    say(f"open {Path(output) / 'index.html'}")
     statuses = {result.status for result in results}
     if "failed" in statuses or (all_notebooks and "missing" in statuses):
         raise typer.Exit(1 if "failed" in statuses else 2)

@@ -23,6 +23,7 @@ from genius_kit.records import RankRange
 from genius_kit.runs import batch, remote
 from genius_kit.runs.approval import Asker, user_name
 from genius_kit.runs.remote import COMMANDS, how_to_go_on, why_stopped
+from genius_kit.texts import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,11 +101,11 @@ def ctl(
         if number is not None:
             raise InvalidParameter(f"status takes no number, {number} came")
         rows = [{"journal": str(path), "state": state, "told": more} for path, state, more in remote.status(run)]
-        print(json.dumps(rows) if as_json else "\n".join("{journal}: {state}, {told}".format(**row) for row in rows))
+        say(json.dumps(rows) if as_json else "\n".join("{journal}: {state}, {told}".format(**row) for row in rows))
         return
     asker = Asker(by or user_name(), "ctl", socket.gethostname())
     for heard in remote.command(run, command, number, asker=asker, reason=reason):
-        print(f"{heard.journal}: {heard.answer}")
+        say(f"{heard.journal}: {heard.answer}")
 
 
 @app.command(epilog="Example: genius-kit memory nas-bench-201-cifar10 --model gpt-6.1-sol --max-tokens 2000")
@@ -125,7 +126,7 @@ def memory(
     sent = {**money.bounding({"model": model, **request.settings()}), **money.terms(), "reuse": money.reuse}
     with ends_at_once("the same command again goes on"):
         done = asking.ask(load_benchmark(benchmark), count=questions, seed=seed, output=output, **sent)
-    print(f"{done.path}\n{asking.memory(done).sentence}")
+    say(f"{done.path}\n{asking.memory(done).sentence}")
     tell_stand_in([model])
 
 
@@ -136,7 +137,7 @@ def _print_runs(runs: list[Run], verbose: bool = False) -> None:
     for done in runs if verbose else ():
         _print_evaluations(done)
     print_table(pd.DataFrame([_row(done) for done in runs]))
-    print("\njournals:", *(f"  {done.path}" for done in runs), sep="\n")
+    say("\njournals:", *(f"  {done.path}" for done in runs), sep="\n")
     tell_stand_in(done.settings.get("settings", {}).get("model") for done in runs)
     _tell_ended_early([run for run in runs if not run.finished])
     _tell_only_fallbacks([run for run in runs if run.only_fallbacks])
@@ -158,7 +159,7 @@ def _print_evaluations(done: Run) -> None:
     shown = frame.assign(rank=frame.apply(_rank, axis=1), seed=done.settings["seed"])
     names = {"key": "architecture", "feedback": "%", "rejections": "refused"}
     print_table(shown[["seed", "iteration", "key", "origin", "feedback", "rank", "rejections"]].rename(columns=names))
-    print()
+    say()
 
 
 def _rank(row: pd.Series) -> str:
@@ -173,7 +174,7 @@ def _tell_ended_early(runs: list[Run]) -> None:
     """Say of each run why it was ended before its end, and what goes on; raises typer.Exit where there is one."""
     for run in runs:
         why = why_stopped(run) or "it was ended"
-        print(f"genius-kit: {run.path}: {why}; to go on: {how_to_go_on(run)}", file=sys.stderr)
+        say(f"genius-kit: {run.path}: {why}; to go on: {how_to_go_on(run)}", file=sys.stderr)
     if runs:
         raise typer.Exit(ENDED_EARLY)
 
@@ -183,7 +184,7 @@ def _tell_only_fallbacks(runs: list[Run]) -> None:
     for run in runs:
         reasons = Counter(event["reason"] for event in run.of("rejected")).most_common()
         why = ", ".join(f"{reason} ({count})" for reason, count in reasons)
-        print(
+        say(
             f"genius-kit: {run.path}: no reply of the model was taken, all {len(run.of('evaluation'))} evaluations are "
             f"random fallbacks; refused: {why}. It is no evidence about the model: look at its replies "
             f'(`gk.read_run(...).of("call")`) before you run it again',

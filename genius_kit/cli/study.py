@@ -34,6 +34,7 @@ from genius_kit.studies.models import asked_models, model_table
 from genius_kit.studies.plan import Study
 from genius_kit.studies.results import results_of, summary
 from genius_kit.studies.run import places, run_study
+from genius_kit.texts import csv_of, say
 from genius_kit.verdicts.every import study_verdicts
 from genius_kit.verdicts.tradeoffs import has_fronts, tradeoff_table
 
@@ -85,7 +86,7 @@ def study(
         keep_study_file(file, Path(output) / loaded.name, said.settings())
     finally:
         if error is not None:
-            print(f"genius-kit: {error}", file=sys.stderr)
+            say(f"genius-kit: {error}", file=sys.stderr)
     if error is not None:
         raise typer.Exit(3 if error.only_model else 4 if error.only_limits else 1)
 
@@ -104,25 +105,25 @@ def _report(loaded: Study, output: Path) -> None:
         arms = set(found.loc[found["reason"].notna() & found["rank"].notna(), "arm"])
         told = summary(found, loaded.reference if loaded.reference in arms else None)
         for name, frame in (("results", found), ("summary", told)):
-            files.write_whole(folder / f"{name}.csv", frame.to_csv(index=False), private=True)
+            files.write_whole(folder / f"{name}.csv", csv_of(frame), private=True)
         write_heads(folder)
     if len(found):
         _print_tables(found, told)
         _print_limits(found)
         _print_only_fallbacks(found)
         tell_stand_in(found["model"])
-    print(f"{len(found)} runs, {folder / 'results.csv'}; {folder / 'summary.csv'}")
+    say(f"{len(found)} runs, {folder / 'results.csv'}; {folder / 'summary.csv'}")
 
 
 def _print_tables(found: pd.DataFrame, told: pd.DataFrame) -> None:
     """Print the summary, and the shares of the front or the table of the models where the study has those."""
     _print_table(told.assign(arm=told["method"]), SEARCHED)
-    print("mean rank: of the best found, 1 is best; worth: random evaluations as good;")
-    print("ratio: rank over that of the reference arm, above 1 is worse\n")
+    say("mean rank: of the best found, 1 is best; worth: random evaluations as good;")
+    say("ratio: rank over that of the reference arm, above 1 is worse\n")
     if has_fronts(found):
         table = tradeoff_table(found)
         _print_table(table.assign(arm=table["method"]), WEIGHED)
-        print("hypervolume: share of the table's; gain: over random search\n")
+        say("hypervolume: share of the table's; gain: over random search\n")
     if len(asked_models(found)) > 1:
         table = model_table(found)
         table = table.assign(arm=table["model"].map(shown_model))
@@ -141,7 +142,7 @@ def _print_table(table: pd.DataFrame, columns: Mapping[str, str]) -> None:
         apart = [name for name, found in values.items() if len(found) > 1 and name != "random_rank"]
         if (rows["arm"] == rows["model"]).all():
             apart = [name for name in apart if name != "model"]
-        print(_filled(f"{benchmark}: {', '.join(common)}" if common else str(benchmark)))
+        say(_filled(f"{benchmark}: {', '.join(common)}" if common else str(benchmark)))
         shown = {name: name for name in ["arm", *apart]} | {
             name: heading for name, heading in columns.items() if name in rows and rows[name].notna().any()
         }
@@ -149,7 +150,7 @@ def _print_table(table: pd.DataFrame, columns: Mapping[str, str]) -> None:
             {heading: _cell(row, name, heading) for name, heading in shown.items()} for row in rows.to_dict("records")
         ]
         print_table(pd.DataFrame(records))
-        print()
+        say()
 
 
 def _filled(text: str) -> str:
@@ -174,15 +175,15 @@ def _print_limits(found: pd.DataFrame) -> None:
     from genius_kit.benchmarks.catalogue import recorded_benchmark
 
     for journal in found.drop_duplicates("benchmark")["journal"]:
-        print(_filled(describe(recorded_benchmark(read_run(journal).settings))))
+        say(_filled(describe(recorded_benchmark(read_run(journal).settings))))
     for verdict in study_verdicts(found):
         _print_verdict(verdict)
-    print()
+    say()
 
 
 def _print_verdict(verdict: Any) -> None:
     """Print a verdict as a headline and the table of its comparisons, or the sentence on what it lacks."""
-    print("\n" + _filled(verdict if isinstance(verdict, str) else verdict_headline(verdict)))
+    say("\n" + _filled(verdict if isinstance(verdict, str) else verdict_headline(verdict)))
     if not isinstance(verdict, str) and len(table := verdict.contrasts()):
         print_table(table)
 
@@ -194,7 +195,7 @@ def _print_only_fallbacks(found: pd.DataFrame) -> None:
     for keys, group in found.assign(lost=lost).groupby(["benchmark", "arm", "model", "prompt"], sort=False):
         if group["lost"].any():
             arm = ", ".join(map(str, keys))
-            print(
+            say(
                 f"No reply was taken in {group['lost'].sum()} of {len(group)} runs of {arm}: all that they evaluated "
                 "are random fallbacks, which are no evidence about the model.\n"
             )
@@ -241,4 +242,4 @@ def slurm(
         output=shlex.quote(str(Path(output).resolve())),
         yes=yes,
     )
-    print(text, end="")
+    say(text, end="")

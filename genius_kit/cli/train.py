@@ -13,6 +13,7 @@ from typer import Argument, Option
 
 from genius_kit.cli.commands import ends_at_once
 from genius_kit.cli.options import Changes, grouped, read_changes
+from genius_kit.texts import say
 
 GOES_ON = "the same command again goes on from the last checkpoint"
 
@@ -79,8 +80,8 @@ def train(
     if os.environ.get("RANK", "0") == "0":  # under torchrun one process speaks
         test = "none" if result.test_accuracy is None else f"{result.test_accuracy:.2f} %"
         best = f"{result.best_validation_accuracy:.2f} % (epoch {result.best_epoch})"
-        print(f"validation: last {result.last_validation_accuracy:.2f} %, best {best}; test, last epoch: {test}")
-        print(f"{result.seconds:.0f} s on {result.device}, {result.precision}; weights: {result.weights}")
+        say(f"validation: last {result.last_validation_accuracy:.2f} %, best {best}; test, last epoch: {test}")
+        say(f"{result.seconds:.0f} s on {result.device}, {result.precision}; weights: {result.weights}")
 
 
 @detect.command(
@@ -116,7 +117,7 @@ def detect_train(
             **given.settings(),
         )
     _print_measures(result.measures)
-    print(f"weights: {result.weights}")
+    say(f"weights: {result.weights}")
 
 
 @detect.command(
@@ -140,4 +141,4 @@ def detect_evaluate(
 
 def _print_measures(measures: Mapping[str, Any]) -> None:
     for name, value in measures.items():
-        print(f"{name:14s} {'-' if value is None else f'{value:.2f}' if isinstance(value, float) else value}")
+        say(f"{name:14s} {'-' if value is None else f'{value:.2f}' if isinstance(value, float) else value}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genius_kit.figures.files import laid_out
+from genius_kit.figures.files import fit_labels, laid_out
 from genius_kit.figures.style import SETTINGS, Style, marks
 from genius_kit.proposers.methods import NO_MODEL
 from genius_kit.stats.paired import mean_band
@@ -27,6 +27,10 @@ def new_figure(rows: int, columns: int, **shared: Any) -> tuple[Figure, list[Axe
 
     class NotebookFigure(Figure):
         """A figure that a notebook shows once, whether pyplot is in use or not."""
+
+        def draw(self, renderer: Any) -> None:
+            fit_labels(self)
+            super().draw(renderer)
 
         def _repr_png_(self) -> bytes:
             with mpl.rc_context(SETTINGS), laid_out(self):

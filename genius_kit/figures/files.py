@@ -7,8 +7,9 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from genius_kit.figures.layout import fit
 from genius_kit.figures.style import SETTINGS
 from genius_kit.files import make_folder, write_whole
 from genius_kit.runs.provenance import provenance, without_places
+from genius_kit.texts import csv_of, for_figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +73,7 @@ def save_figure(
 @contextmanager
 def laid_out(figure: Figure) -> Iterator[None]:
     """Arrange the panels of a figure once for all that is drawn inside, rather than once a drawing (half its time)."""
+    fit_labels(figure)
     engine = figure.get_layout_engine()
     if engine is None:
         yield
@@ -81,6 +84,36 @@ def laid_out(figure: Figure) -> Iterator[None]:
         yield
     finally:
         figure.set_layout_engine(engine)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What names the ticks of an axis, with names that are fit for a figure."""
+
+    name: Callable[..., str]
+
+    def __call__(self, *tick: Any) -> str:
+        return for_figure(self.name(*tick))
+
+
+def fit_labels(figure: Figure) -> None:
+    """Make every name that is written in a figure fit for it; the numbers of its axes stay as they are."""
+    from matplotlib.axis import Axis
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedFormatter, FuncFormatter
+
+    numbers: set[int] = set()
+    for axis in figure.findobj(Axis):
+        numbers |= {id(text) for tick in (*axis.majorTicks, *axis.minorTicks) for text in tick.findobj(Text)}
+        numbers.add(id(axis.get_offset_text()))
+        formatter = axis.get_major_formatter()
+        if isinstance(formatter, FixedFormatter):
+            formatter.seq = [for_figure(name) for name in formatter.seq]
+        elif isinstance(formatter, FuncFormatter) and not isinstance(formatter.func, _Fit):
+            formatter.func = _Fit(formatter.func)
+    for name in figure.findobj(Text):
+        if isinstance(name, Text) and id(name) not in numbers:
+            name.set_text(for_figure(name.get_text()))
 
 
 def save_table(
@@ -109,7 +142,7 @@ def _check_name(name: str) -> None:
 def _save_beside(target: Path, name: str, data: pd.DataFrame | None, origin: Mapping[str, Any]) -> None:
     record = {"name": name, **origin}
     if data is not None:
-        text = without_places(data).to_csv(index=False, lineterminator="\n")
+        text = csv_of(without_places(data))
         write_whole(target / f"{name}.csv", text)
         record["csv_sha256"] = hashlib.sha256(text.encode()).hexdigest()
     write_whole(target / f"{name}.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")

@@ -17,6 +17,7 @@ from genius_kit.proposers.methods import distinct, shown_model, shown_name, with
 from genius_kit.runs.frames import Runs, frames_of, middle_rank, run_table
 from genius_kit.runs.provenance import PAPER_TABLES
 from genius_kit.stats.paired import LEAST_PAIRS, holm_of, permutation_p
+from genius_kit.texts import for_latex, for_markdown
 from genius_kit.verdicts.base import counts_text
 
 if TYPE_CHECKING:
@@ -26,13 +27,6 @@ if TYPE_CHECKING:
 UNKNOWN = "–"
 """What stands for a value that is not known: never zero."""
 
-_LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", "±": r"$\pm$", "–": "--", "×": r"$\times$", "β": r"$\beta$",
-}  # fmt: skip
-_MARKDOWN = "\\`*_|<>[]~#"
-
 STAND_IN_NOTE = " The stand-in is a fixed rule, not a language model."
 ONCE_NOTE = " n = 1 also stands for searches that are all one and the same, which count once."
 
@@ -41,16 +35,6 @@ _WORDS = {
     "ap50": "AP50", "ap75": "AP75", "imagenet": "ImageNet", "top1": "top-1", "top5": "top-5", "millions": "(millions)",
     "percent": "(%)", "gpu days": "(GPU days)", "mean": "(%)",
 }  # fmt: skip
-
-
-def latex_text(text: str) -> str:
-    """Return text fit for LaTeX: its special signs escaped, a line break a space."""
-    return "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
-
-
-def markdown_text(text: str) -> str:
-    """Return text fit for a cell of a Markdown table: its special signs escaped, a line break a space."""
-    return "".join(f"\\{sign}" if sign in _MARKDOWN else sign for sign in " ".join(text.split()))
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,26 +63,26 @@ class PrintedTable:
             "% needs \\usepackage{booktabs}",
             "\\begin{table}",
             "  \\centering",
-            f"  \\caption{{{latex_text(self.caption)}}}",
+            f"  \\caption{{{for_latex(self.caption)}}}",
             f"  \\label{{tab:{label}}}",
             f"  \\begin{{tabular}}{{{columns}}}",
             "    \\toprule",
-            f"    {' & '.join(map(latex_text, self.header))} \\\\",
+            f"    {' & '.join(map(for_latex, self.header))} \\\\",
             "    \\midrule",
         ]
-        for place, cells in enumerate(self._cells(latex_text, "\\textbf{", "}")):
+        for place, cells in enumerate(self._cells(for_latex, "\\textbf{", "}")):
             if place in self.breaks:
                 lines.append("    \\midrule")
             lines.append(f"    {' & '.join(cells)} \\\\")
-        lines += ["    \\bottomrule", "  \\end{tabular}", f"  \\par\\smallskip\\footnotesize {latex_text(self.note)}"]
+        lines += ["    \\bottomrule", "  \\end{tabular}", f"  \\par\\smallskip\\footnotesize {for_latex(self.note)}"]
         return "\n".join([*lines, "\\end{table}", ""])
 
     def markdown(self) -> str:
         """Return a Markdown table with the caption above and the note below."""
         numbers = ["---"] * self.words + ["---:"] * (len(self.header) - self.words)
-        table = [list(map(markdown_text, self.header)), numbers, *self._cells(markdown_text, "**", "**")]
+        table = [list(map(for_markdown, self.header)), numbers, *self._cells(for_markdown, "**", "**")]
         lines = [f"| {' | '.join(cells)} |" for cells in table]
-        return "\n".join([f"**{markdown_text(self.caption)}**", "", *lines, "", markdown_text(self.note), ""])
+        return "\n".join([f"**{for_markdown(self.caption)}**", "", *lines, "", for_markdown(self.note), ""])
 
     def __repr__(self) -> str:
         return f"{self.caption} ({len(self.rows)} rows)"

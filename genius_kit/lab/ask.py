@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from genius_kit.records import Evaluation, NoImprovement, Proposal, RankRange, T
 from genius_kit.replies import find_architectures, parse_reply
 from genius_kit.runs.loop import describe, own_timeout
 from genius_kit.spaces import Architecture, SearchSpace
+from genius_kit.texts import for_html
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
@@ -162,7 +162,7 @@ def answer_html(answer: Answer, benchmark: Benchmark) -> str:
     """Return an answer as HTML: the marked reply, the rules, and what the benchmark says of the design."""
     marks = {True: "✓ passed", False: "✗ failed", None: "– not reached"}
     rules = "".join(
-        f"<li>{marks[rule.passed]}: {escape(rule.name)}{f' ({escape(rule.detail)})' if rule.detail else ''}</li>"
+        f"<li>{marks[rule.passed]}: {for_html(rule.name)}{f' ({for_html(rule.detail)})' if rule.detail else ''}</li>"
         for rule in answer.rules
     )
     reply = _html(answer.pieces)
@@ -170,7 +170,7 @@ def answer_html(answer: Answer, benchmark: Benchmark) -> str:
         '<section class="genius-reply" aria-label="Reply"><h4>Reply</h4>'
         f"{block_html(reply or '(empty reply)')}"
         f"{beside_html(answer.call or {})}"
-        f"<p><b>{escape(answer_text(answer, benchmark))}</b></p><ul>{rules}</ul></section>"
+        f"<p><b>{for_html(answer_text(answer, benchmark))}</b></p><ul>{rules}</ul></section>"
     )
 
 
@@ -182,8 +182,8 @@ def block_html(html: str) -> str:
 def beside_html(call: Event) -> str:
     """Return what came beside the text of a reply as HTML that opens at a click; nothing where nothing did."""
     return "".join(
-        f"<details><summary>{escape(one['kind'])}, {one['characters']:,} characters, not read as the answer</summary>"
-        f"{block_html(escape(one['content']))}</details>"
+        f"<details><summary>{for_html(one['kind'])}, {one['characters']:,} characters, not read as the answer</summary>"
+        f"{block_html(for_html(one['content']))}</details>"
         for one in call.get("beside") or ()
     )
 
@@ -191,13 +191,13 @@ def beside_html(call: Event) -> str:
 def marked_html(text: str, space: SearchSpace | None) -> str:
     """Return a reply as HTML text with the design that was read from it marked; plain where no space is known."""
     if space is None:
-        return escape(text)
+        return for_html(text)
     outcome = parse_reply(answer_of(text), space)
     return _html(_pieces(text, space, outcome.architecture if isinstance(outcome, Proposal) else None))
 
 
 def _html(pieces: Sequence[Piece]) -> str:
-    return "".join(f'<mark class="genius-{kind}">{escape(t)}</mark>' if kind else escape(t) for t, kind in pieces)
+    return "".join(f'<mark class="genius-{kind}">{for_html(t)}</mark>' if kind else for_html(t) for t, kind in pieces)
 
 
 def answer_text(answer: Answer, benchmark: Benchmark) -> str:

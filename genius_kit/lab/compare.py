@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from genius_kit.proposers.methods import TOLD, are_one, sequence_of
 from genius_kit.records import RankRange
 from genius_kit.runs.loop import describe, journal_name
 from genius_kit.stats.paired import LEAST_PAIRS, Comparison, compare, pairs_needed
+from genius_kit.texts import for_html
 from genius_kit.verdicts import pairs_to_settle
 from genius_kit.verdicts.base import LEVEL, MARGIN, Contrast
 
@@ -208,7 +208,7 @@ def paired_svg(paired: Paired) -> str:
 
     height = 30 + 16 * len(logs) + 56
     base = height - 36
-    words = escape(paired.verdict())
+    words = for_html(paired.verdict())
     shapes = [f'<path d="M{across(0):.1f} 8V{base}" stroke="{GREY}" stroke-dasharray="4 3"/>']
     for row, ((seed, rank, own), value) in enumerate(zip(paired.pairs, logs, strict=True)):
         y = 22 + 16 * row
@@ -240,7 +240,7 @@ def paired_svg(paired: Paired) -> str:
 def paired_html(paired: Paired) -> str:
     """Return the verdict, the pairs as dots, and only what differs between the two."""
     rows = "".join(
-        f"<tr><th scope='row'>{escape(name)}</th><td>{escape(str(one))}</td><td>{escape(str(two))}</td></tr>"
+        f"<tr><th scope='row'>{for_html(name)}</th><td>{for_html(str(one))}</td><td>{for_html(str(two))}</td></tr>"
         for name, (one, two) in paired.differing.items()
     )
     table = (
@@ -248,4 +248,4 @@ def paired_html(paired: Paired) -> str:
         f"<th scope='col'>variant</th></tr></thead><tbody>{rows}</tbody></table>"
     )
     picture = paired_svg(paired) if paired.pairs else ""
-    return f'<section aria-label="Comparison"><p><b>{escape(paired.verdict())}</b></p>{picture}{table}</section>'
+    return f'<section aria-label="Comparison"><p><b>{for_html(paired.verdict())}</b></p>{picture}{table}</section>'

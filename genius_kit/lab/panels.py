@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from genius_kit.lab.session import Choices, LabSession, compare_line, step_line
 from genius_kit.lab.view import with_still
 from genius_kit.lab.widgets import Stage, button, labelled, row
 from genius_kit.runs.remote import run_state
+from genius_kit.texts import for_html
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
@@ -47,7 +47,7 @@ class ComparePanel:
         """Make the present template and choices the baseline."""
         settings = self.lab.session.pin()
         shown = ", ".join(f"{name} {value}" for name, value in settings.items() if name != "client")
-        self.pinned.value = f"<p>Baseline: {escape(shown)}</p>"
+        self.pinned.value = f"<p>Baseline: {for_html(shown)}</p>"
         self.result.value = ""
 
     def run(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from genius_kit.lab.ask import beside_html, block_html, marked_html
 from genius_kit.lab.view import Point, points_of
 from genius_kit.reasoning import without_reasoning
 from genius_kit.records import Evaluation, Message, Trial
+from genius_kit.texts import for_html
 
 if TYPE_CHECKING:
     from genius_kit.runs.steps import Step
@@ -56,24 +56,24 @@ def _exchange(calls: Sequence[Event]) -> tuple[Message, ...]:
 
 def step_html(step: Step, space: SearchSpace | None) -> str:
     """Return one step as HTML: result, difference to its parent, prompt, replies with their designs marked."""
-    parts = [f"<p><b>{escape(step_text(step))}</b></p>"]
+    parts = [f"<p><b>{for_html(step_text(step))}</b></p>"]
     if step.parent is not None:
-        lines = "".join(f"<li>{escape(f'{c.place}: {c.before} -> {c.after}')}</li>" for c in step.changes)
+        lines = "".join(f"<li>{for_html(f'{c.place}: {c.before} -> {c.after}')}</li>" for c in step.changes)
         parts.append(f"<h4>Difference to iteration {step.parent}</h4><ul>{lines or '<li>none</li>'}</ul>")
     for number, call in enumerate(step.calls, start=1):
         text = marked_html(call["text"] or "(empty reply)", space)
         head = f"<h4>Reply{f' {number}' if len(step.calls) > 1 else ''}</h4>"
         parts.append(f"{head}{block_html(text)}{beside_html(call)}")
     for event in step.rejections:
-        parts.append(f"<p>Refused, {escape(event['reason'])}: {escape(event['detail'])}</p>")
+        parts.append(f"<p>Refused, {for_html(event['reason'])}: {for_html(event['detail'])}</p>")
     for event in step.approvals:
-        reason = f" ({escape(event['reason'])})" if event.get("reason") else ""
-        parts.append(f"<p>Decision: {escape(str(event.get('decision')))}{reason}</p>")
+        reason = f" ({for_html(event['reason'])})" if event.get("reason") else ""
+        parts.append(f"<p>Decision: {for_html(str(event.get('decision')))}{reason}</p>")
     for event in step.failures:
-        parts.append(f"<p>A call failed: {escape(str(event.get('message')))}</p>")
+        parts.append(f"<p>A call failed: {for_html(str(event.get('message')))}</p>")
     if step.messages:
         prompt = "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in step.messages)
-        parts.append(f"<details><summary>Prompt of this step</summary>{block_html(escape(prompt))}</details>")
+        parts.append(f"<details><summary>Prompt of this step</summary>{block_html(for_html(prompt))}</details>")
     return f'<section class="genius-reply" aria-label="Step">{"".join(parts)}</section>'
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import traitlets
 from genius_kit.figures.drawings import EDGE_STYLES, GREY, block_colours
 from genius_kit.figures.style import BLUE, SKY, VERMILION
 from genius_kit.spaces import Architecture, SearchSpace, nas_bench_201
+from genius_kit.texts import for_html
 
 if TYPE_CHECKING:
     from genius_kit.journal import Event
@@ -84,7 +84,7 @@ def curve_text(points: Sequence[Point]) -> str:
 def curve_svg(points: Sequence[Point], feedback_name: str = "accuracy") -> str:
     """Return the curve as an SVG element of about 12 bytes a point, which needs no script and no network."""
     measured = [(point, point.value) for point in points if point.value is not None]
-    label = escape(curve_text(points))
+    label = for_html(curve_text(points))
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
         f'height="{HEIGHT}" font-family="sans-serif" font-size="11" fill="currentColor" aria-label="{label}">'
@@ -152,7 +152,7 @@ def _axes(low: float, high: float, last: int, across: Any, down: Any, name: str)
     middle = TOP + (base - TOP) / 2
     shapes.append(f'<text x="{(LEFT + WIDTH) / 2:g}" y="{HEIGHT - 5}" text-anchor="middle">iteration</text>')
     shapes.append(
-        f'<text transform="translate(13 {middle:g}) rotate(-90)" text-anchor="middle">{escape(name)} (%)</text>'
+        f'<text transform="translate(13 {middle:g}) rotate(-90)" text-anchor="middle">{for_html(name)} (%)</text>'
     )
     return shapes
 
@@ -169,11 +169,11 @@ def drawing_svg(space: SearchSpace, architecture: Sequence[int]) -> str:
     values = space.check(architecture)
     draw = {"cell": _cell, "channels": _channels}.get(space.family, _layers)
     width, height, shapes = draw(space, values)
-    name = escape(f"{space.title} {space.key(values)}")
+    name = for_html(f"{space.title} {space.key(values)}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width} {height}" width="{width}" '
         f'height="{height}" font-family="sans-serif" font-size="11" fill="currentColor" aria-label="'
-        f'{escape(architecture_text(space, values))}"><title>{name}</title>{"".join(shapes)}</svg>'
+        f'{for_html(architecture_text(space, values))}"><title>{name}</title>{"".join(shapes)}</svg>'
     )
 
 
@@ -193,7 +193,7 @@ def meaning(space: SearchSpace, position: int, option: int) -> str:
 
 def _text(x: float, y: float, text: str, size: int = 11, colour: str = "", anchor: str = "middle") -> str:
     fill = f' fill="{colour}"' if colour else ""
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" font-size="{size}"{fill}>{escape(text)}</text>'
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" font-size="{size}"{fill}>{for_html(text)}</text>'
 
 
 def _layers(space: SearchSpace, values: Architecture) -> tuple[int, int, list[str]]:
@@ -373,11 +373,11 @@ class Board:
 
     def still(self) -> str:
         """Return curve and drawing as HTML that needs neither script nor network."""
-        line = f"<pre>{escape(self.line)}</pre>" if self.line else ""
+        line = f"<pre>{for_html(self.line)}</pre>" if self.line else ""
         return (
             '<div class="genius-still" style="display:flex;flex-wrap:wrap;gap:16px;align-items:flex-end">'
             f"<div>{curve_svg(self.points, self.feedback_name)}</div><div>{self.drawing}</div></div>"
-            f"<p>{escape(curve_text(self.points))}</p>{line}"
+            f"<p>{for_html(curve_text(self.points))}</p>{line}"
         )
 
 

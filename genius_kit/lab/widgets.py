@@ -7,7 +7,6 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -15,6 +14,7 @@ import ipywidgets as widgets
 from genius_kit.errors import GeniusKitError
 from genius_kit.lab.session import LabSession
 from genius_kit.lab.view import LabView, Point
+from genius_kit.texts import for_html
 
 if TYPE_CHECKING:
     from genius_kit.spaces import Architecture, SearchSpace
@@ -161,7 +161,9 @@ def on_change(control: Any, action: Callable[[Any], Any], say: Say) -> None:
 def alert(text: str) -> str:
     """Return a sentence as HTML that a screen reader speaks at once; empty for none."""
     return (
-        f'<p role="alert" style="color:var(--jp-error-color0,#b00020);margin:4px 0">{escape(text)}</p>' if text else ""
+        f'<p role="alert" style="color:var(--jp-error-color0,#b00020);margin:4px 0">{for_html(text)}</p>'
+        if text
+        else ""
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from genius_kit.chat import OUTPUT_LIMITS, mapping_or_empty
 from genius_kit.errors import ModelError
 from genius_kit.redaction import mask
+from genius_kit.texts import in_line
 
 LONGEST_INTEGER = 100  # digits
 _MARKS = ("data:", ":", "event:", "id:", "retry:")
@@ -83,7 +84,7 @@ _WAIT = re.compile(
 
 def quote(text: str) -> str:
     """Return the start of the server's words on one line, without secrets: masked first, cut afterwards."""
-    line = " ".join(mask(text).split())
+    line = in_line(mask(text))
     return line if len(line) <= LONGEST_DETAIL else line[:LONGEST_DETAIL] + "..."
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from genius_kit.chat import OFFLINE_NAME, RECITER, is_stand_in
 from genius_kit.llm.agents import is_agent, shown
 from genius_kit.llm.offline import ReciterClient
+from genius_kit.texts import in_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,7 @@ def stand_in_note(models: Iterable[object]) -> str | None:
     """Return the line that says which of these models are none; None where there is none such."""
     found = dict.fromkeys(str(model) for model in models if model_kind(model) not in (None, LANGUAGE_MODEL, OWN_AGENT))
     named = ["the offline stand-in" if shown_model(model) == STAND_IN else model for model in found]
-    told = " ".join(" and ".join(named).split())  # one line, whatever the name
+    told = in_line(" and ".join(named))
     return f"Note: {told} answers, which is no language model." if named else None
 
 

@@ -30,6 +30,7 @@ from genius_kit.studies.file import STUDY_FILE
 from genius_kit.studies.results import curves, read_results, summary
 from genius_kit.studies.text import read_yaml
 from genius_kit.studies.tradeoffs import share_curves
+from genius_kit.texts import csv_of
 from genius_kit.version import __version__
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ def draw_all(journals: Path, target: Path, reference: str | None = None) -> None
     told = summary(found, named)
     places = [Path(path).relative_to(journals).as_posix() for path in found["journal"]]
     for name, frame in ((RESULTS, found.assign(journal=places)), (SUMMARY, told)):
-        files.write_whole(target / name, frame.to_csv(index=False, lineterminator="\n"), private=True)
+        files.write_whole(target / name, csv_of(frame), private=True)
     judged = found[found["reason"].notna() & found["rank"].notna()]
     if len(judged):
         ranks = curves(judged)

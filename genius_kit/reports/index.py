@@ -13,6 +13,7 @@ from genius_kit.files import write_whole
 from genius_kit.prompts.base import sandbox
 from genius_kit.reports.jobs import GET_DATA, NotebookResult, result_of
 from genius_kit.reports.records import record_of
+from genius_kit.texts import for_terminal
 
 _PICTURE, _TABLE = ("pdf", "svg", "png", "csv", "json"), ("tex", "md", "csv", "json")
 
@@ -43,7 +44,7 @@ def write_index(results: Sequence[NotebookResult], folder: Path) -> Path:
     from importlib.resources import files
 
     template = files("genius_kit").joinpath("templates", "report_index.html.j2").read_text(encoding="utf-8")
-    environment = sandbox(autoescape=True, lstrip_blocks=False)
+    environment = sandbox(autoescape=True, lstrip_blocks=False, finalize=_shown)
     rows = [_row(result, folder) for result in [*results, *_earlier(results, folder)]]
     text = environment.from_string(template).render(
         rows=sorted(rows, key=lambda row: (row.result.name, row.result.label)),
@@ -54,6 +55,10 @@ def write_index(results: Sequence[NotebookResult], folder: Path) -> Path:
     )
     write_whole(folder / "index.html", text)
     return folder / "index.html"
+
+
+def _shown(value: object) -> object:
+    return for_terminal(value) if isinstance(value, str) else value
 
 
 def _earlier(results: Sequence[NotebookResult], folder: Path) -> Iterator[NotebookResult]:

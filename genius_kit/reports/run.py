@@ -33,6 +33,7 @@ from genius_kit.reports.parameters import (
     read_grid,
 )
 from genius_kit.reports.records import GRID, own_folder, ready_folder
+from genius_kit.texts import say
 
 __all__ = ["GET_DATA", "NotebookResult", "notebook_folder", "read_settings", "report", "run_notebook"]
 
@@ -259,13 +260,13 @@ class ReportProgress:
             self.clear()
             told = told[: get_terminal_size().columns - 1]
             self._drawn = len(told)
-            print(told, end="", file=sys.stderr, flush=True)
+            say(told, end="", file=sys.stderr, flush=True)
         elif self._form == "plain" and time.monotonic() - self._told >= PLAIN_SECONDS:
             self._told = time.monotonic()
-            print(told, file=sys.stderr, flush=True)
+            say(told, file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Take the line away, for another to be printed in its place."""
         if self._drawn:
-            print(f"\r{' ' * self._drawn}\r", end="", file=sys.stderr, flush=True)
+            say(f"\r{' ' * self._drawn}\r", end="", file=sys.stderr, flush=True)
             self._drawn = 0

@@ -15,6 +15,7 @@ from genius_kit.proposers.base import Proposer, Situation, Stop, Suggestion, Tur
 from genius_kit.records import Cost, Message, Rejection, Trial
 from genius_kit.spaces import Architecture
 from genius_kit.spaces.costs import count_cost
+from genius_kit.texts import for_terminal, in_line
 
 ALWAYS = "every proposal is approved by a person"
 DECISIONS = ("approve", "edit", "reject", "end")
@@ -341,7 +342,7 @@ class TerminalApprover:
         line = self._read()
         if not line:
             raise EOFError
-        return _printable(line).strip()
+        return in_line(line)
 
 
 def _described(request: Request) -> str:
@@ -353,16 +354,11 @@ def _described(request: Request) -> str:
         f"  {cost.macs:,} MACs, {cost.parameters:,} parameters" if cost else "  MACs and parameters are not known",
         f"  {len(request.trials)} evaluated so far{f', best {max(best):.2f} %' if best else ''}; {request.why}",
     ]
-    lines = [_printable(line)[:LINE_CHARACTERS] for line in (request.reply or "").strip().splitlines()]
+    lines = [for_terminal(line)[:LINE_CHARACTERS] for line in (request.reply or "").strip().splitlines()]
     told += [f"  | {line}" for line in lines[-REPLY_LINES:]]
     return "\n".join(told) + "\n"
 
 
-def _printable(text: str) -> str:
-    """Return text without what would steer the terminal; a model may have written it."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)
-
-
 def _write(text: str) -> None:
-    sys.stderr.write(text)
+    sys.stderr.write(for_terminal(text))
     sys.stderr.flush()

@@ -35,6 +35,7 @@ from genius_kit.spaces import load_space
 from genius_kit.studies.file import load_study, study_names
 from genius_kit.studies.plan import Arm, Study, Task, first_architecture, shard_of
 from genius_kit.studies.results import curves, read_results, results_of, summary
+from genius_kit.texts import in_line, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -397,12 +398,14 @@ class StudyProgress:
     def table(self) -> Table:
         """Return the table as it stands: one row an arm, then all of them."""
         from rich.table import Table
+        from rich.text import Text  # as it is: a plain string would be read as markup
 
         table = Table("arm", *("done", "running", "failed", "of", self._measure()))
         for column in table.columns[1:]:
             column.justify = "right"
         for arm in dict.fromkeys(self._arms.values()):
-            table.add_row(arm, *self._cells([order for order, other in self._arms.items() if other == arm]))
+            orders = [order for order, other in self._arms.items() if other == arm]
+            table.add_row(Text(in_line(arm)), *self._cells(orders))
         table.add_section()
         table.add_row("all", *self._cells(list(self._arms))[:-1], "")
         return table
@@ -426,7 +429,7 @@ class StudyProgress:
         self._told = time.monotonic()
         done, _, failed, total, _ = self._cells(list(self._arms))
         failures = f", {failed} failed" if failed != "0" else ""
-        print(f"{done} of {total} runs{failures}", file=sys.stderr, flush=True)
+        say(f"{done} of {total} runs{failures}", file=sys.stderr, flush=True)
 
 
 def _row(task: Task) -> str:

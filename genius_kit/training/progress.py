@@ -13,6 +13,7 @@ from typing import Any
 from genius_kit import extras, files
 from genius_kit.errors import ExtraMissing
 from genius_kit.progress import progress_form
+from genius_kit.texts import say
 
 COLUMNS = ("epoch", "step", "train_loss", "learning_rate", "validation_accuracy", "images_per_second", "seconds")
 """Loss: mean of the epoch. Learning rate: of its last step. Accuracy in percent. Seconds: of the epoch, all told."""
@@ -95,7 +96,7 @@ class StepProgress:
         elif self._form == "plain":
             pace = (time.perf_counter() - self._begun) / max(1, self._done - self._first)
             remaining = round(pace * (self._total - self._done))
-            print(f"epoch {row['epoch']} of {epochs}: {text}, {remaining} s remain", file=sys.stderr, flush=True)
+            say(f"epoch {row['epoch']} of {epochs}: {text}, {remaining} s remain", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Remove the bar."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.records import LONGEST, SENTENCE, Card, cut
+from genius_kit.records import LONGEST, SENTENCE, Card
+from genius_kit.texts import in_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,12 +67,12 @@ class Judged(Card):
         if table.empty:
             return super()._repr_html_()
         head = "".join(f'<th style="text-align:left">{escape(str(name))}</th>' for name in table)
+        texts = [[escape(in_line(cell, LONGEST)) for cell in row] for row in table.itertuples(index=False)]
         rows = "".join(
-            "<tr>" + "".join(f'<td style="text-align:left">{escape(cut(cell, LONGEST))}</td>' for cell in row) + "</tr>"
-            for row in table.itertuples(index=False)
+            "<tr>" + "".join(f'<td style="text-align:left">{text}</td>' for text in row) + "</tr>" for row in texts
         )
         title = f'<caption style="text-align:left"><b>{escape(self.kind)}</b></caption>'
-        told = f"<details><summary>in words</summary>{escape(cut(self.sentence, SENTENCE))}</details>"
+        told = f"<details><summary>in words</summary>{escape(in_line(self.sentence, SENTENCE))}</details>"
         return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{told}"
 
 

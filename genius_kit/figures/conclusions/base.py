@@ -18,6 +18,7 @@ from genius_kit.proposers.methods import are_one, sequence_of, shown_model
 from genius_kit.runs.frames import Runs, frames_of, middle_rank
 from genius_kit.stats import Estimate, random_worth, rank_ratio
 from genius_kit.stats.random_search import RandomSearch
+from genius_kit.texts import for_markdown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +44,7 @@ class Conclusion:
 
     def markdown(self) -> str:
         """Return the headline in bold above the table."""
-        return f"**{self.headline}**\n\n{self.table.markdown()}"
+        return f"**{for_markdown(self.headline)}**\n\n{self.table.markdown()}"
 
     def _repr_markdown_(self) -> str:
         return self.markdown()
