@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from genius_kit.cli import commands as cli
 from genius_kit.errors import JournalError
 from genius_kit.journal import Journal, read_run
+from genius_kit.journal.verify import read_heads, verify_study, write_heads
 from genius_kit.proposers.base import make_proposer
 from genius_kit.runs.frames import read_frames
 from genius_kit.runs.loop import search
@@ -56,6 +57,7 @@ def loop(path):
     path.symlink_to(path.name)
 
 
+START = '{"event":"run_started","run":{"space":"nas-bench-macro","budget":3,"seed":0}}\n'
 FOREIGN = [text, binary, other_lines, damaged, folder, pipe, endless, dangling, loop]
 
 
@@ -77,6 +79,18 @@ def test_a_foreign_file_is_named_and_the_others_are_read(tmp_path, lay):
         assert len(read_results(tmp_path)) == 1
 
 
+def test_a_folder_with_all_of_them_is_verified_and_its_heads_are_written(tmp_path):
+    """Each foreign file is a finding, and the heads are those of the journals."""
+    random_run(tmp_path / "b.jsonl")
+    for lay in FOREIGN:
+        lay(tmp_path / f"a_{lay.__name__}.jsonl")
+    assert read_heads(write_heads(tmp_path)).keys() == {"b.jsonl"}
+    runs, wrong = verify_study(tmp_path)
+    assert [run.path.name for run in runs if run.is_sound] == ["b.jsonl"]
+    named = {finding.text for finding in wrong} | {str(run.path) for run in runs}
+    assert all(any(f"a_{lay.__name__}" in text for text in named) for lay in FOREIGN)
+
+
 def test_foreign_files_alone_are_refused(tmp_path):
     """A folder without a run that can be read is no empty frame."""
     text(tmp_path / "a.jsonl")
@@ -90,6 +104,8 @@ def test_a_stop_reaches_what_lives_beside_all_of_them(tmp_path):
     """The living run stops; each foreign file is named after it, and the exit code of `ctl` is 0."""
     for lay in FOREIGN:
         lay(tmp_path / f"a_{lay.__name__}.jsonl")
+    (tmp_path / "c.jsonl").write_text(START)
+    (tmp_path / "c.jsonl.lock").symlink_to("c.jsonl.lock")
     path = tmp_path / "b.jsonl"
     thread = in_thread(path, budget=50)
     until(lambda: path.exists() and read_run(path).of("evaluation"))
@@ -97,6 +113,7 @@ def test_a_stop_reaches_what_lives_beside_all_of_them(tmp_path):
     assert result.exit_code == 0, result.output
     assert "b.jsonl: stop" in result.output or "b.jsonl: it is stopped" in result.output
     assert all(f"a_{lay.__name__}.jsonl" in result.output for lay in FOREIGN)
+    assert "c.jsonl.lock cannot be read" in result.output
     assert not ended(thread).finished
     status(tmp_path)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from genius_kit.chat import mapping_or_empty
 from genius_kit.errors import InvalidParameter, JournalError
-from genius_kit.files import write_whole
+from genius_kit.files import read_text, write_whole
 from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
 from genius_kit.journal.lines import read_content, read_event
@@ -21,6 +21,9 @@ from genius_kit.journal.run import Run
 
 HEADS = "heads.csv"
 """The file of a study that names the head of each journal: what is published, and verified against."""
+
+LONGEST_HEADS = 10_000_000
+"""Bytes of a heads.csv: some 70,000 journals."""
 
 SHOWN = 20
 """Findings of a journal that are told; a file that was replaced has as many as lines."""
@@ -270,12 +273,18 @@ def _against(verified: Verification, found: Examined, head: str) -> Verification
 
 
 def heads_table(journals: Iterable[Path], folder: Path) -> str:
-    """Return the CSV of what is to be published of some journals under `folder`: journal, lines, head."""
+    """Return the CSV of what is to be published of some journals under `folder`: journal, lines, head.
+
+    A file that cannot be read as a journal has no line.
+    """
     out = io.StringIO()
     write = csv.writer(out, lineterminator="\n")
     write.writerow(("journal", "lines", "head"))
     for path in sorted(journals):
-        found = examine(read_content(path))
+        try:
+            found = examine(read_content(path))
+        except JournalError:
+            continue
         if found.chains:
             last = max(found.chains)
             write.writerow((path.relative_to(folder).as_posix(), last, found.chains[last]))
@@ -292,7 +301,7 @@ def write_heads(folder: str | Path) -> Path:
 def read_heads(path: Path) -> dict[str, str]:
     """Return the head of each journal that a heads.csv names; raises JournalError where it is none."""
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+        rows = list(csv.DictReader(io.StringIO(read_text(path, LONGEST_HEADS))))
         heads = {row["journal"]: row["head"] for row in rows}
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise JournalError(f"{path} is no list of heads ({error}); restore it from a copy") from None
@@ -313,7 +322,11 @@ def verify_study(
     listed = folder / HEADS
     known = dict(heads) if heads is not None else read_heads(listed) if listed.is_file() else None
     journals = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.jsonl"))}
-    begun = {name: path for name, path in journals.items() if path.stat().st_size or name in (known or {})}
+    begun = {
+        name: path
+        for name, path in journals.items()
+        if name in (known or {}) or not path.is_file() or path.stat().st_size
+    }
     if not begun:
         raise JournalError(f"no journal lies under {folder}; `genius-kit study` writes them to studies/NAME")
     found = []

@@ -386,6 +386,7 @@ def command(
     for path in _journals(run):
         try:
             one = read_run(path)
+            owned = bool(one.settings) and not one.finished and is_owned(path)
         except JournalError as error:
             if _lives(path):
                 living.append(path)
@@ -394,7 +395,7 @@ def command(
             unread.append(Heard(path, str(error), UNREADABLE))
             continue
         found += [one] if one.settings else []
-        living += [path] if one.settings and not one.finished and is_owned(path) else []
+        living += [path] if owned else []
     if not found and not living:
         raise _no_run(run) if not unread else JournalError("\n".join(heard.answer for heard in unread))
     if not living:
