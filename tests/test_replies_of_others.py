@@ -20,7 +20,7 @@ from genius_kit.proposers.base import make_proposer
 from genius_kit.runs.loop import search
 from tests.chat_server import Answer, ChatServer, completion
 from tests.doubles import ToyBenchmark
-from tests.hostile import MEGABYTES, cost_of
+from tests.hostile import MEGABYTES, costs_of
 
 MESSAGES = [{"role": "user", "content": "Propose one."}]
 GIGABYTE = 1 << 30
@@ -100,7 +100,7 @@ def test_a_reply_that_is_too_long_is_refused_in_constant_memory(answers):
         "client.send([{{'role': 'user', 'content': 'a'}}])"
     )
     with server_that(answers) as (url, asked):
-        cost = cost_of(send.format(url=url))
+        cost = costs_of({"send": send.format(url=url)}, "import genius_kit.llm, openai")["send"]
     assert cost.said is not None
     assert f"more than {LONGEST_BODY:,} bytes" in cost.said
     assert (cost.kind, len(asked)) == ("GeniusKitError", 1)

@@ -138,7 +138,8 @@ class Connection:
 
         client, raw = self._open_client(), openai.HttpxBinaryResponseContent  # the answer as it came
         started = time.perf_counter()
-        _begun.set(begun := [])
+        begun: list[bool] = []
+        _begun.set(begun)
         try:
             async with asyncio.timeout(self.timeout):
                 # by the path: `chat.completions` takes a millisecond to look through the messages
