@@ -37,6 +37,8 @@ REFUSALS = frozenset({errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.
 _WITHOUT_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
 LONGEST_TEXT = 1_000_000
 """The most bytes that are read of a file which a person writes: a study, a prompt, prices, an agent."""
+MOST_LISTS, MOST_OBJECTS = 500_000, 200_000
+"""Lists and objects of a JSON text that are taken, beside those that a text of its length may have."""
 POLL_SECONDS = 0.01  # between two looks at a lock that another process holds
 
 
@@ -159,6 +161,12 @@ def read_plain(path: str | os.PathLike[str], most: int) -> bytes:
 def read_text(path: str | os.PathLike[str], most: int = LONGEST_TEXT) -> str:
     """Return the text of a plain file that a person wrote; raises OSError as `read_plain`, UnicodeDecodeError."""
     return read_plain(path, most).decode("utf-8")
+
+
+def is_dense(content: bytes) -> bool:
+    """Return whether JSON text may hold more lists and objects than are taken: two bytes become sixty in memory."""
+    lists, objects = MOST_LISTS + len(content) // 10, MOST_OBJECTS + len(content) // 25
+    return content.count(b"[") > lists or content.count(b"{") > objects
 
 
 def open_for_append(path: Path, private: bool = False) -> int:

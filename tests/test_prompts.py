@@ -150,7 +150,7 @@ def test_metric_and_dataset_are_filled() -> None:
 def test_file_of_the_user(tmp_path: Path) -> None:
     """Any file is a variant: without a user mark it is one user message, and its results come last."""
     path = tmp_path / "mine.md"
-    path.write_text("{% for i in [1] %}Solve{% endfor %} {{ problem }}\n{{ results }}\n", encoding="utf-8")
+    path.write_text("{% if problem %}Solve{% endif %} {{ problem }}\n{{ results }}\n", encoding="utf-8")
     prompt = load_prompt(path, MACRO)
     messages = prompt.messages(some_trials(MACRO, 1))
     assert prompt.name == str(path)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.chat import Usage, is_stand_in
 from genius_kit.errors import InvalidParameter, JournalError
+from genius_kit.files import LONGEST_TEXT, read_plain
 
 if TYPE_CHECKING:
     from genai_prices.types import MatchLogic, ModelInfo, ModelPrice, Provider
@@ -310,13 +311,13 @@ def _rates(prices: ModelPrice, start: int) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Price]:
     try:
-        data = path.read_bytes()
+        data = read_plain(path, LONGEST_TEXT)
         content = tomllib.loads(data.decode("utf-8"))
     except OSError as error:
         raise InvalidParameter(
             f"no price file can be read at {path} ({error.strerror}): correct or unset GENIUS_KIT_PRICES"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidParameter(f"{path} is not a TOML file: {error}") from error
     unknown = content.keys() - {"as_of", "models", "version"}
     models = content.get("models")

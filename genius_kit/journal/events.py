@@ -20,6 +20,9 @@ SIDE_EVENTS = frozenset(
 """Events beside the steps of the search: what a person asked for, how requests were paced, where a limit ended it. A
 resumed run passes over them wherever they stand: only the last "budget_raised" changes what comes after."""
 
+MOST_EVALUATIONS = 1_000_000
+"""The largest budget of a run that is read: curves have a place for each."""
+
 Number = Annotated[float, Field(gt=-1e300, lt=1e300)]
 Choices = list[Annotated[int, Field(ge=0)]]
 Place = Annotated[int, Field(ge=0, lt=6)]
@@ -55,7 +58,7 @@ class _Run(TypedDict, total=False):
     space: str
     benchmark: str
     proposer: str
-    budget: int
+    budget: Annotated[int, Field(le=MOST_EVALUATIONS)]
     seed: int
     settings: dict[Any, Any]
     benchmark_settings: dict[Any, Any]
@@ -154,7 +157,7 @@ class _RunFinished(_Event, total=False):
 
 
 class _BudgetRaised(_Event, total=False):
-    budget: Required[int]
+    budget: Required[Annotated[int, Field(le=MOST_EVALUATIONS)]]
 
 
 _EVENTS: dict[str, type] = {

@@ -19,11 +19,11 @@ from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
 from genius_kit.journal.events import check_shape
 
-LONGEST_JOURNAL, MOST_LINES = 1 << 29, 500_000
+LONGEST_JOURNAL, MOST_LINES = 1 << 28, 200_000
 """The most bytes and lines of a journal that are read: files of others may hold any number."""
 
-MOST_SIGNS = {b"[": 500_000, b"{": 500_000, b":": 1_000_000, b",": 2_000_000}
-"""The most signs of structure in a line: a byte of JSON may become forty in memory."""
+MOST_KEYS = 100_000
+"""Fields of a line that are read, beside the colons that a text of its length may have."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def read_content(path: Path) -> bytes:
         raise JournalError(f"there is no journal at {path}; `genius-kit run` writes them to runs/ by default") from None
     except OSError as error:
         raise JournalError(f"no journal can be read at {path} ({error.strerror}): check the name") from error
-    if content.count(b"\n") > MOST_LINES:
-        raise JournalError(f"{path} is no journal that can be read: it has more than {MOST_LINES:,} lines")
+    if content.count(b"\n") > MOST_LINES or files.is_dense(content):
+        raise JournalError(f"{path} is no journal that can be read: it has more than {MOST_LINES:,} lines or values")
     return content
 
 
@@ -149,8 +149,8 @@ def read_event(line: bytes) -> Event:
     """Return the event of a line, chain and salt included; raises ValueError for anything that is not one."""
     if not line:
         raise ValueError("an empty line")
-    if any(line.count(sign) > most for sign, most in MOST_SIGNS.items()):
-        raise ValueError("it holds more values than a line of a journal may")
+    if line.count(b":") > MOST_KEYS + len(line) // 25:
+        raise ValueError("it holds more fields than a line of a journal has")
     try:
         event = from_json(line)  # quicker, and names and short words are kept once
     except ValueError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from genius_kit import files
 from genius_kit.errors import InvalidParameter, PromptError
-from genius_kit.prompts.base import HOLES, check_holes, sandbox
+from genius_kit.prompts.base import HOLES, check_holes, holes_of, sandbox
 from genius_kit.prompts.template import USER_MARK, TemplatePrompt, load_prompt
 from genius_kit.records import Message, Trial
 
@@ -113,10 +113,11 @@ class Draft:
         results = "\n".join(origin.lines(trials)) or "(no results yet)"
         *system, user = USER_MARK.split(self.source, maxsplit=1)
         try:
+            holes_of(self.source, _NAME)
             environment = sandbox().overlay(undefined=_marking())
             texts = [(role, environment.from_string(text)) for role, text in _roles(system, user)]
             filled = [(role, text.render({**origin.holes, "results": results}).strip()) for role, text in texts]
-        except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        except (jinja2.TemplateError, PromptError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             return ()
         return tuple((role, _pieces(text)) for role, text in filled if text)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from genius_kit import files
 from genius_kit.chat import Reply, Usage, as_recorded, is_beside
 from genius_kit.errors import AgentFailed, InvalidParameter, ModelError
 from genius_kit.llm.http_errors import quote
@@ -265,7 +266,7 @@ def file_agent(model: str) -> Agent:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return files.read_plain(path, files.LONGEST_TEXT)
     except OSError as error:
         raise InvalidParameter(
             f"the file of the agent, {path}, cannot be read ({error.strerror}); a relative path is taken from the "

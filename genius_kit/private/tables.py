@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter, check_integer
+from genius_kit.files import read_text
 from genius_kit.private.signals import Signals, SignalTask, commitment, seal
 from genius_kit.private.training import CellResult, SignalRecipe, train_cell
 from genius_kit.records import Cost
@@ -35,6 +36,7 @@ FIRST_FORMAT = 1
 """Without a seal: what the tables before have, which load as ever."""
 
 TIMESTAMP_CHARACTERS = 500
+LONGEST_TABLE = 10_000_000  # bytes of a file of a table
 TABLE, PLAN, SECRET, CELLS = "table.json", "plan.json", "secret", "cells"
 """Names in the folder of a build: the table when it is whole, what is built, the secret, one file a trained cell."""
 
@@ -237,10 +239,10 @@ def _timestamp(content: dict[str, Any], path: Path) -> str:
 def read_object(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file of a build; raises DataMissing and DataCorrupt."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path, LONGEST_TABLE))
     except OSError as error:
         raise DataMissing(f"no table can be read at {path} ({error.strerror}): check the name") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataCorrupt(f"{path} is not JSON ({error}); restore it, or build it again") from None
     if not isinstance(content, dict):
         raise DataCorrupt(f"{path} holds no JSON object; restore it, or build it again")

@@ -25,6 +25,15 @@ HOLES = (
 """What a variant of the prompt may use."""
 
 HISTORIES = ("table", "dialogue")
+LONGEST_TEMPLATE, LONGEST_PROMPT = 100_000, 10_000_000
+"""Characters of a template of a user, and of what one is filled to."""
+
+_TAKEN = ("Template", "Output", "TemplateData", "Name", "Const", "If", "And", "Or", "Not", "Compare", "Operand")
+"""Parts of a user's template: text, holes and conditions. A loop, a sum or a macro may take any time and memory."""
+
+_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, SyntaxError)
+"""What jinja2 raises for a template beside its own errors."""
+
 TEMPLATES = files("genius_kit") / "templates"
 
 
@@ -69,14 +78,9 @@ def has_template(folder: str, name: str) -> bool:
 def check_holes(source: str, name: str, needed: list[str]) -> None:
     """Raise PromptError naming every hole of `source` that is not one of HOLES, and every `needed` one it lacks.
 
-    Other holes may be left out.
+    Other holes may be left out. Refused is also what is more than text, holes and conditions, and a source too long.
     """
-    import jinja2
-
-    try:
-        found = _open_holes(source)
-    except jinja2.TemplateError as error:
-        raise PromptError(f"the prompt template {name} cannot be read: {error}") from error
+    found = holes_of(source, name)
     unknown = sorted(found - set(HOLES))
     missing = [hole for hole in needed if hole not in found]
     wrong = [f"unknown holes: {', '.join(unknown)}"] * bool(unknown)
@@ -86,10 +90,25 @@ def check_holes(source: str, name: str, needed: list[str]) -> None:
 
 
 @lru_cache(maxsize=64)
-def _open_holes(source: str) -> frozenset[str]:
-    import jinja2.meta
+def holes_of(source: str, name: str) -> frozenset[str]:
+    """Return the holes of a user's template; raises PromptError for one that is more than text, holes, conditions."""
+    import jinja2
+    import jinja2.nodes
 
-    return frozenset(jinja2.meta.find_undeclared_variables(sandbox().parse(source)))
+    if len(source) > LONGEST_TEMPLATE:
+        raise PromptError(f"the prompt template {name} has more than {LONGEST_TEMPLATE:,} characters")
+    try:
+        parsed = sandbox().parse(source)
+        parts = list(parsed.find_all(jinja2.nodes.Node))
+    except (jinja2.TemplateError, RecursionError) as error:
+        raise PromptError(f"the prompt template {name} cannot be read: {error}") from error
+    for part in parts:
+        if type(part).__name__ not in _TAKEN:
+            raise PromptError(
+                f"the prompt template {name}, line {part.lineno}, has more than text, holes and conditions "
+                f"({type(part).__name__}): write `{{{{ results }}}}` or `{{% if constraint %}}`, no loop, call or sum"
+            )
+    return frozenset(part.name for part in parts if isinstance(part, jinja2.nodes.Name))
 
 
 def fill(source: str, values: dict[str, Any], name: str) -> str:
@@ -99,12 +118,19 @@ def fill(source: str, values: dict[str, Any], name: str) -> str:
     """
     import jinja2
 
+    pieces: list[str] = []
+    length = 0
     try:
-        return _compiled(source).render(values).strip()
-    except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        for piece in _compiled(source).generate(values):
+            length += len(piece)
+            if length > LONGEST_PROMPT:
+                raise ValueError(f"it comes to more than {LONGEST_PROMPT:,} characters")
+            pieces.append(piece)
+    except (jinja2.TemplateError, *_ERRORS) as error:
         raise PromptError(
             f"the prompt template {name} cannot be filled: {error}. The known holes are {', '.join(HOLES)}"
         ) from error
+    return "".join(pieces).strip()
 
 
 @lru_cache(maxsize=256)

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from genius_kit.benchmarks import Benchmark
 from genius_kit.benchmarks.downloads import find
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidArchitecture, PromptError
+from genius_kit.files import read_text
 from genius_kit.prompts.base import Prompt, fill, read_template
 from genius_kit.prompts.formatting import macs_in_millions
 from genius_kit.records import Evaluation, Message, Outcome, Proposal, Rejection, Trial
@@ -28,6 +29,7 @@ from genius_kit.spaces import Architecture, SearchSpace, load_space
 from genius_kit.spaces.costs import MacsBound, count_cost, whole_millions
 
 SPACE = load_space("mobilenet-imagenet")
+LONGEST_CONVERSATION = 10_000_000  # bytes of a file
 
 _TOLD = r"(?<!\d)(\d{1,9}(?:\.\d{1,9})?)"
 _BOUNDS = re.compile(r"FLOPs?\b[^\[\n]*\[\s*(\d{1,9})\s*M?\s*,\s*(\d{1,9})\s*M?\s*\]", re.IGNORECASE)
@@ -171,7 +173,7 @@ def read_conversation(path: str | Path) -> Conversation:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path, LONGEST_CONVERSATION))
     except FileNotFoundError as error:
         raise DataMissing(
             f"{path} does not exist: `genius-kit data fetch` downloads it, `genius-kit data import DIR` copies it"

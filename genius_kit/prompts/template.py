@@ -8,6 +8,7 @@ The variant "published" is not a template of ours: see `published`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter, PromptError, UnknownName, nearest
-from genius_kit.files import data_folder
+from genius_kit.files import data_folder, read_text
 from genius_kit.prompts.base import HISTORIES, Prompt, check_holes, fill, has_template, read_template
 from genius_kit.prompts.formatting import (
     bound_words,
@@ -296,10 +297,12 @@ def prompt_source(name_or_path: str | Path, space: SearchSpace) -> str:
         saved = variants_folder() / f"{name_or_path}.md"
         path = saved if saved.is_file() else path
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except UnicodeDecodeError as error:
         raise PromptError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
     except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) in (errno.EFBIG, errno.EINVAL):
+            raise PromptError(f"{path} cannot be read as a prompt ({error})") from error
         known = list_prompts(space)
         raise UnknownName(
             f"no prompt for {space.name} is called {str(name_or_path)[:200]!r}{nearest(name_or_path, known)} and no "

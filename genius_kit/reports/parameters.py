@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter, NotebookFailed, UnknownName
+from genius_kit.files import read_text
 from genius_kit.llm.settings import names_in
 from genius_kit.redaction import looks_secret, variables_in
 from genius_kit.studies.text import Located, quick_jsonschema, read_yaml
@@ -221,7 +222,7 @@ def read_grid(path: Path, known: Mapping[str, Path]) -> list[tuple[Path, dict[st
     not exist, a value of the wrong type, or a set that stands twice.
     """
     try:
-        located = read_yaml(path.read_text(encoding="utf-8"), path.name)
+        located = read_yaml(read_text(path), path.name)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidParameter(f"the grid {path} cannot be read: {error}") from None
     if not isinstance(located.data, dict) or not located.data:

@@ -12,7 +12,7 @@ from genius_kit.benchmarks.base import OBJECTIVES, Objectives, read_objectives
 from genius_kit.benchmarks.catalogue import PROTOCOLS, SOURCES, check_latency, space_name, table_names
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter, UnknownName
-from genius_kit.files import write_whole
+from genius_kit.files import read_text, write_whole
 from genius_kit.llm.agents import Agent, file_agent, is_agent
 from genius_kit.llm.settings import STRUCTURED, check_params
 from genius_kit.prompts import load_prompt
@@ -23,9 +23,12 @@ from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.studies.plan import Arm, Money, Study, first_architecture
 from genius_kit.studies.text import Located, read_yaml
 
-_COUNT = {"type": "integer", "minimum": 1}
-_TEXT = {"type": "string", "minLength": 1}
-_SEED = {"type": "integer", "minimum": 0}
+MOST_RUNS, MOST_SETTINGS = 100_000, 2_000
+"""The most runs of a study, and the most settings of them beside the seed: arm, model, prompt, benchmark."""
+
+_COUNT = {"type": "integer", "minimum": 1, "maximum": 10**9}
+_TEXT = {"type": "string", "minLength": 1, "maxLength": 500}
+_SEED = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 
 LANGUAGE_SETTINGS: dict[str, Any] = {
     "history": {"enum": ["table", "dialogue"]},
@@ -79,9 +82,11 @@ def load_study(name_or_path: str | Path, **overrides: Any) -> Study:
     """
     path = _find(name_or_path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except UnicodeDecodeError as error:
         raise InvalidParameter(f"{path}: not UTF-8 text ({error.reason}); save the file as UTF-8") from None
+    except OSError as error:
+        raise InvalidParameter(f"{path} cannot be read as a study ({error.strerror})") from None
     located = read_yaml(text, str(name_or_path))
     located.override({key: value for key, value in overrides.items() if value is not None})
     located.check(_schema())
@@ -91,7 +96,7 @@ def load_study(name_or_path: str | Path, **overrides: Any) -> Study:
 
 def study_text(name_or_path: str | Path) -> str:
     """Return the text of a study's file; raises UnknownName for no such study."""
-    return _find(name_or_path).read_text(encoding="utf-8")
+    return read_text(_find(name_or_path))
 
 
 def study_names() -> list[str]:
@@ -115,9 +120,10 @@ def _find(name_or_path: str | Path) -> Path:
 def _schema() -> dict[str, Any]:
     """Return the JSON schema of a study file, with the names that exist now."""
     seeds = {"type": "array", "items": _SEED, "minItems": 1, "uniqueItems": True}
+    most_seeds = {**_COUNT, "maximum": MOST_RUNS}
     counted = {
         "type": "object",
-        "properties": {"from": _SEED, "count": _COUNT},
+        "properties": {"from": _SEED, "count": most_seeds},
         "required": ["from", "count"],
         "additionalProperties": False,
     }
@@ -138,7 +144,7 @@ def _schema() -> dict[str, Any]:
         "anyOf": [{"required": [key]} for key in ("proposer", *_ASIDE)],
     }
     properties = {
-        "name": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]*$"},
+        "name": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "maxLength": 100},
         "benchmarks": _several({"enum": table_names()}),
         "arms": {
             "type": "array",
@@ -149,7 +155,7 @@ def _schema() -> dict[str, Any]:
         "seeds": {
             "type": ["integer", "array", "object"],
             "if": {"type": "integer"},
-            "then": _COUNT,
+            "then": most_seeds,
             "else": {"if": {"type": "array"}, "then": seeds, "else": counted},
         },
         "first": _TEXT,
@@ -196,6 +202,7 @@ def _study(located: Located) -> Study:
     )
     study = replace(study, agents=_agents(located, study))
     _check_names(located, study)
+    _check_size(located, study)
     _check_objectives(located, study)
     _check_spaces(located, study)
     return study
@@ -262,6 +269,18 @@ def _check_names(located: Located, study: Study) -> None:
             )
     if study.reference is not None and study.reference not in names:
         raise located.error(("reference",), f"no arm is called {study.reference!r}; the arms are {', '.join(names)}")
+
+
+def _check_size(located: Located, study: Study) -> None:
+    """Refuse a study of more runs or settings than anybody can run, before they are made."""
+    asked = len(study.models) * len(study.prompts)
+    settings = len(study.benchmarks) * sum(asked if arm.talks else 1 for arm in study.arms)
+    if settings > MOST_SETTINGS or settings * len(study.seeds) > MOST_RUNS:
+        raise located.error(
+            ("arms",),
+            f"the study has {settings:,} settings and {settings * len(study.seeds):,} runs; at most {MOST_SETTINGS:,} "
+            f"and {MOST_RUNS:,} are taken: write several studies",
+        )
 
 
 def _check_objectives(located: Located, study: Study) -> None:

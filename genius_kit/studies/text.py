@@ -23,6 +23,10 @@ _KINDS = {
 }  # fmt: skip
 
 
+LONGEST_YAML = 50_000
+"""Characters of a YAML text that is read: each of them may become a value with its place."""
+
+
 @dataclass
 class Located:
     """The values of a YAML text; `error` makes the error that names the line of a value.
@@ -63,9 +67,11 @@ class Located:
         """Raise InvalidParameter for the first value, from the top, that is not what a JSON schema says."""
         with quick_jsonschema():
             from jsonschema import Draft202012Validator
+            from jsonschema.validators import extend
 
+        kinds = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: _is_whole(value))  # 2.0 is none
         found = sorted(
-            Draft202012Validator(schema).iter_errors(self.data),
+            extend(Draft202012Validator, type_checker=kinds)(schema).iter_errors(self.data),
             key=lambda error: (error.validator == "required", self.line(_place(error))),  # a misspelt key first
         )
         if found:
@@ -94,6 +100,8 @@ def read_yaml(text: str, source: str) -> Located:
     """
     import yaml
 
+    if len(text) > LONGEST_YAML:
+        raise InvalidParameter(f"{source} has {len(text):,} characters; at most {LONGEST_YAML:,} are read")
     loader = yaml.SafeLoader(text)  # plain values only: no tag makes it build an object
     try:
         node = loader.get_single_node()
@@ -185,7 +193,7 @@ def _in_words(error: jsonschema.ValidationError) -> str:
     came = f"{name} is {value!r:.100}"
     if error.validator == "additionalProperties":
         key, known = _unknown(error), error.schema["properties"]
-        return f"unknown key {key!r}{nearest(key, known)}; the known ones are {', '.join(known)}"
+        return f"unknown key {key!r:.100}{nearest(key, known)}; the known ones are {', '.join(known)}"
     if error.validator == "required":
         missing = [key for key in wanted if key not in value]
         return f"{name} lacks {', '.join(missing)}; it needs {', '.join(wanted)}"
@@ -202,6 +210,8 @@ def _in_words(error: jsonschema.ValidationError) -> str:
         return f"{came}; expected at least {wanted}"
     if error.validator in ("minItems", "minLength"):
         return f"{came}; expected at least one"
+    if error.validator in ("maximum", "maxLength"):
+        return f"{came}; expected at most {wanted:,}{' signs' * (error.validator == 'maxLength')}"
     if error.validator == "uniqueItems":
         return f"{came}; each entry comes once"
     if error.validator == "pattern" and list(error.path)[-1:] == ["base_url"]:
@@ -211,7 +221,11 @@ def _in_words(error: jsonschema.ValidationError) -> str:
         )
     if error.validator == "pattern":
         return f"{came}; expected text that matches {wanted}"
-    return f"{came}: {error.message}"
+    return f"{came}: {error.message:.200}"
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: Any) -> bool:
