@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from genius_kit.errors import DataCorrupt, InvalidParameter
-from genius_kit.files import is_inside, write_whole
+from genius_kit.files import is_inside, whole_file, write_whole
 
-MEMBERS_LIMIT = 200_000
-MEMBER_LIMIT = 1 << 30
-TOTAL_LIMIT = 4 << 30
-"""The most members, bytes a member and bytes in all that are unpacked: a small file may claim to hold any number."""
+MEMBERS_LIMIT = 20_000
+MEMBER_LIMIT = 1 << 28
+TOTAL_LIMIT = 1 << 30
+HEADER_LIMIT = 1 << 16
+LINES_LIMIT = 1_000_000
+"""The most members, bytes a member, in all and a header, and lines that are read: a small file may hold any number."""
 
 _PART = re.compile(r"[A-Za-z0-9_+=,@~][A-Za-z0-9._+=,@~ -]*")
 _CHUNK = 1 << 20
@@ -66,10 +69,13 @@ def sums(source: Path) -> dict[str, str]:
         return {name: _sum(stream) for name, stream in _members(source)}
 
 
-def read(source: Path, wanted: str) -> bytes | None:
-    """Return the content of one member, None where there is none of that name; raises DataCorrupt."""
+def read(source: Path, wanted: str, most: int) -> bytes | None:
+    """Return the content of one member, None where there is none of that name; raises DataCorrupt.
+
+    Of a member of more than `most` bytes the beginning is returned.
+    """
     with _told(source):
-        return next((stream.read() for name, stream in _members(source) if name == wanted), None)
+        return next((stream.read(most) for name, stream in _members(source) if name == wanted), None)
 
 
 def unpack(source: Path, folder: Path) -> None:
@@ -78,7 +84,8 @@ def unpack(source: Path, folder: Path) -> None:
         for name, stream in _members(source):
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(target, stream.read(), private=True)
+            with whole_file(target, private=True) as file:
+                shutil.copyfileobj(stream, file, _CHUNK)
 
 
 def _sum(stream: IO[bytes]) -> str:
@@ -99,9 +106,15 @@ def _members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 if problem:
                     raise DataCorrupt(f"{source} is not unpacked: its member {member.name!r:.200} {problem}")
                 seen.add(member.name.casefold())
+                stream.allow(member.size)
                 content = archive.extractfile(member)
                 assert content is not None  # a regular file has one
                 yield member.name, content
+                while content.read(_CHUNK):
+                    pass  # to its end, so that what follows is a header
+                stream.allow(HEADER_LIMIT)
+                archive.members = []  # type: ignore[attr-defined]  # else every header stays in memory
+        stream.allow(TOTAL_LIMIT)
         while stream.read(_CHUNK):
             pass  # to its very end, where the length and the sum of all stand
 
@@ -135,15 +148,27 @@ def _is_plain(name: str) -> bool:
 
 
 class _Bounded:
-    """A stream that gives at most TOTAL_LIMIT bytes, whatever the archive claims to hold."""
+    """A stream of at most TOTAL_LIMIT bytes and LINES_LIMIT lines, and of the next part what was allowed."""
 
     def __init__(self, stream: gzip.GzipFile, source: Path) -> None:
         self._stream, self._source, self._left = stream, source, TOTAL_LIMIT
+        self._lines = LINES_LIMIT
+        self.allow(HEADER_LIMIT)
+
+    def allow(self, size: int) -> None:
+        """Let the next part of the archive have `size` bytes; some more are read ahead."""
+        self._allowed = size + 4 * tarfile.RECORDSIZE
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes; raises DataCorrupt where the archive holds more than it may."""
         content = self._stream.read(min(size, _CHUNK) if size >= 0 else _CHUNK)
         self._left -= len(content)
+        self._lines -= content.count(b"\n")
+        self._allowed -= len(content)
         if self._left < 0:
             raise DataCorrupt(f"{self._source} is not unpacked: it holds more than {TOTAL_LIMIT:,} bytes")
+        if self._lines < 0:
+            raise DataCorrupt(f"{self._source} is not unpacked: it holds more than {LINES_LIMIT:,} lines")
+        if self._allowed < 0:
+            raise DataCorrupt(f"{self._source} is not unpacked: a header has more than {HEADER_LIMIT:,} bytes")
         return content

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 BUNDLE_FORMAT = 1
 MANIFEST, JOURNALS = "manifest.json", "journals"
 RESULTS, SUMMARY, FIGURES = "results.csv", "summary.csv", "figures"
+LONGEST_MANIFEST = 10_000_000
+"""Bytes of a manifest: it has some 150 a member."""
 REDRAWN = "redrawn"
 """The folder beside the unpacked files into which everything is drawn again."""
 
@@ -172,14 +175,23 @@ def is_bundle(path: Path) -> bool:
 def replay_bundle(path: str | Path, output: str | Path) -> Replayed:
     """Unpack a bundle into a folder that is not there yet, check it, and draw all of it again, without a network.
 
-    Raises DataCorrupt where it is cut, altered or not safe to unpack; then nothing is written. Data that is not here
+    Raises DataCorrupt where it is cut, altered or not safe to unpack; then nothing stays written. Data that is not here
     is told in `missing`, and only the chains are checked.
     """
     path, output = Path(path), Path(output)
     if output.exists():
         raise InvalidParameter(f"{output} is there; name a folder that is not")
     manifest = _read_manifest(path)
-    archives.unpack(path, output)
+    try:
+        archives.unpack(path, output)
+        return _redrawn(path, output, manifest)
+    except BaseException:
+        shutil.rmtree(output, ignore_errors=True)
+        raise
+
+
+def _redrawn(path: Path, output: Path, manifest: dict[str, Any]) -> Replayed:
+    """Check the journals of an unpacked bundle, and draw everything again."""
     heads = {name.removeprefix(f"{JOURNALS}/"): head for name, head in read_heads(output / HEADS).items()}
     runs, wrong = verify_study(output / JOURNALS, heads)
     told = "; ".join(_altered(runs, wrong))
@@ -203,7 +215,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     """Return the manifest of an archive whose members are all as it says; raises DataCorrupt."""
     sums = archives.sums(path)
     try:
-        manifest: dict[str, Any] = json.loads(archives.read(path, MANIFEST) or b"")
+        content = archives.read(path, MANIFEST, LONGEST_MANIFEST) or b""
+        manifest: dict[str, Any] = json.loads(b"" if files.is_dense(content) else content)
         expected = {name: entry["sha256"] for name, entry in manifest["files"].items()}
         known = manifest["format"] == BUNDLE_FORMAT and isinstance(manifest["data"], dict)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
