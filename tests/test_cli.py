@@ -52,7 +52,7 @@ def shown_in_help(command, path=""):
         yield from shown_in_help(inner, f"{path} {name}".strip())
 
 
-@pytest.mark.parametrize(("path", "command"), shown_in_help(command_of(app)), ids=lambda one: str(one)[:40])
+@pytest.mark.parametrize(("path", "command"), [*shown_in_help(command_of(app))], ids=lambda one: str(one)[:40])
 def test_every_help_fits_and_has_an_example_that_is_read(path, command, monkeypatch):
     """No line is wider than 80 columns, and the example is a command that the program reads."""
     monkeypatch.setenv("COLUMNS", "80")
@@ -110,6 +110,7 @@ def test_runs_side_by_side_with_no_key_and_no_download(empty, tmp_path):
     assert "333343" in call(*arguments, "-v", **empty).stdout
     assert call(*arguments, **empty).returncode == 0
     assert journals == {path: path.read_bytes() for path in (tmp_path / "r").glob("*.jsonl")}
+    assert "larger --budget and with --reuse" in call("ctl", next(iter(journals)), "pause", **empty).stderr
 
 
 def test_a_study_says_that_the_stand_in_answers(empty, tmp_path):

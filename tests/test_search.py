@@ -1,5 +1,7 @@
 """The loop with each proposer: results, refusals, fallbacks, resuming."""
 
+import re
+
 import pytest
 
 import genius_kit as gk
@@ -217,6 +219,24 @@ def test_journal_names_are_safe_and_tell_settings_apart():
     run = {"benchmark": "b", "proposer": "llm", "budget": 1, "seed": 0, "settings": {"model": "../org/m:1"}}
     assert "/" not in journal_name(run)
     assert journal_name(run) != journal_name({**run, "budget": 2})
+
+
+def test_journal_names_tell_arms_apart_in_words():
+    """Control, change, prompt and history stand in the name where they are not the usual ones."""
+    usual = {"model": "m", "prompt": "standard", "history": "table"}
+    run = {"benchmark": "b", "proposer": "llm", "budget": 1, "seed": 3, "settings": usual}
+    assert re.fullmatch(r"b_llm_m_[0-9a-f]{8}_seed3\.jsonl", journal_name(run))
+    other = {"model": "m", "control": "anonymous", "prompt": "own/words.md", "history": "dialogue"}
+    assert journal_name({**run, "settings": other}).startswith("b_llm_m_anonymous_words_dialogue_")
+
+
+@pytest.mark.parametrize(("cause", "left"), [("no-key", 0), ("timeout", 1)])
+def test_a_run_without_a_reply_leaves_a_journal_only_where_it_may_be_billed(cause, left, tmp_path):
+    """Nothing was asked: no trace. An attempt that may have been billed stays on record."""
+    client = QueueClient(ModelError("no reply", cause=cause))
+    with pytest.raises(ModelError):
+        search_many(ToyBenchmark(), "llm", [0], 1, output=tmp_path, progress=False, client=client)
+    assert len(list(tmp_path.glob("*.jsonl"))) == left
 
 
 def test_an_edited_prompt_file_is_another_run(tmp_path):

@@ -78,7 +78,9 @@ def test_what_one_instrument_lacks_leaves_the_others_to_speak(
     assert study_sentences(runs) == [*others, "no verdict: a table is missing"]
 
 
-@pytest.mark.parametrize(("name", "columns"), [("tradeoffs", ("hypervolume", "gain")), ("models", ("served", "cost"))])
+@pytest.mark.parametrize(
+    ("name", "columns"), [("tradeoffs", ("hypervolume", "gain")), ("models", ("served as", "$ per run"))]
+)
 def test_the_command_prints_the_table_of_the_study(
     name: str, columns: tuple[str, ...], no_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
