@@ -27,7 +27,7 @@ def test_the_secret_alone_decides_the_signals():
 def test_a_label_is_the_pair_of_motifs_in_their_order():
     """Without noise each signal is its two motifs, at some height, one after the other, and nothing else."""
     task = SignalTask(samples=300, noise=0.0)
-    motifs = signals._motifs(task, signals.generator(SECRET, "motifs"))
+    motifs = signals._curves(task.motifs, task.motif_length, signals.generator(SECRET, "motifs"))
     made, labels = signals._part(task, motifs, signals.generator(SECRET, "train"))
     assert set(labels) <= set(range(25))
     for signal, label in zip(made, labels, strict=True):
@@ -49,7 +49,7 @@ def test_a_label_is_the_pair_of_motifs_in_their_order():
 def test_motifs_are_equally_far_apart_whatever_the_secret():
     """They have mean 0 and deviation 1 and are at right angles, so that no secret makes an easier task than another."""
     for secret in (SECRET, OTHER):
-        motifs = signals._motifs(SignalTask(), signals.generator(secret, "motifs"))
+        motifs = signals._curves(5, 9, signals.generator(secret, "motifs"))
         np.testing.assert_allclose(motifs @ motifs.T / 9, np.eye(5), atol=1e-12)
         np.testing.assert_allclose(motifs.mean(axis=1), 0, atol=1e-12)
 
