@@ -157,7 +157,7 @@ class Changeable:
     def __post_init__(self) -> None:
         """Check every field, and make a rate that was given as 1 the 1.0 that it is."""
         try:
-            checked = dict(_fields_of(type(self)).model_validate(vars(self)))
+            checked = dict(_fields_of(type(self)).model_validate(vars(self)))  # type: ignore[arg-type] # a class is hashable
         except ValidationError as error:
             first = error.errors()[0]
             self.refuse(str(first["loc"][0]), first["msg"].removeprefix("Input should be "))
