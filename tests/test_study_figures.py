@@ -83,7 +83,7 @@ def test_an_arm_without_a_rank_is_drawn_without_a_mean():
     frame = results()
     frame.loc[frame["arm"] == "anonymous", "rank"] = np.nan
     axes = arm_ranks(frame).axes[0]
-    assert [len(np.asarray(found.get_offsets())) for found in axes.collections] == [5, 0, 5]
+    assert [set(np.asarray(found.get_offsets())[:, 1]) for found in axes.collections] == [{0}, {2}]
 
 
 @pytest.fixture(scope="module")
