@@ -131,6 +131,7 @@ def test_a_verdict_shows_its_comparisons_as_one_table(kind):
     assert {"question", "95 % interval", "n"} <= set(shown)
     cells = {str(cell) for row in shown.itertuples(index=False) for cell in row}
     assert not cells & {"nan", "None", "inf", "0.000", ""}
+    assert all(len(interval.split(" to ")[-1]) <= len("> 1,000") for interval in shown["95 % interval"])
     assert len(figures.verdict_headline(found).split()) <= 25
     assert kind in figures.verdict_headline(found)
     page = found._repr_html_()

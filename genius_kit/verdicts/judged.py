@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 NOTHING = "–"
 
+MOST = 1_000
+"""The largest number that is printed; what is above it is a bound."""
+
 _QUESTIONS = {
     "feedback": "uses results?",
     "replies": "follows results?",
@@ -110,6 +113,8 @@ def _asked(row: Mapping[Any, Any], measured: str) -> tuple[str, str]:
 def _number(value: float) -> str:
     if not math.isfinite(value):
         return NOTHING if math.isnan(value) else "any"
+    if value > MOST:
+        return f"> {MOST:,}"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{round(value, digits) + 0.0:,.{digits}f}"  # no "-0.00"
 
