@@ -8,7 +8,7 @@ import genius_kit as gk
 from genius_kit.errors import InvalidParameter, JournalError, ModelError, UnknownName
 from genius_kit.journal import read_run
 from genius_kit.runs.batch import search_many
-from genius_kit.runs.loop import journal_name
+from genius_kit.runs.loop import journal_name, journal_path
 from tests.doubles import QueueClient, ToyBenchmark, reply
 from tests.resuming import assert_resumes_alike
 
@@ -248,3 +248,16 @@ def test_an_edited_prompt_file_is_another_run(tmp_path):
         search_many(ToyBenchmark(), "llm", [0], 1, output=tmp_path / "runs", client=client, prompt=str(template))
         assert len(client.sent) == 1
     assert len(list((tmp_path / "runs").glob("*.jsonl"))) == 2
+
+
+def test_a_journal_of_an_earlier_name_is_gone_on_with(tmp_path):
+    """Earlier versions did not tell the arm: their file is the run's, where it is there."""
+    run = {"benchmark": "b", "proposer": "llm", "budget": 1, "seed": 3}
+    run["settings"] = {"model": "m", "control": "anonymous", "prompt": "standard"}
+    named = journal_path(tmp_path, run)
+    earlier = tmp_path / named.name.replace("_anonymous", "")
+    assert "_anonymous_" in named.name
+    earlier.touch()
+    assert journal_path(tmp_path, run) == earlier
+    named.touch()
+    assert journal_path(tmp_path, run) == named

@@ -19,7 +19,7 @@ from genius_kit.lab.money import dollars
 from genius_kit.proposers.base import make_proposer
 from genius_kit.proposers.methods import TOLD, are_one, sequence_of
 from genius_kit.records import RankRange
-from genius_kit.runs.loop import describe, journal_name
+from genius_kit.runs.loop import describe, journal_path
 from genius_kit.stats.paired import LEAST_PAIRS, Comparison, compare, pairs_needed
 from genius_kit.texts import for_html
 from genius_kit.verdicts import pairs_to_settle
@@ -185,7 +185,7 @@ def _one(
 
     proposer: Any = make_proposer("llm", benchmark.space, **settings)
     proposer.load_prompt(benchmark)
-    path = folder / journal_name(describe(benchmark, proposer, budget, seed))
+    path = journal_path(folder, describe(benchmark, proposer, budget, seed))
     live = LiveSearch(benchmark, proposer, budget, seed, path)
     if on_search is not None and not on_search(live):
         return None

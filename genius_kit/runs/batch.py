@@ -22,7 +22,7 @@ from genius_kit.progress import Progress
 from genius_kit.proposers.base import QUIZ, TALKING, Proposer, make_proposer
 from genius_kit.runs.approval import Gate, here
 from genius_kit.runs.live_control import Control
-from genius_kit.runs.loop import Terms, describe, journal_name, search
+from genius_kit.runs.loop import Terms, describe, journal_path, search
 from genius_kit.runs.remote import size_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def finished_seeds(
 
 def _journal_path(benchmark: Benchmark, proposer: Proposer, budget: int, seed: int, output: str | Path) -> Path:
     proposer.load_prompt(benchmark)  # an edited prompt is another run, with another file
-    return Path(output) / journal_name(describe(benchmark, proposer, budget, seed))
+    return journal_path(output, describe(benchmark, proposer, budget, seed))
 
 
 def search_many(

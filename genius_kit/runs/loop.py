@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,10 @@ from genius_kit.version import code_state, versions
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
     from genius_kit.budget.ledger import Share
+
+
+ARM_WORDS = ("model", "control", "change", "principles", "prompt", "history")
+"""Settings that stand in the name of a journal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,12 +291,17 @@ def own_timeout(client: object) -> dict[str, float]:
     return {"timeout": float(seconds)}
 
 
-def journal_name(run: dict[str, Any]) -> str:
-    """Return the file name of a run: what tells its arm from others in words, a hash of all settings, and its seed."""
+def journal_path(folder: str | Path, run: dict[str, Any]) -> Path:
+    """Return the journal of a run in a folder: that which an earlier version named in fewer words, where it is."""
+    path, earlier = Path(folder, journal_name(run)), Path(folder, journal_name(run, ("model",)))
+    return earlier if earlier.exists() and not path.exists() else path
+
+
+def journal_name(run: dict[str, Any], words: Sequence[str] = ARM_WORDS) -> str:
+    """Return the file name of a run: the settings `words` that tell its arm, a hash of all settings, and its seed."""
     settings = {key: value for key, value in run.items() if key != "seed"}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     given = {**run["settings"], "prompt": Path(str(run["settings"].get("prompt", ""))).stem}
-    told = [given.get(name) for name in ("model", "control", "change", "principles", "prompt", "history")]
-    arm = [str(word) for word in told if word and word not in ("standard", "table")]
-    words = [run["benchmark"], run["proposer"], *arm, digest, f"seed{run['seed']}"]
-    return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", word) for word in words) + ".jsonl"
+    arm = [str(word) for name in words if (word := given.get(name)) and word not in ("standard", "table")]
+    parts = [run["benchmark"], run["proposer"], *arm, digest, f"seed{run['seed']}"]
+    return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in parts) + ".jsonl"

@@ -29,7 +29,7 @@ from genius_kit.proposers.base import Proposer, make_proposer
 from genius_kit.records import RankRange
 from genius_kit.runs.approval import Gate
 from genius_kit.runs.live_control import Control
-from genius_kit.runs.loop import describe, journal_name, search
+from genius_kit.runs.loop import describe, journal_path, search
 from genius_kit.runs.remote import how_to_go_on, size_of, stops_study, why_stopped
 from genius_kit.spaces import load_space
 from genius_kit.studies.file import load_study, study_names
@@ -243,7 +243,7 @@ def locate(tasks: Sequence[Task], output: str | Path) -> list[Path]:
         first = first_architecture(task.first, benchmark.space, task.seed)
         named = {**known[group], "seed": task.seed}
         named |= {"first": benchmark.space.key(first)} if first is not None else {}
-        paths.append(Path(output) / task.study / journal_name(named))
+        paths.append(journal_path(Path(output) / task.study, named))
     return paths
 
 

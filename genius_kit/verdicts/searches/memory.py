@@ -40,7 +40,7 @@ from genius_kit.prompts.views import derangement
 from genius_kit.proposers.base import QUIZ
 from genius_kit.proposers.llm import client_of
 from genius_kit.proposers.methods import subject
-from genius_kit.runs.loop import describe, journal_name, record_start
+from genius_kit.runs.loop import describe, journal_path, record_start
 from genius_kit.runs.provenance import marked
 from genius_kit.stats.evalues import betting_evidence
 from genius_kit.verdicts.base import CANNOT_TELL, Verdict
@@ -206,7 +206,7 @@ def ask(
     asker: Any = SimpleNamespace(name=QUIZ, settings=settings, resolved=resolved, client=client)
     quiz = _quiz(benchmark, count, seed)
     described = describe(benchmark, asker, count, seed)
-    path = None if output is None else Path(output) / journal_name(described)
+    path = None if output is None else journal_path(output, described)
     with in_use(client), Journal(path) as record:
         spending = RunBudget(limits, allow_unpriced=allow_unpriced, share=share)
         session = Session(record, spending, replies=Answers(output) if reuse and output is not None else None)
