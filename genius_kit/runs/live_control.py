@@ -224,7 +224,8 @@ class Control(ControlRequests, Steering):
                 paused, stopping = self.paused, self.stopping
             if stopping == "now" or (stopping and (between_steps or paused)):
                 raise Stopped
-            self.note(journal, iteration)
+            if self._notes:
+                self.note(journal, iteration)
             if not paused:
                 return
             self._wait(lambda: not self.paused or self.stopping is not None or bool(self._notes))
