@@ -216,8 +216,11 @@ class Journal:
 
         It is looked at before a line and after it, so that of two that write at once one sees it at least.
         """
-        if os.fstat(descriptor).st_size == self._end and self._read_tail(descriptor) == self._tail:
-            return
+        try:
+            if os.fstat(descriptor).st_size == self._end and self._read_tail(descriptor) == self._tail:
+                return
+        except OSError as error:
+            raise _refused(self.path, error) from error
         raise JournalError(
             f"{self.path} was changed by another process while this run wrote it: it does not end with the line that "
             "was written last. Its lock kept nobody out: the file has a second name, or its file system "
