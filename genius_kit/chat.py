@@ -25,7 +25,8 @@ class Usage:
     """Token counts of one reply, None where the server did not say.
 
     As OpenAI counts: `input_tokens` includes those read from a cache and those written to one, `output_tokens`
-    includes the reasoning ones.
+    includes the reasoning ones. `claimed_output_tokens` is the server's own count of the reply, where its other figures
+    show more.
     """
 
     input_tokens: int | None = None
@@ -33,6 +34,7 @@ class Usage:
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
     cache_write_tokens: int | None = None
+    claimed_output_tokens: int | None = None
 
 
 class Beside(TypedDict):
@@ -133,12 +135,14 @@ def checked_usage(
     output_tokens: object = None,
     reasoning_tokens: object = None,
     cache_write_tokens: object = None,
+    claimed_output_tokens: object = None,
 ) -> Usage:
     """Return a Usage with None in place of every figure that cannot be right (a string, a part above its whole)."""
     received, written = count_or_none(input_tokens), count_or_none(output_tokens)
     cached = _part(cached_input_tokens, received)
     stored = _part(cache_write_tokens, None if received is None else received - (cached or 0))
-    return Usage(received, cached, written, _part(reasoning_tokens, written), stored)
+    claimed = _part(claimed_output_tokens, written)
+    return Usage(received, cached, written, _part(reasoning_tokens, written), stored, claimed)
 
 
 def _part(value: object, whole: int | None) -> int | None:
@@ -149,24 +153,37 @@ def _part(value: object, whole: int | None) -> int | None:
 def usage_of_response(usage: object) -> Usage:
     """Return the token counts of the `usage` object of a chat completion, whatever the server put there.
 
-    Where its total shows that reasoning was counted beside the completion (as xAI and Gemini do), it is added to it.
+    The largest count of the reply is believed: that of the completion, what the total leaves beside the prompt, or
+    completion and reasoning together where there is more reasoning than completion (xAI and Gemini count it beside).
     """
     figures = mapping_or_empty(usage)
-    received, written = figures.get("prompt_tokens"), figures.get("completion_tokens")
-    reasoning = mapping_or_empty(figures.get("completion_tokens_details")).get("reasoning_tokens")
-    counts = [count_or_none(figure) for figure in (figures.get("total_tokens"), received, written)]
-    if None not in counts:
-        total, *parts = (count or 0 for count in counts)
-        hidden = total - sum(parts)
-        if hidden > 0 and (count_or_none(reasoning) or hidden) == hidden:
-            written, reasoning = parts[1] + hidden, hidden
+    received, completed, total = (
+        count_or_none(figures.get(f"{name}_tokens")) for name in ("prompt", "completion", "total")
+    )
+    reasoning = count_or_none(mapping_or_empty(figures.get("completion_tokens_details")).get("reasoning_tokens"))
+    beside = 0 if total is None or received is None else total - received
+    if completed is None:
+        return _told(figures, received, beside if beside > 0 else None, reasoning, None)
+    apart = reasoning if reasoning is not None and reasoning > completed else 0
+    written = max(completed + apart, beside)
+    claimed = completed if completed < written else None
+    hidden = written - claimed if claimed is not None and not reasoning else reasoning
+    return _told(figures, received, written, hidden, claimed)
+
+
+def _told(
+    figures: Mapping[str, Any], received: int | None, written: int | None, reasoning: int | None, claimed: int | None
+) -> Usage:
     told = mapping_or_empty(figures.get("prompt_tokens_details"))
-    return checked_usage(received, told.get("cached_tokens"), written, reasoning, told.get("cache_write_tokens"))
+    return checked_usage(
+        received, told.get("cached_tokens"), written, reasoning, told.get("cache_write_tokens"), claimed
+    )
 
 
 def recorded_usage(usage: Usage) -> dict[str, int | None]:
-    """Return the counts as a journal holds them: cache writes only where the server counted them."""
-    return {name: count for name, count in vars(usage).items() if count is not None or name != "cache_write_tokens"}
+    """Return the counts as a journal holds them: cache writes and another count of the reply only where they came."""
+    rare = ("cache_write_tokens", "claimed_output_tokens")
+    return {name: count for name, count in vars(usage).items() if count is not None or name not in rare}
 
 
 def mapping_or_empty(value: object) -> Mapping[str, Any]:

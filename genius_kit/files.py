@@ -169,6 +169,23 @@ def is_dense(content: bytes) -> bool:
     return content.count(b"[") > lists or content.count(b"{") > objects
 
 
+def is_held(path: Path | str) -> bool:
+    """Return whether a living process holds the lock of the file at `path`; False where nobody can tell."""
+    if fcntl is None:
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    finally:
+        os.close(descriptor)  # which frees it
+
+
 def open_for_append(path: Path, private: bool = False) -> int:
     """Return a descriptor of `path` open for appending, created where it does not exist (0600 when `private`)."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), _mode(private))

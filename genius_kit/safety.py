@@ -80,8 +80,9 @@ _LOGGED = {
     "stop_requested": "who or what ended it",
     "budget_raised": "who gave it more evaluations",
     "limits_set": "limits that were changed when it was resumed",
+    "price_changed": "that the lists say another price than in the sitting before: both of them",
     "gpu_reserved": "the GPU time that is reserved for an evaluation",
-    "budget_spent": "which limit ended the run, what was left, what was needed",
+    "budget_spent": "which limit ended the run: what was spent, reserved and left, what was needed",
     "pace_changed": "how requests were slowed down or let go faster",
     "run_finished": "why it came to its end",
 }

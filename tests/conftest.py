@@ -83,19 +83,18 @@ def nothing_left_behind() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def within_the_worst_case() -> Iterator[None]:
-    """Fail whatever test makes a call that is recorded above what was reserved for it."""
-    from genius_kit.budget.amounts import Amount, exact
+    """Fail whatever test makes a call that is recorded above what was reserved for it, and not marked as that."""
+    from genius_kit.budget.amounts import Amount
     from genius_kit.llm.calls import Caller
 
     fields_of = Caller._reply_fields
 
-    def checked(self: Caller, reply: Any, worst: Any) -> dict[str, Any]:
-        fields, most = fields_of(self, reply, worst), worst.amount
+    def checked(self: Caller, reply: Any, question: Any, worst: Any) -> dict[str, Any]:
+        fields, most = fields_of(self, reply, question, worst), worst.amount
         spent = Amount.read(fields["spent"])
-        assert "tokens" in worst.unbounded or spent.tokens <= most.tokens
-        assert "dollars" in worst.unbounded or spent.dollars <= most.dollars
-        if not worst.is_free and "dollars" not in worst.unbounded and fields["cost"] is not None:
-            assert exact(fields["cost"]) <= most.dollars or worst.output is None
+        is_beyond = "beyond_worst_case" in fields
+        assert "tokens" in worst.unbounded or spent.tokens <= most.tokens or is_beyond
+        assert "dollars" in worst.unbounded or spent.dollars <= most.dollars or is_beyond
         return fields
 
     with pytest.MonkeyPatch.context() as patch:

@@ -127,8 +127,8 @@ def test_invalid_utf8_and_lone_surrogates_can_be_written(ask):
     [
         ({"prompt_tokens": -1}, Usage(None, 40, 20, 5)),
         ({"prompt_tokens": "100"}, Usage(None, 40, 20, 5)),
-        ({"completion_tokens": True}, Usage(100, 40, None, 5)),
-        ({"completion_tokens": 1.5}, Usage(100, 40, None, 5)),
+        ({"completion_tokens": True}, Usage(100, 40, 20, 5)),
+        ({"completion_tokens": 1.5, "total_tokens": None}, Usage(100, 40, None, 5)),
         ({"prompt_tokens_details": None}, Usage(100, None, 20, 5)),
         ({"prompt_tokens_details": {"cached_tokens": 101}}, Usage(100, None, 20, 5)),
         ({"completion_tokens_details": [3]}, Usage(100, 40, 20, None)),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from importlib.metadata import version
 
 import pytest
@@ -12,6 +13,7 @@ from genius_kit.budget.prices import OUTPUT_LIMITS, edition
 from genius_kit.chat import Usage, usage_of_response
 from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError
 from genius_kit.journal import read_run
+from genius_kit.journal.verify import verify_run
 from genius_kit.proposers.base import make_proposer
 from genius_kit.runs.loop import search
 from genius_kit.runs.provenance import marked, provenance
@@ -196,7 +198,7 @@ def test_own_file_is_put_over_the_listed_prices(own_prices):
 
 
 def test_a_run_prices_itself_and_keeps_its_price_when_it_is_resumed(tmp_path, own_prices):
-    """The entry in the first event decides for the calls of a later sitting too, whatever the lists say by then."""
+    """The entry in the first event prices a later sitting too; that the lists say another is on record, and charged."""
     path = tmp_path / "a.jsonl"
     details = {"prompt_tokens_details": {"cached_tokens": 0}, "completion_tokens_details": {"reasoning_tokens": 0}}
     usage = {"prompt_tokens": 1000, "completion_tokens": 100, **details}
@@ -205,19 +207,24 @@ def test_a_run_prices_itself_and_keeps_its_price_when_it_is_resumed(tmp_path, ow
     ]
     with ChatServer(served) as server:
 
-        def go_on(calls):
+        def go_on(calls, dollars=1):
             made = make_proposer("llm", ToyBenchmark().space, model="gpt-6.1-sol", base_url=server.url, max_tokens=1000)
+            limits = Limits(calls=calls, dollars=dollars)
             try:
-                search(ToyBenchmark(), made, 3, journal=path, progress=False, limits=Limits(calls=calls, dollars=1))
+                search(ToyBenchmark(), made, 3, journal=path, progress=False, limits=limits)
             finally:
                 made.client.close()
 
         with pytest.raises(BudgetSpent):
             go_on(1)
         own_prices('[models."gpt-6.1-sol"]\ninput = 50\noutput = 100\n')
-        go_on(3)
+        go_on(3, dollars=5)
     run = read_run(path)
     assert run.finished
+    [changed] = run.of("price_changed")
+    assert (changed["model"], changed["price"]["output"], changed["before"]["output"]) == ("gpt-6.1-sol", 100, 10)
+    assert [call["spent"]["dollars"] for call in run.of("call")] == pytest.approx([0.003, 0.06, 0.06])
+    assert re.search(r"price +from 20\d\d-\d\d-\d\d on: .*input 50.0.*output 100.0", verify_run(path).report())
     assert run.events[0]["price"]["provider"] == "openai"
     assert [call["cost"] for call in run.of("call")] == [pytest.approx(0.003)] * 3
     told = provenance(marked(run.frame(), run))["parameters"]["prices"]

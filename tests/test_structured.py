@@ -523,20 +523,20 @@ def test_an_agent_may_tell_what_came_beside(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("usage", "expected"),
     [
-        ((32, 9, 94, 135), Usage(32, None, 103, 94)),
+        ((32, 9, 94, 135), Usage(32, None, 103, 94, None, 9)),
         ((20, 7, 3, 27), Usage(20, None, 7, 3)),
-        ((10, 5, None, 115), Usage(10, None, 105, 100)),
-        ((10, 5, 0, 115), Usage(10, None, 105, 100)),
-        ((10, 5, 3, 99), Usage(10, None, 5, 3)),
-        ((10, 5, 30, None), Usage(10, None, 5, None)),
-        ((10, None, 30, 40), Usage(10, None, None, 30)),
+        ((10, 5, None, 115), Usage(10, None, 105, 100, None, 5)),
+        ((10, 5, 0, 115), Usage(10, None, 105, 100, None, 5)),
+        ((10, 5, 3, 99), Usage(10, None, 89, 3, None, 5)),
+        ((10, 5, 30, None), Usage(10, None, 35, 30, None, 5)),
+        ((10, None, 30, 40), Usage(10, None, 30, 30)),
         ((10, 5, None, 15), Usage(10, None, 5, None)),
         ((10, 5, None, 9), Usage(10, None, 5, None)),
     ],
     ids=["xAI", "OpenAI", "Gemini", "none told", "unclear", "no total", "no completion", "plain", "too few"],
 )
 def test_reasoning_is_counted_where_the_total_shows_it(usage: tuple[Any, ...], expected: Usage) -> None:
-    """Servers that count it beside the completion are not under-counted; what the total does not show is left."""
+    """The largest count that the figures allow is believed; the server's own is kept where it is smaller."""
     prompt, completed, reasoning, total = usage
     details = {} if reasoning is None else {"completion_tokens_details": {"reasoning_tokens": reasoning}}
     counts = {"prompt_tokens": prompt, "completion_tokens": completed, "total_tokens": total, **details}

@@ -13,6 +13,12 @@ from genius_kit.errors import InvalidParameter
 COUNTED = ("calls", "tokens", "dollars", "gpu_hours")
 """What is reserved before it is spent; seconds pass by themselves."""
 
+RESERVES = {"worst": None, "95%": 1}
+"""What may be reserved for a request, each with its attempts; None for all of them.
+
+A reply takes 1.05 attempts (see `studies.estimate`), so that one is enough for 95 %.
+"""
+
 _SMALLEST = Decimal("1e-9")
 
 
@@ -22,6 +28,8 @@ class Limits:
 
     `calls` counts requests that may have been billed, `tokens` those of prompts and replies, `dollars` are US dollars
     at list price, `gpu_hours` the time of evaluations on a GPU, `seconds` wall time while the run is under way.
+    `reserve` is what is set aside for a request: "worst" (the default) its worst case with all attempts, "95%" that of
+    one attempt, which is enough for 95 % of requests; the next attempt is then reserved when it is made.
     """
 
     calls: int | None = None
@@ -29,22 +37,27 @@ class Limits:
     dollars: float | None = None
     gpu_hours: float | None = None
     seconds: float | None = None
+    reserve: str | None = None
 
     def __post_init__(self) -> None:
+        if self.reserve not in (None, *RESERVES):
+            raise InvalidParameter(f"reserve is {self.reserve!r}; expected one of {', '.join(RESERVES)}")
         for name, value in self.given().items():
+            if name == "reserve":
+                continue
             whole = name in ("calls", "tokens")
             kind: Any = int if whole else int | float
             if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value) or value < 0:
                 expected = "a whole number" if whole else "a number"
                 raise InvalidParameter(f"the limit of {name} is {value!r}; expected {expected} not below 0")
 
-    def given(self) -> dict[str, float]:
-        """Return the limits that are set, by name."""
+    def given(self) -> dict[str, Any]:
+        """Return what is set, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def over(self, others: Limits) -> Limits:
         """Return these limits, and the `others` where these say nothing."""
-        return Limits(**{**others.given(), **self.given()})  # type: ignore[arg-type]
+        return Limits(**{**others.given(), **self.given()})
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,10 @@ class Amount:
     def times(self, count: int) -> Amount:
         """Return this amount `count` times."""
         return Amount(self.calls * count, self.tokens * count, self.dollars * count, self.gpu_hours * count)
+
+    def or_more(self, other: Amount) -> Amount:
+        """Return of each kind the larger one."""
+        return Amount(*(max(getattr(self, name), getattr(other, name)) for name in COUNTED))
 
     def __add__(self, other: Amount) -> Amount:
         sums = self.calls + other.calls, self.tokens + other.tokens

@@ -40,21 +40,36 @@ class State:
 
 
 class OverLimit(Exception):
-    """What is to be reserved does not fit: the limit, how much of it is left, and how much was needed."""
+    """What is to be reserved does not fit: the limit, how much of it is spent, reserved and free, and what was needed.
 
-    def __init__(self, limit: str, left: Decimal, needed: Decimal) -> None:
+    `will_pass` says that it fits once the runs that are under way have released what they hold.
+    """
+
+    def __init__(
+        self, limit: str, needed: Decimal, *, spent: Decimal, reserved: Decimal, left: Decimal, will_pass: bool = False
+    ) -> None:
         super().__init__(limit)
-        self.limit, self.left, self.needed = limit, left, needed
+        self.limit, self.needed, self.will_pass = limit, needed, will_pass
+        self.spent, self.reserved, self.left = spent, reserved, left
 
 
-def check_fits(limits: Limits, taken: Amount, wanted: Amount) -> None:
-    """Raise OverLimit where `wanted` does not fit beside what is `taken`."""
+def check_fits(limits: Limits, taken: State, wanted: Amount, passing: Amount = Amount()) -> None:  # noqa: B008
+    """Raise OverLimit where `wanted` does not fit beside what is `taken`; `passing` is the part that is released."""
+    over = None
     for name, cap in limits.given().items():
         if name not in COUNTED:
             continue
-        left, needed = exact(cap) - getattr(taken, name), Decimal(getattr(wanted, name))
+        spent, held, needed, passes = (
+            Decimal(getattr(amount, name)) for amount in (taken.spent, taken.held, wanted, passing)
+        )
+        left = exact(cap) - spent - held
         if needed > left:
-            raise OverLimit(name, max(left, Decimal(0)), needed)
+            will_pass = needed <= left + passes and (over is None or over.will_pass)
+            over = OverLimit(name, needed, spent=spent, reserved=held, left=max(left, Decimal(0)), will_pass=will_pass)
+            if not will_pass:
+                break
+    if over is not None:
+        raise over
 
 
 class StudyLedger:
@@ -63,7 +78,7 @@ class StudyLedger:
     def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder) / FILE
         self._states: dict[str, State] = {}
-        self._total = Amount()
+        self._total = State()
         self._offset = 0
         self._gate = threading.Lock()
 
@@ -75,7 +90,11 @@ class StudyLedger:
     def total(self) -> Amount:
         """Return what all runs have spent and hold."""
         with self._gate, self._opened():
-            return self._total
+            return self._total.total
+
+    def is_alive(self, name: str) -> bool:
+        """Return whether a process has the journal of a run open, by the run's name."""
+        return files.is_held(files.lock_of(self.path.parent / name.rpartition(" of ")[0]))
 
     def seconds(self) -> float:
         """Return the seconds that all runs were under way, added up."""
@@ -85,10 +104,19 @@ class StudyLedger:
         """Write the state of a run; with `limits`, raise OverLimit and write nothing where it does not fit them."""
         with self._gate, self._opened() as descriptor:
             if limits is not None:
-                others = self._total - self._states.get(name, State()).total
-                check_fits(limits, others + state.spent, state.held)
+                own = self._states.get(name, State())
+                taken = State(self._total.spent - own.spent + state.spent, self._total.held - own.held)
+                try:
+                    check_fits(limits, taken, state.held)
+                except OverLimit:
+                    check_fits(limits, taken, state.held, self._passing(name))
             if self._states.get(name) != state:
                 self._append(descriptor, name, state)
+
+    def _passing(self, name: str) -> Amount:
+        """Return what the other runs hold that are under way: that of one that was killed is not released."""
+        others = [(other, state.held) for other, state in self._states.items() if other != name]
+        return sum((held for other, held in others if held != Amount() and self.is_alive(other)), Amount())
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
@@ -105,7 +133,7 @@ class StudyLedger:
     def _read(self, descriptor: int) -> None:
         size = os.fstat(descriptor).st_size
         if size < self._offset:  # another file
-            self._states, self._total, self._offset = {}, Amount(), 0
+            self._states, self._total, self._offset = {}, State(), 0
         content = os.pread(descriptor, size - self._offset, self._offset)
         whole = content.rfind(b"\n") + 1
         for line in content[:whole].splitlines():
@@ -124,7 +152,8 @@ class StudyLedger:
                 f"{self.path}: a line is damaged ({error!r:.100}); nothing was sent. Restore the file from a copy; or "
                 "delete it, and what the journals beside it record is counted in its place"
             ) from None
-        self._total += state.total - self._states.get(name, State()).total
+        before = self._states.get(name, State())
+        self._total = State(self._total.spent + state.spent - before.spent, self._total.held + state.held - before.held)
         self._states[name] = state
 
     def _append(self, descriptor: int, name: str, state: State) -> None:

@@ -10,11 +10,13 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.budget.amounts import Amount, Limits, words
+from genius_kit.budget.amounts import RESERVES, Amount, Limits, words
 from genius_kit.budget.ledger import OverLimit, Share, State, check_fits, name_of
-from genius_kit.budget.spending import recorded_limits, seconds_of, spent_of
+from genius_kit.budget.spending import Overruns, overruns_of, recorded_limits, seconds_of, spent_of
 from genius_kit.budget.worst_cases import WorstCase, worst_case
 from genius_kit.errors import BudgetSpent, InvalidParameter
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Amount", "BudgetSpent", "Limits", "RunBudget", "seconds_of", "spent_of"]
 
 CONSENT = "GENIUS_KIT_ALLOW_UNPRICED"
+
+SHORTEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.02, 0.5
+"""Between two tries to reserve what other runs of a study hold."""
 
 
 class RunBudget:
@@ -54,6 +59,7 @@ class RunBudget:
         self._model = "this client"
         self._told: dict[str, Any] = {}  # the limits that stand last on record
         self._seconds_before = 0.0
+        self._overruns = Overruns()
 
     def record(self) -> dict[str, Any]:
         """Return what the run may take as plain values for its record; empty without limits."""
@@ -91,7 +97,7 @@ class RunBudget:
             )
 
     def _check_bounded(self, worst: WorstCase) -> None:
-        for limits in self._all_limits():
+        for _, limits in self._whose():
             for name in sorted(worst.unbounded & limits.given().keys()):
                 if name == "dollars" and worst.price is None:
                     continue  # consented to
@@ -101,20 +107,55 @@ class RunBudget:
                     "max_output in its price entry"
                 )
 
-    def reserve(self, worst: WorstCase, attempts: int, journal: Journal, iteration: int) -> None:
+    def reserve(
+        self,
+        worst: WorstCase,
+        attempts: int,
+        journal: Journal,
+        iteration: int,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> WorstCase:
         """Reserve the worst case of a request that may be sent `attempts` times, of which one call at a time counts.
 
-        Raises BudgetSpent where that does not fit; the request is then not to be sent. Does nothing while the journal
-        is read back.
+        Returns what is reserved for one attempt: more than `worst` where a call of this run took more than its worst
+        case. Waits with `sleep` while it fits only without what other runs of the study hold. Raises BudgetSpent where
+        it does not fit, or a call took more and no limit was raised since; the request is then not to be sent. Does
+        nothing while the journal is read back.
         """
         if journal.replaying:
-            return
+            return worst
+        is_first = self._begun is None
         self._begin(journal, worst.amount)
+        if is_first:
+            self._note_price(worst, journal, iteration)
         self.check_time(journal, iteration)
         self._check_priced(worst, is_remote=False)  # limits may have been set since `check`
         self._check_bounded(worst)
-        more = worst.amount.times(attempts)
-        self._reserve(Amount(1, more.tokens, more.dollars, more.gpu_hours), journal, iteration)
+        self._check_overruns(journal, iteration)
+        excess = self._overruns.excess
+        worst = replace(worst, excess=(excess.get("tokens", 1.0), excess.get("dollars", 1.0)))
+        more = worst.amount.times(min(attempts, self._attempts or attempts))
+        self._reserve(Amount(1, more.tokens, more.dollars, more.gpu_hours), journal, iteration, sleep)
+        return worst
+
+    def _note_price(self, worst: WorstCase, journal: Journal, iteration: int) -> None:
+        """Put on record that the lists say another price than in the sitting before."""
+        told = [event["price"] for event in journal.events if event["event"] == "price_changed"]
+        before = told[-1] if told else worst.price and worst.price.rates
+        now = worst.today and worst.today.rates
+        if before != now:
+            fields = {"model": self._model, "price": now, "before": before}
+            source = {"source": worst.today.source} if worst.today else {}
+            journal.note("price_changed", iteration=iteration, **fields, **source)
+
+    def _check_overruns(self, journal: Journal, iteration: int) -> None:
+        """Raise BudgetSpent after a call that took more than was reserved for it, until a limit is raised."""
+        for name, (reserved, taken) in self._overruns.standing.items():
+            for whose, limits in self._whose():
+                if name in limits.given():
+                    none = Decimal(0)
+                    over = OverLimit(name, taken, spent=Decimal(getattr(self.spent, name)), reserved=none, left=none)
+                    raise self._refusal(over, whose, limits, journal, iteration, beyond=reserved)
 
     def sent(self, amount: Amount) -> None:
         """Note that an attempt is on record and may be billed from now on."""
@@ -125,6 +166,7 @@ class RunBudget:
     def settled(self, amount: Amount, taken: Amount) -> None:
         """Note that an attempt for which `amount` was reserved came to `taken`."""
         self.spent += taken - amount
+        self._overruns.add(amount, taken)
 
     def release(self) -> None:
         """Release what is held, and tell the study what the run has spent."""
@@ -139,12 +181,18 @@ class RunBudget:
         self._begin(journal, Amount(1))
         for whose, limits, passed in self._clocks():
             if limits.seconds is not None and passed >= limits.seconds:
-                over = OverLimit("seconds", *(Amount().dollars,) * 2)
+                none = Decimal(0)
+                over = OverLimit("seconds", none, spent=Decimal(passed), reserved=none, left=none)
                 raise self._refusal(over, whose, limits, journal, iteration)
 
     @contextmanager
     def evaluation(
-        self, on_gpu: bool, time_limit: float | None, journal: Journal, iteration: int
+        self,
+        on_gpu: bool,
+        time_limit: float | None,
+        journal: Journal,
+        iteration: int,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> Iterator[dict[str, Any]]:
         """Reserve the GPU time of an evaluation, where that is limited; yields fields for its record, filled after.
 
@@ -158,7 +206,7 @@ class RunBudget:
             return
         amount = Amount.of(gpu_hours=hours)
         self._begin(journal, Amount(1))
-        self._reserve(amount, journal, iteration)
+        self._reserve(amount, journal, iteration, sleep)
         journal.note("gpu_reserved", iteration=iteration, reserved=amount.record())
         self.sent(amount)
         begun = self._clock()
@@ -178,42 +226,75 @@ class RunBudget:
             self.spent = spent_of(journal.events, unknown)
             self._seconds_before = seconds_of(journal.events)
             self._told = recorded_limits(journal.events)
+            self._overruns = overruns_of(journal.events)
         if self._told != (limits := self.record()):
             journal.note("limits_set", limits=limits)
+            self._overruns.raised(self._told, limits)
             self._told = limits
         if is_first and self._share is not None and journal.path is not None:
             self._name = name_of(journal.path, journal.events[0])
             self._share.ledger.change(self._name, self._state())
 
-    def _reserve(self, wanted: Amount, journal: Journal, iteration: int) -> None:
+    def _reserve(
+        self, wanted: Amount, journal: Journal, iteration: int, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self.held = Amount()
-        try:
-            whose, limits = "run", self.limits
-            check_fits(limits, self.spent, wanted)
-            if self._share is not None and self._name is not None:
-                whose, limits = "study", self._share.limits
-                self._share.ledger.change(self._name, State(self.spent, wanted, self.seconds), limits)
-        except OverLimit as over:
-            raise self._refusal(over, whose, limits, journal, iteration) from None
-        self.held = wanted
+        pause = SHORTEST_WAIT_SECONDS
+        while True:
+            try:
+                whose, limits = "run", self.limits
+                check_fits(limits, State(self.spent), wanted)
+                if self._share is not None and self._name is not None:
+                    whose, limits = "study", self._share.limits
+                    self._share.ledger.change(self._name, State(self.spent, wanted, self.seconds), limits)
+                self.held = wanted
+                return
+            except OverLimit as over:
+                if not over.will_pass:
+                    raise self._refusal(over, whose, limits, journal, iteration) from None
+            if pause == SHORTEST_WAIT_SECONDS:
+                self.release()  # nobody waits who holds anything, so that no two wait for each other
+            sleep(pause)
+            pause = min(pause * 1.5, LONGEST_WAIT_SECONDS)
+            self.check_time(journal, iteration)
 
-    def _refusal(self, over: OverLimit, whose: str, limits: Limits, journal: Journal, iteration: int) -> BudgetSpent:
-        """Record that a limit ended the run, and return the error that says so."""
+    def _refusal(
+        self,
+        over: OverLimit,
+        whose: str,
+        limits: Limits,
+        journal: Journal,
+        iteration: int,
+        beyond: Decimal | None = None,
+    ) -> BudgetSpent:
+        """Record that a limit ended the run, and return the error that says so.
+
+        `beyond` is what was reserved for a call that took more, where that is the reason.
+        """
         cap = limits.given()[over.limit]
-        fields = {"iteration": iteration, "limit": over.limit, "whose": whose, "cap": cap, "left": float(over.left)}
+        fields: dict[str, Any] = {"iteration": iteration, "limit": over.limit, "whose": whose, "cap": cap}
+        fields |= {"left": float(over.left), **({} if beyond is None else {"beyond": float(beyond)})}
+        sums = {"spent": float(over.spent), "reserved": float(over.reserved), "needed": float(over.needed)}
         elapsed = {"elapsed": round(self.seconds, 3)} if self.counts_time else {}
-        message = _explanation(over, whose, cap, journal)
+        attempts = f"{self._attempts} attempt" if self._attempts else "all attempts"
+        message = _explanation(over, whose, cap, journal, beyond, attempts)
         last = journal.events[-1] if journal.events else {}
         if any(last.get(key) != value for key, value in fields.items()) or last.get("event") != "budget_spent":
-            journal.note("budget_spent", **fields, needed=float(over.needed), message=message, **elapsed)
+            journal.note("budget_spent", **fields, **sums, message=message, **elapsed)
         return BudgetSpent(message, limit=over.limit, whose=whose)
+
+    @property
+    def _attempts(self) -> int | None:
+        """The attempts that are reserved at once, None for all of them."""
+        chosen = (self._share.limits.reserve if self._share else None) or self.limits.reserve
+        return None if chosen is None else RESERVES[chosen]
 
     def _is_limited(self, name: str) -> bool:
         shared = self._share is not None and getattr(self._share.limits, name) is not None
         return shared or getattr(self.limits, name) is not None
 
-    def _all_limits(self) -> tuple[Limits, ...]:
-        return (self.limits, *((self._share.limits,) if self._share else ()))
+    def _whose(self) -> tuple[tuple[str, Limits], ...]:
+        return (("run", self.limits), *((("study", self._share.limits),) if self._share else ()))
 
     def _clocks(self) -> Iterator[tuple[str, Limits, float]]:
         yield "run", self.limits, self.seconds
@@ -236,16 +317,27 @@ def _gpu_hours(time_limit: float | None) -> float:
     return float(time_limit) / 3600
 
 
-def _explanation(over: OverLimit, whose: str, cap: float, journal: Journal) -> str:
+def _explanation(
+    over: OverLimit, whose: str, cap: float, journal: Journal, beyond: Decimal | None, attempts: str
+) -> str:
     flag = f"--max-{'total-tokens' if over.limit == 'tokens' else over.limit.replace('_', '-')}"
     if over.limit == "seconds":
         what = f"the {whose} was under way for the {cap:g} seconds that it may be"
-    else:
+    elif beyond is not None:
         what = (
-            f"the {whose} may take {words(over.limit, cap)}; {words(over.limit, over.left)} of that are left, and the "
-            f"next step may take up to {words(over.limit, over.needed)} (its worst case, all attempts)"
+            f"a reply took {words(over.limit, over.needed)}, more than the {words(over.limit, beyond)} that were "
+            "reserved as the most it could take: the server counts more than it was asked for, or answers under a "
+            f"dearer name. It is booked in full; the {whose} may take {words(over.limit, cap)}, and with a raised "
+            "limit as much more is reserved for each request"
         )
-    if over.limit in ("tokens", "dollars"):
+    else:
+        others = f" reserved by other runs of the {whose}," if whose == "study" else " reserved,"
+        what = (
+            f"the {whose} may take {words(over.limit, cap)}: {words(over.limit, over.spent)} are spent, "
+            f"{words(over.limit, over.reserved)}{others} {words(over.limit, over.left)} free, and the next step may "
+            f"take up to {words(over.limit, over.needed)} (its worst case, {attempts})"
+        )
+    if over.limit in ("tokens", "dollars") and beyond is None:
         what += ", less with a lower output limit (--max-tokens)"
     command = f"genius-kit resume {journal.path} {flag} MORE" if whose == "run" else f"the same study with {flag} MORE"
     if journal.path is None:

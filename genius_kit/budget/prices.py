@@ -101,6 +101,11 @@ class Price(Rates):
         """The price in words, with its source."""
         return f"${self.input:g} in, ${self.output:g} out a million tokens, {self.source}"
 
+    @property
+    def rates(self) -> dict[str, Any]:
+        """What tokens cost, without where that stands."""
+        return {name: value for name, value in self.record().items() if name in (*_MONEY, "tiers")}
+
     def cost(self, usage: Usage) -> float | None:
         """Return the price of one reply in US dollars; None when a count that matters is unknown."""
         reached = [tier for tier in self.tiers if (usage.input_tokens or 0) > tier.above]
@@ -170,6 +175,10 @@ class Prices:
         if model != name and (found is None or found != now):
             return found
         return replace(price, max_output=price.max_output or (now.max_output if now else None))
+
+    def today(self, model: str | None, base_url: str | None = None) -> Price | None:
+        """Return the entry of `model` as `find` does, but what it is now, whatever a run began with."""
+        return self._current(model or "", base_url)
 
     def _current(self, model: str, base_url: str | None) -> Price | None:
         return self.models.get(model) or self.models.get(_DATE.sub("", model)) or _listed(model, base_url)

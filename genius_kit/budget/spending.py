@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from genius_kit import files
 from genius_kit.budget.amounts import Amount, Limits
 from genius_kit.budget.ledger import Share, State, name_of, study_ledger
+from genius_kit.errors import JournalError
 from genius_kit.journal import Event, read_run
 
 
@@ -69,6 +74,46 @@ def _taken(event: Event, reserved: Amount) -> Amount:
     return Amount.of(1, sum(tokens), event["cost"])
 
 
+@dataclass
+class Overruns:
+    """Calls that took more than was reserved for them, of the kinds "tokens" and "dollars".
+
+    `excess` says how many times as much the dearest of them took; `standing` are the kinds of which nobody has raised
+    the limit since, each with what was reserved and what was taken.
+    """
+
+    excess: dict[str, float] = field(default_factory=dict)
+    standing: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
+
+    def add(self, reserved: Amount, taken: Amount) -> None:
+        """Take note of what a call took."""
+        for name in ("tokens", "dollars"):
+            had, took = Decimal(getattr(reserved, name)), Decimal(getattr(taken, name))
+            if took > had:
+                self.excess[name] = self.excess.get(name, 1.0) * (float(took / had) if had else 1.0)
+                self.standing[name] = had, took
+
+    def raised(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        """Take note of changed limits: one that is higher, new or gone lets the run go on."""
+        for old, new in ((before, now), (before.get("study", {}), now.get("study", {}))):
+            for name in list(self.standing):
+                if old.get(name) != new.get(name) and old.get(name, 0) < new.get(name, math.inf):
+                    del self.standing[name]
+
+
+def overruns_of(events: Iterable[Event]) -> Overruns:
+    """Return which calls of a record took more than was reserved for them."""
+    found = Overruns()
+    limits: Mapping[str, Any] = {}
+    for event in events:
+        if "limits" in event:
+            found.raised(limits, event["limits"])
+            limits = event["limits"]
+        if reserved := event.get("beyond_worst_case", {}).get("reserved"):
+            found.add(Amount.read(reserved), Amount.read(event["spent"]))
+    return found
+
+
 def cost_of_calls(events: Iterable[Event]) -> float | None:
     """Return what the replies of a run cost in dollars, None where the price of one is unknown."""
     costs = [event["cost"] for event in events if event["event"] == "call"]
@@ -92,7 +137,8 @@ def seconds_of(events: Iterable[Event]) -> float:
 def adopt(folder: str | Path) -> None:
     """Bring the journals of a folder that its ledger knows nothing of into it: they were written without limits.
 
-    A finished journal that came to more than the ledger says is brought up to date too.
+    A finished journal that came to more than the ledger says is brought up to date, and what a run that was killed
+    holds reserved is released: its journal says what it may have spent.
     """
     ledger = study_ledger(folder)
     known = ledger.states()
@@ -104,3 +150,7 @@ def adopt(folder: str | Path) -> None:
         state = State(spent_of(run.events), Amount(), seconds_of(run.events))
         if name not in known or (run.finished and known[name].total != state.total):
             ledger.change(name, state)
+        elif known[name].held != Amount():
+            with suppress(JournalError), files.locked(files.lock_of(path), JournalError("it is under way"), 0):
+                events = read_run(path).events
+                ledger.change(name, State(spent_of(events), Amount(), seconds_of(events)))

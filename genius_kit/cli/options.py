@@ -216,12 +216,14 @@ class LimitOptions:
         False
     )
     reuse: Annotated[bool, Option("--reuse", help="Answer identical requests from the journals in the folder.")] = False
+    reserve: Annotated[str | None, Option(help="Reserve for a request all attempts (worst), or one (95%).")] = None
 
     @property
     def limits(self) -> Limits | None:
         """The limits that the options name, None where they name none."""
         names = [one.name for one in fields(self) if one.name.startswith("max_")]
-        found = Limits(**{name.removeprefix("max_").removeprefix("total_"): getattr(self, name) for name in names})
+        given = {name.removeprefix("max_").removeprefix("total_"): getattr(self, name) for name in names}
+        found = Limits(**given, reserve=self.reserve)
         return found if found.given() else None
 
     def terms(self) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from typing_extensions import TypedDict  # the standard one is refused by pydant
 SIDE_EVENTS = frozenset(
     {
         *("paused", "resumed", "stop_requested", "budget_raised", "pace_changed", "budget_spent"),
-        *("limits_set", "gpu_reserved"),
+        *("limits_set", "gpu_reserved", "price_changed"),
     }
 )
-"""Events beside the steps of the search: what a person asked for, how requests were paced, where a limit ended it. A
-resumed run passes over them wherever they stand: only the last "budget_raised" changes what comes after."""
+"""Events beside the steps of the search: what a person asked for, how requests were paced, what they cost by now, where
+a limit ended it. A resumed run passes over them wherever they stand: only the last "budget_raised" changes what comes
+after."""
 
 MOST_EVALUATIONS = 1_000_000
 """The largest budget of a run that is read: curves have a place for each."""

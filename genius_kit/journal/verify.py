@@ -388,6 +388,9 @@ def _made_from(verified: Verification) -> Iterator[str]:
     if verified.models:
         price = verified.price
         yield _row("price", ", ".join(f"{key} {value}" for key, value in price.items()) if price else "none on record")
+    for changed in verified.run.of("price_changed"):
+        now = ", ".join(f"{key} {value}" for key, value in mapping_or_empty(changed.get("price")).items())
+        yield _row("price", f"from {str(changed['time'])[:10]} on: {now or 'unknown'}; counted at the dearer of both")
 
 
 def _row(name: str, text: str) -> str:

@@ -153,9 +153,11 @@ class Caller:
         if event is not None:
             return reply_of(event)
         self._control.check(self._journal, question.iteration, between_steps=False)
-        self._budget.reserve(question.worst, question.attempts_left, self._journal, question.iteration)
+        worst = self._budget.reserve(
+            question.worst, question.attempts_left, self._journal, question.iteration, self._sleep
+        )
         question.attempts_left -= 1
-        reserved = question.worst.amount
+        reserved = worst.amount
         with slot_of(question.client, self._sleep) as slot:
             self._control.check(self._journal, question.iteration, between_steps=False)
             self._journal.record("intent", **self._intent_fields(question, reserved))
@@ -171,7 +173,7 @@ class Caller:
                 self._budget.settled(reserved, taken)
                 self._note_pace(slot.change, question.iteration)
                 raise
-        fields = {**self._reply_fields(reply, question.worst), **self._cut(question, reply.usage.input_tokens)}
+        fields = {**self._reply_fields(reply, question, worst), **self._cut(question, reply.usage.input_tokens)}
         self._journal.record(
             "call", iteration=question.iteration, messages=question.messages, **_purpose(question), **fields
         )
@@ -214,15 +216,17 @@ class Caller:
             **elapsed,
         }
 
-    def _reply_fields(self, reply: Reply, worst: WorstCase) -> dict[str, Any]:
-        """Return what is recorded of a reply; figures above what is possible are kept as what the server claims."""
-        cost = self._prices.cost(reply.usage, reply.model or self.client.model, address_of(self.client))
-        fields = {**_told(reply), "cost": cost, "spent": worst.taken(reply.usage, cost).record()}
-        if not worst.is_beyond(reply.usage, cost):
-            return fields
-        most = float(worst.amount.dollars)
-        claimed = {"input_tokens": reply.usage.input_tokens, "output_tokens": reply.usage.output_tokens, "cost": cost}
-        return {**fields, "cost": None if cost is None else min(cost, most), "beyond_worst_case": claimed}
+    def _reply_fields(self, reply: Reply, question: _Question, worst: WorstCase) -> dict[str, Any]:
+        """Return what is recorded of a reply: the server's counts, what is charged, and what these do not cover."""
+        address = address_of(self.client)
+        served = self._prices.find(reply.model or self.client.model, address)
+        booking = worst.booked(reply, question.messages, served)
+        fields = {**_told(reply), "cost": booking.cost, "spent": booking.amount.record()}
+        if booking.usage != reply.usage:
+            fields["least"] = booking.record()
+        if booking.is_beyond:
+            fields["beyond_worst_case"] = {**booking.record(), "reserved": worst.amount.record()}
+        return fields
 
     def _recorded(self, question: _Question) -> Event | None:
         """Hand back the reply that the journal holds for this request, None when it has to be sent.

@@ -53,6 +53,7 @@ _SAID = {
     "evaluation": "{feedback} from {source}",
     "run_finished": "{reason}",
     "budget_spent": "{message}",
+    "price_changed": "{model} costs {price}",
     "stop_requested": "{reason}",
     "budget_raised": "{budget}",
 }
@@ -198,12 +199,23 @@ class Audit:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know of a record that is in order, a sentence each: prompts that a server cut."""
-        cut = dict.fromkeys(str(call.get("iteration")) for call in self.run.of("call") if call.get("prompt_cut"))
-        return [
-            f"the server counted too few tokens for the prompt in iteration {', '.join(cut)}: it was probably cut, and "
-            "the model did not see all that is on record"
-        ] * bool(cut)
+        """What a reader should know of a record that is in order, a sentence each.
+
+        Prompts that a server cut, replies that took more than was reserved for them, counts that were not believed.
+        """
+        told = {
+            "prompt_cut": "the server counted too few tokens for the prompt in iteration {}: it was probably cut, and "
+            "the model did not see all that is on record",
+            "beyond_worst_case": "the reply in iteration {} took more than was reserved for it: the server counted "
+            "more than it was asked for, or answered under a dearer name; it is booked in full",
+            "least": "the server counted fewer tokens in iteration {} than the words on record must have taken: such a "
+            "call is charged at its worst case, and its bill may say less",
+        }
+        calls = self.run.of("call")
+        places = {name: dict.fromkeys(str(call.get("iteration")) for call in calls if call.get(name)) for name in told}
+        changed = "the price of the model changed between two sittings: the dearer one is booked"
+        lines = [text.format(", ".join(places[name])) for name, text in told.items() if places[name]]
+        return lines + [changed] * bool(self.run.of("price_changed"))
 
     @property
     def is_in_order(self) -> bool:

@@ -235,7 +235,7 @@ def _evaluate(benchmark: Benchmark, step: Suggestion, iteration: int, session: S
     if event is None:
         begun = time.perf_counter()
         on_gpu, time_limit = getattr(benchmark, "on_gpu", False), getattr(benchmark, "time_limit", None)
-        with session.budget.evaluation(on_gpu, time_limit, record, iteration) as taken:
+        with session.budget.evaluation(on_gpu, time_limit, record, iteration, session.control.sleep) as taken:
             evaluation = benchmark.evaluate(step.architecture)
         rank = benchmark.rank(step.architecture)
         event = record.record(

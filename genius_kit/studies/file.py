@@ -10,7 +10,7 @@ from typing import Any
 
 from genius_kit.benchmarks.base import OBJECTIVES, Objectives, read_objectives
 from genius_kit.benchmarks.catalogue import PROTOCOLS, SOURCES, check_latency, space_name, table_names
-from genius_kit.budget.amounts import Limits
+from genius_kit.budget.amounts import RESERVES, Limits
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.files import read_text, write_whole
 from genius_kit.llm.agents import Agent, file_agent, is_agent
@@ -67,6 +67,7 @@ _LIMITS = {
         "dollars": _AMOUNT,
         "gpu_hours": _AMOUNT,
         "seconds": _AMOUNT,
+        "reserve": {"enum": list(RESERVES)},
     },
     "minProperties": 1,
     "additionalProperties": False,
