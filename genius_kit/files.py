@@ -15,7 +15,7 @@ import io
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, TYPE_CHECKING, Any
 
@@ -144,8 +144,9 @@ def locked(path: Path | str, taken: GeniusKitError | None = None, patience: floa
         lock.release()
 
 
-def read_plain(path: str | os.PathLike[str], most: int) -> bytes:
-    """Return the content of a plain file of at most `most` bytes; a pipe or a device is not waited for.
+@contextlib.contextmanager
+def open_plain(path: str | os.PathLike[str], most: int) -> Iterator[IO[bytes]]:
+    """Open a plain file of at most `most` bytes; a pipe or a device is not waited for.
 
     Raises OSError, whose `strerror` says why it is not read.
     """
@@ -155,7 +156,13 @@ def read_plain(path: str | os.PathLike[str], most: int) -> bytes:
             raise OSError(errno.EINVAL, "it is no plain file", os.fspath(path))
         if found.st_size > most:
             raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes, at most {most:,} are read", os.fspath(path))
-        return file.read(found.st_size)
+        yield file
+
+
+def read_plain(path: str | os.PathLike[str], most: int) -> bytes:
+    """Return the content of a plain file of at most `most` bytes; raises OSError as `open_plain`."""
+    with open_plain(path, most) as file:
+        return file.read(most)
 
 
 def read_text(path: str | os.PathLike[str], most: int = LONGEST_TEXT) -> str:
@@ -163,10 +170,12 @@ def read_text(path: str | os.PathLike[str], most: int = LONGEST_TEXT) -> str:
     return read_plain(path, most).decode("utf-8")
 
 
-def is_dense(content: bytes) -> bool:
+def is_dense(chunks: Iterable[bytes]) -> bool:
     """Return whether JSON text may hold more lists and objects than are taken: two bytes become sixty in memory."""
-    lists, objects = MOST_LISTS + len(content) // 10, MOST_OBJECTS + len(content) // 25
-    return content.count(b"[") > lists or content.count(b"{") > objects
+    size = lists = objects = 0
+    for chunk in chunks:
+        size, lists, objects = size + len(chunk), lists + chunk.count(b"["), objects + chunk.count(b"{")
+    return lists > MOST_LISTS + size // 10 or objects > MOST_OBJECTS + size // 25
 
 
 def is_held(path: Path | str) -> bool:

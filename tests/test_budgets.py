@@ -24,7 +24,7 @@ from genius_kit.budget.spending import adopt
 from genius_kit.budget.worst_cases import UNBILLED, WorstCase, worst_case
 from genius_kit.cli.options import LimitOptions
 from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError, ModelError, StudyFailed
-from genius_kit.files import hold
+from genius_kit.files import hold, lock_of
 from genius_kit.journal import Journal, read_run
 from genius_kit.llm import OpenAIClient, Reply, Usage
 from genius_kit.llm.session import Session
@@ -522,7 +522,7 @@ class Actor:
         ledger = StudyLedger(self.folder) if self.dice.random() < 0.3 else study_ledger(self.folder)
         self.budget = RunBudget(share=Share(ledger, self.limits))
         self.steps = self._work()
-        self.lock = hold(f"{self.journal.path}.lock")
+        self.lock = hold(lock_of(self.journal.path))
 
     def die(self):
         """Lose what is in memory, and the lock of the journal; journal and ledger stay."""

@@ -3,7 +3,6 @@
 import os
 
 import pytest
-from genius_kit.runs.control import Asker
 from typer.testing import CliRunner
 
 from genius_kit.cli import commands as cli
@@ -11,6 +10,7 @@ from genius_kit.errors import JournalError
 from genius_kit.journal import Journal, read_run
 from genius_kit.journal.verify import read_heads, verify_study, write_heads
 from genius_kit.proposers.base import make_proposer
+from genius_kit.runs.approval import Asker
 from genius_kit.runs.frames import read_frames
 from genius_kit.runs.loop import search
 from genius_kit.runs.remote import UNREADABLE, command, status
@@ -105,7 +105,7 @@ def test_a_stop_reaches_what_lives_beside_all_of_them(tmp_path):
     for lay in FOREIGN:
         lay(tmp_path / f"a_{lay.__name__}.jsonl")
     (tmp_path / "c.jsonl").write_text(START)
-    (tmp_path / "c.jsonl.lock").symlink_to("c.jsonl.lock")
+    (tmp_path / ".c.jsonl.lock").symlink_to(".c.jsonl.lock")
     path = tmp_path / "b.jsonl"
     thread = in_thread(path, budget=50)
     until(lambda: path.exists() and read_run(path).of("evaluation"))
@@ -113,7 +113,7 @@ def test_a_stop_reaches_what_lives_beside_all_of_them(tmp_path):
     assert result.exit_code == 0, result.output
     assert "b.jsonl: stop" in result.output or "b.jsonl: it is stopped" in result.output
     assert all(f"a_{lay.__name__}.jsonl" in result.output for lay in FOREIGN)
-    assert "c.jsonl.lock cannot be read" in result.output
+    assert ".c.jsonl.lock cannot be read" in result.output
     assert not ended(thread).finished
     status(tmp_path)
 

@@ -15,7 +15,7 @@ from genius_kit.budget.ledger import FILE, Share, State, StudyLedger, study_ledg
 from genius_kit.budget.spending import adopt, spent_of
 from genius_kit.budget.worst_cases import least_tokens
 from genius_kit.errors import BudgetSpent, ModelError, StudyFailed
-from genius_kit.files import hold
+from genius_kit.files import hold, lock_of
 from genius_kit.journal import read_run
 from genius_kit.journal.verify import verify_run
 from genius_kit.proposers.base import make_proposer
@@ -282,7 +282,7 @@ def test_what_a_killed_run_holds_is_not_waited_for(tmp_path):
     with pytest.raises(OverLimit) as dead:
         reserve(ledger, 2, 1.0, 0.5)
     assert (dead.value.will_pass, dead.value.reserved, dead.value.left) == (False, Decimal("0.9"), Decimal("0.1"))
-    lock = hold(tmp_path / "1.jsonl.lock")
+    lock = hold(lock_of(tmp_path / "1.jsonl"))
     with pytest.raises(OverLimit) as alive:
         reserve(StudyLedger(tmp_path), 2, 1.0, 0.5)
     assert alive.value.will_pass
@@ -305,7 +305,7 @@ def test_a_study_that_begins_again_releases_what_killed_runs_hold(tmp_path):
     assert spent == Amount.read(known.of("intent")[0]["reserved"]) != Amount()
     ledger = study_ledger(tmp_path)
     ledger.change(name, State(held=spent.times(6)))
-    lock = hold(f"{path}.lock")
+    lock = hold(lock_of(path))
     adopt(tmp_path)
     assert ledger.states()[name].held != Amount()
     lock.release()
@@ -319,7 +319,7 @@ def test_a_study_that_begins_again_releases_what_killed_runs_hold(tmp_path):
 def test_a_run_waits_for_another_and_goes_on(tmp_path):
     """It sends nothing while the other holds all, and is not refused."""
     ledger = study_ledger(tmp_path)
-    lock = hold(tmp_path / "other.jsonl.lock")
+    lock = hold(lock_of(tmp_path / "other.jsonl"))
     ledger.change("other.jsonl of t", State(held=Amount.of(1, 10, 0.99)))
     share, ended = Share(ledger, Limits(dollars=1)), []
     with ChatServer(Liar(told(40), 40)) as server:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jupyter_core.paths import jupyter_runtime_dir
 
 import genius_kit as gk
 from genius_kit.cli import app
 from genius_kit.errors import NotebookFailed
 from genius_kit.redaction import variables_shown_in
 from genius_kit.reports.bundle import bundle, replay_bundle
-from genius_kit.reports.kernels import _kernel_manager_class
+from genius_kit.reports.kernels import execute
 from genius_kit.reports.pages import refuse_secret_files, refuse_secret_text, refuse_secrets, to_html
 
 SECRET = "sk-A1b2+C3/d4<E5>&f6g7h8"
@@ -87,24 +84,19 @@ def test_every_new_file_of_a_report_is_looked_at_and_no_other(tmp_path: Path) ->
 
 def test_what_tells_how_to_reach_a_kernel_lies_with_its_run(tmp_path: Path) -> None:
     """So it is swept with the folder of a report that was killed; no file of it is in Jupyter's own folder."""
-    own = Path(jupyter_runtime_dir())
+    import nbformat
 
-    def elsewhere() -> set[Path]:
-        return set(own.glob("kernel-*.json")) if own.is_dir() else set()
-
-    async def started() -> tuple[list[Path], set[Path]]:
-        manager: Any = _kernel_manager_class(1, tmp_path)()
-        before = elsewhere()
-        await manager.start_kernel()
-        found = list(tmp_path.iterdir()), elsewhere() - before
-        await manager.shutdown_kernel(now=True)
-        return found
-
-    here, left = asyncio.run(started())
-    assert [path.name[:7] for path in here] == ["kernel-"]
-    assert stat.S_IMODE(here[0].stat().st_mode) & 0o077 == 0 if here[0].exists() else True
-    assert not {path for path in left if str(os.getpid()) in path.read_text()}
-    assert not list(tmp_path.iterdir())
+    cell = (
+        "import os, ipykernel\npath = ipykernel.get_connection_file()\nprint(path, oct(os.stat(path).st_mode & 0o077))"
+    )
+    source, executed = tmp_path / "a.ipynb", tmp_path / "run" / "a.ipynb"
+    executed.parent.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)]), source)
+    assert execute(source, executed, {}) is None
+    place, open_to_others = nbformat.read(executed, 4).cells[0].outputs[0].text.split()
+    assert Path(place).parent == executed.parent
+    assert open_to_others == "0o0"
+    assert not Path(place).exists()
 
 
 def test_studies_and_bundles_are_private(tmp_path: Path, data_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -10,6 +11,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from pydantic_core import from_json
 
@@ -19,7 +21,7 @@ from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
 from genius_kit.journal.events import check_shape
 
-LONGEST_JOURNAL, MOST_LINES = 1 << 28, 200_000
+LONGEST_JOURNAL, MOST_LINES = 1 << 30, 200_000
 """The most bytes and lines of a journal that are read: files of others may hold any number."""
 
 MOST_KEYS = 100_000
@@ -49,16 +51,27 @@ class Line:
     event: Event
 
 
-def read_content(path: Path) -> bytes:
-    """Return the bytes of a journal; raises JournalError for what is none, by its kind or its size."""
+@contextlib.contextmanager
+def open_journal(path: Path) -> Iterator[IO[bytes]]:
+    """Open a journal to read it; raises JournalError for what is none, by its kind or its size."""
     try:
-        content = files.read_plain(path, LONGEST_JOURNAL)
+        with files.open_plain(path, LONGEST_JOURNAL) as file:
+            if files.is_dense(iter(lambda: file.read(files.BUFFER_BYTES), b"")):
+                raise JournalError(f"{path} is no journal that can be read: it holds too many lists and objects")
+            file.seek(0)
+            yield file
     except FileNotFoundError:
         raise JournalError(f"there is no journal at {path}; `genius-kit run` writes them to runs/ by default") from None
     except OSError as error:
         raise JournalError(f"no journal can be read at {path} ({error.strerror}): check the name") from error
-    if content.count(b"\n") > MOST_LINES or files.is_dense(content):
-        raise JournalError(f"{path} is no journal that can be read: it has more than {MOST_LINES:,} lines or values")
+
+
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a journal; raises JournalError as `open_journal`, and for too many lines."""
+    with open_journal(path) as file:
+        content = file.read()
+    if content.count(b"\n") > MOST_LINES:
+        raise JournalError(f"{path} is no journal that can be read: it has more than {MOST_LINES:,} lines")
     return content
 
 
@@ -70,6 +83,8 @@ def scan(path: Path, file: Iterable[bytes]) -> Iterator[Line]:
     """
     start = 0
     for number, ended in enumerate(file, start=1):
+        if number > MOST_LINES:
+            raise JournalError(f"{path} is no journal that can be read: it has more than {MOST_LINES:,} lines")
         line = ended.removesuffix(b"\n")
         has_end = len(line) < len(ended)
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from genius_kit.errors import JournalError, UnknownName
 from genius_kit.journal import chain
 from genius_kit.journal.chain import Event
 from genius_kit.journal.events import SIDE_EVENTS
-from genius_kit.journal.lines import read_content, read_lines
+from genius_kit.journal.lines import open_journal, read_lines
 from genius_kit.memory_formats import warn_if_suspect_run
 from genius_kit.records import Card
 
@@ -217,7 +216,8 @@ def read_run(path: str | Path) -> Run:
     Raises JournalError when there is no such file or its middle is damaged.
     """
     path = Path(path)
-    lines = read_lines(path, io.BytesIO(read_content(path)))
+    with open_journal(path) as file:
+        lines = read_lines(path, file)
     return Run(path, [chain.shown(event) for event in lines.events] if lines.withheld else lines.events)
 
 

@@ -7,7 +7,6 @@ answer, which is marked as reused.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 from genius_kit.chat import TOLD_SOMETIMES, Reply, Usage, checked_usage
 from genius_kit.errors import InvalidParameter, JournalError, ReplayMismatch
 from genius_kit.journal import chain
-from genius_kit.journal.lines import bare, read_content, read_event, read_lines, words_withheld
+from genius_kit.journal.lines import bare, open_journal, read_event, read_lines, words_withheld
 from genius_kit.records import Message
 
 Pair = tuple[Sequence[Message], Reply]
@@ -136,7 +135,8 @@ def _plain(messages: Sequence[Message]) -> list[list[str]]:
 
 
 def _recorded_calls(path: Path) -> list[Pair]:
-    lines = read_lines(path, io.BytesIO(read_content(path)))
+    with open_journal(path) as file:
+        lines = read_lines(path, file)
     if lines.withheld & {"prompt", "reply"}:
         raise words_withheld(path, lines.withheld, "replayed")
     return [(event["messages"], reply_of(event)) for event in lines.events if event["event"] == "call"]

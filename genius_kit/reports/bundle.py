@@ -216,7 +216,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     sums = archives.sums(path)
     try:
         content = archives.read(path, MANIFEST, LONGEST_MANIFEST) or b""
-        manifest: dict[str, Any] = json.loads(b"" if files.is_dense(content) else content)
+        manifest: dict[str, Any] = json.loads(b"" if files.is_dense([content]) else content)
         expected = {name: entry["sha256"] for name, entry in manifest["files"].items()}
         known = manifest["format"] == BUNDLE_FORMAT and isinstance(manifest["data"], dict)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
