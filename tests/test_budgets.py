@@ -510,7 +510,7 @@ class Actor:
         self.beyonds = self.waits = 0
         self.journal = SimpleNamespace(
             path=folder / f"{number}.jsonl",
-            events=[{"event": "run_started", "time": "t"}],
+            events=[{"event": "run_started", "time": "t", "limits": {"study": limits.given()}}],
             replaying=False,
             note=lambda *a, **k: None,
         )
@@ -570,7 +570,8 @@ class Actor:
         self.bill += Amount.of(1, usage.input_tokens + usage.output_tokens, PRICE.cost(usage))
         marked = {"beyond_worst_case": {"reserved": worst.amount.record()}} if booking.is_beyond else {}
         self._write(event="call", spent=booking.amount.record(), **marked)
-        self.beyonds += booking.is_beyond
+        took, most = booking.amount, worst.amount
+        self.beyonds += took.tokens > most.tokens or took.dollars > most.dollars
         over = booking.amount - worst.amount - self.budget.held
         self.beyond += Amount().or_more(over) if booking.is_beyond else Amount()
         return booking.amount
