@@ -367,7 +367,7 @@ def beside_paper(
 
     The model is asked at each temperature that the paper reports (the stand-in has none and runs once), with `params`
     as its proposer takes them, its runs recorded in `output`, where the same call again resumes them. Controls: random
-    designs, the largest option everywhere (one evaluation), and coordinate descent from there.
+    architectures, the largest option everywhere (one evaluation), and coordinate descent from there.
     """
     temperatures = sorted(TRIAL_TABLES.get(benchmark.name, {0: ""})) if not is_stand_in(model) else [None]
     runs: list[Run] = []

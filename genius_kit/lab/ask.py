@@ -38,9 +38,9 @@ class Rule:
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply as it was read: `pieces` are its text with the designs in it marked "design" or "refused".
+    """A reply as it was read: `pieces` are its text with the architectures in it marked "design" or "refused".
 
-    `evaluation` and `rank` are None where no design came, or where evaluating would train a network.
+    `evaluation` and `rank` are None where no architecture came, or where evaluating would train a network.
     """
 
     text: str
@@ -65,7 +65,7 @@ def ask_once(
     journal: str | Path | None = None,
     **settings: Any,
 ) -> Answer:
-    """Ask a model once for the design that follows `trials`, and return its reply as it was read.
+    """Ask a model once for the architecture that follows `trials`, and return its reply as it was read.
 
     `settings` are those of the proposer "llm": model, prompt, history, temperature, params, base_url, client. The call
     is recorded in `journal`. Raises ModelError when the model cannot be reached.
@@ -93,7 +93,7 @@ def _asked(benchmark: Benchmark, proposer: LanguageModelProposer, seed: int) -> 
 
 
 def read_answer(text: str, benchmark: Benchmark, trials: Sequence[Trial] = (), call: Event | None = None) -> Answer:
-    """Return what a reply comes to after `trials`: marked text, rules, and what is known of its design."""
+    """Return what a reply comes to after `trials`: marked text, rules, and what is known of its architecture."""
     space = benchmark.space
     outcome = parse_reply(answer_of(text), space)
     architecture = outcome.architecture if isinstance(outcome, Proposal) else None
@@ -118,7 +118,7 @@ def read_answer(text: str, benchmark: Benchmark, trials: Sequence[Trial] = (), c
 
 
 def _rules_of_text(outcome: Any) -> tuple[Rule, ...]:
-    """Return how a reply fares before its design is looked up: is there one, of the right length, of the menu?"""
+    """Return how a reply fares before its architecture is looked up: is there one, of the right length, of the menu?"""
     names = ("names one design", "right length", "options of the menu")
     if isinstance(outcome, Proposal):
         return tuple(Rule(name, True) for name in names)
@@ -159,7 +159,7 @@ def _pieces(text: str, space: SearchSpace, chosen: Architecture | None) -> tuple
 
 
 def answer_html(answer: Answer, benchmark: Benchmark) -> str:
-    """Return an answer as HTML: the marked reply, the rules, and what the benchmark says of the design."""
+    """Return an answer as HTML: the marked reply, the rules, and what the benchmark says of the architecture."""
     marks = {True: "✓ passed", False: "✗ failed", None: "– not reached"}
     rules = "".join(
         f"<li>{marks[rule.passed]}: {for_html(rule.name)}{f' ({for_html(rule.detail)})' if rule.detail else ''}</li>"
@@ -189,7 +189,7 @@ def beside_html(call: Event) -> str:
 
 
 def marked_html(text: str, space: SearchSpace | None) -> str:
-    """Return a reply as HTML text with the design that was read from it marked; plain where no space is known."""
+    """Return a reply as HTML text with the architecture that was read from it marked; plain where no space is known."""
     if space is None:
         return for_html(text)
     outcome = parse_reply(answer_of(text), space)

@@ -201,7 +201,7 @@ class EditorPanel:
         self.render()
 
     def forget(self) -> None:
-        """Ask for a first design again."""
+        """Ask for a first architecture again."""
         self.lab.session.forget_results()
         self.render()
 

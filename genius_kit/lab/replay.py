@@ -55,7 +55,7 @@ def _exchange(calls: Sequence[Event]) -> tuple[Message, ...]:
 
 
 def step_html(step: Step, space: SearchSpace | None) -> str:
-    """Return one step as HTML: result, difference to its parent, prompt, replies with their designs marked."""
+    """Return one step as HTML: result, difference to its parent, prompt, replies with their architectures marked."""
     parts = [f"<p><b>{for_html(step_text(step))}</b></p>"]
     if step.parent is not None:
         lines = "".join(f"<li>{for_html(f'{c.place}: {c.before} -> {c.after}')}</li>" for c in step.changes)

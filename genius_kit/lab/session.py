@@ -243,7 +243,7 @@ class LabSession:
         self.trials = recording.trials(index)
 
     def forget_results(self) -> None:
-        """Ask for a first design again: no results in the prompt."""
+        """Ask for a first architecture again: no results in the prompt."""
         self.trials = ()
 
     def pin(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A rule-based stand-in for a language model, so that the whole path runs with no key and no network.
 
 It reads the messages that it is sent and nothing else: the options in the prompt's answer format, the listed
-results, the designs it was refused. It says in every reply that it is no language model, and its searches are
+results, the architectures it was refused. It says in every reply that it is no language model, and its searches are
 no evidence about one.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from genius_kit.benchmarks.tabular import TabularBenchmark
 
 NOTHING = float("-inf")
-"""Score of a design without a result beside it: below every other."""
+"""Score of an architecture without a result beside it: below every other."""
 
 Design = tuple[int, ...]
 """Numbers as the prompt prints them: operation numbers or channel counts, stages joined."""
@@ -52,7 +52,7 @@ _STRIDE = 7
 
 @dataclass
 class _Reading:
-    """What the messages say: options and MACs (millions) a position, results, designs tried, the last refusal.
+    """What the messages say: options and MACs (millions) a position, results, architectures tried, the last refusal.
 
     `embeddings` holds the MACs of a vision transformer: for each first number, the fixed ones and those of a block.
     `beside` holds the costs that stand beside results where a search has several aims.
@@ -72,7 +72,7 @@ class _Reading:
     excess: int = 0
 
     def allows(self, design: Design) -> bool:
-        """Return whether the design has one value of the menu at every position."""
+        """Return whether the architecture has one value of the menu at every position."""
         return len(design) == len(self.options) and all(map(tuple.__contains__, self.options, design))
 
     def costs(self, design: Design) -> list[float]:
@@ -83,11 +83,11 @@ class _Reading:
         return [row[value] for row, value in zip(self.macs, design, strict=False)]
 
     def millions(self, design: Design) -> float:
-        """Return the design's MACs as the prompt's table adds up, 0 without a table."""
+        """Return the architecture's MACs as the prompt's table adds up, 0 without a table."""
         return self.fixed + sum(self.costs(design))
 
     def fits(self, design: Design) -> bool:
-        """Return whether the table puts the design inside the bounds; True where nothing is known."""
+        """Return whether the table puts the architecture inside the bounds; True where nothing is known."""
         return not self.costs(design) or self.upper is None or self.lower <= round(self.millions(design)) <= self.upper
 
 
@@ -113,7 +113,7 @@ class OfflineClient:
 
 
 class ReciterClient:
-    """A chat client that always names one design, whatever it is asked: the cheat that controls have to expose.
+    """A chat client that always names one architecture, whatever it is asked: the cheat that controls have to expose.
 
     `key` is the design in digits, such as "12222222"; the model name "reciter:12222222" stands for it. The name of a
     table, such as "nas-bench-macro", stands for one that names its best design and knows all its accuracies by heart.
@@ -128,7 +128,7 @@ class ReciterClient:
         self._text = f"Architecture: {design}"
 
     def settings(self) -> dict[str, Any]:
-        """Return what changes the reply: the design."""
+        """Return what changes the reply: the architecture."""
         return {"kind": self.kind, "reply": self._text}
 
     def without(self, parameter: str) -> ReciterClient:
@@ -230,7 +230,7 @@ def _start(reading: _Reading) -> Design:
 
 
 def _cheaper(reading: _Reading, design: Design, excess: float) -> Iterator[Design]:
-    """Yield designs cheaper by `excess` million or more, each with the costliest positions lowered step by step.
+    """Yield architectures cheaper by `excess` million or more, each with the costliest positions lowered step by step.
 
     Without a table the costliest position is the one that stands highest in its menu, and each step is yielded.
     """
@@ -380,7 +380,7 @@ def _printed(design: Design, group: int) -> str:
 
 
 def read_costs(text: str) -> dict[Design, tuple[float, ...]]:
-    """Return the costs that stand beside the result of each design in a list of results; empty where none do."""
+    """Return the costs that stand beside the result of each architecture in a list of results; empty where none do."""
     found = {_integers(design): tuple(map(float, _COST.findall(rest))) for design, rest in _TOLD.findall(text)}
     return {design: costs for design, costs in found.items() if costs}
 

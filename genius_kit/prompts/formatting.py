@@ -20,7 +20,7 @@ _OPTION_LINE = re.compile(r"^- (\d+): .*$")
 
 
 def format_design(space: SearchSpace, architecture: Architecture) -> str:
-    """Return the design as prompts print it: option numbers or channel counts, stages in lists of their own."""
+    """Return the architecture as prompts print it: option numbers or channel counts, stages in lists of their own."""
     numbers = [menu[option] for menu, option in zip(_numbers(space), architecture, strict=True)]
     if not space.in_stages:
         return str(numbers)
@@ -46,7 +46,7 @@ def option_numbers(space: SearchSpace) -> str:
 
 
 def placeholder(space: SearchSpace) -> str:
-    """Return the answer format's example: letters in place of numbers, so that an echo of it is no design."""
+    """Return the answer format's example: letters in place of numbers, so that an echo of it is no architecture."""
     if space.in_stages:
         return "[[a, b, c, d, e, f], ..., [u, v, w, x, y, z]]"
     return f"[a, b, ..., {string.ascii_lowercase[space.length - 1]}]"

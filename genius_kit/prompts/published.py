@@ -62,8 +62,8 @@ class Turn:
 
     `iteration` counts accepted designs from 1; `messages` is the whole prompt that `reply` answers. The told
     figures are those that the next message or prompt states about this reply: MACs in millions, validation
-    accuracy in percent, None where it states none. `listed` is the design that the next prompt ascribes to it.
-    `accepted` says that the design was evaluated; for a reply that nobody answered, that it is inside the bound.
+    accuracy in percent, None where it states none. `listed` is the architecture that the next prompt ascribes to it.
+    `accepted` says that the architecture was evaluated; for a reply that nobody answered, that it is inside the bound.
     """
 
     iteration: int
@@ -77,16 +77,16 @@ class Turn:
 
     @property
     def architecture(self) -> Architecture | None:
-        """The design that the reply proposes, None where it proposes none."""
+        """The architecture that the reply proposes, None where it proposes none."""
         return self.outcome.architecture if isinstance(self.outcome, Proposal) else None
 
 
 @dataclass(frozen=True)
 class Slip:
-    """A statement of the authors to the model that does not hold: `told` beside what the reply's design gives."""
+    """A statement of the authors to the model that does not hold: `told` beside what the reply's architecture gives."""
 
     iteration: int
-    kind: str  # "macs" (millions) or "listing" (the design itself)
+    kind: str  # "macs" (millions) or "listing" (the architecture itself)
     told: str
     measured: str
 
@@ -104,7 +104,7 @@ class Conversation:
 
     @cached_property
     def accuracies(self) -> dict[Architecture, float]:
-        """Told accuracy in percent of each evaluated design, keyed by what the reply proposed, in order."""
+        """Told accuracy in percent of each evaluated architecture, keyed by what the reply proposed, in order."""
         return {
             turn.architecture: turn.told_accuracy
             for turn in self.turns
@@ -113,9 +113,9 @@ class Conversation:
 
     @property
     def chosen(self) -> Architecture:
-        """The design inside the bound with the best told accuracy, the earliest of equals.
+        """The architecture inside the bound with the best told accuracy, the earliest of equals.
 
-        Raises DataCorrupt when the conversation tells no accuracy of such a design.
+        Raises DataCorrupt when the conversation tells no accuracy of such an architecture.
         """
         inside = {a: value for a, value in self.accuracies.items() if self.bound.refusal(self.space, a) is None}
         if not inside:
@@ -123,7 +123,7 @@ class Conversation:
         return max(inside, key=lambda architecture: inside[architecture])
 
     def slips(self) -> list[Slip]:
-        """Return where the authors' figures or listings differ from the design that was proposed."""
+        """Return where the authors' figures or listings differ from the architecture that was proposed."""
         slips = []
         for turn in self.turns:
             if turn.architecture is None:
@@ -156,7 +156,7 @@ class RecordedBenchmark(Benchmark):
         self._accuracies = {**isomorphic, **told}
 
     def evaluate(self, architecture: Sequence[int]) -> Evaluation:
-        """Return the accuracy told of this design, or of one that differs by where its skips stand.
+        """Return the accuracy told of this architecture, or of one that differs by where its skips stand.
 
         All accuracies are None where none was told; cost is always exact. Raises InvalidArchitecture.
         """
@@ -279,7 +279,7 @@ def _experiment(text: str, source: str) -> Experiment:
 
 
 def _listed(text: str) -> Architecture | None:
-    """Return the design that the integer lists of `text` spell together, None when they spell none."""
+    """Return the architecture that the integer lists of `text` spell together, None when they spell none."""
     values = [int(value) for part in _INTEGERS.findall(text) for value in re.findall(r"\d{1,9}", part)]
     try:
         return SPACE.check(values)

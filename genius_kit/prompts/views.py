@@ -258,7 +258,7 @@ class View:
     def results(self, trials: Sequence[Trial], objectives: Objectives | None = None) -> list[str | None]:
         """Return the result of each trial as it is shown, with its costs where `objectives` weigh them.
 
-        None where nothing at all stands beside the design.
+        None where nothing at all stands beside the architecture.
         """
         if self.control == "knowledge-probe":
             return [None] * len(trials)
@@ -279,7 +279,7 @@ class View:
         return listing(self.change, [scores[place] for place in self._dealt(len(scores))], self.seed)
 
     def _dealt(self, count: int) -> list[int]:
-        """Return which of `count` results stands beside each design."""
+        """Return which of `count` results stands beside each architecture."""
         if self.control != "shuffled-feedback":
             return beside(self.change, count, self.seed)
         return dealt(count, self.seed, self.shuffle)
@@ -332,7 +332,7 @@ def dealt(count: int, seed: int, shuffle: str = DERANGEMENT) -> list[int]:
 
 
 def beside(change: str | None, count: int, seed: int) -> list[int]:
-    """Return which of `count` results stands beside each design: its own, but for wrong-numbers.
+    """Return which of `count` results stands beside each architecture: its own, but for wrong-numbers.
 
     A result is exchanged with one before it, or is not, when it is listed first; so it stays in the whole run.
     """
@@ -349,7 +349,7 @@ def beside(change: str | None, count: int, seed: int) -> list[int]:
 def listing(change: str | None, scores: Sequence[float | None], seed: int) -> list[int]:
     """Return the places of the results that are listed, in the order in which they are; `scores` as they are shown.
 
-    Designs without a score are the worst; of equals the earlier one is the better.
+    Architectures without a score are the worst; of equals the earlier one is the better.
     """
     places = list(range(len(scores)))
     if change == "newest-first":

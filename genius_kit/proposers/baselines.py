@@ -1,4 +1,4 @@
-"""The baselines: random search, the largest design, and searches by small changes of what was evaluated."""
+"""The baselines: random search, the largest architecture, and searches by small changes of what was evaluated."""
 
 from __future__ import annotations
 

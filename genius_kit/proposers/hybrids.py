@@ -159,7 +159,7 @@ class ModelMutationProposer(LanguageModelProposer):
         return len(self._text) + LINE_CHARACTERS
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
-        """Return a random design at first, then what the model makes of the parent."""
+        """Return a random architecture at first, then what the model makes of the parent."""
         parent = choose_parent(situation, population=self.settings["population"], sample=self.settings["sample"])
         if parent is None:
             return random_suggestion(situation)
@@ -178,7 +178,7 @@ class FilterSettings(ModelSettings):
 
 
 class FilteredModelProposer(LanguageModelProposer):
-    """The model names several designs in one conversation, the Gaussian process picks the one to evaluate.
+    """The model names several architectures in one conversation, the Gaussian process picks the one to evaluate.
 
     Before any result it is the first that is evaluated. All that were named are on record ("candidates").
     """
@@ -187,21 +187,21 @@ class FilteredModelProposer(LanguageModelProposer):
     takes = FilterSettings
 
     def load_prompt(self, benchmark: Benchmark) -> None:
-        """Load the prompt for `benchmark`, and the text that asks for another design."""
+        """Load the prompt for `benchmark`, and the text that asks for another architecture."""
         super().load_prompt(benchmark)
         self._text = _load_text(self, "another")
 
     def talks(self, budget: int) -> tuple[slice, int]:
-        """Return all iterations, with as many conversations as designs are asked for."""
+        """Return all iterations, with as many conversations as architectures are asked for."""
         return slice(0, budget), self.settings["proposals"]
 
     @property
     def instruction_length(self) -> int:
-        """Characters of the texts that ask for another design."""
+        """Characters of the texts that ask for another architecture."""
         return len(self._text) * self.settings["proposals"]
 
     def propose(self, situation: Situation) -> Suggestion | Stop:
-        """Return the design of highest expected improvement among those that the model names.
+        """Return the architecture of highest expected improvement among those that the model names.
 
         A model that names none in time is replaced by a random design, or ends the run, as `on_exhausted` says; one
         that names fewer than it is asked for is taken at what it named.
@@ -222,7 +222,7 @@ class FilteredModelProposer(LanguageModelProposer):
         return Suggestion(chosen, "model", exchange)
 
     def _name_more(self, situation: Situation, first: Suggestion) -> tuple[list[Architecture], tuple[Message, ...]]:
-        """Return all designs that the model names, `first` among them, and the whole talk."""
+        """Return all architectures that the model names, `first` among them, and the whole talk."""
         another = Message(role="user", content=fill(self._text, {}, "another.md"))
         named, exchange = [first.architecture], first.exchange
         while len(named) < self.settings["proposals"]:

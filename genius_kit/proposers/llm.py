@@ -68,7 +68,7 @@ class ModelSettings:
 
     `control`, one of `prompts.CONTROLS`, changes one thing about what the model sees, `change`, one of
     `prompts.CHANGES`, one that ought not to matter. With `principles`, "asked" or "fed-back", the model is asked for
-    design principles before its first design. After `rejections_limit` refused replies in one iteration a random
+    design principles before its first architecture. After `rejections_limit` refused replies in one iteration a random
     untried architecture is evaluated and marked as such (`on_exhausted="fallback"`), or the run ends ("stop").
     """
 

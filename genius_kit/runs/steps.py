@@ -18,7 +18,7 @@ from genius_kit.spaces import Architecture, SearchSpace, load_space
 
 @dataclass(frozen=True)
 class Change:
-    """One position at which a design differs from its parent; `before` and `after` in the words of the space."""
+    """One position at which an architecture differs from its parent; `before` and `after` in the words of the space."""
 
     position: int
     place: str

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LISTABLE = 100_000
 """The largest space that is written out; optimisers look at candidates instead of all architectures beyond it."""
 WALK = 1_000
-"""Random changes by which a design is brought inside a bound before it is given up."""
+"""Random changes by which an architecture is brought inside a bound before it is given up."""
 MOST_LISTED = 1_000_000
 """The largest space whose costs are counted all at once."""
 
@@ -136,7 +136,7 @@ class MacsBound:
     def check_satisfiable(self, space: SearchSpace) -> None:
         """Raise InvalidParameter when the lightest design of `space` is over these bounds or the heaviest under them.
 
-        Of a space that is written out, every design is looked at.
+        Of a space that is written out, every architecture is looked at.
         """
         if is_listable(space):
             list_space(space, self)
@@ -153,7 +153,7 @@ class MacsBound:
         )
 
     def refusal(self, space: SearchSpace, architecture: Sequence[int]) -> Rejection | None:
-        """Return None for a design inside the bounds, else a Rejection whose detail is fit to send back."""
+        """Return None for an architecture inside the bounds, else a Rejection whose detail is fit to send back."""
         measured = whole_millions(count_cost(space, architecture).macs)
         if measured > self.upper_millions:
             gap, side, bound = measured - self.upper_millions, "above the upper", self.upper_millions
@@ -214,7 +214,7 @@ def _classes(space: SearchSpace) -> tuple[np.ndarray, np.ndarray]:
 def sample_designs(
     space: SearchSpace, constraint: MacsBound | None, rng: np.random.Generator, count: int
 ) -> np.ndarray:
-    """Return random designs inside the bound, int of shape (n, positions) with n <= count.
+    """Return random architectures inside the bound, int of shape (n, positions) with n <= count.
 
     Without a bound they are uniform. With one they are uniform draws walked to it, by random changes of one position
     that bring the MACs nearer; those that have not come inside after `WALK` changes are left out.
@@ -239,7 +239,7 @@ def sample_designs(
 
 
 def _gaps(space: SearchSpace, constraint: MacsBound, designs: np.ndarray) -> np.ndarray:
-    """Return by how many million MACs each design is outside the bound, 0 inside, shape (n,)."""
+    """Return by how many million MACs each architecture is outside the bound, 0 inside, shape (n,)."""
     import numpy as np
 
     macs = count_costs(space, designs)[1]

@@ -141,7 +141,7 @@ def _row_of(run: Run, benchmark: TabularBenchmark | None) -> dict[str, Any]:
 
 
 def _best(run: Run, benchmark: TabularBenchmark | None) -> dict[str, Any]:
-    """Return the best design of a run, judged on the table; empty where nothing came to a result."""
+    """Return the best architecture of a run, judged on the table; empty where nothing came to a result."""
     evaluations = run.of("evaluation")
     scored = [event for event in evaluations if event["feedback"] is not None]
     if not scored:
@@ -190,7 +190,7 @@ def random_search(benchmark: TabularBenchmark) -> RandomSearch:
 
 
 def best_ranks(run: Run, ties: str = "mean") -> np.ndarray:
-    """Return the rank of the best design after each evaluation, shape (budget,), NaN before a result.
+    """Return the rank of the best architecture after each evaluation, shape (budget,), NaN before a result.
 
     `ties` counts the "mean", the "best" or the "worst" end of the ranks of equal scores. A run that ended early keeps
     its best.

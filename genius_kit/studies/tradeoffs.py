@@ -73,7 +73,7 @@ class FrontReference:
         return np.array([self.share(rows[: count + 1]) for count in range(len(rows))])
 
     def epsilon(self, rows: Sequence[int] | np.ndarray) -> float:
-        """Return how far, in parts of each range, the worst covered design of the front is missed; 0 for none."""
+        """Return how far, in parts of each range, the worst covered architecture of the front is missed; 0 for none."""
         return epsilon(self.parts[np.asarray(rows, dtype=np.intp)], self.parts[self.front])
 
     def found(self, rows: Sequence[int] | np.ndarray) -> int:
@@ -118,9 +118,9 @@ def rows_of(run: Run) -> list[int]:
 
 
 def tradeoff_row(run: Run, benchmark: TabularBenchmark | None = None) -> dict[str, Any]:
-    """Return the COLUMNS of a run: its share, and that of random search with its budget and its first design.
+    """Return the COLUMNS of a run: its share, and that of random search with its budget and its first architecture.
 
-    `epsilon` is the additive epsilon indicator, `front` how many designs of the table's front were found;
+    `epsilon` is the additive epsilon indicator, `front` how many architectures of the table's front were found;
     `random_hypervolume` is the mean share of random searches (DRAWS drawn), `double_hypervolume` with twice as many
     evaluations, `p_hypervolume` the part of them that does as well. `designs` is a short sum of what was evaluated
     after a given first design: where it is the same, two searches are one. Empty for a run of one objective, or of no

@@ -36,7 +36,7 @@ def _forged_approval(events: Events) -> None:
 
 
 def _swapped_design(events: Events) -> None:
-    """Put another design into the first evaluation that a model proposed, and into its proposal."""
+    """Put another architecture into the first evaluation that a model proposed, and into its proposal."""
     place = next(place for place, event in enumerate(events) if event.get("origin") == "model")
     design = events[place]["architecture"]
     other = [*design[:-1], 0 if design[-1] else 1]

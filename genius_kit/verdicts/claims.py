@@ -12,7 +12,7 @@ from genius_kit.spaces import Architecture, SearchSpace
 from genius_kit.spaces.costs import count_cost
 
 Places = tuple[int, ...] | None
-"""Positions; None for the whole design."""
+"""Positions; None for the whole architecture."""
 
 Attribute = list[list[float]]
 """A number for each option at each position."""
@@ -197,13 +197,13 @@ def _values(space: SearchSpace, name: str) -> Attribute | None:
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement; `places` are the positions it speaks of, None for the whole design."""
+    """One statement; `places` are the positions it speaks of, None for the whole architecture."""
 
     kind: str
     sentence: str
     places: tuple[int, ...] | None
     holds: Callable[[Architecture, Architecture], bool] = field(compare=False, repr=False)
-    """Whether it is true of the change from the first design to the second."""
+    """Whether it is true of the change from the first architecture to the second."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def read_claims(text: str, space: SearchSpace) -> Rationale:
 
 
 def sentences(text: str) -> list[str]:
-    """Return the sentences of a reply: no lines that hold a design, no list marks, three words or more each."""
+    """Return the sentences of a reply: no lines that hold an architecture, no list marks, three words or more each."""
     found = []
     for line in re.sub(r"```.*?```", "", text, flags=re.DOTALL).splitlines():
         line = re.sub(r"^\s*(?:[-*#>]+|\d{1,2}[.)])\s*", "", line).replace("**", "").strip()
@@ -399,7 +399,7 @@ def _cost(clause: str, places: Places, space: SearchSpace) -> Found | None:
 
 
 def _gradient(sentence: str, space: SearchSpace) -> list[Claim]:
-    """Return the claim that late stages have more of something than early ones, of the design alone."""
+    """Return the claim that late stages have more of something than early ones, of the architecture alone."""
     halves = halves_of(space)
     attribute = attribute_in(sentence, space)
     if halves is None or re.search(rf"{_DONE}(?:{_UP}|{_DOWN})\b", _main(sentence), re.IGNORECASE):

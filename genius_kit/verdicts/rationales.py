@@ -37,9 +37,9 @@ HIDDEN = ("permuted-labels", "anonymous", "knowledge-probe")
 
 @dataclass(frozen=True)
 class Rationale:
-    """One reply with the design it proposes (`after`), and the one that it changes (`before`).
+    """One reply with the architecture it proposes (`after`), and the one that it changes (`before`).
 
-    That is the design of its last reply where this was sent back over a bound, else the nearest evaluated one (of
+    That is the architecture of its last reply where this was sent back over a bound, else the nearest evaluated one (of
     equals the last).
     """
 
@@ -88,7 +88,7 @@ class Agreement:
 
 
 def rationales_of_run(run: Run | str | Path) -> tuple[SearchSpace, list[Rationale]]:
-    """Return the replies of a run whose design was taken, each with the design that it changes.
+    """Return the replies of a run whose architecture was taken, each with the architecture that it changes.
 
     A first design has none and is left out. Raises InvalidParameter for a run whose prompts hide what operations are
     called, JournalError for withheld replies.
@@ -119,7 +119,7 @@ def rationales_of_run(run: Run | str | Path) -> tuple[SearchSpace, list[Rational
 
 
 def rationales_of_conversation(conversation: Conversation) -> tuple[SearchSpace, list[Rationale]]:
-    """Return every reply of a published conversation that proposes a design, also those over the bound."""
+    """Return every reply of a published conversation that proposes an architecture, also those over the bound."""
     known: list[Architecture] = []
     revised: Architecture | None = None
     found = []
@@ -135,7 +135,7 @@ def rationales_of_conversation(conversation: Conversation) -> tuple[SearchSpace,
 
 
 def _nearest(design: Architecture, known: Sequence[Architecture]) -> Architecture:
-    """Return the known design that differs at the fewest positions, the last of equals."""
+    """Return the known architecture that differs at the fewest positions, the last of equals."""
     return min(reversed(known), key=lambda other: differing(design, other))
 
 

@@ -49,7 +49,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Repeat:
-    """One search: its day (UTC) of the first reply, its replies in order, the designs that it evaluated."""
+    """One search: its day (UTC) of the first reply, its replies in order, the architectures that it evaluated."""
 
     run: Run
     day: str
@@ -63,7 +63,7 @@ class Repeat:
 
     @cached_property
     def rank(self) -> float | None:
-        """The middle of the ranks of the best design found, None where there is no table."""
+        """The middle of the ranks of the best architecture found, None where there is no table."""
         rank = RankRange.of_best(self.run.of("evaluation"))
         return None if rank is None else rank.mean
 
@@ -106,7 +106,7 @@ class Repeats:
         return self.settings["settings"].get(name)
 
     def first_said(self, of: str) -> list[str]:
-        """Return what was said to the first request, one a search: its "words", or the "designs"."""
+        """Return what was said to the first request, one a search: its "words", or the "architectures"."""
         return [getattr(one.said[0], _ALL[of]) for one in self.searches]
 
     def alike(self, of: str, iteration: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +129,7 @@ class Repeats:
         return alike, compared
 
     def together(self) -> np.ndarray:
-        """Return how many designs each two searches have in common from the start, shape (n, n)."""
+        """Return how many architectures each two searches have in common from the start, shape (n, n)."""
         return np.array([[_shared(one.designs, two.designs) for two in self.searches] for one in self.searches])
 
 
@@ -240,6 +240,6 @@ def _answered(events: list[Event]) -> Iterator[tuple[Event, Event]]:
 
 
 def _shared(first: tuple[str, ...], second: tuple[str, ...]) -> int:
-    """Return how many designs two searches have in common from the start."""
+    """Return how many architectures two searches have in common from the start."""
     pairs = zip(first, second, strict=False)
     return next((place for place, (one, two) in enumerate(pairs) if one != two), min(len(first), len(second)))

@@ -1,4 +1,4 @@
-"""Does a model say the same again? Repeated searches compared: words, designs, best ranks, days, settings.
+"""Does a model say the same again? Repeated searches compared: words, architectures, best ranks, days, settings.
 
 Everything is read from journals: `studies/reproducibility`, or any searches that begin with the same request.
 """
@@ -43,7 +43,7 @@ VARIES, DRIFTS = "varies", "drifts"
 KINDS = (DETERMINISTIC, WORDS_ONLY, VARIES, DRIFTS, NOT_ENOUGH)
 
 OF = ("words", "designs")
-"""What is compared: the reply's text as it came, or the design that it proposes."""
+"""What is compared: the reply's text as it came, or the architecture that it proposes."""
 
 CHANCE = 0.3
 """The chance of another answer that equal answers have to rule out before they count as a finding."""
@@ -63,7 +63,7 @@ def conditions(source: Given) -> pd.DataFrame:
     searches share, with 95 % intervals; `first_words` and `first_designs` those of the first request alone, `distinct`
     and `entropy` (bits) the different designs that answered it. `together` is how many designs two searches have in
     common from the start, on average; `days` how many days the searches are of; mean_rank to worst_rank are of the
-    best design.
+    best architecture.
     """
     import pandas as pd
 
@@ -105,7 +105,7 @@ def _rates(repeats: Repeats) -> dict[str, float]:
 
 
 def first_match(repeats: Repeats, of: str) -> Match:
-    """Return how often two replies to the first request are alike in "words" or "designs"."""
+    """Return how often two replies to the first request are alike in "words" or "architectures"."""
     return match_rate(equal(repeats.first_said(of)))
 
 
@@ -152,7 +152,7 @@ def _runs(groups: Sequence[Repeats]) -> list[Run]:
 
 
 def drift(repeats: Repeats) -> pd.DataFrame:
-    """Return one row a test of whether the days of the searches differ: the first design, the rank of the best.
+    """Return one row a test of whether the days of the searches differ: the first architecture, the rank of the best.
 
     Columns: measure, days, n, p_value, p_corrected (Holm's rule), and the models and builds that were served on each
     day. Days are relabelled; empty for searches of one day, and of days with one search each.
@@ -188,7 +188,7 @@ def served(repeats: Repeats) -> str:
 def effects(source: Given) -> pd.DataFrame:
     """Return one row a pair of conditions that differ in temperature alone or in the seed of the requests alone.
 
-    Compared is how often two replies to the first request propose one design: `rate` of the first condition,
+    Compared is how often two replies to the first request propose one architecture: `rate` of the first condition,
     `other_rate` of the second, their `difference` (second - first) with its 95 % bootstrap interval, `p_value` from
     relabelling the searches, `p_corrected` over all rows. Empty for searches of the stand-in, which has neither. Raises
     InvalidParameter without such a pair.

@@ -46,7 +46,7 @@ _COLUMNS = ("method", "source", "target", "seed", "key", "rank", "undecided", "t
 
 
 def carry(architecture: Sequence[int], source: SearchSpace, target: SearchSpace) -> Architecture:
-    """Return the design of `target` that takes the place of one of `source`: itself, or edge by edge by ROLES.
+    """Return the architecture of `target` that takes the place of one of `source`: itself, or edge by edge by ROLES.
 
     Raises InvalidParameter for spaces between which nothing can be carried, or where `target` lacks an operation.
     """
@@ -88,7 +88,7 @@ def _replaced(operation: str, target: SearchSpace) -> int:
 
 
 def transfers(results: pd.DataFrame, tables: Tables | None = None) -> pd.DataFrame:
-    """Return the best design of every finished search, scored on every table: one row a search and target.
+    """Return the best architecture of every finished search, scored on every table: one row a search and target.
 
     `results` is what `studies.results` returns, of at least two tables; `tables` gives those by name, else they are
     loaded as the journals name them. Columns: method (the model, or the arm where none is asked), source, target, seed,
@@ -234,7 +234,7 @@ def transfer_verdicts(moved: pd.DataFrame, tables: Sequence[str] | None = None) 
 def each_transfer(results: pd.DataFrame) -> list[Verdict]:
     """Return one verdict a method of a study that searches several tables and changes nothing in what is seen.
 
-    None where no design can be carried between the tables. Raises InvalidParameter as `transfer_verdicts` does.
+    None where no architecture can be carried between the tables. Raises InvalidParameter as `transfer_verdicts` does.
     """
     changed = [name for name in ("control", "change", "principles") if results[name].notna().any()]
     done = results[results["reason"].notna() & results["rank"].notna()]
