@@ -106,7 +106,7 @@ class Repeats:
         return self.settings["settings"].get(name)
 
     def first_said(self, of: str) -> list[str]:
-        """Return what was said to the first request, one a search: its "words", or the "architectures"."""
+        """Return what was said to the first request, one a search: its "words", or the "designs"."""
         return [getattr(one.said[0], _ALL[of]) for one in self.searches]
 
     def alike(self, of: str, iteration: int | None = None) -> tuple[np.ndarray, np.ndarray]:
