@@ -222,7 +222,7 @@ class Schedule(RuleBasedStateMachine):
 
 def without_requests(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return events without what names the client that was asked."""
-    named = {"request", "model", "reserved", "spent", "usage", "cost"}
+    named = {"request", "model", "reserved", "spent", "usage", "cost", "least"}
     return [{key: value for key, value in event.items() if key not in named} for event in events]
 
 

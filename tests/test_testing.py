@@ -53,6 +53,7 @@ FAILS = {  # name of the fault: cause on record, and whether it is tried again
     "broken-json": ("not-json", True),
     "empty-choices": ("no-choices", True),
     "error-body": ("error-body", True),
+    "ten-megabytes": ("too-long", False),
 }
 READ = {  # name of the fault: what comes of the reply that it holds
     **dict.fromkeys(("delay", "drip", "other-model", "wrong-usage", "invalid-utf-8", "lone-surrogate"), "proposal"),
@@ -61,8 +62,7 @@ READ = {  # name of the fault: what comes of the reply that it holds
     "length": "wrong length",
     "content-filter": "empty",
     "refusal": "empty",
-    "ten-megabytes": "too long",
-    "huge-integers": "too long",
+    "huge-integers": "placeholder",
 }
 
 

@@ -268,5 +268,5 @@ class ReportProgress:
     def clear(self) -> None:
         """Take the line away, for another to be printed in its place."""
         if self._drawn:
-            say(f"\r{' ' * self._drawn}\r", end="", file=sys.stderr, flush=True)
+            print(f"\r{' ' * self._drawn}\r", end="", file=sys.stderr, flush=True)
             self._drawn = 0
