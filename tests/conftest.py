@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -47,6 +48,20 @@ def _published_folder() -> Path | None:
     return None
 
 
+HEAVY = (
+    *("test_notebooks", "test_crash", "test_disk_faults", "test_replies", "test_remote_control", "test_budgets"),
+    *("test_reports_resume", "test_reports_command", "test_error_rates", "test_lab_browser", "test_machine"),
+    *("test_reports_kernels", "test_cli", "test_studies", "test_bayesian", "test_reports", "test_private_builds"),
+)
+"""The files that take longest, which begin first: a worker that is done finds something to do until all are."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first; tests stay in the order of their file."""
+    places = {name: place for place, name in enumerate(HEAVY)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(HEAVY)))
+
+
 GRACE = 10.0
 """Seconds that a thread or a descriptor may outlive its test."""
 
@@ -70,8 +85,11 @@ def _held() -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail a test that leaves a thread or a descriptor: hundreds of them stop a run that is long enough."""
-    before = _held()
+    before, heard = _held(), signal.getsignal(signal.SIGINT)
     yield
+    if signal.getsignal(signal.SIGINT) is not heard:
+        signal.signal(signal.SIGINT, heard)
+        pytest.fail("the test leaves another handler of Ctrl-C")
     ends = time.monotonic() + GRACE
     while left := {name: what for name, what in _held().items() if before.get(name) != what}:
         gc.collect()  # what only a circle of references keeps is nobody's

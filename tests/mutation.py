@@ -69,7 +69,8 @@ def copy_repository(work: Path, module: str) -> None:
         shutil.rmtree(work / folder, ignore_errors=True)
         shutil.copytree(REPOSITORY / folder, work / folder, ignore=ignored)
     tests, chosen = TESTS[module]
-    arguments = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not alone", "--hypothesis-seed=0"]
+    arguments = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", "not slow and not full and not alone"]
+    arguments += ["--hypothesis-seed=0"]
     arguments += ["-k", chosen] if chosen else []
     configuration = CONFIGURATION.format(module=module, tests=json.dumps(tests), arguments=json.dumps(arguments))
     (work / "pyproject.toml").write_text((REPOSITORY / "pyproject.toml").read_text() + configuration)

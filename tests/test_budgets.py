@@ -445,6 +445,7 @@ def test_gpu_hours_need_a_time_limit():
 # the budget and the journal agree
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.sampled_from(["good", "busy", "timeout", "server", "quota", "kill"]), max_size=30), st.integers(0, 40)
 )

@@ -246,7 +246,7 @@ def test_kill_a_notebook_at_every_write(world, undisturbed, tmp_path):
     assert died >= len(calls) // EVERY["report"] // PIECES
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", RESULTS)
 def test_kill_at_random_moments(name, world, undisturbed, tmp_path):
     """Whenever a command is killed, the same command comes to the result of the one that was not."""

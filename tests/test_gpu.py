@@ -37,6 +37,7 @@ def run(tmp_path_factory):
     return done, json.loads(output.read_text())
 
 
+@pytest.mark.slow
 def test_every_part_has_its_rows(run):
     """Each part gives rows of the same shape, none is missing, and a step is set against the measured ceilings."""
     done, found = run

@@ -226,6 +226,7 @@ def without_requests(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in event.items() if key not in named} for event in events]
 
 
+@pytest.mark.slow
 def test_every_schedule_ends_as_the_undisturbed_run() -> None:
     """Kill, cut, stop, pause, raise, approve, edit, reject, replay in any order: a prefix always, the same end."""
     run_state_machine_as_test(

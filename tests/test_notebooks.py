@@ -167,8 +167,13 @@ def test_a_notebook_runs_with_nothing_downloaded(name, tmp_path, embedded_cache,
     assert list((tmp_path / "figures" / name).glob("*.csv"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+SAMPLE = ("01_nas_bench_macro", "07_does_it_search", "09_limitations", "11_models_and_transfer", "13_safety_record")
+"""Notebooks that the check executes with the published files; the others are executed by `.ci/full notebooks`."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SAMPLE else pytest.mark.full) for name in NAMES]
+)
 def test_a_notebook_runs_with_the_published_data(name, tmp_path, data_home):
     """Each runs headlessly from end to end; every figure is there as PDF and PNG."""
     executed = run(name, tmp_path, SMALLER.get(name, SMALL))

@@ -96,6 +96,7 @@ def test_the_secret_lies_in_one_private_file(built):
             assert SECRET not in path.read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on_and_trains_nothing_twice(tmp_path):
     """After kill -9 the same command keeps every cell that was done; meanwhile the build is no benchmark."""
     folder = tmp_path / "mini"

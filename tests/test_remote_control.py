@@ -176,6 +176,7 @@ def test_a_stop_from_outside_ends_the_run_resumably(tmp_path, name):
     assert plain(whole.events) == plain(undisturbed().events)
 
 
+@pytest.mark.slow
 def test_a_budget_from_outside_is_checked_by_the_run(tmp_path):
     """Below what was evaluated and above the space it is refused, the same again changes nothing."""
     path, client = tmp_path / "a.jsonl", HashClient(0.6)

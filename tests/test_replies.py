@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -500,7 +501,7 @@ def test_no_text_leaves_the_space(space: SearchSpace, data: st.DataObject) -> No
     never_outside(space, data.draw(replies(space)))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("space", [space for space in ALL if space is not TRANSFORMER], ids=lambda space: space.name)
 @settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
@@ -509,7 +510,7 @@ def test_no_text_leaves_the_space_at_length(space: SearchSpace, data: st.DataObj
     never_outside(space, data.draw(replies(space)))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @settings(max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_text_leaves_the_transformer_space(data: st.DataObject) -> None:
@@ -557,9 +558,14 @@ def _light_heap():
     gc.unfreeze()
 
 
+def with_one_quick(spaces: list[SearchSpace]) -> list[ParameterSet]:
+    """Return the spaces as parameters, all but that of NAS-Bench-Macro marked as slow."""
+    return [pytest.param(space, id=space.name, marks=[] if space is MACRO else pytest.mark.slow) for space in spaces]
+
+
 @pytest.mark.usefixtures("_light_heap")
 @pytest.mark.parametrize("piece", LONG)
-@pytest.mark.parametrize("space", [MACRO, CELL, IMAGENET], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", with_one_quick([MACRO, CELL, IMAGENET]))
 def test_long_replies_are_quick(space: SearchSpace, piece: str) -> None:
     """The longest reply that is read, and one of ten megabytes, take under two seconds of processor time each."""
     for size in (LONGEST_REPLY, 10_000_000):
@@ -574,7 +580,7 @@ HARD = ["1,", "1 \n", "[[1,2],", "[#", "stage 1 ", "layer 2 ", "~", "|", "nor_co
 
 @pytest.mark.usefixtures("_light_heap")
 @pytest.mark.parametrize("piece", HARD)
-@pytest.mark.parametrize("space", ALL, ids=lambda space: space.name)
+@pytest.mark.parametrize("space", with_one_quick(ALL))
 def test_no_text_takes_long(space: SearchSpace, piece: str) -> None:
     """The longest text that repeats a hard piece before an architecture is read in two seconds of processor time."""
     whole = "[" + ", ".join(str(options[0]) for options in space.choices) + "]"

@@ -16,6 +16,7 @@ def own_data_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("GENIUS_KIT_DATA", str(tmp_path / "data"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cores", [1, 2])
 def test_a_report_tells_at_which_cell_it_is(tmp_path, monkeypatch, cores):
     """Every second, also within a long cell; two notebooks side by side by default, one where there is one core."""

@@ -25,6 +25,7 @@ def call(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_report_says_what_it_did_and_its_exit_code_too(tmp_path, call):
     """0 when all is done, 1 when a notebook failed; the sentence and the index are there either way."""
     folder = tmp_path / "notebooks"
@@ -48,6 +49,7 @@ def test_a_report_says_that_the_stand_in_answered(tmp_path, call):
     assert note not in call("report", "--set", "model=gpt-4.1").stdout
 
 
+@pytest.mark.slow
 def test_a_second_call_does_nothing_and_says_so(tmp_path, call):
     """In under ten seconds, with exit code 0; --force runs it."""
     for name in ("a", "b", "c"):

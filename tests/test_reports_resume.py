@@ -54,6 +54,7 @@ def test_what_is_done_is_not_run_again(tmp_path):
     assert runs(folder) == {"a": 2, "b": 2}
 
 
+@pytest.mark.slow
 def test_a_report_of_an_older_version_is_run_again(tmp_path):
     """Records without the fields of today, and of other kinds: each notebook runs, and its page is replaced."""
     folder, out = tmp_path / "notebooks", tmp_path / "out"
@@ -89,6 +90,7 @@ def test_what_another_run_has_left_is_not_kept(tmp_path):
         assert path.read_bytes() == wanted
 
 
+@pytest.mark.slow
 def test_a_change_of_what_it_depends_on_runs_a_notebook_again(tmp_path, monkeypatch):
     """A parameter, a cell, the code, a data file, the file that a parameter names, a lost page or figure."""
     folder, out = tmp_path / "notebooks", tmp_path / "out"
@@ -221,6 +223,7 @@ def test_any_executor_runs_a_report(tmp_path):
     assert (lost.status, lost.error[:25]) == ("failed", "the worker gave no answer")
 
 
+@pytest.mark.slow
 def test_a_notebook_over_its_time_limit_fails_and_the_others_go_on(tmp_path):
     """The limit holds for all cells together; the cell under way is marked."""
     folder, out = tmp_path / "notebooks", tmp_path / "out"

@@ -19,7 +19,19 @@ def run(folder, files, *options):
     """Return the exit status and the output of pytest, set up as here, on files of these contents."""
     for name, content in files.items():
         (folder / f"test_{name}.py").write_text(content)
-    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-q", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "tests.conftest",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        "-n",
+        "0",
+        *options,
+    ]
     command += ["-c", str(REPOSITORY / "pyproject.toml"), "--rootdir", str(folder), str(folder)]
     wide = {**os.environ, "COLUMNS": "300"}
     with (folder / "output.txt").open("wb") as output:  # no pipe: a forked child would hold it

@@ -407,6 +407,7 @@ def test_a_broken_executor_that_cannot_be_replaced_is_named_as_such(counted, mak
     assert benchmark.outcome(LARGEST) is None
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_recorded_and_the_search_goes_on(counted, make, monkeypatch):
     """Every training that kills its process is a failure of its own."""
     monkeypatch.setattr("genius_kit.benchmarks.trained.train_once", worker_children.die)
@@ -479,7 +480,7 @@ def test_a_search_killed_in_the_middle_of_a_training_resumes(tmp_path, one_threa
     assert resumed.frame()[columns].equals(whole.frame()[columns])
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_search_that_trains_finds_a_network_of_digits(make, one_thread):
     """Six trained proposals of a narrow space: the one that validation chooses is over 97 % right on the test part."""
     benchmark = make(image_size=16)

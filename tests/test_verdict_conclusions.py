@@ -194,6 +194,7 @@ def test_a_verdict_without_a_comparison_has_no_number():
     assert (conclusion.table.rows[0][3], conclusion.table.rows[0][5]) == ("–", "1")
 
 
+@pytest.mark.slow
 def test_the_study_of_a_model_is_told_by_its_verdict_and_its_arms(data_home, tmp_path):
     """Each model's arms stand below its name, with n, and another number of seeds changes them."""
     for seeds in (2, 8):
