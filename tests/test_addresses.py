@@ -45,7 +45,7 @@ def answer(body: dict[str, Any], number: int) -> dict[str, Any]:
 
 def with_hidden(url: str) -> str:
     """Return an address with a user, a password and a query."""
-    return f"http://us:pw@{url.removeprefix('http://')}?code=q7"
+    return f"http://us:pw@{url.removeprefix('http://')}?code=q7"  # pragma: allowlist secret
 
 
 def search(url: str | None, journal: Path | None, budget: int = 3, **more: Any) -> Run:

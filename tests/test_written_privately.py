@@ -17,7 +17,7 @@ from genius_kit.reports.bundle import bundle, replay_bundle
 from genius_kit.reports.kernels import execute
 from genius_kit.reports.pages import refuse_secret_files, refuse_secret_text, refuse_secrets, to_html
 
-SECRET = "sk-A1b2+C3/d4<E5>&f6g7h8"
+SECRET = "sk-A1b2+C3/d4<E5>&f6g7h8"  # pragma: allowlist secret
 
 
 @pytest.fixture(autouse=True)
