@@ -169,7 +169,14 @@ def test_what_an_address_hides_is_stored_nowhere_and_works(
 STUDY = "name: a\nbenchmarks: [nas-bench-macro]\narms: [llm]\nbudget: 2\nseeds: 1\nmodels: [m]\n"
 
 
-@pytest.mark.parametrize("url", ["http://us:pw@host/v1", "https://host/v1?code=q7", "https://host/v1#q7"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://us:pw@host/v1",  # pragma: allowlist secret
+        "https://host/v1?code=q7",
+        "https://host/v1#q7",
+    ],
+)
 def test_a_study_file_with_such_an_address_is_refused(url: str, tmp_path: Path) -> None:
     """In the file, or in an option in place of it; the error names the environment and tells nothing."""
     (tmp_path / "a.yaml").write_text(f"{STUDY}base_url: {url}\n")
