@@ -1,4 +1,4 @@
-"""How results look where a notebook or a prompt shows them: one short line, and a small table in a page."""
+"""The records that pass between the modules: an evaluation, a reply, a trial; and how each shows itself."""
 
 from __future__ import annotations
 

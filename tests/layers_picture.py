@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "architecture.svg"
 PACKAGE = "genius_kit"
 
-WIDTH, ROW, TOP, NAME, WORDS, ARROWS = 840, 28, 34, 16, 118, 700
+WIDTH, ROW, TOP, NAME, WORDS, ARROWS = 860, 28, 34, 16, 142, 724
 """Pixels: of the picture, of a row, above the first; where names, words and arrows begin."""
 
 
