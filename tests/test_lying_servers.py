@@ -338,3 +338,13 @@ def test_a_run_waits_for_another_and_goes_on(tmp_path):
     lock.release()
     assert ended[0].finished
     assert not ended[0].of("budget_spent")
+
+
+def test_a_foreign_file_stops_no_study_with_a_limit(tmp_path):
+    """It is named, and what the study spent is counted all the same."""
+    with ChatServer(Liar(told(20), 20)) as server:
+        go_on(server, tmp_path / "a.jsonl", Limits(calls=100))
+    (tmp_path / "b.jsonl").write_text("no journal\n")
+    with pytest.warns(UserWarning, match=r"b\.jsonl is not counted"):
+        adopt(tmp_path)
+    assert len(study_ledger(tmp_path).states()) == 1

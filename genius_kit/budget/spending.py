@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -138,12 +139,17 @@ def adopt(folder: str | Path) -> None:
     """Bring the journals of a folder that its ledger knows nothing of into it: they were written without limits.
 
     A finished journal that came to more than the ledger says is brought up to date, and what a run that was killed
-    holds reserved is released: its journal says what it may have spent.
+    holds reserved is released: its journal says what it may have spent. A file that is no journal is named in a warning
+    and passed over: nothing of it was spent here.
     """
     ledger = study_ledger(folder)
     known = ledger.states()
     for path in sorted(Path(folder).glob("*.jsonl")):
-        run = read_run(path)
+        try:
+            run = read_run(path)
+        except JournalError as error:
+            warnings.warn(f"{path.name} is not counted in the limits of the study: {error}", stacklevel=2)
+            continue
         if not run.settings:
             continue
         name = name_of(path, run.events[0])
