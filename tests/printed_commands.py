@@ -381,6 +381,8 @@ def shortened(words: Sequence[str], command: Command, need: str) -> list[str]:
 def told(words: Sequence[str], home: Path, environment: dict[str, str], name: str = "") -> str:
     """Run a command, called `name` where it is not to be shown; return what went wrong, "" where nothing did."""
     start = time.perf_counter()
+    if words[:2] == ["python", "-m"] and words[2].startswith("tests."):  # those are typed in the checkout
+        environment = {**environment, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [*words], cwd=home, env=environment, capture_output=True, text=True, check=False, timeout=600, errors="replace"
     )
