@@ -300,13 +300,17 @@ def write_heads(folder: str | Path) -> Path:
 
 def read_heads(path: Path) -> dict[str, str]:
     """Return the head of each journal that a heads.csv names; raises JournalError where it is none."""
+    heads: dict[str, str] = {}
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path, LONGEST_HEADS))))
-        heads = {row["journal"]: row["head"] for row in rows}
+        for row in csv.DictReader(io.StringIO(read_text(path, LONGEST_HEADS))):
+            name, head = row["journal"], row["head"]
+            if name in heads or not _HEAD.fullmatch(head or ""):
+                raise JournalError(
+                    f"{path} is no list of heads: expected the columns journal, lines, head, a journal once"
+                )
+            heads[name] = head
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise JournalError(f"{path} is no list of heads ({error}); restore it from a copy") from None
-    if len(heads) != len(rows) or not all(_HEAD.fullmatch(head or "") for head in heads.values()):
-        raise JournalError(f"{path} is no list of heads: expected the columns journal, lines, head, a journal once")
     return heads
 
 
