@@ -72,8 +72,9 @@ def _held() -> dict[str, str]:
     Left out is what a library keeps once for the whole process: two pipes of multiprocessing, the fonts of matplotlib,
     the threads of tqdm and of Dask.
     """
-    whole = ("tqdm_monitor", "IO loop")
-    held = {f"thread {one.ident}": repr(one) for one in threading.enumerate() if one.name not in whole}
+    whole = ("TMonitor", "IO loop")  # by its class: old versions of tqdm give it no name
+    alive = [one for one in threading.enumerate() if not {one.name, type(one).__name__} & {*whole}]
+    held = {f"thread {one.ident}": repr(one) for one in alive}
     kept = {str(resource_tracker._resource_tracker._fd), str(forkserver._forkserver._forkserver_alive_fd)}
     opened = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()
     for number in opened - kept:
