@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 import genius_kit
 from genius_kit.benchmarks import downloads
@@ -30,6 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
     xdist 3.8 (`--dist loadfile`) gives the replacement of a worker what that had done already, which is nothing, and
     waits for its answer. It also waits while a forked child of the dead worker holds the pipe between the two.
     """
+    if hasattr(config, "workerinput"):  # one thread each, where several run: libraries would take every core in each
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        threadpool_limits(int(os.environ["OMP_NUM_THREADS"]))
     if getattr(config.option, "maxworkerrestart", "") is None:
         config.option.maxworkerrestart = "0"
     for worker in (plugin for plugin in config.pluginmanager.get_plugins() if hasattr(plugin, "channel")):
