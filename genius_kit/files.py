@@ -179,20 +179,24 @@ def is_dense(chunks: Iterable[bytes]) -> bool:
 
 
 def is_held(path: Path | str) -> bool:
-    """Return whether a living process holds the lock of the file at `path`; False where nobody can tell."""
+    """Return whether a living process holds the lock of the file at `path`.
+
+    The operating system frees the lock of a process that dies, so a lock file left behind says nothing. Raises OSError
+    where nobody can tell.
+    """
     if fcntl is None:
         return False
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except OSError as error:
-        return isinstance(error, BlockingIOError)
+    except BlockingIOError:
+        return True
     finally:
         os.close(descriptor)  # which frees it
+    return False
 
 
 def open_for_append(path: Path, private: bool = False) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.stats.agreement import spearman
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,11 +141,10 @@ def _pooled(runs: np.ndarray) -> float:
 def _spearman(runs: np.ndarray) -> float:
     """Return the rank correlation of the second and the third run; 0 where one of them is constant."""
     import numpy as np
-    from scipy import stats
 
     if any(np.ptp(runs[:, column]) == 0 for column in (1, 2)):
         return 0.0
-    return float(stats.spearmanr(runs[:, 1], runs[:, 2]).statistic)
+    return spearman(runs[:, 1], runs[:, 2])
 
 
 def resolutions(benchmarks: Sequence[TabularBenchmark]) -> pd.DataFrame:

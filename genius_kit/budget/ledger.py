@@ -93,8 +93,11 @@ class StudyLedger:
             return self._total.total
 
     def is_alive(self, name: str) -> bool:
-        """Return whether a process has the journal of a run open, by the run's name."""
-        return files.is_held(files.lock_of(self.path.parent / name.rpartition(" of ")[0]))
+        """Return whether a process has the journal of a run open, by the run's name; False where nobody can tell."""
+        try:
+            return files.is_held(files.lock_of(self.path.parent / name.rpartition(" of ")[0]))
+        except OSError:
+            return False
 
     def seconds(self) -> float:
         """Return the seconds that all runs were under way, added up."""

@@ -231,27 +231,15 @@ class ControlChannel:
 def is_owned(journal: str | Path) -> bool:
     """Return whether a living process has the journal open for writing, however slow it is.
 
-    The operating system frees the lock of a process that dies, so a lock file left behind says nothing. Raises
-    JournalError where the file system cannot tell.
+    Raises JournalError where the file system cannot tell.
     """
-    import fcntl  # not on Windows
-
     lock = files.lock_of(journal)
     try:
-        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return False
+        return files.is_held(lock)
     except OSError as error:
-        raise JournalError(f"{lock} cannot be read ({error.strerror}): is the run another user's?") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError as error:
+        if error.filename:
+            raise JournalError(f"{lock} cannot be read ({error.strerror}): is the run another user's?") from None
         raise JournalError(f"{lock} cannot be tried ({error.strerror}): whether the run lives is unknown") from None
-    finally:
-        os.close(descriptor)  # which frees it
-    return False
 
 
 def run_state(journal: str | Path) -> str:
