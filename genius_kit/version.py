@@ -13,11 +13,16 @@ _GIT_SECONDS = 5.0
 
 @cache
 def versions() -> dict[str, str]:
-    """Return the versions that a run is recorded with."""
+    """Return the versions that a run is recorded with; a package that is not installed is left out."""
     import platform
-    from importlib.metadata import version
+    from contextlib import suppress
+    from importlib.metadata import PackageNotFoundError, version
 
-    return {"python": platform.python_version(), **{name: version(name) for name in ("genius-kit", "openai", "numpy")}}
+    found = {"python": platform.python_version(), "genius-kit": __version__}
+    for name in ("openai", "numpy"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 @cache

@@ -1,11 +1,12 @@
 """Reading many or long journals in a process of its own that prints what it took: `python -m tests.record_speed`."""
 
+import importlib
 import json
 import sys
 import time
 from pathlib import Path
 
-from genius_kit.journal import chain
+from genius_kit.journal import Journal, chain
 
 
 def make_many(folder, content, count):
@@ -36,26 +37,21 @@ def make_long(path, content, count):
 
 def read(what, place):
     """Read as `what` says and return how many rows or events there were."""
-    from genius_kit.journal import Journal, read_run
-    from genius_kit.journal.verify import verify_run
-    from genius_kit.runs.audit import audit_run
-    from genius_kit.runs.frames import read_frames
-    from genius_kit.runs.steps import open_run
-    from genius_kit.studies.results import read_results
-
     if what == "resume":
         with Journal(place) as journal:
             return sum(1 for _ in iter(lambda: journal.take(*KINDS), None))
-    return {
-        "results": lambda: len(read_results(place)),
-        "frames": lambda: len(read_frames(place)),
-        "run": lambda: len(read_run(place).events),
-        "steps": lambda: len(open_run(place)),
-        "audit": lambda: len(audit_run(place).events),
-        "verify": lambda: verify_run(place).lines,
-    }[what]()
+    module, name, count = READERS[what]
+    return count(getattr(importlib.import_module(module), name)(place))  # what another reader needs is not in memory
 
 
+READERS = {
+    "results": ("genius_kit.studies.results", "read_results", len),
+    "frames": ("genius_kit.runs.frames", "read_frames", len),
+    "run": ("genius_kit.journal", "read_run", lambda run: len(run.events)),
+    "steps": ("genius_kit.runs.steps", "open_run", len),
+    "audit": ("genius_kit.runs.audit", "audit_run", lambda told: len(told.events)),
+    "verify": ("genius_kit.journal.verify", "verify_run", lambda told: told.lines),
+}
 KINDS = ("run_started", "intent", "call", "proposal", "evaluation", "rejected", "run_finished")
 
 

@@ -27,7 +27,7 @@ from genius_kit.errors import BudgetSpent, InvalidParameter, JournalError, Model
 from genius_kit.files import hold, lock_of
 from genius_kit.journal import Journal, read_run
 from genius_kit.llm import OpenAIClient, Reply, Usage
-from genius_kit.llm.session import Session
+from genius_kit.llm.session import Session, Steering
 from genius_kit.proposers.base import make_proposer
 from genius_kit.runs.batch import resume
 from genius_kit.runs.loop import Search, search
@@ -445,11 +445,10 @@ def test_gpu_hours_need_a_time_limit():
 # the budget and the journal agree
 
 
-@pytest.mark.slow
 @given(
     st.lists(st.sampled_from(["good", "busy", "timeout", "server", "quota", "kill"]), max_size=30), st.integers(0, 40)
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_run_that_is_killed_and_resumed_stays_within_its_limit(fates, cap):
     """Over retries, kills and resumptions the journal's spending is within the limit, and the budget knows it."""
     steps = iter(fates)
@@ -465,12 +464,16 @@ def test_a_run_that_is_killed_and_resumed_stays_within_its_limit(fates, cap):
                 raise failure(cause, retryable=fate != "quota", retry_after=0.0)
             return reply(DESIGNS[len(known) % 5])
 
+    class Awake(Steering):
+        def sleep(self, seconds):
+            """A failed request is tried again at once."""
+
     events = []
     for _ in range(len(fates) + 1):
         known = [event for event in events if event["event"] == "evaluation"]
         made = make_proposer("llm", ToyBenchmark().space, client=Fated(), rejections_limit=1)
         journal = Journal(None, recorded=events)
-        session = Session(journal, RunBudget(Limits(tokens=limit)))
+        session = Session(journal, RunBudget(Limits(tokens=limit)), Awake())
         try:
             ended = Search(ToyBenchmark(), made, 3, 0).conduct(session).finished
         except (KeyboardInterrupt, ModelError):

@@ -26,6 +26,7 @@ from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.training import trainer
 from genius_kit.training.loop import explained
 from genius_kit.training.recipes import Recipe
+from genius_kit.version import __version__
 
 TRAINING_VERSION = 1
 """Raise it whenever the same settings come to train other weights: what was recorded before is then not used again."""
@@ -218,4 +219,4 @@ def _loaded(name: str, folder: str | None, subset: int | None, skip_corrupt: boo
 
 
 def _versions() -> dict[str, dict[str, str]]:
-    return {"versions": {name: version(name) for name in ("genius-kit", "torch")}}
+    return {"versions": {"genius-kit": __version__, "torch": version("torch")}}

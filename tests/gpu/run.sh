@@ -16,7 +16,7 @@ fi
 
 carried=$(mktemp -d)
 trap 'rm -rf "$carried"' EXIT
-for wheel in "$wheels"/*.whl; do
+python3 -c 'import pydantic' 2>/dev/null || for wheel in "$wheels"/*.whl; do
     [[ -e "$wheel" ]] && python3 -m zipfile -e "$wheel" "$carried"
 done
 export PYTHONPATH="$PWD:$carried${PYTHONPATH:+:$PYTHONPATH}"
