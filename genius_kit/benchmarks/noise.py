@@ -148,11 +148,19 @@ def _spearman(runs: np.ndarray) -> float:
 
 
 def resolutions(benchmarks: Sequence[TabularBenchmark]) -> pd.DataFrame:
-    """Return one row a benchmark: what its noise leaves undecided at the top of the table.
+    """Return one row per benchmark: what its noise leaves undecided at the top of the table.
 
-    Columns: benchmark, trainings (that a shown score is the mean of), sd (of such a score among the best 1 %) and
-    threshold (the least difference that can be told apart) in percentage points, and undecided: how many architectures
-    score within the threshold of the best, so that ranks 1 to this one are one.
+    Parameters
+    ----------
+    benchmarks
+        Tables with several trainings of each architecture.
+
+    Returns
+    -------
+    pd.DataFrame
+        benchmark, trainings (that a shown score is the mean of), sd (of such a score among the best 1 %) and threshold
+        (the least difference that can be told apart), both in percentage points, and undecided: how many architectures
+        score within the threshold of the best.
     """
     import pandas as pd
 
