@@ -24,12 +24,28 @@ _SMALLEST = Decimal("1e-9")
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that a run, or all runs of a study, may take; None is no limit. Raises InvalidParameter.
+    """The most that a run, or all runs of a study, may take; None is no limit.
 
-    `calls` counts requests that may have been billed, `tokens` those of prompts and replies, `dollars` are US dollars
-    at list price, `gpu_hours` the time of evaluations on a GPU, `seconds` wall time while the run is under way.
-    `reserve` is what is set aside for a request: "worst" (the default) its worst case with all attempts, "95%" that of
-    one attempt, which is enough for 95 % of requests; the next attempt is then reserved when it is made.
+    Parameters
+    ----------
+    calls
+        Requests that may have been billed.
+    tokens
+        Tokens of prompts and replies.
+    dollars
+        US dollars at list price.
+    gpu_hours
+        Hours of evaluations on a GPU.
+    seconds
+        Wall time while the run is under way.
+    reserve
+        What is set aside per request: "worst" (default) its worst case with all attempts; "95%" that of one attempt,
+        which is enough for 95 % of requests; the next attempt is then reserved when it is made.
+
+    Raises
+    ------
+    InvalidParameter
+        A limit that is negative or not a number.
     """
 
     calls: int | None = None
@@ -56,7 +72,13 @@ class Limits:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def over(self, others: Limits) -> Limits:
-        """Return these limits, and the `others` where these say nothing."""
+        """Return these limits, and the `others` where these say nothing.
+
+        Parameters
+        ----------
+        others
+            Limits that fill what is None here.
+        """
         return Limits(**{**others.given(), **self.given()})
 
 
