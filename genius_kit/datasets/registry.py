@@ -60,16 +60,29 @@ def load_dataset(
     skip_corrupt: bool = False,
     download: bool = False,
 ) -> DataSet:
-    """Return a data set: one of DATASETS, or "folder" for the images in `folder`/train/<class>/ and beside it.
+    """Return a data set with its splits.
 
-    `folder` is where the files lie, by default images/ in the data folder.
-    `image_size` in pixels a side: images in memory are resized, image files are decoded to it; None takes the data
-    set's own (224 for files). `subset` keeps that many training images, the first of a fixed order in which the
-    classes take turns. `skip_corrupt` decodes every image file once and leaves out those that cannot be, counted in
-    `skipped`; otherwise such a file is an error when it is met. `download` lets torchvision fetch what is missing
-    of fashion-mnist and CIFAR.
+    Parameters
+    ----------
+    name
+        One of DATASETS, or "folder" for the images in `folder`/train/<class>/ and beside it.
+    folder
+        Where the files are; by default images/ in the data folder.
+    image_size
+        Pixels per side; images are resized or decoded to it. None: the data set's own (224 for files).
+    subset
+        Number of training images to keep, the first of a fixed order in which the classes take turns; None: all.
+    skip_corrupt
+        Decode every image file once and leave out those that cannot be read, counted in `skipped`.
+    download
+        Let torchvision fetch what is missing of fashion-mnist and CIFAR.
 
-    Raises UnknownName, InvalidParameter, DataMissing (where the files belong and come from) or DataCorrupt.
+    Raises
+    ------
+    UnknownName, InvalidParameter
+        No such data set, or a size or subset that it cannot have.
+    DataMissing, DataCorrupt
+        Files that are missing (the message says where they belong and come from) or damaged.
     """
     source = _source(name)
     if image_size is not None and image_size < 1:
