@@ -210,10 +210,19 @@ def _talk(events: list[Event]) -> dict[str, Any]:
 
 
 def read_run(path: str | Path) -> Run:
-    """Return the run recorded at `path`, finished or not, without locking or repairing it.
+    """Return the run recorded in a journal, finished or not, without locking or repairing it.
 
     A torn last line is left out, and "[withheld]" stands in place of words that were taken out for publication.
-    Raises JournalError when there is no such file or its middle is damaged.
+
+    Parameters
+    ----------
+    path
+        The journal of one run, a JSONL file.
+
+    Raises
+    ------
+    JournalError
+        There is no such file, or its middle is damaged.
     """
     path = Path(path)
     with open_journal(path) as file:

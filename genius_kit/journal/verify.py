@@ -227,11 +227,21 @@ class Verification:
 
 
 def verify_run(path: str | Path, head: str | None = None) -> Verification:
-    """Return whether the journal at `path` is as it was written, where it is not, and what the run was made from.
+    """Return whether a journal is as it was written, where it is not, and what the run was made from.
 
-    `head` is a chain that was published before: lines that were removed before it are then found, and a journal that
-    was rewritten as a whole. Raises JournalError when there is no such file or nothing in it is a line of a journal,
-    InvalidParameter for a head that cannot be one.
+    Parameters
+    ----------
+    path
+        The journal of one run.
+    head
+        A hash of the chain that was published before: a removed end or a wholly rewritten journal is then found too.
+
+    Raises
+    ------
+    JournalError
+        There is no such file, or none of its lines is a line of a journal.
+    InvalidParameter
+        A head that cannot be one.
     """
     path = Path(path)
     if head is not None and not _HEAD.fullmatch(head := head.strip().lower()):
