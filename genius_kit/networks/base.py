@@ -120,13 +120,32 @@ def build_network(
     drop_path: float = 0.0,
     features_only: bool = False,
 ) -> nn.Module:
-    """Return the network of `architecture`: images (B, 3, S, S) to logits (B, num_classes), `classifier` last.
+    """Return the network of an architecture: images (B, 3, S, S) to logits (B, num_classes), `classifier` last.
 
-    `num_classes` and `image_size` default as in `count_cost`; only transformers are built for one image size.
-    `dropout` comes before the classifier; `drop_path` is the rate of the last residual block, from 0 at the first.
-    `features_only` gives a network that returns feature maps, finest first, with `channels` and `strides`: the ends
-    of stages 1, 2, 4 and of layer 32 (strides 4, 8, 16, 32) in the ImageNet space, of each resolution elsewhere.
-    That of a private signal cell takes signals (B, values). Raises InvalidArchitecture, InvalidParameter.
+    The network of a private signal cell takes signals (B, values).
+
+    Parameters
+    ----------
+    space
+        The space of the architecture.
+    architecture
+        One option index per position.
+    num_classes
+        Number of classes; default as in `count_cost`.
+    image_size
+        Pixels per side, which only transformers need; default as in `count_cost`.
+    dropout
+        Rate of the dropout before the classifier.
+    drop_path
+        Rate of stochastic depth at the last residual block, rising from 0 at the first.
+    features_only
+        Return feature maps instead, finest first, with `channels` and `strides`: the ends of stages 1, 2, 4 and of
+        layer 32 (strides 4, 8, 16, 32) in the ImageNet space, of each resolution elsewhere.
+
+    Raises
+    ------
+    InvalidArchitecture, InvalidParameter
+        An architecture that is not of the space, or a size that its network cannot have.
     """
     values = space.check(architecture)
     classes, size = space.sizes(num_classes, image_size)

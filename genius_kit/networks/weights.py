@@ -35,10 +35,23 @@ Weights = Mapping[str, Any] | str | Path
 
 
 def load_weights(network: nn.Module, state: Weights, *, strict: bool = True) -> None:
-    """Load what `read_weights` reads into `network`; nothing is changed when it does not fit.
+    """Load weights into a network in place; nothing is changed when they do not fit.
 
-    A features-only network takes the weights of the whole network. `strict=False` allows missing and unexpected keys,
-    but no other shape. Raises InvalidParameter, naming the first keys that differ, and what to do.
+    A features-only network takes the weights of the whole network.
+
+    Parameters
+    ----------
+    network
+        The network to fill.
+    state
+        A state dict or the path of a file with one, as `read_weights` takes it.
+    strict
+        False allows missing and unexpected keys, but no other shape.
+
+    Raises
+    ------
+    InvalidParameter
+        Weights that do not fit; the message names the first keys that differ, and what to do.
     """
     found = read_weights(state)
     if getattr(network, "features_only", False):
