@@ -99,10 +99,19 @@ def _tables() -> dict[str, Any]:
 
 
 def paper_table(name: str) -> pd.DataFrame:
-    """Return a table of the paper as printed: one row a method, or one row an iteration of a trial.
+    """Return a table of the paper as printed: one row per method, or one per iteration of a trial.
 
-    `name` is a key of paper_tables.json or its beginning ("table1", "table8"). Accuracies are in percent; nested
-    entries become columns such as `cifar10_test_mean`. Raises UnknownName, which lists the known tables.
+    Accuracies are in percent; nested entries become columns such as `cifar10_test_mean`.
+
+    Parameters
+    ----------
+    name
+        A key of paper_tables.json or its beginning ("table1", "table8").
+
+    Raises
+    ------
+    UnknownName
+        No such table; the message lists the known ones.
     """
     import pandas as pd
 
@@ -136,11 +145,22 @@ def _trials_as_rows(trials: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def paper_runs(benchmark: Benchmark, temperature: float = 0) -> list[pd.DataFrame]:
-    """Return the paper's trials on `benchmark`, one frame a trial, with the columns that the figures read.
+    """Return the paper's trials on a benchmark, one frame per trial, with the columns that figures read.
 
     Ranks are the printed ones (tables 7 to 10). Where the paper prints none (tables 11 to 13), they are the ranks
-    that rows with the same rounded validation accuracy share in `benchmark`. Raises UnknownName where the
-    paper reports no trials.
+    that rows with the same rounded validation accuracy share in `benchmark`.
+
+    Parameters
+    ----------
+    benchmark
+        The table that the trials searched.
+    temperature
+        The paper's temperature.
+
+    Raises
+    ------
+    UnknownName
+        The paper reports no trials there.
     """
     frames = []
     for _, trial in _printed(benchmark, temperature).groupby("trial"):
@@ -174,12 +194,21 @@ def _with_ranks(frame: pd.DataFrame, benchmark: Any) -> pd.DataFrame:
 
 
 def ours_beside_paper(benchmark: Benchmark, runs: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """Return one row a method: the paper's trials first, then each of `runs` (name -> runs or frames).
+    """Return one row per method: the paper's trials first, then each of `runs`.
 
-    Columns: `method`, `runs` (n, of a fixed rule 1, see `fixed_rules`), `iterations` (the longest), `best_accuracy`
-    (the feedback) and `rank` of the best found with their sample standard deviations over runs, `top_percent`, and the
-    `test_accuracy` of the best found, with its standard deviation, where any is known. The rank is the mean over runs
-    of the middle of the tie range, not the rank of the mean.
+    Parameters
+    ----------
+    benchmark
+        The table that was searched.
+    runs
+        Name of a method -> its runs or their frames.
+
+    Returns
+    -------
+    pd.DataFrame
+        method, runs (n; 1 for a fixed rule, see `fixed_rules`), iterations (the longest), best_accuracy (the feedback),
+        rank (mean over runs of the middle of the tie range), top_percent, and test_accuracy of the best found where any
+        is known; each with its sample standard deviation over runs.
     """
     import pandas as pd
 
@@ -191,7 +220,13 @@ def ours_beside_paper(benchmark: Benchmark, runs: Mapping[str, Sequence[Any]]) -
 
 
 def paper_methods(benchmark: Benchmark) -> dict[str, list[pd.DataFrame]]:
-    """Return the paper's trials on `benchmark` under the name of each temperature; none where it reports none."""
+    """Return the paper's trials under the name of each temperature; empty where it reports none.
+
+    Parameters
+    ----------
+    benchmark
+        The table that the trials searched.
+    """
     return {paper_label(t): paper_runs(benchmark, t) for t in sorted(TRIAL_TABLES.get(benchmark.name, {}))}
 
 
@@ -246,11 +281,25 @@ def contents() -> pd.DataFrame:
 def printed_trials(benchmark: Benchmark, temperature: float = 0) -> pd.DataFrame:
     """Return every printed evaluation of the paper's trials beside what the published table says.
 
-    One row an evaluation: `trial`, `iteration`, `accuracy` (percent, as printed) with `rank` as printed (missing in
-    tables 11 to 13), `rank_best` to `rank_worst`, the ranks that rows of this accuracy (to two decimals) have, and
-    `agrees`: whether the printed rank is one of them, or, without a printed rank, whether there is such a row. Tables
-    11 to 13 print accuracy and rank by test of what a trial picked: `test_accuracy`, `test_rank`, `test_agrees`.
-    Raises UnknownName where the paper prints no trials.
+    Parameters
+    ----------
+    benchmark
+        The table that the trials searched.
+    temperature
+        The paper's temperature.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row per evaluation: trial, iteration, accuracy (percent) and rank as printed (no rank in tables 11 to 13),
+        rank_best to rank_worst, the ranks of rows with this accuracy (to two decimals), and agrees: whether the printed
+        rank is one of them, or, without a printed rank, whether there is such a row. Tables 11 to 13 print accuracy
+        and rank by test of what a trial picked: test_accuracy, test_rank, test_agrees.
+
+    Raises
+    ------
+    UnknownName
+        The paper prints no trials there.
     """
     import pandas as pd
 
@@ -259,12 +308,27 @@ def printed_trials(benchmark: Benchmark, temperature: float = 0) -> pd.DataFrame
 
 
 def printed_evidence(benchmark: Benchmark, temperature: float = 0) -> pd.DataFrame:
-    """Return how many printed figures of the paper's trials are in the published table, and how many chance would be.
+    """Return how many printed numbers of the paper's trials are in the published table, and how many chance would give.
 
-    One row a kind of figure: "accuracy and rank", where a row must have both, "accuracy alone" (tables 11 to 13, by
-    validation) and "test accuracy and rank" (theirs, one a trial). `printed` are counted, `found` are in the table.
-    `by_chance` is how often an arbitrary accuracy with two decimals, between the lowest and the highest printed one,
-    has such a row: near 1 nothing is learnt from finding it. Raises UnknownName where the paper prints no trials.
+    Parameters
+    ----------
+    benchmark
+        The table that the trials searched.
+    temperature
+        The paper's temperature.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row per kind of number: "accuracy and rank" (both must be right), "accuracy alone" (tables 11 to 13, by
+        validation), "test accuracy and rank" (theirs, one per trial). `printed` are counted, `found` are in the table;
+        `by_chance` is how often an arbitrary accuracy with two decimals, between the lowest and the highest printed
+        one, has such a row: near 1 nothing is learnt from finding it.
+
+    Raises
+    ------
+    UnknownName
+        The paper prints no trials there.
     """
     import pandas as pd
 
@@ -363,11 +427,27 @@ def beside_paper(
     output: str | Path | None = None,
     params: Mapping[str, Any] | None = None,
 ) -> dict[str, list[Run]]:
-    """Run the searches to be drawn beside the paper's trials and return them by method.
+    """Run the searches that are drawn beside the paper's trials and return them by method.
 
-    The model is asked at each temperature that the paper reports (the stand-in has none and runs once), with `params`
-    as its proposer takes them, its runs recorded in `output`, where the same call again resumes them. Controls: random
-    architectures, the largest option everywhere (one evaluation), and coordinate descent from there.
+    The model is asked at each temperature that the paper reports; the stand-in has none and runs once. The controls are
+    random architectures, the largest option everywhere (one evaluation), and coordinate descent from there.
+
+    Parameters
+    ----------
+    benchmark
+        The table to search.
+    model
+        Model to ask; "offline" is the rule-based stand-in.
+    model_seeds
+        Searches per temperature.
+    control_seeds
+        Searches per control that draws at random.
+    budget
+        Evaluations per search.
+    output
+        Folder of the model's journals, where the same call again resumes them; None keeps them in memory.
+    params
+        Further request parameters of the model.
     """
     temperatures = sorted(TRIAL_TABLES.get(benchmark.name, {0: ""})) if not is_stand_in(model) else [None]
     runs: list[Run] = []
