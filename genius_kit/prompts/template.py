@@ -138,7 +138,13 @@ class TemplatePrompt(Prompt):
 
 
 def list_prompts(space: SearchSpace) -> list[str]:
-    """Return the names of the variants for `space`, saved ones last; any path of a template file is a variant too."""
+    """Return the names of the variants for a space, saved ones last; any path of a template file is a variant too.
+
+    Parameters
+    ----------
+    space
+        The space that the prompts describe.
+    """
     saved = sorted(path.stem for path in variants_folder().glob("*.md"))
     own = [name for name in saved if name not in VARIANTS]
     return [*VARIANTS, *(["published"] if space.has_published_prompts else []), *own]
@@ -164,14 +170,45 @@ def load_prompt(
     change: str | None = None,
     objectives: Objectives | None = None,
 ) -> Prompt:
-    """Return the prompt called `name_or_path`, or the one in that file.
+    """Return a prompt variant, or the one in a file.
 
-    `dataset` and `image_size` (pixels a side) default to the space's own (CIFAR-10 or ImageNet); `feedback_name` is
-    what the results are called; `conversation` is the published file that "published" reads (default: the downloaded
-    329M.json). `control` is one of CONTROLS, `change` one of CHANGES (`Prompt.seen` then gives the prompt of one
-    run), `title` what the benchmark is called, `objectives` what it weighs.
-    Raises UnknownName, InvalidParameter for the history, the control or the change, PromptError for a template with
-    wrong holes, DataMissing.
+    Parameters
+    ----------
+    name_or_path
+        Name of a variant (`list_prompts`) or the path of a template.
+    space
+        The space that the prompt describes.
+    history
+        "table": one fresh prompt with all results; "dialogue": the conversation grows.
+    constraint
+        Bound of the multiply-accumulates, None for none.
+    dataset
+        What the images are called; default the space's own (CIFAR-10 or ImageNet).
+    feedback_name
+        What the results are called.
+    image_size
+        Pixels per side; default the space's own.
+    conversation
+        The published file that the variant "published" reads; default the downloaded 329M.json.
+    control
+        One of CONTROLS, which changes one thing in what the model sees.
+    title
+        What the benchmark is called in the prompt.
+    change
+        One of CHANGES, rewordings of the prompt; `Prompt.seen` then gives the prompt of one run.
+    objectives
+        What a search weighs; accuracy alone by default.
+
+    Raises
+    ------
+    UnknownName
+        No such variant.
+    InvalidParameter
+        No such history, control or change.
+    PromptError
+        A template with wrong holes.
+    DataMissing
+        The published conversation is not here.
     """
     if history not in HISTORIES:
         raise InvalidParameter(f"history {history!r} is not one of {', '.join(HISTORIES)}")
