@@ -253,10 +253,23 @@ def proposer_settings(name: str) -> list[str]:
 
 
 def make_proposer(name: str, space: SearchSpace, **settings: Any) -> Proposer:
-    """Return the search method called `name`.
+    """Return a search method.
 
-    Raises UnknownName for an unknown method and InvalidParameter for a setting it does not have; both list the
-    known ones.
+    Parameters
+    ----------
+    name
+        "llm", "random", "prior", "coordinate-descent", "gp", ...; the help of `genius-kit run` lists them.
+    space
+        The space to search.
+    **settings
+        Settings of the method, such as `model` and `prompt` of "llm".
+
+    Raises
+    ------
+    UnknownName
+        No such method; the message lists the known ones.
+    InvalidParameter
+        A setting that it does not have; the message lists its settings.
     """
     known = proposer_settings(name)
     unknown = sorted(set(settings) - set(known))
