@@ -50,7 +50,15 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, repr=False)
 class Cost(Card):
-    """Exact counts of one network: trainable `parameters` and multiply-accumulates `macs`, both integers."""
+    """Exact counts of one network.
+
+    Parameters
+    ----------
+    parameters
+        Trainable parameters.
+    macs
+        Multiply-accumulates.
+    """
 
     parameters: int
     macs: int
@@ -64,10 +72,22 @@ class Cost(Card):
 class Evaluation(Card):
     """What is known of one architecture.
 
-    Accuracies are in percent, None where the source has none; `feedback` is the one that the search is shown
-    (None when it was never measured); `source` names the file or package that answered. `failure` says why a
-    measurement came to nothing: a few words, then after ": " what is known of it; None where nothing failed.
-    `latency` is in seconds, None where it is no objective of the search; `memory_format` is that of a training.
+    Parameters
+    ----------
+    validation_accuracy, test_accuracy
+        In percent, None where the source has none.
+    feedback
+        The accuracy that the search is shown, in percent; None when it was never measured.
+    cost
+        Counts of the network, None where unknown.
+    source
+        The file or package that answered.
+    failure
+        Why a measurement failed: a few words, then after ": " the details; None where nothing failed.
+    latency
+        In seconds, None where it is no objective of the search.
+    memory_format
+        Memory format of a training, None for tables.
     """
 
     validation_accuracy: float | None
@@ -81,7 +101,13 @@ class Evaluation(Card):
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Evaluation:
-        """Return what a recorded evaluation says."""
+        """Return what a recorded evaluation says.
+
+        Parameters
+        ----------
+        event
+            An "evaluation" event of a journal.
+        """
         cost = None if event["parameters"] is None else Cost(event["parameters"], event["macs"])
         accuracies = event["validation_accuracy"], event["test_accuracy"], event["feedback"]
         rest = event.get("failure"), event.get("latency"), event.get("memory_format")
@@ -103,7 +129,15 @@ class Evaluation(Card):
 
 @dataclass(frozen=True, repr=False)
 class RankRange(Card):
-    """The ranks that rows of equal score share: 1 is best, `best <= worst <= of`."""
+    """The ranks that rows of equal score share: 1 is best, `best <= worst <= of`.
+
+    Parameters
+    ----------
+    best, worst
+        First and last rank of the tie.
+    of
+        Number of rows that are ranked.
+    """
 
     best: int
     worst: int
@@ -111,7 +145,13 @@ class RankRange(Card):
 
     @classmethod
     def of_best(cls, evaluations: Iterable[Mapping[str, Any]]) -> RankRange | None:
-        """Return the ranks of the best of some recorded evaluations, None where nothing is scored or ranked."""
+        """Return the ranks of the best of some recorded evaluations, None where nothing is scored or ranked.
+
+        Parameters
+        ----------
+        evaluations
+            "evaluation" events of a journal.
+        """
         scored = [event for event in evaluations if event["feedback"] is not None]
         rank = max(scored, key=lambda event: event["feedback"])["rank"] if scored else None
         return None if rank is None else cls(rank["best"], rank["worst"], rank["of"])
@@ -136,14 +176,28 @@ class RankRange(Card):
 
 @dataclass(frozen=True)
 class Proposal:
-    """A reply that names exactly one architecture of the space."""
+    """A reply that names exactly one architecture of the space.
+
+    Parameters
+    ----------
+    architecture
+        One option index per position.
+    """
 
     architecture: Architecture
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """A reply that cannot be used: `reason` is a short stable word for counting, `detail` is fit to send back."""
+    """A reply that cannot be used.
+
+    Parameters
+    ----------
+    reason
+        A short stable word for counting.
+    detail
+        A sentence that can be sent back to the model.
+    """
 
     reason: str
     detail: str
@@ -159,10 +213,19 @@ Outcome = Proposal | Rejection | NoImprovement
 
 @dataclass(frozen=True)
 class Trial:
-    """One finished iteration: what was proposed and what came of it.
+    """One finished iteration: what was proposed and its result.
 
-    `exchange` holds the assistant and user messages of the iteration (replies, refusals, the accepted reply),
-    without the opening prompt; it is empty for proposers that do not talk.
+    Parameters
+    ----------
+    iteration
+        From 1.
+    architecture
+        One option index per position.
+    evaluation
+        Its result.
+    exchange
+        Assistant and user messages of the iteration (replies, refusals, the accepted reply) without the opening prompt;
+        empty for proposers that ask no model.
     """
 
     iteration: int
