@@ -45,10 +45,17 @@ class Found:
 
 
 def parse_reply(text: str, space: SearchSpace) -> Outcome:
-    """Return what `text` proposes: exactly one architecture of `space`, a Rejection, or NoImprovement.
+    """Return what a reply proposes: exactly one architecture, a Rejection, or NoImprovement.
 
     Reasoning is not read. Nothing is clamped, rounded or completed: the reasons of refusal are "empty", "too long",
     "no design", "incomplete", "wrong length", "off-menu", "placeholder", "malformed", "edited" and "ambiguous".
+
+    Parameters
+    ----------
+    text
+        The reply as the server sent it.
+    space
+        The space that was asked about.
     """
     if (length := len(text) if len(text) > LONGEST_TEXT else len(without_reasoning(text).strip())) > LONGEST_REPLY:
         return _refused("too long", f"The answer has {length:,} characters.", space)
