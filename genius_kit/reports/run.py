@@ -49,16 +49,35 @@ def run_notebook(
     time_limit: float | None = None,
     pdf: bool = False,
 ) -> NotebookResult:
-    """Execute the notebook at `path` and write `NAME.ipynb` and `NAME.html` into `output_folder`.
+    """Execute one notebook and write `NAME.ipynb` and `NAME.html`, a page that loads nothing from the network.
 
-    `timeout` is the limit for one cell in seconds, `time_limit` that for the notebook, None for no limit. The notebook
-    runs in its own folder with the interpreter that runs this function; where it declares a parameter `output_folder`
-    and none is given, that parameter is set to ours. The page loads nothing from the network; `pdf` prints it as well.
-    The metadata of the executed notebook hold its parameters, and the versions and SHA-256 of what it ran with.
+    It runs in its own folder, with the interpreter of this process. The metadata of the executed notebook hold its
+    parameters, and the versions and SHA-256 of what it ran with. A failed run is kept as `NAME.failed.ipynb` and
+    `NAME.failed.html` with the cell marked, unless it printed a secret.
 
-    Raises UnknownName (no such file), InvalidParameter (misspelt, of the wrong type, or like a secret; a folder that
-    cannot be written), NotebookFailed (a cell raised, ran out of time, lost its kernel, or printed a secret). A failed
-    run is kept as `NAME.failed.ipynb` and `NAME.failed.html`, the cell marked; one that printed a secret is not kept.
+    Parameters
+    ----------
+    path
+        The notebook.
+    output_folder
+        Where the results go; also the notebook's parameter `output_folder` where it declares one and none is given.
+    parameters
+        Values for the cell tagged `parameters`.
+    timeout
+        Seconds per cell; None is no limit.
+    time_limit
+        Seconds for the notebook; None is no limit.
+    pdf
+        Print the page as PDF as well.
+
+    Raises
+    ------
+    UnknownName
+        No such file.
+    InvalidParameter
+        A parameter that is misspelt, of the wrong type or like a secret; a folder that cannot be written.
+    NotebookFailed
+        A cell raised, ran out of time, lost its kernel, or printed a secret.
     """
     source, given = Path(path).resolve(), plain_values(parameters)
     if not source.is_file():
@@ -86,18 +105,46 @@ def report(
     on_result: Callable[[NotebookResult], None] | None = None,
     on_look: Callable[[Sequence[Running], int], None] | None = None,
 ) -> list[NotebookResult]:
-    """Run the notebooks of a folder whose data is there, `workers` at a time (two cores or more: 2), into an index.
+    """Run the notebooks of a folder whose data is there and write an index of their pages.
 
-    All of them, those called `names`, or those of a `grid` file (see `reports.grids`). One that is done with the same
-    parameters, code, cells and data is not run again unless `force`. A notebook names what it needs in its metadata,
-    `{"genius_kit": {"needs": ["nas-bench-macro"]}}`; one that lacks data is listed with the command that gets it. A
-    notebook that fails or takes longer than `time_limit` seconds is recorded and the others go on. `parameters` go to
-    every notebook that declares them. `executor` is any concurrent.futures.Executor whose workers see the same files;
-    threads by default. `on_result` is called with each result as it comes, `on_look` every second with what is running
-    and how many notebooks are left.
+    A notebook that is done with the same parameters, code, cells and data is not run again. It names what it needs in
+    its metadata, `{"genius_kit": {"needs": ["nas-bench-macro"]}}`; one that lacks data is listed with the command that
+    gets it. One that fails is recorded and the others go on.
 
-    Raises InvalidParameter before anything runs for a parameter that no notebook declares, a grid with a mistake, a
-    folder that cannot be written, or a PDF that nothing here can make; UnknownName for a notebook that is not there.
+    Parameters
+    ----------
+    notebook_folder
+        Where the notebooks are.
+    output_folder
+        Where executed notebooks, pages and index.html go.
+    workers
+        Notebooks at a time; default 2 where there are two cores.
+    parameters
+        Go to every notebook that declares them.
+    names
+        Which notebooks; all by default.
+    grid
+        A file that names notebooks with several sets of parameters (see `reports.grids`).
+    executor
+        Any `concurrent.futures.Executor` whose workers see the same files; threads by default.
+    force
+        Run also what is done.
+    time_limit
+        Seconds per notebook; None is no limit.
+    pdf
+        Print the pages as PDF as well.
+    on_result
+        Called with each result when it is there.
+    on_look
+        Called every second with what is running and the number of notebooks left.
+
+    Raises
+    ------
+    InvalidParameter
+        Before anything runs: a parameter that no notebook declares, a grid with a mistake, a folder that cannot be
+        written, or a PDF that nothing here can make.
+    UnknownName
+        A notebook that is not there.
     """
     folder = Path(output_folder).resolve()
     workers = workers or min(2, usable_cores())
