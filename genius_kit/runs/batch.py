@@ -54,13 +54,30 @@ def search_many(
     progress: bool = True,
     **settings: Any,
 ) -> list[Run]:
-    """Run one search a seed, side by side in `workers` threads (all at once by default), in the order of `seeds`.
+    """Run one search per seed, side by side in threads, and return them in the order of `seeds`.
 
-    With `output`, each run writes a journal there, named by its settings and seed: the same call again resumes
-    what is unfinished and leaves alone what is finished. When one fails the others go on; the first error is
-    raised at the end. A run that got no reply, and whose requests nobody can have billed, leaves no journal. Ctrl-C
-    ends all of them, with the calls under way. `settings` are those of the proposer and the terms of each run
-    (`limits`, `allow_unpriced`, `reuse`, `approve`), as `search` takes them.
+    When one fails the others go on; the first error is raised at the end. A run that got no reply, and whose requests
+    nobody can have billed, leaves no journal. Ctrl-C ends all of them, with the calls under way.
+
+    Parameters
+    ----------
+    benchmark
+        What evaluates the proposals.
+    proposer
+        Name of the search method.
+    seeds
+        One search each.
+    budget
+        Evaluations per search.
+    workers
+        Searches at a time; default all of them.
+    output
+        Folder of the journals, named by settings and seed: the same call again resumes what is unfinished and leaves
+        what is finished. None keeps the records in memory.
+    progress
+        Show a progress bar.
+    **settings
+        Settings of the proposer, and terms of each run as `search` takes them.
     """
     terms = {one.name: settings.pop(one.name) for one in fields(Terms) if one.name in settings}
     first = make_proposer(proposer, benchmark.space, **settings)
@@ -116,15 +133,31 @@ def resume(
     base_url: str | None = None,
     **given: Any,
 ) -> Run:
-    """Continue the unfinished run at `journal` with the settings it began with; a finished one is returned as it is.
+    """Continue an unfinished run with the settings it began with; a finished one is returned as it is.
 
-    Raises JournalError for a journal that was altered, finished or not.
-    `given` are terms as `search` takes them: where the run requires approval, it goes on requiring it; the limits on
-    record go on too, those of its study included, and `limits` replaces those of the run that it names. `timeout`
-    (seconds for an attempt) replaces the recorded one. A server that the journal names is asked where OPENAI_BASE_URL
-    or `base_url` names it too, or where there is no key to send: a journal may be another person's (else
-    InvalidParameter). Of a benchmark that trains, `given` has what decides no result
-    and is not on record: `executor`, `device`, `cache`.
+    A server that the journal names is asked only where OPENAI_BASE_URL or `base_url` names it too, or where there is no
+    key to send: a journal may come from another person.
+
+    Parameters
+    ----------
+    journal
+        The journal to continue.
+    client
+        Answers in place of the recorded model.
+    timeout
+        Seconds per attempt, in place of the recorded ones.
+    base_url
+        The server to ask.
+    **given
+        Terms as `search` takes them. Approval and limits on record go on, those of the study included; `limits`
+        replaces those of the run that it names. For a benchmark that trains also `executor`, `device` and `cache`.
+
+    Raises
+    ------
+    JournalError
+        The journal was altered, finished or not.
+    InvalidParameter
+        A recorded server that nothing here names.
     """
     run = read_run(journal)
     if run.finished:
@@ -169,10 +202,21 @@ def _check_sound(run: Run) -> None:
 
 
 def replay_conversation(path: str | Path, journal: str | Path | None = None, strict: bool = False) -> Run:
-    """Run the search that a published conversation recorded, from its own replies, and return the record.
+    """Run the search that a published conversation recorded, from its own replies; needs no key and no network.
 
-    The prompts are the `published` variant; with `strict` a prompt that differs from the recorded one is refused
-    (ReplayMismatch), else it is counted in the client's `mismatches`. Needs no key and no network.
+    Parameters
+    ----------
+    path
+        The published conversation, a JSON file.
+    journal
+        Where the record is written; None keeps it in memory.
+    strict
+        Refuse a prompt that differs from the recorded one; otherwise it is counted in the client's `mismatches`.
+
+    Raises
+    ------
+    ReplayMismatch
+        With `strict`, a prompt that differs.
     """
     from genius_kit.llm import ReplayClient
     from genius_kit.prompts.published import RecordedBenchmark, read_conversation

@@ -27,10 +27,14 @@ Runs = Mapping[str, Sequence[Any]]
 
 
 def by_method(runs: Sequence[Any]) -> dict[str, list[Any]]:
-    """Group runs under the name that figures give their method: the proposer, or a language model, its temperature
-    and its params.
+    """Group runs under the name of their method: the proposer, or a model with its temperature and params.
 
     The stand-in is named as what it is; it has no temperature.
+
+    Parameters
+    ----------
+    runs
+        Runs of any methods.
     """
     groups: dict[str, list[Any]] = {}
     for run in runs:
@@ -49,7 +53,13 @@ def _method(proposer: str, settings: Mapping[str, Any]) -> str:
 
 
 def run_table(runs: Runs) -> pd.DataFrame:
-    """Return the data behind a figure: the frames of all runs, with the columns `method` and `run` (from 1) first."""
+    """Return the data behind a figure: the frames of all runs, with the columns `method` and `run` (from 1) first.
+
+    Parameters
+    ----------
+    runs
+        Name of a method -> its runs.
+    """
     import pandas as pd
 
     parts = []
@@ -84,9 +94,17 @@ def read_frames(source: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 
 
 def best_architecture(runs: Sequence[Any]) -> Architecture:
-    """Return the architecture with the best feedback of all `runs` (of one space), the earliest of equals.
+    """Return the architecture with the best feedback, the earliest of equals.
 
-    Raises InvalidParameter where every evaluation failed.
+    Parameters
+    ----------
+    runs
+        Runs of one space.
+
+    Raises
+    ------
+    InvalidParameter
+        Every evaluation failed.
     """
     from genius_kit.spaces import load_space
 

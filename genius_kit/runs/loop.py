@@ -85,16 +85,45 @@ def search(
     control: Control | None = None,
     **terms: Any,
 ) -> Run:
-    """Run one search of `budget` evaluations and return its record.
+    """Run one search and return its record.
 
-    `journal` is the file to write; an unfinished one is resumed, a finished one is read back, and one of other
-    settings is refused (JournalError). With `journal=None` the record stays in memory. `on_event` is called with
-    each event. `first` is evaluated before the proposer is asked, so that searches can begin alike. `study` says in
-    the record what the run is a part of; `patience` is how many seconds to wait for a journal that is in use.
-    A run with a journal can be paused and stopped by `genius-kit ctl`, and by a `control` of yours.
-    `terms` are those of `Terms`: limits, share, allow_unpriced, reuse, approve, approval.
-    Raises ModelError when the model cannot be reached, BudgetSpent when a request does not fit a limit; the journal
-    then resumes from there.
+    A run with a journal can be paused and stopped by `genius-kit ctl`.
+
+    Parameters
+    ----------
+    benchmark
+        What evaluates the proposals.
+    proposer
+        The search method (`make_proposer`).
+    budget
+        Number of evaluations.
+    seed
+        Seed of every random choice of the search.
+    journal
+        File to write: an unfinished one is resumed, a finished one read back. None keeps the record in memory.
+    on_event
+        Called with each event of the journal.
+    progress
+        Show a progress bar.
+    first
+        Evaluated before the proposer is asked, so that searches can begin alike.
+    study
+        What the run is a part of, for the record.
+    patience
+        Seconds to wait for a journal that is in use.
+    control
+        Pauses and stops the run from Python.
+    **terms
+        Those of `Terms`: limits, share, allow_unpriced, reuse, approve, approval.
+
+    Raises
+    ------
+    ModelError
+        The model cannot be reached; the journal resumes from there.
+    BudgetSpent
+        A request does not fit a limit; the journal resumes from there.
+    JournalError
+        The journal is of other settings.
     """
     taken = Terms(**terms)
     asked = Search(benchmark, proposer, budget, seed, first, study, taken.approval)
