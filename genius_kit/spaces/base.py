@@ -297,13 +297,24 @@ READERS: list[Callable[[str], SearchSpace | None]] = []
 
 
 def load_space(name: str) -> SearchSpace:
-    """Return the search space called `name`; "-w0.25" after a name is that space with narrower networks.
+    """Return a search space.
 
-    The width (0 < w <= 4) multiplies every channel count of the skeleton; the options, the keys and the sizes stay
-    as they are. "-w1" and trailing zeros are dropped from the name. The channel spaces have no width: it is what
-    they search, and so do the private cells, which choose theirs by a rule. "signal-cell-01234" is that space with
-    other operations, "signal-cell-dbma-sum-mean-120" one that a secret drew; see `signal_space`. Raises UnknownName,
-    which lists the known names, and InvalidParameter for a width that is refused.
+    "-w0.25" after a name is that space with narrower networks: the width (0 < w <= 4) multiplies every channel count of
+    the skeleton; options, keys and sizes stay. The channel spaces and the private cells have no width.
+    "signal-cell-01234" is that space with other operations, "signal-cell-dbma-sum-mean-120" one that a secret drew; see
+    `signal_space`.
+
+    Parameters
+    ----------
+    name
+        Name of the space, with or without a width.
+
+    Raises
+    ------
+    UnknownName
+        No such space; the message lists the known ones.
+    InvalidParameter
+        A width that the space cannot have.
     """
     if name in SPACES:
         return SPACES[name]()

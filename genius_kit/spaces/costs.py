@@ -41,12 +41,27 @@ def count_cost(
     image_size: int | None = None,
     convention: str = "paper",
 ) -> Cost:
-    """Return the exact parameters and MACs of one network.
+    """Return the exact parameters and multiply-accumulates of one network.
 
-    `num_classes` and `image_size` (pixels a side) default to those of the space's data set: 10 and 32, for the
-    ImageNet and the transformer space 1000 and 224; NAS-Bench-201 with 120 classes means ImageNet16-120, 16 pixels.
-    For private signal cells the defaults are 25 classes and 48, the values of a signal.
-    Raises InvalidArchitecture, InvalidParameter.
+    Parameters
+    ----------
+    space
+        The space of the architecture.
+    architecture
+        One option index per position.
+    num_classes
+        Number of classes; default 10, 1000 for the ImageNet and transformer spaces, 25 for private signal cells.
+        120 means ImageNet16-120 in NAS-Bench-201, with images of 16 pixels.
+    image_size
+        Pixels per side; default 32, 224 for the ImageNet and transformer spaces, 48 (values of a signal) for signal
+        cells.
+    convention
+        "paper": what the benchmark files and the paper count; "convolutions": convolutions and linear layers only.
+
+    Raises
+    ------
+    InvalidArchitecture, InvalidParameter
+        An architecture that is not of the space, or a size that it cannot have.
     """
     layers = layer_costs(space, architecture, num_classes=num_classes, image_size=image_size, convention=convention)
     return Cost(parameters=sum(layer[1] for layer in layers), macs=sum(layer[2] for layer in layers))
