@@ -69,11 +69,35 @@ def fine_tune(
     linear_probe: bool = False,
     **options: Any,
 ) -> TrainingResult:
-    """Train a pretrained network on `dataset` and return what `genius_kit.training.trainer.train` returns.
+    """Train a pretrained network with a new classifier on a data set.
 
-    The network is that of `pretrained_network`; `options` go to `train` (time_limit, progress, ...). With `folder`,
-    an unfinished training is resumed there.
-    Raises InvalidParameter for weights of another architecture and for a file that is not a state dict.
+    Parameters
+    ----------
+    space
+        The space of the architecture.
+    architecture
+        One option index per position.
+    weights
+        A state dict or the path of a file with one.
+    dataset
+        The data set to train on (`load_dataset`).
+    recipe
+        A recipe or its name; default 100 epochs of SGD (FINE_TUNE).
+    seed
+        Seed of the classifier, the order of the images and their augmentation.
+    device
+        "cpu", "cuda", ...; None takes a GPU where there is one.
+    folder
+        Where the training is kept and resumed; None keeps nothing.
+    linear_probe
+        Train the new classifier only; the rest and its batch norms stay as they are.
+    **options
+        Further options of `train` (time_limit, progress, ...).
+
+    Raises
+    ------
+    InvalidParameter
+        Weights of another architecture, or a file that is not a state dict.
     """
     chosen = load_recipe(recipe)
     state = read_weights(weights)

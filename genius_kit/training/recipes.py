@@ -196,19 +196,70 @@ Kind = TypeVar("Kind", bound=Changeable)
 
 @dataclass(frozen=True)
 class Recipe(Changeable):
-    """One way to train; `source` says where its numbers come from.
+    """One way to train a network. The rate warms up linearly from zero, then follows one cosine, both by the step.
 
-    `batch_size` is the total over processes and accumulated steps, and `learning_rate` the peak for that batch.
-    `image_size` is in pixels a side, None takes the data set's own. Warm-up is linear from zero, then one cosine
-    down to `minimum_learning_rate`, both functions of the step. `augmentation`: "shift" (random crop of the padded
-    image), "crop-flip" (with a horizontal flip: the CIFAR standard), "resized-crop" (with a flip: the ImageNet
-    standard), "rand-augment" (resized-crop, then RandAugment n=2 m=9). `mixup` and `cutmix` are the parameters of
-    their beta distributions, 0 switches them off; `random_erasing` is a probability. `ema_decay` None keeps no
-    moving average; with one, the averaged network is the one that is evaluated. `clip_gradient` bounds the norm.
-    AdamW takes `momentum` as its first beta (the second is 0.999) and no `nesterov`.
-    `accumulate` splits a batch into that many passes. `precision` "auto" takes bfloat16 or float16 where the device
-    computes in it, else float32. `workers` decode images beside the training and matter to image folders only.
-    Raises InvalidParameter for a field of another type or out of its range.
+    Parameters
+    ----------
+    name
+        What the recipe is called.
+    source
+        Where its numbers come from.
+    epochs
+        Passes over the training images, at least 1.
+    batch_size
+        Images per optimiser step, over all processes and passes; a multiple of `accumulate`.
+    learning_rate
+        The peak, for this batch size.
+    image_size
+        Pixels per side; None: the data set's own.
+    optimizer
+        "sgd" or "adamw".
+    momentum
+        Of SGD, or the first beta of AdamW (the second is 0.999); in [0, 1).
+    nesterov
+        Nesterov's momentum; SGD only.
+    weight_decay
+        At least 0.
+    decays_norm_and_bias
+        Whether weight decay also acts on biases and norm layers.
+    warmup_epochs
+        Epochs of the linear warm-up, at most `epochs`.
+    minimum_learning_rate
+        Where the cosine ends.
+    label_smoothing
+        In [0, 1).
+    augmentation
+        "none", "shift" (random crop of the padded image), "crop-flip" (with a horizontal flip: the CIFAR standard),
+        "resized-crop" (with a flip: the ImageNet standard) or "rand-augment" (resized-crop, then RandAugment n=2 m=9).
+    mixup, cutmix
+        Parameter of their beta distributions; 0 switches them off.
+    random_erasing
+        Probability per image.
+    dropout
+        Rate before the classifier.
+    drop_path
+        Rate of stochastic depth at the last block.
+    ema_decay
+        Decay of a moving average of the weights, which is then the network that is evaluated; None keeps none.
+    clip_gradient
+        Largest norm of the gradient; None does not clip.
+    accumulate
+        Passes that a batch is split into.
+    precision
+        "auto" (bfloat16 or float16 where the device computes in it, else float32) or one of these by name.
+    channels_last
+        Memory format of images and weights.
+    compile
+        Whether `torch.compile` compiles the network.
+    sync_batch_norm
+        Whether batch norms share their statistics over processes.
+    workers
+        Processes that decode images, for image folders only.
+
+    Raises
+    ------
+    InvalidParameter
+        A field of another type or out of its range.
     """
 
     name: str
@@ -308,9 +359,21 @@ RECIPES = {
 
 
 def load_recipe(recipe: str | Recipe, **changes: Any) -> Recipe:
-    """Return the recipe called `recipe` (or the recipe itself) with some fields changed.
+    """Return a recipe, with some fields changed.
 
-    Raises UnknownName for the name, InvalidParameter for a misspelt or impossible field.
+    Parameters
+    ----------
+    recipe
+        A name ("quick", "cifar", "imagenet_search", "imagenet_retrain") or a recipe.
+    **changes
+        Fields of `Recipe` and their new values.
+
+    Raises
+    ------
+    UnknownName
+        No such recipe.
+    InvalidParameter
+        A misspelt or impossible field.
     """
     return find_recipe(Recipe, RECIPES, recipe, changes)
 

@@ -91,19 +91,46 @@ def train(
     progress: bool = True,
     identity: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
-    """Train `network` in place and return what it came to; it ends in evaluation mode with the weights evaluated.
+    """Train a network in place and return the result; it ends in evaluation mode with the weights that were evaluated.
 
-    With a `folder` the training leaves checkpoint.pt, metrics.csv, TensorBoard events where that is installed, and at
-    the end weights.pt and result.json. An unfinished folder is resumed where it was left (a checkpoint is written
-    after each epoch, and every `checkpoint_every` optimiser steps), a finished one is read back. `identity` adds facts
-    on which a resumed training must agree with its beginning, such as the weights a fine-tuning starts from.
-
-    `time_limit` is in seconds of training, added up over interruptions. `on_step` gets the number of steps done,
-    `on_epoch` the row of the epoch. Dropout and stochastic depth are the network's: build it with the recipe's.
     Under torchrun every process calls this with the same arguments; the first one writes and calls back.
 
-    Raises TrainingFailed ("out of memory", "diverged", "time limit", "process died"), CheckpointError for a folder
-    that is damaged, in use or another run's, InvalidParameter for settings that do not fit together.
+    Parameters
+    ----------
+    network
+        Images (B, 3, S, S) to logits (B, classes); dropout and stochastic depth are its own, built with the recipe's.
+    dataset
+        The data set (`load_dataset`).
+    recipe
+        How to train (`load_recipe`).
+    seed
+        Seed of the order of the images and their augmentation.
+    device
+        "cpu", "cuda", ...; None takes a GPU where there is one.
+    folder
+        Receives checkpoint.pt, metrics.csv, TensorBoard events where that is installed, and at the end weights.pt and
+        result.json. An unfinished training is resumed from it, a finished one read back. None keeps nothing.
+    time_limit
+        Seconds of training, added up over interruptions; None is no limit.
+    checkpoint_every
+        Optimiser steps between checkpoints; None writes one after each epoch only.
+    on_step
+        Called with the number of steps done.
+    on_epoch
+        Called with the row of the epoch.
+    progress
+        Show a progress bar.
+    identity
+        Further facts on which a resumed training must agree with its beginning, such as the weights it starts from.
+
+    Raises
+    ------
+    TrainingFailed
+        "out of memory", "diverged", "time limit" or "process died".
+    CheckpointError
+        A folder that is damaged, in use, or another training's.
+    InvalidParameter
+        Settings that do not fit together.
     """
     _check_settings(network, dataset, time_limit, checkpoint_every)
     team = join_team(choose_device(device))
