@@ -21,7 +21,15 @@ Strata = Sequence[Sequence[float]]
 
 
 def interquartile_mean(strata: Strata, seed: int = 0) -> Estimate:
-    """Return the mean of the middle half of all values, each stratum counting alike, with its 95 % interval."""
+    """Return the mean of the middle half of all values, each stratum weighted alike, with its 95 % interval.
+
+    Parameters
+    ----------
+    strata
+        One sequence of values per stratum, such as the searches of one benchmark.
+    seed
+        Seed of the bootstrap.
+    """
     from scipy import stats
 
     def measure(parts: list[np.ndarray]) -> Any:
@@ -33,7 +41,19 @@ def interquartile_mean(strata: Strata, seed: int = 0) -> Estimate:
 def probability_of_improvement(first: Strata, second: Strata, seed: int = 0) -> Estimate:
     """Return the probability that a search of `first` ends lower than one of `second`, ties counted half.
 
-    The mean over strata; 0.5 is no difference. Raises InvalidParameter for another number of strata.
+    It is the mean over strata; 0.5 is no difference.
+
+    Parameters
+    ----------
+    first, second
+        One sequence of values per stratum, the same strata in both.
+    seed
+        Seed of the bootstrap.
+
+    Raises
+    ------
+    InvalidParameter
+        The two have another number of strata.
     """
     if len(first) != len(second):
         raise InvalidParameter(f"{len(first)} strata came beside {len(second)}; give the same benchmarks for both")
@@ -49,7 +69,17 @@ def probability_of_improvement(first: Strata, second: Strata, seed: int = 0) -> 
 
 
 def performance_profile(strata: Strata, thresholds: Sequence[float], seed: int = 0) -> list[Estimate]:
-    """Return for each threshold the share of searches that end at or below it, with pointwise 95 % intervals."""
+    """Return for each threshold the share of searches that end at or below it, with pointwise 95 % intervals.
+
+    Parameters
+    ----------
+    strata
+        One sequence of values per stratum, such as the searches of one benchmark.
+    thresholds
+        In the unit of the values.
+    seed
+        Seed of the bootstrap.
+    """
 
     def measure(parts: list[np.ndarray]) -> Any:
         limits = np.asarray(thresholds, dtype=np.float64)
@@ -62,11 +92,23 @@ def performance_profile(strata: Strata, thresholds: Sequence[float], seed: int =
 
 
 def cost_of_gain(costs: Sequence[float], gains: Sequence[float], seed: int = 0) -> Estimate:
-    """Return what one unit of gain costs: the sum of `costs` over the sum of `gains`, element i of both one search.
+    """Return what one unit of gain costs: the sum of `costs` over the sum of `gains`.
 
-    `costs` are tokens or dollars, `gains` say by how much each search lowered the regret of its first evaluation, in
-    percentage points. The ends are infinite where a resampled gain is none: no price can be told.
-    Raises InvalidParameter where there is no gain at all.
+    The ends of the interval are infinite where a resampled gain is none: no price can be told.
+
+    Parameters
+    ----------
+    costs
+        Tokens or dollars, one per search.
+    gains
+        By how many percentage points each search lowered the regret of its first evaluation.
+    seed
+        Seed of the bootstrap.
+
+    Raises
+    ------
+    InvalidParameter
+        There is no gain at all.
     """
     (spent,), (gained,) = _arrays([costs]), _arrays([gains])
     if spent.size != gained.size:

@@ -16,9 +16,16 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval `low` to `high`; both NaN where the samples are too few or do not vary.
+    """A value with its interval; both ends are NaN where the samples are too few or do not vary.
 
-    `neutral` is the value that means no difference: 1 for a ratio, 0 for a difference.
+    Parameters
+    ----------
+    value
+        The point estimate.
+    low, high
+        Ends of the interval.
+    neutral
+        The value that means no difference: 1 for a ratio, 0 for a difference.
     """
 
     value: float
@@ -37,11 +44,22 @@ def rank_ratio(
 ) -> Estimate:
     """Return the geometric mean of `first` over that of `second`, with its two-sided 95 % interval.
 
-    A number stands for a rank that is known exactly, such as that of a fixed rule or an expectation; a sequence for
-    one rank a search, `paired` where element i of both has the same seed. Welch's t on logarithms, Student's t for
-    pairs and for one sample beside a number; between two numbers the interval is the ratio itself. With `comparisons`
-    that are read together each interval holds at 1 - 0.05 / comparisons (Bonferroni). The interval is NaN where a
-    sample has one search only, or none that varies. Raises InvalidParameter for ranks that are not positive.
+    Welch's t on logarithms; Student's t for pairs and for one sample beside a number; between two numbers the interval
+    is the ratio itself. It is NaN where a sample has one search only, or does not vary.
+
+    Parameters
+    ----------
+    first, second
+        One rank per search; a number stands for a rank that is known exactly, such as that of a fixed rule.
+    paired
+        Whether element i of both has the same seed.
+    comparisons
+        How many intervals are read together: each then holds at 1 - 0.05 / comparisons (Bonferroni).
+
+    Raises
+    ------
+    InvalidParameter
+        Ranks that are not positive.
     """
     ours, theirs = _logarithms(first), _logarithms(second)
     if paired and ours.shape != theirs.shape:
@@ -55,10 +73,21 @@ def rank_ratio(
 def random_worth(worse: float | Sequence[float], *, comparisons: int = 1) -> Estimate:
     """Return how many times its evaluations random search needs to do as well, with its two-sided 95 % interval.
 
-    `worse` holds, one a search, the probability that random search with as many evaluations finds something worse;
-    a number stands for a rule that always finds the same. With k times the evaluations the minus logarithm of that
-    probability is exponential with mean 1 / k, so the interval is that of a gamma variable: exact where k = 1, the
-    hypothesis of no gain. `comparisons` as in `rank_ratio`. Raises InvalidParameter unless 0 < worse < 1.
+    With k times the evaluations the minus logarithm of the given probability is exponential with mean 1 / k, so the
+    interval is that of a gamma variable: exact where k = 1, the hypothesis of no gain.
+
+    Parameters
+    ----------
+    worse
+        One per search: the probability that random search with as many evaluations finds something worse; a number
+        stands for a rule that always finds the same.
+    comparisons
+        How many intervals are read together, as in `rank_ratio`.
+
+    Raises
+    ------
+    InvalidParameter
+        Unless 0 < worse < 1.
     """
     from scipy import stats
 
@@ -125,9 +154,21 @@ def t_interval(values: Sequence[float] | np.ndarray, confidence: float = CONFIDE
 
 
 def share_of(hits: int, n: int, *, comparisons: int = 1) -> Estimate:
-    """Return hits / n with its Wilson interval: 95 %, or 1 - 0.05 / `comparisons` for each of several read together.
+    """Return hits / n with its Wilson interval.
 
-    Raises InvalidParameter unless 0 <= hits <= n and n > 0.
+    Parameters
+    ----------
+    hits
+        Successes.
+    n
+        Size of the sample.
+    comparisons
+        How many intervals are read together: each then holds at 1 - 0.05 / comparisons (Bonferroni).
+
+    Raises
+    ------
+    InvalidParameter
+        Unless 0 <= hits <= n and n > 0.
     """
     from scipy.stats import binomtest
 
@@ -143,8 +184,17 @@ def share_difference(
 ) -> Estimate:  # fmt: skip
     """Return hits / n - other_hits / other_n with its interval, for independent samples; see `share_of`.
 
-    Source: Newcombe, Statistics in Medicine 1998, method 10 (Wilson's intervals joined). Where both are of the same
-    samples it is too wide rather than too narrow, as what is hard for one is mostly hard for the other.
+    Source: Newcombe, Statistics in Medicine 1998, method 10 (Wilson's intervals joined). Where both shares are of the
+    same samples it is too wide rather than too narrow, as what is hard for one is mostly hard for the other.
+
+    Parameters
+    ----------
+    hits, n
+        Successes and size of the first sample.
+    other_hits, other_n
+        Those of the second one.
+    comparisons
+        How many intervals are read together (Bonferroni).
     """
     ours, theirs = share_of(hits, n, comparisons=comparisons), share_of(other_hits, other_n, comparisons=comparisons)
     value = ours.value - theirs.value
