@@ -179,9 +179,24 @@ def estimate_run(
     limits: Limits | None = None,
     assumptions: Assumptions | None = None,
 ) -> Forecast:
-    """Return what `runs` searches of `budget` evaluations will take, from the real prompt of the benchmark.
+    """Return what some searches will take, from the real prompt of the benchmark.
 
-    `limits` are those of each run. A person who rejects proposals makes a model be asked more often than this says.
+    A person who rejects proposals makes a model be asked more often than this says.
+
+    Parameters
+    ----------
+    benchmark
+        What evaluates the proposals.
+    proposer
+        The search method (`make_proposer`).
+    budget
+        Evaluations per search.
+    runs
+        Number of searches.
+    limits
+        Limits of each run.
+    assumptions
+        Tokens and seconds per request, and the like; measured defaults where None.
     """
     given = assumptions or Assumptions()
     measuring = _measuring(benchmark, budget)
@@ -208,9 +223,18 @@ def estimate_run(
 def estimate_study(
     study: Study | str | Path, output: str | Path | None = None, *, assumptions: Assumptions | None = None
 ) -> Forecast:
-    """Return what a study will take; with `output`, only its runs that are not finished there.
+    """Return what a study will take.
 
     Runs that begin with the replies of the plain arm are expected to find them on record; at worst they are asked.
+
+    Parameters
+    ----------
+    study
+        A study, its name, or the path of its file.
+    output
+        The folder of studies: only runs that are not finished there count. None counts all runs.
+    assumptions
+        Tokens and seconds per request, and the like; measured defaults where None.
     """
     from genius_kit.proposers.base import make_proposer
     from genius_kit.studies.plan import Study

@@ -18,10 +18,22 @@ if TYPE_CHECKING:
 def to_optuna(run: Run, storage: str | Any, name: str | None = None) -> optuna.Study:
     """Write a run into an Optuna storage as a study of its own and return the study.
 
-    `storage` is an address such as "sqlite:///runs.db" or a storage object; `name` defaults to the journal's file
-    name. Evaluations are complete trials, valued by their feedback in percent; evaluations that failed and replies
-    that were refused are failed trials, with the reason among their attributes, in the order in which they came.
-    Raises InvalidParameter for a run that has not begun, or a name that the storage has already.
+    Evaluations are complete trials, valued by their feedback in percent; evaluations that failed and replies that were
+    refused are failed trials, with the reason among their attributes, in the order in which they came.
+
+    Parameters
+    ----------
+    run
+        The run to write (`read_run`).
+    storage
+        An address such as "sqlite:///runs.db", or a storage object.
+    name
+        Name of the study; default the journal's file name.
+
+    Raises
+    ------
+    InvalidParameter
+        A run that has not begun, or a name that the storage has already.
     """
     library = load_optuna()
     if not run.settings:

@@ -75,11 +75,22 @@ _LIMITS = {
 
 
 def load_study(name_or_path: str | Path, **overrides: Any) -> Study:
-    """Return the study of a file, or the shipped one of that name (`study_names`).
+    """Return the study of a file, or a shipped one.
 
-    `overrides` replace what the file says, key by key: `load_study("optimisers", seeds=5, budget=20)`; a budget is
-    then the most that any arm has, those with a budget of their own included.
-    Raises UnknownName for no such study, InvalidParameter for what a study cannot be; the message names the line.
+    Parameters
+    ----------
+    name_or_path
+        A name of `study_names`, or the path of a YAML file.
+    **overrides
+        Replace what the file says, key by key: `load_study("optimisers", seeds=5, budget=20)`. A budget is then the
+        most that any arm has, those with a budget of their own included.
+
+    Raises
+    ------
+    UnknownName
+        No such study.
+    InvalidParameter
+        Something that a study cannot be; the message names the line.
     """
     path = _find(name_or_path)
     try:

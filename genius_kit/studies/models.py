@@ -27,21 +27,32 @@ _MEASURED = ("mean_rank", "low", "high", "top_percent", "worth_random", "own_sha
 
 
 def model_table(results: pd.DataFrame, reference: str | None = None, arm: str | None = None) -> pd.DataFrame:
-    """Return one row a model (and benchmark, prompt and budget), in the order of the study.
+    """Return one row per model (and benchmark, prompt and budget), in the order of the study.
 
-    `results` is what `studies.results` returns, with journals on disk. `served` is the model as the server named it,
-    several with commas between, `model_kind` what it is (see `method_names`); `first_run` and `last_run` are the days
-    (UTC) on which the first run was begun and the last one ended; `n` counts finished runs, those of a fixed rule once
-    (see `fixed_rules`), with their mean rank and its 95 % interval and `worth_random` (the evaluations random search
-    needs); tokens and US dollars are of all runs together, `cost_a_run` is dollars a run.
-    None stands for what is not known: the price of an unpriced model, an interval of one run. Clients that are no
-    models and ask nobody cost 0.
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`, with its journals on disk.
+    reference
+        The model that the others are compared with; default the first one.
+    arm
+        The arm that is compared; default the first one that asks a model without a control.
 
-    `ratio` is the rank over that of the `reference` model (the first one unless named), seed by seed, with its 95 %
-    interval; below 1 is better than it. `p_value` is Holm's over the models of a benchmark, NaN below two pairs. `arm`
-    is the arm that is compared, by default the first one that asks a model without a control.
+    Returns
+    -------
+    pd.DataFrame
+        `served` is the model as the server named it (several with commas between), `model_kind` what it is (see
+        `method_names`); `first_run` and `last_run` are the days (UTC) on which the first run began and the last one
+        ended. `n` counts finished runs, those of a fixed rule once (see `fixed_rules`), with their mean rank and its 95
+        % interval and `worth_random` (the evaluations random search needs). Tokens and US dollars are of all runs
+        together, `cost_a_run` is dollars per run. `ratio` is the rank over that of the reference, seed by seed, with
+        its 95 % interval: below 1 is better. `p_value` is Holm's over the models of a benchmark, NaN below two pairs.
+        None stands for what is not known; clients that are no models and ask nobody cost 0.
 
-    Raises InvalidParameter where no run asks a model, for an unknown reference or arm, and without journals.
+    Raises
+    ------
+    InvalidParameter
+        No run asks a model, an unknown reference or arm, or no journals.
     """
     import pandas as pd
 

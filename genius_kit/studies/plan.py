@@ -21,7 +21,19 @@ NO_FIRST, RANDOM_FIRST, LARGEST_FIRST = "none", "random", "largest"
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to search, under the name that is shown: a proposer with its own settings, perhaps its own budget."""
+    """One way to search: a proposer with its own settings.
+
+    Parameters
+    ----------
+    name
+        The name that is shown.
+    proposer
+        Name of the search method.
+    settings
+        Its settings, by name.
+    budget
+        Evaluations per search; None: the study's.
+    """
 
     name: str
     proposer: str
@@ -50,10 +62,38 @@ class Money:
 
 @dataclass(frozen=True)
 class Task:
-    """One run of a study as plain values that any process can take; `order` is its place in the plan.
+    """One run of a study as plain values that any process can take.
 
-    `version` is the kit's version where it was planned: a worker with another one refuses it. `agent` answers in place
-    of a server, `table` is one that is not loaded by its name.
+    Parameters
+    ----------
+    study
+        Name of the study.
+    order
+        Place in the plan, from 0.
+    arm
+        Name of the arm.
+    benchmark, protocol, fed_run, source
+        As in `load_benchmark`.
+    proposer, settings
+        The search method and its settings.
+    budget
+        Number of evaluations.
+    seed
+        Seed of the search.
+    first
+        What is evaluated first, as in `Study`.
+    version
+        The kit's version where the run was planned; a worker with another one refuses it.
+    money
+        Limits, and what is consented to.
+    approval
+        From when on a proposal needs a person, as in `Study`.
+    objectives
+        What the run weighs.
+    agent
+        Answers in place of a server.
+    table
+        A table that cannot be loaded by name.
     """
 
     study: str
@@ -103,13 +143,40 @@ class Task:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study file says; `study_files.load_study` makes it, checked.
+    """What a study file says, checked; `load_study` makes it.
 
-    `models` and `prompts` multiply the arms that ask a model, `language` holds the settings that these share.
-    `approval` is a rule from which on each proposal needs a person: `above_dollars` that a run has spent, or a network
-    `above_macs`. `first` is "none", "random", "largest" or a key; `reference` names the arm that the others are
-    compared with. `objectives` names what every run weighs, accuracy first; empty for accuracy alone.
-    `agents` holds the agents among the models by their names, `tables` those benchmarks that are not loaded by theirs.
+    Parameters
+    ----------
+    name
+        Names the folder of the journals.
+    benchmarks
+        Names of tables.
+    arms
+        What is compared.
+    budget
+        Evaluations per search.
+    seeds
+        One search per seed, arm, model, prompt and benchmark.
+    first
+        What every search evaluates first: "none", "random", "largest" or a key.
+    models, prompts
+        Multiply the arms that ask a model.
+    protocol, fed_run, source
+        As in `load_benchmark`.
+    reference
+        The arm that the others are compared with.
+    language
+        Settings that all arms which ask a model share.
+    money
+        Limits, and what is consented to.
+    approval
+        From when on each proposal needs a person: `above_dollars` spent by the run, or a network `above_macs`.
+    objectives
+        What every run weighs, accuracy first; empty for accuracy alone.
+    agents
+        The agents among the models, by name.
+    tables
+        Benchmarks that cannot be loaded by name.
     """
 
     name: str
@@ -136,14 +203,30 @@ class Study:
         return tuple(self._tasks())
 
     def with_money(self, limits: Limits | None, allow_unpriced: bool = False, reuse: bool = False) -> Study:
-        """Return the study with `limits` over its own for all runs together, and with what is consented to added."""
+        """Return the study with other limits for all runs together, and with further consent.
+
+        Parameters
+        ----------
+        limits
+            Replace those of the study, one by one.
+        allow_unpriced
+            Consent to models whose price is unknown.
+        reuse
+            Answer identical requests from the journals of the study.
+        """
         own = self.money
         both = own.limits if limits is None else limits.over(own.limits or Limits())
         money = Money(both, own.run_limits, allow_unpriced or own.allow_unpriced, reuse or own.reuse)
         return replace(self, money=money)
 
     def variants(self, arm: Arm) -> list[dict[str, Any]]:
-        """Return the settings that an arm runs with: one set, or one a model and prompt where it asks a model."""
+        """Return the settings that an arm runs with: one set, or one per model and prompt where it asks a model.
+
+        Parameters
+        ----------
+        arm
+            An arm of this study.
+        """
         if not arm.talks:
             return [arm.settings]
         asked = product(self.models, self.prompts)

@@ -53,19 +53,30 @@ Group = tuple[Keys, "pd.DataFrame"]
 
 
 def read_results(source: Source) -> pd.DataFrame:
-    """Return one row a search of a folder of journals (and its folders), of journals, or of runs in memory.
+    """Return one row per search, with ranks by the feedback on the benchmark's table.
 
-    Ranks are by the feedback, judged on the benchmark's table: `rank` is the middle of `rank_best` to `rank_worst`,
-    `top_percent` is it in percent of the table, `regret` the percentage points below the optimum, `p_random` the exact
-    probability that random search with this budget does as well; typical_rank, proposals and follows are those of
-    `reply_evidence.reply_columns`. `reason` is None for an unfinished run, and `failure`
-    then that of the last call that failed, or the limit that ended it; `reused` of the `calls` were answered from the
-    record of another run. `touched` says whether a person approved, edited or rejected a proposal; where an arm has
-    both kinds of runs, those are an arm of their own, "ARM, with a person", so that no mean mixes them. Sums are None
-    where a part is unknown. `protocol` and `source` are those of the table, `sequence` tells searches that are one
-    (see `fixed_rules`), `method` and `model_kind` say what each arm is (see `method_names`). Where runs weigh several
-    objectives, `tradeoffs.COLUMNS` stand before the last two.
-    Raises DataMissing without the table.
+    Parameters
+    ----------
+    source
+        A folder of journals (and its folders), journals, or runs in memory.
+
+    Returns
+    -------
+    pd.DataFrame
+        `rank` is the middle of `rank_best` to `rank_worst`, `top_percent` is it in percent of the table, `regret` the
+        percentage points below the optimum, `p_random` the exact probability that random search with this budget does
+        as well; typical_rank, proposals and follows are those of `reply_evidence.reply_columns`. `reason` is None for
+        an unfinished run, and `failure` then that of the last call that failed, or the limit that ended it; `reused` of
+        the `calls` were answered from the record of another run. `touched` says whether a person approved, edited or
+        rejected a proposal; where an arm has both kinds of runs, those are an arm of their own, "ARM, with a person",
+        so that no mean mixes them. Sums are None where a part is unknown. `protocol` and `source` are those of the
+        table, `sequence` tells searches that are one (see `fixed_rules`), `method` and `model_kind` say what each arm
+        is (see `method_names`). Where runs weigh several objectives, `tradeoffs.COLUMNS` stand before the last two.
+
+    Raises
+    ------
+    DataMissing
+        The table is not here.
     """
     return _frame(_rows(source))
 
@@ -211,12 +222,20 @@ def best_ranks(run: Run, ties: str = "mean") -> np.ndarray:
 
 
 def curves(source: Source | pd.DataFrame, ties: str = "mean") -> pd.DataFrame:
-    """Return the mean rank of the best so far by evaluation, one row an evaluation of each group of finished runs.
+    """Return the mean rank of the best so far by evaluation, one row per evaluation of each group of finished runs.
 
-    Columns: those of `KEYS`, n, evaluations (from 1), mean_rank, standard_error, low, high (95 % bootstrap over runs,
-    by percentiles), `method` and `model_kind`. The runs of a fixed rule count once (see `fixed_rules`). `source` is
-    what `read_results` takes, or its frame, whose journals are then read again. `ties` counts the "mean", the "best" or
-    the "worst" end of the ranks of equal scores.
+    Parameters
+    ----------
+    source
+        What `read_results` takes, or its frame, whose journals are then read again.
+    ties
+        Which end of the ranks of equal scores counts: "mean", "best" or "worst".
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns: those of `KEYS`, n, evaluations (from 1), mean_rank, standard_error, low, high (95 % bootstrap over
+        runs, by percentiles), method and model_kind. The runs of a fixed rule count once (see `fixed_rules`).
     """
     import pandas as pd
 
@@ -254,15 +273,24 @@ def groups(frame: pd.DataFrame) -> Iterable[tuple[dict[str, Any], pd.DataFrame]]
 
 
 def summary(results: pd.DataFrame, reference: str | None = None) -> pd.DataFrame:
-    """Return one row an arm (study, benchmark, arm, model, prompt, touched, budget) of what `read_results` gives.
+    """Return one row per arm (study, benchmark, arm, model, prompt, touched, budget), over its finished runs.
 
-    Over the `n` finished runs, those of a fixed rule counted once (see `fixed_rules`): mean_rank with sd,
-    standard_error and its 95 % interval low to high, mean top_percent and regret; random_rank, what random search is
-    expected to reach with the budget; worth_random and worth_gp, how many evaluations random search and the study's gp
-    arm need for the mean rank (None: more than they had). `ratio` to `p_value` compare the ranks with those of the
-    `reference` arm, seed by seed (the first plain llm arm unless named; below 1 is better than it; only at the same
-    budget). own_share is the share of evaluations that the model itself proposed; `method` and `model_kind` say what
-    the arm is (see `method_names`).
+    Parameters
+    ----------
+    results
+        Frame of `read_results`.
+    reference
+        The arm that the others are compared with, at the same budget; default the first plain llm arm.
+
+    Returns
+    -------
+    pd.DataFrame
+        `n` runs, those of a fixed rule counted once (see `fixed_rules`): mean_rank with sd, standard_error and its 95 %
+        interval low to high, mean top_percent and regret; random_rank, what random search is expected to reach with the
+        budget; worth_random and worth_gp, how many evaluations random search and the study's gp arm need for the mean
+        rank (None: more than they had). `ratio` to `p_value` compare the ranks with those of the reference, seed by
+        seed; below 1 is better than it. own_share is the share of evaluations that the model itself proposed; `method`
+        and `model_kind` say what the arm is (see `method_names`).
     """
     import pandas as pd
 

@@ -63,15 +63,33 @@ def run_study(
     shard: str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Run what is unfinished of a study, one journal a run under `output`/name, and return `results` of its runs.
+    """Run what is unfinished of a study, one journal per run, and return `results` of its runs.
 
-    Runs that ask a model go to threads, the others to processes of this machine, `workers` of each; `executor`, any of
-    `concurrent.futures`, takes all of them instead and has to see `output`. Optimisers that begin with a model's
+    Runs that ask a model go to threads, the others to processes of this machine. Optimisers that begin with a model's
     proposals come last and take those that the plain arm has on record: both begin alike, and nothing is asked twice.
-    `shard` "I/N" takes every N-th run.
-    One that fails does not stop the others: StudyFailed, which names each, is raised at the end. The same call again
-    runs what is unfinished and leaves alone what is finished, also after an interruption or a kill. Warns before the
-    first request of a model that its server does not list. The files of agents among the models are imported here.
+    A run that fails does not stop the others. The same call again runs what is unfinished and leaves what is finished,
+    also after an interruption or a kill. Warns before the first request of a model that its server does not list. The
+    files of agents among the models are imported here.
+
+    Parameters
+    ----------
+    study
+        A study, its name, or the path of its file.
+    output
+        Journals go to `output`/name.
+    executor
+        Any of `concurrent.futures`, which takes all runs and has to see `output`.
+    workers
+        Number of threads, and of processes.
+    shard
+        "I/N" takes every N-th run; None takes all.
+    progress
+        Show a progress bar.
+
+    Raises
+    ------
+    StudyFailed
+        At the end, where runs failed; names each.
     """
     study = study if isinstance(study, Study) else load_study(study)
     if workers is not None and workers < 1:
@@ -101,9 +119,23 @@ def unfinished(study: Study, output: str | Path = "studies") -> tuple[Task, ...]
 
 
 def places(study: Study, output: str | Path, shard: str | None = None) -> tuple[tuple[Task, ...], list[Path]]:
-    """Return the runs of a study, each with its journal; reads the tables, raises DataMissing without them.
+    """Return the runs of a study, each with its journal; reads the tables.
 
-    Raises InvalidParameter where two arms come to the same run.
+    Parameters
+    ----------
+    study
+        The study.
+    output
+        The folder of studies.
+    shard
+        "I/N" takes every N-th run; None takes all.
+
+    Raises
+    ------
+    DataMissing
+        A table is not here.
+    InvalidParameter
+        Two arms are the same run.
     """
     plan = tuple(pinned(task) for task in study.plan())
     tasks = shard_of(plan, shard)

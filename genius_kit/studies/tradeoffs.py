@@ -152,11 +152,20 @@ def _random(measure: FrontReference, budget: int, first: int | None) -> np.ndarr
 
 
 def share_curves(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
-    """Return the share of the table's hypervolume by evaluation, one row an evaluation of each method.
+    """Return the share of the table's hypervolume by evaluation, one row per evaluation of each method.
 
-    Columns: method, n, searches, evaluations (from 1), mean, low, high (95 % bootstrap over whole runs, by percentiles;
-    missing for one run). A run that ended early keeps what it found. `n` is 1 of the `searches` of a fixed rule (see
-    `fixed_rules`).
+    A run that ended early keeps what it found.
+
+    Parameters
+    ----------
+    runs
+        Name of a method -> its runs, all of one table and the same objectives.
+
+    Returns
+    -------
+    pd.DataFrame
+        method, n (1 of the `searches` of a fixed rule, see `fixed_rules`), searches, evaluations (from 1), mean, low,
+        high (95 % bootstrap over whole runs, by percentiles; missing for one run).
     """
     import pandas as pd
 
