@@ -49,12 +49,24 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True, repr=False)
 class Verdict(Judged):
-    """What a study says: `sentence` to read aloud, `kind` one of its instrument's, `evidence` a row a comparison.
+    """What a study says. None stands where an instrument does not ask.
 
-    `uses_results` and `needs_names` are the two answers behind the kind, "yes", "to its harm", "less than X" or
-    "inconclusive"; `memory` says what its list shows where it recites. `knows_table` is what the questions on the
-    table's accuracies say (one of `memory.KINDS`), and decides no kind. `method` is whose searches are judged where a
-    study gives a verdict on each. None where an instrument does not ask.
+    Parameters
+    ----------
+    sentence
+        The verdict with its numbers, to read aloud.
+    kind
+        One of the kinds of its instrument.
+    evidence
+        One row per comparison.
+    uses_results, needs_names
+        The two answers behind the kind: "yes", "to its harm", "less than X" or "inconclusive".
+    memory
+        What its list shows where it recites.
+    knows_table
+        What the questions on the table's accuracies say, one of `memory.KINDS`; decides no kind.
+    method
+        Whose searches are judged, where a study gives one verdict per method.
     """
 
     sentence: str
@@ -67,7 +79,13 @@ class Verdict(Judged):
     method: str | None = None
 
     def with_questions(self, answers: Verdict) -> Verdict:
-        """Return the verdict with that of `memory.memory` on the same model and table beside it."""
+        """Return the verdict with that of `memory.memory` on the same model and table beside it.
+
+        Parameters
+        ----------
+        answers
+            The verdict of `memory.memory`.
+        """
         return replace(self, sentence=f"{self.sentence} {answers.sentence}", knows_table=answers.kind)
 
 
@@ -76,6 +94,11 @@ def pairs_to_settle(contrast: Contrast) -> int:
 
     Either the ratio is then significant (`DECISIVE` standard errors above 1), or the interval is too narrow to hold
     both 1 and MARGIN; the fewer of the two.
+
+    Parameters
+    ----------
+    contrast
+        The comparison that is open.
     """
     width = math.log(contrast.high / max(contrast.low, 1e-9))
     narrow = contrast.n * (width / math.log(MARGIN)) ** 2
@@ -95,7 +118,13 @@ def rank_text(value: float) -> str:
 
 
 def ratio_text(value: float) -> str:
-    """Return a ratio to about three digits."""
+    """Return a ratio to about three digits.
+
+    Parameters
+    ----------
+    value
+        The ratio.
+    """
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 

@@ -76,7 +76,14 @@ Tables = tuple[str, str]
 class Route:
     """One control on both tables. A ratio above 1: the names help; of the probe: the evaluations random search needs.
 
-    `gap` is what names are worth on the public table over what they are worth on the private one.
+    Parameters
+    ----------
+    control
+        What is changed in the prompt.
+    public, private
+        What it costs on each table.
+    gap
+        What names are worth on the public table over what they are worth on the private one.
     """
 
     control: str
@@ -102,10 +109,6 @@ def contamination(
 ) -> Verdict:
     """Return the verdict on one model from its searches on a public and on a private table.
 
-    `results` is the frame of `studies.results`, filtered to one model and prompt, with the arm `plain` and at least one
-    of permuted-labels and anonymous on both tables, at the same seeds. `public` and `private` name the tables; by
-    default the private one is the one that the catalogue has as private, the public one the other.
-
     "contaminated": asked by the bare name of the benchmark (knowledge-probe), it names architectures that are better
     than with their positions exchanged (p <= 0.0025), which no liking for an operation explains. "leans on names
     everywhere": names help on both tables. "no sign of contamination": the bounds rule out that names help, or help
@@ -114,14 +117,29 @@ def contamination(
     that help more on the public table without that sign of memory, which a belief that fits it does too; one list in
     every search. Evidence may be looked at after every seed, as in `verdicts.verdict`.
 
-    Columns of the evidence: control, table ("public", "private", "difference"), benchmark, those of a `Finding` from n
-    to answer, p_value (valid at every look); p_memory, in the rows of the probe of architectures as good with their
-    positions exchanged, else of a difference between the tables; model.
-
     It sees behaviour only: who knows which operation belongs at which position of this very network looks contaminated.
 
-    Raises InvalidParameter without the public or the private baseline, for several models, prompts or budgets, and
-    for repeated seeds.
+    Parameters
+    ----------
+    results
+        Frame of `studies.results` of one model and prompt, with the arm `plain` and at least one of permuted-labels and
+        anonymous on both tables, at the same seeds.
+    public, private
+        Names of the tables; default the one that the catalogue has as private, and the other.
+    plain
+        The arm that asks the model with nothing changed.
+
+    Returns
+    -------
+    Verdict
+        Columns of its evidence: control, table ("public", "private", "difference"), benchmark, those of a `Finding`
+        from n to answer, p_value (valid at every look); p_memory, in the rows of the probe of architectures as good
+        with their positions exchanged, else of a difference between the tables; model.
+
+    Raises
+    ------
+    InvalidParameter
+        No public or no private baseline, several models, prompts or budgets, or repeated seeds.
     """
     tables = _tables(results, public, private)
     _check_baselines(results, tables, plain)
@@ -139,7 +157,13 @@ def contamination(
 
 
 def each_contamination(results: pd.DataFrame) -> list[Verdict]:
-    """Return one verdict for each public table, model and prompt of a study that has private tables too."""
+    """Return one verdict for each public table, model and prompt of a study that has private tables too.
+
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`.
+    """
     hidden = [name for name in results["benchmark"].unique() if is_private(name)]
     plain = results[(results["proposer"] == "llm") & results["control"].isna()]
     found = []

@@ -43,17 +43,31 @@ COLUMNS = ("change", "arm", "n", "left_out", "mean_rank", "mean_rank_plain", "ra
 
 
 def effects(results: pd.DataFrame, *, plain: str | None = None) -> pd.DataFrame:
-    """Return one row a change of the prompt, or of what is asked before the search, beside the plain arm.
+    """Return one row per change of the prompt, or of what is asked before the search, beside the plain arm.
 
-    `results` is the frame of `studies.results` for one model, prompt and budget. `ratio` is the geometric mean of the
-    arm's rank over the plain arm's, above 1 where the change makes the result worse, with its 95 % interval `low` to
-    `high`; `p_corrected` is Holm's over the changes. `verdict`: CHANGED where p_corrected < 0.01 (LEVEL) and the
-    interval leaves 1/2 to 2 (MARGIN), NO_EFFECT where it lies inside of it, both only with pairs enough to be
-    significant at all; else NOT_ENOUGH, and `pairs_needed` then says about how many may do. An arm whose searches are
-    all one and the same counts once (`is_fixed`, see `fixed_rules`), and no number of pairs would do.
+    A study in which no change matters has at most 1 chance in 100 to be told that one does.
 
-    A study in which no change matters has thus at most 1 chance in 100 to be told that one does.
-    Raises InvalidParameter without a plain arm or a changed one, and for results that are no single comparison.
+    Parameters
+    ----------
+    results
+        Frame of `studies.results` of one model, prompt and budget.
+    plain
+        The arm that the changes are compared with; found where None.
+
+    Returns
+    -------
+    pd.DataFrame
+        `ratio` is the geometric mean of the arm's rank over the plain arm's, above 1 where the change makes the result
+        worse, with its 95 % interval `low` to `high`; `p_corrected` is Holm's over the changes. `verdict`: CHANGED
+        where p_corrected < 0.01 (LEVEL) and the interval leaves 1/2 to 2 (MARGIN), NO_EFFECT where it lies inside of
+        it, both only with pairs enough to be significant at all; else NOT_ENOUGH, and `pairs_needed` then says about
+        how many may do. An arm whose searches are all one and the same counts once (`is_fixed`, see `fixed_rules`), and
+        no number of pairs would do.
+
+    Raises
+    ------
+    InvalidParameter
+        No plain arm or no changed one, or results that are no single comparison.
     """
     import pandas as pd
 
@@ -71,9 +85,21 @@ def effects(results: pd.DataFrame, *, plain: str | None = None) -> pd.DataFrame:
 
 
 def verdict(results: pd.DataFrame, *, plain: str | None = None) -> Verdict:
-    """Return what the changes of the prompt do to the best found; its evidence is that of `effects`, as are its errors.
+    """Return what the changes of the prompt do to the best found; its evidence is that of `effects`.
 
     Its kind is CHANGED where any change is, NOT_ENOUGH where none is and some are open, else NO_EFFECT.
+
+    Parameters
+    ----------
+    results
+        Frame of `studies.results` of one model, prompt and budget.
+    plain
+        The arm that the changes are compared with; found where None.
+
+    Raises
+    ------
+    InvalidParameter
+        As `effects` does.
     """
     evidence = effects(results, plain=plain)
     model = model_of(results, plain or _plain(results)) or "the model"
@@ -88,7 +114,13 @@ def verdict(results: pd.DataFrame, *, plain: str | None = None) -> Verdict:
 
 
 def each_verdict(results: pd.DataFrame) -> list[Verdict]:
-    """Return one verdict for each benchmark, model and prompt of a study that has a plain arm and a changed one."""
+    """Return one verdict for each benchmark, model and prompt of a study that has a plain arm and a changed one.
+
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`.
+    """
     return [verdict(rows) for own, rows in conditions(results) if _arms(rows) and own["arm"].nunique() == 1]
 
 

@@ -37,10 +37,19 @@ HIDDEN = ("permuted-labels", "anonymous", "knowledge-probe")
 
 @dataclass(frozen=True)
 class Rationale:
-    """One reply with the architecture it proposes (`after`), and the one that it changes (`before`).
+    """One reply with the architecture that it proposes and the one that it changes.
 
-    That is the architecture of its last reply where this was sent back over a bound, else the nearest evaluated one (of
-    equals the last).
+    Parameters
+    ----------
+    iteration
+        From 1.
+    reply
+        Text of the reply.
+    before
+        The architecture of its last reply where this was sent back over a bound, else the nearest evaluated one (of
+        equals the last).
+    after
+        The architecture that it proposes.
     """
 
     iteration: int
@@ -51,12 +60,26 @@ class Rationale:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of `checked` claims `held` are true of the change that was made; `unchecked` sentences make no claim.
+    """How many claims of replies are true of the change that was made.
 
-    `share` is held / checked with its 95 % Wilson interval `low` to `high`; `chance` the mean share of the same claims
-    on the other proposals of the run, `p_value` how often proposals dealt out at random do as well (one-sided). NaN
-    where nothing was checked, or there is one proposal only. `evidence` has one row a claim: iteration, kind, sentence,
-    holds, chance.
+    Parameters
+    ----------
+    proposals
+        Number of replies.
+    checked, held
+        Claims that could be checked, and those that are true.
+    unchecked
+        Sentences that make no claim.
+    share
+        held / checked; NaN where nothing was checked.
+    low, high
+        Its 95 % Wilson interval.
+    chance
+        Mean share of the same claims on the other proposals of the run; NaN with one proposal only.
+    p_value
+        How often proposals dealt out at random do as well, one-sided; NaN with one proposal only.
+    evidence
+        One row per claim: iteration, kind, sentence, holds, chance.
     """
 
     proposals: int
@@ -90,8 +113,19 @@ class Agreement:
 def rationales_of_run(run: Run | str | Path) -> tuple[SearchSpace, list[Rationale]]:
     """Return the replies of a run whose architecture was taken, each with the architecture that it changes.
 
-    A first design has none and is left out. Raises InvalidParameter for a run whose prompts hide what operations are
-    called, JournalError for withheld replies.
+    The first architecture changes none and is left out.
+
+    Parameters
+    ----------
+    run
+        A run or its journal.
+
+    Raises
+    ------
+    InvalidParameter
+        The prompts of the run hide what operations are called.
+    JournalError
+        Its replies are withheld.
     """
     if isinstance(run, str | Path):
         run = read_run(run)
@@ -119,7 +153,13 @@ def rationales_of_run(run: Run | str | Path) -> tuple[SearchSpace, list[Rational
 
 
 def rationales_of_conversation(conversation: Conversation) -> tuple[SearchSpace, list[Rationale]]:
-    """Return every reply of a published conversation that proposes an architecture, also those over the bound."""
+    """Return every reply of a published conversation that proposes an architecture, also those over the bound.
+
+    Parameters
+    ----------
+    conversation
+        The published conversation.
+    """
     known: list[Architecture] = []
     revised: Architecture | None = None
     found = []
@@ -140,7 +180,17 @@ def _nearest(design: Architecture, known: Sequence[Architecture]) -> Architectur
 
 
 def agreement(space: SearchSpace, tellings: Sequence[Rationale], *, seed: int = 0) -> Agreement:
-    """Return how far the claims of some replies agree with their designs; `seed` deals out the proposals for chance."""
+    """Return how far the claims of replies agree with the architectures that they propose.
+
+    Parameters
+    ----------
+    space
+        The space of the architectures.
+    tellings
+        The replies.
+    seed
+        Seed of the random assignment of proposals that gives chance.
+    """
     import pandas as pd
 
     read = [read_claims(telling.reply, space) for telling in tellings]

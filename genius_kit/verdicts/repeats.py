@@ -34,9 +34,20 @@ Source = str | Path | Iterable[Run | str | Path]
 
 @dataclass(frozen=True)
 class Said:
-    """One reply: `request` is the SHA-256 of the messages that it answers, `design` what it proposed or came to.
+    """One reply.
 
-    `served` and `fingerprint` are the model and its build as the server named them.
+    Parameters
+    ----------
+    iteration
+        From 1.
+    request
+        SHA-256 of the messages that it answers.
+    text
+        The reply.
+    design
+        Key of the architecture that it proposed, or the reason of its refusal.
+    served, fingerprint
+        The model and its build as the server named them.
     """
 
     iteration: int
@@ -49,7 +60,19 @@ class Said:
 
 @dataclass(frozen=True)
 class Repeat:
-    """One search: its day (UTC) of the first reply, its replies in order, the architectures that it evaluated."""
+    """One search among repeated ones.
+
+    Parameters
+    ----------
+    run
+        Its record.
+    day
+        Day (UTC) of the first reply.
+    said
+        Its replies in order.
+    designs
+        Keys of the architectures that it evaluated.
+    """
 
     run: Run
     day: str
@@ -70,7 +93,17 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Repeats:
-    """The searches of one condition, which all begin with the same request; `settings` is all that decides them."""
+    """The searches of one condition, which all begin with the same request.
+
+    Parameters
+    ----------
+    arm
+        Name of the arm.
+    settings
+        All that decides the searches, by name.
+    searches
+        The searches.
+    """
 
     arm: str
     settings: dict[str, Any]
@@ -102,17 +135,36 @@ class Repeats:
         return [one.rank for one in self.searches if one.rank is not None]
 
     def varied(self, name: str) -> Any:
-        """Return one of the settings in `VARIED`, None where it was not set."""
+        """Return one of the settings in `VARIED`, None where it was not set.
+
+        Parameters
+        ----------
+        name
+            Name of the setting.
+        """
         return self.settings["settings"].get(name)
 
     def first_said(self, of: str) -> list[str]:
-        """Return what was said to the first request, one a search: its "words", or the "designs"."""
+        """Return the answers to the first request, one per search.
+
+        Parameters
+        ----------
+        of
+            "words" for the texts, "designs" for the architectures.
+        """
         return [getattr(one.said[0], _ALL[of]) for one in self.searches]
 
     def alike(self, of: str, iteration: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return in how many replies to the same request each two searches are alike, and how many there are.
 
-        Both have the shape (n, n). `of` is "words" or "designs"; `iteration` keeps the replies of one iteration.
+        Both have the shape (n, n).
+
+        Parameters
+        ----------
+        of
+            "words" or "designs".
+        iteration
+            Keep the replies of this iteration; None keeps all.
         """
         count = len(self.searches)
         alike, compared = np.zeros((count, count)), np.zeros((count, count))
@@ -138,19 +190,35 @@ Given = Source | Sequence[Repeats]
 
 
 def as_repeats(given: Given) -> list[Repeats]:
-    """Return the conditions of journals, or the conditions that came."""
+    """Return the conditions of journals; conditions are returned as they are.
+
+    Parameters
+    ----------
+    given
+        What `read_repeats` takes, or conditions.
+    """
     if isinstance(given, list | tuple) and given and all(isinstance(one, Repeats) for one in given):
         return list(given)
     return read_repeats(cast("Source", given))
 
 
 def read_repeats(source: Source) -> list[Repeats]:
-    """Return the conditions of a folder of journals (and its folders), of journals, or of runs in memory.
+    """Return the conditions of some searches.
 
     Searches are of one condition where everything that decides them but the seed is the same, and the first request,
     byte for byte; the stand-in has neither a temperature nor a seed of its requests, so that these decide nothing. Only
     the plain method "llm" is read; answers taken from another run's record are no repeats and left out, as is a journal
-    that is there twice. Raises InvalidParameter where nothing was asked twice, and where words were withheld.
+    that is there twice.
+
+    Parameters
+    ----------
+    source
+        A folder of journals (and its folders), journals, or runs in memory.
+
+    Raises
+    ------
+    InvalidParameter
+        Nothing was asked twice, or words were withheld.
     """
     found: dict[str, list[Repeat]] = {}
     seen: set[str] = set()

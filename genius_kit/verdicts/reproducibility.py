@@ -57,13 +57,21 @@ EFFECTS = (
 
 
 def conditions(source: Given) -> pd.DataFrame:
-    """Return one row a condition: n searches, how alike their replies are, and the spread of the best found.
+    """Return one row per condition: n searches, how alike their replies are, and the spread of the best found.
 
-    `words` and `designs` are the rates at which two replies to the same request are alike, over all requests that two
-    searches share, with 95 % intervals; `first_words` and `first_designs` those of the first request alone, `distinct`
-    and `entropy` (bits) the different designs that answered it. `together` is how many designs two searches have in
-    common from the start, on average; `days` how many days the searches are of; mean_rank to worst_rank are of the
-    best architecture.
+    Parameters
+    ----------
+    source
+        Repeated searches, as `repeats.as_repeats` takes them.
+
+    Returns
+    -------
+    pd.DataFrame
+        `words` and `designs` are the rates at which two replies to the same request are alike, over all requests that
+        two searches share, with 95 % intervals; `first_words` and `first_designs` those of the first request alone,
+        `distinct` and `entropy` (bits) the different architectures that answered it. `together` is how many
+        architectures two searches have in common from the start, on average; `days` how many days the searches are of;
+        mean_rank to worst_rank are of the best architecture.
     """
     import pandas as pd
 
@@ -105,23 +113,45 @@ def _rates(repeats: Repeats) -> dict[str, float]:
 
 
 def first_match(repeats: Repeats, of: str) -> Match:
-    """Return how often two replies to the first request are alike in "words" or "architectures"."""
+    """Return how often two replies to the first request are alike.
+
+    Parameters
+    ----------
+    repeats
+        The searches of one condition.
+    of
+        "words" or "architectures".
+    """
     return match_rate(equal(repeats.first_said(of)))
 
 
 def equal(answers: Sequence[Any]) -> np.ndarray:
-    """Return which answers are equal, shape (k, k)."""
+    """Return which answers are equal, shape (k, k).
+
+    Parameters
+    ----------
+    answers
+        The k answers.
+    """
     values = np.asarray(answers, dtype=object)
     same: np.ndarray = values[:, None] == values[None, :]
     return same
 
 
 def by_iteration(source: Given) -> pd.DataFrame:
-    """Return one row a condition and iteration in which the model was asked.
+    """Return one row per condition and iteration in which the model was asked.
 
-    `together` is the share of pairs of searches whose designs are the same from the start up to this iteration, `low`
-    to `high` its 95 % interval over `n` searches; `words` and `designs` are the rates over the `pairs` that sent the
-    same request in it (NaN where none did).
+    Parameters
+    ----------
+    source
+        Repeated searches, as `repeats.as_repeats` takes them.
+
+    Returns
+    -------
+    pd.DataFrame
+        `together` is the share of pairs of searches whose architectures are the same from the start up to this
+        iteration, `low` to `high` its 95 % interval over `n` searches; `words` and `designs` are the rates over the
+        `pairs` that sent the same request in it (NaN where none did).
     """
     import pandas as pd
 
@@ -152,10 +182,19 @@ def _runs(groups: Sequence[Repeats]) -> list[Run]:
 
 
 def drift(repeats: Repeats) -> pd.DataFrame:
-    """Return one row a test of whether the days of the searches differ: the first architecture, the rank of the best.
+    """Return one row per test of whether the days of the searches differ: the first architecture, the rank of the best.
 
-    Columns: measure, days, n, p_value, p_corrected (Holm's rule), and the models and builds that were served on each
-    day. Days are relabelled; empty for searches of one day, and of days with one search each.
+    Days are relabelled; the frame is empty for searches of one day, and of days with one search each.
+
+    Parameters
+    ----------
+    repeats
+        The searches of one condition.
+
+    Returns
+    -------
+    pd.DataFrame
+        measure, days, n, p_value, p_corrected (Holm's rule), and the models and builds that were served on each day.
     """
     import pandas as pd
 
@@ -177,7 +216,13 @@ def drift(repeats: Repeats) -> pd.DataFrame:
 
 
 def served(repeats: Repeats) -> str:
-    """Return in words which models, and builds where the server told them, answered on each day."""
+    """Return in words which models, and builds where the server told them, answered on each day.
+
+    Parameters
+    ----------
+    repeats
+        The searches of one condition.
+    """
     known: dict[str, set[str]] = {}
     for one in repeats.searches:
         names = {" ".join(filter(None, (said.served, said.fingerprint))) or "unnamed" for said in one.said}
@@ -186,12 +231,26 @@ def served(repeats: Repeats) -> str:
 
 
 def effects(source: Given) -> pd.DataFrame:
-    """Return one row a pair of conditions that differ in temperature alone or in the seed of the requests alone.
+    """Return one row per pair of conditions that differ in temperature alone or in the seed of the requests alone.
 
-    Compared is how often two replies to the first request propose one architecture: `rate` of the first condition,
-    `other_rate` of the second, their `difference` (second - first) with its 95 % bootstrap interval, `p_value` from
-    relabelling the searches, `p_corrected` over all rows. Empty for searches of the stand-in, which has neither. Raises
-    InvalidParameter without such a pair.
+    Compared is how often two replies to the first request propose one architecture. The frame is empty for searches of
+    the stand-in, which has neither.
+
+    Parameters
+    ----------
+    source
+        Repeated searches, as `repeats.as_repeats` takes them.
+
+    Returns
+    -------
+    pd.DataFrame
+        `rate` of the first condition, `other_rate` of the second, their `difference` (second - first) with its 95 %
+        bootstrap interval, `p_value` from relabelling the searches, `p_corrected` over all rows.
+
+    Raises
+    ------
+    InvalidParameter
+        There is no such pair.
     """
     import pandas as pd
 
@@ -240,11 +299,24 @@ def _rest(repeats: Repeats) -> tuple[Any, ...]:
 
 
 def beside_paper(source: Given) -> pd.DataFrame:
-    """Return one row a method: the paper's trials on the benchmark at each temperature, then each condition.
+    """Return one row per method: the paper's trials on the benchmark at each temperature, then each condition.
 
-    `same_first` is the share of pairs whose first proposal is the same: ours by the design, the paper's by the printed
-    accuracy, which can only overstate it. The other columns are those of `paper.ours_beside_paper`: the mean rank of
-    the best found and its standard deviation over trials. Raises InvalidParameter for several benchmarks.
+    Parameters
+    ----------
+    source
+        Repeated searches, as `repeats.as_repeats` takes them.
+
+    Returns
+    -------
+    pd.DataFrame
+        `same_first` is the share of pairs whose first proposal is the same: ours by the architecture, the paper's by
+        the printed accuracy, which can only overstate it. The other columns are those of `paper.ours_beside_paper`: the
+        mean rank of the best found and its standard deviation over trials.
+
+    Raises
+    ------
+    InvalidParameter
+        Searches of several benchmarks.
     """
     groups = as_repeats(source)
     benchmark = one_benchmark(groups)
@@ -256,7 +328,18 @@ def beside_paper(source: Given) -> pd.DataFrame:
 
 
 def one_benchmark(groups: Sequence[Repeats]) -> str:
-    """Return the benchmark of all conditions; raises InvalidParameter for several."""
+    """Return the benchmark of all conditions.
+
+    Parameters
+    ----------
+    groups
+        The conditions.
+
+    Raises
+    ------
+    InvalidParameter
+        They are of several benchmarks.
+    """
     names = sorted({one.benchmark for one in groups})
     if len(names) != 1:
         raise InvalidParameter(f"the searches are of {', '.join(names)}; take those of one benchmark")
@@ -266,8 +349,13 @@ def one_benchmark(groups: Sequence[Repeats]) -> str:
 def paper_together(benchmark: str) -> dict[str, tuple[int, list[float]]]:
     """Return, by temperature, how many trials the paper prints and the share of pairs that are the same so far.
 
-    One share an iteration; trials are the same as long as their printed accuracies are, so that the truth is at most
+    One share per iteration; trials are the same as long as their printed accuracies are, so that the truth is at most
     this.
+
+    Parameters
+    ----------
+    benchmark
+        Name of the table.
     """
     found = {}
     for temperature, name in sorted(TRIAL_TABLES.get(benchmark, {}).items()):
@@ -285,13 +373,21 @@ def verdict(source: Given | Repeats) -> Verdict:
     """Return the verdict on one condition: does the same request get the same reply?
 
     "deterministic": every two replies to the same request are alike, word for word. "repeats its proposals but not its
-    words": every two propose the same design. "varies": some do not. "drifts": the first designs or the ranks of the
-    best differ between days by more than within them (relabelled days, p < 0.05 by Holm's rule). "not enough runs":
-    fewer than LEAST searches, or days that differ where too few searches a day could tell that from chance.
-    `evidence` has one row a measure, with n, pairs, rate, low and high, or the p-values of a test between days.
+    words": every two propose the same architecture. "varies": some do not. "drifts": the first architectures or the
+    ranks of the best differ between days by more than within them (relabelled days, p < 0.05 by Holm's rule). "not
+    enough runs": fewer than LEAST searches, or days that differ where too few searches per day could tell that from
+    chance. `evidence` has one row per measure, with n, pairs, rate, low and high, or the p-values of a test between
+    days.
 
-    Raises InvalidParameter for several conditions, which it names (`each_verdict` takes those), and where no request
-    was sent twice.
+    Parameters
+    ----------
+    source
+        Repeated searches of one condition, as `repeats.as_repeats` takes them.
+
+    Raises
+    ------
+    InvalidParameter
+        Several conditions, which the message names (`each_verdict` takes those), or no request that was sent twice.
     """
     groups = [source] if isinstance(source, Repeats) else as_repeats(source)
     if len(groups) > 1:
@@ -301,12 +397,24 @@ def verdict(source: Given | Repeats) -> Verdict:
 
 
 def each_verdict(source: Given) -> list[Verdict]:
-    """Return the verdict on each condition, in the order of its searches."""
+    """Return the verdict on each condition, in the order of its searches.
+
+    Parameters
+    ----------
+    source
+        Repeated searches, as `repeats.as_repeats` takes them.
+    """
     return [_verdict(one) for one in as_repeats(source)]
 
 
 def study_verdicts(results: pd.DataFrame) -> list[Verdict]:
-    """Return `each_verdict` of the results of a study that compares temperatures or seeds of requests; else none."""
+    """Return `each_verdict` of the results of a study that compares temperatures or seeds of requests; else none.
+
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`.
+    """
     journals = results.loc[(results["proposer"] == "llm") & results["control"].isna(), "journal"].dropna()
     try:
         groups = read_repeats(list(journals))

@@ -31,17 +31,28 @@ TABLE_COLUMNS = (
 
 
 def tradeoff_table(results: pd.DataFrame) -> pd.DataFrame:
-    """Return one row an arm, model, prompt and budget of a benchmark, over the n finished searches of each.
+    """Return one row per arm, model, prompt and budget of a benchmark, over its finished searches.
 
-    `hypervolume` is the mean share of the table's with its 95 % interval `low` to `high`; `random` that of random
-    search with as many evaluations and the same first designs (DRAWS drawn a search), `gain` the difference with its
-    interval, `margin` what twice as many random evaluations gain. `p_value` is two-sided, by sign flips of how often
-    random search does as well. `epsilon` and `front` are means. `paired_gain` is the difference from the arm of random
-    searches, seed by seed over `pairs`. Searches of the same designs count once, `repeated` is how many were
-    left out: a client that always gives the same list has made one search. `method` and `model_kind` say what the arm
-    is (see `method_names`).
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`, of runs with several objectives.
 
-    Raises InvalidParameter for a study of one objective, or without the arm of random searches.
+    Returns
+    -------
+    pd.DataFrame
+        `hypervolume` is the mean share of the table's with its 95 % interval `low` to `high` over n searches; `random`
+        that of random search with as many evaluations and the same first architectures (DRAWS drawn per search), `gain`
+        the difference with its interval, `margin` what twice as many random evaluations gain. `p_value` is two-sided,
+        by sign flips of how often random search does as well. `epsilon` and `front` are means. `paired_gain` is the
+        difference from the arm of random searches, seed by seed over `pairs`. Searches of the same architectures count
+        once, `repeated` is how many were left out: a client that always gives the same list has made one search.
+        `method` and `model_kind` say what the arm is (see `method_names`).
+
+    Raises
+    ------
+    InvalidParameter
+        A study of one objective, or without the arm of random searches.
     """
     import pandas as pd
 
@@ -54,16 +65,25 @@ def tradeoff_table(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def tradeoff_verdict(results: pd.DataFrame, *, plain: str = "llm") -> Verdict:
-    """Return whether the arm `plain` extends the front better than random search, from `studies.results`.
+    """Return whether one arm extends the front better than random search.
 
     "better": p < 0.05, and the interval of the gain reaches what twice as many random evaluations gain (the margin).
     "no better": the interval stays below the margin. "worse": it does, p < 0.05, and the gain is as far below zero.
     Else "not enough runs", also where so few searches could not be significant however they ended. The gain is over
-    random search as it is drawn from the whole table; the arm of random searches, which went the same way as `plain`,
-    stands beside it.
+    random search as it is drawn from the whole table; the arm of random searches, with the same seeds as the judged
+    arm, stands beside it.
 
-    Raises InvalidParameter for results without the arm or without random searches, and of several benchmarks, models,
-    prompts or budgets.
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`, of one benchmark, model, prompt and budget.
+    plain
+        The arm that is judged.
+
+    Raises
+    ------
+    InvalidParameter
+        Results without the arm or without random searches, or of several benchmarks, models, prompts or budgets.
     """
     known = _finished(results)
     arms = list(dict.fromkeys(known["arm"]))
@@ -83,13 +103,24 @@ def each_tradeoff(results: pd.DataFrame) -> list[Verdict]:
     """Return one verdict for each benchmark, model, prompt and budget of a study whose searches weigh objectives.
 
     None without a finished search of a model with nothing changed in what it sees, or without random searches.
+
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`.
     """
     known = conditions(_fronts(results), "budget")
     return [tradeoff_verdict(rows, plain=own["arm"].iloc[0]) for own, rows in known if has_fronts(rows)]
 
 
 def has_fronts(results: pd.DataFrame) -> bool:
-    """Return whether `tradeoff_table` can be made: searches of several objectives have ended, and random ones."""
+    """Return whether `tradeoff_table` can be made: searches of several objectives have ended, and random ones.
+
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`.
+    """
     return BASELINE in set(_fronts(results)["proposer"])
 
 

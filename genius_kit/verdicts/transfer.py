@@ -46,9 +46,19 @@ _COLUMNS = ("method", "source", "target", "seed", "key", "rank", "undecided", "t
 
 
 def carry(architecture: Sequence[int], source: SearchSpace, target: SearchSpace) -> Architecture:
-    """Return the architecture of `target` that takes the place of one of `source`: itself, or edge by edge by ROLES.
+    """Return the architecture of another space that takes the place of one: itself, or edge by edge by ROLES.
 
-    Raises InvalidParameter for spaces between which nothing can be carried, or where `target` lacks an operation.
+    Parameters
+    ----------
+    architecture
+        One option index per position of `source`.
+    source, target
+        The two spaces.
+
+    Raises
+    ------
+    InvalidParameter
+        Spaces between which nothing can be carried, or an operation that `target` lacks.
     """
     design = source.check(architecture)
     if source.name == target.name:
@@ -62,7 +72,13 @@ def carry(architecture: Sequence[int], source: SearchSpace, target: SearchSpace)
 
 
 def are_carried(results: pd.DataFrame) -> bool:
-    """Return whether designs are carried between all tables of the results of a study; without journals none is."""
+    """Return whether architectures are carried between all tables of the results of a study; without journals none is.
+
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`.
+    """
     firsts = results[results["journal"].notna()].drop_duplicates("benchmark")
     spaces = [recorded_benchmark(read_run(path).settings).space for path in firsts["journal"]]
     if len(spaces) < results["benchmark"].nunique():
@@ -88,15 +104,27 @@ def _replaced(operation: str, target: SearchSpace) -> int:
 
 
 def transfers(results: pd.DataFrame, tables: Tables | None = None) -> pd.DataFrame:
-    """Return the best architecture of every finished search, scored on every table: one row a search and target.
+    """Return the best architecture of every finished search, scored on every table: one row per search and target.
 
-    `results` is what `studies.results` returns, of at least two tables; `tables` gives those by name, else they are
-    loaded as the journals name them. Columns: method (the model, or the arm where none is asked), source, target, seed,
-    key (of the design on the target), rank, undecided (ranks 1 to this one are one within the target's noise; 1 where
-    single trainings are not known), top_percent, regret in percentage points, is_fixed (the
-    searches of the method on the source are one, which counts once, see `fixed_rules`).
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`, of at least two tables.
+    tables
+        Name -> table; None loads them as the journals name them.
 
-    Raises InvalidParameter for fewer than two tables, repeated seeds, and spaces between which nothing is carried.
+    Returns
+    -------
+    pd.DataFrame
+        method (the model, or the arm where none is asked), source, target, seed, key (of the architecture on the
+        target), rank, undecided (ranks 1 to this one are one within the target's noise; 1 where single trainings are
+        not known), top_percent, regret in percentage points, is_fixed (the searches of the method on the source are
+        one, which counts once, see `fixed_rules`).
+
+    Raises
+    ------
+    InvalidParameter
+        Fewer than two tables, repeated seeds, or spaces between which nothing is carried.
     """
     import pandas as pd
 
@@ -176,10 +204,18 @@ def _scored(
 
 
 def transfer_matrix(moved: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a method, source and target of what `transfers` gives; the diagonal is the search on the table.
+    """Return one row per method, source and target; the diagonal is the search on the table itself.
 
-    Columns: method, source, target, n (searches), top_percent (geometric mean of the rank in percent of the table)
-    with its 95 % interval low to high, NaN below two searches, and the mean regret in percentage points.
+    Parameters
+    ----------
+    moved
+        Frame of `transfers`.
+
+    Returns
+    -------
+    pd.DataFrame
+        method, source, target, n (searches), top_percent (geometric mean of the rank in percent of the table) with its
+        95 % interval low to high, NaN below two searches, and the mean regret in percentage points.
     """
     import pandas as pd
 
@@ -194,20 +230,33 @@ def transfer_matrix(moved: pd.DataFrame) -> pd.DataFrame:
 
 
 def transfer_verdicts(moved: pd.DataFrame, tables: Sequence[str] | None = None) -> list[Verdict]:
-    """Return one verdict a method of what `transfer_matrix.transfers` gives, over all its tables, or over those named.
+    """Return one verdict per method: are its architectures general, or special to the table where they were found?
 
-    The loss of a pair of tables is how many times higher the rank on one is of the design found on the other, than of
-    the design found there at the same seed; ranks that the table's noise cannot tell from 1 are one. Both directions
-    of every pair are averaged seed by seed, so that how good the designs are cancels out and only moving them counts;
-    a seed is one observation. "general": the 95 % interval of the loss stays below a factor of 2 (MARGIN).
-    "specialised": it does not, and the loss is significant (sign flips, Holm's over the methods). "not enough runs":
-    anything else, too few seeds, and a method whose searches are all one and the same, which counts once.
+    The loss of a pair of tables is how many times higher the rank on one is of the architecture found on the other,
+    than of the architecture found there at the same seed; ranks that the table's noise cannot tell from 1 are one. Both
+    directions of every pair are averaged seed by seed, so that how good the architectures are cancels out and only
+    moving them counts; a seed is one observation. "general": the 95 % interval of the loss stays below a factor of 2
+    (MARGIN). "specialised": it does not, and the loss is significant (sign flips, Holm's over the methods). "not enough
+    runs": anything else, too few seeds, and a method whose searches are all one and the same, which counts once.
 
-    Columns of the evidence: method, source, target, n, loss (how many times higher the rank on `target` is of what was
-    found on `source` than of what was found there), low, high (95 %); the last row, of "all" tables, is what decides,
-    with its p_value, corrected.
+    Parameters
+    ----------
+    moved
+        Frame of `transfers`.
+    tables
+        Names of the tables that count; None: all.
 
-    Raises InvalidParameter where a table has no searches of a method, its diagonal being what the others lose against.
+    Returns
+    -------
+    list[Verdict]
+        Columns of their evidence: method, source, target, n, loss (how many times higher the rank on `target` is of
+        what was found on `source` than of what was found there), low, high (95 %); the last row, of "all" tables, is
+        what decides, with its p_value, corrected.
+
+    Raises
+    ------
+    InvalidParameter
+        A table has no searches of a method, its diagonal being what the others lose against.
     """
     import pandas as pd
 
@@ -232,9 +281,19 @@ def transfer_verdicts(moved: pd.DataFrame, tables: Sequence[str] | None = None) 
 
 
 def each_transfer(results: pd.DataFrame) -> list[Verdict]:
-    """Return one verdict a method of a study that searches several tables and changes nothing in what is seen.
+    """Return one verdict per method of a study that searches several tables and changes nothing in what is seen.
 
-    None where no architecture can be carried between the tables. Raises InvalidParameter as `transfer_verdicts` does.
+    None where no architecture can be carried between the tables.
+
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`.
+
+    Raises
+    ------
+    InvalidParameter
+        As `transfer_verdicts` does.
     """
     changed = [name for name in ("control", "change", "principles") if results[name].notna().any()]
     done = results[results["reason"].notna() & results["rank"].notna()]

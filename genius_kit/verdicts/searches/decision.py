@@ -101,12 +101,10 @@ _RULES = {
 
 
 def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenchmark | None = None) -> Verdict:
-    """Return the verdict on the arm `plain` of one model, from its searches beside those of the control arms.
+    """Return the verdict on one arm of one model, from its searches beside those of the control arms.
 
-    `results` is the frame of `studies.results`, filtered to one model and prompt. The unit is a search on one
-    benchmark: of several benchmarks each is judged by itself, nothing is pooled, and a kind is that of all of them.
-    `benchmark` is their table where it is none that can be loaded by its name; with it the sentence has its title and
-    the exact mean rank of random search.
+    The unit is a search on one benchmark: of several benchmarks each is judged by itself, nothing is pooled, and a kind
+    is that of all of them.
 
     "searches": results are used, and labels change the rank of a typical proposal by less than a factor of 2 (MARGIN).
     "searches and leans on the labels": results are used, and labels matter. "recites": results are shown to be unused
@@ -116,7 +114,20 @@ def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenc
     evaluations does as well. "not enough runs": what is still open. "cannot tell": a missing arm, results used to its
     harm, or anything else. "yes" errs with a probability of 0.01 over all looks (ERROR).
 
-    Raises InvalidParameter for results of several models, prompts or budgets, repeated seeds, missing columns.
+    Parameters
+    ----------
+    results
+        Frame of `studies.results` of one model and prompt.
+    plain
+        The arm that is judged.
+    benchmark
+        The table, where it cannot be loaded by name: the sentence then has its title and the exact mean rank of random
+        search.
+
+    Raises
+    ------
+    InvalidParameter
+        Several models, prompts or budgets, repeated seeds, or missing columns.
     """
     import pandas as pd
 
@@ -415,6 +426,12 @@ def _how(contrast: Contrast) -> str:
 
 
 def each_verdict(results: pd.DataFrame) -> list[Verdict]:
-    """Return one verdict for each benchmark, model and prompt of a study that has the plain arm and a control of it."""
+    """Return one verdict for each benchmark, model and prompt of a study that has the plain arm and a control of it.
+
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`.
+    """
     known = conditions(results)
     return [verdict(rows, plain=own["arm"].iloc[0]) for own, rows in known if rows["control"].notna().any()]

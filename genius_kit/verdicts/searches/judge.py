@@ -59,21 +59,45 @@ def does_it_search(
 ) -> Verdict:
     """Return the verdict on any agent: does it search, or does it recite?
 
-    `make_client(key)` makes the client of one search: a chat client (`chat.ChatClient`), or a function of messages
-    (a list of {"role", "content"}) that returns text. The key is a string, another one for every search and arm and the
-    same one in the next call, so that draws seeded with it are independent and can be repeated. `benchmark` is the
-    name of a table or a loaded one. `seeds` (a number, or which), `budget` (evaluations a search) and `arms` are those
-    of the study does-it-search unless given: 40, 10, and its arms that make the verdict. `workers` searches go side by
-    side, 8 by default; `name` is what the agent is called; `limits` is what all of it together may take,
-    `allow_unpriced` consents to a model whose price is unknown. With `questions` (`memory.QUESTIONS` is a good number)
-    so many on the table's accuracies are asked before the searches, and `Verdict.knows_table` says what came of them.
+    The verdict may be looked at as often as you like. Code that changed is not gone on with (see `agents.code_sha256`).
 
-    With `folder`, journals are kept in its does-it-search, as a study's are, and the same call with more seeds goes on:
-    nothing is asked twice, and the verdict may be looked at as often as you like. Code that changed is not gone on with
-    (see `agents.code_sha256`). Without `folder` journals are kept only where a search fails.
+    Parameters
+    ----------
+    make_client
+        `make_client(key)` makes the client of one search: a chat client (`chat.ChatClient`), or a function of messages
+        (a list of {"role", "content"}) that returns text. The key is a string, another one for every search and arm and
+        the same one in the next call, so that draws seeded with it are independent and can be repeated.
+    benchmark
+        A table or its name.
+    seeds
+        How many searches per arm, or which seeds; default 40.
+    budget
+        Evaluations per search; default 10.
+    arms
+        Arms of the study does-it-search; default those that make the verdict.
+    questions
+        Questions on the table's accuracies to ask before the searches, for `Verdict.knows_table`; `memory.QUESTIONS` is
+        a good number, 0 asks none.
+    name
+        What the agent is called.
+    folder
+        Journals are kept in its does-it-search, as a study's are: the same call with more seeds goes on, and nothing is
+        asked twice. None keeps journals only where a search fails.
+    workers
+        Searches at a time; default 8.
+    limits
+        What all of it together may take.
+    allow_unpriced
+        Consent to a model whose price is unknown.
+    progress
+        Show a progress bar.
 
-    Raises InvalidParameter before the first request for what cannot come to a verdict, StudyFailed for an agent that
-    fails.
+    Raises
+    ------
+    InvalidParameter
+        Before the first request, for what cannot give a verdict.
+    StudyFailed
+        The agent failed.
     """
     table = _table(benchmark)
     study = _study(table, _arms(arms), seeds, budget).with_money(limits, allow_unpriced)

@@ -84,10 +84,22 @@ _BARE = re.compile(rf"^\W*([{_LETTERS}])\b\W*(?:\d[\d.]*\W*)?$")
 
 @dataclass(frozen=True)
 class Question:
-    """One question: an architecture, the accuracies to choose from, and the places of the right one among them.
+    """One question on a table's accuracies.
 
-    `rows` are what is shown of the table, with altered accuracies, and `shown` the place of the accuracy that stands
-    there beside the architecture; empty and None in three of four questions.
+    Parameters
+    ----------
+    architecture
+        The architecture that is asked about.
+    name
+        How the prompt names it.
+    options
+        The accuracies to choose from, as printed.
+    published
+        Place of the right one, from 0.
+    shown
+        Place of the accuracy that the altered rows show for it; None in three of four questions.
+    rows
+        What is shown of the table, with altered accuracies; empty in three of four questions.
     """
 
     architecture: tuple[int, ...]
@@ -111,7 +123,17 @@ class Question:
 def questions(benchmark: TabularBenchmark, seed: int = 0) -> Iterator[Question]:
     """Yield questions on the better half of a table's accuracies, each architecture in one of them at most.
 
-    Raises InvalidParameter where there is no table, or fewer than twelve different accuracies in it.
+    Parameters
+    ----------
+    benchmark
+        The table.
+    seed
+        Draws the questions.
+
+    Raises
+    ------
+    InvalidParameter
+        There is no table, or fewer than twelve different accuracies in it.
     """
     if benchmark.kind in MEASURED:
         raise InvalidParameter(
@@ -155,7 +177,15 @@ def _question(
 
 
 def message(benchmark: TabularBenchmark, question: Question) -> str:
-    """Return a question in words."""
+    """Return a question in words.
+
+    Parameters
+    ----------
+    benchmark
+        The table.
+    question
+        One of `questions`.
+    """
     values = {
         "title": benchmark.title,
         "metric": benchmark.feedback_name,
@@ -185,13 +215,37 @@ def ask(
     params: Mapping[str, Any] | None = None,
     timeout: float | None = None,
 ) -> Run:
-    """Ask a model up to `count` questions on a table, fewer where it is found to know it, and return the record.
+    """Ask a model questions on a table, fewer where it is found to know it, and return the record.
 
-    `client` answers in place of the one that `model` and `base_url` name. With `output`, a folder, the record is a
-    journal there, and the same call again goes on where it ended; with `reuse` identical requests are answered from the
-    journals in that folder. `seed` draws the questions; temperature, max_tokens, params and timeout are as the
-    proposer "llm" takes them, `limits`, `share` and `allow_unpriced` are as `search` takes them.
-    Raises InvalidParameter for fewer than one question or more than the table has, BudgetSpent at a limit.
+    Parameters
+    ----------
+    benchmark
+        The table.
+    model
+        Model to ask; "offline" is the rule-based stand-in.
+    client
+        Answers in place of the model.
+    count
+        The most questions.
+    seed
+        Draws the questions.
+    output
+        Folder of the journal, where the same call again goes on; None keeps the record in memory.
+    limits, share, allow_unpriced
+        As `search` takes them.
+    reuse
+        Answer identical requests from the journals in `output`.
+    base_url
+        The server to ask.
+    temperature, max_tokens, params, timeout
+        As the proposer "llm" takes them.
+
+    Raises
+    ------
+    InvalidParameter
+        Fewer than one question, or more than the table has.
+    BudgetSpent
+        A limit is reached.
     """
     settings = {
         "model": model if client is None else client.model,
@@ -273,18 +327,29 @@ def _value(question: Event, chances: np.ndarray) -> float:
 
 
 def memory(run: Run) -> Verdict:
-    """Return the verdict on the answers in the record of `ask`.
+    """Return the verdict on the answers of a model to questions on a table.
 
     "knows this table": the published accuracies were chosen more often than chance allows (DECISIVE: at
     most one in a hundred of those that do not know them is told so). "no sign of memory": it knows less than a quarter
     of the rows (95 % bound). "cannot tell": it gave no readable answers, or did not answer what was shown to it, so
     that its other answers mean nothing. "not enough questions": anything else.
 
-    The evidence has one row a question: number, architecture, canary (whether altered rows were shown), published,
-    shown and answer (accuracies as printed, answer None where no letter could be read), value (0 on average for who
-    does not know the table) and e_value, of all questions so far.
+    Parameters
+    ----------
+    run
+        The record of `ask`.
 
-    Raises JournalError for the journal of something else.
+    Returns
+    -------
+    Verdict
+        Its evidence has one row per question: number, architecture, canary (whether altered rows were shown),
+        published, shown and answer (accuracies as printed, answer None where no letter could be read), value (0 on
+        average for who does not know the table) and e_value, of all questions so far.
+
+    Raises
+    ------
+    JournalError
+        The record of something else.
     """
     if run.settings.get("proposer") != QUIZ:
         raise JournalError(f"{run.path} holds no questions on a table; `genius-kit memory` writes such a journal")

@@ -139,9 +139,18 @@ NATURES: dict[str, Nature] = {
 
 
 def known_natures(benchmark: TabularBenchmark, seeds: int = 40, budget: int = 10) -> dict[str, Verdict]:
-    """Return the verdict on one simulated study of each of NATURES, a second or so for all of them.
+    """Return the verdict on one simulated study of each of NATURES, in the arms of does-it-search that decide.
 
-    `seeds` searches an arm of `budget` evaluations each, in the arms of the study does-it-search that decide.
+    It takes about a second for all of them.
+
+    Parameters
+    ----------
+    benchmark
+        The table that is searched.
+    seeds
+        Searches per arm.
+    budget
+        Evaluations per search.
     """
     return {name: looks(benchmark, nature, 0, [seeds], budget)[0] for name, nature in NATURES.items()}
 
@@ -271,7 +280,15 @@ def known_architectures(table: TabularBenchmark) -> list[Architecture]:
 
 
 def power_text(controls: Sequence[str], seeds: int) -> str | None:
-    """Return what a study with these control arms and so many seeds would say; None where it asks something else."""
+    """Return what a study with some control arms and so many seeds would say; None where it asks something else.
+
+    Parameters
+    ----------
+    controls
+        Names of the controls.
+    seeds
+        Searches per arm.
+    """
     if not set(controls) & set(FEEDBACK) or not set(controls) & set(LABELS):
         return None
     measured = sorted(next(iter(POWER.values()))[1])
