@@ -59,9 +59,21 @@ def block_colours(space: SearchSpace) -> Sequence[str]:
 
 
 def draw_architecture(space: SearchSpace, architecture: Sequence[int], ax: Axes | None = None) -> Axes:
-    """Draw one architecture and return its axes; without `ax`, on a new figure of a fitting size (inches).
+    """Draw one architecture and return its axes.
 
-    Raises InvalidArchitecture.
+    Parameters
+    ----------
+    space
+        The space of the architecture.
+    architecture
+        One option index per position.
+    ax
+        Axes to draw on; None makes a new figure of a fitting size (inches).
+
+    Raises
+    ------
+    InvalidArchitecture
+        An architecture that is not of the space.
     """
     values = space.check(architecture)
     if ax is None:

@@ -46,11 +46,32 @@ def save_figure(
     sources: Iterable[str] = (),
     parameters: Mapping[str, Any] | None = None,
 ) -> Figure:
-    """Write `NAME.pdf`, `.svg`, `.png`, with `data` `NAME.csv`, and `NAME.json` into `folder`; return the figure.
+    """Write `NAME.pdf`, `.svg`, `.png` and `NAME.json`, with data also `NAME.csv`; return the figure.
 
-    The JSON names versions, sums of the data and `parameters`; see `provenance.provenance`. `venue` and `span` resize
-    the figure first, see `venues.fit`. The same figure and data give the same bytes: no date is written, and of `data`
-    no measured time and no path. Raises InvalidParameter for a name with signs other than letters, digits, "-", "_".
+    The JSON names versions, sums of the data and parameters; see `provenance.provenance`. The same figure and data give
+    the same bytes: no date is written, and of the data no measured time and no path.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    folder
+        Where the files go.
+    name
+        Letters, digits, "-" and "_".
+    data
+        The numbers that are drawn; None writes no CSV.
+    venue, span
+        Resize the figure for a paper first; see `venues.fit`.
+    sources
+        Names of the data files behind the figure.
+    parameters
+        What the figure was made with.
+
+    Raises
+    ------
+    InvalidParameter
+        A name with other signs.
     """
     import matplotlib as mpl
 
@@ -124,7 +145,21 @@ def save_table(
     sources: Iterable[str] = (),
     parameters: Mapping[str, Any] | None = None,
 ) -> PrintedTable:
-    """Write `NAME.tex` (booktabs), `NAME.md`, `NAME.csv` and `NAME.json` into `folder`, and return the table."""
+    """Write `NAME.tex` (booktabs), `NAME.md`, `NAME.csv` and `NAME.json`; return the table.
+
+    Parameters
+    ----------
+    table
+        The table.
+    folder
+        Where the files go.
+    name
+        Letters, digits, "-" and "_".
+    sources
+        Names of the data files behind the table.
+    parameters
+        What the table was made with.
+    """
     _check_name(name)
     origin = provenance(table.data, [*table.sources, *sources], parameters)
     target = make_folder(folder)

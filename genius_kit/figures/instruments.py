@@ -69,10 +69,18 @@ _LOOKS = dict(
 
 
 def questions_table(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
-    """Return one row a verdict with the numbers of both questions and their 95 % intervals.
+    """Return one row per verdict with the numbers of both questions and their 95 % intervals.
 
-    `follows` is how far replies follow shuffled results (1: as a hill climber's), `without` how many times the typical
-    rank is without the labels, for the control of the larger effect. What a study has not asked is NaN.
+    Parameters
+    ----------
+    verdicts
+        Name -> verdict of `verdicts.verdict`.
+
+    Returns
+    -------
+    pd.DataFrame
+        `follows` is how far replies follow shuffled results (1: as a hill climber's), `without` how many times the
+        typical rank is without the labels, for the control of the larger effect. What a study has not asked is NaN.
     """
     import pandas as pd
 
@@ -99,8 +107,14 @@ def _row(evidence: pd.DataFrame, question: str) -> dict[str, Any]:
 def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] | None = None) -> Figure:
     """Draw each verdict as a point with its 95 % intervals, results used to the right, labels needed upwards.
 
-    `known` are verdicts on scripted clients of known nature, in grey: where each kind lies on this table. Lines are the
-    bounds below which an effect counts as none. What lacks one of the two numbers is not drawn.
+    Lines are the bounds below which an effect counts as none. A verdict that lacks one of the two numbers is not drawn.
+
+    Parameters
+    ----------
+    verdicts
+        Name -> verdict of `verdicts.verdict`.
+    known
+        Verdicts on scripted clients of known nature, drawn in grey: where each kind lies on this table.
     """
     table, natures = questions_table(verdicts), questions_table(known or {})
     figure, (axes,) = new_figure(1, 1)
@@ -143,10 +157,19 @@ def _point(axes: Axes, row: Mapping[Any, Any], style: Style, hollow: bool = Fals
 def repeated_searches(source: Given) -> Figure:
     """Draw how long repeated searches stay the same (left) and the rank of the best that each found (right).
 
-    Left: the share of pairs of searches whose designs are the same in all replies so far, with its 95 % interval; the
-    paper's trials count as the same as long as their printed accuracies are. Right: a dot a search, on a bar from the
-    best to the worst. The paper's trials, where it prints any on this benchmark, are drawn beside ours. Raises
-    InvalidParameter for several benchmarks.
+    Left: the share of pairs of searches whose architectures are the same in all replies so far, with its 95 % interval;
+    the paper's trials count as the same as long as their printed accuracies are. Right: one dot per search, on a bar
+    from the best to the worst. The paper's trials, where it prints any on this benchmark, are drawn beside ours.
+
+    Parameters
+    ----------
+    source
+        Repeated searches: a folder of journals, journals, runs, or `repeats.Repeats`.
+
+    Raises
+    ------
+    InvalidParameter
+        Searches of several benchmarks.
     """
     groups = as_repeats(source)
     benchmark = one_benchmark(groups)
@@ -201,10 +224,15 @@ def _draw_ranks(axes: Axes, ranks: dict[str, list[float]], looks: dict[str, Styl
 
 
 def transfer_heatmap(matrix: pd.DataFrame) -> Figure:
-    """Draw one panel a method: a row where it searched, a column where designs are scored, in each cell the numbers.
+    """Draw one panel per method: a row where it searched, a column where architectures are scored.
 
-    `matrix` is what `transfer_matrix` returns. A cell says the rank in percent of the table (darker is better), its
-    95 % interval and n; framed is the table that was searched itself.
+    A cell says the rank in percent of the table (darker is better), its 95 % interval and n; framed is the table that
+    was searched itself.
+
+    Parameters
+    ----------
+    matrix
+        Frame of `transfer.transfer_matrix`.
     """
     from matplotlib.colors import LogNorm
 
@@ -262,14 +290,28 @@ def _label(panel: Axes, tables: list[str], method: str, is_first: bool) -> None:
 
 
 def histories(benchmark: TrainedBenchmark, runs: Sequence[Run]) -> dict[str, pd.DataFrame]:
-    """Return the recorded training of every architecture that `runs` evaluated, by key; failed ones are left out."""
+    """Return the recorded training of every architecture that some runs evaluated, by key; failed ones are left out.
+
+    Parameters
+    ----------
+    benchmark
+        The benchmark "train" that the runs used.
+    runs
+        The runs.
+    """
     keys = dict.fromkeys(key for run in runs for key in run.frame()["key"])
     found = {key: benchmark.history(benchmark.space.decode(key)) for key in keys}
     return {key: marked(history, runs) for key, history in found.items() if history is not None}
 
 
 def training_table(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return the histories below one another, with the name of each in the column `network`."""
+    """Return the histories below one another, with the name of each in the column `network`.
+
+    Parameters
+    ----------
+    histories
+        Name -> frame, as for `training_curves`.
+    """
     import pandas as pd
 
     if not histories:
@@ -279,10 +321,16 @@ def training_table(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def training_curves(histories: Mapping[str, pd.DataFrame], chance: float | None = None) -> Figure:
-    """Draw training loss and validation accuracy (percent) by epoch, one line a network.
+    """Draw training loss and validation accuracy (percent) by epoch, one line per network.
 
-    Each history has the columns epoch, train_loss and validation_accuracy; epochs without a value are left out.
-    `chance` (percent) is drawn as a dotted line.
+    Epochs without a value are left out.
+
+    Parameters
+    ----------
+    histories
+        Name -> frame with the columns epoch, train_loss and validation_accuracy.
+    chance
+        Accuracy of guessing (percent), drawn as a dotted line.
     """
     table = training_table(histories)
     figure, axes = new_figure(1, 2)
@@ -300,8 +348,14 @@ def training_curves(histories: Mapping[str, pd.DataFrame], chance: float | None 
 def audit_timeline(audit: Audit, limited: str = "calls") -> Figure:
     """Draw every event of a run in its lane by the line of the journal, and below it what was spent so far.
 
-    `limited` is the amount that is drawn, one of `amounts.COUNTED`, with its limit where there is one. Lanes without
-    an event are left out.
+    Lanes without an event are left out.
+
+    Parameters
+    ----------
+    audit
+        Audit of the run (`audit_run`).
+    limited
+        The amount that is drawn, one of `amounts.COUNTED`, with its limit where there is one.
     """
     figure, (above, below) = new_figure(2, 1, sharex=True)
     figure.set_size_inches(8.0, 5.0)

@@ -47,8 +47,16 @@ _SHOWN = 8  # trials a panel drawn one by one
 def table_1(ours: Mapping[str, Mapping[str, Sequence[Any]]] | None = None) -> pd.DataFrame:
     """Return table 1 of the paper with our methods below: accuracy (percent) of what a search picks by validation.
 
-    `ours` is benchmark -> method -> runs. One row a method and data set: `method`, `data_set`, `validation_mean`,
-    `validation_std`, `test_mean`, `test_std` and `n` searches (missing as printed: the paper does not say it a row).
+    Parameters
+    ----------
+    ours
+        Benchmark -> method -> runs.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row per method and data set: method, data_set, validation_mean, validation_std, test_mean, test_std and n
+        searches (missing for rows of the paper, which does not say it).
     """
     import pandas as pd
 
@@ -67,9 +75,14 @@ def table_1(ours: Mapping[str, Mapping[str, Sequence[Any]]] | None = None) -> pd
 
 
 def table_1_figure(table: pd.DataFrame) -> Figure:
-    """Draw what `table_1` returns: test accuracy with its sample standard deviation, a panel a data set.
+    """Draw table 1: test accuracy with its sample standard deviation, one panel per data set.
 
     Filled is measured here, open is as printed; methods below 0.9 of the best lie left of the axis and say so.
+
+    Parameters
+    ----------
+    table
+        Frame of `table_1`.
     """
     titles = list(dict.fromkeys(table["data_set"]))
     methods = list(dict.fromkeys(table["method"]))
@@ -162,8 +175,15 @@ def ablation_figure() -> Figure:
 def paper_comparison(benchmark: Any, runs: Runs) -> Figure:
     """Draw what the paper's figure 2 draws, beside ours: accuracy (above) and rank (below) of every trial.
 
-    One column a temperature of the paper, then one a method of `runs`; a thin line a trial, the best so far
+    One column per temperature of the paper, then one per method of `runs`; one thin line per trial, the best so far
     (mean over trials) thick. Ranks of the paper are the printed ones, or found from the accuracy where none are.
+
+    Parameters
+    ----------
+    benchmark
+        The table that was searched.
+    runs
+        Name of a method -> its runs.
     """
     columns = frames_of({**paper_methods(benchmark), **runs})
     figure, axes = new_figure(2, len(columns), sharey="row", sharex=True)
@@ -217,10 +237,18 @@ def _accuracy_limits(axes: Sequence[Axes], columns: Mapping[str, Sequence[pd.Dat
 
 
 def trajectory_table(run: Any) -> pd.DataFrame:
-    """Return one row a reply of an ImageNet run.
+    """Return one row per reply of an ImageNet run.
 
-    Columns: `reply` and `iteration` (from 1), `outcome` ("repaired" or "evaluated"), the `reason` for which a reply was
-    sent back, `architecture` (digits), `macs` (a count, the paper's convention), `feedback` (percent).
+    Parameters
+    ----------
+    run
+        The run, such as a replay of the published conversation.
+
+    Returns
+    -------
+    pd.DataFrame
+        reply and iteration (from 1), outcome ("repaired" or "evaluated"), the reason for which a reply was sent back,
+        architecture (digits), macs (a count, the paper's convention), feedback (percent).
     """
     import pandas as pd
 
@@ -248,6 +276,15 @@ def imagenet_trajectory(run: Any, upper_millions: int, lower_millions: int | Non
     """Draw every reply of an ImageNet run: multiply-accumulates against the bound above, told accuracy below.
 
     A cross was sent back (over the bound, or a duplicate), a dot was evaluated; every second iteration is shaded.
+
+    Parameters
+    ----------
+    run
+        The run, such as a replay of the published conversation.
+    upper_millions, lower_millions
+        Bounds in millions of multiply-accumulates; no lower one by default.
+    title
+        Title of the figure.
     """
     table = trajectory_table(run)
     figure, (macs, accuracy) = new_figure(2, 1, sharex=True)

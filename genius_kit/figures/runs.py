@@ -65,10 +65,17 @@ COLUMNS = ("method", "run", "seed", "calls", *(kind.replace(" ", "_") for kind i
 def best_so_far(runs: Runs, feedback_name: str = "accuracy", interval: bool = False) -> Figure:
     """Draw the best accuracy so far by iteration: mean over runs, in a band that holds the middle 80 % of them.
 
-    With `interval` the band is the 95 % interval of the mean instead, a bootstrap over runs, by percentiles.
-
     A run that stopped keeps what it found: its line goes on without markers. The line begins where every run has a
     result; evaluations that failed have none.
+
+    Parameters
+    ----------
+    runs
+        Name of a method -> its runs.
+    feedback_name
+        What the accuracy is called on the axis.
+    interval
+        Draw the 95 % interval of the mean instead, a bootstrap over runs, by percentiles.
     """
     figure, (axes,) = new_figure(1, 1)
     frames, floor, tops = frames_of(runs), [], []
@@ -91,7 +98,13 @@ def best_so_far(runs: Runs, feedback_name: str = "accuracy", interval: bool = Fa
 
 
 def rank_by_iteration(runs: Runs) -> Figure:
-    """Draw the rank of the best found so far: mean over runs; the bars span the mean tie range (1 is best)."""
+    """Draw the rank of the best found so far: mean over runs; the bars span the mean tie range (1 is best).
+
+    Parameters
+    ----------
+    runs
+        Name of a method -> its runs.
+    """
     figure, (axes,) = new_figure(1, 1)
     frames = frames_of(runs)
     for name, some in frames.items():
@@ -107,10 +120,19 @@ def rank_by_iteration(runs: Runs) -> Figure:
 
 
 def reply_table(runs: Runs) -> pd.DataFrame:
-    """Return one row a reply of every run that asked a model.
+    """Return one row per reply of every run that asked a model.
 
-    Columns: `method`, `run` (from 1), `iteration`, `outcome` (of `OUTCOMES`) and the `reason` of a refusal. A reply of
-    a run that was cut off before it was read is left out.
+    A reply of a run that was cut off before it was read is left out.
+
+    Parameters
+    ----------
+    runs
+        Name of a method -> its runs.
+
+    Returns
+    -------
+    pd.DataFrame
+        method, run (from 1), iteration, outcome (of `OUTCOMES`) and the reason of a refusal.
     """
     import pandas as pd
 
@@ -145,9 +167,17 @@ def _outcome(event: Event, refused: int | None) -> str | None:
 
 
 def reply_outcomes(runs: Runs) -> Figure:
-    """Draw the share of replies that came to each outcome, a bar a method, with the counts in the bars.
+    """Draw the share of replies with each outcome, one bar per method, with the counts in the bars.
 
-    Raises InvalidParameter where no run asked a model.
+    Parameters
+    ----------
+    runs
+        Name of a method -> its runs.
+
+    Raises
+    ------
+    InvalidParameter
+        No run asked a model.
     """
     table = reply_table(runs)
     if table.empty:
@@ -180,12 +210,25 @@ def reply_outcomes(runs: Runs) -> Figure:
 
 
 def operation_table(runs: Sequence[Any]) -> pd.DataFrame:
-    """Return how often each option stood at each position by iteration, over all `runs` of one space.
+    """Return how often each option stood at each position by iteration.
 
-    Columns: `iteration`, `position` (name), `option` (index), `name`, `runs` (n that evaluated), `share` (percent),
-    `model_kind` (see `method_names`).
-    A refused proposal is not counted, the runs of a fixed rule count once (see `fixed_rules`). Raises InvalidParameter
-    for runs of several spaces or without an evaluation.
+    A refused proposal is not counted, the runs of a fixed rule count once (see `fixed_rules`).
+
+    Parameters
+    ----------
+    runs
+        Runs of one space.
+
+    Returns
+    -------
+    pd.DataFrame
+        iteration, position (name), option (index), name, runs (n that evaluated), share (percent), model_kind (see
+        `method_names`).
+
+    Raises
+    ------
+    InvalidParameter
+        Runs of several spaces, or without an evaluation.
     """
     import pandas as pd
 
@@ -225,9 +268,16 @@ def _option_name(space: SearchSpace, position: int, option: int) -> str:
 
 
 def operation_frequencies(runs: Sequence[Any], title: str = "") -> Figure:
-    """Draw the share of each option at each position by iteration: stacked bars, a panel a position.
+    """Draw the share of each option at each position by iteration: stacked bars, one panel per position.
 
     Colours are those of the architecture drawings, hatched so that they read in grey. n counts the runs.
+
+    Parameters
+    ----------
+    runs
+        Runs of one space.
+    title
+        Title of the figure.
     """
     table, space = operation_table(runs), _space(runs)
     columns = max(len(stage) for stage in space.stages) if space.in_stages else min(4, -(-space.length // 2))
@@ -269,10 +319,15 @@ def operation_frequencies(runs: Sequence[Any], title: str = "") -> Figure:
 
 
 def spending_table(runs: Runs) -> pd.DataFrame:
-    """Return one row a run that asked a model: `calls`, tokens by kind, and `cost` in the currency of the prices.
+    """Return one row per run that asked a model: `calls`, tokens by kind, and `cost` in the currency of the prices.
 
-    Cached input is a part of a server's input, reasoning of its output: here each token is counted once. A sum is
-    None where a part of it is unknown; a server that tells no cached or reasoning tokens has none.
+    Cached input is a part of a server's input, reasoning of its output: here each token is counted once. A sum is None
+    where a part of it is unknown; a server that tells no cached or reasoning tokens has none.
+
+    Parameters
+    ----------
+    runs
+        Name of a method -> its runs.
     """
     import pandas as pd
 
@@ -302,9 +357,17 @@ def _spent(run: Run) -> dict[str, Any]:
 
 
 def spending(runs: Runs) -> Figure:
-    """Draw the tokens of every run by kind (left) and what it cost (right), a bar a run, in the order of the seeds.
+    """Draw the tokens of every run by kind (left) and its cost (right), one bar per run, in the order of the seeds.
 
-    Raises InvalidParameter where no run asked a model.
+    Parameters
+    ----------
+    runs
+        Name of a method -> its runs.
+
+    Raises
+    ------
+    InvalidParameter
+        No run asked a model.
     """
     table = spending_table(runs)
     if table.empty:

@@ -49,9 +49,19 @@ TABLES = dict(zip(("public", "private", "difference"), LOOKS.values(), strict=Tr
 def study_runs(results: pd.DataFrame, benchmark: str | None = None) -> dict[str, list[Run]]:
     """Return the runs of a study by arm, read from their journals, for every figure that takes runs.
 
-    `results` is what `studies.results` returns; with several benchmarks `benchmark` says which. Arms have the names of
-    `method_names.shown_name`; those of several models or prompts are told apart. Raises InvalidParameter for several
-    benchmarks without a choice, and for none.
+    Arms have the names of `method_names.shown_name`; those of several models or prompts are told apart.
+
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`.
+    benchmark
+        Which benchmark, where there are several.
+
+    Raises
+    ------
+    InvalidParameter
+        Several benchmarks and none chosen, or no run of the chosen one.
     """
     here = results if benchmark is None else results[results["benchmark"] == benchmark]
     known = list(dict.fromkeys(results["benchmark"]))
@@ -77,9 +87,14 @@ def _name(row: Mapping[Any, Any], told: Sequence[str] = ()) -> str:
 
 
 def rank_curves(curves: pd.DataFrame) -> Figure:
-    """Draw the mean rank of the best so far by evaluation, one panel a benchmark, one line an arm, model and prompt.
+    """Draw the mean rank of the best so far by evaluation, one panel per benchmark, one line per arm, model and prompt.
 
-    `curves` is what `studies.curves` returns. Bands are 95 % intervals of the mean over searches; 1 is the best rank.
+    Bands are 95 % intervals of the mean over searches; 1 is the best rank.
+
+    Parameters
+    ----------
+    curves
+        Frame of `studies.curves`.
     """
     benchmarks = list(dict.fromkeys(curves["benchmark"]))
     columns = min(COLUMNS, len(benchmarks))
@@ -109,11 +124,20 @@ def rank_curves(curves: pd.DataFrame) -> Figure:
 def arm_ranks(
     results: pd.DataFrame, expected_random: float | None = None, reference: str | None = None, title: str = ""
 ) -> Figure:
-    """Draw every run's final rank as a dot, one row an arm, with the mean and its 95 % interval (1 is best, right).
+    """Draw every run's final rank as a dot, one row per arm, with the mean and its 95 % interval (1 is best, right).
 
-    `results` is what `studies.results` returns, of one benchmark. `expected_random` is drawn as a line: the exact
-    mean of random search; `reference` names the arm whose mean is drawn through all rows; `title` says which model. A
-    fixed rule counts once (see `fixed_rules`) and has no interval.
+    A fixed rule counts once (see `fixed_rules`) and has no interval.
+
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`, of one benchmark.
+    expected_random
+        Exact mean rank of random search, drawn as a line.
+    reference
+        The arm whose mean is drawn through all rows.
+    title
+        Title of the figure, such as the model.
     """
     arms = list(dict.fromkeys(results["arm"]))
     figure, (axes,) = new_figure(1, 1)
@@ -153,12 +177,25 @@ def _counted(runs: pd.DataFrame) -> str:
 
 
 def prompt_pairs(results: pd.DataFrame, baseline: str = "standard") -> pd.DataFrame:
-    """Return one row a pair of searches with another prompt than `baseline` and with it.
+    """Return one row per pair of searches: one with another prompt than the baseline, one with the baseline.
 
-    `results` is what `studies.results` returns. Columns: `prompt`, those of `PAIR`, `rank`, `rank_baseline` and
-    `ratio` of the two: below 1 the variant is better; `method` and `model_kind` (see `method_names.with_names`). A
-    fixed rule is one pair (see `fixed_rules`). Raises InvalidParameter without a finished run of `baseline`, or
-    of another prompt.
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`.
+    baseline
+        The prompt that the others are compared with.
+
+    Returns
+    -------
+    pd.DataFrame
+        prompt, those of `PAIR`, rank, rank_baseline and ratio of the two: below 1 the variant is better; method and
+        model_kind (see `method_names.with_names`). A fixed rule is one pair (see `fixed_rules`).
+
+    Raises
+    ------
+    InvalidParameter
+        No finished run of the baseline, or none of another prompt.
     """
     finished = results[results["reason"].notna() & results["rank"].notna() & results["prompt"].notna()]
     finished = counted_once(finished)
@@ -177,10 +214,17 @@ def prompt_pairs(results: pd.DataFrame, baseline: str = "standard") -> pd.DataFr
 
 
 def prompt_comparison(results: pd.DataFrame, baseline: str = "standard") -> Figure:
-    """Draw the ratio of ranks of every pair, one row a variant, with the geometric mean and its 95 % interval.
+    """Draw the ratio of ranks of every pair, one row per variant, with the geometric mean and its 95 % interval.
 
-    Left of the line at 1 the variant is better than `baseline`. p: two-sided sign flips of the pairs, corrected by Holm
-    over the variants; a variant with a single pair, as a fixed rule has, has neither interval nor test.
+    Left of the line at 1 the variant is better than the baseline. p: two-sided sign flips of the pairs, corrected by
+    Holm over the variants; a variant with a single pair, as a fixed rule has, has neither interval nor test.
+
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`.
+    baseline
+        The prompt that the others are compared with.
     """
     pairs = prompt_pairs(results, baseline)
     groups = {str(name): group for name, group in pairs.groupby("prompt", sort=False)}
@@ -218,8 +262,19 @@ def _beside(axes: Axes, row: float, words: str) -> None:
 def forest(effects: pd.DataFrame, title: str = "") -> Figure:
     """Draw the ratio of ranks of each change, one row each, with its 95 % interval, n and corrected p-value.
 
-    `effects` is what `sensitivity.effects` returns. Right of 1 the change makes the result worse; the band is the
-    factor below which a difference counts as none. Raises InvalidParameter where no change has two pairs.
+    Right of 1 the change makes the result worse; the band is the factor below which a difference counts as none.
+
+    Parameters
+    ----------
+    effects
+        Frame of `verdicts.prompts.effects`.
+    title
+        Title of the figure.
+
+    Raises
+    ------
+    InvalidParameter
+        No change has two pairs.
     """
     if effects.empty or effects["ratio"].isna().all():
         what = ONE_SEARCH if effects["is_fixed"].any() else "run more seeds before drawing intervals"
@@ -247,9 +302,21 @@ def forest(effects: pd.DataFrame, title: str = "") -> Figure:
 
 
 def contamination_dots(results: pd.DataFrame, public: str, private: str, plain: str = "llm", title: str = "") -> Figure:
-    """Draw every search as a dot, one row an arm, the public table above the private one: rank in percent of its table.
+    """Draw every search as a dot, one row per arm, the public table above the private one.
 
-    `results` is what `contamination` takes. The mark is the geometric mean with its 95 % interval, best on the right.
+    The axis is the rank in percent of the table. The mark is the geometric mean with its 95 % interval, best on the
+    right.
+
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`, as `contamination` takes it.
+    public, private
+        Names of the two tables.
+    plain
+        The arm that asks the model with nothing changed.
+    title
+        Title of the figure.
     """
     controls = [results.loc[results["control"] == control, "arm"] for control in ROUTES]
     arms = [plain, *(str(found.iloc[0]) for found in controls if len(found))]
@@ -279,7 +346,12 @@ def contamination_dots(results: pd.DataFrame, public: str, private: str, plain: 
 def contamination_ratios(evidence: pd.DataFrame, title: str = "") -> Figure:
     """Draw the gain from names of each control on both tables, and the ratio of the two: memory lies right of 1.
 
-    `evidence` is that of a verdict of `contamination`.
+    Parameters
+    ----------
+    evidence
+        Evidence of a verdict of `contamination`.
+    title
+        Title of the figure.
     """
     controls = [name for name in ROUTES if name in set(evidence["control"])]
     figure, (axes,) = new_figure(1, 1)

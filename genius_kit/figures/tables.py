@@ -39,10 +39,28 @@ _WORDS = {
 
 @dataclass(frozen=True, repr=False)
 class PrintedTable:
-    """`rows` are cells of plain text; `bold` holds (row, column) from 0; `words` columns on the left are text.
+    """A table as a paper prints it; notebooks show the Markdown.
 
-    `breaks` are the rows before which a rule stands. `data` is the frame behind, `sources` name the files that it comes
-    from. Notebooks show the Markdown.
+    Parameters
+    ----------
+    caption
+        Text above the table.
+    header
+        One title per column.
+    rows
+        Cells of plain text.
+    note
+        Text below the table.
+    data
+        The frame behind it.
+    bold
+        Pairs (row, column) from 0 that are set in bold.
+    words
+        How many columns on the left are text.
+    breaks
+        Rows before which a rule stands.
+    sources
+        Names of the data files behind it.
     """
 
     caption: str
@@ -137,6 +155,13 @@ def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
     The searches of a fixed rule count once (see `fixed_rules`): it has no spread and is never the best mean, in bold.
     The test, where both have two searches or more: permutations of the logarithms of the final ranks between a method
     and the paper's trials at temperature 0, two-sided, corrected by Holm.
+
+    Parameters
+    ----------
+    benchmark
+        The table that was searched.
+    runs
+        Name of a method -> its runs.
     """
     frame = ours_beside_paper(benchmark, runs)
     reference = paper_label(0)
@@ -214,9 +239,19 @@ def _unpaired_p(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def study_table(summary: pd.DataFrame) -> PrintedTable:
-    """Return what `studies.summary` gives as a printed table, a block a benchmark and budget; raises InvalidParameter.
+    """Return `studies.summary` as a printed table, one block per benchmark and budget.
 
     The p-values are corrected by Holm over the arms of a block.
+
+    Parameters
+    ----------
+    summary
+        Frame of `studies.summary`.
+
+    Raises
+    ------
+    InvalidParameter
+        There is no row to print.
     """
     if summary.empty:
         raise InvalidParameter("the summary has no row: no run of the study is finished; run it again to resume it")
@@ -284,9 +319,19 @@ def _rules(methods: pd.Series, counts: pd.Series) -> str:
 
 
 def as_printed(name: str) -> PrintedTable:
-    """Return a table of the paper ("table1" to "table13") as printed, the best of each accuracy in bold.
+    """Return a table of the paper as printed, the best of each accuracy in bold.
 
-    Raises UnknownName. The note says that nothing of it was measured here.
+    The note says that nothing of it was measured here.
+
+    Parameters
+    ----------
+    name
+        "table1" to "table13".
+
+    Raises
+    ------
+    UnknownName
+        No such table.
     """
     frame = paper_table(name)
     names = [str(column) for column in frame]

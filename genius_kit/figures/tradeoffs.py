@@ -40,9 +40,15 @@ def accuracy_against_macs(
 ) -> Figure:
     """Draw accuracy against multiply-accumulates, with the Pareto front of all points; n counts the points.
 
-    Each frame has `macs` (a count) and `feedback` (percent), and `name` where points are to be labelled; `background`
-    is a pair of arrays (macs, accuracy) drawn in grey behind, e.g. a whole table; the lowest twentieth of the points
-    then lies below the axis.
+    Parameters
+    ----------
+    points
+        Name -> frame with `macs` (a count), `feedback` (percent), and `name` where points are to be labelled.
+    accuracy_name
+        What the accuracy is called on the axis.
+    background
+        Pair of arrays (macs, accuracy) drawn in grey behind, e.g. a whole table; the lowest twentieth of the points
+        then lies below the axis.
     """
     import pandas as pd
 
@@ -76,7 +82,13 @@ def accuracy_against_macs(
 
 
 def cloud(benchmark: Any) -> tuple[Any, Any]:
-    """Return multiply-accumulates (counts) and feedback (percent) of every row of a table, as two arrays."""
+    """Return multiply-accumulates (counts) and feedback (percent) of every row of a table, as two arrays.
+
+    Parameters
+    ----------
+    benchmark
+        The table.
+    """
     rows = benchmark.evaluate_rows(np.arange(benchmark.space.size))
     return rows["macs"], benchmark.scores(by="feedback")
 
@@ -90,16 +102,29 @@ def table_2_points() -> dict[str, pd.DataFrame]:
 
 
 def pareto_front(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that no other row beats with at most its `macs` and at least its `feedback`, by rising `macs`."""
+    """Return the rows that no other row beats with at most its `macs` and at least its `feedback`, by rising `macs`.
+
+    Parameters
+    ----------
+    frame
+        Columns `macs` (a count) and `feedback` (percent).
+    """
     known = frame.dropna(subset=["macs", "feedback"]).sort_values(["macs", "feedback"], ascending=[True, False])
     return known[known["feedback"] > known["feedback"].cummax().shift(fill_value=float("-inf"))]
 
 
 def front_table(runs: Runs) -> pd.DataFrame:
-    """Return the front of every run and that of the whole table, one row a design: the data of `pareto_front_figure`.
+    """Return the front of every run and that of the whole table, one row per architecture.
 
-    Columns: method, run (from 1; 0 for the table), key, then each objective in its unit (percent, counts, seconds).
-    All runs have to be of one table with the same objectives.
+    Parameters
+    ----------
+    runs
+        Name of a method -> its runs, all of one table and the same objectives.
+
+    Returns
+    -------
+    pd.DataFrame
+        method, run (from 1; 0 for the table), key, then each objective in its unit (percent, counts, seconds).
     """
     import pandas as pd
 
@@ -124,12 +149,18 @@ def front_table(runs: Runs) -> pd.DataFrame:
 
 
 def pareto_front_figure(runs: Runs, cost: str | None = None) -> Figure:
-    """Draw accuracy against a cost: every design, the front of the whole table, and what half of the searches attain.
+    """Draw accuracy against a cost: every architecture, the front of the table, and what half of the searches attain.
 
     A line passes, at each cost, through the accuracy that half of the n searches of a method have reached at that cost
     or a lower one; its band holds the middle half of them; dots are the fronts of single searches. On the left is the
-    whole range, on the right its accurate end. `cost` names the objective on the horizontal axis, by default the first
-    after the accuracy.
+    whole range, on the right its accurate end.
+
+    Parameters
+    ----------
+    runs
+        Name of a method -> its runs, all of one table and the same objectives.
+    cost
+        The objective on the horizontal axis; default the first after the accuracy.
     """
     measure, values = _measure(runs)
     column, objective = _column(measure, cost)
@@ -160,7 +191,12 @@ def pareto_front_figure(runs: Runs, cost: str | None = None) -> Figure:
 def hypervolume_figure(runs: Runs, table: pd.DataFrame | None = None) -> Figure:
     """Draw the share of the table's hypervolume by evaluation: mean over n searches, band its 95 % interval.
 
-    `table` is what `tradeoffs.share_curves` returns of the runs, computed where it is not given.
+    Parameters
+    ----------
+    runs
+        Name of a method -> its runs.
+    table
+        Frame of `studies.share_curves` of these runs; computed where None.
     """
     from matplotlib.ticker import MaxNLocator
 

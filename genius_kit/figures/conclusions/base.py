@@ -34,9 +34,14 @@ NOT_RUN, INCONCLUSIVE = "not run", "inconclusive"
 
 @dataclass(frozen=True, repr=False)
 class Conclusion:
-    """What the runs of a notebook show: `headline` in at most 25 words, `table` with the numbers behind it.
+    """What the runs of a notebook show; notebooks print the Markdown.
 
-    Notebooks show the Markdown.
+    Parameters
+    ----------
+    headline
+        The result in at most 25 words.
+    table
+        The numbers behind it.
     """
 
     headline: str
@@ -54,9 +59,23 @@ class Conclusion:
 
 
 def conclude(headline: str, rows: Sequence[Mapping[str, str]], caption: str, note: str, words: int = 1) -> Conclusion:
-    """Return the conclusion with a table of `rows`, each a mapping of the same columns to cells; `words` are text.
+    """Return a conclusion with its table.
 
-    Raises InvalidParameter where there is no row: nothing was run that could be compared.
+    Parameters
+    ----------
+    headline
+        The result in at most 25 words.
+    rows
+        One mapping of column to cell per row, the same columns in each.
+    caption, note
+        Texts above and below the table.
+    words
+        How many columns on the left are text.
+
+    Raises
+    ------
+    InvalidParameter
+        There is no row: nothing was run that could be compared.
     """
     import pandas as pd
 
@@ -95,13 +114,21 @@ def ratio_text(value: float) -> str:
 
 
 def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only_model: bool = False) -> Conclusion:
-    """Return what the searches on each benchmark show of `model`: a model as `gk.search_many` takes it, or a method.
+    """Return what the searches on each benchmark show about one model or method.
 
-    `searched` holds benchmarks with their runs by method (`by_method`). Each method, the paper's trials among them, is
-    compared with random search (exact: how many times the evaluations it needs to do as well) and with coordinate
-    descent, by the ratio of the geometric means of the ranks of the best found. A method whose searches cannot differ
-    has n = 1 and no spread. With `only_model` the table leaves out the other methods.
-    Intervals are corrected (Bonferroni) for all comparisons of the table.
+    Each method, the paper's trials among them, is compared with random search (exact: how many times the evaluations it
+    needs to do as well) and with coordinate descent, by the ratio of the geometric means of the ranks of the best
+    found. A method whose searches cannot differ has n = 1 and no spread. Intervals are corrected (Bonferroni) for all
+    comparisons of the table.
+
+    Parameters
+    ----------
+    *searched
+        Pairs of a benchmark and its runs by method (`by_method`).
+    model
+        A model as `gk.search_many` takes it, or a method.
+    only_model
+        Leave the other methods out of the table.
     """
     rows, answers = [], []
     framed = [(benchmark, frames_of({**paper_methods(benchmark), **runs})) for benchmark, runs in searched]

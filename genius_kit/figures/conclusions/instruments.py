@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 
 
 def models_conclusion(models: pd.DataFrame) -> Conclusion:
-    """Return what `model_table` shows: each model beside the reference, one row a model and table.
+    """Return each model beside the reference, one row per model and table.
 
     A model is better or worse on a table where the sign-flip test of its ranks, seed by seed, gives p < 0.05,
     corrected by Holm's rule over all rows together, and inconclusive elsewhere.
+
+    Parameters
+    ----------
+    models
+        Frame of `studies.model_table`.
     """
     p_values, ratios = holm_of(models["p_value"].to_dict()), models["ratio"].to_dict()
     signs = {place: "better" if ratios[place] < 1 else "worse" for place in p_values}
@@ -87,9 +92,19 @@ def _told(name: str, models: pd.DataFrame, answers: Mapping[Any, str]) -> str:
 
 
 def front_conclusion(results: pd.DataFrame, arms: Sequence[str] = ("llm",)) -> Conclusion:
-    """Return the verdicts on the fronts that `arms` found, above one row for every arm of `tradeoff_table`.
+    """Return the verdicts on the fronts that some arms found, above one row per arm of `tradeoff_table`.
 
-    Raises InvalidParameter as `tradeoff_verdict` does.
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`, of runs with several objectives.
+    arms
+        Arms to judge.
+
+    Raises
+    ------
+    InvalidParameter
+        As `tradeoff_verdict` does.
     """
     table = tradeoff_table(results)
     verdicts = {arm: tradeoff_verdict(results, plain=arm) for arm in table["arm"] if arm != BASELINE}
@@ -125,7 +140,12 @@ def _arm_name(arm: str, model: object) -> str:
 def record_conclusion(audit: Audit, altered: pd.DataFrame) -> Conclusion:
     """Return what the audit of a run shows, and how many altered copies of it each check finds.
 
-    `altered` is what `tampering_table` gives.
+    Parameters
+    ----------
+    audit
+        Audit of the run (`audit_run`).
+    altered
+        Frame of `tampering_table`.
     """
     decisions = sorted(Counter(map(str, audit.approvals["decision"])).items())
     decided = f"{len(audit.approvals)} ({', '.join(f'{decision} {count}' for decision, count in decisions)})"

@@ -30,8 +30,13 @@ PAPER_BUDGET = 10
 def optimiser_conclusion(results: pd.DataFrame) -> Conclusion:
     """Return on how many tables each method of a study is better or worse than random search at the end of its budget.
 
-    `results` is what `studies.results` returns. Random search is exact, no run of it is needed: a method is better
-    where the 95 % interval of how many times its evaluations random search needs lies above 1.
+    Random search is exact, no run of it is needed: a method is better where the 95 % interval of how many times its
+    evaluations random search needs lies above 1.
+
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`.
     """
     searches = _beside_random(results)
     if searches.empty:
@@ -104,8 +109,13 @@ def _optimiser_headline(rows: Sequence[Mapping[str, str]], budget: int, tables: 
 def worth_conclusion(results: pd.DataFrame) -> Conclusion:
     """Return how many evaluations each method of a study needs for the mean rank of the paper's GPT-4 after ten.
 
-    `results` is what `studies.results` returns; tables on which the paper prints no trials are left out. The headline
-    compares ten evaluations with ten, by the spread of both.
+    Tables on which the paper prints no trials are left out. The headline compares ten evaluations with ten, by the
+    spread of both.
+
+    Parameters
+    ----------
+    results
+        Frame of `studies.results`.
     """
     found = [(keys, group) for keys, group in groups(results) if keys["benchmark"] in TRIAL_TABLES]
     printed: dict[str, str] = {}

@@ -33,9 +33,14 @@ PUBLISHED = {"GPT-4, GENIUS-329": "chat_history/329M.json", "GPT-4, GENIUS-401":
 
 
 def paper_conclusions(*searched: tuple[TabularBenchmark, Runs], model: str) -> tuple[Conclusion, ...]:
-    """Return what the paper's printed trials show, then its GPT-4 and `model` beside random search and descent.
+    """Return what the paper's printed trials show, then its GPT-4 and a model beside random search and descent.
 
-    `searched` and `model` are those of `search_conclusion`.
+    Parameters
+    ----------
+    *searched
+        Pairs of a benchmark and its runs by method, as in `search_conclusion`.
+    model
+        The model or method that the second conclusion is about.
     """
     benchmarks = [benchmark for benchmark, _ in searched]
     beside = [search_conclusion(*searched, model=name, only_model=True) for name in (paper_label(0), model)]
@@ -46,6 +51,11 @@ def printed_conclusion(*benchmarks: Benchmark) -> Conclusion:
     """Return how many printed evaluations of the paper the tables have, told apart by what finding one shows.
 
     An accuracy and its rank must both be right; an accuracy alone is in these tables nearly always.
+
+    Parameters
+    ----------
+    *benchmarks
+        Tables on which the paper prints trials.
     """
     found = [printed_evidence(one, t) for one in benchmarks for t in sorted(TRIAL_TABLES.get(one.name, {}))]
     lines: list[dict[Any, Any]] = [row for frame in found for row in frame.to_dict("records")]
@@ -81,6 +91,11 @@ def order_conclusion(*benchmarks: Benchmark) -> Conclusion:
     """Return whether the paper's trials find their best in the first half of their evaluations, by search space.
 
     Earlier or later only where a two-sided exact test says so, corrected by Holm's rule over the spaces.
+
+    Parameters
+    ----------
+    *benchmarks
+        Tables on which the paper prints trials.
     """
     import pandas as pd
 
@@ -123,7 +138,12 @@ def order_conclusion(*benchmarks: Benchmark) -> Conclusion:
 def imagenet_conclusion(replays: Mapping[str, Run]) -> Conclusion:
     """Return what the bound cost each replayed ImageNet search, and what its evaluations gained.
 
-    `replays` maps what a search is called to its replay. One conversation is one search: nothing is compared.
+    One conversation is one search: nothing is compared.
+
+    Parameters
+    ----------
+    replays
+        Name of a search -> its replay (`replay_conversation`).
     """
     tables = {name: trajectory_table(run) for name, run in replays.items()}
     rows = [_imagenet_row(name, run, tables[name]) for name, run in replays.items()]
@@ -165,9 +185,14 @@ def _imagenet_row(name: str, run: Run, table: pd.DataFrame) -> dict[str, str]:
 
 
 def claims_conclusion(said: Mapping[str, Agreement]) -> Conclusion:
-    """Return how many claims about its changes hold in the words of each of `said`, and in GPT-4's published ones.
+    """Return how many claims about its changes hold in the words of each model, and in GPT-4's published ones.
 
-    More than by chance only at p < 0.05, corrected by Holm's rule. A conversation that is not here is said to be.
+    More than by chance only at p < 0.05, corrected by Holm's rule. A conversation that is not here is named as missing.
+
+    Parameters
+    ----------
+    said
+        Name -> the agreement of its claims (`rationales.agreement`).
     """
     found: dict[str, Agreement | None] = {shown_model(name): one for name, one in said.items()}
     found |= {name: _published(file) for name, file in PUBLISHED.items()}

@@ -23,8 +23,15 @@ PARTS = {"test_accuracy": "test", "validation_accuracy": "validation"}
 def training_conclusion(benchmark: TrainedBenchmark, runs: Runs) -> Conclusion:
     """Return which trained network is the best by validation, and how many others its test accuracy tells from it.
 
-    `runs` are searches by method on `benchmark`; every network counts once. Intervals are those of shares of images:
-    they know nothing of another seed of the training. Where there are no test images validation takes their place.
+    Every network counts once. Intervals are those of shares of images: they know nothing of another seed of the
+    training. Where there are no test images validation takes their place.
+
+    Parameters
+    ----------
+    benchmark
+        The benchmark "train" that the searches used.
+    runs
+        Name of a method -> its searches.
     """
     networks, failed = _networks(runs)
     if networks.empty:
@@ -92,9 +99,14 @@ def _signed(estimate: Estimate, above: str, below: str, scale: float = 100, digi
 
 
 def proxy_conclusion(correlations: pd.DataFrame) -> Conclusion:
-    """Return which proxies order networks better than counting, from the frame of `correlations.correlate`.
+    """Return which proxies order networks better than counting.
 
     Better or worse only where the interval of the difference, over the same networks, says so.
+
+    Parameters
+    ----------
+    correlations
+        Frame of `correlations.correlate`.
     """
     if correlations.empty:
         raise InvalidParameter("no proxy came; name some, such as naswot or synflow")

@@ -65,10 +65,18 @@ class Deciding:
 
 
 def verdict_conclusion(verdicts: Mapping[str, Verdict], question: str, model: str = "") -> Conclusion:
-    """Return the verdicts on whatever they are named after as a headline that answers `question`, one row each.
+    """Return verdicts as a headline that answers one question, and one row each.
 
-    They are named after models, or after arms of one `model`. The headline has the deciding numbers as far as it has
-    words for them. The model "offline" is called what it is.
+    The headline has the deciding numbers as far as it has words for them. The model "offline" is called what it is.
+
+    Parameters
+    ----------
+    verdicts
+        Name -> verdict; the names are models, or arms of one model.
+    question
+        The question that the headline answers.
+    model
+        The model, where the names are arms.
     """
     found = {shown_model(name): (judged.kind, decisive(judged)) for name, judged in verdicts.items()}
     rows = [{"of": name, "verdict": kind, **_cells(deciding)} for name, (kind, deciding) in found.items()]
@@ -78,7 +86,13 @@ def verdict_conclusion(verdicts: Mapping[str, Verdict], question: str, model: st
 
 
 def verdict_headline(judged: Verdict) -> str:
-    """Return one verdict in at most 25 words: what is asked, of whom and where, and the answer with its number."""
+    """Return one verdict in at most 25 words: what is asked, of whom and where, and the answer with its number.
+
+    Parameters
+    ----------
+    judged
+        The verdict.
+    """
     evidence = judged.evidence
     asked = next((words for column, words in _ASKED.items() if column in evidence), "")
     told = [evidence[name].iloc[-1] for name in ("method", "model") if name in evidence and len(evidence)]
@@ -100,9 +114,21 @@ _ASKED = {
 
 
 def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: str = "llm") -> Conclusion:
-    """Return the verdict on whether each of some models searches, above the mean ranks of all arms of its study.
+    """Return the verdict on whether each model searches, above the mean ranks of all arms of its study.
 
-    `studies` maps a name to `studies.results` of one model; raises InvalidParameter as `verdicts.verdict` does.
+    Parameters
+    ----------
+    studies
+        Name of a model -> frame of `studies.results`, of that model alone.
+    question
+        The question that the headline answers.
+    plain
+        The arm that asks the model with nothing changed.
+
+    Raises
+    ------
+    InvalidParameter
+        As `verdicts.verdict` does.
     """
     judged = {name: verdict(results, plain=plain) for name, results in studies.items()}
     tables = {name: study_table(summary(results, reference=plain)) for name, results in studies.items()}
@@ -123,7 +149,13 @@ def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: 
 
 
 def prompts_conclusion(paired: PairedRanks) -> Conclusion:
-    """Return what the pairs of searches of two settings say, and what so many pairs can say at most."""
+    """Return what the pairs of searches of two settings say, and what so many pairs can say at most.
+
+    Parameters
+    ----------
+    paired
+        Ranks of the pairs, as `lab.compare_prompts` gives them.
+    """
     found, n = paired.comparison, len(paired.pairs)
     names = " beside ".join(", ".join(str(pair[side]) for pair in paired.differing.values()) for side in (1, 0))
     model = shown_model(str(paired.variant.get("model", "the model")))
