@@ -73,10 +73,17 @@ OBJECTIVES: Mapping[str, Objective] = {
 
 @dataclass(frozen=True, init=False)
 class Objectives:
-    """The objectives of a search, accuracy first; `names` as they are recorded.
+    """The objectives of a search, accuracy first: a search without it would find the empty network.
 
-    Raises InvalidParameter for a name that is none, one that stands twice, fewer than two or more than `MOST`, and
-    where accuracy is not the first: a search without it would find the empty network.
+    Parameters
+    ----------
+    *names
+        Two to `MOST` names, "accuracy" first.
+
+    Raises
+    ------
+    InvalidParameter
+        A name that is none or stands twice, too few or too many, or another order.
     """
 
     names: tuple[str, ...]
@@ -111,7 +118,13 @@ class Objectives:
         return self.members[1:]
 
     def values(self, evaluation: Evaluation) -> tuple[float, ...] | None:
-        """Return the value of each objective in its unit; None where any was not measured."""
+        """Return the value of each objective in its unit; None where any was not measured.
+
+        Parameters
+        ----------
+        evaluation
+            The result of an architecture.
+        """
         found = [value_of(evaluation, name) for name in self.names]
         return (
             None
@@ -120,14 +133,26 @@ class Objectives:
         )
 
     def losses(self, values: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
-        """Return values (n, k) in their units as what `pareto` takes, float of shape (n, k): the smaller the better."""
+        """Return values as what `pareto` takes: floats of shape (n, k), the smaller the better.
+
+        Parameters
+        ----------
+        values
+            In their units, shape (n, k).
+        """
         import numpy as np
 
         signs = [-1.0 if one.higher_is_better else 1.0 for one in self.members]
         return np.asarray(values, dtype=np.float64).reshape(-1, len(self)) * signs
 
     def measured(self, trials: Iterable[Trial]) -> tuple[list[Trial], np.ndarray]:
-        """Return the trials of which every objective was measured, and their losses (n, k)."""
+        """Return the trials of which every objective was measured, and their losses (n, k).
+
+        Parameters
+        ----------
+        trials
+            Finished iterations.
+        """
         pairs = [(trial, values) for trial in trials if (values := self.values(trial.evaluation)) is not None]
         return [trial for trial, _ in pairs], self.losses([values for _, values in pairs])
 
@@ -157,8 +182,20 @@ def recorded_objectives(settings: Mapping[str, Any]) -> Objectives | None:
 class Benchmark(ABC):
     """What a search asks: `evaluate` one architecture, and its `rank` where every architecture was scored.
 
-    `dataset` is written as in the papers ("CIFAR-10"); `protocol` is "paper" or "held-out"; `feedback_name`
-    says in words what the search is shown; `constraint` bounds the multiply-accumulates (None: no bound).
+    Parameters
+    ----------
+    name, title
+        The name for commands, and the one for people.
+    dataset
+        As the papers write it ("CIFAR-10").
+    space
+        The space of its architectures.
+    protocol
+        "paper" or "held-out".
+    feedback_name
+        What the search is shown, in words.
+    constraint
+        Bound of the multiply-accumulates; None is no bound.
     """
 
     def __init__(
@@ -199,16 +236,43 @@ class Benchmark(ABC):
 
     @abstractmethod
     def evaluate(self, architecture: Sequence[int]) -> Evaluation:
-        """Return what is known of `architecture`; raises InvalidArchitecture when it is not of the space."""
+        """Return what is known of an architecture.
+
+        Parameters
+        ----------
+        architecture
+            One option index per position.
+
+        Raises
+        ------
+        InvalidArchitecture
+            It is not of the space.
+        """
 
     def rank(self, architecture: Sequence[int], by: str = "feedback") -> RankRange | None:
-        """Return the ranks that `architecture` shares with its ties, or None where not all were scored."""
+        """Return the ranks that an architecture shares with its ties, or None where not all were scored.
+
+        Parameters
+        ----------
+        architecture
+            One option index per position.
+        by
+            The score: "feedback", "validation" or "test".
+        """
         return None
 
     def weighing(self, objectives: Objectives) -> Self:
         """Return this benchmark for a search that weighs several objectives.
 
-        Raises InvalidParameter for the latency where nothing tells it.
+        Parameters
+        ----------
+        objectives
+            What is weighed.
+
+        Raises
+        ------
+        InvalidParameter
+            The latency is one of them, and nothing tells it.
         """
         if "latency" in objectives.names:
             self.check_latency()
@@ -221,7 +285,18 @@ class Benchmark(ABC):
         raise no_latency(self.name)
 
     def weighed(self, who: str) -> Objectives:
-        """Return what `who` weighs; without objectives, raises InvalidParameter, which says how to give some."""
+        """Return the objectives of this benchmark for somebody who needs several.
+
+        Parameters
+        ----------
+        who
+            Named in the message.
+
+        Raises
+        ------
+        InvalidParameter
+            There are none; the message says how to give some.
+        """
         if self.objectives is None:
             raise InvalidParameter(
                 f"{who} weighs several objectives and {self.name} has one; load it with "

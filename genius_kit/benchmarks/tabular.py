@@ -35,9 +35,21 @@ SCORES = ("feedback", "validation", "test")
 class TabularBenchmark(Benchmark):
     """A benchmark whose every architecture was trained: evaluating is looking up.
 
-    `columns` maps "feedback", and "validation" or "test" where they are known, to accuracies in percent in the
-    order of `space.index`; `parameters` and `macs` are counts in the same order; `source` names what answered;
-    `latency`, where one is recorded, returns that of every architecture in seconds.
+    Parameters
+    ----------
+    name, title, dataset, space, protocol, feedback_name
+        As in `Benchmark`.
+    columns
+        "feedback", and "validation" or "test" where they are known -> accuracies in percent, in the order of
+        `space.index`.
+    parameters, macs
+        Counts in the same order.
+    source
+        What answered: a file or a package.
+    fed_run
+        The training that "held-out" shows.
+    latency
+        Returns the latency of every architecture in seconds; None where none is recorded.
     """
 
     def __init__(
@@ -69,7 +81,18 @@ class TabularBenchmark(Benchmark):
         self._latency: np.ndarray | None = None
 
     def evaluate(self, architecture: Sequence[int]) -> Evaluation:
-        """Return the recorded result of `architecture`; raises InvalidArchitecture."""
+        """Return the recorded result of an architecture.
+
+        Parameters
+        ----------
+        architecture
+            One option index per position.
+
+        Raises
+        ------
+        InvalidArchitecture
+            It is not of the space.
+        """
         row = self.space.index(architecture)
         return Evaluation(
             validation_accuracy=self._cell("validation", row),
@@ -83,7 +106,15 @@ class TabularBenchmark(Benchmark):
     def weighing(self, objectives: Objectives) -> Self:
         """Return this table for a search that weighs several objectives; its evaluations then tell them all.
 
-        Raises InvalidParameter for the latency where none is recorded.
+        Parameters
+        ----------
+        objectives
+            What is weighed.
+
+        Raises
+        ------
+        InvalidParameter
+            The latency is one of them, and none is recorded.
         """
         weighed = copy.copy(self)
         weighed.objectives, weighed._latency = objectives, None
@@ -110,9 +141,14 @@ class TabularBenchmark(Benchmark):
         return objectives.losses(np.stack([columns[name] for name in objectives.names], axis=1))
 
     def rank(self, architecture: Sequence[int], by: str = "feedback") -> RankRange | None:
-        """Return the ranks that `architecture` shares with its ties by one score, or None where it was not recorded.
+        """Return the ranks that an architecture shares with its ties, or None where it was not recorded; 1 is best.
 
-        `by` is "feedback", "validation" or "test"; rank 1 is best.
+        Parameters
+        ----------
+        architecture
+            One option index per position.
+        by
+            The score: "feedback", "validation" or "test".
         """
         if by in SCORES and by not in self._columns:
             return None
@@ -123,7 +159,15 @@ class TabularBenchmark(Benchmark):
     def scores(self, by: str = "feedback") -> np.ndarray:
         """Return the accuracy of every architecture in percent, shape (size,), in the order of `space.index`.
 
-        Raises InvalidParameter when this benchmark has no such score.
+        Parameters
+        ----------
+        by
+            The score: "feedback", "validation" or "test".
+
+        Raises
+        ------
+        InvalidParameter
+            This benchmark has no such score.
         """
         if by not in self._columns:
             raise InvalidParameter(
@@ -135,18 +179,35 @@ class TabularBenchmark(Benchmark):
         """Return the best and the worst rank of every architecture, two int arrays of shape (size,).
 
         Equal scores share both: best is 1 + the rows that score higher, worst is the rows that score as high or higher.
+
+        Parameters
+        ----------
+        by
+            The score: "feedback", "validation" or "test".
         """
         if by not in self._ranks:
             self._ranks[by] = tied_ranks(self.scores(by))
         return self._ranks[by]
 
     def optimum(self, by: str = "feedback") -> tuple[Architecture, ...]:
-        """Return every architecture with the highest score, in lexicographic order."""
+        """Return every architecture with the highest score, in lexicographic order.
+
+        Parameters
+        ----------
+        by
+            The score: "feedback", "validation" or "test".
+        """
         best, _ = self.ranks(by)
         return tuple(self.space.at(int(row)) for row in (best == 1).nonzero()[0])
 
     def evaluate_rows(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the recorded results of many rows of `space.index` at once: every score, `parameters` and `macs`."""
+        """Return the recorded results of many rows at once: every score, `parameters` and `macs`.
+
+        Parameters
+        ----------
+        rows
+            Rows of `space.index`, shape (n,).
+        """
         found = {name: column[rows] for name, column in self._columns.items()}
         return {**found, "parameters": self._parameters[rows], "macs": self._macs[rows]}
 
@@ -340,20 +401,36 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def regret(benchmark: Benchmark, architecture: Sequence[int], by: str = "feedback") -> float | None:
-    """Return how far `architecture` scores below the optimum, in percentage points; None where not all were scored.
+    """Return how far an architecture scores below the optimum, in percentage points; None where not all were scored.
 
-    `by` is "feedback", "validation" or "test"; the optimum is that of the same score.
+    Parameters
+    ----------
+    benchmark
+        The table.
+    architecture
+        One option index per position.
+    by
+        The score of both: "feedback", "validation" or "test".
     """
     scores = _scores(benchmark, by)
     return None if scores is None else float(scores.max() - scores[benchmark.space.index(architecture)])
 
 
 def class_rank(benchmark: Benchmark, architecture: Sequence[int], by: str = "feedback") -> RankRange | None:
-    """Return the rank of `architecture` with each isomorphism class counted once; None where not all were scored.
+    """Return the rank of an architecture with each isomorphism class counted once; None where not all were scored.
 
     A class scores the mean of its members: where they share one record (NAS-Bench-Macro, 3,969 classes) that is
     the record, where they were trained separately (NAS-Bench-201, 6,466) it is a mean over all those trainings. So
     members of one class always share a rank. Classes of equal score share a range.
+
+    Parameters
+    ----------
+    benchmark
+        The table.
+    architecture
+        One option index per position.
+    by
+        The score: "feedback", "validation" or "test".
     """
     import numpy as np
 

@@ -24,13 +24,28 @@ CONVENTIONS = ("paper", "convolutions")
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """A finite space of architectures: `choices[i]` are the options at position i, in the field's order.
+    """A finite space of architectures. The class itself has numbered options and no networks; its subclasses have some.
 
-    `positions` names each position; `stages` groups consecutive positions; `options` describes each option index in
-    words; see `describe` for the positions that mean something else by it. `largest` is the option index with the
-    highest capacity at every position; `key_offset` is added to an index to print the digit of `key`. `width`
-    multiplies the channel counts of the skeleton; see `load_space`. `in_stages` says that architectures are written
-    as one list a stage. The class itself is a space of numbered options without networks; its subclasses have some.
+    Parameters
+    ----------
+    name, title
+        The name for commands, and the one for people.
+    choices
+        The options at each position, in the field's order.
+    positions
+        A name for each position.
+    stages
+        Groups of consecutive positions.
+    options
+        Each option index in words; see `describe` for the positions that mean something else by it.
+    largest
+        The option index with the highest capacity at every position.
+    key_offset
+        Added to an index to print the digit of `key`.
+    width
+        Multiplies the channel counts of the skeleton; see `load_space`.
+    in_stages
+        Whether architectures are written as one list per stage.
     """
 
     name: str
@@ -119,7 +134,13 @@ class SearchSpace:
         return product
 
     def describe(self, position: int, option: int) -> str:
-        """Return in words what an option index stands for at a position: "240 channels", "4 heads, MLP ratio 3.5"."""
+        """Return in words what an option index stands for at a position: "240 channels", "4 heads, MLP ratio 3.5".
+
+        Parameters
+        ----------
+        position, option
+            From 0.
+        """
         return self.options[option]
 
     def label(self, position: int, option: int) -> tuple[str, ...]:
@@ -130,7 +151,18 @@ class SearchSpace:
         return () if name in ("skip", "identity") else tuple(textwrap.wrap(name, 8)[:2])
 
     def check(self, architecture: Sequence[int]) -> Architecture:
-        """Return `architecture` as a tuple of plain ints, or raise InvalidArchitecture saying what is wrong."""
+        """Return an architecture as a tuple of plain ints.
+
+        Parameters
+        ----------
+        architecture
+            One option index per position.
+
+        Raises
+        ------
+        InvalidArchitecture
+            It is not of the space; the message says what is wrong.
+        """
         values = tuple(architecture)
         if len(values) != self.length:
             raise InvalidArchitecture(f"{self.name} has {self.length} positions, {len(values)} values came: {values}")
@@ -142,17 +174,37 @@ class SearchSpace:
         return tuple(map(int, values))
 
     def encode(self, architecture: Sequence[int]) -> str:
-        """Return the field's own string: digits, channel counts ("256,192,..."), or the NAS-Bench-201 arch string."""
+        """Return the field's own string: digits, channel counts ("256,192,..."), or the NAS-Bench-201 arch string.
+
+        Parameters
+        ----------
+        architecture
+            One option index per position.
+        """
         return self.key(architecture)
 
     def key(self, architecture: Sequence[int]) -> str:
-        """Return one digit a position, as the benchmark files and the papers abbreviate it ("22212220", "4344424")."""
+        """Return one digit per position, as the benchmark files and the papers abbreviate it ("22212220", "4344424").
+
+        Parameters
+        ----------
+        architecture
+            One option index per position.
+        """
         return "".join([str(value + self.key_offset) for value in self.check(architecture)])
 
     def decode(self, text: str) -> Architecture:
-        """Return the architecture that `text` (a string of `encode` or of `key`) stands for.
+        """Return the architecture that a string stands for.
 
-        Raises InvalidArchitecture, naming what came and what was expected.
+        Parameters
+        ----------
+        text
+            A string of `encode` or of `key`.
+
+        Raises
+        ------
+        InvalidArchitecture
+            The string stands for none; the message says what is wrong.
         """
         text = text.strip()
         low, high = self.key_offset, self.key_offset + len(self.options) - 1
@@ -169,7 +221,13 @@ class SearchSpace:
         return (self.largest,) * self.length
 
     def canonical(self, architecture: Sequence[int]) -> Architecture:
-        """Return the representative of the architectures that compute the same function as `architecture`."""
+        """Return the representative of the architectures that compute the same function as this one.
+
+        Parameters
+        ----------
+        architecture
+            One option index per position.
+        """
         return self.canonical_form(self.check(architecture))
 
     def canonical_form(self, values: Architecture) -> Architecture:
@@ -177,15 +235,33 @@ class SearchSpace:
         return values
 
     def same(self, first: Sequence[int], second: Sequence[int]) -> bool:
-        """Return whether two architectures are isomorphic."""
+        """Return whether two architectures are isomorphic.
+
+        Parameters
+        ----------
+        first, second
+            Architectures of the space.
+        """
         return self.canonical(first) == self.canonical(second)
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """Return one architecture, uniform over the space."""
+        """Return one architecture, uniform over the space.
+
+        Parameters
+        ----------
+        rng
+            Where the draw comes from.
+        """
         return tuple(int(rng.integers(len(options))) for options in self.choices)
 
     def neighbours(self, architecture: Sequence[int]) -> Iterator[Architecture]:
-        """Yield every architecture that differs from `architecture` at exactly one position."""
+        """Yield every architecture that differs at exactly one position.
+
+        Parameters
+        ----------
+        architecture
+            One option index per position.
+        """
         values = self.check(architecture)
         for position, options in enumerate(self.choices):
             for option in range(len(options)):
@@ -193,14 +269,26 @@ class SearchSpace:
                     yield (*values[:position], option, *values[position + 1 :])
 
     def index(self, architecture: Sequence[int]) -> int:
-        """Return the row of `architecture` when the space is listed in lexicographic order."""
+        """Return the row of an architecture when the space is listed in lexicographic order.
+
+        Parameters
+        ----------
+        architecture
+            One option index per position.
+        """
         row = 0
         for value, options in zip(self.check(architecture), self.choices, strict=True):
             row = row * len(options) + value
         return row
 
     def at(self, row: int) -> Architecture:
-        """Return the architecture at `row` of the lexicographic order; the inverse of `index`."""
+        """Return the architecture at a row of the lexicographic order; the inverse of `index`.
+
+        Parameters
+        ----------
+        row
+            From 0.
+        """
         if not 0 <= row < self.size:
             raise InvalidArchitecture(f"row {row} is not in {self.name} (0 to {self.size - 1})")
         values = []
