@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose: one base class, one class a cause."""
+"""Every error this package raises on purpose: one base class, one class per cause."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class GeniusKitError(Exception):
-    """Base class: its message says what came, what was expected and what to do next."""
+    """Base class: its message says what is wrong and what to do next."""
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
@@ -22,7 +22,19 @@ class UnknownName(GeniusKitError):
 
     @classmethod
     def of(cls, kind: str, name: str, known: Iterable[str], more: str = "") -> UnknownName:
-        """Return the error for a `kind` of thing that is not called `name`, with the known names."""
+        """Return the error for something that is not called that, with the known names.
+
+        Parameters
+        ----------
+        kind
+            What was looked for, such as "benchmark".
+        name
+            The name that is not known.
+        known
+            The known names.
+        more
+            Added to the end of the message.
+        """
         names = list(known)
         return cls(f"no {kind} is called {name!r}{nearest(name, names)}; the known ones are {', '.join(names)}{more}")
 
@@ -66,10 +78,22 @@ class NotebookFailed(GeniusKitError):
 class ModelError(GeniusKitError):
     """One attempt to call a language model failed.
 
-    `cause` is a short stable word for the journal, `retryable` says whether the same request may succeed
-    later, `retry_after` is the wait in seconds that the server asked for, if it did. `parameter` is what the server
-    refused of the request, if that was the cause, and `instead` what takes its place, if anything does.
-    `may_be_billed` says whether the server may charge for the attempt, None where the cause alone says it.
+    Parameters
+    ----------
+    message
+        What happened, and what to do.
+    cause
+        A short stable word for the journal.
+    retryable
+        Whether the same request may succeed later.
+    retry_after
+        Seconds to wait that the server asked for, if it did.
+    parameter
+        What the server refused of the request, if that was the cause.
+    may_be_billed
+        Whether the server may charge for the attempt; None where the cause alone says it.
+    instead
+        What takes the place of `parameter`, if anything does.
     """
 
     def __init__(
@@ -95,7 +119,14 @@ class ModelError(GeniusKitError):
 class BudgetSpent(GeniusKitError):
     """A request or an evaluation that does not fit a limit; it was not made, and the run resumes from there.
 
-    `limit` names the limit ("dollars", "seconds" ...), `whose` says whether it is that of the "run" or the "study".
+    Parameters
+    ----------
+    message
+        What was left, and what to do.
+    limit
+        Name of the limit ("dollars", "seconds" ...).
+    whose
+        Whether it is that of the "run" or the "study".
     """
 
     def __init__(self, message: str, *, limit: str, whose: str) -> None:
@@ -112,9 +143,14 @@ def _budget_spent(message: str, limit: str, whose: str) -> BudgetSpent:
 
 
 class TrainingFailed(GeniusKitError):
-    """A training came to no result, for a reason that lies in what was trained; the message says what to try.
+    """A training gave no result, for a reason that lies in what was trained; the message says what to try.
 
-    `cause` is a short stable phrase for the record: "out of memory", "diverged", "time limit" or "process died".
+    Parameters
+    ----------
+    message
+        What happened, and what to try.
+    cause
+        A short stable phrase for the record: "out of memory", "diverged", "time limit" or "process died".
     """
 
     def __init__(self, message: str, *, cause: str) -> None:
@@ -152,8 +188,16 @@ class VersionMismatch(GeniusKitError):
 class StudyFailed(GeniusKitError):
     """Some runs of a study failed while the others went on; the message says which, and why.
 
-    `only_model` is true where every failure is a model that could not be reached, `only_limits` where each of the
-    runs came to a limit of what it may spend. `reasons` holds why each failed, by its place in the plan.
+    Parameters
+    ----------
+    message
+        Which runs failed, and why.
+    only_model
+        Whether every failure is a model that could not be reached.
+    only_limits
+        Whether each of the runs reached a limit of what it may spend.
+    reasons
+        Why each failed, by its place in the plan.
     """
 
     def __init__(

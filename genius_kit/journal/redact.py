@@ -17,12 +17,26 @@ WORDS = ("prompt", "reply", "person")
 
 
 def redact(journal: str | Path, output: str | Path, whose: Collection[str] = WORDS) -> Path:
-    """Write a copy of a journal without the words of `whose` ("prompt", "reply", "person"), and return its path.
+    """Write a copy of a journal without some people's words, and return its path.
 
     Where others repeat them (a prompt that shows the replies before it), the words of those are withheld too. Its chain
     and head are those of the original, its frame, results and figures too; it cannot be resumed or replayed.
-    Raises JournalError where the journal is not as it was written, or its words have no salt (format 1), and
-    InvalidParameter for an output that is there.
+
+    Parameters
+    ----------
+    journal
+        The journal.
+    output
+        The file to write.
+    whose
+        Whose words are withheld: "prompt", "reply", "person".
+
+    Raises
+    ------
+    JournalError
+        The journal is not as it was written, or its words have no salt (format 1).
+    InvalidParameter
+        The output is there already.
     """
     journal, output = Path(journal), Path(output)
     if output.exists():

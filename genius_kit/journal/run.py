@@ -43,7 +43,15 @@ def complete(path: Path | None) -> Iterator[None]:
 
 @dataclass(frozen=True, repr=False)
 class Run(Card):
-    """What a journal says. `events` are its lines, in order."""
+    """What a journal says.
+
+    Parameters
+    ----------
+    path
+        The journal; None for a run in memory.
+    events
+        Its lines, in order.
+    """
 
     path: Path | None
     events: list[Event]
@@ -96,7 +104,13 @@ class Run(Card):
         return str(self.events[-1]["reason"]) if self.finished else None
 
     def of(self, *names: str) -> list[Event]:
-        """Return the events of the given kinds, in order."""
+        """Return the events of the given kinds, in order.
+
+        Parameters
+        ----------
+        *names
+            Kinds of events, such as "evaluation".
+        """
         return [event for event in self.events if event["event"] in names]
 
     @property

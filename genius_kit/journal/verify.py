@@ -153,12 +153,28 @@ def _place(found: Examined, loose: Mapping[int, tuple[bytes, str | None]]) -> No
 class Verification:
     """What is known of one journal.
 
-    `findings` are the places at which it is not as it was written; `head` is the chain at its end, None where it has
-    none; `unchained` counts the lines of the first format, which only the first line with a chain vouches for.
-    `after_head` counts the lines that follow the head it was checked against, None where there was no such head.
-    `withheld` says whose words were taken out: "prompt", "reply", "person". `run` is what can be read of it,
-    `unanswered` the lines of the calls that were sent without an answer on record, which may have been paid twice, and
-    `found` what was read of each line.
+    Parameters
+    ----------
+    path
+        The journal.
+    run
+        What can be read of it.
+    lines
+        Number of its lines.
+    head
+        The chain at its end, None where it has none.
+    findings
+        The places at which it is not as it was written.
+    unchained
+        Lines of the first format, which only the first line with a chain vouches for.
+    after_head
+        Lines after the head that it was checked against; None where there was no such head.
+    withheld
+        Whose words were taken out: "prompt", "reply", "person".
+    unanswered
+        Lines of the calls that were sent without an answer on record, which may have been paid twice.
+    found
+        What was read of each line.
     """
 
     path: Path
@@ -302,7 +318,13 @@ def heads_table(journals: Iterable[Path], folder: Path) -> str:
 
 
 def write_heads(folder: str | Path) -> Path:
-    """Write heads.csv of all journals under a folder, and return its path."""
+    """Write heads.csv of all journals under a folder, and return its path.
+
+    Parameters
+    ----------
+    folder
+        The folder of a study.
+    """
     folder = Path(folder)
     write_whole(folder / HEADS, heads_table(folder.rglob("*.jsonl"), folder), private=True)
     return folder / HEADS
@@ -329,8 +351,19 @@ def verify_study(
 ) -> tuple[list[Verification], list[Finding]]:
     """Return `verify_run` of every journal under a folder, and what is wrong with the folder itself.
 
-    Each is checked against the head that `heads`, by default the folder's heads.csv, names for it; a journal that is
-    named and not there is found, and one that is there and not named. Raises JournalError where there is no journal.
+    A journal that is named and not there is found, and one that is there and not named.
+
+    Parameters
+    ----------
+    folder
+        The folder of a study.
+    heads
+        Journal -> the published head to check it against; default the folder's heads.csv.
+
+    Raises
+    ------
+    JournalError
+        There is no journal.
     """
     folder = Path(folder)
     listed = folder / HEADS

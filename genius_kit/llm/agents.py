@@ -53,9 +53,18 @@ def is_agent(model: str) -> bool:
 
 @dataclass(frozen=True)
 class Agent:
-    """Who makes the client of each search: `make(key)`, the key being another string for every search and arm.
+    """Who makes the client of each search.
 
-    `made` holds clients that were made already, by their keys.
+    Parameters
+    ----------
+    model
+        What the agent is called.
+    sha256
+        Sum of its code (`code_sha256`).
+    make
+        `make(key)` returns a client, the key being another string for every search and arm.
+    made
+        Clients that were made already, by their keys.
     """
 
     model: str
@@ -64,7 +73,18 @@ class Agent:
     made: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def client(self, key: str) -> AgentClient:
-        """Return the client of one search; raises AgentFailed and InvalidParameter where none is made."""
+        """Return the client of one search.
+
+        Parameters
+        ----------
+        key
+            The search in words.
+
+        Raises
+        ------
+        AgentFailed, InvalidParameter
+            No client was made.
+        """
         with _MAKING:
             made = self.made.pop(key) if key in self.made else make_one(self.make, key)
         return AgentClient(made, self.sha256, key, self.model)
@@ -252,9 +272,17 @@ class FileFunction:
 
 
 def file_agent(model: str) -> Agent:
-    """Return the agent agent:FILE:FUNCTION, its file read from the working directory and not yet imported.
+    """Return an agent, its file read from the working directory and not yet imported.
 
-    Raises InvalidParameter where no such file is.
+    Parameters
+    ----------
+    model
+        agent:FILE:FUNCTION.
+
+    Raises
+    ------
+    InvalidParameter
+        No such file.
     """
     place, _, function = shown(model).rpartition(":")
     if not place or not function.isidentifier():
@@ -278,9 +306,14 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def code_sha256(make: MakeClient) -> str:
-    """Return the sum of the source of `make` and of each function and class of its module that it names, and so on.
+    """Return the sum of the source of a function and of each function and class of its module that it names, and so on.
 
     It tells a changed agent from the one that began; variables, files and other modules are not in it.
+
+    Parameters
+    ----------
+    make
+        The function that makes clients.
     """
     found: dict[int, str] = {}
     _gather(make, found)

@@ -386,7 +386,13 @@ def fed_back(text: str) -> str:
 
 
 def elicited(events: Iterable[dict[str, Any]]) -> str | None:
-    """Return what the model answered in this run, None where it has not been asked; an empty reply is ""."""
+    """Return what the model answered in this run, None where it has not been asked; an empty reply is "".
+
+    Parameters
+    ----------
+    events
+        Lines of the journal.
+    """
     asked = (event for event in events if event["event"] == "call" and event.get("purpose") == PURPOSE)
     found = next(asked, None)
     return None if found is None else str(found["text"] or "")

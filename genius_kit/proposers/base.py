@@ -32,10 +32,24 @@ BOUNDED_DRAWS = 50  # random draws under a bound in a space too large to list
 
 @dataclass(frozen=True)
 class Situation:
-    """What a proposer may know at one iteration (numbered from 1).
+    """What a proposer may know at one iteration.
 
-    `rejected_by_person` holds the architectures that a person rejected in this run, by their representatives, each
-    with the reason given; `last_turned_down` is the proposal of this iteration that was, and has to be replaced.
+    Parameters
+    ----------
+    benchmark
+        What evaluates the proposals.
+    trials
+        Finished iterations.
+    iteration
+        From 1.
+    seed
+        Seed of the search.
+    session
+        The journal and budget of the run.
+    rejected_by_person
+        Architectures that a person rejected in this run, by their representatives, each with the reason given.
+    last_turned_down
+        The proposal of this iteration that a person turned down, and that has to be replaced.
     """
 
     benchmark: Benchmark
@@ -60,9 +74,14 @@ class Situation:
     def refusal(
         self, architecture: Architecture, shown: Callable[[Architecture], str] | None = None
     ) -> Rejection | None:
-        """Return why `architecture` may not be evaluated now (tried already, rejected, over a bound), or None.
+        """Return why an architecture may not be evaluated now (tried already, rejected, over a bound), or None.
 
-        `shown` writes an architecture for the reader of the detail; by default `space.encode` does.
+        Parameters
+        ----------
+        architecture
+            One option index per position.
+        shown
+            Writes an architecture for the reader of the detail; default `space.encode`.
         """
         space = self.benchmark.space
         canonical = space.canonical(architecture)
@@ -85,7 +104,13 @@ class Situation:
         return constraint.refusal(space, architecture) if constraint is not None else None
 
     def was_tried(self, architecture: Architecture) -> bool:
-        """Return whether `architecture`, or an isomorphic one, was evaluated or rejected by a person before."""
+        """Return whether an architecture, or an isomorphic one, was evaluated or rejected by a person before.
+
+        Parameters
+        ----------
+        architecture
+            One option index per position.
+        """
         canonical = self.benchmark.space.canonical(architecture)
         return canonical in self._tried or canonical in self.rejected_by_person
 
@@ -110,10 +135,17 @@ class Situation:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """The next architecture; `exchange` is the talk that led to it.
+    """The next architecture.
 
-    `origin` is "model", "optimiser", "given" (the first one of a search that was told it), "fallback", or
-    "edited" (put by a person in the place of a proposal).
+    Parameters
+    ----------
+    architecture
+        One option index per position.
+    origin
+        "model", "optimiser", "given" (the first one of a search that was told it), "fallback", or "edited" (put by a
+        person in the place of a proposal).
+    exchange
+        The messages that led to it.
     """
 
     architecture: Architecture
@@ -131,7 +163,13 @@ class TurnedDown:
 
 @dataclass(frozen=True)
 class Stop:
-    """The proposer has nothing more to propose; `reason` goes into the journal."""
+    """The proposer has nothing more to propose.
+
+    Parameters
+    ----------
+    reason
+        Goes into the journal.
+    """
 
     reason: str
 
@@ -248,7 +286,13 @@ def proposer_class(name: str) -> type[Proposer]:
 
 
 def proposer_settings(name: str) -> list[str]:
-    """Return the names of the settings that `make_proposer(name, space, ...)` takes."""
+    """Return the names of the settings that a search method takes.
+
+    Parameters
+    ----------
+    name
+        Name of the method, as `make_proposer` takes it.
+    """
     return sorted(proposer_class(name).setting_names())
 
 

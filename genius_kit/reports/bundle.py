@@ -48,9 +48,18 @@ REDRAWN = "redrawn"
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of replaying a bundle: the files that were drawn again as they were packed, and those that were not.
+    """Result of replaying a bundle.
 
-    `runs` are the verified journals, `missing` says which data is not here to redraw with, None where all is.
+    Parameters
+    ----------
+    folder
+        Where it was unpacked.
+    runs
+        The verified journals.
+    matched, differing
+        Files that were drawn again as they were packed, and those that were not.
+    missing
+        Which data is not here to redraw with; None where all is.
     """
 
     folder: Path
@@ -61,12 +70,28 @@ class Replayed:
 
 
 def bundle(folder: str | Path, output: str | Path, withhold: Collection[str] = ()) -> Path:
-    """Write the study in a folder as one .tar.gz, and return its path; the same content gives the same bytes.
+    """Write a study as one .tar.gz, and return its path; the same content gives the same bytes.
 
-    It holds the journals (without the words of `withhold`, see `redact`), study file, prompts, prices, installed
-    versions, heads, and results, summary and figures drawn from the journals, with the SHA-256 of each. Published
-    tables are not in it: they are not ours to pass on. Raises JournalError where a journal is not as it was written,
-    DataMissing without a table, InvalidParameter for an output that is there.
+    It holds the journals, study file, prompts, prices, installed versions, heads, and results, summary and figures
+    drawn from the journals, with the SHA-256 of each. Published tables are not in it: they are not ours to pass on.
+
+    Parameters
+    ----------
+    folder
+        The folder of the study.
+    output
+        The file to write.
+    withhold
+        Whose words are left out of the journals, see `redact`.
+
+    Raises
+    ------
+    JournalError
+        A journal is not as it was written.
+    DataMissing
+        A table is not here.
+    InvalidParameter
+        The output is there already.
     """
     folder, output = Path(folder), Path(output)
     if output.exists():
@@ -173,10 +198,21 @@ def is_bundle(path: Path) -> bool:
 
 
 def replay_bundle(path: str | Path, output: str | Path) -> Replayed:
-    """Unpack a bundle into a folder that is not there yet, check it, and draw all of it again, without a network.
+    """Unpack a bundle, check it, and draw all of it again, without a network.
 
-    Raises DataCorrupt where it is cut, altered or not safe to unpack; then nothing stays written. Data that is not here
-    is told in `missing`, and only the chains are checked.
+    Data that is not here is named in `missing`, and only the chains are checked.
+
+    Parameters
+    ----------
+    path
+        The bundle.
+    output
+        A folder that is not there yet.
+
+    Raises
+    ------
+    DataCorrupt
+        The bundle is cut, altered or not safe to unpack; then nothing stays written.
     """
     path, output = Path(path), Path(output)
     if output.exists():

@@ -64,7 +64,13 @@ _FOLLOW_A_REPLY = ("rejected", "approval", "proposal", "declined", "candidates")
 
 @dataclass(frozen=True)
 class Audit:
-    """What the journal of one run shows to somebody who was not there; every table has one row what its name says."""
+    """What the journal of one run shows to somebody who was not there, as tables.
+
+    Parameters
+    ----------
+    verification
+        The checked journal (`audit_run` makes both).
+    """
 
     verification: Verification
 
@@ -302,10 +308,21 @@ class Audit:
 
 
 def audit_run(path: str | Path, head: str | None = None) -> Audit:
-    """Return the audit record of the journal at `path`, checked against `head`, a chain that was published before.
+    """Return the audit record of a journal.
 
-    Raises JournalError where there is no journal, its first line is lost, or an event lacks what it has to hold, and
-    InvalidParameter for a head that cannot be one.
+    Parameters
+    ----------
+    path
+        The journal.
+    head
+        A chain that was published before, to check it against.
+
+    Raises
+    ------
+    JournalError
+        There is no journal, its first line is lost, or an event lacks what it has to hold.
+    InvalidParameter
+        A head that cannot be one.
     """
     verified = verify_run(path, head)
     if "space" not in verified.settings:

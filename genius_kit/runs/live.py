@@ -33,13 +33,29 @@ PATIENCE_SECONDS = 5.0  # for a journal that a call given up or a search that en
 
 @dataclass(frozen=True)
 class LiveState:
-    """What a search is doing at one moment.
+    """What a search is doing at one moment. Times are of `time.monotonic()`.
 
-    `status` is "ready", "running", "paused", "awaiting approval", "stopping", "stopped", "finished", "failed", or
-    "interrupted" (the record of before was cut off, and no living process goes on with it). A paused search may still
-    have one call under way (`asking_since`), no other one begins. Times are of `time.monotonic()`. `spent` is None
-    where the price of a call is unknown. `pending` is the proposal that waits for `decide`. `error` is a sentence, when
-    the search has failed or a limit stopped it; a failed or stopped one can be started again.
+    Parameters
+    ----------
+    status
+        "ready", "running", "paused", "awaiting approval", "stopping", "stopped", "finished", "failed", or "interrupted"
+        (an earlier record was cut off, and no living process goes on with it).
+    iteration
+        From 1.
+    budget
+        Number of evaluations.
+    asking_since
+        When the call under way began; a paused search may still have one.
+    retry_at
+        When the next attempt is made.
+    spent
+        US dollars; None where the price of a call is unknown.
+    pending
+        The proposal that waits for `decide`.
+    error
+        A sentence, when the search has failed or a limit stopped it; it can be started again.
+    run
+        The events so far.
     """
 
     status: str
@@ -54,7 +70,24 @@ class LiveState:
 
 
 class LiveSearch:
-    """One search in a thread of its own, which can be paused, stopped, and asked to wait for approval."""
+    """One search in a thread of its own, which can be paused, stopped, and asked to wait for approval.
+
+    A journal that is finished gives the status "finished" at once, an unfinished one is continued by `start`.
+
+    Parameters
+    ----------
+    benchmark, proposer, budget, seed, journal
+        As in `search`.
+    approve
+        Every proposal waits for `decide`.
+    on_change
+        Called from the worker thread after every new event and change of status; what it raises does not end the
+        search.
+    via
+        Where requests come from, for the journal; `genius-kit ctl` is heard too.
+    limits
+        What the search may take, see `limit`.
+    """
 
     def __init__(
         self,
@@ -69,12 +102,6 @@ class LiveSearch:
         via: str = "api",
         limits: Limits | None = None,
     ) -> None:
-        """With `approve` every proposal waits for `decide`. `on_change` is called from the worker thread after every
-        new event and change of status; what it raises does not end the search. `via` is what the journal says of
-        where requests come from; `genius-kit ctl` is heard too. `limits` is what the search may take, see `limit`.
-
-        A journal that is finished gives the status "finished" at once, an unfinished one is continued by `start`.
-        """
         self._asked = Search(benchmark, proposer, budget, seed)
         self._path = Path(journal) if journal is not None else None
         self._on_change = on_change
@@ -101,7 +128,13 @@ class LiveSearch:
                 self._launch()
 
     def pause(self, now: bool = False) -> None:
-        """Let no new request begin; a call under way is waited for, or given up `now` and sent anew later."""
+        """Let no new request begin.
+
+        Parameters
+        ----------
+        now
+            Give up a call under way and send it anew later; by default it is waited for.
+        """
         with self._control.changed:
             if self._ended is None:
                 self._control.pause(now, self._asker)
@@ -115,19 +148,31 @@ class LiveSearch:
                 self._launch()
 
     def stop(self, now: bool = False) -> None:
-        """End after the present iteration, or `now`: a call under way is then given up, its reply is not used.
+        """End after the present iteration; `start` goes on.
 
-        An evaluation under way is waited for. A stop in a pause does not wait for the iteration. `start` goes on.
+        An evaluation under way is waited for. A stop in a pause does not wait for the iteration.
+
+        Parameters
+        ----------
+        now
+            Give up a call under way; its reply is not used.
         """
         with self._control.changed:
             if self._ended is None:
                 self._control.stop(now, self._asker)
 
     def raise_budget(self, budget: int) -> None:
-        """Set another budget, above what has been evaluated; a search whose budget was spent goes on.
+        """Set another budget; a search whose budget was spent goes on.
 
-        Raises InvalidParameter for a budget below what has been evaluated or above the size of the space, and for a
-        search that ended for another reason.
+        Parameters
+        ----------
+        budget
+            Number of evaluations, those done included.
+
+        Raises
+        ------
+        InvalidParameter
+            Fewer than have been evaluated, more than the space has, or a search that ended for another reason.
         """
         space = self._asked.benchmark.space
         with self._control.changed:
@@ -147,9 +192,15 @@ class LiveSearch:
                     self._launch()
 
     def limit(self, limits: Limits | None) -> None:
-        """Set what the search may take, from the next request on; None is no limit.
+        """Set what the search may take, from the next request on.
 
-        One that does not fit stops the search, and `error` says what was left; with a higher limit `resume` goes on.
+        A request that does not fit stops the search, and `error` says what was left; with a higher limit `resume` goes
+        on.
+
+        Parameters
+        ----------
+        limits
+            The limits; None is no limit.
         """
         with self._control.changed:
             self._spending.limits = limits or Limits()
@@ -161,18 +212,38 @@ class LiveSearch:
         reason: str = "",
         by: str | None = None,
     ) -> None:
-        """Decide on the pending proposal: "approve", "edit" (evaluate `architecture` in its place), "reject", or "end".
+        """Decide on the pending proposal; when the decision is refused the proposal goes on waiting.
 
-        `by` is who decides, the user of this process by default. "end" ends the search, which goes on with the same
-        question. A rejected design is not proposed again in this run; a model is told the reason and asked for another.
-        Raises InvalidParameter or InvalidArchitecture, and the proposal goes on waiting, when nothing is pending, when
-        the decision is none of the four, or when `architecture` is not of the space, was tried, or is over the bound.
+        A rejected architecture is not proposed again in this run; a model is told the reason and asked for another.
+
+        Parameters
+        ----------
+        decision
+            "approve", "edit", "reject", or "end" (ends the search, which goes on with the same question).
+        architecture
+            What "edit" evaluates in place of the proposal.
+        reason
+            Why, for the journal and the model.
+        by
+            Who decides; default the user of this process.
+
+        Raises
+        ------
+        InvalidParameter, InvalidArchitecture
+            Nothing is pending, the decision is none of the four, or the architecture is not of the space, was tried, or
+            is over the bound.
         """
         asker = self._asker
         self._control.decide(Decision(decision, architecture, reason, by or asker.by, asker.via))
 
     def wait(self, timeout: float | None = None) -> Run:
-        """Wait until the search has ended in any way, at most `timeout` seconds, and return the events so far."""
+        """Wait until the search has ended in any way, and return the events so far.
+
+        Parameters
+        ----------
+        timeout
+            The most seconds to wait; None waits for the end.
+        """
         end = None if timeout is None else time.monotonic() + timeout
         waited: threading.Thread | None = None
         while (thread := self._thread) is not None and thread is not waited:

@@ -22,10 +22,20 @@ def completion(
     usage: Mapping[str, Any] | None = None,
     **message: Any,
 ) -> dict[str, Any]:
-    """Return the body of a chat completion; `usage` overrides single figures of 100 input and 20 output tokens.
+    """Return the body of a chat completion, by default of 100 input tokens (40 cached) and 20 output (5 reasoning).
 
-    40 of the input tokens are cached and 5 of the output tokens are reasoning. `message` are further fields of the
-    message, such as `refusal`.
+    Parameters
+    ----------
+    text
+        The reply.
+    model
+        The model as the server names it.
+    finish_reason
+        Why the reply ended.
+    usage
+        Replaces single counts of tokens.
+    **message
+        Further fields of the message, such as `refusal`.
     """
     figures = {
         "prompt_tokens": TOKENS[0],
@@ -54,18 +64,42 @@ def completion(
 def error(
     message: str, *, code: str | int | None = None, type: str = "invalid_request_error", param: str | None = None
 ) -> dict[str, Any]:
-    """Return the body of an OpenAI error."""
+    """Return the body of an OpenAI error.
+
+    Parameters
+    ----------
+    message, code, type, param
+        Its fields.
+    """
     return {"error": {"message": message, "type": type, "param": param, "code": code}}
 
 
 @dataclass
 class Answer:
-    """What to send: `body` is a dict (sent as JSON), a string or bytes; `delay` is a wait before it, in seconds.
+    """What the server sends.
 
-    `fault` is None, "refuse" (the connection is reset at once, and for `refuse_seconds` no new one is taken), "close"
-    (no answer at all), "cut" (half of the promised body), "drip" (the body a byte at a time, `drip_seconds` apart),
-    "drip-headers" (the same with the headers) or "hang" (nothing until the server closes). `tokens` are what a
-    provider would bill, (input, output); by default those of a completion with status 200, None for anything else.
+    Parameters
+    ----------
+    body
+        A dict (sent as JSON), a string or bytes.
+    status
+        HTTP status.
+    headers
+        Further headers.
+    content_type
+        The header of that name.
+    delay
+        Seconds before it.
+    fault
+        None, "refuse" (the connection is reset at once), "close" (no answer at all), "cut" (half of the promised body),
+        "drip" (the body byte by byte), "drip-headers" (the same with the headers) or "hang" (nothing until the server
+        closes).
+    drip_seconds
+        Seconds between the bytes of a drip.
+    refuse_seconds
+        Seconds for which "refuse" takes no new connection.
+    tokens
+        What a provider would bill, (input, output); default those of a completion with status 200, None otherwise.
     """
 
     body: Any = ""

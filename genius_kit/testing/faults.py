@@ -93,12 +93,21 @@ def random_faults(
     answer: Callable[[dict[str, Any], int], Any] | str,
     faults: Mapping[str, Fault] | None = None,
 ) -> Callable[[dict[str, Any], int], Any]:
-    """Return a script that puts a fault in the place of a reply with probability `rate`.
+    """Return a script that puts a fault in the place of a reply with some probability.
 
-    `answer` is the good reply: its text, or a function of (request body, number) to it. `faults` are those drawn from,
-    each as likely as another; by default all of FAULTS but "hang". Whether there is one and which depends only on the
-    seed, the content of the request and how many times that has come, so that the same seed gives the same faults
-    whatever the order in which parallel requests arrive.
+    Whether there is one and which depends only on the seed, the content of the request and how many times it was sent,
+    so that the same seed gives the same faults whatever the order in which parallel requests arrive.
+
+    Parameters
+    ----------
+    rate
+        Probability of a fault.
+    seed
+        Decides the faults.
+    answer
+        The good reply: its text, or a function of (request body, number) to it.
+    faults
+        Those drawn from, each as likely as another; default all of FAULTS but "hang".
     """
     if not 0 <= rate <= 1:
         raise ValueError(f"rate is {rate!r}; expected a probability, 0 to 1")

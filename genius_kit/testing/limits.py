@@ -15,7 +15,15 @@ class Limiter(Protocol):
 
 
 class TokenBucket:
-    """At most `rate` requests a second in the long run, and `burst` at once (by default those of one second)."""
+    """At most `rate` requests per second in the long run, and a burst of them at once.
+
+    Parameters
+    ----------
+    rate
+        Requests per second.
+    burst
+        Requests at once; default those of one second.
+    """
 
     def __init__(self, rate: float, burst: float | None = None) -> None:
         self.rate = rate
@@ -24,7 +32,13 @@ class TokenBucket:
         self._last: float | None = None
 
     def admit(self, now: float) -> float | None:
-        """Take a token, or return the seconds until there is one."""
+        """Take a token, or return the seconds until there is one.
+
+        Parameters
+        ----------
+        now
+            Time in seconds.
+        """
         passed = 0.0 if self._last is None else now - self._last
         self._tokens = min(self.burst, self._tokens + passed * self.rate)
         self._last = now
@@ -35,7 +49,15 @@ class TokenBucket:
 
 
 class FixedWindow:
-    """At most `rate` x `seconds` requests in each window of `seconds`, which begin at fixed times."""
+    """At most `rate` x `seconds` requests in each window, which begin at fixed times.
+
+    Parameters
+    ----------
+    rate
+        Requests per second.
+    seconds
+        Length of a window.
+    """
 
     def __init__(self, rate: float, seconds: float = 1.0) -> None:
         self.rate, self.seconds = rate, seconds
@@ -43,7 +65,13 @@ class FixedWindow:
         self._count = 0
 
     def admit(self, now: float) -> float | None:
-        """Count a request of this window, or return the seconds until the next begins."""
+        """Count a request of this window, or return the seconds until the next begins.
+
+        Parameters
+        ----------
+        now
+            Time in seconds.
+        """
         window = math.floor(now / self.seconds)
         if window != self._window:
             self._window, self._count = window, 0
@@ -54,14 +82,28 @@ class FixedWindow:
 
 
 class SlidingWindow:
-    """At most `rate` x `seconds` requests in any `seconds`; refused ones do not count."""
+    """At most `rate` x `seconds` requests in any window; refused ones do not count.
+
+    Parameters
+    ----------
+    rate
+        Requests per second.
+    seconds
+        Length of the window.
+    """
 
     def __init__(self, rate: float, seconds: float = 1.0) -> None:
         self.rate, self.seconds = rate, seconds
         self._times: deque[float] = deque()
 
     def admit(self, now: float) -> float | None:
-        """Note a request, or return the seconds until the oldest leaves the window."""
+        """Note a request, or return the seconds until the oldest leaves the window.
+
+        Parameters
+        ----------
+        now
+            Time in seconds.
+        """
         while self._times and now - self._times[0] >= self.seconds:
             self._times.popleft()
         if len(self._times) >= max(1, int(self.rate * self.seconds)):

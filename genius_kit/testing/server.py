@@ -30,28 +30,51 @@ def request_digest(body: Any) -> str:
 
 @dataclass(frozen=True)
 class Bill:
-    """What a provider would charge for: `replies` with a completion, whether or not they arrived whole."""
+    """What a provider would charge for.
+
+    Parameters
+    ----------
+    replies
+        Replies with a completion, whether or not they arrived whole.
+    input_tokens, output_tokens
+        Their tokens.
+    """
 
     replies: int
     input_tokens: int
     output_tokens: int
 
     def dollars(self, input_price: float, output_price: float) -> float:
-        """Return the sum in US dollars at prices per million tokens."""
+        """Return the sum in US dollars.
+
+        Parameters
+        ----------
+        input_price, output_price
+            US dollars per million tokens.
+        """
         return (self.input_tokens * input_price + self.output_tokens * output_price) / 1_000_000
 
 
 class ChatServer:
     """A server in threads of this process: `with ChatServer(["first reply", Answer(status=503), ...]) as server:`.
 
-    `script` is a list used up in order, or a function of (request body, number of the request from 0); its items are
-    texts (a good reply), dicts (a body) or Answers. `delay` is added to every reply, in seconds. With a `limiter`
-    requests beyond its rate get a 429 at once, with the header `retry-after` unless `retry_after=False`. `models` are
-    the names that it lists at /v1/models; None is a server that lists none (404). It answers for any name.
-
     `url` is the base URL up to and with /v1. `requests` keeps every request as a dict of path, headers, body and
     time; `arrivals` counts them by `request_digest`, `served` the answers that were sent whole, `limited` the
     429 of the limiter; `bill` is what a provider would charge. A script that raises or is used up is answered with 418.
+
+    Parameters
+    ----------
+    script
+        A list used up in order, or a function of (request body, number of the request from 0); its items are texts (a
+        good reply), dicts (a body) or Answers.
+    delay
+        Seconds added to every reply.
+    limiter
+        Requests beyond its rate get a 429 at once.
+    retry_after
+        Whether a 429 has the header `retry-after`.
+    models
+        Names listed at /v1/models; None is a server that lists none (404). It answers for any name.
     """
 
     def __init__(
@@ -129,7 +152,13 @@ class ChatServer:
             self.served += 1
 
     def next_answer(self, path: str, headers: dict[str, str], body: Any) -> tuple[Answer, float]:
-        """Keep the request and return the Answer to it, and the delay before that in seconds."""
+        """Keep the request and return the Answer to it, and the delay before that in seconds.
+
+        Parameters
+        ----------
+        path, headers, body
+            The request.
+        """
         with self._lock:
             now = time.monotonic()
             number = len(self.requests)
