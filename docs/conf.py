@@ -7,13 +7,14 @@ import genius_kit
 project = "genius_kit"
 author = "the genius_kit authors"
 release = genius_kit.__version__
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 html_theme = "furo"
 html_title = "genius_kit"
 exclude_patterns = ["_build"]
 nb_execution_mode = "off"
 myst_heading_anchors = 3
-autodoc_typehints = "description"
+numpydoc_show_class_members = False
+numpydoc_validation_checks = {"PR01", "PR02", "PR03"}  # every parameter described, no other one, in order
 autodoc_member_order = "bysource"
 suppress_warnings = ["myst.header"]  # notebooks use a heading level for each benchmark
 
