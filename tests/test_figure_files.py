@@ -121,7 +121,9 @@ def test_text_stays_readable_in_a_column(tmp_path):
     """No text of a figure that was fitted is below six points, and the legend is no wider than the figure."""
     from matplotlib.text import Text
 
-    many = {name: runs()["random"] for name in ("random", "evolution", "coordinate descent", "a model of long name")}
+    many = {
+        name: runs()["random"] for name in ("random", "evolution", *map("a model of long name {}".format, range(8)))
+    }
     figure = figures.save_figure(figures.best_so_far(many), tmp_path, "best", venue="icml")
     assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 6
     (axes,) = figure.axes

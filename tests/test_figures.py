@@ -2,10 +2,13 @@
 
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 import genius_kit as gk
 from genius_kit import figures
 from genius_kit.errors import InvalidParameter, UnknownName
+from genius_kit.figures.layout import fit
+from genius_kit.figures.style import GREY
 from genius_kit.paper import TRIAL_TABLES, paper_label
 from genius_kit.proposers import methods
 from tests.doubles import ToyBenchmark
@@ -37,16 +40,55 @@ def toy_runs():
     return gk.search_many(ToyBenchmark(), "random", [0, 1], 3, progress=False)
 
 
-def test_the_legend_says_how_many_runs():
-    """n stands beside each method."""
-    (axes,) = figures.best_so_far(RUNS).axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["random (n = 2)", "gpt-4.1 (n = 1)"]
+def names_at_ends(axes):
+    """The names that stand at the ends of the curves, each on one line."""
+    return [text.get_text().replace("\n", " ").replace("\u00a0", " ") for text in axes.texts]
+
+
+def test_each_curve_ends_in_its_name_with_the_number_of_runs():
+    """No legend, and no name on another one, at the width of a column too."""
+    figure = figures.best_so_far(RUNS)
+    for shown in (figure, fit(figure, "cvpr", "column")):
+        (axes,) = shown.axes
+        assert names_at_ends(axes) == ["random (n = 2)", "gpt-4.1 (n = 1)"]
+        assert axes.get_legend() is None
+        shown.draw_without_rendering()
+        first, second = (Text.get_window_extent(text) for text in axes.texts)
+        assert not first.overlaps(second)
+
+
+def test_many_curves_have_a_legend():
+    """Nine names at the ends would stand on one another."""
+    (axes,) = figures.best_so_far({f"model {i}": [frame(80.0 + i, 82.0)] for i in range(9)}).axes
+    assert len(axes.get_legend().get_texts()) == 9
+    assert not axes.texts
 
 
 def test_the_best_so_far_is_the_mean_and_a_short_run_keeps_what_it_found():
     """The line is the mean of the running maxima, the last one held."""
     (axes,) = figures.best_so_far(RUNS).axes
     assert list(axes.get_lines()[0].get_ydata()) == [79.5, 82.5, 82.5]
+
+
+@pytest.mark.parametrize("draw", [figures.best_so_far, figures.rank_by_iteration])
+def test_the_best_so_far_is_a_step_that_ends_with_the_runs(draw):
+    """It rises where something is evaluated, and one evaluation is one mark."""
+    (axes,) = draw({"random": [frame(80.0, 82.0, 81.0)], "prior": [frame(85.0)]}).axes
+    lines = axes.get_lines()
+    assert {line.get_drawstyle() for line in lines} == {"steps-post"}
+    assert [list(line.get_xdata()) for line in lines] == [[1, 2, 3], [1]]
+
+
+@pytest.mark.parametrize("low", [90.0, 10.0])
+def test_the_axis_of_accuracies_holds_every_value(low):
+    """Low values are not clipped; where they would flatten the rest the axis is logarithmic and says so."""
+    runs = {"random": [frame(low, 92.0, 93.0, 93.2), frame(91.0, 92.0, 92.5, 93.0)]}
+    (axes,) = figures.best_so_far(runs).axes
+    bottom, top = axes.get_ylim()
+    drawn = [*axes.get_lines()[0].get_ydata(), *axes.collections[0].get_paths()[0].vertices[:, 1]]
+    assert bottom < min(drawn) < max(drawn) < top
+    assert ("log" in axes.get_ylabel()) == (axes.get_yscale() != "linear") == (low == 10.0)
+    assert len({label.get_text()[-2:-1] == "." for label in axes.get_yticklabels()}) == 1
 
 
 def test_the_interval_of_the_mean_is_drawn_where_every_run_has_a_value():
@@ -80,6 +122,15 @@ def test_the_rank_line_is_the_mean_of_the_middles_of_the_tie_ranges():
     (axes,) = figures.rank_by_iteration(RUNS).axes
     assert list(axes.get_lines()[0].get_ydata()) == [51.0, 50.0, 49.5]
     assert axes.yaxis_inverted()
+
+
+def test_the_ticks_of_ranks_have_one_format():
+    """Over less than two powers of ten too: 200 and 1,000, never 2 x 10^2."""
+    figure = figures.rank_by_iteration({"random": [frame(80.0, 82.0, 83.0, ranks=[900, 400, 150])]})
+    figure.draw_without_rendering()
+    told = [label.get_text() for label in figure.axes[0].get_yticklabels(which="both")]
+    assert "200" in told
+    assert all(text.replace(",", "").isdigit() for text in told if text)
 
 
 def test_the_stand_in_is_named_as_what_it_is(toy_runs):
@@ -184,6 +235,19 @@ def test_the_comparison_has_a_column_a_temperature_and_a_method(data_home):
         "random n = 12",
     ]
     assert len(axes) == 6
+    assert {line.get_color() for one in axes for line in one.get_lines()[:-1]} == {GREY}
+    lowest = min(line.get_ydata().min() for line in axes[2].get_lines())
+    assert axes[2].get_ylim()[0] < lowest
+
+
+def test_a_single_evaluation_is_a_line_across_the_columns(data_home):
+    """The largest network has no column of its own."""
+    benchmark = gk.load_benchmark("nas-bench-macro")
+    runs = figures.by_method(gk.search_many(benchmark, "prior", [0], 10, progress=False))
+    figure = figures.paper_comparison(benchmark, runs)
+    assert len(figure.axes) == 4
+    assert [set(one.get_lines()[-1].get_ydata()) for one in figure.axes[2:]] == [{21.0}] * 2
+    assert methods.PRIOR in figure.get_supxlabel()
 
 
 @pytest.mark.parametrize(("name", "replies", "sent_back"), [("329M", 26, 16), ("401M", 17, 7)])

@@ -60,6 +60,34 @@ def test_panels_that_are_not_needed_stay_empty():
     assert [axes.axison for axes in figure.axes] == [True] * 4 + [False] * 2
 
 
+def test_panels_share_their_axes_and_a_shorter_arm_says_so():
+    """One range of ranks, and a line that ends early has its evaluations in its name."""
+    short = curves(arms=["gp"]).query("evaluations <= 5")
+    figure = rank_curves(pd.concat([curves(arms=["random"]), short]))
+    assert len({axes.get_ylim() for axes in figure.axes[:2]}) == 1
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["random", "gp (5 evaluations)"]
+    assert {line.get_drawstyle() for line in figure.axes[0].get_lines()} == {"steps-post"}
+
+
+def test_the_numbers_stand_below_the_last_panel_of_each_column():
+    """Also where the last row is not full."""
+    names = ["nas-bench-macro", "channel-bench-resnet", "channel-bench-mobilenet", "nas-bench-201-cifar10"]
+    figure = rank_curves(curves(names))
+    figure.draw_without_rendering()
+    numbered = [any(label.get_visible() for label in axes.get_xticklabels()) for axes in figure.axes[:4]]
+    assert numbered == [False, True, True, True]
+
+
+def test_the_trials_of_the_paper_are_a_point(data_home):
+    """The mean rank of its three trials, 32.0, at the ten evaluations of the longest."""
+    (axes,) = rank_curves(curves(["nas-bench-macro"])).axes
+    point = axes.get_lines()[-1]
+    assert point.get_label() == "paper: GPT-4, temperature 0"
+    assert (list(point.get_xdata()), list(point.get_ydata())) == ([10], [32.0])
+    (axes,) = rank_curves(curves(["nas-bench-macro"]).query("evaluations <= 5")).axes
+    assert len(axes.get_lines()) == 2
+
+
 def test_every_search_is_a_dot_and_every_arm_a_mean():
     """One row an arm, named with its n; the plain arm and the controls have colours of their own; 1 is at the right."""
     figure = arm_ranks(results(), expected_random=595.0, reference="llm", title="a model")

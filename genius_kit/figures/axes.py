@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genius_kit.figures.files import fit_labels, laid_out
+from genius_kit.figures.layout import name_ends
 from genius_kit.figures.style import SETTINGS, Style, marks
 from genius_kit.proposers.methods import NO_MODEL
-from genius_kit.stats.paired import mean_band
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+MOST_NAMED = 9
+"""Lines that have their names at their ends; of more the names would stand on one another."""
+
+DISTANCES = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+"""Points below the best accuracy at which a logarithmic axis has its numbers."""
 
 
 def new_figure(rows: int, columns: int, **shared: Any) -> tuple[Figure, list[Axes]]:
@@ -52,7 +58,7 @@ def finish(figure: Figure, axes: Sequence[Axes], legend: bool = True, beside: bo
 
     for one in axes:
         one.set_axisbelow(True)
-        if one.get_xlabel() in ("iteration", "reply", "epoch"):
+        if one.get_xlabel() in ("iteration", "reply", "epoch", "evaluations"):
             one.xaxis.set_major_locator(MaxNLocator(integer=True))
         if legend and (handles := one.get_legend_handles_labels()[0]):
             outside = (
@@ -64,56 +70,74 @@ def finish(figure: Figure, axes: Sequence[Axes], legend: bool = True, beside: bo
     return figure
 
 
-def draw_line(axes: Axes, values: Any, style: Style, measured: int, label: str) -> None:
-    """Draw `values` from iteration 1 on, with markers only on the first `measured` of them."""
-    axes.plot(range(1, len(values) + 1), values, label=label, markevery=slice(0, measured), **marks(style))
+def name_curves(figure: Figure, axes: Axes) -> Figure:
+    """Name each curve at its end, or in a legend where there are more than `MOST_NAMED`; return the figure."""
+    handles, labels = axes.get_legend_handles_labels()
+    finish(figure, [axes], legend=len(labels) > MOST_NAMED)
+    if len(labels) <= MOST_NAMED:
+        name_ends(axes, handles)
+    return figure
 
 
-def draw_band(axes: Axes, values: Any, style: Style, alpha: float = 0.13) -> None:
-    """Shade the middle 80 % of `values`, an array of shape (runs, iterations) in which nan means not evaluated."""
-    known = ~np.isnan(values).all(axis=0)
-    low, high = np.nanquantile(values[:, known], (0.1, 0.9), axis=0)
-    shade(axes, np.flatnonzero(known) + 1, low, high, style, alpha)
+def draw_curve(
+    axes: Axes, steps: Any, values: Any, style: Style, label: str, band: Sequence[Any] = (), shown: Any = None
+) -> None:
+    """Draw `values` by steps, each until the next, in a `band` of its lower and upper ends; markers where `shown`."""
+    axes.plot(steps, values, drawstyle="steps-post", label=label, markevery=shown, markersize=3.5, **marks(style))
+    if len(band):
+        axes.fill_between(steps, *band, step="post", color=style.colour, alpha=0.13, linewidth=0)
 
 
-def draw_interval(axes: Axes, values: Any, style: Style) -> None:
-    """Shade the 95 % interval of the mean of `values`, shape (runs, iterations), where every run has a value.
+def log_axis(axes: Axes, which: str = "x", number: str = "g") -> None:
+    """Make the axis "x" or "y" of what is drawn logarithmic, its numbers printed as `number` says.
 
-    See `paired.mean_band`; one run has none.
+    They stand at powers of ten, over fewer than two of these at 1, 2 and 5 as well, over less than one at each digit.
     """
-    known = ~np.isnan(values).any(axis=0)
-    if len(values) > 1 and known.any():
-        low, high = mean_band(values[:, known])
-        shade(axes, np.flatnonzero(known) + 1, low, high, style)
-
-
-def draw_curve(axes: Axes, steps: Any, line: pd.DataFrame, style: Style, label: str, shown: Any) -> None:
-    """Draw the column `mean` by steps in the band from `low` to `high`, with markers where `shown` says."""
-    axes.plot(steps, line["mean"], **marks(style), markevery=shown, markersize=3.5, label=label)
-    shade(axes, steps, line["low"], line["high"], style)
-
-
-def shade(axes: Axes, steps: Any, low: Any, high: Any, style: Style, alpha: float = 0.13) -> None:
-    """Shade the band from `low` to `high`."""
-    axes.fill_between(steps, low, high, color=style.colour, alpha=alpha, linewidth=0)
-
-
-def log_axis(axes: Axes, which: str = "x", number: str = "g", few: bool = False) -> None:
-    """Make the axis "x" or "y" logarithmic, its numbers printed as `number` says, with `few` at 1, 2, 5, ... alone."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = sorted(axis.get_view_interval())
+    decades = np.log10(high / low)
+    axis.set_major_locator(LogLocator(subs=range(1, 10) if decades < 0.7 else (1, 2, 5) if decades < 2 else (1,)))
     axis.set_major_formatter(f"{{x:{number}}}")
-    if few:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_formatter(NullFormatter())
 
 
 def rank_axis(axes: Axes) -> None:
     """Make the vertical axis one of ranks: logarithmic, the best on top."""
     log_axis(axes, "y", ",.0f")
-    axes.invert_yaxis()
+    low, high = sorted(axes.get_ylim())
+    axes.set_ylim(high, max(low, 0.8))
+
+
+def accuracy_axis(axes: Axes, values: Any) -> None:
+    """Make the vertical axis hold every one of `values` (percent).
+
+    Where the lower half would flatten the upper one the axis is logarithmic in the distance from the best, which its
+    label then says.
+    """
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    low, middle, high = np.quantile(known, (0, 0.5, 1))
+    if high - low <= 6 * (high - middle) or high == middle:
+        margin = 0.06 * (high - low) or 0.1
+        axes.set_ylim(low - margin, high + margin)
+        return
+    gap = (high - middle) / 4  # what the best is drawn apart from itself, as a logarithm needs
+    axes.set_yscale(
+        "function",
+        functions=(lambda y: -np.log(np.maximum(high + gap - y, gap / 4)), lambda z: high + gap - np.exp(-z)),
+    )
+    axes.set_ylim(high + gap - 1.15 * (high + gap - low), high + gap / 3)
+    ticks: list[float] = []
+    for distance in DISTANCES:
+        tick = np.floor((high - distance) / distance) * distance
+        if distance >= gap / 2 and tick >= low and (not ticks or high + gap - tick > 1.4 * (high + gap - ticks[-1])):
+            ticks.append(tick)
+    axes.set_yticks(ticks)
+    axes.yaxis.set_major_formatter("{x:.0f}" if all(tick == round(tick) for tick in ticks) else "{x:.1f}")
+    axes.set_ylabel(f"{axes.get_ylabel()},\nlog below the best")
 
 
 def interval_row(

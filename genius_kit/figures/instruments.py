@@ -220,7 +220,7 @@ def _draw_ranks(axes: Axes, ranks: dict[str, list[float]], looks: dict[str, Styl
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("rank of the best found (dot: a search, mark: mean)")
-    log_axis(axes, number=",.0f", few=True)
+    log_axis(axes, number=",.0f")
 
 
 def transfer_heatmap(matrix: pd.DataFrame) -> Figure:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genius_kit.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ DIRECTIONS = (0, 180, 30, -30, 150, -150, 60, -60, 120, -120, 90, -90)
 DISTANCES = (5, 11, 18, 26, 36, 48)
 """Degrees and points, tried in this order: nearest first, at the right first."""
 
-NAME = "name of a point"
+NAME, END = "name of a point", "name of a curve"
 
 NARROW_FIGURE = 5.0
 NARROW_PANEL = 1.3
@@ -48,15 +50,52 @@ def name_points(axes: Axes, points: Sequence[tuple[float, float, str]], size: fl
     return place_names(axes)
 
 
+def name_ends(axes: Axes, curves: Sequence[Any], size: float = 8.0) -> None:
+    """Write the name of each curve at the right of the panel, with a thin line to it from where the curve ends."""
+    right = max(float(curve.get_xdata()[-1]) for curve in curves)
+    for curve in curves:
+        x, y, colour = float(curve.get_xdata()[-1]), float(curve.get_ydata()[-1]), curve.get_color()
+        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
+        if x < right:
+            axes.hlines(y, x, right, color=colour, linewidth=0.7)
+        name = textwrap.fill(curve.get_label().replace(" = ", "\u00a0=\u00a0"), 24)
+        axes.annotate(
+            name, (right, y), xytext=(1.06, 0), textcoords="axes fraction", fontsize=size, va="center", arrowprops=line,
+            annotation_clip=False, gid=END,
+        )  # fmt: skip
+    place_names(axes)
+
+
+def _place_ends(axes: Axes, labels: Sequence[Any]) -> None:
+    """Put each name at the height of its end, and apart from the next one."""
+    inside = axes.get_window_extent()
+    ordered = sorted(labels, key=lambda label: axes.transData.transform(label.xy)[1])
+    half = 0.55 * np.array([_text_box(label).height for label in ordered])
+    heights = np.array([axes.transData.transform(label.xy)[1] for label in ordered])
+    for _ in range(100):  # neighbours that overlap part, by half of it each
+        for low in range(len(ordered) - 1):
+            overlap = max(0.0, heights[low] + half[low] + half[low + 1] - heights[low + 1])
+            heights[low : low + 2] += (-overlap / 2, overlap / 2)
+        heights = np.clip(heights, inside.y0 + half, inside.y1 - half)
+    for label, height in zip(ordered, heights, strict=True):
+        label.set_position((label.get_position()[0], (height - inside.y0) / inside.height))
+
+
 def place_names(axes: Axes) -> list[Annotation]:
-    """Place the names that `name_points` wrote anew, as for a figure that has another size now, and return them."""
+    """Place the names that `name_points` and `name_ends` wrote anew, as for a figure that has another size now.
+
+    Return those of points.
+    """
     labels: list[Any] = [text for text in axes.texts if text.get_gid() == NAME]
-    if not labels:
+    ends: list[Any] = [text for text in axes.texts if text.get_gid() == END]
+    if not labels and not ends:
         return []
     figure: Any = axes.figure
     for label in labels:
         label.set_position((0, 0))
     figure.draw_without_rendering()  # so that places on the page are known
+    if ends:
+        _place_ends(axes, ends)
     taken, inside = [_dot(axes, *label.xy) for label in labels], axes.get_window_extent()
     for label in sorted(labels, key=lambda label: (-label.xy[1], label.xy[0])):
         taken.append(_place(label, taken, inside))
@@ -105,6 +144,9 @@ def fold(figure: Any) -> None:
     for text in [*texts, *(text for text in (figure._supxlabel, figure._suptitle) if text is not None)]:
         if text.get_text():
             _wrap(text, figure.bbox.width)
+    for axes in figure.axes:
+        if axes.yaxis.label.get_window_extent().height > 1.15 * axes.get_window_extent().height:
+            axes.set_ylabel(textwrap.fill(axes.get_ylabel(), max(12, len(axes.get_ylabel()) // 2 + 4)))
     for _ in range(2):  # a legend that moves changes the panels, and these the place of the legend
         _fold_legends(figure)
     for axes in figure.axes:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genius_kit.figures.axes import draw_band, finish, log_axis, new_figure, rank_axis, row_axis
+from genius_kit.figures.axes import accuracy_axis, finish, log_axis, new_figure, rank_axis, row_axis
 from genius_kit.figures.layout import name_points
-from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, Style, marks, styles
+from genius_kit.figures.runs import best_accuracy, best_rank, draw_searches
+from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, styles
 from genius_kit.paper import paper_methods, paper_table, summary
 from genius_kit.proposers.methods import distinct, n_text
-from genius_kit.runs.frames import Runs, frames_of, held, longest, longest_of_all, middle_rank
+from genius_kit.runs.frames import Runs, frames_of, longest, middle_rank
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import load_space
 from genius_kit.spaces.costs import count_cost
@@ -41,7 +42,7 @@ PICKED = {
 }  # fmt: skip
 """Column of `table_1` -> the entry of `paper.summary` that it shows of our methods."""
 
-_SHOWN = 8  # trials a panel drawn one by one
+_SHOWN = 8  # trials a panel whose evaluations are joined by a line
 
 
 def table_1(ours: Mapping[str, Mapping[str, Sequence[Any]]] | None = None) -> pd.DataFrame:
@@ -175,8 +176,10 @@ def ablation_figure() -> Figure:
 def paper_comparison(benchmark: Any, runs: Runs) -> Figure:
     """Draw what the paper's figure 2 draws, beside ours: accuracy (above) and rank (below) of every trial.
 
-    One column per temperature of the paper, then one per method of `runs`; one thin line per trial, the best so far
-    (mean over trials) thick. Ranks of the paper are the printed ones, or found from the accuracy where none are.
+    One column a temperature of the paper, then one a method of `runs`. Grey is what was evaluated; the method's colour
+    is the best so far: its mean over trials, in a band that holds the middle 80 % of them. A method that evaluates a
+    single architecture is a line across every column. Ranks of the paper are the printed ones, or found from the
+    accuracy where none are.
 
     Parameters
     ----------
@@ -185,55 +188,45 @@ def paper_comparison(benchmark: Any, runs: Runs) -> Figure:
     runs
         Name of a method -> its runs.
     """
-    columns = frames_of({**paper_methods(benchmark), **runs})
+    methods = frames_of({**paper_methods(benchmark), **runs})
+    columns = {name: frames for name, frames in methods.items() if longest(frames) > 1} or methods
+    singles = {name: frames[0] for name, frames in methods.items() if name not in columns}
     figure, axes = new_figure(2, len(columns), sharey="row", sharex=True)
-    for column, (name, frames) in enumerate(columns.items()):
-        style, length = styles(list(columns))[name], longest_of_all(columns)
-        accuracy, rank = axes[column], axes[len(columns) + column]
-        _draw_trials((accuracy, rank), frames, style)
-        steps = np.arange(1, length + 1)
-        best = np.mean([held(frame["best_so_far"], length) for frame in frames], axis=0)
-        lowest = np.mean([held(middle_rank(frame).cummin(), length) for frame in frames], axis=0)
-        for panel, values in ((accuracy, best), (rank, lowest)):
-            panel.step(steps, values, where="mid", color=style.colour, linewidth=2.2)
+    above, below = axes[: len(columns)], axes[len(columns) :]
+    for accuracy, rank, (name, frames) in zip(above, below, columns.items(), strict=True):
+        _draw_trials(accuracy, {name: frames}, _accuracy, best_accuracy, singles)
+        _draw_trials(rank, {name: frames}, middle_rank, best_rank, singles)
         title = [*textwrap.wrap(name, 24), n_text(len(frames), len(distinct(frames)))]
         accuracy.set_title("\n".join(title), fontsize=9)
         rank.set_xlabel("iteration")
-    axes[0].set_ylabel(f"{benchmark.feedback_name} (%)")
-    axes[len(columns)].set_ylabel("rank (1 is best)")
-    hidden = _accuracy_limits(axes[: len(columns)], columns)
-    rank_axis(axes[len(columns)])
-    note = f"thick: best so far, mean over trials; thin: each trial, shaded: middle 80 % of more than {_SHOWN}{hidden}"
+    above[0].set_ylabel(f"{benchmark.feedback_name} (%)")
+    below[0].set_ylabel("rank (1 is best)")
+    accuracy_axis(above[0], np.concatenate([_accuracy(frame) for some in methods.values() for frame in some]))
+    rank_axis(below[0])
+    note = "grey: each evaluation; colour: best so far, mean over n trials and the middle 80 % of them"
+    note += "".join(f"; dashed: {name}" for name in singles)
     figure.supxlabel(note, fontsize=8, color="#555555")
     for axis in axes:
         axis.tick_params(labelsize=8)
     return finish(figure, axes, legend=False)
 
 
-def _draw_trials(panels: tuple[Axes, Axes], frames: Sequence[pd.DataFrame], style: Style) -> None:
-    """Draw what each trial evaluated, accuracy and rank; many trials as a band."""
-    for axes, read in zip(panels, (lambda frame: frame["feedback"], middle_rank), strict=True):
-        if len(frames) > _SHOWN:
-            length = longest(frames)
-            values = np.full((len(frames), length), np.nan)
-            for row, frame in enumerate(frames):
-                values[row, : len(frame)] = read(frame)
-            draw_band(axes, values, style, alpha=0.3)
-            continue
-        for frame in frames:
-            thin = {**marks(style), "linewidth": 0.7, "alpha": 0.55, "markersize": 3}
-            axes.plot(frame["iteration"], read(frame), **thin)
+def _accuracy(frame: pd.DataFrame) -> pd.Series:
+    return frame["feedback"].astype(float)
 
 
-def _accuracy_limits(axes: Sequence[Axes], columns: Mapping[str, Sequence[pd.DataFrame]]) -> str:
-    """Start the axis below the median first evaluation of every column; return words on what lies below it."""
-    values = np.concatenate([frame["feedback"].astype(float) for frames in columns.values() for frame in frames])
-    firsts = [[frame["feedback"].astype(float).iloc[0] for frame in frames] for frames in columns.values()]
-    low, high = float(np.nanmin([np.median(some) for some in firsts])), float(np.nanmax(values))
-    margin = 0.1 * (high - low) or 0.1
-    axes[0].set_ylim(low - margin, high + margin)
-    hidden = int((values < low - margin).sum())
-    return f"; {hidden} of {len(values)} accuracies lie below the axis" if hidden else ""
+def _draw_trials(panel: Axes, method: Runs, read: Any, best: Any, singles: Mapping[str, pd.DataFrame]) -> None:
+    """Draw what each trial of one method evaluated and found, by `read` and `best`, and what single evaluations did."""
+    ((name, frames),) = method.items()
+    line = "-" if len(frames) <= _SHOWN else "none"
+    look: dict[str, Any] = {"color": GREY, "marker": "o", "markersize": 2.5, "linestyle": line, "linewidth": 0.5}
+    for frame in frames:
+        panel.plot(frame["iteration"], read(frame), alpha=0.45, markeredgewidth=0, **look)
+    draw_searches(panel, method, best, marked=False)
+    panel.get_lines()[-1].set(linestyle="-", linewidth=2)  # a panel of its own needs no line style
+    for single, frame in singles.items():
+        colour = styles([name, *singles])[single].colour
+        panel.axhline(float(read(frame).iloc[0]), color=colour, linestyle="--", linewidth=1)
 
 
 def trajectory_table(run: Any) -> pd.DataFrame:

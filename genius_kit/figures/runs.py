@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.axes import (
-    draw_band,
-    draw_interval,
-    draw_line,
+    accuracy_axis,
+    draw_curve,
     finish,
     fitting,
+    name_curves,
     name_rows,
     new_figure,
     outer_legend,
@@ -23,9 +23,10 @@ from genius_kit.figures.drawings import EDGE_STYLES, block_colours
 from genius_kit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, styles
 from genius_kit.journal.run import total
 from genius_kit.proposers.methods import distinct, model_kind, n_text, shown_model
-from genius_kit.runs.frames import Runs, counted, frames_of, held, longest, longest_of_all
+from genius_kit.runs.frames import Runs, counted, frames_of, held, longest, middle_rank
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import SearchSpace, load_space
+from genius_kit.stats.paired import mean_band
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,8 +66,10 @@ COLUMNS = ("method", "run", "seed", "calls", *(kind.replace(" ", "_") for kind i
 def best_so_far(runs: Runs, feedback_name: str = "accuracy", interval: bool = False) -> Figure:
     """Draw the best accuracy so far by iteration: mean over runs, in a band that holds the middle 80 % of them.
 
-    A run that stopped keeps what it found: its line goes on without markers. The line begins where every run has a
-    result; evaluations that failed have none.
+    With `interval` the band is the 95 % interval of the mean instead, a bootstrap over runs, by percentiles.
+
+    A run that stopped keeps what it found. A line begins where every run of the method has a result, evaluations that
+    failed have none, and ends with the longest run; from there a thin one leads to its name.
 
     Parameters
     ----------
@@ -78,27 +81,17 @@ def best_so_far(runs: Runs, feedback_name: str = "accuracy", interval: bool = Fa
         Draw the 95 % interval of the mean instead, a bootstrap over runs, by percentiles.
     """
     figure, (axes,) = new_figure(1, 1)
-    frames, floor, tops = frames_of(runs), [], []
-    for name, some in frames.items():
-        values = np.stack([held(frame["best_so_far"], longest_of_all(frames)) for frame in some])  # (runs, iterations)
-        mean, style = values.mean(axis=0), styles(list(runs))[name]
-        known = mean[np.isfinite(mean)]
-        if not len(known):
-            raise InvalidParameter(f"a run of {name} measured nothing; leave it out, its column `failure` says why")
-        draw_line(axes, mean, style, longest(some), label=counted(name, some))
-        (draw_interval if interval else draw_band)(axes, values, style)
-        floor.append(float(known[min(2, len(known) - 1)]))  # the first draws of random search would flatten the rest
-        tops.append(float(np.nanmax(mean if interval else values)))
-    margin = 0.08 * (max(tops) - min(floor)) or 0.1
-    axes.set_ylim(min(floor) - margin, max(tops) + margin)
     axes.set(xlabel="iteration", ylabel=f"best {feedback_name} so far (%)")
+    accuracy_axis(axes, draw_searches(axes, runs, best_accuracy, interval))
     band = "95 % interval of the mean" if interval else "the middle 80 % of them"
     axes.set_title(f"line: mean over n searches; band: {band}", fontsize=8, color="#555555", loc="left")
-    return finish(figure, [axes])
+    return name_curves(figure, axes)
 
 
 def rank_by_iteration(runs: Runs) -> Figure:
-    """Draw the rank of the best found so far: mean over runs; the bars span the mean tie range (1 is best).
+    """Draw the rank of the best found so far: mean over runs, in the 95 % interval of the mean (1 is best).
+
+    A tie counts as its middle. Lines end as those of `best_so_far` do.
 
     Parameters
     ----------
@@ -106,17 +99,48 @@ def rank_by_iteration(runs: Runs) -> Figure:
         Name of a method -> its runs.
     """
     figure, (axes,) = new_figure(1, 1)
-    frames = frames_of(runs)
-    for name, some in frames.items():
-        low = np.mean([held(frame["rank_best"].cummin(), longest_of_all(frames)) for frame in some], axis=0)
-        high = np.mean([held(frame["rank_worst"].cummin(), longest_of_all(frames)) for frame in some], axis=0)
-        style = styles(list(runs))[name]
-        draw_line(axes, (low + high) / 2, style, longest(some), label=counted(name, some))
-        axes.vlines(np.arange(1, len(low) + 1), low, high, color=style.colour, linewidth=4, alpha=0.3)
     axes.set(xlabel="iteration", ylabel="rank of the best so far (1 is best)")
-    axes.set_title("mean over n searches; the bars span the ties", fontsize=8, color="#555555", loc="left")
+    draw_searches(axes, runs, best_rank, interval=True)
+    note = "line: mean over n searches; band: 95 % interval of the mean"
+    axes.set_title(note, fontsize=8, color="#555555", loc="left")
     rank_axis(axes)
-    return finish(figure, [axes])
+    return name_curves(figure, axes)
+
+
+def best_accuracy(frame: pd.DataFrame) -> pd.Series:
+    """Return the best accuracy so far."""
+    return frame["best_so_far"]
+
+
+def best_rank(frame: pd.DataFrame) -> pd.Series:
+    """Return the rank of the best so far, a tie as its middle."""
+    return middle_rank(frame).cummin().ffill()
+
+
+def draw_searches(
+    axes: Axes, runs: Runs, read: Callable[[pd.DataFrame], pd.Series], interval: bool = False, marked: bool = True
+) -> list[float]:
+    """Draw what `read` finds in every run of each method: mean and band, see `best_so_far`; return every height."""
+    drawn: list[float] = []
+    for name, some in frames_of(runs).items():
+        values = np.stack([held(read(frame), longest(some)) for frame in some])  # (runs, iterations)
+        known = ~np.isnan(values).any(axis=0)
+        if not known.any():
+            raise InvalidParameter(f"a run of {name} measured nothing; leave it out, its column `failure` says why")
+        values, steps, band = values[:, known], np.flatnonzero(known) + 1, ()
+        if len(values) > 1:
+            band = mean_band(values) if interval else np.quantile(values, (0.1, 0.9), axis=0)
+        draw_curve(
+            axes,
+            steps,
+            values.mean(axis=0),
+            styles(list(runs))[name],
+            counted(name, some),
+            band,
+            None if marked else [],
+        )
+        drawn += [*values.mean(axis=0), *np.ravel(band)]
+    return drawn
 
 
 def reply_table(runs: Runs) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genius_kit.benchmarks.catalogue import title_of
+from genius_kit.benchmarks.catalogue import load_benchmark, missing_data, title_of
 from genius_kit.chat import OFFLINE
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.axes import (
@@ -16,6 +16,7 @@ from genius_kit.figures.axes import (
     fitting,
     interval_row,
     log_axis,
+    name_curves,
     new_figure,
     outer_legend,
     rank_axis,
@@ -23,6 +24,7 @@ from genius_kit.figures.axes import (
 )
 from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, Style, styles
 from genius_kit.journal import Run, read_run
+from genius_kit.paper import TRIAL_TABLES, paper_label, paper_runs, summary
 from genius_kit.proposers.methods import ONE_SEARCH, TOLD, counted_once, n_text, shown_model, shown_name, with_names
 from genius_kit.runs.provenance import marked
 from genius_kit.stats.paired import LEAST_PAIRS, compare, holm_of, interval
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 COLUMNS = 3
 """Panels beside one another."""
+
+PAPER = paper_label(0)
 
 PAIR = ("benchmark", "model", "arm", "budget", "seed")
 """Two runs are a pair where these are the same and only the prompt differs."""
@@ -89,7 +93,8 @@ def _name(row: Mapping[Any, Any], told: Sequence[str] = ()) -> str:
 def rank_curves(curves: pd.DataFrame) -> Figure:
     """Draw the mean rank of the best so far by evaluation, one panel per benchmark, one line per arm, model and prompt.
 
-    Bands are 95 % intervals of the mean over searches; 1 is the best rank.
+    `curves` is what `studies.curves` returns. Bands are 95 % intervals of the mean over searches; 1 is the best rank.
+    A point is the mean over the trials of the paper's GPT-4, where it prints any on a table and the curves go as far.
 
     Parameters
     ----------
@@ -98,27 +103,45 @@ def rank_curves(curves: pd.DataFrame) -> Figure:
     """
     benchmarks = list(dict.fromkeys(curves["benchmark"]))
     columns = min(COLUMNS, len(benchmarks))
-    figure, axes = new_figure(-(-len(benchmarks) // columns), columns, sharex=True)
-    band = {end: curves[end].clip(lower=1) for end in ("low", "high")}
-    named = curves.assign(method=_names(curves), mean=curves["mean_rank"], **band)
-    looks = styles(list(named["method"].unique()))
+    figure, axes = new_figure(-(-len(benchmarks) // columns), columns, sharex=True, sharey=True)
+    named = curves.assign(method=_names(curves), low=curves["low"].clip(lower=1), high=curves["high"].clip(lower=1))
+    looks, longest = styles([PAPER, *named["method"].unique()]), named["evaluations"].max()
     for panel, benchmark in zip(axes, benchmarks, strict=False):
         here = named[named["benchmark"] == benchmark]
         for (name, _), line in here.groupby(["method", "arm"], sort=False):
             shown = [step - 1 for step in (1, 5, 10, 20, 50, 100) if step <= len(line)]
-            draw_curve(panel, line["evaluations"], line, looks[str(name)], str(name), shown)
+            label = str(name) if len(line) == longest else f"{name} ({len(line)} evaluations)"
+            band = line["low"], line["high"]
+            draw_curve(panel, line["evaluations"], line["mean_rank"], looks[str(name)], label, band, shown)
+        _draw_paper(panel, str(benchmark), longest, looks[PAPER])
         panel.set_title(title_of(str(benchmark)), fontsize=9)
-        rank_axis(panel)
+    rank_axis(axes[0])
     for empty in axes[len(benchmarks) :]:
         empty.set_axis_off()
+    for panel in axes[len(benchmarks) - columns : len(benchmarks)]:
+        panel.tick_params(labelbottom=True)  # no panel below it has the numbers
     for panel in axes[::columns]:
         panel.set_ylabel("rank (1 is best)")
-    found = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
+    n, found = counts_text(curves["n"]), {}
+    for panel in axes:
+        found |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+    note = f"evaluations; line: mean of n = {n} searches, band: 95 % interval of the mean"
+    figure.supxlabel(note + ("; dot: mean of its 3 or 5 trials" if PAPER in found else ""), fontsize=8)
+    if len(benchmarks) == 1:
+        return name_curves(figure, axes[0])
     look = {"ncol": min(4, fitting(list(found), figure)), "fontsize": 8, "frameon": False}
     figure.legend(list(found.values()), list(found), loc="outside upper center", **look)
-    n = counts_text(curves["n"])
-    figure.supxlabel(f"evaluations; line: mean of n = {n} searches, band: 95 % interval of the mean", fontsize=8)
     return finish(figure, axes, legend=False)
+
+
+def _draw_paper(panel: Axes, benchmark: str, longest: int, style: Style) -> None:
+    """Draw the mean rank of the paper's trials on a table at the evaluations that the longest of them has."""
+    if benchmark not in TRIAL_TABLES or missing_data([benchmark]):
+        return
+    trials = summary(PAPER, paper_runs(load_benchmark(benchmark)))
+    if trials["iterations"] <= longest:
+        look: dict[str, Any] = {"color": style.colour, "markersize": 6, "markeredgecolor": "white", "zorder": 5}
+        panel.plot([trials["iterations"]], [trials["rank"]], style.marker, label=PAPER, **look)
 
 
 def arm_ranks(
@@ -245,8 +268,7 @@ def prompt_comparison(results: pd.DataFrame, baseline: str = "standard") -> Figu
             interval_row(axes, row, one.ratio, [one.ratio_low, one.ratio_high], Style(BLACK, "D", "-"), size=5)
             _beside(axes, row, f"p = {corrected[name]:.3f}")
     row_axis(axes, [f"{name} (n = {len(group)})" for name, group in groups.items()])
-    log_axis(axes, few=True)
-    axes.minorticks_off()
+    log_axis(axes)
     axes.set_xlabel(f"rank over the rank with “{baseline}”, same seed; below 1 is better")
     models = ", ".join(map(shown_model, pairs["model"].unique()))
     marks = "dot: a pair; mark: geometric mean, 95 % interval; p: sign flips, Holm"
@@ -292,7 +314,7 @@ def forest(effects: pd.DataFrame, title: str = "") -> Figure:
         _beside(axes, place, f"p = {row['p_corrected']:.2g}" if row["p_corrected"] == row["p_corrected"] else "p: none")
     counts = [TOLD if is_fixed else f"n = {n}" for n, is_fixed in zip(effects["n"], effects["is_fixed"], strict=True)]
     row_axis(axes, [f"{change} ({count})" for change, count in zip(effects["change"], counts, strict=True)])
-    log_axis(axes, few=True)
+    log_axis(axes)
     low, high = effects["low"].min(), effects["high"].max()
     axes.set_xlim(min(0.4, 0.9 * low), max(2.5, 1.1 * high))
     axes.set_xlabel("rank of the best found over that of the plain prompt, same seed; above 1 is worse")

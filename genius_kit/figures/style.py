@@ -23,6 +23,7 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
 GREY, OLIVE = "#777777", "#8a6d00"
+INDIGO, WINE = "#332288", "#882255"  # Tol, "Colour schemes" (2021), for what meets eight others
 DASHES, DASH_DOTS = (0, (5, 1)), (0, (3, 1, 1, 1))
 STYLES = {
     paper_label(0): Style(BLACK, "o", "-"),
@@ -37,24 +38,28 @@ STYLES = {
     "tpe": Style(PURPLE, "p", DASHES),
     "linear": Style(BLUE, "*", "-."),
     "gp hamming": Style(GREY, "h", (0, (1, 1))),
-    "gp": Style(BLACK, "o", "-"),
+    "gp": Style(WINE, ">", "-"),
     "llm": Style(VERMILION, "D", "-"),
     "no feedback": Style(BLUE, "X", "--"),
-    "shuffled feedback": Style(SKY, "v", DASHES),
+    "shuffled feedback": Style(INDIGO, "v", DASHES),
     "permuted labels": Style(PURPLE, "p", DASH_DOTS),
-    "anonymous": Style(GREEN, "P", "-."),
+    "anonymous": Style(GREY, "P", "-."),
     "relabelled scores": Style(ORANGE, "h", (0, (1, 1))),
     "knowledge probe": Style(OLIVE, "*", (0, (5, 5))),
     "llm+gp": Style(BLUE, "H", DASHES),
     "llm+tpe": Style(PURPLE, "H", DASH_DOTS),
     "llm+coordinate descent": Style(GREEN, "H", ":"),
     "llm+local search": Style(OLIVE, "H", (0, (1, 1))),
+    "coordinate descent from its first": Style(GREEN, "X", ":"),
+    "local search from its first": Style(OLIVE, "P", (0, (1, 1))),
+    "tpe from its first": Style(PURPLE, "8", DASH_DOTS),
+    "gp from its first": Style(WINE, "H", DASHES),
     "llm mutation": Style(GREEN, ">", DASH_DOTS),
     "gp filtered llm": Style(PURPLE, "8", (0, (1, 1))),
-    "nsga2": Style(GREEN, "<", DASHES),
+    "nsga2": Style(GREEN, "p", DASHES),
     "parego": Style(BLUE, "s", (0, (5, 5))),
     "GENIUS": Style(BLACK, "o", "-"),
-    "other methods of table 2": Style("#999999", "s", ":"),
+    "other methods of table 2": Style(GREY, "s", ":"),
     "search of GENIUS-329": Style(BLUE, "o", "-"),
     "search of GENIUS-401": Style(PURPLE, "D", "--"),
 }

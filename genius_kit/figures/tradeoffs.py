@@ -10,7 +10,7 @@ import numpy as np
 from genius_kit.benchmarks.base import Objective
 from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.errors import InvalidParameter
-from genius_kit.figures.axes import draw_curve, finish, new_figure, outer_legend
+from genius_kit.figures.axes import draw_curve, finish, name_curves, new_figure, outer_legend
 from genius_kit.figures.style import GREY, Style, styles
 from genius_kit.paper import paper_table
 from genius_kit.proposers.methods import n_text
@@ -198,22 +198,17 @@ def hypervolume_figure(runs: Runs, table: pd.DataFrame | None = None) -> Figure:
     table
         Frame of `studies.share_curves` of these runs; computed where None.
     """
-    from matplotlib.ticker import MaxNLocator
-
     curves = share_curves(runs) if table is None else table
     figure, (axes,) = new_figure(1, 1)
-    names = list(dict.fromkeys(curves["method"]))
-    for name in names:
-        line, style = curves[curves["method"] == name], styles(names)[name]
+    looks = styles(list(curves["method"].unique()))
+    for name, line in curves.groupby("method", sort=False):
         label = f"{name} ({n_text(line['searches'].iloc[0], line['n'].iloc[0])})"
-        draw_curve(axes, line["evaluations"], line, style, label, max(1, len(line) // 8))
+        band, shown = (line["low"], line["high"]), max(1, len(line) // 8)
+        draw_curve(axes, line["evaluations"], line["mean"], looks[str(name)], label, band, shown)
     axes.axhline(1.0, color=GREY, linestyle=":", linewidth=1)
-    early = curves.loc[curves["evaluations"] == min(5, curves["evaluations"].max()), "mean"].to_numpy(dtype=float)
-    axes.set_ylim(max(0.0, early.min() - 0.15), 1.02)  # the first draws would flatten the rest
     axes.set(xlabel="evaluations", ylabel="share of the table's hypervolume")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title("line: mean over n searches; band: its 95 % interval", fontsize=8, color="#555555", loc="left")
-    return finish(figure, [axes])
+    return name_curves(figure, axes)
 
 
 def feedback_name(runs: Runs) -> str:

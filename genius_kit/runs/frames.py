@@ -128,10 +128,6 @@ def longest(frames: Sequence[pd.DataFrame]) -> int:
     return max(len(frame) for frame in frames)
 
 
-def longest_of_all(frames: Mapping[str, Sequence[pd.DataFrame]]) -> int:
-    return max(longest(some) for some in frames.values())
-
-
 def held(values: pd.Series, length: int) -> Any:
     """Return `values` as an array of `length`, its last value held: a run that stopped keeps what it found."""
     import numpy as np
