@@ -37,13 +37,16 @@ def test_the_table_behind_has_every_front():
 
 
 def test_figures_name_their_axes_and_count_their_searches(tmp_path):
-    """Two panels of the front with the cost's unit, the share up to 1; the same bytes every time, data beside."""
+    """The front with the cost's unit, every row on its axis, the share up to 1; the same bytes every time."""
     runs = {"random": searches(), "llm": searches(count=1)}
-    figure = figures.pareto_front_figure(runs)
-    assert [axes.get_xlabel() for axes in figure.axes] == ["latency (ms)"] * 2
-    assert figure.axes[0].get_ylabel() == "validation accuracy (%)"
-    labels = figure.axes[0].get_legend_handles_labels()[1]
-    assert labels == ["random (n = 2)", "llm (n = 1)", "front of the table (25 designs)"]
+    (axes,) = figures.pareto_front_figure(runs).axes
+    assert axes.get_xlabel() == "latency (ms)"
+    assert axes.get_ylabel() == "validation accuracy (%),\nlog below the best"
+    rows = axes.get_lines()[0].get_ydata()
+    assert len(rows) == 15_625
+    assert axes.get_ylim()[0] < rows.min() < rows.max() < axes.get_ylim()[1]
+    labels = axes.get_legend_handles_labels()[1]
+    assert labels == ["random (n = 2)", "llm (n = 1)", "front of the table (25 architectures)"]
     curves = tradeoffs.share_curves(runs)
     assert curves["mean"].between(0, 1).all()
     assert curves[curves["method"] == "llm"]["low"].isna().all()

@@ -133,7 +133,7 @@ def accuracy_axis(axes: Axes, values: Any) -> None:
     ticks: list[float] = []
     for distance in DISTANCES:
         tick = np.floor((high - distance) / distance) * distance
-        if distance >= gap / 2 and tick >= low and (not ticks or high + gap - tick > 1.4 * (high + gap - ticks[-1])):
+        if distance >= gap / 3 and tick >= low and (not ticks or high + gap - tick > 1.4 * (high + gap - ticks[-1])):
             ticks.append(tick)
     axes.set_yticks(ticks)
     axes.yaxis.set_major_formatter("{x:.0f}" if all(tick == round(tick) for tick in ticks) else "{x:.1f}")

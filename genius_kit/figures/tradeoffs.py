@@ -10,8 +10,8 @@ import numpy as np
 from genius_kit.benchmarks.base import Objective
 from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.errors import InvalidParameter
-from genius_kit.figures.axes import draw_curve, finish, name_curves, new_figure, outer_legend
-from genius_kit.figures.style import GREY, Style, styles
+from genius_kit.figures.axes import accuracy_axis, draw_curve, finish, name_curves, new_figure
+from genius_kit.figures.style import BLACK, GREY, Style, styles
 from genius_kit.paper import paper_table
 from genius_kit.proposers.methods import n_text
 from genius_kit.runs.frames import counted
@@ -152,8 +152,8 @@ def pareto_front_figure(runs: Runs, cost: str | None = None) -> Figure:
     """Draw accuracy against a cost: every architecture, the front of the table, and what half of the searches attain.
 
     A line passes, at each cost, through the accuracy that half of the n searches of a method have reached at that cost
-    or a lower one; its band holds the middle half of them; dots are the fronts of single searches. On the left is the
-    whole range, on the right its accurate end.
+    or a lower one; its band holds the middle half of them; dots are the fronts of single searches. `cost` names the
+    objective on the horizontal axis, by default the first after the accuracy.
 
     Parameters
     ----------
@@ -167,25 +167,17 @@ def pareto_front_figure(runs: Runs, cost: str | None = None) -> Figure:
     costs, accuracies = values[:, column] * objective.factor, values[:, 0]
     grid = np.unique(np.concatenate([np.linspace(costs.min(), costs.max(), 400), costs[measure.front]]))
     best = _attained(costs[measure.front], accuracies[measure.front], grid)
-    figure, panels = new_figure(1, 2)
-    figure.set_size_inches(9.0, 4.2)
-    for axes in panels:
-        axes.plot(costs, accuracies, ".", color="#cccccc", markersize=1.5, zorder=0, rasterized=True)
-        for name, some in runs.items():
-            _draw_method(axes, some, measure, (costs, accuracies, grid), styles(list(runs))[name], name)
-        label = f"{TABLE} ({len(measure.front)} designs)"
-        axes.step(grid, best, where="post", color="#000000", linewidth=1.1, linestyle="--", label=label, zorder=5)
-        axes.set(xlabel=objective.axis)
-    found = np.sort(accuracies[measure.front])
-    accurate_end = min(found[len(found) // 4], np.quantile(accuracies, 0.5))
-    for axes, low in zip(panels, (found[0], accurate_end), strict=True):
-        margin = 0.05 * (accuracies.max() - low)
-        axes.set_ylim(low - margin, accuracies.max() + margin)
-    panels[0].set(ylabel=f"{feedback_name(runs)} (%)")
-    panels[0].set_title("line: attained by half of n searches", fontsize=8, color="#555555", loc="left")
-    panels[1].set_title("the accurate end; band: the middle half", fontsize=8, color="#555555", loc="left")
-    outer_legend(figure, panels[0], columns=3)
-    return finish(figure, panels, legend=False)
+    figure, (axes,) = new_figure(1, 1)
+    axes.plot(costs, accuracies, ".", color="#cccccc", markersize=1.5, zorder=0, rasterized=True)
+    for name, some in runs.items():
+        _draw_method(axes, some, measure, (costs, accuracies, grid), styles(list(runs))[name], name)
+    label = f"{TABLE} ({len(measure.front)} architectures)"
+    axes.step(grid, best, where="post", color=BLACK, linewidth=1.1, linestyle="--", label=label, zorder=5)
+    axes.set(xlabel=objective.axis, ylabel=f"{feedback_name(runs)} (%)")
+    accuracy_axis(axes, accuracies)
+    note = "line: attained by half of n searches; band: the middle half"
+    axes.set_title(note, fontsize=8, color="#555555", loc="left")
+    return name_curves(figure, axes)
 
 
 def hypervolume_figure(runs: Runs, table: pd.DataFrame | None = None) -> Figure:
