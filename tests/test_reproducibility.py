@@ -210,7 +210,9 @@ def test_the_shipped_study_gives_its_request_seeds(tmp_path: Path, no_data: Path
     assert list(rows.index) == [arm.name for arm in study.arms]
     assert rows["temperature"].tolist() == [0, 0, 1, 1, 1]
     assert rows["request_seed"].tolist() == [None, 1, None, 1, "run"]
-    assert len(repeated_searches(runs).axes) == 2
+    left, right = repeated_searches(runs).axes
+    assert left.get_ylim() == right.get_ylim()  # a row each, in both panels
+    assert [text.get_text().split("\n")[0] for text in left.get_yticklabels()[-5:]] == [arm.name for arm in study.arms]
     assert [one.kind for one in each_verdict(runs)] == ["not enough runs"] * 5
     assert study_verdicts(found[found["arm"] == "temperature 1"]) == []
 
@@ -224,7 +226,8 @@ def test_the_stand_in_has_no_temperature(tmp_path: Path, no_data: Path) -> None:
     (told,) = study_verdicts(found)
     assert told.sentence.startswith("offline stand-in, not a language model, is deterministic")
     left = repeated_searches(tmp_path).axes[0]
-    labels = [label for label in left.get_legend_handles_labels()[1] if not label.startswith("paper")]
+    names = [label.get_text().replace("\n", " ") for label in left.get_yticklabels()]
+    labels = [name for name in names if not name.startswith("paper")]
     assert labels == ["offline stand-in, not a language model (10 searches, a fixed rule)"]
     assert not any("temperature" in text for text in (str(row["arm"]), told.sentence.split("; paper")[0], *labels))
     assert reproducibility.effects(tmp_path).empty

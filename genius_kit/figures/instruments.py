@@ -11,7 +11,7 @@ from genius_kit.benchmarks.catalogue import recorded_benchmark, title_of
 from genius_kit.budget.amounts import words
 from genius_kit.budget.spending import recorded_limits, spent_of
 from genius_kit.errors import InvalidParameter
-from genius_kit.figures.axes import finish, log_axis, name_rows, new_figure, outer_legend
+from genius_kit.figures.axes import finish, log_axis, new_figure, outer_legend, row_axis
 from genius_kit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, marks, styles
 from genius_kit.paper import paper_methods
 from genius_kit.proposers.methods import are_one, sequence_of, shown_model
@@ -155,11 +155,12 @@ def _point(axes: Axes, row: Mapping[Any, Any], style: Style, hollow: bool = Fals
 
 
 def repeated_searches(source: Given) -> Figure:
-    """Draw how long repeated searches stay the same (left) and the rank of the best that each found (right).
+    """Draw how long repeated searches stay the same (left) and the rank of the best that each found (right), in rows.
 
-    Left: the share of pairs of searches whose architectures are the same in all replies so far, with its 95 % interval;
-    the paper's trials count as the same as long as their printed accuracies are. Right: one dot per search, on a bar
-    from the best to the worst. The paper's trials, where it prints any on this benchmark, are drawn beside ours.
+    Left: the height of a row is the share of pairs of searches whose architectures are the same in all replies so far,
+    darker the 95 % interval; the paper's trials count as the same as long as their printed accuracies are. Right: a dot
+    a search, on a bar from the best to the worst. The paper's trials, where it prints any on this benchmark, are drawn
+    above ours. Raises InvalidParameter for several benchmarks.
 
     Parameters
     ----------
@@ -173,31 +174,44 @@ def repeated_searches(source: Given) -> Figure:
     """
     groups = as_repeats(source)
     benchmark = one_benchmark(groups)
-    paper = paper_together(benchmark)
+    paper, ranks, shares = paper_together(benchmark), _ranks(groups, benchmark), by_iteration(groups)
     looks = styles([*(one.arm for one in groups), *paper])
-    figure, (left, right) = new_figure(1, 2)
-    figure.set_size_inches(10.5, 3.4 + 0.2 * (len(groups) + len(paper)))
-    shares = by_iteration(groups)
-    for place, repeats in enumerate(groups):
-        lines, style = shares[shares["arm"] == repeats.arm], looks[repeats.arm]
-        aside = 0.08 * (place - (len(groups) - 1) / 2)  # equal ones are seen beside one another
-        replies = lines["iteration"] - lines["iteration"].min() + 1 + aside
-        left.plot(replies, lines["together"], **marks(style), label=f"{repeats.arm} ({_count(repeats)})")
-        left.vlines(replies, lines["low"], lines["high"], color=style.colour, linewidth=1, alpha=0.5)
-    for name, (trials, same) in paper.items():
-        left.plot(range(1, len(same) + 1), same, **marks(looks[name]), label=f"{name} (n = {trials})")
-    left.set_xlabel("replies so far")
-    left.set_ylabel("pairs of searches that are the same so far")
-    left.set_ylim(-0.03, 1.03)
-    _draw_ranks(right, _ranks(groups, benchmark), looks)
-    outer_legend(figure, left, columns=2)
+    figure, (left, right) = new_figure(1, 2, sharey=True)
+    names = [f"{name}\n(n = {trials} trials)" for name, (trials, _) in paper.items()]
+    names += [f"{one.arm}\n({_count(one)})" for one in groups]
+    figure.set_size_inches(8.6, 1.2 + 0.5 * len(names))
+    for row, (name, (_, same)) in enumerate(paper.items()):
+        _draw_same(left, row, range(1, len(same) + 1), same, looks[name])
+    for row, repeats in enumerate(groups, start=len(paper)):
+        lines = shares[shares["arm"] == repeats.arm]
+        steps = lines["iteration"] - lines["iteration"].min() + 1
+        _draw_same(left, row, steps, lines["together"], looks[repeats.arm], (lines["low"], lines["high"]))
+    for row, name in enumerate((*paper, *(one.arm for one in groups))):
+        if name in ranks:
+            _draw_ranks(right, row, ranks[name], looks[name])
+    left.set_xlabel(
+        "replies so far; height: pairs of searches\nthat are the same so far, 0 to 100 %\n(darker: 95 % interval)"
+    )
+    right.set_xlabel("rank of the best found\n(dot: a search, mark: mean)")
+    row_axis(left, names, fontsize=8)
+    log_axis(right, number=",.0f")
     return finish(figure, [left, right], legend=False)
+
+
+def _draw_same(axes: Axes, row: int, steps: Any, shares: Any, style: Style, interval: Sequence[Any] = ()) -> None:
+    """Draw shares by steps as the height of a row, from its foot to its head."""
+    foot, look = row + 0.4, {"step": "post", "color": style.colour, "linewidth": 0}
+    axes.hlines([foot, foot - 0.8], min(steps), max(steps), color="#cccccc", linewidth=0.6)
+    axes.fill_between(steps, foot, foot - 0.8 * np.asarray(shares, dtype=float), alpha=0.3, **look)
+    if len(interval):
+        axes.fill_between(steps, *(foot - 0.8 * np.asarray(end, dtype=float) for end in interval), alpha=0.3, **look)
+    axes.step(steps, foot - 0.8 * np.asarray(shares, dtype=float), where="post", color=style.colour, label="_")
 
 
 def _count(repeats: Repeats) -> str:
     n = len(repeats.searches)
     is_fixed = are_one(sequence_of(one.run) for one in repeats.searches)
-    return f"{n} searches, a fixed rule" if is_fixed else f"n = {n}"
+    return f"{n} searches, a fixed rule" if is_fixed else f"n = {n} searches"
 
 
 def _ranks(groups: Sequence[Repeats], benchmark: str) -> dict[str, list[float]]:
@@ -210,17 +224,11 @@ def _ranks(groups: Sequence[Repeats], benchmark: str) -> dict[str, list[float]]:
     return found | {one.arm: one.ranks for one in groups if one.ranks}
 
 
-def _draw_ranks(axes: Axes, ranks: dict[str, list[float]], looks: dict[str, Style]) -> None:
-    for row, (name, found) in enumerate(ranks.items()):
-        style, jitter = looks[name], np.linspace(-0.16, 0.16, len(found))
-        axes.plot([min(found), max(found)], [row, row], color=style.colour, linewidth=1.6, alpha=0.5)
-        axes.scatter(found, row + jitter, s=10, color=style.colour, alpha=0.6, linewidths=0)
-        axes.plot([np.mean(found)], [row], marker=style.marker, color=style.colour, markersize=6)
-    name_rows(axes, list(ranks), fontsize=8)
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
-    axes.set_xlabel("rank of the best found (dot: a search, mark: mean)")
-    log_axis(axes, number=",.0f")
+def _draw_ranks(axes: Axes, row: int, ranks: list[float], style: Style) -> None:
+    jitter = np.linspace(-0.16, 0.16, len(ranks))
+    axes.plot([min(ranks), max(ranks)], [row, row], color=style.colour, linewidth=1.6, alpha=0.5)
+    axes.scatter(ranks, row + jitter, s=10, color=style.colour, alpha=0.6, linewidths=0)
+    axes.plot([np.mean(ranks)], [row], marker=style.marker, color=style.colour, markersize=6)
 
 
 def transfer_heatmap(matrix: pd.DataFrame) -> Figure:
