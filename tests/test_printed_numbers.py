@@ -134,7 +134,10 @@ def test_the_readme_counts_the_printed_pairs_that_are_found():
     ranked = [frame for frame in printed if "rank" in frame]
     counts = (sum(int(frame["agrees"].sum()) for frame in ranked), sum(map(len, ranked)))
     assert tuple(map(int, re.search(r"(\d+) of the (\d+) printed pairs", told).groups())) == counts
-    assert f"{counts[0]} of the {counts[1]} printed" in flat("README.md").split("## What differs from the paper")[1]
+    missing = ("None", "One", "Two", "Three", "Four", "Five").index(
+        re.search(r"(\w+) printed pairs", flat("README.md").split("## What differs")[1])[1]
+    )
+    assert counts[1] - counts[0] == missing
     tested = [frame.drop_duplicates("trial")["test_agrees"] for frame in printed if "test_agrees" in frame]
     assert all(found.all() for found in tested)
     assert int(re.search(r"all (\d+) of tables 11 to 13", told)[1]) == sum(map(len, tested))
@@ -147,23 +150,6 @@ def test_the_readme_tells_what_the_cheat_reaches():
     runs = natures.run_arms(client, gk.load_benchmark(MACRO), ("llm", "permuted-labels"), seeds=n)
     ranks = runs.groupby("arm", sort=False)["rank"].mean()
     assert_printed(ranks.tolist(), re.search(r"rank (\d+), with permuted labels (\d+)", told).groups())
-
-
-@pytest.mark.parametrize("name", [DRAWN, PRIVATE])
-def test_the_readme_tells_what_the_private_tables_are_like(name):
-    """How far seeds agree, what knowing networks is worth, and what two searches reach."""
-    told, card = flat("README.md").split("## A table that no model can have read")[1], card_of(private_table(name))
-    (told,) = re.findall(rf"`{name}` (?:comes|is) .*?random search (?:comes )?to \d+", told)
-    agree = re.search(r"Spearman ([\d.]+); ([\d.]+) in", told).groups()
-    assert_printed([card.seeds_spearman, card.top_spearman], agree)
-    rows = re.search(
-        rf"over the ({NUMBER}) rows .* parameters \(Spearman (-?[\d.]+)\) and MACs \((-?[\d.]+)\), and (\d+) %", told
-    )
-    assert_printed([card.rows, card.rows_parameters, card.rows_macs, 100 * card.rows_all_largest], rows.groups())
-    rank, n = re.search(r"comes to rank (\d+ ± \d+) \(n=(\d+)\)", told).groups()
-    spreads([best_ranks(name, "coordinate-descent", int(n))], [rank])
-    random = RandomSearch(gk.load_benchmark(name).scores()).expected_best_rank(10)
-    assert_printed([random], re.search(r"random search (?:comes )?to (\d+)", told).groups())
 
 
 @pytest.mark.parametrize("name", [DRAWN, PRIVATE])

@@ -137,7 +137,7 @@ def status(
 
 @files.command(epilog="Example: genius-kit data fetch")
 def fetch(names: Annotated[list[str] | None, Argument(help="Files; all by default.")] = None) -> None:
-    """Download the published files (about 15 MB) and check their SHA-256."""
+    """Download the published files and check their SHA-256."""
     with ends_at_once("the same command again fetches what is missing"):
         _tell_where(downloads.fetch(names or None))
 
