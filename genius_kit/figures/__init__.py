@@ -65,7 +65,7 @@ from genius_kit.figures.studies import (
     rank_curves,
     study_runs,
 )
-from genius_kit.figures.tables import PrintedTable, as_printed, comparison_table, study_table
+from genius_kit.figures.tables import PrintedTable, as_printed, comparison_table, frame_table, study_table
 from genius_kit.figures.tradeoffs import (
     accuracy_against_macs,
     cloud,
@@ -110,6 +110,7 @@ __all__ = [
     "contents",
     "draw_architecture",
     "forest",
+    "frame_table",
     "front_conclusion",
     "front_table",
     "histories",

@@ -1,9 +1,10 @@
-"""Tables as they are printed, LaTeX with booktabs and Markdown: ours beside the paper's, the summary of a study."""
+"""Tables as they are printed, LaTeX with booktabs and Markdown: of any frame, of a study, ours beside the paper's."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -35,11 +36,33 @@ _WORDS = {
     "ap50": "AP50", "ap75": "AP75", "imagenet": "ImageNet", "top1": "top-1", "top5": "top-5", "millions": "(millions)",
     "percent": "(%)", "gpu days": "(GPU days)", "mean": "(%)",
 }  # fmt: skip
+_HEADINGS = {
+    "accuracy": "accuracy (%)", "best_accuracy": "best accuracy (%)", "cost": "cost (USD)",
+    "cost_a_run": "cost per run (USD)", "distinct": "different first architectures", "entropy": "entropy (bits)",
+    "feedback": "accuracy (%)", "first_designs": "same first architecture", "first_words": "same first words",
+    "key": "architecture", "latency": "latency (ms)", "macs": "MACs", "median": "median (ms)",
+    "p10": "10th percentile (ms)", "p90": "90th percentile (ms)", "p_corrected": "p, corrected", "p_value": "p",
+    "regret": "regret (points)", "sd": "SD (points)", "sd_rank": "SD of rank", "sha256": "SHA-256",
+    "share": "share (%)", "template_sha256": "SHA-256 of the template", "test_accuracy": "test accuracy (%)",
+    "threshold": "threshold (points)", "time": "time (UTC)", "top_percent": "top %",
+    "validation_accuracy": "validation accuracy (%)",
+}  # fmt: skip
+_MILLISECONDS = ("latency", "median", "p10", "p90")
+"""Columns in seconds that are printed in milliseconds, as the figures draw them."""
+
+_WORD = re.compile("[^\\W\\d_]{3}")
+_HASH, _TIME = re.compile("[0-9a-f]{40,}"), re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?\+00:00")
+
+
+_WORD = re.compile("[^\\W\\d_]{3}")
 
 
 @dataclass(frozen=True, repr=False)
 class PrintedTable:
     """A table as a paper prints it; notebooks show the Markdown.
+
+    A further column is text where most of its cells hold a word. `breaks` are the rows before which a rule stands.
+    `data` is the frame behind, `sources` name the files that it comes from. Notebooks show the Markdown.
 
     Parameters
     ----------
@@ -75,7 +98,7 @@ class PrintedTable:
 
     def latex(self) -> str:
         """Return a `table` environment that needs the package booktabs; the label is made of the caption."""
-        columns = "l" * self.words + "r" * (len(self.header) - self.words)
+        columns = "".join("l" if is_text else "r" for is_text in self._texts())
         label = "-".join(re.findall("[a-z0-9]+", self.caption.lower())[:6])
         lines = [
             "% needs \\usepackage{booktabs}",
@@ -97,10 +120,11 @@ class PrintedTable:
 
     def markdown(self) -> str:
         """Return a Markdown table with the caption above and the note below."""
-        numbers = ["---"] * self.words + ["---:"] * (len(self.header) - self.words)
-        table = [list(map(for_markdown, self.header)), numbers, *self._cells(for_markdown, "**", "**")]
+        sides = [":---" if is_text else "---:" for is_text in self._texts()]
+        table = [list(map(for_markdown, self.header)), sides, *self._cells(for_markdown, "**", "**")]
         lines = [f"| {' | '.join(cells)} |" for cells in table]
-        return "\n".join([f"**{for_markdown(self.caption)}**", "", *lines, "", for_markdown(self.note), ""])
+        above = [f"**{for_markdown(self.caption)}**", ""] if self.caption else []
+        return "\n".join([*above, *lines, "", for_markdown(self.note), ""])
 
     def __repr__(self) -> str:
         return f"{self.caption} ({len(self.rows)} rows)"
@@ -108,11 +132,103 @@ class PrintedTable:
     def _repr_markdown_(self) -> str:
         return self.markdown()
 
+    def _texts(self) -> list[bool]:
+        """Return of each column whether it is text, which stands at the left."""
+        columns = [[cell for cell in column if cell not in ("", UNKNOWN)] for column in zip(*self.rows, strict=True)]
+        wordy = [2 * sum(map(bool, map(_WORD.search, cells))) > len(cells) for cells in columns]
+        return [place < self.words or any(wordy[place : place + 1]) for place in range(len(self.header))]
+
     def _cells(self, write: Callable[[str], str], before: str, after: str) -> list[list[str]]:
         return [
             [f"{before}{write(cell)}{after}" if (y, x) in self.bold else write(cell) for x, cell in enumerate(cells)]
             for y, cells in enumerate(self.rows)
         ]
+
+
+def frame_table(rows: pd.DataFrame | Iterable[Mapping[str, Any]], caption: str = "", note: str = "") -> PrintedTable:
+    """Return any frame, or rows of cells by column, as a reader's table: headings in words, "–" for what is not known.
+
+    A column with its `_std` is one "mean ± SD", one with its `_low` and `_high` (or with `low` and `high` after it) has
+    its 95 % interval; p-values are bounds below 0.001. A named index is columns, whose repeated values are left out; an
+    index without a name is not shown. A table without rows says so.
+    """
+    import pandas as pd
+
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    levels = [name for name in frame.index.names if name is not None]
+    data = frame.reset_index() if levels else frame.reset_index(drop=True)
+    shown: dict[str, list[str]] = {}
+    for place, column in enumerate(names := list(map(str, data.columns))):
+        if _has_partner(column, names):
+            continue
+        ends = _ends(place, names)
+        heading = _HEADINGS.get(column) or title_of(column).replace("_", " ")
+        shown[f"{heading} (95 %)" if ends else heading] = _column(data.set_axis(names, axis=1), column, ends)
+    cells = list(zip(*shown.values(), strict=True))
+    leading = len(levels[:-1])
+    blank = [next((x for x in range(leading) if row[x] != before[x]), leading) for before, row in pairwise(cells)]
+    told = [("",) * same + row[same:] for same, row in zip([0, *blank][: len(cells)], cells, strict=True)]
+    words = int(bool(names) and data.dtypes.iloc[0].kind not in "iufb")
+    return PrintedTable(
+        caption, tuple(shown), tuple(told), note if told else f"No row. {note}".strip(), data, words=words
+    )
+
+
+def _has_partner(column: str, names: Sequence[str]) -> bool:
+    """Return whether a column is the deviation or an end of the interval of another, which shows it."""
+    if column in ("low", "high"):
+        return "low" in names[1:]
+    return any(column.removesuffix(end) in names for end in ("_std", "_low", "_high") if column.endswith(end))
+
+
+def _ends(place: int, names: Sequence[str]) -> tuple[str, str] | None:
+    """Return the columns of the interval of a column, None where it has none."""
+    column = names[place]
+    if f"{column}_low" in names:
+        return f"{column}_low", f"{column}_high"
+    return ("low", "high") if names[place + 1 : place + 2] == ["low"] else None
+
+
+def _column(data: pd.DataFrame, column: str, ends: tuple[str, str] | None) -> list[str]:
+    """Return the cells of a column as text, numbers all to the same decimals."""
+    scale = 1_000 if column in _MILLISECONDS else 1
+    values = [_plain(value, scale) for value in data[column].tolist()]
+    if column == "p" or column.startswith("p_"):
+        return [p_text(value) for value in values]
+    known = [abs(float(value)) for value in values if isinstance(value, int | float) and math.isfinite(value)]
+    is_whole = all(value == int(value) for value in known)
+    most = max(known, default=0.0) or 1.0
+    digits = 0 if is_whole and not ends else 1 if most >= 100 else 2 if most >= 1 else 2 - math.floor(math.log10(most))
+    others = [
+        [_plain(value, scale) for value in data[name].tolist()] for name in ends or [f"{column}_std"] if name in data
+    ]
+    write = span if ends else spread
+    return [
+        write(value, *more, digits) if others and is_known(value) else _cell(value, digits)  # type: ignore[operator]
+        for value, *more in zip(values, *others, strict=True)
+    ]
+
+
+def _cell(value: object, digits: int) -> str:
+    if value is None or value == "":
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return number(value, digits)
+    if _HASH.fullmatch(str(value)):
+        return f"{str(value)[:12]}…"
+    return _TIME.sub(r"\1 \2", shown_model(title_of(str(value))))
+
+
+def _plain(value: Any, scale: int = 1) -> Any:
+    """Return a value of a frame as Python has it, a number times `scale`, None where it is missing."""
+    import pandas as pd
+
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return None
+    plain = value.item() if isinstance(value, np.generic) else value
+    return plain * scale if scale != 1 and is_known(plain) else plain
 
 
 def number(value: object, digits: int = 2) -> str:
