@@ -1,4 +1,4 @@
-"""Text from outside, made fit for where it goes: a terminal, a CSV, LaTeX, Markdown, a label of a figure, HTML.
+"""Text made fit for where it goes: a terminal, a CSV, LaTeX, Markdown, a label of a figure, HTML; numbers as printed.
 
 A name of a model, an arm or a run may hold anything. Each writer hands it to the function of its place, so that it is
 shown and does nothing: it steers no terminal, is no formula, command or tag, and does not change the order of signs.
@@ -22,6 +22,9 @@ _LATEX = {
     "|": r"\textbar{}", "±": r"$\pm$", "–": "--", "×": r"$\times$", "β": r"$\beta$",
 }  # fmt: skip
 _MARKDOWN = "\\`*_|<>[]~#$"
+
+UNKNOWN = "–"
+"""What stands for a value that is not known: never zero."""
 
 
 def for_terminal(text: object) -> str:
@@ -80,6 +83,38 @@ def say(*words: object, sep: str = " ", end: str = "\n", file: IO[str] | None = 
     """Print words as `for_terminal` makes them; nothing in the package prints in another way."""
     out: Any = file or sys.stdout
     print(for_terminal(sep.join(map(str, words))), end=end, file=out, flush=flush)
+
+
+def number(value: object, digits: int = 2) -> str:
+    """Return a number with so many decimals and thousands separated, `UNKNOWN` for none."""
+    return UNKNOWN if not is_known(value) else f"{float(value):,.{digits}f}"  # type: ignore[arg-type]
+
+
+def spread(mean: object, deviation: object, digits: int = 2) -> str:
+    """Return "mean ± deviation", the mean alone where there is no deviation."""
+    return number(mean, digits) + (f" ± {number(deviation, digits)}" if is_known(deviation) else "")
+
+
+def span(mean: object, low: object, high: object, digits: int = 2) -> str:
+    """Return "mean (low–high)", the mean alone where there is no interval."""
+    return number(mean, digits) + (f" ({number(low, digits)}–{number(high, digits)})" if is_known(low) else "")
+
+
+def p_text(value: object) -> str:
+    """Return a p-value with three decimals, smaller ones as a bound, `UNKNOWN` for none."""
+    return number(value, 3) if not is_known(value) or float(value) >= 0.001 else "< 0.001"  # type: ignore[arg-type]
+
+
+def is_known(value: object) -> bool:
+    """Return whether a value is a number, not None and not NaN."""
+    return isinstance(value, int | float) and value == value
+
+
+def ratio_text(value: float) -> str:
+    """Return a positive ratio to about three digits; far ends as a bound."""
+    if value < 0.001:
+        return "< 0.001"
+    return "> 1,000" if value > 1000 else f"{value:.0f}" if value >= 100 else f"{value:#.3g}".rstrip(".")
 
 
 def _is_number(text: str) -> bool:

@@ -11,7 +11,7 @@ from genius_kit.verdicts import Verdict
 HOSTILE = "<script>alert(1)</script>" + "x" * 50_000
 EVIDENCE = pd.DataFrame(
     {"question": HOSTILE, "kind": HOSTILE, "ratio": [1.0] * 10, "low": 0.5, "high": 2.0, "n": 3, "answer": HOSTILE}
-)
+).assign(p_value=0.5)
 SHOWN = {
     "Cost": Cost(6_967_464, 329_412_864),
     "Evaluation": Evaluation(91.5, None, 91.5, Cost(1, 2), HOSTILE, failure="the loss becomes NaN"),

@@ -7,9 +7,9 @@ import pytest
 import genius_kit as gk
 from genius_kit import figures
 from genius_kit.errors import InvalidParameter, UnknownName
-from genius_kit.figures.tables import PrintedTable, best_of, span, spread
+from genius_kit.figures.tables import PrintedTable, best_of
 from genius_kit.studies.results import SUMMARY_COLUMNS
-from genius_kit.texts import for_latex, for_markdown
+from genius_kit.texts import for_latex, for_markdown, span, spread
 
 
 def summary(**changed):

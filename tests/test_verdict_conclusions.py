@@ -9,11 +9,11 @@ import pytest
 import genius_kit as gk
 from genius_kit import figures, verdicts
 from genius_kit.benchmarks import load_benchmark
-from genius_kit.figures.conclusions.verdicts import decisive
 from genius_kit.lab.compare import Paired
 from genius_kit.proposers.methods import STAND_IN
 from genius_kit.verdicts import prompts, tradeoffs, transfer
 from genius_kit.verdicts.contamination import contamination
+from genius_kit.verdicts.headlines import decisive
 from genius_kit.verdicts.reproducibility import LEAST, each_verdict
 from tests.natures import best_designs, made_table
 from tests.test_verdicts import BOTH, CHANCE, FOLLOWING, cheat, searcher, study
@@ -132,8 +132,8 @@ def test_a_verdict_shows_its_comparisons_as_one_table(kind):
     cells = {str(cell) for row in shown.itertuples(index=False) for cell in row}
     assert not cells & {"nan", "None", "inf", "0.000", ""}
     assert all(len(interval.split(" to ")[-1]) <= len("> 1,000") for interval in shown["95 % interval"])
-    assert len(figures.verdict_headline(found).split()) <= 25
-    assert kind in figures.verdict_headline(found)
+    assert len(found.headline().split()) <= 25
+    assert kind in found.headline()
     page = found._repr_html_()
     assert page.index("<table>") < page.index("<details>") < page.index("</details>")
     assert all(str(cell).replace("<", "&lt;") in page for cell in shown.iloc[0])

@@ -21,8 +21,6 @@ from genius_kit.cli import options
 from genius_kit.cli.commands import ends_at_once, print_table, tell_stand_in
 from genius_kit.cli.estimate import ask_first
 from genius_kit.errors import InvalidParameter, StudyFailed
-from genius_kit.figures import verdict_headline
-from genius_kit.figures.tables import UNKNOWN, is_known, p_text
 from genius_kit.journal import read_run
 from genius_kit.journal.verify import write_heads
 from genius_kit.pools import dask_executor
@@ -34,7 +32,7 @@ from genius_kit.studies.models import asked_models, model_table
 from genius_kit.studies.plan import Study
 from genius_kit.studies.results import results_of, summary
 from genius_kit.studies.run import places, run_study
-from genius_kit.texts import csv_of, say
+from genius_kit.texts import UNKNOWN, csv_of, is_known, p_text, say
 from genius_kit.verdicts.every import study_verdicts
 from genius_kit.verdicts.tradeoffs import has_fronts, tradeoff_table
 
@@ -183,7 +181,7 @@ def _print_limits(found: pd.DataFrame) -> None:
 
 def _print_verdict(verdict: Any) -> None:
     """Print a verdict as a headline and the table of its comparisons, or the sentence on what it lacks."""
-    say("\n" + _filled(verdict if isinstance(verdict, str) else verdict_headline(verdict)))
+    say("\n" + _filled(verdict if isinstance(verdict, str) else verdict.headline()))
     if not isinstance(verdict, str) and len(table := verdict.contrasts()):
         print_table(table)
 

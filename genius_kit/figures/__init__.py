@@ -17,12 +17,7 @@ from genius_kit.figures.conclusions.paper import (
     printed_conclusion,
 )
 from genius_kit.figures.conclusions.training import proxy_conclusion, training_conclusion
-from genius_kit.figures.conclusions.verdicts import (
-    prompts_conclusion,
-    study_conclusion,
-    verdict_conclusion,
-    verdict_headline,
-)
+from genius_kit.figures.conclusions.verdicts import prompts_conclusion, study_conclusion, verdict_conclusion
 from genius_kit.figures.drawings import draw_architecture
 from genius_kit.figures.files import save_figure, save_table
 from genius_kit.figures.instruments import (
@@ -164,6 +159,5 @@ __all__ = [
     "transfer_heatmap",
     "two_questions",
     "verdict_conclusion",
-    "verdict_headline",
     "worth_conclusion",
 ]

@@ -18,15 +18,12 @@ from genius_kit.proposers.methods import distinct, shown_model, shown_name, with
 from genius_kit.runs.frames import Runs, frames_of, middle_rank, run_table
 from genius_kit.runs.provenance import PAPER_TABLES
 from genius_kit.stats.paired import LEAST_PAIRS, holm_of, permutation_p
-from genius_kit.texts import for_latex, for_markdown
+from genius_kit.texts import UNKNOWN, for_latex, for_markdown, is_known, number, p_text, span, spread
 from genius_kit.verdicts.base import counts_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-UNKNOWN = "–"
-"""What stands for a value that is not known: never zero."""
 
 STAND_IN_NOTE = " The stand-in is a fixed rule, not a language model."
 ONCE_NOTE = " n = 1 also stands for searches that are all one and the same, which count once."
@@ -229,31 +226,6 @@ def _plain(value: Any, scale: int = 1) -> Any:
         return None
     plain = value.item() if isinstance(value, np.generic) else value
     return plain * scale if scale != 1 and is_known(plain) else plain
-
-
-def number(value: object, digits: int = 2) -> str:
-    """Return a number with so many decimals and thousands separated, `UNKNOWN` for none."""
-    return UNKNOWN if not is_known(value) else f"{float(value):,.{digits}f}"  # type: ignore[arg-type]
-
-
-def spread(mean: object, deviation: object, digits: int = 2) -> str:
-    """Return "mean ± deviation", the mean alone where there is no deviation."""
-    return number(mean, digits) + (f" ± {number(deviation, digits)}" if is_known(deviation) else "")
-
-
-def span(mean: object, low: object, high: object, digits: int = 2) -> str:
-    """Return "mean (low–high)", the mean alone where there is no interval."""
-    return number(mean, digits) + (f" ({number(low, digits)}–{number(high, digits)})" if is_known(low) else "")
-
-
-def p_text(value: object) -> str:
-    """Return a p-value with three decimals, smaller ones as a bound, `UNKNOWN` for none."""
-    return number(value, 3) if not is_known(value) or float(value) >= 0.001 else "< 0.001"  # type: ignore[arg-type]
-
-
-def is_known(value: object) -> bool:
-    """Return whether a value is a number, not None and not NaN."""
-    return isinstance(value, int | float) and value == value
 
 
 def best_of(values: Sequence[object], lowest: bool, digits: int = 2) -> Iterable[int]:

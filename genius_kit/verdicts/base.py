@@ -13,6 +13,7 @@ from genius_kit.proposers.base import WARM
 from genius_kit.proposers.methods import counted_once, fixed_arms, shown_model
 from genius_kit.stats.paired import LEAST_PAIRS, compare, holm_of
 from genius_kit.studies.results import plain_searches
+from genius_kit.verdicts.headlines import CHEAP_RULE, OWN_START
 from genius_kit.verdicts.judged import Judged
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ LABELS = ("permuted-labels", "anonymous")
 
 CHEAP = ("coordinate-descent", "prior")
 """The rules that cost no model; each one present is compared."""
-
-CHEAP_RULE, OWN_START = "cheap rule", "its own start"
-"""The questions that a verdict answers beside its own: do cheap rules do as well, do optimisers with its own start?"""
 
 MARGIN = 2.0
 """A factor in rank below which a difference counts as none: what twice as many random evaluations are worth."""

@@ -1,4 +1,4 @@
-"""How a verdict of any instrument is shown: its kind, then one table of the comparisons behind it."""
+"""How a verdict of any instrument is shown: a headline, then one table of the comparisons behind it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.records import LONGEST, SENTENCE, Card
-from genius_kit.texts import in_line
+from genius_kit.stats import share_of
+from genius_kit.texts import UNKNOWN, in_line, p_text
+from genius_kit.verdicts.headlines import verdict_headline
 
 if TYPE_CHECKING:
     import pandas as pd
-
-NOTHING = "–"
 
 MOST = 1_000
 """The largest number that is printed; what is above it is a bound."""
@@ -49,6 +49,10 @@ class Judged(Card):
         """Return the kind and the sentence."""
         return {"kind": self.kind, "sentence": self.sentence}
 
+    def headline(self) -> str:
+        """Return the verdict in at most 25 words: the question, of whom and where, and the answer with its number."""
+        return verdict_headline(self)
+
     def contrasts(self) -> pd.DataFrame:
         """Return the comparisons as text: question, reference, ratio, interval (95 %), p, n, answer.
 
@@ -59,11 +63,11 @@ class Judged(Card):
 
         measured = next((name for name in _VALUES if name in self.evidence), None)
         if measured is None:
-            return pd.DataFrame()
+            return pd.DataFrame(_answered(self.evidence) if "canary" in self.evidence else [])
         p_value = "p_corrected" if "pairs_needed" in self.evidence else "p_value"
         rows = [_contrast(row, measured, p_value) for row in self.evidence.to_dict("records")]
         frame = pd.DataFrame(rows)
-        return frame.loc[:, (frame != NOTHING).any()]
+        return frame.loc[:, (frame != UNKNOWN).any()]
 
     def _repr_html_(self) -> str:
         table = self.contrasts()
@@ -74,9 +78,27 @@ class Judged(Card):
         rows = "".join(
             "<tr>" + "".join(f'<td style="text-align:left">{text}</td>' for text in row) + "</tr>" for row in texts
         )
-        title = f'<caption style="text-align:left"><b>{escape(self.kind)}</b></caption>'
+        title = f'<caption style="text-align:left"><b>{escape(in_line(self.headline(), LONGEST))}</b></caption>'
         told = f"<details><summary>in words</summary>{escape(in_line(self.sentence, SENTENCE))}</details>"
         return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{told}"
+
+
+def _answered(questions: pd.DataFrame) -> list[dict[str, object]]:
+    """Return how often the answers to questions on a table are the published accuracy, and the altered one shown."""
+    rows = []
+    for altered, wanted in ((False, "published"), (True, "shown")):
+        asked = questions[questions["canary"] == altered]
+        if len(asked):
+            share = share_of(int((asked["answer"] == asked[wanted]).sum()), len(asked))
+            rows.append(
+                {
+                    "question": "picks the altered accuracy shown?" if altered else "picks the published accuracy?",
+                    "rate": _number(share.value),
+                    "95 % interval": f"{_number(share.low)} to {_number(share.high)}",
+                    "n": len(asked),
+                }
+            )
+    return rows
 
 
 def _contrast(row: Mapping[Any, Any], measured: str, p_value: str) -> dict[str, object]:
@@ -88,17 +110,17 @@ def _contrast(row: Mapping[Any, Any], measured: str, p_value: str) -> dict[str, 
         "question": question,
         "reference": reference,
         measured: _number(row[measured]),
-        "95 % interval": NOTHING if is_one or math.isnan(low) else f"{_number(low)} to {_number(high)}",
-        "p": NOTHING if is_one else _p_value(row.get(p_value)),
+        "95 % interval": UNKNOWN if is_one or math.isnan(low) else f"{_number(low)} to {_number(high)}",
+        "p": UNKNOWN if is_one else p_text(row.get(p_value)),
         "n": int(row["n"]),
-        "answer": answer if isinstance(answer, str) else NOTHING,
+        "answer": answer if isinstance(answer, str) else UNKNOWN,
     }
 
 
 def _asked(row: Mapping[Any, Any], measured: str) -> tuple[str, str]:
     """Return what a comparison asks, and what is compared with."""
     if measured == "rate":
-        return f"the same {row['measure']}?", NOTHING
+        return f"the same {row['measure']}?".replace("designs", "architectures"), UNKNOWN
     if measured == "loss":
         return "loses when moved?", f"{row['source']} to {row['target']}"
     if measured == "gain":
@@ -112,14 +134,8 @@ def _asked(row: Mapping[Any, Any], measured: str) -> tuple[str, str]:
 
 def _number(value: float) -> str:
     if not math.isfinite(value):
-        return NOTHING if math.isnan(value) else "any"
+        return UNKNOWN if math.isnan(value) else "any"
     if value > MOST:
         return f"> {MOST:,}"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{round(value, digits) + 0.0:,.{digits}f}"  # no "-0.00"
-
-
-def _p_value(value: float | None) -> str:
-    if value is None or math.isnan(value):
-        return NOTHING
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"

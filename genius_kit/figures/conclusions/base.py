@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from genius_kit.benchmarks.noise import resolutions
 from genius_kit.errors import InvalidParameter
-from genius_kit.figures.tables import PrintedTable, number, spread
+from genius_kit.figures.tables import PrintedTable
 from genius_kit.paper import paper_methods, summary
 from genius_kit.proposers.methods import are_one, sequence_of, shown_model
 from genius_kit.runs.frames import Runs, frames_of, middle_rank
 from genius_kit.stats import Estimate, random_worth, rank_ratio
 from genius_kit.stats.random_search import RandomSearch
-from genius_kit.texts import for_markdown
+from genius_kit.texts import for_markdown, number, ratio_text, spread
+from genius_kit.verdicts.headlines import RANDOM
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
     from genius_kit.benchmarks.tabular import TabularBenchmark
 
 
-MOST_WORDS = 25
 DESCENT = "coordinate descent"
-RANDOM = "random search"
 NOT_RUN, INCONCLUSIVE = "not run", "inconclusive"
 
 
@@ -104,13 +103,6 @@ def estimate_cell(estimate: Estimate | None, above: str = "worse", below: str = 
     if estimate.low == estimate.high:
         return f"{ratio_text(estimate.value)}, {said}"
     return f"{ratio_text(estimate.value)} ({ratio_text(estimate.low)} to {ratio_text(estimate.high)}), {said}"
-
-
-def ratio_text(value: float) -> str:
-    """Return a positive ratio to about three digits; far ends as a bound."""
-    if value < 0.001:
-        return "< 0.001"
-    return "> 1,000" if value > 1000 else f"{value:.0f}" if value >= 100 else f"{value:#.3g}".rstrip(".")
 
 
 def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only_model: bool = False) -> Conclusion:

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.benchmarks.catalogue import title_of
-from genius_kit.figures.conclusions.base import INCONCLUSIVE, MOST_WORDS, Conclusion, conclude, ratio_text
+from genius_kit.figures.conclusions.base import INCONCLUSIVE, Conclusion, conclude
 from genius_kit.figures.conclusions.verdicts import verdict_conclusion
-from genius_kit.figures.tables import UNKNOWN, is_known, number, p_text
 from genius_kit.proposers.methods import shown_model
 from genius_kit.stats.paired import holm_of
+from genius_kit.texts import UNKNOWN, is_known, number, p_text, ratio_text
 from genius_kit.verdicts.base import LEVEL
+from genius_kit.verdicts.headlines import MOST_WORDS
 from genius_kit.verdicts.tradeoffs import BASELINE, tradeoff_table, tradeoff_verdict
 
 if TYPE_CHECKING:

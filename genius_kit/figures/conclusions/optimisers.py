@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genius_kit.benchmarks.catalogue import recorded_benchmark, title_of
-from genius_kit.figures.conclusions.base import MOST_WORDS, Conclusion, conclude, estimate_cell
-from genius_kit.figures.tables import UNKNOWN, number
+from genius_kit.figures.conclusions.base import Conclusion, conclude, estimate_cell
 from genius_kit.journal import read_run
 from genius_kit.paper import TRIAL_TABLES, paper_runs, summary
 from genius_kit.stats import Estimate, random_worth, rank_ratio
 from genius_kit.stats.random_search import worth_interval
 from genius_kit.studies.results import best_ranks, groups, random_search
+from genius_kit.texts import UNKNOWN, number
 from genius_kit.verdicts.base import counts_text
+from genius_kit.verdicts.headlines import MOST_WORDS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,13 +9,13 @@ from genius_kit.benchmarks import Benchmark, downloads
 from genius_kit.errors import DataMissing
 from genius_kit.figures.conclusions.base import INCONCLUSIVE, Conclusion, conclude, search_conclusion
 from genius_kit.figures.paper import trajectory_table
-from genius_kit.figures.tables import UNKNOWN, number, p_text
 from genius_kit.paper import TRIAL_TABLES, best_places, early_p, paper_label, printed_evidence
 from genius_kit.prompts.published import read_conversation
 from genius_kit.proposers.methods import shown_model
 from genius_kit.runs.frames import Runs, best_architecture
 from genius_kit.spaces import CONVENTIONS, count_cost, load_space
 from genius_kit.stats.paired import holm_of
+from genius_kit.texts import UNKNOWN, number, p_text
 from genius_kit.verdicts.base import LEVEL
 from genius_kit.verdicts.rationales import Agreement, agreement, rationales_of_conversation
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.conclusions.base import Conclusion, answer, conclude
-from genius_kit.figures.tables import UNKNOWN, is_known, number, span
 from genius_kit.runs.frames import Runs, frames_of
 from genius_kit.stats import Estimate, share_difference, share_of
+from genius_kit.texts import UNKNOWN, is_known, number, span
 
 if TYPE_CHECKING:
     import pandas as pd

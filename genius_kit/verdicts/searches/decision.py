@@ -23,13 +23,11 @@ from genius_kit.stats.paired import LEAST_PAIRS
 from genius_kit.stats.random_search import RandomSearch
 from genius_kit.verdicts.base import (
     CANNOT_TELL,
-    CHEAP_RULE,
     LEANING,
     LEVEL,
     MARGIN,
     NEITHER,
     NOT_ENOUGH,
-    OWN_START,
     RECITES,
     SEARCHES,
     Contrast,
@@ -43,6 +41,7 @@ from genius_kit.verdicts.base import (
     ratio_text,
     verb,
 )
+from genius_kit.verdicts.headlines import CHEAP_RULE, OWN_START
 from genius_kit.verdicts.searches.findings import (
     HARM,
     LEAST_FOLLOWING,
