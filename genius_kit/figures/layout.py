@@ -45,7 +45,7 @@ def name_points(axes: Axes, points: Sequence[tuple[float, float, str]], size: fl
     for x, y, name in points:
         axes.annotate(
             name, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=size, va="center", arrowprops=line,
-            gid=NAME,
+            gid=NAME, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3},
         )  # fmt: skip
     return place_names(axes)
 
@@ -145,7 +145,8 @@ def fold(figure: Any) -> None:
         if text.get_text():
             _wrap(text, figure.bbox.width)
     for axes in figure.axes:
-        if axes.yaxis.label.get_window_extent().height > 1.15 * axes.get_window_extent().height:
+        box = axes.yaxis.label.get_window_extent()
+        if min(box.y0, figure.bbox.height - box.y1) < 0 or box.height > 1.15 * axes.get_window_extent().height:
             axes.set_ylabel(textwrap.fill(axes.get_ylabel(), max(12, len(axes.get_ylabel()) // 2 + 4)))
     for _ in range(2):  # a legend that moves changes the panels, and these the place of the legend
         _fold_legends(figure)

@@ -11,6 +11,7 @@ from genius_kit.benchmarks.base import Objective
 from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.axes import accuracy_axis, draw_curve, finish, name_curves, new_figure
+from genius_kit.figures.layout import name_points
 from genius_kit.figures.style import BLACK, GREY, Style, styles
 from genius_kit.paper import paper_table
 from genius_kit.proposers.methods import n_text
@@ -40,6 +41,8 @@ def accuracy_against_macs(
 ) -> Figure:
     """Draw accuracy against multiply-accumulates, with the Pareto front of all points; n counts the points.
 
+    The axis holds all points, those behind too.
+
     Parameters
     ----------
     points
@@ -47,38 +50,34 @@ def accuracy_against_macs(
     accuracy_name
         What the accuracy is called on the axis.
     background
-        Pair of arrays (macs, accuracy) drawn in grey behind, e.g. a whole table; the lowest twentieth of the points
-        then lies below the axis.
+        Pair of arrays (macs, accuracy) drawn in grey behind, e.g. a whole table.
     """
     import pandas as pd
 
     figure, (axes,) = new_figure(1, 1)
     if background is not None:
         axes.plot(background[0] / 1e6, background[1], ".", color="#cccccc", markersize=1.5, zorder=0, rasterized=True)
-    for name, frame in points.items():
-        known = frame.dropna(subset=["macs", "feedback"]).drop_duplicates(["macs", "feedback"])
-        style = styles(list(points))[name]
-        x, y, few = known["macs"] / 1e6, known["feedback"], len(known) < 60
-        look: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4, "markersize": 7 if few else 4}
-        look.update(color=style.colour, label=f"{name} (n = {len(known)})", zorder=2 + few)
-        axes.plot(x, y, style.marker, **look)
-        for row in known.to_dict("records"):
-            if row.get("name"):
-                axes.annotate(
-                    row["name"],
-                    (row["macs"] / 1e6, row["feedback"]),
-                    xytext=(4, 3),
-                    textcoords="offset points",
-                    fontsize=7,
-                )
-    front = pareto_front(pd.concat(points.values()))
-    axes.step(front["macs"] / 1e6, front["feedback"], where="post", color="#777777", linewidth=1, label="Pareto front")
-    if background is not None:
-        shown = np.concatenate([frame["feedback"].astype(float) for frame in points.values()])
-        low, high = np.quantile(shown, 0.05), max(shown.max(), background[1].max())
-        axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+    known = {
+        name: frame.dropna(subset=["macs", "feedback"]).drop_duplicates(["macs", "feedback", *{"name"} & {*frame}])
+        for name, frame in points.items()
+    }
+    for name, frame in known.items():
+        style, few = styles(list(points))[name], len(frame) < 60
+        look: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4, "markersize": 5 if few else 3}
+        look.update(color=style.colour, label=f"{name} (n = {len(frame)})", zorder=2 + few)
+        axes.plot(frame["macs"] / 1e6, frame["feedback"], style.marker, **look)
+    every = pd.concat(known.values())
+    front = pareto_front(every)
+    axes.step(front["macs"] / 1e6, front["feedback"], where="post", color=GREY, linewidth=1)
+    axes.set_title("n architectures; line: their Pareto front", fontsize=8, color="#555555", loc="left")
     axes.set(xlabel="FLOPs (multiply-accumulates), millions", ylabel=f"{accuracy_name} (%)")
-    return finish(figure, [axes])
+    accuracy_axis(axes, every["feedback"] if background is None else [*every["feedback"], *background[1]])
+    finish(figure, [axes])
+    if "name" in every:
+        figure.set_size_inches(6.4, 5.0)  # names take room
+        named = every.dropna(subset="name")
+        name_points(axes, list(zip(named["macs"] / 1e6, named["feedback"], named["name"], strict=True)))
+    return figure
 
 
 def cloud(benchmark: Any) -> tuple[Any, Any]:
@@ -94,11 +93,11 @@ def cloud(benchmark: Any) -> tuple[Any, Any]:
 
 
 def table_2_points() -> dict[str, pd.DataFrame]:
-    """Return the paper's table 2 in the form that `accuracy_against_macs` draws: GENIUS (named), and all others."""
+    """Return the paper's table 2 in the form that `accuracy_against_macs` draws: GENIUS, and all others, by name."""
     table = paper_table("table2")
-    points = table.assign(macs=table["flops_millions"] * 1e6, feedback=table["top1_percent"])
+    points = table.assign(macs=table["flops_millions"] * 1e6, feedback=table["top1_percent"], name=table["method"])
     ours = table["method"].str.startswith("GENIUS")
-    return {"GENIUS": points[ours].assign(name=table["method"]), "other methods of table 2": points[~ours]}
+    return {"GENIUS": points[ours], "other methods of table 2": points[~ours]}
 
 
 def pareto_front(frame: pd.DataFrame) -> pd.DataFrame:
