@@ -225,8 +225,10 @@ def test_controls_are_read_as_the_model_saw_them(table: Any, tmp_path: Path, no_
 
 
 def test_the_timeline_draws_every_decision(journal: Path, no_data: Path) -> None:
-    """Lanes with how many events they hold, and the limit."""
+    """Lanes with how many events they hold, the limit, and a title that says whose run it is, not in which file."""
     above, below = audit_timeline(audit_run(journal)).axes
+    assert above.get_title().startswith("offline stand-in, not a language model\n")
+    assert above.get_title().endswith(", seed 0; record in order")
     lanes = [label.get_text() for label in above.get_yticklabels()]
     assert {"reply (4)", "a person approved (3)", "a person rejected (1)", "evaluated (3)"} <= set(lanes)
     assert [text.get_text() for text in below.texts] == ["limit: 40 calls"]

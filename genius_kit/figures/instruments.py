@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,10 @@ from genius_kit.benchmarks.catalogue import recorded_benchmark, title_of
 from genius_kit.budget.amounts import words
 from genius_kit.budget.spending import recorded_limits, spent_of
 from genius_kit.errors import InvalidParameter
-from genius_kit.figures.axes import finish, log_axis, new_figure, outer_legend, row_axis
+from genius_kit.figures.axes import finish, log_axis, name_curves, new_figure, outer_legend, row_axis
 from genius_kit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, marks, styles
 from genius_kit.paper import paper_methods
-from genius_kit.proposers.methods import are_one, sequence_of, shown_model
+from genius_kit.proposers.methods import are_one, sequence_of, shown_model, shown_name
 from genius_kit.runs.frames import middle_rank
 from genius_kit.runs.provenance import marked
 from genius_kit.verdicts.base import MARGIN
@@ -232,10 +233,10 @@ def _draw_ranks(axes: Axes, row: int, ranks: list[float], style: Style) -> None:
 
 
 def transfer_heatmap(matrix: pd.DataFrame) -> Figure:
-    """Draw one panel per method: a row where it searched, a column where architectures are scored.
+    """Draw one panel a method: a row where it searched, a column where its architectures are scored, numbers inside.
 
-    A cell says the rank in percent of the table (darker is better), its 95 % interval and n; framed is the table that
-    was searched itself.
+    `matrix` is what `transfer_matrix` returns. A cell says the rank in percent of the table (darker is better), its
+    95 % interval, and n where cells differ in it; framed is the table that was searched itself.
 
     Parameters
     ----------
@@ -252,6 +253,7 @@ def transfer_heatmap(matrix: pd.DataFrame) -> Figure:
     side = 0.95 * len(tables)
     figure.set_size_inches(1.6 + (side + 0.5) * columns, 1.1 + (0.75 * side + 0.9) * lines)
     norm = LogNorm(max(float(matrix["top_percent"].min()), 1e-3), max(float(matrix["top_percent"].max()), 1e-2))
+    counts = sorted({int(n) for n in matrix["n"]})
     for number, method in enumerate(methods):
         rows = matrix[matrix["method"] == method].to_dict("records")
         cells = {(row["source"], row["target"]): row for row in rows}
@@ -260,20 +262,27 @@ def transfer_heatmap(matrix: pd.DataFrame) -> Figure:
         panel.imshow(values, cmap="Blues_r", norm=norm, aspect="auto")
         for (source, target), cell in cells.items():
             place = (tables.index(target), tables.index(source))
-            _write(panel, cell, place, is_dark=norm(cell["top_percent"]) < 0.5, is_framed=source == target)
-        _label(panel, tables, method, number % columns == 0)
+            count = f"\nn = {cell['n']}" if len(counts) > 1 else ""
+            _write(panel, cell, count, place, is_dark=norm(cell["top_percent"]) < 0.5, is_framed=source == target)
+        is_lowest = number + columns >= len(methods)
+        _label(panel, tables, method, is_first=number % columns == 0, is_lowest=is_lowest)
     for empty in panels[len(methods) :]:
         empty.set_axis_off()
-    figure.supxlabel("scored on (rank in percent of the table: darker is better; 95 % interval; searches)", fontsize=8)
+    n = f"n = {counts[0]} searches" if len(counts) == 1 else "n searches"
+    note = f"geometric mean of {n}, 95 % interval; darker is better, framed: found here"
+    note = f"scored on (rank in percent of the table, {note})"
+    figure.supxlabel(note, fontsize=8)
     figure.supylabel("found on", fontsize=8)
     return finish(figure, panels, legend=False)
 
 
-def _write(panel: Axes, cell: Mapping[Any, Any], place: tuple[int, int], *, is_dark: bool, is_framed: bool) -> None:
+def _write(
+    panel: Axes, cell: Mapping[Any, Any], count: str, place: tuple[int, int], *, is_dark: bool, is_framed: bool
+) -> None:
     """Write the numbers of one cell at its column and row."""
     from matplotlib.patches import Rectangle
 
-    text = f"{_percent(cell['top_percent'])} %\n{_percent(cell['low'])} to {_percent(cell['high'])}\nn = {cell['n']}"
+    text = f"{_percent(cell['top_percent'])} %\n{_percent(cell['low'])} to {_percent(cell['high'])}{count}"
     column, row = place
     panel.text(column, row, text, ha="center", va="center", fontsize=6.5, color="white" if is_dark else "black")
     if is_framed:
@@ -286,9 +295,11 @@ def _percent(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
-def _label(panel: Axes, tables: list[str], method: str, is_first: bool) -> None:
-    names = [title_of(name).replace("NAS-Bench-201 ", "NB201\n").replace(" (", "\n(") for name in tables]
-    panel.set_xticks(range(len(tables)), names, fontsize=7)
+def _label(panel: Axes, tables: list[str], method: str, *, is_first: bool, is_lowest: bool) -> None:
+    names = [
+        textwrap.fill(title_of(name).replace("NAS-Bench-201", "NB201"), 13, break_long_words=False) for name in tables
+    ]
+    panel.set_xticks(range(len(tables)), names if is_lowest else [""] * len(tables), fontsize=7)
     panel.set_yticks(range(len(tables)), names if is_first else [""] * len(tables), fontsize=7)
     panel.set_title(method, fontsize=9)
     panel.grid(visible=False)
@@ -329,7 +340,7 @@ def training_table(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def training_curves(histories: Mapping[str, pd.DataFrame], chance: float | None = None) -> Figure:
-    """Draw training loss and validation accuracy (percent) by epoch, one line per network.
+    """Draw training loss and validation accuracy (percent) by epoch, one line a network, named at the right.
 
     Epochs without a value are left out.
 
@@ -340,17 +351,21 @@ def training_curves(histories: Mapping[str, pd.DataFrame], chance: float | None 
     chance
         Accuracy of guessing (percent), drawn as a dotted line.
     """
-    table = training_table(histories)
+    table, looks = training_table(histories), styles(list(histories))
     figure, axes = new_figure(1, 2)
     for panel, column in zip(axes, ("train_loss", "validation_accuracy"), strict=True):
         for name, rows in table.dropna(subset=column).groupby("network", sort=False):
-            panel.plot(rows["epoch"], rows[column], label=str(name), **marks(styles(list(histories))[str(name)]))
+            panel.plot(rows["epoch"], rows[column], label=str(name), markersize=3.5, **marks(looks[str(name)]))
         panel.set(xlabel="epoch")
     axes[0].set(ylabel="training loss")
     axes[1].set(ylabel="validation accuracy (%)")
     if chance is not None:
-        axes[1].axhline(chance, color="#999999", linestyle=":", linewidth=1, label="chance")
-    return finish(figure, axes)
+        axes[1].axhline(chance, color=GREY, linestyle=":", linewidth=1)
+        axes[1].annotate(
+            "chance", (0.98, chance), xycoords=("axes fraction", "data"), fontsize=7, ha="right", va="bottom"
+        )
+    finish(figure, axes, legend=False)
+    return name_curves(figure, axes[1])
 
 
 def audit_timeline(audit: Audit, limited: str = "calls") -> Figure:
@@ -385,7 +400,11 @@ def _draw_lanes(axes: Axes, audit: Audit) -> None:
         axes.scatter(lanes[name], [row] * len(lanes[name]), marker=_LOOKS[name].marker, color=_LOOKS[name].colour, s=26)
     axes.set_yticks(range(len(used)), [f"{name} ({len(lanes[name])})" for name in used])
     axes.set_ylim(len(used) - 0.4, -0.6)
-    axes.set_title(f"{audit.verification.path.name}: {'in order' if audit.is_in_order else 'NOT in order'}", fontsize=9)
+    settings = audit.run.settings
+    name = shown_name(settings["proposer"], settings.get("settings", {}).get("model"))
+    told = f"{title_of(settings['benchmark'])}, seed {settings['seed']}; record"
+    axes.set_title(f"{name}\n{told} {'in order' if audit.is_in_order else 'NOT in order'}", fontsize=9)
+    axes.set_xlim(0.5, len(audit.run.events) + 0.5)
 
 
 def _draw_spent(axes: Axes, audit: Audit, limited: str) -> None:

@@ -66,7 +66,7 @@ STYLES = {
 _SPARE = tuple(
     Style(colour, marker, line)
     for colour, marker, line in zip(
-        (BLUE, GREEN, PURPLE, ORANGE, OLIVE, SKY, GREY, YELLOW),
+        (BLUE, GREEN, PURPLE, ORANGE, OLIVE, SKY, GREY, INDIGO),
         ("*", ">", "d", "<", "H", "p", "8", "h"),
         ("-", "-.", "--", ":", DASHES, DASH_DOTS, (0, (5, 5)), (0, (1, 1))),
         strict=True,
