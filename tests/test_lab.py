@@ -83,7 +83,7 @@ def test_a_wrong_template_is_a_sentence_with_its_line(benchmark, source, said, m
 
 
 def test_a_draft_is_saved_under_a_name_that_the_package_accepts(session, benchmark, tmp_path, monkeypatch):
-    """The name is a variant everywhere; another text under the same name is refused."""
+    """The name is a variant everywhere; another text under the same name makes the one before a version."""
     monkeypatch.setenv("GENIUS_KIT_DATA", str(tmp_path))
     session.edit(session.draft.source.replace("# Task", "# The task"))
     path = session.save_variant("mine")
@@ -91,14 +91,82 @@ def test_a_draft_is_saved_under_a_name_that_the_package_accepts(session, benchma
     assert "mine" in gk.list_prompts(benchmark.space)
     assert "# The task" in open_draft("mine", benchmark).prompt().messages(())[-1]["content"]
     assert "# The task" in gk.load_prompt("mine", benchmark.space).messages(())[-1]["content"]
-    session.edit(session.draft.source + "\nmore")
-    with pytest.raises(InvalidParameter, match="another text"):
+    for word in ("more", "and more"):
+        session.edit(session.draft.source + f"\n{word}")
         session.save_variant("mine")
+    assert {"mine", "mine.v1", "mine.v2"} <= set(gk.list_prompts(benchmark.space))
+    texts = [open_draft(name, benchmark).source for name in ("mine.v1", "mine.v2", "mine")]
+    assert [text.rpartition("\n")[2] for text in texts[1:]] == ["more", "and more"]
+    assert "more" not in texts[0]
+    session.save_variant("mine")
+    assert "mine.v3" not in gk.list_prompts(benchmark.space)
     with pytest.raises(InvalidParameter, match="no name"):
         session.save_variant("../mine")
     session.edit("{{ nonsense }}")
     with pytest.raises(PromptError):
         session.save_variant("wrong")
+
+
+@pytest.mark.parametrize("name", ["minimal", "standard", "reasoned", "Minimal", "published", "minimal.md"])
+def test_a_built_in_name_is_refused_and_the_text_stays(session, tmp_path, monkeypatch, name):
+    """A file of that name would never be read: saving says so, writes nothing, and the changes stay in the editor."""
+    monkeypatch.setenv("GENIUS_KIT_DATA", str(tmp_path))
+    session.edit(session.draft.source + "\nMind the width.")
+    with pytest.raises(InvalidParameter, match=r"built-in variant.*choose another name"):
+        session.save_variant(name)
+    assert session.draft.source.endswith("Mind the width.")
+    assert not (tmp_path / "prompts").exists()
+
+
+def test_a_changed_text_comes_back_with_its_variant_and_after_a_restart(session, tmp_path):
+    """Another variant shows its own text; the first has the changes again, in another kernel too, until undone."""
+    original = session.draft.source
+    session.edit(original + "\nMind the width.")
+    session.choose(variant="minimal")
+    assert not session.draft.changed
+    session.choose(history="dialogue")
+    session.choose(variant="standard")
+    assert session.draft.source.endswith("Mind the width.")
+    again = LabSession(session.choices, tmp_path)
+    assert again.draft.source.endswith("Mind the width.")
+    again.revert()
+    assert not LabSession(session.choices, tmp_path).draft.changed
+    again.undo()
+    assert again.draft.source.endswith("Mind the width.")
+    assert LabSession(session.choices, tmp_path).draft.changed
+
+
+def test_changes_are_undone_and_done_again(session, monkeypatch):
+    """What is typed without a pause is one step; after a new change nothing can be done again."""
+    clock = iter([10.0, 10.2, 20.0, 30.0])
+    monkeypatch.setattr("genius_kit.lab.draft.time.monotonic", lambda: next(clock))
+    original = session.draft.source
+    for words in ("\nM", "\nMind", "\nMind the width."):
+        session.edit(original + words)
+    session.undo()
+    assert session.draft.source == original + "\nMind"
+    session.undo()
+    assert session.draft.source == original
+    with pytest.raises(InvalidParameter, match="nothing was changed"):
+        session.undo()
+    session.redo()
+    assert session.draft.source == original + "\nMind"
+    session.edit(original + "\nElse")
+    with pytest.raises(InvalidParameter, match="nothing was undone"):
+        session.redo()
+
+
+def test_a_recorded_step_puts_the_changed_text_aside(session):
+    """The step is shown with the text that it had; undoing brings the changes back."""
+    live = session.search()
+    live.start()
+    run = live.wait(60)
+    session.edit(session.draft.source + "\nMind the width.")
+    session.open(run.path)
+    session.edit_step(1)
+    assert not session.draft.changed
+    session.undo()
+    assert session.draft.source.endswith("Mind the width.")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
-"""A template under edit: the prompt that it makes, what is wrong with it and in which line, what was changed."""
+"""Templates under edit: the prompt that one makes, what is wrong in which line, what was changed and can be undone."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 from genius_kit import files
 from genius_kit.errors import InvalidParameter, PromptError
 from genius_kit.prompts.base import HOLES, check_holes, holes_of, sandbox
-from genius_kit.prompts.template import USER_MARK, TemplatePrompt, load_prompt
+from genius_kit.prompts.template import USER_MARK, VARIANTS, TemplatePrompt, load_prompt
 from genius_kit.records import Message, Trial
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 Piece = tuple[str, str]
 """Text, and what it is: "" for the text itself, "unknown" for a hole that does not exist."""
+
+BUILT_IN = (*VARIANTS, "published")
+BURST_SECONDS = 1.0  # between two changes that are undone as one
 
 _NAME = "in the editor"
 _OPEN, _CLOSE = "\ue000", "\ue001"  # around the name of an unknown hole, from the private part of Unicode
@@ -89,19 +94,22 @@ class Draft:
     def save(self, folder: str | Path, name: str | None = None) -> Path:
         """Write the text to `NAME.md` in `folder` and return the path, which is a variant wherever one is named.
 
-        Without a name it is called after its content. Raises PromptError for a template that cannot be used, and
-        InvalidParameter for a name that is none or is taken by another text.
+        Without a name it is called after its content. Another text of that name is kept as a version, `NAME.v1.md` and
+        so on. Raises PromptError for a template that cannot be used, InvalidParameter for a name that is none or is
+        that of a built-in variant.
         """
         self.prompt()
         stem = (name or f"draft-{hashlib.sha256(self.source.encode()).hexdigest()[:8]}").removesuffix(".md")
         if not _VARIANT_NAME.fullmatch(stem):
             raise InvalidParameter(f"{stem!r} is no name of a variant; use letters, digits, dots, - and _")
+        if stem.lower() in BUILT_IN:
+            raise InvalidParameter(f"{stem!r} is a built-in variant, whose text stays as it is; choose another name")
         path = Path(folder) / f"{stem}.md"
-        if path.exists():
-            if path.read_text(encoding="utf-8") != self.source:
-                raise InvalidParameter(f"{path} holds another text already; choose another name, or delete that file")
-            return path
         files.make_folder(path.parent)
+        before = files.read_text(path) if path.exists() else self.source
+        if before != self.source:
+            version = next(n for n in itertools.count(1) if not path.with_name(f"{stem}.v{n}.md").exists())
+            files.write_whole(path.with_name(f"{stem}.v{version}.md"), before, private=True)
         files.write_whole(path, self.source, private=True)
         return path
 
@@ -137,6 +145,74 @@ def open_draft(name_or_path: str, benchmark: Benchmark, history: str = "table") 
     if not isinstance(prompt, TemplatePrompt):
         raise InvalidParameter(f"the prompt {name_or_path} is fixed text and cannot be edited; choose another variant")
     return Draft(prompt.texts.source, prompt)
+
+
+class Drafts:
+    """The changed texts of a lab, one a variant, kept in `folder`; what was undone can be done again.
+
+    A text comes back with its variant, in another lab on the same folder too, until it is saved or undone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._past: dict[str, list[str]] = {}
+        self._future: dict[str, list[str]] = {}
+        self._changed_at = 0.0
+
+    def open(self, name_or_path: str, benchmark: Benchmark, history: str) -> Draft:
+        """Return the draft of a variant with the text that was kept of it; raises as `open_draft` does."""
+        draft = open_draft(name_or_path, benchmark, history)
+        path = self._path(draft)
+        return draft.edited(files.read_text(path)) if path.exists() else draft
+
+    def change(self, draft: Draft, source: str, typed: bool = False) -> Draft:
+        """Return the draft with another text, which is kept; what is `typed` without a pause is undone as one."""
+        now = time.monotonic()
+        if source != draft.source and not (typed and now - self._changed_at < BURST_SECONDS):
+            self._past.setdefault(draft.origin.name, []).append(draft.source)
+        self._changed_at = now if typed else 0.0
+        self._future.pop(draft.origin.name, None)
+        return self._kept(draft.edited(source))
+
+    def aside(self, draft: Draft) -> Draft:
+        """Return the draft with the text of its variant; the changed one stays on the disk, and undoing brings it."""
+        original = draft.edited(draft.origin.texts.source)
+        if draft.changed:
+            self._past.setdefault(draft.origin.name, []).append(draft.source)
+        return original
+
+    def undo(self, draft: Draft) -> Draft:
+        """Return the draft with the text before; raises InvalidParameter where there is none."""
+        return self._moved(draft, self._past, self._future, "nothing was changed that could be undone")
+
+    def redo(self, draft: Draft) -> Draft:
+        """Return the draft with the text that was undone; raises InvalidParameter where there is none."""
+        return self._moved(draft, self._future, self._past, "nothing was undone that could be done again")
+
+    def forget(self, draft: Draft) -> None:
+        """Let a text come back no more: it was saved."""
+        self._kept(draft.edited(draft.origin.texts.source))
+
+    def _moved(self, draft: Draft, back: dict[str, list[str]], ahead: dict[str, list[str]], none: str) -> Draft:
+        if not (texts := back.get(draft.origin.name)):
+            raise InvalidParameter(none)
+        ahead.setdefault(draft.origin.name, []).append(draft.source)
+        self._changed_at = 0.0
+        return self._kept(draft.edited(texts.pop()))
+
+    def _kept(self, draft: Draft) -> Draft:
+        path = self._path(draft)
+        if draft.changed:
+            files.make_folder(path.parent)
+            files.write_whole(path, draft.source, private=True)
+        else:
+            path.unlink(missing_ok=True)
+        return draft
+
+    def _path(self, draft: Draft) -> Path:
+        name = draft.origin.name
+        named = name if _VARIANT_NAME.fullmatch(name) else hashlib.sha256(name.encode()).hexdigest()[:16]
+        return self.folder / f"{named}.md"
 
 
 def plain(messages: Sequence[Message]) -> str:

@@ -15,7 +15,7 @@ from genius_kit.lab.session import ask_line, prompt_line
 from genius_kit.lab.view import Message, TemplateView
 from genius_kit.lab.widgets import button, guarded, labelled, on_change, row
 from genius_kit.llm.settings import TIMEOUT_SECONDS, check_timeout, line_of, read_line
-from genius_kit.prompts import HISTORIES, VARIANTS
+from genius_kit.prompts import HISTORIES, list_prompts
 
 if TYPE_CHECKING:
     from genius_kit.lab.session import LabSession
@@ -76,7 +76,7 @@ class EditorPanel:
         self.benchmark = labelled(
             widgets.Dropdown, "Benchmark", options=_benchmarks(chosen.benchmark), value=chosen.benchmark
         )
-        self.variant = labelled(widgets.Combobox, "Variant or file", options=VARIANTS, value=chosen.variant)
+        self.variant = labelled(widgets.Combobox, "Variant or file", value=chosen.variant)
         self.history = labelled(widgets.Dropdown, "History", "170px", options=HISTORIES, value=chosen.history)
         models = ("offline", *load_prices().models, *OUTPUT_LIMITS)
         self.model = labelled(widgets.Combobox, "Model", "220px", options=models, value=chosen.model)
@@ -103,7 +103,9 @@ class EditorPanel:
                     self.ask_button,
                     self.abandon_button,
                     button("Forget results", self.forget, say, "Take the results out of the prompt"),
-                    button("Undo changes", self.undo, say, "Back to the text that the variant has"),
+                    button("Undo", self.undo, say, "Take the last change of the template back"),
+                    button("Redo", self.redo, say, "Make the change again that was taken back"),
+                    button("Back to the variant", self.revert, say, "The text that the variant has; Undo brings yours"),
                     self.name,
                     button("Save", self.save, say, "Save the template as a variant"),
                 ),
@@ -142,11 +144,13 @@ class EditorPanel:
         session = self.lab.session
         chosen = session.choices
         with self.lab.quietly():
+            self.variant.options = list_prompts(session.benchmark.space)
             for name in ("benchmark", "variant", "history", "model", "budget", "seed"):
                 getattr(self, name).value = getattr(chosen, name)
             for name, control in self.optional.items():
                 control.value = _text_of(getattr(chosen, name))
-        self.template.show_template(session.draft.source, f"from {chosen.variant}")
+        is_changed = ", with your changes" if session.draft.changed else ""
+        self.template.show_template(session.draft.source, f"from {chosen.variant}{is_changed}")
         self.render()
 
     def render(self, number: int = 0) -> None:
@@ -206,9 +210,18 @@ class EditorPanel:
         self.render()
 
     def undo(self) -> None:
+        """Take the last change of the template back."""
+        self.lab.session.undo()
+        self.show()
+
+    def redo(self) -> None:
+        """Make the change again that was taken back."""
+        self.lab.session.redo()
+        self.show()
+
+    def revert(self) -> None:
         """Go back to the text of the variant."""
-        session = self.lab.session
-        session.edit(session.draft.origin.texts.source)
+        self.lab.session.revert()
         self.show()
 
     def save(self) -> None:
@@ -217,7 +230,11 @@ class EditorPanel:
             raise InvalidParameter("no name was given; type one beside Save")
         path = self.lab.session.save_variant(self.name.value.strip())
         self.show()
-        self.lab.tell(f"Saved: {path.stem} is a variant now, {path.parent.name}/{path.name} in the data folder")
+        versions = [name for name in self.variant.options if name.startswith(f"{path.stem}.v")]
+        earlier = f"; earlier texts: {', '.join(versions)}" if versions else ""
+        self.lab.tell(
+            f"Saved: {path.stem} is a variant now, {path.parent.name}/{path.name} in the data folder{earlier}"
+        )
         chosen = self.lab.session.choices
         self.lab.code(prompt_line(chosen.benchmark, path.stem, chosen.history))
 

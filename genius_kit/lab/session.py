@@ -12,7 +12,7 @@ from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter
 from genius_kit.lab.ask import Answer, ask_once
 from genius_kit.lab.compare import Paired, compare_prompts
-from genius_kit.lab.draft import open_draft, plain
+from genius_kit.lab.draft import Drafts, open_draft, plain
 from genius_kit.lab.money import USUAL_OUTPUT_TOKENS, Estimate, TokenCounter, cost_words, estimate
 from genius_kit.lab.replay import Recording
 from genius_kit.llm.connection import recorded_address
@@ -126,7 +126,8 @@ class LabSession:
         self.client = client
         self.choices = choices
         self.benchmark = benchmark or _load(choices.benchmark)
-        self.draft = open_draft(choices.variant, self.benchmark, choices.history)
+        self.drafts = Drafts(self.folder / "drafts")
+        self.draft = self.drafts.open(choices.variant, self.benchmark, choices.history)
         self.counter = TokenCounter(choices.model)
         self.output_tokens = USUAL_OUTPUT_TOKENS
         self.trials: tuple[Trial, ...] = ()
@@ -136,10 +137,9 @@ class LabSession:
         self.baseline: dict[str, Any] | None = None
 
     def choose(self, **changes: Any) -> None:
-        """Change choices; a changed text is kept where neither benchmark, variant nor history changes.
+        """Change choices; a changed text stays with its variant, and is there again when that is chosen again.
 
-        With another variant the editor holds that variant's text; with another benchmark or history the text stays and
-        is filled anew. Trials are of one benchmark: another one forgets them.
+        With another benchmark or history it is filled anew. Trials are of one benchmark: another one forgets them.
         """
         chosen = replace(self.choices, **changes)
         if chosen.budget < 1:
@@ -147,10 +147,7 @@ class LabSession:
         before = self.choices
         benchmark = self.benchmark if chosen.benchmark == before.benchmark else _load(chosen.benchmark)
         if (chosen.benchmark, chosen.variant, chosen.history) != (before.benchmark, before.variant, before.history):
-            draft = open_draft(chosen.variant, benchmark, chosen.history)
-            if chosen.variant == before.variant and self.draft.changed:
-                draft = draft.edited(self.draft.source)
-            self.draft = draft
+            self.draft = self.drafts.open(chosen.variant, benchmark, chosen.history)
         if benchmark is not self.benchmark:
             self.trials, self.recording, self.baseline = (), None, None
         if chosen.model != before.model:
@@ -158,8 +155,21 @@ class LabSession:
         self.choices, self.benchmark = chosen, benchmark
 
     def edit(self, source: str) -> None:
-        """Take another text for the template, right or wrong."""
-        self.draft = self.draft.edited(source)
+        """Take another text for the template, right or wrong, and keep it."""
+        before, self.draft = self.draft, self.draft.edited(source)  # it is held even where the disk refuses it
+        self.drafts.change(before, source, typed=True)
+
+    def revert(self) -> None:
+        """Go back to the text of the variant."""
+        self.draft = self.drafts.change(self.draft, self.draft.origin.texts.source)
+
+    def undo(self) -> None:
+        """Take the last change of the template back; raises InvalidParameter where there was none."""
+        self.draft = self.drafts.undo(self.draft)
+
+    def redo(self) -> None:
+        """Make the change again that was taken back; raises InvalidParameter where there was none."""
+        self.draft = self.drafts.redo(self.draft)
 
     @property
     def prompt_name(self) -> str:
@@ -239,7 +249,7 @@ class LabSession:
             known["benchmark"] = run["benchmark"]
         self.choose(**known, seed=run.get("seed", 0))
         self.recording = recording
-        self.draft = open_draft(self.choices.variant, self.benchmark, self.choices.history)
+        self.draft = self.drafts.aside(self.draft)
         self.trials = recording.trials(index)
 
     def forget_results(self) -> None:
@@ -267,10 +277,15 @@ class LabSession:
         )
 
     def save_variant(self, name: str) -> Path:
-        """Save the template under a name that is a variant everywhere from now on, and go on from it."""
+        """Save the template under a name that is a variant everywhere from now on, and go on from it.
+
+        Another text of that name is kept as a version, a variant too: NAME.v1 and so on.
+        """
         path = self.draft.save(variants_folder(), name)
-        self.draft = open_draft(path.stem, self.benchmark, self.choices.history)
-        self.choices = replace(self.choices, variant=path.stem)
+        self.drafts.forget(self.draft)
+        saved = open_draft(path.stem, self.benchmark, self.choices.history)
+        self.drafts.forget(saved)
+        self.choices, self.draft = replace(self.choices, variant=path.stem), saved
         return path
 
     def _opened(self) -> Recording:
