@@ -152,12 +152,12 @@ def test_a_search_is_paused_resumed_given_more_and_ended_after_this_one(lab):
 def test_a_model_that_never_answers_is_stopped(lab):
     """The age of the call is shown; it is hung up on to pause, asked anew by resuming, and stopped at once."""
     start(lab, 60)
-    expect(lab.page.locator(".genius-state")).to_contain_text("generating 0:01")
+    expect(lab.page.locator(".genius-state")).to_contain_text("waiting for the reply 0:01")
     lab.button("Pause now").click()
     expect(lab.status).to_contain_text("Paused", timeout=2_000)
     asked = len(lab.model.requests)
     lab.button("Resume").click()
-    expect(lab.page.locator(".genius-state")).to_contain_text("generating 0:01")
+    expect(lab.page.locator(".genius-state")).to_contain_text("waiting for the reply 0:01")
     assert len(lab.model.requests) == asked + 1
     lab.button("Stop now").click()
     expect(lab.status).to_contain_text("Stopped", timeout=2_000)

@@ -104,7 +104,7 @@ def test_a_point_is_one_small_message():
 def test_the_state_of_a_search_tells_age_money_and_errors():
     """Seconds since the call began, until the next attempt, and what is left."""
     now = time.monotonic()
-    run = SimpleNamespace(of=lambda name: [1, 2])
+    run = SimpleNamespace(of=lambda name: [1, 2] if name == "evaluation" else [])
     state = SimpleNamespace(
         status="running", budget=8, asking_since=now - 41, retry_at=now + 45, spent=0.5, error=None, run=run
     )

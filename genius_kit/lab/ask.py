@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from genius_kit.benchmarks import MEASURED
 from genius_kit.journal import Event, Journal
 from genius_kit.lab.draft import Piece
 from genius_kit.llm.client import in_use
-from genius_kit.llm.session import Session
+from genius_kit.llm.session import Session, Steering
 from genius_kit.proposers.base import Situation, make_proposer
 from genius_kit.reasoning import answer_of
 from genius_kit.records import Evaluation, NoImprovement, Proposal, RankRange, Trial, Trials
@@ -63,9 +64,15 @@ def ask_once(
     trials: Sequence[Trial] = (),
     seed: int = 0,
     journal: str | Path | None = None,
+    control: Steering | None = None,
+    on_event: Callable[[Event], None] | None = None,
     **settings: Any,
 ) -> Answer:
     """Ask a model once for the next architecture, and return its reply as it was read.
+
+    `settings` are those of the proposer "llm": model, prompt, history, temperature, params, base_url, client. The call
+    is recorded in `journal`, and each event given to `on_event`. `control` may give the question up, which raises
+    Stopped. Raises ModelError when the model cannot be reached.
 
     Parameters
     ----------
@@ -86,7 +93,7 @@ def ask_once(
         The model cannot be reached.
     """
     proposer: Any = make_proposer("llm", benchmark.space, **{**settings, "rejections_limit": 0, "on_exhausted": "stop"})
-    with in_use(proposer.client), Journal(journal) as record:
+    with in_use(proposer.client), Journal(journal, on_event) as record:
         record.record(
             "run_started",
             run=_asked(benchmark, proposer, seed),
@@ -94,7 +101,7 @@ def ask_once(
             price=None,
             **own_timeout(proposer.client),
         )
-        session = Session(record)
+        session = Session(record, control=control or Steering())
         proposer.prepare(benchmark, session)
         proposer.converse(Situation(benchmark, Trials(trials), len(trials) + 1, seed, session))
         record.record("run_finished", reason="asked once")
@@ -174,7 +181,7 @@ def _pieces(text: str, space: SearchSpace, chosen: Architecture | None) -> tuple
 
 
 def answer_html(answer: Answer, benchmark: Benchmark) -> str:
-    """Return an answer as HTML: the marked reply, the rules, and what the benchmark says of the architecture."""
+    """Return an answer as HTML: who replied and when, the marked reply, the rules, what the benchmark says of it."""
     marks = {True: "✓ passed", False: "✗ failed", None: "– not reached"}
     rules = "".join(
         f"<li>{marks[rule.passed]}: {for_html(rule.name)}{f' ({for_html(rule.detail)})' if rule.detail else ''}</li>"
@@ -182,10 +189,24 @@ def answer_html(answer: Answer, benchmark: Benchmark) -> str:
     )
     reply = _html(answer.pieces)
     return (
-        '<section class="genius-reply" aria-label="Reply"><h4>Reply</h4>'
+        f'<section class="genius-reply" aria-label="Reply"><h4>Reply</h4>{_reply_head(answer.call, benchmark)}'
         f"{block_html(reply or '(empty reply)')}"
         f"{beside_html(answer.call or {})}"
         f"<p><b>{for_html(answer_text(answer, benchmark))}</b></p><ul>{rules}</ul></section>"
+    )
+
+
+def _reply_head(call: Event | None, benchmark: Benchmark) -> str:
+    """Return which model replied, about what, and when, as HTML; nothing where no call is known."""
+    if call is None:
+        return ""
+    when = datetime.fromisoformat(call["time"]).astimezone()
+    counts = [call["usage"][f"{name}_tokens"] for name in ("input", "output")]
+    tokens = "" if None in counts else f", {counts[0]:,} tokens in, {counts[1]:,} out"
+    model = call["model"] or "a model that the server did not name"
+    return (
+        f"<p>{for_html(model)} on {for_html(benchmark.title)}, {when:%Y-%m-%d %H:%M:%S}, after "
+        f"{call['seconds']:.1f} s{tokens}</p>"
     )
 
 

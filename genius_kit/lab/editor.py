@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from genius_kit.budget.prices import OUTPUT_LIMITS, load_prices
-from genius_kit.errors import InvalidParameter
+from genius_kit.errors import GeniusKitError, InvalidParameter
 from genius_kit.lab.ask import Answer, answer_html
 from genius_kit.lab.session import ask_line, prompt_line
 from genius_kit.lab.view import Message, TemplateView
-from genius_kit.lab.widgets import button, guarded, labelled, on_change, row
+from genius_kit.lab.widgets import alert, button, guarded, labelled, on_change, row
 from genius_kit.llm.settings import TIMEOUT_SECONDS, check_timeout, line_of, read_line
 from genius_kit.prompts import HISTORIES, list_prompts
+from genius_kit.runs.live_control import Control
+from genius_kit.texts import for_html
 
 if TYPE_CHECKING:
+    from genius_kit.benchmarks import Benchmark
+    from genius_kit.journal import Event
     from genius_kit.lab.session import LabSession
     from genius_kit.lab.widgets import Stage
 
@@ -61,6 +66,35 @@ def _text_of(value: float | Mapping[str, Any] | None) -> str:
     return "" if value is None else f"{value:.12g}"
 
 
+class Asked:
+    """A question under way; `tell` is called with it when something has changed, from its thread."""
+
+    def __init__(self, tell: Callable[[Asked], None]) -> None:
+        self.words, self.failure = "", ""
+        self.control = Control(announce=lambda: tell(self))
+
+    def heard(self, event: Event) -> None:
+        """Take note of what was recorded."""
+        self.failure = str(event["message"]) if event["event"] == "call_failed" else self.failure
+
+    @property
+    def text(self) -> str:
+        """What is asked, and why it is asked again."""
+        return f"{self.words}. An attempt failed: {self.failure}" if self.failure else self.words
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the present attempt began, None between two."""
+        since = self.control.asking_since
+        return None if since is None else time.monotonic() - since
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds until the next attempt, None during one."""
+        until = self.control.retry_at
+        return None if until is None else max(0.0, until - time.monotonic())
+
+
 class EditorPanel:
     """Choices, template, prompt, and Ask."""
 
@@ -71,7 +105,7 @@ class EditorPanel:
         self.template.on("edit", guarded(self._edit, say))
         self.template.on("ask", guarded(lambda _: self.ask(), say))
         self.answer = widgets.HTML()
-        self._asking = 0
+        self._asked: Asked | None = None
         chosen = session.choices
         self.benchmark = labelled(
             widgets.Dropdown, "Benchmark", options=_benchmarks(chosen.benchmark), value=chosen.benchmark
@@ -88,7 +122,7 @@ class EditorPanel:
         self.seed = labelled(widgets.BoundedIntText, "Seed", "120px", min=0, max=2**31, value=chosen.seed)
         self._observe()
         self.ask_button = button("Ask once", self.ask, say, "Ask the model once (Ctrl or Cmd + Enter)", "primary")
-        self.abandon_button = button("Give up waiting", self.abandon, say, "Do not wait for the reply any longer")
+        self.abandon_button = button("Give up waiting", self.abandon, say, "Hang up, and try no more")
         self.abandon_button.disabled = True
         self.name = labelled(widgets.Text, "Save as", "240px", placeholder="name of a variant")
         self.controls = row(
@@ -163,45 +197,63 @@ class EditorPanel:
         self.render(int(content.get("number", 0)))
 
     def ask(self) -> None:
-        """Ask in a thread; the answer is shown when it comes, unless it was given up."""
+        """Ask in a thread; the answer, or why there is none, takes the place of the one before."""
+        try:
+            self._ask()
+        except GeniusKitError as error:
+            self._over("Nothing was asked", alert(f"Nothing was asked. {error}"))
+
+    def _ask(self) -> None:
         session = self.lab.session
         session.draft.prompt()
-        self._asking += 1
-        number = self._asking
+        asked = Asked(self._told)
+        chosen, settings = session.choices, session.settings()
+        line = ask_line(chosen.benchmark, settings, chosen.seed, len(session.trials))
+        ask, benchmark = session.asking(asked.control, asked.heard), session.benchmark
+        self._asked, asked.words = asked, f"Asking {chosen.model} on {benchmark.title}"
         self._busy(True)
-        self.lab.tell("Asking once", asking=0.0)
+        self._told(asked)
 
         def come(answer: Answer) -> None:
-            if number == self._asking:
-                self._busy(False)
-                self._show_answer(answer)
+            if asked is self._asked:
+                self._show_answer(answer, benchmark)
+                self.lab.code(line)
 
         def failed(text: str) -> None:
-            if number == self._asking:
-                self._busy(False)
-                self.lab.tell("The question failed")
-                self.lab.say(text)
+            if asked is self._asked:
+                self._over("The question failed", alert(f"No reply. {text}"))
 
-        self.lab.desk.work(session.ask, come, failed)
+        self.lab.desk.work(ask, come, failed)
 
     def abandon(self) -> None:
-        """Wait no longer for the reply; it is recorded if it still comes, and not shown."""
-        self._asking += 1
+        """Hang up, and try no more."""
+        if self._asked is not None:
+            self._asked.control.stop(now=True)
+        self._over("The reply is not waited for any longer", "")
+
+    def _told(self, asked: Asked) -> None:
+        """Show what has become of the question so far; from its thread too."""
+        self.lab.desk.post(self._show_asked, asked)
+
+    def _show_asked(self, asked: Asked) -> None:
+        if asked is self._asked:
+            self.answer.value = f'<p role="status">{for_html(asked.text)}</p>'
+            self.lab.tell(asked.text, "", asked.age, asked.wait)
+
+    def _over(self, state: str, shown: str) -> None:
+        self._asked = None
+        self.answer.value = shown
         self._busy(False)
-        self.lab.tell("The reply is not waited for any longer")
+        self.lab.tell(state)
 
     def _busy(self, is_busy: bool) -> None:
         self.ask_button.disabled, self.abandon_button.disabled = is_busy, not is_busy
 
-    def _show_answer(self, answer: Answer) -> None:
-        session = self.lab.session
-        self.answer.value = answer_html(answer, session.benchmark)
-        if answer.architecture is not None:
-            self.lab.draw(answer.architecture)
+    def _show_answer(self, answer: Answer, benchmark: Benchmark) -> None:
         seconds = f" after {answer.call['seconds']:.1f} s" if answer.call else ""
-        self.lab.tell(f"The reply came{seconds}")
-        chosen = session.choices
-        self.lab.code(ask_line(chosen.benchmark, session.settings(), chosen.seed, len(session.trials)))
+        self._over(f"The reply came{seconds}", answer_html(answer, benchmark))
+        if answer.architecture is not None:
+            self.lab.draw(answer.architecture, benchmark.space)
         self.render()
 
     def forget(self) -> None:

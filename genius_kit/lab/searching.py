@@ -50,8 +50,9 @@ def telling(state: LiveState, limit: float | None, expected: float | None) -> To
     now = time.monotonic()
     done = len(state.run.of("evaluation"))
     text = f"{_WORDS.get(state.status, state.status)}: {done} of {state.budget} evaluated"
-    if state.error:
-        text = f"{text}. {state.error}"
+    failed = state.run.of("call_failed") if state.retry_at is not None else []
+    for why in (state.error, *(f"An attempt failed: {event['message']}" for event in failed[-1:])):
+        text = f"{text}. {why}" if why else text
     money = _money(state, limit, None if expected is None else expected * (1 - done / state.budget))
     return Told(
         text,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from genius_kit.records import Trial
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
     from genius_kit.budget.amounts import Limits
+    from genius_kit.journal import Event
+    from genius_kit.llm.session import Steering
     from genius_kit.runs.live import LiveSearch, LiveState
 
 
@@ -202,16 +205,26 @@ class LabSession:
         shown = f"; {len(self.trials)} results in it" if self.trials else ""
         return f"{characters:,} characters, {self.counter.words(found.tokens)}{shown}; {cost}."
 
-    def ask(self) -> Answer:
-        """Ask once and return the answer; the call is recorded in the folder."""
-        path = self.folder / "asked" / f"{_stamp()}.jsonl"
-        settings, trials = self.settings(), self.trials
-        answer = ask_once(self.benchmark, trials=trials, seed=self.choices.seed, journal=path, **settings)
-        if answer.call is not None:
-            self.counter.learn(plain(answer.call["messages"]), answer.call["usage"]["input_tokens"])
-            self.output_tokens = answer.call["usage"]["output_tokens"] or self.output_tokens
-        self.answer = answer
-        return answer
+    def ask(self, control: Steering | None = None, on_event: Callable[[Event], None] | None = None) -> Answer:
+        """Ask once and return the answer; the call is recorded in the folder. See `ask_once`."""
+        return self.asking(control, on_event)()
+
+    def asking(
+        self, control: Steering | None = None, on_event: Callable[[Event], None] | None = None
+    ) -> Callable[[], Answer]:
+        """Return what asks once with the present choices, whatever is chosen meanwhile."""
+        path, counter = self.folder / "asked" / f"{_stamp()}.jsonl", self.counter
+        told: dict[str, Any] = {"journal": path, "control": control, "on_event": on_event, **self.settings()}
+        question = partial(ask_once, self.benchmark, trials=self.trials, seed=self.choices.seed, **told)
+
+        def ask() -> Answer:
+            self.answer = answer = question()
+            if answer.call is not None:
+                counter.learn(plain(answer.call["messages"]), answer.call["usage"]["input_tokens"])
+                self.output_tokens = answer.call["usage"]["output_tokens"] or self.output_tokens
+            return answer
+
+        return ask
 
     def search(
         self,

@@ -232,8 +232,8 @@ function renderCurve({ model, el }) {
       area.addEventListener("focusin", keepKeys);
     }
     const now = performance.now() / 1000;
-    if (retry !== null) setText(age, `retrying in ${clock(retry - now)}`);
-    else if (asking !== null) setText(age, `generating ${clock(now - asking)}`);
+    if (retry !== null) setText(age, `retrying in ${Math.max(0, Math.ceil(retry - now))} s`);
+    else if (asking !== null) setText(age, `waiting for the reply ${clock(now - asking)}`);
     else setText(age, "");
   }
   const timer = setInterval(tick, 250);
