@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from genius_kit.journal import Run
 from genius_kit.lab.panels import PromptLab
 from genius_kit.lab.searching import telling
 from genius_kit.lab.view import Board, Point
@@ -74,6 +75,7 @@ def test_the_most_that_may_be_spent_is_a_limit_of_the_search(no_data, tmp_path, 
     assert live.state.run.events[0]["limits"] == {"dollars": 0.0001}
     wait_for(lambda: "Stopped" in lab.view.board.status["text"])
     assert "the run may take" in lab.view.board.status["text"]
+    assert 'raise "Spend at most $"' in lab.view.board.status["text"]
     panel.limit.value = 1.0
     assert "live.limit(gk.Limits(dollars=1.0))" in lab.view.board.line
     panel.resume()
@@ -104,13 +106,15 @@ def test_a_point_is_one_small_message():
 def test_the_state_of_a_search_tells_age_money_and_errors():
     """Seconds since the call began, until the next attempt, and what is left."""
     now = time.monotonic()
-    run = SimpleNamespace(of=lambda name: [1, 2] if name == "evaluation" else [])
+    usage = {"input_tokens": 1500, "cached_input_tokens": 0, "output_tokens": 80, "reasoning_tokens": 0}
+    events = [{"event": "run_started"}, {"event": "call", "usage": usage, "cost": 0.5}]
+    run = Run(None, [*events, {"event": "evaluation"}, {"event": "evaluation"}])
     state = SimpleNamespace(
         status="running", budget=8, asking_since=now - 41, retry_at=now + 45, spent=0.5, error=None, run=run
     )
     found = telling(state, 2.0, None)
     assert found.text == "Running: 2 of 8 evaluated"
-    assert found.money == "spent $0.5, left $1.50 of $2.00"
+    assert found.money == "spent $0.5 (1,500 tokens in, 80 out), left $1.50 of $2.00"
     assert 41 <= found.asking < 43
     assert 43 < found.retry <= 45
-    assert telling(state, None, 4.0).money == "spent $0.5, left about $3.00"
+    assert telling(state, None, 4.0).money.endswith("left about $3.00")

@@ -12,6 +12,7 @@ import ipywidgets as widgets
 from genius_kit.budget.prices import OUTPUT_LIMITS, load_prices
 from genius_kit.errors import GeniusKitError, InvalidParameter
 from genius_kit.lab.ask import Answer, answer_html
+from genius_kit.lab.money import FIELDS, search_words
 from genius_kit.lab.session import ask_line, prompt_line
 from genius_kit.lab.view import Message, TemplateView
 from genius_kit.lab.widgets import alert, button, guarded, labelled, on_change, row
@@ -44,9 +45,9 @@ def _seconds(text: str) -> float:
 
 OPTIONAL: dict[str, tuple[str, str, Callable[[str], Any], str]] = {
     "temperature": ("Temperature", "model's own", float, "is no number"),
-    "max_tokens": ("Output limit", "model's own", int, "is no whole number of tokens"),
+    "max_tokens": (FIELDS["output"], "model's own", int, "is no whole number of tokens"),
     "params": ("Request settings", "top_p=0.9 ...", read_line, "is no line of settings"),
-    "timeout": ("Timeout in seconds", f"{TIMEOUT_SECONDS:g}", _seconds, "is no number of seconds"),
+    "timeout": (FIELDS["timeout"], f"{TIMEOUT_SECONDS:g}", _seconds, "is no number of seconds"),
 }
 """Settings that may be left out: label, what an empty field shows, what reads it, what is said of a wrong one."""
 
@@ -125,10 +126,11 @@ class EditorPanel:
         self.abandon_button = button("Give up waiting", self.abandon, say, "Hang up, and try no more")
         self.abandon_button.disabled = True
         self.name = labelled(widgets.Text, "Save as", "240px", placeholder="name of a variant")
+        self.cost = widgets.HTML()
         self.controls = row(
             *(self.benchmark, self.variant, self.history, self.model),
             *self.optional.values(),
-            *(self.budget, self.seed),
+            *(self.budget, self.seed, self.cost),
         )
         self.root = widgets.VBox(
             [
@@ -189,7 +191,15 @@ class EditorPanel:
 
     def render(self, number: int = 0) -> None:
         """Show the prompt that the template makes now."""
-        self.template.show_rendered({**rendered_message(self.lab.session), "number": number})
+        shown = rendered_message(self.lab.session)
+        self.template.show_rendered({**shown, "number": number})
+        self.cost.value = self._cost() if not shown["problem"] else ""
+
+    def _cost(self) -> str:
+        """Return what the present choices cost, in every part of the lab, before anything is sent."""
+        session = self.lab.session
+        words = search_words(session.estimate(), session.choices.budget)
+        return f'<p aria-label="Expected cost">{for_html(words[0].upper() + words[1:])}.</p>'
 
     def _edit(self, content: Message) -> None:
         self.lab.session.edit(str(content["source"]))
@@ -216,8 +226,8 @@ class EditorPanel:
 
         def come(answer: Answer) -> None:
             if asked is self._asked:
-                self._show_answer(answer, benchmark)
                 self.lab.code(line)
+                self._show_answer(answer, benchmark)
 
         def failed(text: str) -> None:
             if asked is self._asked:
@@ -250,11 +260,11 @@ class EditorPanel:
         self.ask_button.disabled, self.abandon_button.disabled = is_busy, not is_busy
 
     def _show_answer(self, answer: Answer, benchmark: Benchmark) -> None:
-        seconds = f" after {answer.call['seconds']:.1f} s" if answer.call else ""
-        self._over(f"The reply came{seconds}", answer_html(answer, benchmark))
         if answer.architecture is not None:
             self.lab.draw(answer.architecture, benchmark.space)
         self.render()
+        seconds = f" after {answer.call['seconds']:.1f} s" if answer.call else ""
+        self._over(f"The reply came{seconds}", answer_html(answer, benchmark))
 
     def forget(self) -> None:
         """Ask for a first architecture again."""

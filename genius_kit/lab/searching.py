@@ -11,7 +11,7 @@ import ipywidgets as widgets
 
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter
-from genius_kit.lab.money import dollars
+from genius_kit.lab.money import FIELDS, dollars, in_fields, price_of, spending
 from genius_kit.lab.session import limits_words, live_line, search_line
 from genius_kit.lab.view import points_of
 from genius_kit.lab.widgets import button, labelled, on_change, row
@@ -51,7 +51,7 @@ def telling(state: LiveState, limit: float | None, expected: float | None) -> To
     done = len(state.run.of("evaluation"))
     text = f"{_WORDS.get(state.status, state.status)}: {done} of {state.budget} evaluated"
     failed = state.run.of("call_failed") if state.retry_at is not None else []
-    for why in (state.error, *(f"An attempt failed: {event['message']}" for event in failed[-1:])):
+    for why in (in_fields(state.error or ""), *(f"An attempt failed: {event['message']}" for event in failed[-1:])):
         text = f"{text}. {why}" if why else text
     money = _money(state, limit, None if expected is None else expected * (1 - done / state.budget))
     return Told(
@@ -63,12 +63,13 @@ def telling(state: LiveState, limit: float | None, expected: float | None) -> To
 
 
 def _money(state: LiveState, limit: float | None, left: float | None) -> str:
-    """Return what was spent and what is left, of the limit or of what the whole is expected to cost."""
-    if left == 0 and not state.spent:
+    """Return what was spent, for how many tokens, and what is left of the limit or of the expected cost."""
+    spent = spending(state.run.of("call"), price_of(state.run))
+    if left == 0 and spent.dollars == 0:
         return "the stand-in costs nothing"
-    if limit is not None and state.spent is not None:
-        return f"spent {dollars(state.spent)}, left {dollars(max(0.0, limit - state.spent))} of {dollars(limit)}"
-    return f"spent {dollars(state.spent)}, left {'about ' if left else ''}{dollars(left)}"
+    if limit is not None and spent.dollars is not None:
+        return f"spent {spent.text}, left {dollars(max(0.0, limit - spent.dollars))} of {dollars(limit)}"
+    return f"spent {spent.text}, left {'about ' if left else ''}{dollars(left)}"
 
 
 class SearchPanel:
@@ -87,7 +88,7 @@ class SearchPanel:
         self.stop_button = button("Stop after this one", self.stop, say, "End after the present evaluation")
         self.now_button = button("Stop now", self.stop_now, say, "Give up the call under way", "danger")
         self.approve = labelled(widgets.Checkbox, "Approve each proposal", "auto", value=False, indent=False)
-        self.limit = labelled(widgets.BoundedFloatText, "Spend at most $ (0: any)", "250px", min=0, max=1e6, value=0)
+        self.limit = labelled(widgets.BoundedFloatText, f"{FIELDS['spend']} (0: any)", "250px", min=0, max=1e6, value=0)
         on_change(self.limit, self.set_limit, say)
         self.budget = labelled(widgets.BoundedIntText, "New budget", "180px", min=1, max=100_000)
         self.raise_button = button("Raise the budget", self.raise_budget, say)

@@ -195,6 +195,7 @@ class LabSession:
             *(self.draft.prompt(), self.trials, self.choices.model, self.choices.budget, self.counter),
             self.output_tokens,
             self.choices.base_url,
+            self.choices.max_tokens,
         )
 
     def facts(self) -> str:

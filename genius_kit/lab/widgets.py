@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from genius_kit.errors import GeniusKitError
+from genius_kit.lab.money import in_fields
 from genius_kit.lab.session import LabSession
 from genius_kit.lab.view import LabView, Point
 from genius_kit.texts import for_html
@@ -55,8 +56,11 @@ class Desk:
 
 
 def sentence(error: BaseException) -> str:
-    """Return an error as a sentence; one that is not ours with its kind, so that it can be reported."""
-    text = " ".join(str(error).split()) or "no more is known"
+    """Return an error as a sentence; one that is not ours with its kind, so that it can be reported.
+
+    Advice for the command line names the lab's own controls.
+    """
+    text = in_fields(" ".join(str(error).split())) or "no more is known"
     return text if isinstance(error, GeniusKitError) else f"Unexpected {type(error).__name__}: {text}"
 
 

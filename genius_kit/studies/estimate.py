@@ -341,7 +341,7 @@ def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, gi
         return _Talk(Sum(), Sum(), Sum(), is_free=True)
     bound = worst_case(client, (), load_prices())
     rejections = int(proposer.settings["rejections_limit"])
-    refusal = _refusal(prompt)
+    refusal = longest_refusal(prompt)
     before, is_fed_back = _principles(proposer)
     instruction = proposer.instruction_length + (note_length() if is_fed_back else 0)
 
@@ -393,12 +393,12 @@ def _likely(
         return shown + (given.reply_tokens if is_fed_back else 0)
 
     plain = opening_sizes(prompt, benchmark.space, budget, tokens, given.reply_tokens)[asked]
-    back = len(_refusal(prompt)) / given.characters_a_token
+    back = len(longest_refusal(prompt)) / given.characters_a_token
     found = expected_talk(plain, price, given, int(proposer.settings["rejections_limit"]), back, talks)
     return found + expected_talk([tokens(messages) for messages in before], price, given, 0, 0.0)
 
 
-def _refusal(prompt: Prompt) -> str:
+def longest_refusal(prompt: Prompt) -> str:
     return prompt.refusal(Rejection("estimate", "x" * DETAIL_CHARACTERS))["content"]
 
 
