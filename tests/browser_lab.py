@@ -56,7 +56,7 @@ def lab_server(folder, log):
     with log.open("w") as stream:
         server = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment, cwd=folder)
         try:
-            yield _address(server, log)
+            yield server_address(server, log)
         finally:
             server.terminate()
             try:
@@ -65,7 +65,7 @@ def lab_server(folder, log):
                 server.kill()
 
 
-def _address(server, log):
+def server_address(server, log):
     """Return the address that the server wrote to its log, once it answers."""
     end = time.monotonic() + 60
     while time.monotonic() < end and server.poll() is None:

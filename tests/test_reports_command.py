@@ -106,7 +106,7 @@ def test_wrong_usage_is_one_sentence_and_exit_code_2(tmp_path, call, arguments, 
 
 
 def test_lab_opens_jupyterlab_on_the_notebooks(tmp_path, call, monkeypatch):
-    """It becomes JupyterLab with the folder as its root; options that are not ours are passed on."""
+    """It becomes JupyterLab on the folder above, with their list open; options that are not ours are passed on."""
     from typer.testing import CliRunner
 
     from genius_kit.cli import app
@@ -117,8 +117,8 @@ def test_lab_opens_jupyterlab_on_the_notebooks(tmp_path, call, monkeypatch):
     monkeypatch.setattr(report_commands.os, "execv", lambda program, command: started.append(command))
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(app, ["lab", "--no-browser", "--port", "8889"]).exit_code == 0
-    root = f"--ServerApp.root_dir={tmp_path / 'notebooks'}"
-    assert started == [[sys.executable, "-m", "jupyterlab", root, "--no-browser", "--port", "8889"]]
+    opened = [f"--ServerApp.root_dir={tmp_path}", "--LabApp.default_url=/lab/tree/notebooks"]
+    assert started == [[sys.executable, "-m", "jupyterlab", *opened, "--no-browser", "--port", "8889"]]
     version = call("lab", "--version")
     assert version.returncode == 0
     assert version.stdout.strip()[0].isdigit()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 from typer import Argument, Option
@@ -80,11 +81,15 @@ def report(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},  # JupyterLab gets the others
 )
 def lab(context: typer.Context, notebooks: Notebooks = None) -> None:
-    """Open JupyterLab on the notebooks; further options go to JupyterLab, e.g. --no-browser --port 8889."""
+    """Open JupyterLab on the notebooks; further options go to JupyterLab, e.g. --no-browser --port 8889.
+
+    The folder above them is served, so that reports, runs and data can be browsed.
+    """
     folder = (notebooks or reports.notebook_folder()).resolve()
     if not folder.is_dir():
         raise UnknownName(f"no folder lies at {folder}; name that of the notebooks with `--notebooks FOLDER`")
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *context.args]
+    opened = [f"--ServerApp.root_dir={folder.parent}", f"--LabApp.default_url=/lab/tree/{quote(folder.name)}"]
+    command = [sys.executable, "-m", "jupyterlab", *opened, *context.args]
     if os.name == "posix":
         sys.stdout.flush()
         os.execv(sys.executable, command)  # signals and the exit code are JupyterLab's own
