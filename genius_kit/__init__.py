@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from genius_kit.benchmarks import list_benchmarks, load_benchmark
     from genius_kit.budget.amounts import Limits
     from genius_kit.datasets.registry import load_dataset
+    from genius_kit.files import output_folder
     from genius_kit.journal import read_run
     from genius_kit.journal.verify import verify_run
     from genius_kit.networks import build_network, load_weights
@@ -39,6 +40,7 @@ _HOMES = {
     "benchmarks": ("list_benchmarks", "load_benchmark"),
     "spaces": ("count_cost", "load_space"),
     "datasets": ("load_dataset",),
+    "files": ("output_folder",),
     "studies.estimate": ("estimate_run", "estimate_study"),
     "studies.export": ("to_optuna",),
     "journal": ("read_run",),
@@ -65,8 +67,9 @@ __all__ = [
     "Cost", "Evaluation", "Limits", "NoImprovement", "Proposal", "RankRange", "Recipe", "Rejection", "Trial",
     "build_network", "count_cost", "does_it_search", "estimate_run", "estimate_study", "fine_tune", "list_benchmarks",
     "list_prompts", "load_benchmark", "load_dataset", "load_prompt", "load_recipe", "load_space", "load_study",
-    "load_weights", "make_proposer", "parse_reply", "read_results", "read_run", "replay_conversation", "report",
-    "resume", "run_notebook", "run_study", "search", "search_many", "study_names", "to_optuna", "train", "verify_run",
+    "load_weights", "make_proposer", "output_folder", "parse_reply", "read_results", "read_run", "replay_conversation",
+    "report", "resume", "run_notebook", "run_study", "search", "search_many", "study_names", "to_optuna", "train",
+    "verify_run",
 ]  # fmt: skip
 
 

@@ -55,6 +55,14 @@ def data_folder() -> Path:
     return platformdirs.user_data_path("genius-kit", appauthor=False)
 
 
+def output_folder(folder: str) -> str:
+    """Return a folder that a notebook names relative to itself, for a kernel that runs beside or above the notebooks.
+
+    Papermill starts the kernel where it is called: where `notebooks` lies here, `folder` is meant from there.
+    """
+    return os.path.normpath(os.path.join("notebooks", folder)) if os.path.isdir("notebooks") else folder
+
+
 def is_inside(folder: Path, name: object) -> bool:
     """Return whether `name` is a plain relative path that stays in `folder`, whatever links lie on its way.
 

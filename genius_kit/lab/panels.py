@@ -15,7 +15,7 @@ from genius_kit.lab.editor import EditorPanel
 from genius_kit.lab.replay import step_html
 from genius_kit.lab.searching import SearchPanel
 from genius_kit.lab.session import Choices, LabSession, compare_line, step_line
-from genius_kit.lab.view import with_still
+from genius_kit.lab.view import show_beside_still, with_still
 from genius_kit.lab.widgets import Stage, button, labelled, row
 from genius_kit.runs.remote import run_state
 from genius_kit.texts import for_html
@@ -228,6 +228,10 @@ class PromptLab(Stage):
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """Return the widgets, and beside them curve and drawing as they are now for a page without scripts."""
         return with_still(self.root._repr_mimebundle_(**options), self.view.board.still())
+
+    def _ipython_display_(self) -> None:
+        """Show the widgets, then the same curve and drawing, which living widgets hide: nbconvert saves both."""
+        show_beside_still(self.root._repr_mimebundle_(), self.view.board.still())
 
     def open(self, journal: str | Path) -> None:
         """Open a recorded run at its last step.

@@ -453,3 +453,15 @@ def with_still(bundle: Any, html: str) -> Any:
     """
     data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
     return {**(data or {}), "text/html": html}, metadata
+
+
+def show_beside_still(bundle: Any, html: str) -> None:
+    """Show a widget and, in an output of its own, `html` that is seen wherever the widget does not live.
+
+    A page that was converted with the state of widgets draws them with scripts from the network, or nothing at all.
+    """
+    from IPython.display import publish_display_data
+
+    data, metadata = with_still(bundle, "")
+    publish_display_data(data, metadata)
+    publish_display_data({"text/html": f'<div class="genius-beside">{html}</div>'})

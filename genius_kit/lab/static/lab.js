@@ -386,6 +386,8 @@ function renderTemplate({ model, el }) {
 
 export default {
   render(context) {
+    // The still picture beside a lab is for pages in which no kernel answers.
+    context.model.on("msg:custom", () => context.el.closest(".jp-Notebook")?.classList.add("genius-live"));
     return (context.model.get("part") === "template" ? renderTemplate : renderCurve)(context);
   },
 };
