@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from genius_kit.benchmarks import list_benchmarks, load_benchmark
+    from genius_kit.benchmarks import Benchmark, list_benchmarks, load_benchmark
     from genius_kit.budget.amounts import Limits
     from genius_kit.datasets.registry import load_dataset
     from genius_kit.files import output_folder
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from genius_kit.reports.run import report, run_notebook
     from genius_kit.runs.batch import replay_conversation, resume, search_many
     from genius_kit.runs.loop import search
-    from genius_kit.spaces import count_cost, load_space
+    from genius_kit.spaces import SearchSpace, count_cost, load_space
     from genius_kit.studies.estimate import estimate_run, estimate_study
     from genius_kit.studies.export import to_optuna
     from genius_kit.studies.results import read_results
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "budget.amounts": ("Limits",),
-    "benchmarks": ("list_benchmarks", "load_benchmark"),
-    "spaces": ("count_cost", "load_space"),
+    "benchmarks": ("Benchmark", "list_benchmarks", "load_benchmark"),
+    "spaces": ("SearchSpace", "count_cost", "load_space"),
     "datasets": ("load_dataset",),
     "files": ("output_folder",),
     "studies.estimate": ("estimate_run", "estimate_study"),
@@ -64,7 +64,8 @@ _ROOMS = ("figures", "stats", "studies", "verdicts")
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Cost", "Evaluation", "Limits", "NoImprovement", "Proposal", "RankRange", "Recipe", "Rejection", "Trial",
+    "Benchmark", "Cost", "Evaluation", "Limits", "NoImprovement", "Proposal", "RankRange", "Recipe", "Rejection",
+    "SearchSpace", "Trial",
     "build_network", "count_cost", "does_it_search", "estimate_run", "estimate_study", "fine_tune", "list_benchmarks",
     "list_prompts", "load_benchmark", "load_dataset", "load_prompt", "load_recipe", "load_space", "load_study",
     "load_weights", "make_proposer", "output_folder", "parse_reply", "read_results", "read_run", "replay_conversation",

@@ -100,8 +100,9 @@ class _Scan:
         self.sizes = {space.length, *(len(stage) for stage in space.stages if not space.is_cell)} - {1}
         groups, hidden, top = list[dict[str, re.Match[str]]](), 0, space.key_offset + len(space.options) - 1
         names = "|".join(space.options) if space.is_cell else "(?!)"
+        key = f"[{space.key_offset}-{top}]{{{space.length}}}" if top < 10 else "(?!)"
         own = {"names": names, "nodes": "" if space.is_cell else "(?!)"}
-        for token in _says("{token}", key=f"[{space.key_offset}-{top}]{{{space.length}}}", **own).finditer(text):
+        for token in _says("{token}", key=key, **own).finditer(text):
             kind, start, end = token.lastgroup or "", token.start(), token.end()
             if start < hidden or kind == "skip":
                 continue
@@ -127,7 +128,8 @@ class _Scan:
             elif kind == "close" and self.open:
                 self.open.pop()
             elif kind == "key":
-                self.note(start, end, token[0], tuple(int(digit) - space.key_offset for digit in token[0]))
+                plain = tuple(int(digit) - space.key_offset for digit in token[0])
+                self.note(start, end, token[0], read_items(token[0], space) if space.words else plain)
             elif kind == "entry":
                 if not groups or _key(token) in groups[-1] or start - [*groups[-1].values()][-1].end() > CONTEXT:
                     groups.append({})

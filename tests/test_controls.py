@@ -158,7 +158,7 @@ def test_seeds_have_labels_of_their_own() -> None:
 
 def test_a_single_option_cannot_be_renumbered():
     """It has no number but its own: that is said, and not looked for without an end."""
-    alone = replace(MACRO, options=MACRO.options[:1], choices=((MACRO.choices[0][0],),) * MACRO.length)
+    alone = replace(MACRO, options=MACRO.options[:1], largest=0, choices=((MACRO.choices[0][0],),) * MACRO.length)
     with pytest.raises(InvalidParameter, match="cannot be renumbered"):
         view_of("permuted-labels", alone, 0)
 
@@ -216,14 +216,14 @@ def test_permuted_channels_are_listed_for_each_width(name: str) -> None:
 def test_menus_that_cannot_be_renumbered_are_refused(text: str, message: str) -> None:
     """A template whose menu lacks a number, or has one twice, fails before anything is sent."""
     with pytest.raises(PromptError, match=message):
-        relisted(text, (1, 2, 0), (0, 1, 2), "operations.md")
+        relisted(text, [((1, 2, 0), (0, 1, 2))], "operations.md")
 
 
 def test_renumbering_moves_only_the_menu() -> None:
     """Text around the menu stays where it is, and digits inside a description stay as they are."""
     text = "Some 0: text.\n\n- 0: none. 0 paths.\n- 1: 3x3.\n- 2: pool.\n\n- a: 1"
     assert (
-        relisted(text, (1, 2, 0), (0, 1, 2), "x")
+        relisted(text, [((1, 2, 0), (0, 1, 2))], "x")
         == "Some 0: text.\n\n- 0: pool.\n- 1: none. 0 paths.\n- 2: 3x3.\n\n- a: 1"
     )
 

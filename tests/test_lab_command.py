@@ -16,7 +16,9 @@ def test_it_opens_the_list_of_the_notebooks_and_what_lies_beside_them_can_be_bro
     sync = pytest.importorskip("playwright.sync_api")
     for folder in ("notebooks", "reports", "runs", "data"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "notebooks" / "own.ipynb").write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+    (tmp_path / "notebooks" / "own.ipynb").write_text(
+        '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
+    )
     home = {name: str(tmp_path / ".jupyter") for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")}
     options = ("--no-browser", "--allow-root", "--port=0", f"--IdentityProvider.token={TOKEN}")
     log = tmp_path / "server.log"

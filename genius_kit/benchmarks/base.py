@@ -223,6 +223,9 @@ class Benchmark(ABC):
     objectives: Objectives | None = None
     """What the search weighs; None: the feedback alone. See `weighing`."""
 
+    unit = "percent"
+    """The unit of the feedback."""
+
     image_size: int | None = None
     """Pixels a side of the images that networks see; None: those of the space's own data set."""
 

@@ -48,6 +48,7 @@ FIGURE_SIZES = {
     "channels": (6.0, 3.0),
     "cell": (6.0, 3.4),
     "transformer": (6.4, 2.4),
+    "menus": (6.4, 1.8),
 }
 NODE_SPACING = 2.0
 
@@ -82,7 +83,7 @@ def draw_architecture(space: SearchSpace, architecture: Sequence[int], ax: Axes 
         _, ax = plt.subplots(figsize=FIGURE_SIZES[space.family], layout="constrained")
     draw = {
         "layers": _draw_layers, "stages": _draw_stages, "channels": _draw_channels, "cell": _draw_cell,
-        "transformer": _draw_transformer,
+        "transformer": _draw_transformer, "menus": _draw_layers,
     }  # fmt: skip
     draw[space.family](space, values, ax)
     key = space.key(values)

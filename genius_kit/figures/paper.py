@@ -16,7 +16,7 @@ from genius_kit.paper import paper_methods, paper_table, summary
 from genius_kit.proposers.methods import distinct, n_text
 from genius_kit.runs.frames import Runs, frames_of, longest, middle_rank
 from genius_kit.runs.provenance import marked
-from genius_kit.spaces import load_space
+from genius_kit.spaces import recorded_space
 from genius_kit.spaces.costs import count_cost
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def trajectory_table(run: Any) -> pd.DataFrame:
     """
     import pandas as pd
 
-    space = load_space(run.settings["space"])
+    space = recorded_space(run.settings)
     rows: list[dict[str, Any]] = []
     for event in run.events:
         if event["event"] not in ("rejected", "evaluation"):

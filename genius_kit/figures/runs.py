@@ -25,7 +25,7 @@ from genius_kit.journal.run import total
 from genius_kit.proposers.methods import distinct, model_kind, n_text, shown_model
 from genius_kit.runs.frames import Runs, counted, frames_of, held, longest, middle_rank
 from genius_kit.runs.provenance import marked
-from genius_kit.spaces import SearchSpace, load_space
+from genius_kit.spaces import SearchSpace, recorded_space
 from genius_kit.stats.paired import mean_band
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ def _space(runs: Sequence[Any]) -> SearchSpace:
     names = sorted({run.settings["space"] for run in runs})
     if len(names) != 1:
         raise InvalidParameter(f"the runs are of {', '.join(names) or 'no space'}; give runs of one space")
-    return load_space(names[0])
+    return recorded_space(runs[0].settings)
 
 
 def _option_name(space: SearchSpace, position: int, option: int) -> str:

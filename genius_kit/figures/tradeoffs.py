@@ -17,7 +17,7 @@ from genius_kit.paper import paper_table
 from genius_kit.proposers.methods import n_text
 from genius_kit.runs.frames import counted
 from genius_kit.runs.provenance import marked
-from genius_kit.spaces import load_space
+from genius_kit.spaces import recorded_space
 from genius_kit.stats.fronts import front_of
 from genius_kit.studies.tradeoffs import FrontReference, front_reference_of, rows_of, share_curves
 
@@ -128,7 +128,7 @@ def front_table(runs: Runs) -> pd.DataFrame:
     import pandas as pd
 
     measure, values = _measure(runs)
-    space = load_space(next(iter(runs.values()))[0].settings["space"])
+    space = recorded_space(next(iter(runs.values()))[0].settings)
     fronts: list[tuple[str, int, np.ndarray]] = [(TABLE, 0, measure.front)]
     for name, some in runs.items():
         for number, run in enumerate(some, start=1):

@@ -62,6 +62,7 @@ class _Run(TypedDict, total=False):
     budget: Annotated[int, Field(le=MOST_EVALUATIONS)]
     seed: int
     settings: dict[Any, Any]
+    space_definition: dict[str, Any]
     benchmark_settings: dict[Any, Any]
 
 

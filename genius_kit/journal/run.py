@@ -142,9 +142,9 @@ class Run(Card):
             return self._rows()
 
     def _rows(self) -> list[dict[str, Any]]:
-        from genius_kit.spaces import load_space
+        from genius_kit.spaces import recorded_space
 
-        space = load_space(self.settings["space"]) if self.settings else None
+        space = recorded_space(self.settings) if self.settings else None
         rows: list[dict[str, Any]] = []
         best: float | None = None
         steps: dict[Any, list[Event]] = {}

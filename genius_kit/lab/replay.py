@@ -26,14 +26,14 @@ class Recording:
 
     def __init__(self, path: str | Path) -> None:
         from genius_kit.runs.steps import RecordedSteps
-        from genius_kit.spaces import load_space
+        from genius_kit.spaces import recorded_space
 
         self.path = Path(path)
         run = read_run(path)
         self.settings: dict[str, Any] = run.settings
         self.points: list[Point] = points_of(run.events)
         self.steps: Sequence[Step] = RecordedSteps(run)
-        self.space: SearchSpace | None = load_space(run.settings["space"]) if run.settings else None
+        self.space: SearchSpace | None = recorded_space(run.settings) if run.settings else None
 
     def trials(self, before: int) -> tuple[Trial, ...]:
         """Return the results that stood before the step at index `before`, with what was said in each."""

@@ -292,7 +292,7 @@ def _read_problem(text: str, reading: _Reading) -> None:
     if not length:
         return
     uniform = _UNIFORM.search(text)
-    listed = re.findall(r"^- width \d+: ([\d, ]+)$", text, re.MULTILINE)
+    listed = re.findall(r"^- (?:width \d+:|.+: one of) ([\d, ]+)$", text, re.MULTILINE)
     numbered = re.findall(r"^(\d+): \w+\(", text, re.MULTILINE)
     menu = _integers(uniform[1]) if uniform else tuple(int(number) for number in numbered)
     menus = [tuple(sorted(_integers(line))) for line in listed]  # in whatever order they are listed

@@ -133,6 +133,11 @@ def fill(source: str, values: dict[str, Any], name: str) -> str:
     return "".join(pieces).strip()
 
 
+def as_text(words: str) -> str:
+    """Return a template that is filled to `words`, whatever they hold."""
+    return f"{{% raw %}}{words.replace('{%', '{ %')}{{% endraw %}}" if "{" in words else words
+
+
 @lru_cache(maxsize=256)
 def _compiled(source: str) -> Any:
     return sandbox().from_string(source)

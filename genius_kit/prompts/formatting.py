@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -47,9 +48,13 @@ def option_numbers(space: SearchSpace) -> str:
 
 def placeholder(space: SearchSpace) -> str:
     """Return the answer format's example: letters in place of numbers, so that an echo of it is no architecture."""
+    letters = string.ascii_lowercase
     if space.in_stages:
-        return "[[a, b, c, d, e, f], ..., [u, v, w, x, y, z]]"
-    return f"[a, b, ..., {string.ascii_lowercase[space.length - 1]}]"
+        size = min(len(space.stages[0]), len(letters) // 2)
+        return f"[[{', '.join(letters[:size])}], ..., [{', '.join(letters[-size:])}]]"
+    if space.length < 4:
+        return f"[{', '.join(letters[: space.length])}]"
+    return f"[a, b, ..., {letters[min(space.length, len(letters)) - 1]}]"
 
 
 def result_text(feedback: float | None, failure: str | None) -> str:
@@ -70,11 +75,12 @@ def macs_in_millions(space: SearchSpace, architecture: Architecture) -> int:
     return whole_millions(count_cost(space, architecture).macs)
 
 
-def relisted(text: str, labels: tuple[int, ...], order: tuple[int, ...], name: str) -> str:
-    """Return `text` with its menus of options renumbered by `labels` and listed in the `order` of the new numbers.
+def relisted(text: str, menus: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], name: str) -> str:
+    """Return `text` with its menus of options renumbered and listed in another order.
 
-    A menu is a run of lines "- NUMBER: what it is". Raises PromptError, naming the template, where there is no menu
-    or one does not have each number once: then some text would keep the old meaning.
+    `menus` holds the new number of each option and the order of the new numbers: one pair for all menus of the text, or
+    one for each of them. A menu is a run of lines "- NUMBER: what it is". Raises PromptError, naming the template,
+    where there is no menu or one does not have each number once: then some text would keep the old meaning.
     """
     made: list[str] = []
     menu: dict[int, str] = {}
@@ -87,6 +93,7 @@ def relisted(text: str, labels: tuple[int, ...], order: tuple[int, ...], name: s
             menu[int(option[1])] = line
             continue
         if menu:
+            labels, order = menus[min(found, len(menus) - 1)]
             if sorted(menu) != list(range(len(labels))):
                 raise PromptError(
                     f"a menu of the template {name} describes the options {', '.join(map(str, sorted(menu)))}; to be "
@@ -98,6 +105,11 @@ def relisted(text: str, labels: tuple[int, ...], order: tuple[int, ...], name: s
         made.append(line)
     if not found:
         raise PromptError(f"the template {name} has no lines '- NUMBER: ...', so its options cannot be renumbered")
+    if 1 < len(menus) != found:
+        raise PromptError(
+            f"the template {name} has {found} menus of lines '- NUMBER: ...'; expected one for each of the "
+            f"{len(menus)} positions, in their order"
+        )
     return "\n".join(made[:-1])
 
 

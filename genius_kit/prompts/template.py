@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.errors import InvalidParameter, PromptError, UnknownName, nearest
 from genius_kit.files import data_folder, read_text
-from genius_kit.prompts.base import HISTORIES, Prompt, check_holes, fill, has_template, read_template
+from genius_kit.prompts.base import (
+    HISTORIES,
+    Prompt,
+    as_text,
+    check_holes,
+    fill,
+    has_template,
+    holes_of,
+    read_template,
+)  # fmt: skip
 from genius_kit.prompts.formatting import (
     bound_words,
     check_weighed,
@@ -48,6 +57,9 @@ in the prompt of every later step. They are text of the model's: they fill a hol
 
 PURPOSE = "principles"
 """What the record says that the call is for; calls that ask for an architecture have no purpose beside their name."""
+
+PART_HOLES = ("dataset", "metric", "unit", "title")
+"""The holes of the texts that a space of the user's brings."""
 
 _QUESTION, _NOTE = "ask", "fed_back"
 _SHARED = (
@@ -169,8 +181,16 @@ def load_prompt(
     title: str | None = None,
     change: str | None = None,
     objectives: Objectives | None = None,
+    unit: str = "percent",
 ) -> Prompt:
     """Return a prompt variant, or the one in a file.
+
+    `dataset` and `image_size` (pixels a side) default to the space's own (CIFAR-10 or ImageNet); `feedback_name` is
+    what the results are called; `conversation` is the published file that "published" reads (default: the downloaded
+    329M.json). `control` is one of CONTROLS, `change` one of CHANGES (`Prompt.seen` then gives the prompt of one
+    run), `title` what the benchmark is called, `objectives` what it weighs, `unit` that of the results.
+    Raises UnknownName, InvalidParameter for the history, the control or the change, PromptError for a template with
+    wrong holes, DataMissing.
 
     Parameters
     ----------
@@ -217,7 +237,7 @@ def load_prompt(
     check_weighed(objectives, control, change, str(name_or_path))
     if name_or_path == "published" and "published" in list_prompts(space):
         return load_published(space, history=history, constraint=constraint, conversation=conversation)
-    replaced = replaced_texts(control, change, space, str(name_or_path)) | weighed_texts(objectives, control)
+    replaced = replaced_texts(control, change, space, str(name_or_path), unit) | weighed_texts(objectives, control)
     texts = _read_texts(prompt_source(name_or_path, space), space, replaced)
     needed = (["results"] if history == "table" else []) + (["constraint"] if constraint else [])
     if objectives is not None:
@@ -226,7 +246,7 @@ def load_prompt(
     check_holes(texts.source, str(name_or_path), needed + needed_holes(control, change, space))
     view = view_of(control, space, change=change)
     facts = {
-        **view.facts(dataset or space.dataset, feedback_name),
+        **view.facts(dataset or space.dataset, feedback_name, unit),
         "title": title or space.title,
         **_network_values(space, image_size),
         **weighed_facts(objectives, control),
@@ -248,16 +268,40 @@ def _read_texts(source: str, space: SearchSpace, replaced: dict[str, tuple[str, 
     shared = {name: read("shared", name) for name in _SHARED}
     if has_template(space.base, "macs_table"):
         shared["macs_table"] = read(space.base, "macs_table")
-    parts = {"problem": read(space.base, "problem"), **_made_parts(space)}
-    parts |= {name: read(space.base, name) for name in parts if has_template(*replaced.get(name, (space.base, name)))}
+    parts = _made_parts(space) | _own_parts(space)
+    if type(space) is not SearchSpace:  # a space of the package's own, by its name
+        parts |= {name: read(space.base, name) for name in parts if has_template(space.base, name)}
+    parts |= {name: read_template(*replaced[name]) for name in parts if name in replaced}
     return Texts(read("variants", "variant") if "variant" in replaced else source, shared, parts)
 
 
 def _made_parts(space: SearchSpace) -> dict[str, str]:
-    """Return what stands for the parts of which a space has no template: its options, and its positions."""
-    options = [f"- {option_number(space, 0, option)}: {name}." for option, name in enumerate(space.options)]
+    """Return what stands for the parts of which a space has no template: a task, its options, and its positions."""
+    menus = space.words or (space.options,)
+    listed = [
+        [f"- {option_number(space, place, number)}: {name}." for number, name in enumerate(menu)]
+        for place, menu in enumerate(menus)
+    ]
+    heads = [f"{name}:\n" for name in space.positions] if space.words else [""]
+    options = "\n\n".join(head + "\n".join(lines) for head, lines in zip(heads, listed, strict=True))
     positions = f"The {space.length} positions, in this order: {', '.join(space.positions)}."
-    return {"operations": "\n".join(options), "skeleton": positions}
+    return {
+        "problem": read_template("menus", "problem"),
+        "operations": as_text(options),
+        "skeleton": as_text(positions),
+    }
+
+
+def _own_parts(space: SearchSpace) -> dict[str, str]:
+    """Return the texts that a space brings; raises PromptError for one that is more than text, holes and conditions."""
+    for part, text in space.texts:
+        unknown = sorted(holes_of(text, f"{part}.md of {space.name}") - set(PART_HOLES))
+        if unknown:
+            raise PromptError(
+                f"{part}.md of {space.name} has unknown holes: {', '.join(unknown)}. The known holes are "
+                f"{', '.join(PART_HOLES)}"
+            )
+    return dict(space.texts)
 
 
 def _holes(texts: Texts, view: View, constraint: MacsBound | None, facts: dict[str, Any]) -> dict[str, str]:
@@ -270,8 +314,9 @@ def _holes(texts: Texts, view: View, constraint: MacsBound | None, facts: dict[s
     numbers = option_numbers(view.space)
     inside = {**facts, **values, "numbers": numbers, "shown": view.space}
     values |= {name: fill(text, inside, f"{space.base}/{name}.md") for name, text in texts.parts.items()}
-    if (view.is_renumbered or view.menu != tuple(range(len(view.menu)))) and space.names_operations:
-        values["operations"] = relisted(values["operations"], view.labels, view.menu, f"{space.base}/operations.md")
+    is_listed_anew = any(order != tuple(range(len(order))) for pair in view.menus for order in pair)
+    if is_listed_anew and space.names_operations:
+        values["operations"] = relisted(values["operations"], view.menus, f"{space.base}/operations.md")
     if "tradeoff" in shared:
         values["problem"] += "\n\n" + fill(shared["tradeoff"], inside, "tradeoff.md")
         values["told_costs"] = facts["told_costs"]

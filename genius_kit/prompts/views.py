@@ -61,6 +61,8 @@ WRONG_SHARE = 0.5
 RATIONALES = ("standard", "reasoned")
 """The variants that ask for a rationale."""
 
+_MENUS_FOLDER = "menus"
+_OF_MENUS = ("anonymous_problem", "anonymous_operations", "probe_answer_format")
 _PLACE = "place"
 _ANONYMOUS_DATA = "data that are not named"
 _WITHOUT_RESULTS = ("no-feedback", "knowledge-probe")
@@ -144,27 +146,36 @@ def _clash(change: str, control: str | None, controlled: set[str]) -> str | None
     return None
 
 
-def replaced_texts(control: str | None, change: str | None, space: SearchSpace, prompt: str) -> Texts:
+def replaced_texts(
+    control: str | None, change: str | None, space: SearchSpace, prompt: str, unit: str = "percent"
+) -> Texts:
     """Return which parts of the prompt a control and a change replace.
 
-    Of a variant a paraphrase replaces only the wording of "standard"; that of another one is its maker's.
+    Of a variant a paraphrase replaces only the wording of "standard"; that of another one is its maker's. The text on
+    results in another unit than percent has no paraphrase.
     """
-    changed: Texts = {}
+    changed: Texts = {"answer_format": (_MENUS_FOLDER, "answer_format")} if space.words else {}
     if change in REWORDINGS:
         changed = {part: (f"changes/{change}", part) for part in _REWORDED}
+        changed |= {"answer_format": (_MENUS_FOLDER, change)} if space.words else {}
         changed |= {"variant": (f"changes/{change}", "standard")} if prompt == "standard" else {}
     elif change == "no-rationale":
-        changed = {"variant": ("changes", "no_rationale")}
+        changed["variant"] = ("changes", "no_rationale")
     elif change == "no-persona":
-        changed = {"system": ("changes", "no_persona")}
+        changed["system"] = ("changes", "no_persona")
     elif change in MENUS and not space.names_operations:
         changed = {"answer_format": ("changes", "reordered_answer_format")}
+    if unit != "percent":
+        changed |= {part: ("controls", f"points_{part}") for part in ("results", "dialogue_results")}
     return changed | _controlled_texts(control, space)
 
 
 def _controlled_texts(control: str | None, space: SearchSpace) -> Texts:
     begin, parts = _TEXTS.get(control or "", ("", ()))
     texts = {part: ("controls", f"{begin}_{part}") for part in parts}
+    if space.words:  # the same texts, where each position has a menu of its own
+        texts |= {part: (_MENUS_FOLDER, name) for part, (_, name) in texts.items() if name in _OF_MENUS}
+        return texts | ({"answer_format": (_MENUS_FOLDER, "answer_format")} if control == "anonymous" else {})
     if control == "anonymous" or (control == "permuted-labels" and not space.names_operations):
         texts["answer_format"] = ("controls", "numbers_answer_format")
     return texts
@@ -185,8 +196,9 @@ def needed_holes(control: str | None, change: str | None, space: SearchSpace) ->
 class View:
     """What the model sees of a search: `space` stands for `true_space` in all that is sent to it and read from it.
 
-    `labels` holds the shown option index of each true one, the same at every position; `seed` is the run's where
-    the control or the change draws at random, else 0. `shuffle` is how shuffled-feedback deals the results out.
+    `labels` holds the shown option index of each true one, the same at every position; where each position has a menu
+    of its own, `rows` holds those of each. `seed` is the run's where the control or the change draws at random, else 0.
+    `shuffle` is how shuffled-feedback deals the results out.
     """
 
     control: str | None
@@ -196,20 +208,29 @@ class View:
     seed: int = 0
     change: str | None = None
     shuffle: str = DERANGEMENT
+    rows: tuple[tuple[int, ...], ...] = ()
 
     @property
     def is_renumbered(self) -> bool:
         """Whether an option's number is not what it is in the plain arm."""
-        return self.labels != tuple(range(len(self.labels)))
+        return any(labels != tuple(range(len(labels))) for labels in (self.labels, *self.rows))
 
     @property
     def menu(self) -> tuple[int, ...]:
         """The shown options in the order in which the prompt lists them."""
-        numbers = tuple(range(len(self.labels)))
+        return self._listed(self.labels, 0)
+
+    @property
+    def menus(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """The shown number of each option and the order in which they are listed, one pair for each menu there is."""
+        return [(labels, self._listed(labels, place)) for place, labels in enumerate(self.rows or (self.labels,))]
+
+    def _listed(self, labels: tuple[int, ...], place: int) -> tuple[int, ...]:
+        numbers = tuple(range(len(labels)))
         if self.change == "operations-reversed":
             return numbers[::-1]
         if self.change == "operations-shuffled":
-            draws = generator_of(self.seed, 0, _MENU_TAG)
+            draws = generator_of(self.seed, place, _MENU_TAG)
             while (drawn := tuple(int(number) for number in draws.permutation(len(numbers)))) == numbers:
                 continue
             return drawn
@@ -222,15 +243,19 @@ class View:
 
     def show(self, architecture: Architecture) -> Architecture:
         """Return the architecture of `space` that stands for a true one."""
+        if self.rows:
+            return tuple(labels[option] for labels, option in zip(self.rows, architecture, strict=True))
         return tuple(map(self.labels.__getitem__, architecture))
 
     def read(self, shown: Architecture) -> Architecture:
         """Return the true architecture that a shown one stands for; the inverse of `show`."""
+        if self.rows:
+            return tuple(labels.index(option) for labels, option in zip(self.rows, shown, strict=True))
         return tuple(map(self.labels.index, shown))
 
     def reordered(self, entries: Sequence[Item]) -> list[Item]:
         """Return one entry an option in the order of the shown numbers."""
-        return [entries[option] for option in self.read(tuple(range(len(self.labels))))]
+        return [entries[self.labels.index(number)] for number in range(len(self.labels))]
 
     def design(self, architecture: Architecture) -> str:
         """Return a true architecture as prompts print it under this view."""
@@ -289,13 +314,13 @@ class View:
             return feedback
         return SCORE_FACTOR * round(feedback, 2) + SCORE_OFFSET  # rounded first: the same scores tie as in percent
 
-    def facts(self, dataset: str, metric: str) -> dict[str, str]:
+    def facts(self, dataset: str, metric: str, unit: str = "percent") -> dict[str, str]:
         """Return what the holes `dataset`, `metric` and `unit` are filled with."""
         is_score = self.control == "relabelled-scores"
         return {
             "dataset": _ANONYMOUS_DATA if self.control == "anonymous" else dataset,
             "metric": "score" if is_score else metric,
-            "unit": "points" if is_score else "percent",
+            "unit": "points" if is_score else unit,
         }
 
 
@@ -307,17 +332,18 @@ def view_of(
     The plain view for None and None.
     """
     labels, shown = tuple(range(len(space.options))), space
+    rows = tuple(tuple(range(len(menu))) for menu in space.words)
     if control == "permuted-labels":
         labels = derangement(len(labels), generator_of(seed, 0, _LABELS_TAG))
+        rows = tuple(derangement(len(row), generator_of(seed, place, _LABELS_TAG)) for place, row in enumerate(rows))
         shown = _numbered(space)
     elif control == "anonymous":
         shown = _nameless(space)
     elif control == "knowledge-probe":
         shown = _numbered(space, space.key_offset)
     drawn = seed if {control, change} & set(_DRAWN) else 0
-    return View(
-        control, space, shown, labels, drawn, change, shuffle if control == "shuffled-feedback" else DERANGEMENT
-    )
+    dealt_by = shuffle if control == "shuffled-feedback" else DERANGEMENT
+    return View(control, space, shown, labels, drawn, change, dealt_by, rows)
 
 
 def dealt(count: int, seed: int, shuffle: str = DERANGEMENT) -> list[int]:
@@ -374,17 +400,18 @@ def generator_of(seed: int, iteration: int, tag: int) -> np.random.Generator:
 
 def _numbered(space: SearchSpace, first: int = 0) -> SearchSpace:
     """Return `space` with plain numbers from `first` on for options: no operation name or channel count is read."""
-    numbers = tuple(range(first, first + len(space.options)))
+    menus = tuple(tuple(range(first, first + len(menu))) for menu in space.choices)
     return SearchSpace(
         name=space.name,
         title=space.title,
-        choices=(numbers,) * space.length,
+        choices=menus,
         positions=space.positions,
         stages=space.stages,
-        options=tuple(str(number) for number in numbers),
+        options=tuple(str(number) for number in range(first, first + len(space.options))),
         largest=space.largest,
         width=space.width,
         in_stages=space.in_stages,
+        words=tuple(tuple(map(str, menu)) for menu in menus) if space.words else (),
     )
 
 

@@ -204,6 +204,7 @@ class LanguageModelProposer(Proposer):
             title=benchmark.title,
             objectives=benchmark.objectives,
             change=asked.change,
+            unit=benchmark.unit,
         )
         self.resolved["prompt_sha256"] = self._prompt.sha256
         if self.asks_principles:

@@ -23,13 +23,13 @@ from genius_kit.figures.tradeoffs import front_table, hypervolume_figure, pareto
 from genius_kit.journal.lines import read_content
 from genius_kit.journal.redact import redacted
 from genius_kit.journal.verify import HEADS, Verification, heads_table, read_heads, verify_study
+from genius_kit.located import read_yaml
 from genius_kit.prompts.template import prompt_source
 from genius_kit.proposers.methods import shown_model
 from genius_kit.runs.provenance import marked
-from genius_kit.spaces import load_space
+from genius_kit.spaces import recorded_space
 from genius_kit.studies.file import STUDY_FILE
 from genius_kit.studies.results import curves, read_results, summary
-from genius_kit.studies.text import read_yaml
 from genius_kit.studies.tradeoffs import share_curves
 from genius_kit.texts import csv_of
 from genius_kit.version import __version__
@@ -162,7 +162,7 @@ def _prompts(runs: Collection[Verification]) -> dict[str, bytes | Path]:
         if not isinstance(name, str) or name == "published":
             continue
         try:
-            used[f"prompts/{Path(name).stem}.md"] = prompt_source(name, load_space(run.run.settings["space"])).encode()
+            used[f"prompts/{Path(name).stem}.md"] = prompt_source(name, recorded_space(run.run.settings)).encode()
         except (UnknownName, InvalidParameter):
             continue  # its SHA-256 is in the journals, and so is every text that was sent
     return used

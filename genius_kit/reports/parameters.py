@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.errors import InvalidParameter, NotebookFailed, UnknownName
 from genius_kit.files import read_text
 from genius_kit.llm.settings import names_in
+from genius_kit.located import Located, quick_jsonschema, read_yaml
 from genius_kit.redaction import looks_secret, variables_in
-from genius_kit.studies.text import Located, quick_jsonschema, read_yaml
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -31,7 +31,7 @@ from genius_kit.proposers.base import TALKING, make_proposer
 from genius_kit.records import Outcome, Proposal
 from genius_kit.redaction import variables_in
 from genius_kit.runs.provenance import marked
-from genius_kit.spaces import SearchSpace, load_space
+from genius_kit.spaces import SearchSpace, recorded_space
 from genius_kit.version import code_state, versions
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ class Audit:
 
     @cached_property
     def _space(self) -> SearchSpace:
-        return load_space(self.run.settings["space"])
+        return recorded_space(self.run.settings)
 
     @cached_property
     def _view(self) -> View | None:

@@ -106,14 +106,14 @@ def best_architecture(runs: Sequence[Any]) -> Architecture:
     InvalidParameter
         Every evaluation failed.
     """
-    from genius_kit.spaces import load_space
+    from genius_kit.spaces import recorded_space
 
     table = run_table({"all": runs})
     scores = table["feedback"].astype(float)
     if scores.isna().all():
         raise InvalidParameter(f"none of the {len(table)} evaluations came to a result; the column `failure` says why")
     best = int(scores.argmax())
-    return load_space(runs[0].settings["space"]).decode(str(table["key"].iloc[best]))
+    return recorded_space(runs[0].settings).decode(str(table["key"].iloc[best]))
 
 
 def frames_of(runs: Runs) -> dict[str, list[pd.DataFrame]]:

@@ -28,6 +28,7 @@ from genius_kit.records import Evaluation, Trial, Trials
 from genius_kit.runs.approval import Approver, Gate, approved
 from genius_kit.runs.live_control import Control
 from genius_kit.spaces import Architecture
+from genius_kit.spaces.base import own_definition
 from genius_kit.version import code_state, versions
 
 if TYPE_CHECKING:
@@ -303,6 +304,7 @@ def describe(
         "seed": seed,
         "settings": proposer.settings,
         "resolved": proposer.resolved,
+        **({"space_definition": made} if (made := own_definition(benchmark.space)) else {}),
         **({"benchmark_settings": made_by} if made_by else {}),
         **({"first": benchmark.space.key(first)} if first is not None else {}),
         **({"objectives": list(benchmark.objectives.names)} if benchmark.objectives else {}),

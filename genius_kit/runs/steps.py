@@ -13,7 +13,7 @@ from genius_kit.journal import Event, Run, read_run
 from genius_kit.journal.events import SIDE_EVENTS
 from genius_kit.proposers.baselines import differing
 from genius_kit.records import Message
-from genius_kit.spaces import Architecture, SearchSpace, load_space
+from genius_kit.spaces import Architecture, SearchSpace, recorded_space
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class RecordedSteps(Sequence[Step]):
         """The space of the run; raises JournalError where the record does not name it."""
         if "space" not in self.settings:
             raise JournalError(f"{self.path} does not begin with the settings of a run; restore it from a copy")
-        return load_space(self.settings["space"])
+        return recorded_space(self.settings)
 
     def _step(self, iteration: int) -> Step:
         found: dict[str, tuple[Event, ...]] = {}

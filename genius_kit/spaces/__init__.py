@@ -7,7 +7,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from genius_kit.records import Architecture
-from genius_kit.spaces.base import CONVENTIONS, SPACES, SearchSpace, load_space
+from genius_kit.spaces.base import CONVENTIONS, SPACES, SearchSpace, load_space, recorded_space
 from genius_kit.spaces.costs import MacsBound, count_cost, layer_costs
 
 for _module in iter_modules(__path__):
@@ -22,4 +22,5 @@ __all__ = [
     "count_cost",
     "layer_costs",
     "load_space",
+    "recorded_space",
 ]

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName, check_integer
 from genius_kit.records import Architecture
+from genius_kit.spaces.definitions import DIGITS, completed, listed, tupled
 from genius_kit.spaces.layers import Count, Slot, total
 
 if TYPE_CHECKING:
@@ -26,38 +27,61 @@ CONVENTIONS = ("paper", "convolutions")
 class SearchSpace:
     """A finite space of architectures. The class itself has numbered options and no networks; its subclasses have some.
 
+    The class itself is a space without networks, made from values alone; a run that searches it has them on record.
+    Its subclasses have networks, and what differs between them is a method.
+
     Parameters
     ----------
-    name, title
-        The name for commands, and the one for people.
+    name
+        What the space is called on record: letters, digits, dots and dashes.
+    title
+        What texts call it; the name unless given.
     choices
-        The options at each position, in the field's order.
+        The options at each position. Where `options` and `words` are left out, an entry may be any word or number:
+        `[["3x3", "5x5"], [16, 32, 64]]`; architectures then hold the places in these lists, (0, 2).
     positions
-        A name for each position.
+        The name of each position, "position 1" and so on unless given.
     stages
-        Groups of consecutive positions.
+        Consecutive positions that belong together; one stage of all unless given.
     options
-        Each option index in words; see `describe` for the positions that mean something else by it.
+        Each option index in words, where it means the same at every position; see `describe` for those that mean
+        something else by it.
     largest
-        The option index with the highest capacity at every position.
+        The option index with the highest capacity at every position, or one for each; the last one unless given.
     key_offset
         Added to an index to print the digit of `key`.
     width
-        Multiplies the channel counts of the skeleton; see `load_space`.
+        Factor of the channel counts of the skeleton; see `load_space`.
     in_stages
         Whether architectures are written as one list per stage.
+    words
+        Each option of each position in words, where the menus differ from position to position.
+    texts
+        Pairs of a name (problem, operations, skeleton) and the template of that part of a prompt.
+
+    Raises
+    ------
+    InvalidParameter
+        For what is no space; the message says what to change.
     """
 
     name: str
-    title: str
-    choices: tuple[tuple[int | str, ...], ...]
-    positions: tuple[str, ...]
-    stages: tuple[tuple[int, ...], ...]
-    options: tuple[str, ...]
-    largest: int
+    title: str = ""
+    choices: tuple[tuple[int | str, ...], ...] = ()
+    positions: tuple[str, ...] = ()
+    stages: tuple[tuple[int, ...], ...] = ()
+    options: tuple[str, ...] = ()
+    largest: int | tuple[int, ...] = -1
     key_offset: int = 0
     width: float = 1.0
     in_stages: bool = False
+    words: tuple[tuple[str, ...], ...] = ()
+    texts: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        given = {one.name: tupled(getattr(self, one.name)) for one in fields(SearchSpace)}
+        for name, value in completed(given).items():
+            object.__setattr__(self, name, value)
 
     input: ClassVar[str] = "images"
     """What the networks take: "images" or "signals"."""
@@ -85,7 +109,10 @@ class SearchSpace:
     @property
     def family(self) -> str:
         """What is chosen: an operation a layer ("layers", "stages"), a channel count ("channels"), an operation an edge
-        ("cell"), or an embedding width and blocks ("transformer"); templates ask for it."""
+        ("cell"), an embedding width and blocks ("transformer"), or from a menu of each position's own ("menus");
+        templates ask for it."""
+        if self.words:
+            return "menus"
         if self.is_cell:
             return "cell"
         if self.has_embedding:
@@ -97,7 +124,7 @@ class SearchSpace:
     @property
     def is_chain(self) -> bool:
         """Whether each position is a layer that takes one of the same operations."""
-        return self.names_operations and not self.is_cell and not self.has_embedding
+        return self.names_operations and not self.is_cell and not self.has_embedding and not self.words
 
     @property
     def base(self) -> str:
@@ -141,14 +168,14 @@ class SearchSpace:
         position, option
             From 0.
         """
-        return self.options[option]
+        return self.words[position][option] if self.words else self.options[option]
 
     def label(self, position: int, option: int) -> tuple[str, ...]:
         """Return the short lines that stand in the box of a layer where it is drawn; none where it is left out."""
-        name = self.options[option]
+        name = self.words[position][option] if self.words else self.options[option]
         if found := re.search(r"kernel (\d), expansion (\d)", name):
             return f"{found[1]}×{found[1]}", f"exp. {found[2]}"
-        return () if name in ("skip", "identity") else tuple(textwrap.wrap(name, 8)[:2])
+        return () if self.network and name in ("skip", "identity") else tuple(textwrap.wrap(name, 8)[:2])
 
     def check(self, architecture: Sequence[int]) -> Architecture:
         """Return an architecture as a tuple of plain ints.
@@ -191,7 +218,7 @@ class SearchSpace:
         architecture
             One option index per position.
         """
-        return "".join([str(value + self.key_offset) for value in self.check(architecture)])
+        return "".join([DIGITS[value + self.key_offset] for value in self.check(architecture)])
 
     def decode(self, text: str) -> Architecture:
         """Return the architecture that a string stands for.
@@ -208,17 +235,17 @@ class SearchSpace:
         """
         text = text.strip()
         low, high = self.key_offset, self.key_offset + len(self.options) - 1
-        if len(text) != self.length or not re.fullmatch(f"[{low}-{high}]*", text):
+        if len(text) != self.length or not set(text) <= set(DIGITS[low : high + 1]):
             raise InvalidArchitecture(
-                f"{text!r} is not an architecture of {self.name}: expected {self.length} digits from {low} to {high}, "
-                f"e.g. {self.key(self.all_largest)!r}"
+                f"{text[:100]!r} is not an architecture of {self.name}: expected {self.length} digits from "
+                f"{DIGITS[low]} to {DIGITS[high]}, e.g. {self.key(self.all_largest)!r}"
             )
-        return self.check([int(digit) - self.key_offset for digit in text])
+        return self.check([DIGITS.index(digit) - self.key_offset for digit in text])
 
     @property
     def all_largest(self) -> Architecture:
         """The architecture with the highest-capacity option at every position."""
-        return (self.largest,) * self.length
+        return self.largest if isinstance(self.largest, tuple) else (self.largest,) * self.length
 
     def canonical(self, architecture: Sequence[int]) -> Architecture:
         """Return the representative of the architectures that compute the same function as this one.
@@ -376,6 +403,10 @@ class SearchSpace:
     def _no_width(self, why: str) -> InvalidParameter:
         return InvalidParameter(f"{self.name} has no width: {why}")
 
+    def definition(self) -> dict[str, Any]:
+        """Return the values that make the space, fit for JSON."""
+        return {one.name: listed(getattr(self, one.name)) for one in fields(SearchSpace)}
+
 
 SPACES: dict[str, Callable[[], SearchSpace]] = {}
 """The search spaces by name; each file of this folder adds its own."""
@@ -411,6 +442,28 @@ def load_space(name: str) -> SearchSpace:
     if read is None and base not in SPACES:
         raise UnknownName.of("search space", name, SPACES)
     return read or _with_width(SPACES[base](), digits)
+
+
+def recorded_space(settings: Mapping[str, Any]) -> SearchSpace:
+    """Return the space of a run by the `settings` on its record, which define one that no other process knows.
+
+    Raises UnknownName, InvalidParameter for a definition that makes no space.
+    """
+    made = settings.get("space_definition")
+    if made is None:
+        return load_space(settings["space"])
+    try:
+        return SearchSpace(**made)
+    except TypeError as error:
+        raise InvalidParameter(f"the definition of {settings['space']!r:.100} makes no space: {error}") from None
+
+
+def own_definition(space: SearchSpace) -> dict[str, Any]:
+    """Return what defines a space that is not found by its name, else nothing."""
+    try:
+        return {} if load_space(space.name) == space else space.definition()
+    except (UnknownName, InvalidParameter):
+        return space.definition()
 
 
 def _with_width(space: SearchSpace, digits: str) -> SearchSpace:

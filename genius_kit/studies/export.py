@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Event, Run
 from genius_kit.proposers.tpe import load_optuna, parameters_of, params_of
-from genius_kit.spaces import SearchSpace, load_space
+from genius_kit.spaces import SearchSpace, recorded_space
 
 if TYPE_CHECKING:
     import optuna
@@ -44,7 +44,7 @@ def to_optuna(run: Run, storage: str | Any, name: str | None = None) -> optuna.S
     except library.exceptions.DuplicatedStudyError as error:
         raise InvalidParameter(f"the storage already has a study {name!r}: give another name, or delete it") from error
     study.set_user_attr("run", run.settings)
-    space = load_space(run.settings["space"])
+    space = recorded_space(run.settings)
     for trial in _trials(run, space):
         study.add_trial(trial)
     return study

@@ -15,13 +15,13 @@ from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.files import read_text, write_whole
 from genius_kit.llm.agents import Agent, file_agent, is_agent
 from genius_kit.llm.settings import STRUCTURED, check_params
+from genius_kit.located import Located, read_yaml
 from genius_kit.prompts import load_prompt
 from genius_kit.prompts.template import PRINCIPLES
 from genius_kit.prompts.views import CHANGES, CONTROLS
 from genius_kit.proposers.base import PROPOSERS, WEIGHING, make_proposer, proposer_settings
 from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.studies.plan import Arm, Money, Study, first_architecture
-from genius_kit.studies.text import Located, read_yaml
 
 MOST_RUNS, MOST_SETTINGS = 100_000, 2_000
 """The most runs of a study, and the most settings of them beside the seed: arm, model, prompt, benchmark."""

@@ -15,7 +15,7 @@ from genius_kit.journal.run import total
 from genius_kit.proposers.base import QUIZ
 from genius_kit.proposers.methods import counted_once, sequence_of, with_names
 from genius_kit.runs.provenance import marked
-from genius_kit.spaces import load_space
+from genius_kit.spaces import recorded_space
 from genius_kit.stats.paired import LEAST_PAIRS, compare, interval, mean_band
 from genius_kit.stats.random_search import RandomSearch, worth
 from genius_kit.studies.evidence import reply_columns
@@ -159,7 +159,7 @@ def _best(run: Run, benchmark: TabularBenchmark | None) -> dict[str, Any]:
         return {"evaluations": len(evaluations)}
     best = max(scored, key=lambda event: event["feedback"])
     if benchmark is None and not is_table(run.settings["benchmark"]):  # nothing to be judged on
-        key = load_space(run.settings["space"]).key(best["architecture"])
+        key = recorded_space(run.settings).key(best["architecture"])
         return {"evaluations": len(evaluations), "best_key": key, "best_feedback": best["feedback"]}
     benchmark = benchmark or recorded_benchmark(run.settings)
     row = benchmark.space.index(best["architecture"])

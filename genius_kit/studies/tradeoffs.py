@@ -18,7 +18,7 @@ from genius_kit.benchmarks.catalogue import recorded_benchmark, table_names
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.methods import distinct
 from genius_kit.runs.provenance import marked
-from genius_kit.spaces import load_space
+from genius_kit.spaces import recorded_space
 from genius_kit.stats.fronts import epsilon, front_of, hypervolume, hypervolumes
 from genius_kit.stats.paired import mean_band
 
@@ -113,7 +113,7 @@ def front_reference_of(run: Run) -> FrontReference:
 
 def rows_of(run: Run) -> list[int]:
     """Return the rows of the table that a run evaluated with a result, in order."""
-    space = load_space(run.settings["space"])
+    space = recorded_space(run.settings)
     return [space.index(event["architecture"]) for event in run.of("evaluation") if event["feedback"] is not None]
 
 

@@ -20,7 +20,7 @@ from genius_kit.journal.chain import WITHHELD
 from genius_kit.proposers.baselines import differing
 from genius_kit.reasoning import rationale_of
 from genius_kit.records import Proposal
-from genius_kit.spaces import Architecture, SearchSpace, load_space
+from genius_kit.spaces import Architecture, SearchSpace, recorded_space
 from genius_kit.stats.ratios import Estimate, share_of
 from genius_kit.verdicts.claims import read_claims
 
@@ -132,7 +132,7 @@ def rationales_of_run(run: Run | str | Path) -> tuple[SearchSpace, list[Rational
     control = run.settings.get("settings", {}).get("control")
     if control in HIDDEN:
         raise InvalidParameter(f"under {control} replies speak of other names than the space has: give another run")
-    space, found = load_space(run.settings["space"]), []
+    space, found = recorded_space(run.settings), []
     known: list[Architecture] = []
     revised: Architecture | None = None
     reply: Any = None

@@ -21,7 +21,7 @@ from genius_kit.journal import Event, Run, read_run, readable
 from genius_kit.journal.chain import WITHHELD
 from genius_kit.proposers.methods import shown_model, shown_name
 from genius_kit.records import RankRange
-from genius_kit.spaces import load_space
+from genius_kit.spaces import recorded_space
 
 VARIED = ("temperature", "request_seed")
 """The settings that tell arms of a reproducibility study apart."""
@@ -277,7 +277,7 @@ def _repeat(run: Run) -> Repeat | None:
     """Return what a run said; None for another method, and where the first answer is no reply of its own."""
     if run.settings.get("proposer") != "llm" or run.settings.get("resolved", {}).get("client") == "replay":
         return None
-    space = load_space(run.settings["space"])
+    space = recorded_space(run.settings)
     said, day = [], ""
     for call, answer in _answered(run.events):
         if "reused" in call:

@@ -13,7 +13,7 @@ from genius_kit.paper import TRIAL_TABLES, best_places, early_p, paper_label, pr
 from genius_kit.prompts.published import read_conversation
 from genius_kit.proposers.methods import shown_model
 from genius_kit.runs.frames import Runs, best_architecture
-from genius_kit.spaces import CONVENTIONS, count_cost, load_space
+from genius_kit.spaces import CONVENTIONS, count_cost, load_space, recorded_space
 from genius_kit.stats.paired import holm_of
 from genius_kit.texts import UNKNOWN, number, p_text
 from genius_kit.verdicts.base import LEVEL
@@ -167,7 +167,7 @@ def _accuracies(table: pd.DataFrame) -> pd.Series:
 
 
 def _imagenet_row(name: str, run: Run, table: pd.DataFrame) -> dict[str, str]:
-    space, told, replies = load_space(run.settings["space"]), _accuracies(table), len(table)
+    space, told, replies = recorded_space(run.settings), _accuracies(table), len(table)
     evaluated = table[table["outcome"] == "evaluated"]
     best = int(evaluated["feedback"].astype(float).argmax()) + 1
     costs = [count_cost(space, best_architecture([run]), convention=way) for way in CONVENTIONS]
