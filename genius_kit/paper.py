@@ -169,7 +169,7 @@ def paper_runs(benchmark: Benchmark, temperature: float = 0) -> list[pd.DataFram
             frame["rank_worst"] = frame["rank_best"]
         else:
             frame = _with_ranks(frame, benchmark)
-        frame["rank_of"] = benchmark.space.size
+        frame["rank_of"] = benchmark.count
         frame["source"] = PAPER_TABLES
         frame["best_so_far"] = frame["feedback"].cummax()
         frames.append(frame)

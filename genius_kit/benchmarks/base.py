@@ -10,10 +10,11 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from genius_kit.errors import InvalidParameter, nearest
-from genius_kit.records import Evaluation, RankRange, Trial
+from genius_kit.records import Evaluation, RankRange, Rejection, Trial
 from genius_kit.spaces import MacsBound, SearchSpace
 
 if TYPE_CHECKING:
@@ -182,20 +183,24 @@ def recorded_objectives(settings: Mapping[str, Any]) -> Objectives | None:
 class Benchmark(ABC):
     """What a search asks: `evaluate` one architecture, and its `rank` where every architecture was scored.
 
+    A benchmark of your own is a subclass with the method `evaluate`.
+
     Parameters
     ----------
-    name, title
-        The name for commands, and the one for people.
+    name
+        What it is called on record.
+    title
+        What texts and figures call it.
     dataset
-        As the papers write it ("CIFAR-10").
+        The data set as papers write it ("CIFAR-10").
     space
-        The space of its architectures.
+        What is searched.
     protocol
         "paper" or "held-out".
     feedback_name
         What the search is shown, in words.
     constraint
-        Bound of the multiply-accumulates; None is no bound.
+        Bounds on the multiply-accumulates; None: no bound.
     """
 
     def __init__(
@@ -236,6 +241,33 @@ class Benchmark(ABC):
         A tabular benchmark has none: its protocol, run and source are recorded by themselves.
         """
         return {}
+
+    folder: Path | None = None
+    """The folder that it was read from, where it is one of the user's."""
+
+    known: np.ndarray | None = None
+    """Which architectures can be evaluated, bool of shape (size,) in the order of `space.index`; None: all."""
+
+    @property
+    def count(self) -> int:
+        """The number of architectures that can be evaluated."""
+        return self.space.size if self.known is None else int(self.known.sum())
+
+    def refusal(self, architecture: Sequence[int]) -> Rejection | None:
+        """Return why a valid architecture cannot be evaluated here, fit to be told to a model, or None.
+
+        Parameters
+        ----------
+        architecture
+            One option index per position.
+        """
+        if self.known is None or self.known[self.space.index(architecture)]:
+            return None
+        return Rejection(
+            "not in the table",
+            f"no result of this architecture is known: {self.count:,} of the {self.space.size:,} architectures were measured, and "
+            "only those can be evaluated",
+        )
 
     @abstractmethod
     def evaluate(self, architecture: Sequence[int]) -> Evaluation:

@@ -15,13 +15,14 @@ import json
 import logging
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from genius_kit.benchmarks import downloads
 from genius_kit.benchmarks.base import Benchmark, Objectives
-from genius_kit.errors import DataCorrupt, InvalidParameter, WriteFailed
+from genius_kit.errors import DataCorrupt, InvalidArchitecture, InvalidParameter, WriteFailed
 from genius_kit.files import data_folder, make_folder, whole_file
 from genius_kit.records import Cost, Evaluation, RankRange
 from genius_kit.spaces import Architecture, SearchSpace, load_space
@@ -43,7 +44,7 @@ class TabularBenchmark(Benchmark):
         "feedback", and "validation" or "test" where they are known -> accuracies in percent, in the order of
         `space.index`.
     parameters, macs
-        Counts in the same order.
+        Counts in the same order, None where they are not recorded.
     source
         What answered: a file or a package.
     fed_run
@@ -51,6 +52,12 @@ class TabularBenchmark(Benchmark):
     latency
         Returns the latency of every architecture in seconds; None where none is recorded.
     """
+
+    runs: np.ndarray | None = None
+    """The score of every single training, shape (size, runs), of a table of the user's own that has them."""
+
+    noise: float | None = None
+    """The standard deviation of one training's score, where the user of a table knows it."""
 
     def __init__(
         self,
@@ -62,8 +69,8 @@ class TabularBenchmark(Benchmark):
         protocol: str,
         feedback_name: str,
         columns: Mapping[str, np.ndarray],
-        parameters: np.ndarray,
-        macs: np.ndarray,
+        parameters: np.ndarray | None,
+        macs: np.ndarray | None,
         source: str,
         fed_run: int = 0,
         latency: Callable[[], np.ndarray] | None = None,
@@ -94,12 +101,14 @@ class TabularBenchmark(Benchmark):
             It is not of the space.
         """
         row = self.space.index(architecture)
+        if self.known is not None and not self.known[row]:
+            raise InvalidArchitecture(f"{self.name} does not know {self.space.encode(architecture)}")
         return Evaluation(
             validation_accuracy=self._cell("validation", row),
             test_accuracy=self._cell("test", row),
             feedback=self._cell("feedback", row),
-            cost=Cost(parameters=int(self._parameters[row]), macs=int(self._macs[row])),
-            source=self.source,
+            cost=self._cost(row),
+            source=self._source_of(row),
             latency=None if self._latency is None else float(self._latency[row]),
         )
 
@@ -117,6 +126,9 @@ class TabularBenchmark(Benchmark):
             The latency is one of them, and none is recorded.
         """
         weighed = copy.copy(self)
+        lacking = sorted({"macs", "parameters"} & set(objectives.names)) if self._macs is None else []
+        if lacking:
+            raise InvalidParameter(f"{self.name} records no {' and '.join(lacking)}; take other objectives")
         weighed.objectives, weighed._latency = objectives, None
         if "latency" in objectives.names:
             self.check_latency()
@@ -136,7 +148,7 @@ class TabularBenchmark(Benchmark):
         import numpy as np
 
         objectives = self.weighed("a front")
-        columns = {"accuracy": self.scores(), "parameters": self._parameters, "macs": self._macs}
+        columns: dict[str, Any] = {"accuracy": self.scores(), "parameters": self._parameters, "macs": self._macs}
         columns |= {} if self._latency is None else {"latency": self._latency}
         return objectives.losses(np.stack([columns[name] for name in objectives.names], axis=1))
 
@@ -152,12 +164,16 @@ class TabularBenchmark(Benchmark):
         """
         if by in SCORES and by not in self._columns:
             return None
-        best, worst = self.ranks(by)
         row = self.space.index(architecture)
-        return RankRange(best=int(best[row]), worst=int(worst[row]), of=self.space.size)
+        if self.known is not None and not self.known[row]:
+            return None
+        best, worst = self.ranks(by)
+        return RankRange(best=int(best[row]), worst=int(worst[row]), of=self._count)
 
     def scores(self, by: str = "feedback") -> np.ndarray:
         """Return the accuracy of every architecture in percent, shape (size,), in the order of `space.index`.
+
+        It is minus infinity where an architecture is not known; see `known_scores`.
 
         Parameters
         ----------
@@ -174,6 +190,14 @@ class TabularBenchmark(Benchmark):
                 f"{self.name} from {self.source} has no score {by!r}; it has {', '.join(self._columns)}"
             )
         return self._columns[by]
+
+    def known_scores(self, by: str = "feedback") -> np.ndarray:
+        """Return the accuracies of the architectures that are known, in percent, in the order of `space.index`."""
+        return self.scores(by) if self.known is None else self.scores(by)[self.known]
+
+    @cached_property
+    def _count(self) -> int:
+        return self.count
 
     def ranks(self, by: str = "feedback") -> tuple[np.ndarray, np.ndarray]:
         """Return the best and the worst rank of every architecture, two int arrays of shape (size,).
@@ -208,8 +232,17 @@ class TabularBenchmark(Benchmark):
         rows
             Rows of `space.index`, shape (n,).
         """
-        found = {name: column[rows] for name, column in self._columns.items()}
-        return {**found, "parameters": self._parameters[rows], "macs": self._macs[rows]}
+        costs = {"parameters": self._parameters, "macs": self._macs}
+        columns = {**self._columns, **{name: column for name, column in costs.items() if column is not None}}
+        return {name: column[rows] for name, column in columns.items()}
+
+    def _cost(self, row: int) -> Cost | None:
+        if self._parameters is None or self._macs is None:
+            return None
+        return Cost(parameters=int(self._parameters[row]), macs=int(self._macs[row]))
+
+    def _source_of(self, row: int) -> str:
+        return self.source
 
     def _cell(self, by: str, row: int) -> float | None:
         column = self._columns.get(by)

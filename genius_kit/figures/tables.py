@@ -284,7 +284,7 @@ def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
         else " No test: that takes two searches of a method and of the paper at temperature 0."
     )
     note = (
-        f"Mean ± sample standard deviation over n searches; rank 1 is best of {benchmark.space.size:,}, ties count "
+        f"Mean ± sample standard deviation over n searches; rank 1 is best of {benchmark.count:,}, ties count "
         f"with the middle of their range. Bold: the best mean of two searches or more.{test}"
         f"{_rules(data['method'], data['runs'])}"
     )

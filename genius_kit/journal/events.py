@@ -90,6 +90,7 @@ class _RunStarted(_Event, total=False):
     format: int
     limits: dict[Any, Any]
     timeout: Number
+    folder: str
 
 
 class _Call(_Event, total=False):

@@ -238,7 +238,7 @@ class Journal:
 
 
 _MAY_DIFFER = frozenset(
-    {"format", "versions", "price", "study", "data", "code", "limits", "approval", "timeout"}
+    {"format", "versions", "price", "study", "data", "code", "limits", "approval", "timeout", "folder"}
 )  # what a resumed run need not share with its beginning
 
 

@@ -81,8 +81,12 @@ class Run(Card):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The `run` part of the first event: benchmark, proposer, budget, seed, settings; empty if not begun."""
-        return dict(self.events[0].get("run", {})) if self.events else {}
+        """The `run` part of the first event: benchmark, proposer, budget, seed, settings; empty if not begun.
+
+        With the `folder` of the benchmark, where it was read from one of the user's.
+        """
+        begun = self.events[0] if self.events else {}
+        return {**begun.get("run", {}), **({"folder": begun["folder"]} if "folder" in begun else {})}
 
     @property
     def budget(self) -> int | None:

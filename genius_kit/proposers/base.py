@@ -101,7 +101,8 @@ class Situation:
                 f"{f' ({reason})' if reason else ''}; propose a different design.",
             )
         constraint = self.benchmark.constraint
-        return constraint.refusal(space, architecture) if constraint is not None else None
+        bound = constraint.refusal(space, architecture) if constraint is not None else None
+        return bound or self.benchmark.refusal(architecture)
 
     def was_tried(self, architecture: Architecture) -> bool:
         """Return whether an architecture, or an isomorphic one, was evaluated or rejected by a person before.
@@ -121,7 +122,16 @@ class Situation:
         space = self.benchmark.space
         listing = list_space(space, self.benchmark.constraint)
         tried = [space.index(architecture) for architecture in (*self._tried, *self.rejected_by_person)]
-        return np.flatnonzero(listing.allowed & ~np.isin(listing.classes, tried))
+        allowed = listing.allowed if self.benchmark.known is None else listing.allowed & self.benchmark.known
+        return np.flatnonzero(allowed & ~np.isin(listing.classes, tried))
+
+    def known_rows(self) -> np.ndarray:
+        """Return the rows that may still be evaluated of a benchmark that knows only some, in rising order."""
+        import numpy as np
+
+        space, known = self.benchmark.space, self.benchmark.known
+        tried = [space.index(one) for one in (*self._tried, *self.rejected_by_person)]
+        return np.setdiff1d(np.flatnonzero(known), tried)
 
     @property
     def _tried(self) -> dict[Architecture, Trial]:
@@ -215,6 +225,9 @@ def random_untried(situation: Situation) -> Architecture | Stop:
     It is uniform among those that are left, except under a bound in a space too large to list; see `sample_designs`.
     """
     space, rng, constraint = situation.benchmark.space, situation.rng(), situation.benchmark.constraint
+    if situation.benchmark.known is not None:
+        rows = situation.known_rows()
+        return space.at(int(rng.choice(rows))) if len(rows) else Stop("exhausted")
     if constraint is not None and not is_listable(space):
         draws: Iterable[Architecture] = map(tuple, sample_designs(space, constraint, rng, BOUNDED_DRAWS).tolist())
     else:

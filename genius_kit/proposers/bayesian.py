@@ -190,6 +190,10 @@ def candidate_designs(situation: Situation) -> np.ndarray:
     space, constraint = situation.benchmark.space, situation.benchmark.constraint
     if is_listable(space):
         return list_space(space, constraint).designs[situation.open_rows()].astype(np.int64)
+    if situation.benchmark.known is not None:
+        rng = np.random.default_rng([situation.seed, situation.iteration, 2])
+        rows = rng.permutation(situation.known_rows())[:CANDIDATES]
+        return np.array([space.at(int(row)) for row in rows], dtype=np.int64)
     drawn = np.unique(_drawn(situation), axis=0)
     if constraint is not None:
         drawn = drawn[constraint.allows(count_costs(space, drawn)[1])]

@@ -174,14 +174,14 @@ class LiveSearch:
         InvalidParameter
             Fewer than have been evaluated, more than the space has, or a search that ended for another reason.
         """
-        space = self._asked.benchmark.space
+        benchmark = self._asked.benchmark
         with self._control.changed:
             run = self._run()
             done = len(run.of("evaluation"))
             if budget < done or (self._ended == "finished" and budget == done):
                 raise InvalidParameter(f"the budget {budget} is too small: {done} designs have been evaluated already")
-            if budget > space.size:
-                raise InvalidParameter(f"the budget is {budget:,}, but {space.name} has {space.size:,} architectures")
+            if budget > (count := benchmark.count):
+                raise InvalidParameter(f"the budget is {budget:,}, but {benchmark.name} has {count:,} architectures")
             if self._ended == "finished" and run.reason != "budget":
                 raise InvalidParameter(
                     f"the search ended because of {run.reason!r}, not of its budget: a larger one changes nothing"

@@ -154,13 +154,16 @@ class Search:
         space, budget, bound = self.benchmark.space, self.budget, self.benchmark.constraint
         if budget < 1:
             raise InvalidParameter(f"budget is {budget}; a search needs at least one evaluation")
-        if budget > space.size:
-            raise InvalidParameter(f"budget is {budget:,}, but {space.name} has only {space.size:,} architectures")
+        if budget > (count := self.benchmark.count):
+            raise InvalidParameter(f"budget is {budget:,}, but {space.name} has only {count:,} architectures")
         if bound is not None:
             bound.check_satisfiable(space)
             refusal = bound.refusal(space, self.first) if self.first is not None else None
             if refusal is not None:
                 raise InvalidParameter(f"the first architecture, {space.encode(self.first or ())}: {refusal.detail}")
+        unknown = None if self.first is None else self.benchmark.refusal(self.first)
+        if unknown is not None:
+            raise InvalidParameter(f"the first architecture, {space.encode(self.first or ())}: {unknown.detail}")
 
     def conduct(self, session: Session) -> Run:
         """Run it in an open journal; the `control` of the session may pause it, stop it, or raise its budget.
@@ -169,7 +172,7 @@ class Search:
         one ("budget_raised" after "run_finished") and goes on as if it had had it from the start: no proposer knows
         the budget.
         """
-        session.control.attach(session.journal, self.benchmark.space.size)
+        session.control.attach(session.journal, self.benchmark.count)
         try:
             with in_use(self.proposer.client):
                 self.proposer.prepare(self.benchmark, session)
@@ -254,6 +257,7 @@ def record_start(
         price=price.record() if price else None,
         **({"limits": limits} if limits else {}),
         **own_timeout(proposer.client),
+        **({"folder": str(benchmark.folder)} if benchmark.folder is not None else {}),
         **beside,
     )
 

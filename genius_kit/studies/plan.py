@@ -12,6 +12,8 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.base import TALKING, WARM
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from genius_kit.benchmarks.tabular import TabularBenchmark
     from genius_kit.llm.agents import Agent
     from genius_kit.spaces import Architecture, SearchSpace
@@ -265,10 +267,13 @@ class Study:
             )
 
 
-def first_architecture(first: str, space: SearchSpace, seed: int) -> Architecture | None:
+def first_architecture(
+    first: str, space: SearchSpace, seed: int, known: np.ndarray | None = None
+) -> Architecture | None:
     """Return the architecture that a run with this seed begins at, the same one whatever searches; None for "none".
 
-    Raises InvalidArchitecture for a key that is not of the space.
+    A random one is among those that are `known` (see `Benchmark.known`). Raises InvalidArchitecture for a key that is
+    not of the space.
     """
     if first == NO_FIRST:
         return None
@@ -277,7 +282,8 @@ def first_architecture(first: str, space: SearchSpace, seed: int) -> Architectur
     if first == RANDOM_FIRST:
         import numpy as np
 
-        return space.sample(np.random.default_rng([seed, 0]))  # searches draw from (seed, 1) on
+        rng = np.random.default_rng([seed, 0])  # searches draw from (seed, 1) on
+        return space.sample(rng) if known is None else space.at(int(rng.choice(np.flatnonzero(known))))
     return space.decode(first)
 
 

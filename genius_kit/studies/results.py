@@ -172,7 +172,7 @@ def _best(run: Run, benchmark: TabularBenchmark | None) -> dict[str, Any]:
         "rank_best": ranks.best,
         "rank_worst": ranks.worst,
         "rank": ranks.mean,
-        "top_percent": 100 * ranks.mean / benchmark.space.size,
+        "top_percent": ranks.top_percent,
         "regret": float(benchmark.scores().max()) - score,
         "p_random": random_search(benchmark).p_value(score, run.settings["budget"]),
         **reply_columns(run, benchmark),
@@ -197,7 +197,7 @@ def _talk(run: Run) -> dict[str, Any]:
 
 def random_search(benchmark: TabularBenchmark) -> RandomSearch:
     """Return random search on a table."""
-    return RandomSearch(benchmark.scores())
+    return RandomSearch(benchmark.known_scores())
 
 
 def best_ranks(run: Run, ties: str = "mean") -> np.ndarray:

@@ -272,7 +272,7 @@ def locate(tasks: Sequence[Task], output: str | Path) -> list[Path]:
             made = make_proposer(task.proposer, benchmark.space, **task.settings, **given)
             made.load_prompt(benchmark)  # an edited prompt is another run, with another file
             known[group] = describe(benchmark, made, task.budget, 0)
-        first = first_architecture(task.first, benchmark.space, task.seed)
+        first = first_architecture(task.first, benchmark.space, task.seed, benchmark.known)
         named = {**known[group], "seed": task.seed}
         named |= {"first": benchmark.space.key(first)} if first is not None else {}
         paths.append(journal_path(Path(output) / task.study, named))
@@ -327,7 +327,7 @@ def _search(job: Job, stop: Callable[[], bool]) -> Run:
         path,
         on_event=watch,
         progress=False,
-        first=first_architecture(task.first, benchmark.space, task.seed),
+        first=first_architecture(task.first, benchmark.space, task.seed, benchmark.known),
         study={"name": task.study, "arm": task.arm, "order": task.order, "batch": job.batch},
         patience=PATIENCE_SECONDS,
         approval=task.approval,

@@ -197,7 +197,7 @@ def _scored(
         "key": target.space.key(design),
         "rank": rank,
         "undecided": undecided,
-        "top_percent": 100 * rank / target.space.size,
+        "top_percent": 100 * rank / target.count,
         "regret": float(scores.max() - scores[place]),
         "is_fixed": row["searches"] > 1,
     }

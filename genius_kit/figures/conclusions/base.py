@@ -133,7 +133,7 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only
         found = _beside_baselines(benchmark, frames, comparisons)
         for place, method in enumerate(methods):
             random, descent = found[method]
-            named = f"{benchmark.title}, {benchmark.space.size:,} architectures" if place == 0 else ""
+            named = f"{benchmark.title}, {benchmark.count:,} architectures" if place == 0 else ""
             cells = {
                 "times random": "–" if method == "random" else estimate_cell(random, "better", "worse"),
                 "rank ÷ coordinate descent": "–" if method == DESCENT else estimate_cell(descent),
@@ -157,7 +157,7 @@ def _beside_baselines(
     benchmark: TabularBenchmark, frames: Mapping[str, Sequence[pd.DataFrame]], comparisons: int
 ) -> dict[str, tuple[Estimate, Estimate | None]]:
     """Return what each method is worth in random search and its ratio to coordinate descent, None without a partner."""
-    random = RandomSearch(benchmark.scores())
+    random = RandomSearch(benchmark.known_scores())
     best = {method: [float(middle_rank(one).min()) for one in some] for method, some in frames.items()}
     ranks = {method: _over_searches(best[method], some) for method, some in frames.items()}
     found: dict[str, tuple[Estimate, Estimate | None]] = {}

@@ -393,7 +393,7 @@ def _expected(results: pd.DataFrame, plain: str, benchmark: TabularBenchmark | N
         return ""
     rows = results[results["arm"] == plain]
     budget = int(rows["budget" if "budget" in rows else "evaluations"].max())
-    rank = RandomSearch(benchmark.scores()).expected_best_rank(budget)
+    rank = RandomSearch(benchmark.known_scores()).expected_best_rank(budget)
     return f"{rank_text(rank)} for {budget} random evaluations"
 
 

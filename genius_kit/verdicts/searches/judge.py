@@ -230,8 +230,8 @@ def _budget(given: int, table: TabularBenchmark, arms: Sequence[str]) -> int:
             f"budget is {budget}; expected {least} or more, as results that are dealt out to other architectures need "
             f"{least - 1} to have more than one way"
         )
-    if budget > table.space.size:
-        raise InvalidParameter(f"budget is {budget:,}, but {table.name} has only {table.space.size:,} architectures")
+    if budget > table.count:
+        raise InvalidParameter(f"budget is {budget:,}, but {table.name} has only {table.count:,} architectures")
     return budget
 
 
