@@ -37,6 +37,8 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
+            if kind is None:
+                self._bar.total = self._bar.n  # a notebook shows a bar that ends below its total in red, as failed
             self._bar.close()
 
     def __call__(self, event: Event) -> None:
