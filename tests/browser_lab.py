@@ -117,8 +117,9 @@ class LabPage:
         return self.page.locator(".jp-OutputArea-output button", has_text=re.compile(f"^{name}$"))
 
     def tab(self, name):
-        """Open one of the lab's tabs."""
-        self.page.get_by_role("tab", name=name, exact=True).click()
+        """Turn to one of the lab's parts."""
+        self.page.locator(".jp-OutputArea-output .widget-toggle-button", has_text=re.compile(f"^{name}$")).click()
+        self.page.locator(f".genius-part-{name.lower()}").wait_for()
 
     def field(self, label):
         """Return a control by its label."""

@@ -11,10 +11,11 @@ from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter, PromptError
 from genius_kit.lab.ask import ask_once, read_answer
 from genius_kit.lab.compare import Paired, compare_prompts, paired_svg
+from genius_kit.lab.curve import Point, best_so_far, curve_svg, curve_text
 from genius_kit.lab.draft import open_draft
+from genius_kit.lab.drawing import drawing_svg
 from genius_kit.lab.money import TokenCounter, cost_words, dollars, estimate
 from genius_kit.lab.session import Choices, LabSession, ask_line, search_line, step_line
-from genius_kit.lab.view import Point, best_so_far, curve_svg, curve_text, drawing_svg
 from genius_kit.spaces import SPACES, load_space
 from tests.doubles import QueueClient, ToyBenchmark
 
@@ -158,7 +159,7 @@ def test_changes_are_undone_and_done_again(session, monkeypatch):
 
 def test_a_recorded_step_puts_the_changed_text_aside(session):
     """The step is shown with the text that it had; undoing brings the changes back."""
-    live = session.search()
+    live = session.search().live
     live.start()
     run = live.wait(60)
     session.edit(session.draft.source + "\nMind the width.")
@@ -219,7 +220,7 @@ def test_a_token_count_learns_from_the_server():
 def test_the_session_asks_searches_and_replays(session):
     """The whole path with the stand-in: ask, search, open the record, bring a step back with its results."""
     assert session.ask().accepted
-    live = session.search()
+    live = session.search().live
     live.start()
     run = live.wait(60)
     assert run.finished

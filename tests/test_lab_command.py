@@ -1,5 +1,6 @@
 """`genius-kit lab` in a real browser: the list of notebooks, and beside it what they wrote."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,9 +17,8 @@ def test_it_opens_the_list_of_the_notebooks_and_what_lies_beside_them_can_be_bro
     sync = pytest.importorskip("playwright.sync_api")
     for folder in ("notebooks", "reports", "runs", "data"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "notebooks" / "own.ipynb").write_text(
-        '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
-    )
+    own = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "notebooks" / "own.ipynb").write_text(json.dumps(own))
     home = {name: str(tmp_path / ".jupyter") for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")}
     options = ("--no-browser", "--allow-root", "--port=0", f"--IdentityProvider.token={TOKEN}")
     log = tmp_path / "server.log"

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from genius_kit.journal import Run
+from genius_kit.lab.board import Board
+from genius_kit.lab.curve import Point
 from genius_kit.lab.panels import PromptLab
 from genius_kit.lab.searching import telling
-from genius_kit.lab.view import Board, Point
 from tests.doubles import QueueClient
 
 
@@ -99,7 +100,7 @@ def test_a_reply_that_is_given_up_is_not_shown(lab, monkeypatch):
 def test_a_point_is_one_small_message():
     """A thousand points before it do not make it larger."""
     board = Board()
-    board.put([Point(i, 90.0, "x") for i in range(1, 1001)])
+    board.add([Point(i, 90.0, "x") for i in range(1, 1001)])
     assert len(str(board.add([Point(1001, 91.0, "y")]))) < 300
 
 

@@ -14,7 +14,7 @@ USES = """
 import matplotlib
 matplotlib.use("Agg")
 from genius_kit.figures.drawings import draw_architecture
-from genius_kit.lab.view import drawing_svg
+from genius_kit.lab.drawing import drawing_svg
 from genius_kit.llm.settings import reply_form
 from genius_kit.memory_formats import is_narrow
 from genius_kit.prompts.views import CONTROLS

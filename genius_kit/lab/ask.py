@@ -68,29 +68,11 @@ def ask_once(
     on_event: Callable[[Event], None] | None = None,
     **settings: Any,
 ) -> Answer:
-    """Ask a model once for the next architecture, and return its reply as it was read.
+    """Ask a model once for the architecture that follows `trials`, and return its reply as it was read.
 
     `settings` are those of the proposer "llm": model, prompt, history, temperature, params, base_url, client. The call
     is recorded in `journal`, and each event given to `on_event`. `control` may give the question up, which raises
     Stopped. Raises ModelError when the model cannot be reached.
-
-    Parameters
-    ----------
-    benchmark
-        What the prompt is about.
-    trials
-        Finished iterations that the prompt shows.
-    seed
-        Seed of the search that the question is a part of.
-    journal
-        File that records the call; None keeps it in memory.
-    **settings
-        Those of the proposer "llm": model, prompt, history, temperature, params, base_url, client.
-
-    Raises
-    ------
-    ModelError
-        The model cannot be reached.
     """
     proposer: Any = make_proposer("llm", benchmark.space, **{**settings, "rejections_limit": 0, "on_exhausted": "stop"})
     with in_use(proposer.client), Journal(journal, on_event) as record:
@@ -226,10 +208,15 @@ def beside_html(call: Event) -> str:
 
 def marked_html(text: str, space: SearchSpace | None) -> str:
     """Return a reply as HTML text with the architecture that was read from it marked; plain where no space is known."""
+    return _html(reply_pieces(text, space))
+
+
+def reply_pieces(text: str, space: SearchSpace | None) -> tuple[Piece, ...]:
+    """Return a reply cut at the architectures in it, see `Answer`; whole where no space is known."""
     if space is None:
-        return for_html(text)
+        return ((text, ""),)
     outcome = parse_reply(answer_of(text), space)
-    return _html(_pieces(text, space, outcome.architecture if isinstance(outcome, Proposal) else None))
+    return _pieces(text, space, outcome.architecture if isinstance(outcome, Proposal) else None)
 
 
 def _html(pieces: Sequence[Piece]) -> str:

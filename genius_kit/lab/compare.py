@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from genius_kit.budget.spending import cost_of_calls
 from genius_kit.chat import is_stand_in
@@ -16,18 +19,18 @@ from genius_kit.figures.style import BLUE, VERMILION
 from genius_kit.journal import Run
 from genius_kit.journal.run import total
 from genius_kit.lab.money import dollars
+from genius_kit.lab.run import LabRun
 from genius_kit.proposers.base import make_proposer
 from genius_kit.proposers.methods import TOLD, are_one, sequence_of
 from genius_kit.records import RankRange
 from genius_kit.runs.loop import describe, journal_path
 from genius_kit.stats.paired import LEAST_PAIRS, Comparison, compare, pairs_needed
-from genius_kit.texts import for_html
+from genius_kit.texts import for_html, for_terminal
 from genius_kit.verdicts import pairs_to_settle
 from genius_kit.verdicts.base import LEVEL, MARGIN, Contrast
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.runs.live import LiveSearch
 
 WIDTH, LEFT = 460, 64  # of the dots, in pixels
 
@@ -148,31 +151,13 @@ def compare_prompts(
     budget: int = 10,
     folder: str | Path = "runs/lab",
     on_pair: Callable[[Paired], None] | None = None,
-    on_search: Callable[[LiveSearch], bool] | None = None,
+    on_search: Callable[[LabRun], bool] | None = None,
 ) -> Paired:
-    """Run two settings of the proposer "llm" with the same seeds, and return the pairs.
+    """Run both settings of the proposer "llm" with each seed, and return the pairs.
 
-    Parameters
-    ----------
-    benchmark
-        What evaluates the proposals.
-    baseline, variant
-        Settings of the proposer "llm".
-    seeds
-        One pair per seed.
-    budget
-        Evaluations per search.
-    folder
-        Journals go here, named by settings and seed: finished ones are read, unfinished ones resumed.
-    on_pair
-        Called after each pair.
-    on_search
-        Called before each search; where it returns False the comparison ends with the pairs that it has.
-
-    Raises
-    ------
-    InvalidParameter
-        Settings that are the same, or a search that failed.
+    Journals lie in `folder`, named by settings and seed: finished ones are read, unfinished ones resumed. `on_pair` is
+    called after each pair, `on_search` before each search; where it returns False the comparison ends with the pairs
+    that it has. Raises InvalidParameter for settings that are the same or a search that failed.
     """
     paired = Paired(dict(baseline), dict(variant))
     if not paired.differing:
@@ -196,22 +181,132 @@ def _one(
     seed: int,
     budget: int,
     folder: Path,
-    on_search: Callable[[LiveSearch], bool] | None,
+    on_search: Callable[[LabRun], bool] | None,
 ) -> Run | None:
     """Return one search, None where it was not to begin."""
-    from genius_kit.runs.live import LiveSearch
-
     proposer: Any = make_proposer("llm", benchmark.space, **settings)
     proposer.load_prompt(benchmark)
     path = journal_path(folder, describe(benchmark, proposer, budget, seed))
-    live = LiveSearch(benchmark, proposer, budget, seed, path)
-    if on_search is not None and not on_search(live):
+    shown = LabRun.begun(benchmark, proposer, budget, seed, path)
+    if on_search is not None and not on_search(shown):
         return None
+    live = shown.live
+    assert live is not None
     live.start()
     run = live.wait()
     if live.state.error:
         raise InvalidParameter(f"the search with seed {seed} failed: {live.state.error}")
     return run
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row of a comparison: what `make_proposer("llm", space, ...)` takes, and the first prompt that it makes.
+
+    `expected` is what one search may cost in dollars, None where no price is known.
+    """
+
+    settings: Mapping[str, Any]
+    prompt: str
+    expected: float | None
+
+    @property
+    def label(self) -> str:
+        """What the row is, in a line."""
+        return ", ".join(f"{name} {value}" for name, value in self.settings.items() if name != "client")
+
+
+class Comparing:
+    """Rows of settings beside the first of them, over seeds: what is compared, the pairs so far, whether it runs.
+
+    It keeps what it was begun with. `heard` are called after each pair and at the end, `shown` with each search as it
+    begins, both from the thread that runs it.
+    """
+
+    def __init__(
+        self, benchmark: Benchmark, arms: Sequence[Arm], seeds: Sequence[int], budget: int, folder: Path
+    ) -> None:
+        self.benchmark, self.arms, self.seeds, self.budget, self.folder = benchmark, arms, seeds, budget, folder
+        self.results: dict[int, Paired] = {}
+        self.heard: list[Callable[[Comparing], None]] = []
+        self.shown: list[Callable[[LabRun], None]] = []
+        self.is_running, self.error = True, ""
+        self._stopped = False
+        self._present: LabRun | None = None
+        _COMPARED.add(self)
+
+    def run(self) -> None:
+        """Run every row beside the first; raises InvalidParameter as `compare_prompts` does."""
+        try:
+            for row in range(1, len(self.arms)):
+                if self._stopped:
+                    break
+                first, other = self.arms[0].settings, self.arms[row].settings
+                told = (self.seeds, self.budget, self.folder, partial(self._paired, row), self._begins)
+                self._paired(row, compare_prompts(self.benchmark, first, other, *told))
+        finally:
+            self.is_running = False
+            self._tell()
+
+    def stop(self) -> None:
+        """End now, with the pairs that are there; the same comparison goes on from them."""
+        self._stopped = True
+        if self._present is not None and self._present.live is not None:
+            self._present.live.stop(now=True)
+
+    @property
+    def done(self) -> int:
+        """How many pairs there are."""
+        return sum(len(paired.pairs) for paired in self.results.values())
+
+    def verdict(self) -> str:
+        """Return what came of it in a sentence a row."""
+        found = [(row, paired.verdict()) for row, paired in self.results.items()]
+        return " ".join(f"Row {row + 1}: {text}" if len(self.arms) > 2 else text for row, text in found)
+
+    def _begins(self, run: LabRun) -> bool:
+        self._present = run
+        for shown in tuple(self.shown):
+            shown(run)
+        return not self._stopped
+
+    def _paired(self, row: int, paired: Paired) -> None:
+        self.results[row] = paired
+        self._tell()
+
+    def _tell(self) -> None:
+        for heard in tuple(self.heard):
+            heard(self)
+
+
+_COMPARED: WeakSet[Comparing] = WeakSet()
+
+
+def comparison_that_runs(folder: Path) -> Comparing | None:
+    """Return the comparison of this process that runs in `folder`, None where there is none."""
+    here = folder.resolve()
+    return next((one for one in tuple(_COMPARED) if one.is_running and one.folder.resolve() == here), None)
+
+
+def workload(arms: Sequence[Arm], seeds: int, budget: int) -> str:
+    """Return in words how many calls a comparison makes, and what they may cost."""
+    calls = len(arms) * seeds * budget
+    costs = [arm.expected for arm in arms]
+    known = [cost * seeds for cost in costs if cost is not None]
+    price = f"about {dollars(sum(known))}" if len(known) == len(costs) else "at an unknown price"
+    return (
+        f"{len(arms)} rows × {seeds} seeds × {budget} evaluations: {calls:,} calls where no reply is refused, {price}; "
+        "searches that are on disk already are read and not asked again."
+    )
+
+
+def difference_html(first: Arm, other: Arm) -> str:
+    """Return the first prompts of two rows side by side, what differs marked."""
+    if first.prompt == other.prompt:
+        return "<p>Both rows begin with the same prompt.</p>"
+    one, two = ([for_terminal(line) for line in arm.prompt.splitlines()] for arm in (first, other))
+    table = difflib.HtmlDiff(wrapcolumn=64).make_table(one, two, "baseline", "row", context=True, numlines=2)
+    return f'<div class="genius-sides" tabindex="0">{table}</div>'
 
 
 def paired_svg(paired: Paired) -> str:

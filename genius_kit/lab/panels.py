@@ -1,4 +1,4 @@
-"""The part of the lab that pins a variant as baseline and runs another beside it, seed by seed."""
+"""The lab: its parts one beside the other, and which of them, and of its runs, is shown."""
 
 from __future__ import annotations
 
@@ -10,88 +10,20 @@ import ipywidgets as widgets
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.lab.ask import ask_once
-from genius_kit.lab.compare import Paired, compare_prompts, paired_html
+from genius_kit.lab.board import Board
+from genius_kit.lab.compare import compare_prompts
+from genius_kit.lab.comparing import ComparePanel
 from genius_kit.lab.editor import EditorPanel
-from genius_kit.lab.replay import step_html
+from genius_kit.lab.run import RUNNING, LabRun
 from genius_kit.lab.searching import SearchPanel
-from genius_kit.lab.session import Choices, LabSession, compare_line, step_line
+from genius_kit.lab.session import Choices, LabSession, step_line
 from genius_kit.lab.view import show_beside_still, with_still
-from genius_kit.lab.widgets import Stage, button, labelled, row
+from genius_kit.lab.widgets import Stage, button, labelled, on_change, row
 from genius_kit.runs.remote import run_state
 from genius_kit.texts import for_html
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
-    from genius_kit.lab.widgets import Stage
-    from genius_kit.runs.live import LiveSearch
-
-
-class ComparePanel:
-    """Pin, compare, stop; the pairs as dots, the interval, the verdict."""
-
-    def __init__(self, lab: Stage) -> None:
-        self.lab = lab
-        self._stopped = False
-        self._live: LiveSearch | None = None
-        self.pinned = widgets.HTML("<p>No baseline yet: pin the present template and choices, then change them.</p>")
-        self.pin_button = button("Pin as baseline", self.pin, lab.say, "Pin the present template and choices")
-        self.pairs = labelled(widgets.BoundedIntText, "Seeds", "130px", min=1, max=1000, value=6)
-        self.run_button = button("Run beside the baseline", self.run, lab.say, style="primary")
-        self.stop_button = button("Stop comparing", self.stop, lab.say)
-        self.stop_button.disabled = True
-        self.result = widgets.HTML()
-        buttons = row(self.pin_button, self.pairs, self.run_button, self.stop_button)
-        self.root = widgets.VBox([buttons, self.pinned, self.result])
-
-    def pin(self) -> None:
-        """Make the present template and choices the baseline."""
-        settings = self.lab.session.pin()
-        shown = ", ".join(f"{name} {value}" for name, value in settings.items() if name != "client")
-        self.pinned.value = f"<p>Baseline: {for_html(shown)}</p>"
-        self.result.value = ""
-
-    def run(self) -> None:
-        """Compare in a thread, with the seeds from the chosen one on."""
-        session = self.lab.session
-        seeds = list(range(session.choices.seed, session.choices.seed + self.pairs.value))
-        self._stopped = False
-        self._busy(True)
-        if session.baseline is not None:
-            chosen, folder = session.choices, (session.folder / "compared").as_posix()
-            variant = session.settings()
-            self.lab.code(compare_line(chosen.benchmark, session.baseline, variant, seeds, chosen.budget, folder))
-        self.lab.tell(f"Comparing over {len(seeds)} seeds")
-        self.lab.desk.work(lambda: session.compare(seeds, self._pair, self._search), self._done, self._failed)
-
-    def stop(self) -> None:
-        """End the comparison now, with the pairs that it has; the same one goes on from there."""
-        self._stopped = True
-        if self._live is not None:
-            self._live.stop(now=True)
-
-    def _search(self, live: LiveSearch) -> bool:
-        self._live = live
-        return not self._stopped
-
-    def _pair(self, paired: Paired) -> None:
-        self.lab.desk.post(self._show, paired)
-        self.lab.tell(f"Comparing: {len(paired.pairs)} pairs done")
-
-    def _done(self, paired: Paired) -> None:
-        self._busy(False)
-        self._show(paired)
-        self.lab.tell(paired.verdict())
-
-    def _failed(self, text: str) -> None:
-        self._busy(False)
-        self.lab.tell("The comparison ended early")
-        self.lab.say(text)
-
-    def _busy(self, is_busy: bool) -> None:
-        self.run_button.disabled, self.stop_button.disabled = is_busy, not is_busy
-
-    def _show(self, paired: Paired) -> None:
-        self.result.value = paired_html(paired)
 
 
 class ReplayPanel:
@@ -99,91 +31,39 @@ class ReplayPanel:
 
     def __init__(self, lab: Stage) -> None:
         self.lab = lab
-        self._index: int | None = None
+        self.board = Board("replay")
         self.path = labelled(widgets.Text, "Journal", "520px", placeholder="path of a .jsonl file")
-        self.step = widgets.HTML("<p>Open a journal, then step with the slider under the curve or click a point.</p>")
         self.open_button = button("Open", self.open, lab.say, "Open a recorded run")
-        self.edit_button = button("Open this step in the editor", self.edit, lab.say)
-        self.edit_button.disabled = True
-        self.root = widgets.VBox([row(self.path, self.open_button, self.edit_button), self.step])
+        self.root = widgets.VBox([row(self.path, self.open_button)])
 
     def open(self) -> None:
         """Open the journal that the path names, at its last step."""
         path = self.path.value.strip()
         if not path:
             raise InvalidParameter("no journal was named; type the path of a .jsonl file")
-        recording = self.lab.session.open(path)
-        self.lab.show_curve(recording.points, len(recording.points))
-        state = run_state(path)
-        told = "" if state == "finished" else f"; {state}"
-        self.lab.tell(f"Recorded run {path}: {len(recording.points)} evaluations{told}")
-        self.edit_button.disabled = not recording.points
-        if recording.points:
-            self.show(len(recording.points) - 1)
-
-    def show(self, index: int) -> None:
-        """Show one step of the open recording, or of the lab's own search."""
-        recording = self.lab.session.recording
-        if recording is None:
-            return
-        step, self._index = recording.steps[index], index
-        self.lab.view.send(self.lab.view.board.select(index))
-        self.step.value = step_html(step, recording.space)
-        if step.evaluation is not None and recording.space is not None:
-            self.lab.draw(tuple(step.evaluation["architecture"]), recording.space)
-        self.lab.code(step_line(recording.path.as_posix(), index))
-
-    def edit(self) -> None:
-        """Bring the step into the editor, with the results that stood before it."""
-        if self._index is None:
-            raise InvalidParameter("no step is shown; open a journal first")
-        self.lab.session.edit_step(self._index)
-        self.lab.show_editor()
-        self.lab.tell(f"Step {self._index + 1} is in the editor, with the {self._index} results before it")
-
-    def close(self) -> None:
-        """Forget the open recording."""
-        self._index = None
-        self.edit_button.disabled = True
+        run = self.lab.session.open(path)
+        if run.live is None:
+            state = run_state(path)
+            told = "" if state == "finished" else f"; {state}"
+            run.board.tell(f"Recorded run {path}: {len(run.points)} evaluations{told}")
+        if run.points:
+            run.show_step(len(run.points) - 1)
+            run.board.code(step_line(run.path.as_posix(), len(run.points) - 1))
+        self.lab.show_run(run)
 
 
 __all__ = ["PromptLab", "ask_once", "compare_prompts"]
 
+PARTS = ("Prompt", "Search", "Replay", "Compare")
+
 
 class PromptLab(Stage):
-    """The lab, which shows itself as the last value of a cell; `session` holds its state, free of widgets.
+    """The lab, which shows itself as the last value of a cell.
 
-    Parameters
-    ----------
-    benchmark
-        A benchmark or its name.
-    prompt
-        A variant (`list_prompts`) or the path of a template.
-    history
-        "table" or "dialogue".
-    model
-        Model to ask; "offline" is the rule-based stand-in.
-    temperature, max_tokens, params
-        Request parameters; None leaves them out.
-    timeout
-        Seconds per attempt.
-    base_url
-        The server to ask.
-    budget
-        Evaluations per search.
-    seed
-        Seed of the search.
-    folder
-        Receives journals and saved variants.
-    journal
-        A recorded run to open at once.
-    client
-        Answers in place of the model.
-
-    Raises
-    ------
-    UnknownName, InvalidParameter, DataMissing
-        As `load_benchmark` and `load_prompt` raise them.
+    `benchmark` is a name or a benchmark; `journal` a recorded run that is opened at once; `folder` receives journals
+    and saved variants; `client` replaces the one that `model` names. `session` holds the state, free of widgets.
+    Searches that were begun by another lab of this process are there, with their buttons.
+    Raises as `load_benchmark` and `load_prompt` do.
     """
 
     def __init__(
@@ -210,20 +90,29 @@ class PromptLab(Stage):
         choices = Choices(name, str(prompt), history, model, **asked)
         given = None if isinstance(benchmark, str) else benchmark
         super().__init__(LabSession(choices, folder, client, given), self._step)
+        self.running = widgets.HTML()
+        self.tabs = widgets.ToggleButtons(options=PARTS, tooltips=PARTS, style={"button_width": "110px"})
+        self.edit_button = button("Open this step in the editor", self.edit_step, self.say)
+        self.compared: LabRun | None = None
         self.editor = EditorPanel(self)
         self.searching = SearchPanel(self)
         self.replaying = ReplayPanel(self)
         self.comparing = ComparePanel(self)
-        panels: dict[str, Any] = {
-            "Prompt": self.editor,
-            "Search": self.searching,
-            "Replay": self.replaying,
-            "Compare": self.comparing,
-        }
-        self.tabs = widgets.Tab([panel.root for panel in panels.values()], titles=tuple(panels))
-        self.root = widgets.VBox([self.editor.controls, self.tabs, self.error, self.view])
+        self.parts: tuple[Any, ...] = (self.editor, self.searching, self.replaying, self.comparing)
+        roots = [part.root for part in self.parts]
+        for name, root in zip(PARTS, roots, strict=True):
+            root.add_class(f"genius-part-{name.lower()}")
+        parts = [self.editor.controls, self.running, self.tabs, self.error, *roots, self.view, row(self.edit_button)]
+        self.root = widgets.VBox(parts)
+        on_change(self.tabs, self._turned, self.say)
+        self.turn("Prompt")
+        for run in self.session.runs.values():
+            run.heard.append(self._heard)
+        self._show_running()
         if journal is not None:
             self.open(journal)
+        if any(run.is_running for run in self.session.runs.values()):
+            self.turn("Search")
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """Return the widgets, and beside them curve and drawing as they are now for a page without scripts."""
@@ -234,38 +123,88 @@ class PromptLab(Stage):
         show_beside_still(self.root._repr_mimebundle_(), self.view.board.still())
 
     def open(self, journal: str | Path) -> None:
-        """Open a recorded run at its last step.
-
-        Parameters
-        ----------
-        journal
-            The journal.
-
-        Raises
-        ------
-        JournalError
-            There is no such journal, or it is damaged.
-        """
+        """Open a recorded run at its last step; raises JournalError."""
         self.replaying.path.value = Path(journal).as_posix()
         self.replaying.open()
+        if self.session.opened is not None:
+            self.session.opened.refer()  # at once: a page without scripts shows what is there now
+
+    def turn(self, part: str) -> None:
+        """Show one of the `PARTS`, and the run that it has."""
+        self.tabs.value = part
+        self._turned(part)
+
+    def _turned(self, part: str) -> None:
+        for name, panel in zip(PARTS, self.parts, strict=True):
+            panel.root.layout.display = "" if name == part else "none"
+        session = self.session
+        run = {"Search": session.searched, "Replay": session.opened, "Compare": self.compared}.get(part)
+        boards = {"Prompt": self.asked, "Search": self.searching.board, "Replay": self.replaying.board}
+        board = run.board if run is not None else boards.get(part, self.comparing.board)
+        if part == "Compare":
+            self.comparing.show_rows()
+        self.edit_button.layout.display = "" if run is not None else "none"
+        if board is not self.view.board:
+            self.view.show(board)
 
     def new_benchmark(self) -> None:
-        """Clear what belongs to the benchmark before."""
-        self.replaying.close()
-        self.view.board.feedback_name = self.session.benchmark.feedback_name
-        self.show_curve([], self.session.choices.budget)
+        """Clear what was asked of the benchmark before; runs keep theirs."""
+        self.asked.wipe()
 
     def show_editor(self) -> None:
         """Show the template and its prompt anew, and turn to them."""
         self.editor.show()
-        self.tabs.selected_index = 0
+        self.turn("Prompt")
 
-    def _step(self, index: int) -> None:
-        """Show the step that was clicked or stepped to: of the open recording, or of the lab's own search so far."""
-        live, recording = self.session.live, self.session.recording
-        path = live.state.run.path if live is not None else None
-        if self.shows_live and path is not None:
-            recording = self.session.open(path)
-        if recording is None:
+    def show_run(self, run: LabRun) -> None:
+        """Turn to the part that has this run, and find out beside it what its curve is held against."""
+        if self._heard not in run.heard:
+            run.heard.append(self._heard)
+        self.turn("Search" if run is self.session.searched else "Replay")
+        if run.board.held is None:
+            self.desk.work(run.refer, lambda _: None, self.say)
+        self._show_running()
+
+    def show_compared(self, run: LabRun | None) -> None:
+        """Show the search that the comparison has come to, None at its end, where Compare is open."""
+        self.compared = run
+        if run is not None:
+            self.searching.follow(run)
+            if self._heard not in run.heard:
+                run.heard.append(self._heard)
+        if self.tabs.value == "Compare":
+            self._turned("Compare")
+
+    def edit_step(self) -> None:
+        """Bring the step that is shown into the editor, with the results that stood before it."""
+        run = self.session.runs.get(self.view.board.key)
+        if run is None or run.board.selected is None:
+            raise InvalidParameter("no step is shown; click a point of the curve first")
+        index = run.board.selected
+        self.session.edit_step(index, run)
+        self.show_editor()
+        self.tell(f"Step {index + 1} is in the editor, with the {index} results before it")
+
+    def _step(self, key: str, index: int | None) -> None:
+        """Show a step of the run whose board was clicked, or what comes newest."""
+        run = self.session.runs.get(key)
+        if run is None:
             raise InvalidParameter("nothing is open; run a search or open a journal first")
-        self.replaying.show(index)
+        run.show_step(index)
+        if index is not None:
+            run.board.code(step_line(run.path.as_posix(), index))
+
+    def _heard(self, run: LabRun) -> None:
+        self.desk.post(self._show_running)
+
+    def _show_running(self) -> None:
+        """Say in every part which searches run, and which of them wait for a person."""
+        told = []
+        for run in self.session.runs.values():
+            status = run.state.status if run.state is not None else "ready"
+            if run.live is not None and status in RUNNING:
+                words = "<b>waits for your decision</b>" if status == "awaiting approval" else for_html(status)
+                told.append(f"{for_html(run.label)}: {words}, {len(run.points)} of {run.board.budget}")
+        text = f'<p role="status">Under Search: {"; ".join(told)}</p>' if told else ""
+        if self.running.value != text:
+            self.running.value = text

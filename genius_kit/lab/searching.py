@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,17 +10,19 @@ import ipywidgets as widgets
 
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter
+from genius_kit.lab.board import Board
 from genius_kit.lab.money import FIELDS, dollars, in_fields, price_of, spending
+from genius_kit.lab.run import RUNNING
 from genius_kit.lab.session import limits_words, live_line, search_line
-from genius_kit.lab.view import points_of
 from genius_kit.lab.widgets import button, labelled, on_change, row
 from genius_kit.runs.approval import user_name
 
 if TYPE_CHECKING:
+    from genius_kit.lab.run import LabRun
     from genius_kit.lab.widgets import Stage
     from genius_kit.runs.live import LiveSearch, LiveState
+    from genius_kit.spaces import Architecture, SearchSpace
 
-RUNNING = ("running", "paused", "awaiting approval", "stopping")
 _WORDS = {
     "ready": "Ready",
     "interrupted": "Interrupted; resume goes on from here",
@@ -72,16 +73,24 @@ def _money(state: LiveState, limit: float | None, left: float | None) -> str:
     return f"spent {spent.text}, left {'about ' if left else ''}{dollars(left)}"
 
 
+def _status(run: LabRun) -> str:
+    return _WORDS[run.state.status if run.state else "ready"].partition(";")[0]
+
+
 class SearchPanel:
     """Run, pause, resume, stop, raise the budget; approve, edit, reject, or end with a reason."""
 
     def __init__(self, lab: Stage) -> None:
         self.lab = lab
-        self._seen = 0
-        self._showing = threading.RLock()
-        self._expected: float | None = None
+        self.board = Board("search")
+        self._shown = ""
+        self._asked: tuple[str, int, Architecture] | None = None
         say = lab.say
-        self.run_button = button("Run a search", self.run, say, "Begin a search with the choices above", "primary")
+        self.chosen = labelled(widgets.Dropdown, "Search", "620px")
+        on_change(self.chosen, self._chose, say)
+        self.run_button = button(
+            "Run a search", self.run, say, "Begin one more search, with the choices above", "primary"
+        )
         self.pause_button = button("Pause", self.pause, say, "Let no new request begin")
         self.hold_button = button("Pause now", self.pause_now, say, "Give up the call under way; Resume sends it anew")
         self.resume_button = button("Resume", self.resume, say)
@@ -111,62 +120,79 @@ class SearchPanel:
         steer = (self.pause_button, self.hold_button, self.resume_button, self.stop_button, self.now_button)
         self.root = widgets.VBox(
             [
-                row(self.run_button, *steer),
+                row(self.run_button, self.chosen),
+                row(*steer),
                 row(self.approve, self.limit, self.budget, self.raise_button),
                 self.decision,
             ]
         )
-        self._buttons(None)
+        for run in lab.session.runs.values():
+            self.follow(run)
+        self._show_choice()
 
     def run(self) -> None:
         """Begin a search in a thread."""
-        session = self.lab.session
-        live = session.search(self.approve.value, self._changed, self._limits())
-        chosen, path = session.choices, live.state.run.path
-        self._seen = 0
-        self._expected = session.estimate().search
-        self.budget.value = chosen.budget
-        self.lab.show_curve([], chosen.budget, is_live=True)
-        live.start()
-        settings, name = session.settings(), path.as_posix() if path else ""
-        self.lab.code(search_line(chosen.benchmark, settings, chosen.budget, chosen.seed, name, self._limits()))
+        session, limits = self.lab.session, self._limits()
+        run = session.search(self.approve.value, limits)
+        run.board.tell(f"Starting: {run.label}")
+        chosen, settings = session.choices, session.settings()
+        line = search_line(chosen.benchmark, settings, chosen.budget, chosen.seed, run.path.as_posix(), limits)
+        run.board.code(line)
+        self.follow(run)
+        self._show_choice()
+        self.lab.show_run(run)
+        self._live().start()
+
+    def follow(self, run: LabRun) -> None:
+        """Say on the board of a search what it does, and keep the buttons right, from now on."""
+        if run.live is not None and self._heard not in run.heard:
+            run.heard.append(self._heard)
+            self._heard(run)
+
+    def _chose(self, key: str | None) -> None:
+        """Turn to another search: the buttons are of that one."""
+        if not self.lab.quiet and key is not None:
+            self.lab.session.searched = self.lab.session.runs[key]
+            self._show_choice()
+            self.lab.show_run(self.lab.session.runs[key])
 
     def pause(self) -> None:
         """Let no new request begin."""
         self._live().pause()
-        self.lab.code(live_line("pause()"))
+        self._code("pause()")
 
     def pause_now(self) -> None:
         """Let no new request begin, and give up the call under way."""
         self._live().pause(now=True)
-        self.lab.code(live_line("pause(now=True)"))
+        self._code("pause(now=True)")
 
     def resume(self) -> None:
         """Go on."""
         self._live().resume()
-        self.lab.code(live_line("resume()"))
+        self._code("resume()")
 
     def stop(self) -> None:
         """End after the present evaluation."""
         self._live().stop()
-        self.lab.code(live_line("stop()"))
+        self._code("stop()")
 
     def stop_now(self) -> None:
         """Give up the call under way."""
         self._live().stop(now=True)
-        self.lab.code(live_line("stop(now=True)"))
+        self._code("stop(now=True)")
 
     def set_limit(self, _: float) -> None:
-        """Let the search that runs or was stopped spend that much."""
-        live = self.lab.session.live
-        if live is not None and live.state.status != "finished":
-            live.limit(self._limits())
-            self.lab.code(f"import genius_kit as gk; {live_line(f'limit({limits_words(self._limits())})')}")
+        """Let the search that is shown spend that much, and the next."""
+        run = self.lab.session.searched
+        if not self.lab.quiet and run is not None and run.live is not None and run.live.state.status != "finished":
+            run.limits = self._limits()
+            run.live.limit(run.limits)
+            run.board.code(f"import genius_kit as gk; {live_line(run, f'limit({limits_words(run.limits)})')}")
 
     def raise_budget(self) -> None:
         """Give the search more evaluations."""
         self._live().raise_budget(self.budget.value)
-        self.lab.code(live_line(f"raise_budget({self.budget.value})"))
+        self._code(f"raise_budget({self.budget.value})")
 
     def decide(self, decision: str) -> None:
         """Decide on the proposal that waits."""
@@ -175,11 +201,11 @@ class SearchPanel:
         text = self.edited.value.strip()
         if decision == "edit":
             given["architecture"] = text
-            live.decide("edit", self.lab.session.benchmark.space.decode(text), self.reason.value, by)
+            live.decide("edit", self._space().decode(text), self.reason.value, by)
         else:
             live.decide(decision, reason=self.reason.value, by=by)
         said = "".join(f", {name}={value!r}" for name, value in given.items() if value)
-        self.lab.code(live_line(f"decide({decision!r}{said})"))
+        self._code(f"decide({decision!r}{said})")
         self.reason.value = ""
 
     def _limits(self) -> Limits | None:
@@ -191,30 +217,45 @@ class SearchPanel:
             raise InvalidParameter("no search was begun; press Run first")
         return live
 
-    def _changed(self, state: LiveState) -> None:
-        """Show a change at once, from whichever thread it comes: by messages only. The controls follow on their own."""
-        with self._showing:
-            self._show(state)
-        self.lab.desk.post(self._buttons, state)
+    def _space(self) -> SearchSpace:
+        run = self.lab.session.searched
+        if run is None or run.space is None:
+            raise InvalidParameter("no search was begun; press Run first")
+        return run.space
 
-    def _show(self, state: LiveState) -> None:
-        points = points_of(state.run.events)[self._seen :]
-        self._seen += len(points)
-        if points:
-            self.lab.add_points(points)
-            self.lab.draw(tuple(state.run.of("evaluation")[-1]["architecture"]))
-        if state.budget != self.lab.view.board.budget:
-            self.lab.view.send(self.lab.view.board.widen(state.budget))
-        if state.pending is not None:
-            self.lab.draw(state.pending)
-        found = telling(state, self.limit.value or None, self._expected)
-        self.lab.tell(found.text, found.money, found.asking, found.retry)
+    def _code(self, call: str) -> None:
+        run = self.lab.session.searched
+        if run is not None:
+            run.board.code(live_line(run, call))
+
+    def _heard(self, run: LabRun) -> None:
+        """Say what a search does, from whichever thread it comes; the controls follow on their own."""
+        if run.state is not None:
+            limit = run.limits.dollars if run.limits else None
+            found = telling(run.state, limit, run.expected)
+            run.board.tell(found.text, found.money, found.asking, found.retry)
+        self.lab.desk.post(self._show_choice)
+
+    def _show_choice(self) -> None:
+        """Offer the searches that are known, with what each does, and the buttons of the one that is shown."""
+        session = self.lab.session
+        runs = [run for run in session.runs.values() if run.live is not None]
+        options = [(f"{place}: {_status(run)}: {run.label}", run.id) for place, run in enumerate(runs, start=1)]
+        shown = session.searched
+        with self.lab.quietly():
+            if tuple(options) != self.chosen.options:
+                self.chosen.options = options
+            self.chosen.value = shown.id if shown is not None else None
+            if shown is not None and shown.id != self._shown:
+                self._shown = shown.id
+                self.budget.value = shown.board.budget
+                self.limit.value = (shown.limits.dollars or 0) if shown.limits else 0
+        self._buttons(shown.state if shown is not None else None)
 
     def _buttons(self, state: LiveState | None) -> None:
         """Let only those controls be used that make sense now."""
         status = state.status if state else "ready"
         running = status in RUNNING
-        self.run_button.disabled = running
         self.pause_button.disabled = self.hold_button.disabled = status != "running"
         self.resume_button.disabled = status not in ("paused", "stopped", "failed", "interrupted")
         self.stop_button.disabled = status not in ("running", "paused", "awaiting approval")
@@ -222,7 +263,10 @@ class SearchPanel:
         self.raise_button.disabled = state is None or status == "failed"
         pending = state.pending if state and status == "awaiting approval" else None
         self.decision.layout.display = "none" if pending is None else ""
-        if pending is not None:
-            space = self.lab.session.benchmark.space
+        asked = None if state is None or pending is None else (self._shown, state.iteration, pending)
+        if pending is not None and asked != self._asked:
+            space = self._space()
+            self.reason.value = ""
             self.proposal.value = f"<p><b>Proposed: {space.encode(pending)}</b> ({space.key(pending)})</p>"
             self.edited.value = space.encode(pending)
+        self._asked = asked

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter
 from genius_kit.lab.ask import Answer, ask_once
-from genius_kit.lab.compare import Paired, compare_prompts
 from genius_kit.lab.draft import Drafts, open_draft, plain
 from genius_kit.lab.money import USUAL_OUTPUT_TOKENS, Estimate, TokenCounter, cost_words, estimate
-from genius_kit.lab.replay import Recording
+from genius_kit.lab.run import LabRun, recorded, run_id, runs_of_process
 from genius_kit.llm.connection import recorded_address
 from genius_kit.prompts.template import variants_folder
 from genius_kit.proposers.base import make_proposer
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from genius_kit.budget.amounts import Limits
     from genius_kit.journal import Event
     from genius_kit.llm.session import Steering
-    from genius_kit.runs.live import LiveSearch, LiveState
+    from genius_kit.runs.live import LiveSearch
 
 
 def ask_line(benchmark: str, settings: Mapping[str, Any], seed: int, results: int) -> str:
@@ -75,9 +74,9 @@ def compare_line(
     )
 
 
-def live_line(call: str) -> str:
-    """Return the line that does to the lab's search, `prompt_lab.session.live`, what a button did."""
-    return f"prompt_lab.session.live.{call}"
+def live_line(run: LabRun, call: str) -> str:
+    """Return the line that does to a search of the lab what a button did."""
+    return f"prompt_lab.session.run({run.path.as_posix()!r}).live.{call}"
 
 
 def limits_words(limits: Limits | None) -> str:
@@ -119,7 +118,9 @@ class Choices:
 class LabSession:
     """One person's work in the lab. Methods raise GeniusKitError; the longer ones are meant for a thread.
 
-    `folder` receives journals and saved variants. `client` replaces the one that the model's name stands for.
+    `folder` receives journals and saved variants. `client` replaces the one that the model's name stands for. `runs`
+    are all that it knows, by `LabRun.id`: those that were begun in this process before are among them. A run keeps what
+    it was begun with; `searched` and `opened` say which of them the search and the replay show.
     """
 
     def __init__(
@@ -135,9 +136,9 @@ class LabSession:
         self.output_tokens = USUAL_OUTPUT_TOKENS
         self.trials: tuple[Trial, ...] = ()
         self.answer: Answer | None = None
-        self.live: LiveSearch | None = None
-        self.recording: Recording | None = None
-        self.baseline: dict[str, Any] | None = None
+        self.runs: dict[str, LabRun] = runs_of_process(self.folder)
+        self.searched: LabRun | None = max(self.runs.values(), key=lambda run: run.is_running, default=None)
+        self.opened: LabRun | None = None
 
     def choose(self, **changes: Any) -> None:
         """Change choices; a changed text stays with its variant, and is there again when that is chosen again.
@@ -152,7 +153,7 @@ class LabSession:
         if (chosen.benchmark, chosen.variant, chosen.history) != (before.benchmark, before.variant, before.history):
             self.draft = self.drafts.open(chosen.variant, benchmark, chosen.history)
         if benchmark is not self.benchmark:
-            self.trials, self.recording, self.baseline = (), None, None
+            self.trials = ()
         if chosen.model != before.model:
             self.counter = TokenCounter(chosen.model)
         self.choices, self.benchmark = chosen, benchmark
@@ -227,68 +228,54 @@ class LabSession:
 
         return ask
 
-    def search(
-        self,
-        approve: bool = False,
-        on_change: Callable[[LiveState], None] | None = None,
-        limits: Limits | None = None,
-    ) -> LiveSearch:
-        """Return a new search with the present choices, not yet started; one that runs has to end before."""
-        from genius_kit.runs.live import RESTARTABLE, LiveSearch
+    @property
+    def live(self) -> LiveSearch | None:
+        """The search that the lab shows, None before there was one."""
+        return self.searched.live if self.searched is not None else None
 
-        if self.live is not None and self.live.state.status not in (*RESTARTABLE, "finished"):
-            raise InvalidParameter("a search is under way; stop it, or wait for its end, before another begins")
-        chosen = self.choices
+    def run(self, path: str | Path) -> LabRun:
+        """Return the run whose journal is at `path`; raises InvalidParameter for one that the lab does not know."""
+        try:
+            return self.runs[run_id(path)]
+        except KeyError:
+            raise InvalidParameter(f"this lab knows no run at {path}; open its journal first") from None
+
+    def search(self, approve: bool = False, limits: Limits | None = None) -> LabRun:
+        """Return a new search with the present choices, not yet started; it keeps them, whatever is chosen later."""
+        chosen, expected = self.choices, self.estimate().search
         proposer = make_proposer("llm", self.benchmark.space, **self.settings())
         path = self.folder / f"{_stamp()}_{chosen.benchmark}_seed{chosen.seed}.jsonl"
-        told: Any = {"approve": approve, "on_change": on_change, "via": "lab", "limits": limits}
-        self.live = LiveSearch(self.benchmark, proposer, chosen.budget, chosen.seed, path, **told)
-        return self.live
+        told: Any = {"approve": approve, "limits": limits}
+        run = LabRun.begun(self.benchmark, proposer, chosen.budget, chosen.seed, path, **told)
+        run.expected = expected
+        self.searched = self.runs[run.id] = run
+        return run
 
-    def open(self, path: str | Path) -> Recording:
-        """Open a recorded run for stepping; raises JournalError."""
-        self.recording = Recording(path)
-        return self.recording
+    def open(self, path: str | Path) -> LabRun:
+        """Open a recorded run for stepping, or the search that writes it; raises JournalError."""
+        known = self.runs.get(run_id(path))
+        self.opened = known if known is not None and known.live is not None else recorded(path, self.benchmark)
+        self.runs[self.opened.id] = self.opened
+        return self.opened
 
-    def edit_step(self, index: int) -> None:
-        """Bring a step of the open recording into the editor: its benchmark, its variant, the results before it."""
-        recording = self._opened()
-        run = recording.settings
-        asked = run.get("settings", {})
+    def edit_step(self, index: int, run: LabRun | None = None) -> None:
+        """Bring a step of a run, the open one, into the editor: its benchmark, its variant, the results before it."""
+        recording = run or self._opened()
+        settings = recording.settings
+        asked = settings.get("settings", {})
         known = {key: asked[key] for key in ("history", "model", "temperature", "max_tokens") if key in asked}
         known["params"] = asked.get("params")
         if "prompt" in asked and asked["prompt"] != "published":
             known["variant"] = asked["prompt"]
-        if run.get("benchmark") and run["benchmark"] != self.choices.benchmark:
-            known["benchmark"] = run["benchmark"]
-        self.choose(**known, seed=run.get("seed", 0))
-        self.recording = recording
+        if settings.get("benchmark") and settings["benchmark"] != self.choices.benchmark:
+            known["benchmark"] = settings["benchmark"]
+        self.choose(**known, seed=settings.get("seed", 0))
         self.draft = self.drafts.aside(self.draft)
         self.trials = recording.trials(index)
 
     def forget_results(self) -> None:
         """Ask for a first architecture again: no results in the prompt."""
         self.trials = ()
-
-    def pin(self) -> dict[str, Any]:
-        """Make the present template and choices the baseline."""
-        self.baseline = self.settings()
-        return self.baseline
-
-    def compare(
-        self,
-        seeds: Sequence[int],
-        on_pair: Callable[[Paired], None] | None = None,
-        on_search: Callable[[LiveSearch], bool] | None = None,
-    ) -> Paired:
-        """Run the present template and choices beside the baseline; raises InvalidParameter without one."""
-        if self.baseline is None:
-            raise InvalidParameter("no baseline is pinned; pin a variant, change it, then compare")
-        folder = self.folder / "compared"
-        budget = self.choices.budget
-        return compare_prompts(
-            self.benchmark, self.baseline, self.settings(), seeds, budget, folder, on_pair, on_search
-        )
 
     def save_variant(self, name: str) -> Path:
         """Save the template under a name that is a variant everywhere from now on, and go on from it.
@@ -302,10 +289,10 @@ class LabSession:
         self.choices, self.draft = replace(self.choices, variant=path.stem), saved
         return path
 
-    def _opened(self) -> Recording:
-        if self.recording is None:
+    def _opened(self) -> LabRun:
+        if self.opened is None:
             raise InvalidParameter("no recorded run is open; give the path of a journal first")
-        return self.recording
+        return self.opened
 
 
 def _load(name: str) -> Benchmark:

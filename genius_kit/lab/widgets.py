@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
 from genius_kit.errors import GeniusKitError
+from genius_kit.lab.board import Board
 from genius_kit.lab.money import in_fields
 from genius_kit.lab.session import LabSession
-from genius_kit.lab.view import LabView, Point
+from genius_kit.lab.view import LabView
 from genius_kit.texts import for_html
 
 if TYPE_CHECKING:
+    from genius_kit.lab.run import LabRun
     from genius_kit.spaces import Architecture, SearchSpace
 
 
@@ -65,16 +67,18 @@ def sentence(error: BaseException) -> str:
 
 
 class Stage(ABC):
-    """The view of a lab and its session; `chosen` is called with the index of a step that is clicked or stepped to."""
+    """The view of a lab and its session; `asked` is the board of the questions, each run has its own.
 
-    def __init__(self, session: LabSession, chosen: Callable[[int], None]) -> None:
+    `stepped` is called with the key of a board and the index of the step that is clicked or stepped to.
+    """
+
+    def __init__(self, session: LabSession, stepped: Callable[[str, int | None], None]) -> None:
         self.session = session
         self.desk = Desk()
         self.quiet = False
-        self.shows_live = False  # whether the curve is that of the lab's own search
         self.error = widgets.HTML()
-        self._drawing = threading.RLock()
-        self.view = LabView(session.benchmark.feedback_name, guarded(chosen, self.say))
+        self.asked = Board("asked", session.benchmark.feedback_name)
+        self.view = LabView(self.asked, guarded(stepped, self.say))
 
     @abstractmethod
     def new_benchmark(self) -> None:
@@ -84,6 +88,14 @@ class Stage(ABC):
     def show_editor(self) -> None:
         """Show the template and its prompt anew, and turn to them."""
 
+    @abstractmethod
+    def show_run(self, run: LabRun) -> None:
+        """Show one run, and from now on what becomes of it."""
+
+    @abstractmethod
+    def show_compared(self, run: LabRun | None) -> None:
+        """Show the search that a comparison has come to, None at its end."""
+
     def say(self, error: str) -> None:
         """Show an error as a sentence, or none."""
         if threading.current_thread() is threading.main_thread():
@@ -92,27 +104,16 @@ class Stage(ABC):
             self.desk.post(self.say, error)
 
     def tell(self, text: str, money: str = "", asking: float | None = None, retry: float | None = None) -> None:
-        """Show the state of what is under way; any thread may call it."""
-        self.view.send(self.view.board.tell(text, money, asking, retry))
+        """Show the state of a question; any thread may call it."""
+        self.asked.tell(text, money, asking, retry)
 
     def code(self, line: str) -> None:
-        """Show the last action as a line of Python."""
-        self.view.send(self.view.board.code(line))
+        """Show the last action of the editor as a line of Python."""
+        self.asked.code(line)
 
     def draw(self, architecture: Architecture, space: SearchSpace | None = None) -> None:
-        """Show one architecture; any thread may call it."""
-        self.view.send(self.view.board.draw(space or self.session.benchmark.space, architecture))
-
-    def show_curve(self, points: Sequence[Point], budget: int, is_live: bool = False) -> None:
-        """Show another curve; `is_live` where it is that of the lab's own search."""
-        self.shows_live = is_live
-        with self._drawing:
-            self.view.send(self.view.board.put(points, budget))
-
-    def add_points(self, points: Sequence[Point]) -> None:
-        """Append points to the curve; any thread may call it."""
-        with self._drawing:
-            self.view.send(self.view.board.add(points))
+        """Show the architecture that a question led to; any thread may call it."""
+        self.asked.draw(space or self.session.benchmark.space, architecture)
 
     @contextmanager
     def quietly(self) -> Iterator[None]:

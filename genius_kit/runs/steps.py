@@ -34,7 +34,8 @@ class Step:
     answered requests for a design in order (those of another purpose are `others`), each with its own `messages` and
     `text`, `replies` their texts; `failures`, `rejections` and `approvals` are the events of those names. `proposal`
     and `evaluation` are None where the run ended before. `parent` is the iteration of the nearest design before (of
-    equals the better, then the earlier), None where there is none; `changes` is the difference to it.
+    equals the better, then the earlier), None where there is none; `changes` is the difference to it. `events` are all
+    of the step, in order.
     """
 
     iteration: int
@@ -49,6 +50,7 @@ class Step:
     parent: int | None
     changes: tuple[Change, ...]
     others: tuple[Event, ...] = ()
+    events: tuple[Event, ...] = ()
 
 
 class RecordedSteps(Sequence[Step]):
@@ -106,6 +108,7 @@ class RecordedSteps(Sequence[Step]):
             parent=None if parent is None else parent["iteration"],
             changes=() if proposal is None or parent is None else self._changes(parent, proposal),
             others=tuple(call for call in found.get("call", ()) if "purpose" in call),
+            events=tuple(self._events[iteration]),
         )
 
     def _parent(self, iteration: int, architecture: Architecture) -> Event | None:

@@ -1,4 +1,4 @@
-// The two views of the prompt lab: the curve of a search, and a template beside the prompt that it makes.
+// The two views of the prompt lab: one board of a run, and a template beside the prompt that it makes.
 // Plain SVG and DOM. Every text from outside is set as text, never as markup, but for the drawings of the package.
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -42,19 +42,49 @@ function keepKeys(event) {
   if (!event.target.matches(":read-write")) event.target.setAttribute("data-lm-suppress-shortcuts", "true");
 }
 
-// The points lie in one group in their own units, (iteration, percent); a change of scale changes its transform only.
+function rankTicks(low, high) {
+  const found = [];
+  for (let power = 0; power < 9; power += 1) for (const factor of [1, 2, 5]) found.push(factor * 10 ** power);
+  const within = found.filter((rank) => low <= -Math.log10(rank) && -Math.log10(rank) <= high);
+  return within.length <= 6 ? within : within.filter((rank) => Number.isInteger(Math.log10(rank)));
+}
+
+// The points lie in one group in their own units, (iteration, height); a change of scale changes its transform only.
+// A height is the accuracy in percent, or minus the logarithm of the rank, so that higher is better in both.
 class Curve {
   constructor(onStep) {
     this.onStep = onStep;
     this.svg = shape("svg", { viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, role: "img", class: "genius-curve" });
     this.axes = this.svg.appendChild(shape("g", { class: "genius-axes" }));
     this.data = this.svg.appendChild(shape("g"));
+    this.random = this.data.appendChild(shape("path", { class: "genius-random" }));
+    this.levels = this.data.appendChild(shape("path", { class: "genius-level" }));
     this.best = this.data.appendChild(shape("path", { class: "genius-best" }));
     this.dots = this.data.appendChild(shape("g"));
     this.ring = this.svg.appendChild(shape("circle", { r: 7, class: "genius-ring", visibility: "hidden" }));
     this.svg.addEventListener("click", (event) => this.clicked(event));
     this.name = "accuracy";
+    this.measure = "accuracy";
+    this.held = null;
     this.reset([], 0, null);
+  }
+
+  height(value, rank) {
+    if (this.measure === "accuracy") return value;
+    return value === null || rank === null ? null : -Math.log10(rank);
+  }
+
+  // The level lines: name and height.
+  lines() {
+    if (!this.held) return [];
+    const prior = this.held.prior ? [["the largest", this.height(...this.held.prior)]] : [];
+    return [["best of the table", this.height(this.held.best, 1)], ...prior];
+  }
+
+  show(measure, held) {
+    this.measure = measure;
+    this.held = held;
+    this.reset(this.points.map((point) => point.sent), this.budget, this.selected);
   }
 
   reset(points, budget, selected) {
@@ -78,8 +108,10 @@ class Curve {
     this.scale();
   }
 
-  append([iteration, value, name, origin]) {
-    this.points.push({ iteration, value, name, origin });
+  append(sent) {
+    const [iteration, accuracy, name, origin, rank, macs, parameters] = sent;
+    const value = this.height(accuracy, rank);
+    this.points.push({ sent, iteration, accuracy, name, origin, rank, macs, parameters, value });
     if (value === null) return;
     this.low = Math.min(this.low, value);
     this.high = Math.max(this.high, value);
@@ -101,15 +133,16 @@ class Curve {
     return this.points.length ? this.points[this.points.length - 1].iteration : 0;
   }
 
-  // Room is made ahead, so that most points need no new axes.
   scale() {
-    const known = this.low <= this.high;
-    const room = known ? Math.max(0.06 * (this.high - this.low), this.high > this.low ? 0 : 0.5) : 0;
-    const low = known ? this.low - room : 0;
-    const high = known ? this.high + room : 100;
-    const reached = Math.max(this.last(), 1);
-    const end = Math.max(this.budget, reached <= 10 ? 10 : Math.ceil(reached / 50) * 50);
-    const key = `${low} ${high} ${end} ${this.name}`;
+    const heights = this.lines().map(([, height]) => height);
+    const least = Math.min(this.low, ...heights);
+    const most = Math.max(this.high, ...heights);
+    const known = least <= most;
+    const room = known ? Math.max(0.06 * (most - least), most > least ? 0 : 0.5) : 0;
+    const low = known ? least - room : 0;
+    const high = known ? most + room : 100;
+    const end = Math.max(this.budget, this.last(), 1);
+    const key = `${low} ${high} ${end} ${this.name} ${this.measure} ${JSON.stringify(this.held)}`;
     if (key !== this.drawn) {
       this.drawn = key;
       const wide = (SIZE.width - SIZE.left - SIZE.right) / end;
@@ -118,6 +151,7 @@ class Curve {
       this.down = (value) => SIZE.top + tall * (high - value);
       this.data.setAttribute("transform", `matrix(${wide} 0 0 ${-tall} ${this.across(0)} ${this.down(0)})`);
       this.drawAxes(low, high, end, known);
+      this.drawHeld(low, end);
     }
     this.mark();
   }
@@ -126,20 +160,34 @@ class Curve {
     const base = SIZE.height - SIZE.bottom;
     const right = SIZE.width - SIZE.right;
     const made = [shape("path", { d: `M${SIZE.left} ${SIZE.top}V${base}H${right}`, class: "genius-axis" })];
-    for (const value of known ? ticks(low, high, 5) : []) {
-      const y = this.down(value);
+    const isRank = this.measure === "rank";
+    const marks = isRank ? rankTicks(low, high).map((rank) => [-Math.log10(rank), rank]) : ticks(low, high, 5).map((value) => [value, value]);
+    for (const [height, value] of known ? marks : []) {
+      const y = this.down(height);
       made.push(shape("path", { d: `M${SIZE.left} ${y}H${right}`, class: "genius-grid" }));
       made.push(shape("text", { x: SIZE.left - 5, y: y + 4, "text-anchor": "end" }, String(value)));
     }
+    for (const [name, height] of this.lines()) {
+      const place = { x: right, y: this.down(height) - 3, "text-anchor": "end", class: "genius-held" };
+      made.push(shape("text", place, name));
+    }
     const numbers = new Set(ticks(1, Math.max(2, end), 6).map((value) => Math.max(1, Math.round(value))));
     for (const value of numbers) {
+      if (value > end) continue;
       made.push(shape("text", { x: this.across(value), y: base + 14, "text-anchor": "middle" }, String(value)));
     }
     const middle = (SIZE.top + base) / 2;
-    made.push(shape("text", { x: (SIZE.left + SIZE.width) / 2, y: SIZE.height - 5, "text-anchor": "middle" }, "iteration"));
+    made.push(shape("text", { x: (SIZE.left + SIZE.width) / 2, y: SIZE.height - 5, "text-anchor": "middle" }, "evaluation"));
     const turned = `translate(13 ${middle}) rotate(-90)`;
-    made.push(shape("text", { transform: turned, "text-anchor": "middle" }, `${this.name} (%)`));
+    made.push(shape("text", { transform: turned, "text-anchor": "middle" }, isRank ? "rank (1 is best)" : `${this.name} (%)`));
     this.axes.replaceChildren(...made);
+  }
+
+  drawHeld(low, end) {
+    this.levels.setAttribute("d", this.lines().map(([, height]) => `M0.5 ${height}H${end + 0.5}`).join(""));
+    const draws = (this.held?.random ?? []).filter(([number]) => number <= end);
+    const places = draws.map(([number, value, rank]) => `${number} ${Math.max(low, this.height(value, rank))}`);
+    this.random.setAttribute("d", places.length ? `M${places.join("L")}` : "");
   }
 
   select(index) {
@@ -156,7 +204,7 @@ class Curve {
     this.ring.setAttribute("cy", this.down(point.value));
   }
 
-  clicked(event) {
+  nearest(event) {
     const box = this.svg.getBoundingClientRect();
     const x = ((event.clientX - box.left) * SIZE.width) / box.width;
     let nearest = null;
@@ -164,38 +212,78 @@ class Curve {
       const away = Math.abs(this.across(point.iteration) - x);
       if (away <= 14 && (nearest === null || away < nearest.away)) nearest = { index, away };
     });
-    if (nearest) this.onStep(nearest.index);
+    return nearest && nearest.index;
   }
+
+  clicked(event) {
+    const index = this.nearest(event);
+    if (index !== null) this.onStep(index);
+  }
+}
+
+// What a point is, line by line.
+function pointLines(point, name) {
+  const count = (value, unit) => (value === null ? [] : [`${value.toLocaleString("en")} ${unit}`]);
+  return [
+    `${point.iteration}: ${point.name}`,
+    point.accuracy === null ? "not measured" : `${name} ${point.accuracy.toFixed(2)} %`,
+    ...(point.rank === null ? [] : [`rank ${point.rank.toLocaleString("en")}`]),
+    ...count(point.macs, "multiply-accumulates"),
+    ...count(point.parameters, "parameters"),
+  ];
 }
 
 function renderCurve({ model, el }) {
   const send = (content) => model.send(content);
   const curve = new Curve((index) => step(index));
+  const caption = element("div", { class: "genius-caption" });
   const summary = element("p", { class: "genius-summary" });
-  const drawing = element("div", { class: "genius-drawing" });
+  const legend = element("p", { class: "genius-legend" });
+  const drawing = element("figure", { class: "genius-drawing" });
   const state = element("span", { role: "status" });
   const age = element("span", { class: "genius-age", "aria-hidden": "true" });
   const money = element("span", { class: "genius-money" });
   const slider = element("input", { type: "range", min: 1, max: 1, value: 1, disabled: "" });
   const shown = element("output", { class: "genius-step" });
   const label = element("label", { class: "genius-slider" }, "Step ", slider, " ", shown);
+  const measure = element("select", { "aria-label": "Height of the curve" });
+  for (const name of ["accuracy", "rank"]) measure.append(element("option", { value: name }, name));
+  const newest = element("button", { type: "button", hidden: "" }, "Show the newest");
+  const tip = element("div", { class: "genius-tip", hidden: "" });
+  const said = element("div", { class: "genius-chat", tabindex: "0", role: "log", "aria-live": "off", "aria-label": "Replies as they come" });
+  const detail = element("div", { class: "genius-chat", tabindex: "0", role: "region", "aria-label": "The step that is shown", hidden: "" });
   const code = element("code", { tabindex: "0", "aria-label": "The last action as Python", role: "textbox", "aria-readonly": "true" });
   const copy = element("button", { type: "button" }, "Copy as Python");
   const line = element("div", { class: "genius-line", hidden: "" }, code, copy);
+  const tools = element("div", { class: "genius-tools" }, label, measure, newest);
+  const plot = element("div", { class: "genius-plot" }, curve.svg, tip);
+  const graph = element("div", {}, plot, tools, legend, summary);
   const root = element(
     "section",
-    { class: "genius-lab", "aria-label": "Curve of the search" },
+    { class: "genius-lab", "aria-label": "What is shown of a run" },
+    caption,
     element("div", { class: "genius-state" }, state, " ", age, " ", money),
-    element("div", { class: "genius-pictures" }, element("div", {}, curve.svg, label), drawing),
-    summary,
+    element("div", { class: "genius-pictures" }, element("div", {}, graph, drawing), element("div", {}, said, detail)),
     line,
   );
   el.append(root);
 
+  let board = null; // the key of what is shown; a message of any other is not for this view
+  let heard = 0; // how many entries were said of it
+  let asked = null;
+  function ask() {
+    send({ kind: "ready" });
+    if (asked === null) asked = setInterval(() => send({ kind: "ready" }), 1000);
+  }
+  function answered() {
+    if (asked !== null) clearInterval(asked);
+    asked = null;
+  }
+
   function step(index) {
     curve.select(index);
     follow();
-    send({ kind: "step", step: index });
+    send({ kind: "step", board, step: index });
   }
 
   function follow() {
@@ -205,12 +293,30 @@ function renderCurve({ model, el }) {
     const index = curve.selected === null ? count - 1 : curve.selected;
     slider.value = index + 1;
     const point = curve.points[index];
-    const value = point && point.value !== null ? `${point.value.toFixed(2)} %` : "not measured";
-    const words = point ? `${point.iteration}: ${value}` : "";
-    setText(shown, words);
-    slider.setAttribute("aria-valuetext", point ? `iteration ${point.iteration}, ${point.name}, ${value}` : "no step");
+    const value = point && point.accuracy !== null ? `${point.accuracy.toFixed(2)} %` : "not measured";
+    const ranked = point && point.rank !== null ? `, rank ${point.rank}` : "";
+    setText(shown, point ? `${point.iteration}: ${value}${ranked}` : "");
+    slider.setAttribute("aria-valuetext", point ? `iteration ${point.iteration}, ${point.name}, ${value}${ranked}` : "no step");
+    newest.hidden = curve.selected === null;
   }
   slider.addEventListener("input", () => step(Number(slider.value) - 1));
+  newest.addEventListener("click", () => step(null));
+  measure.addEventListener("change", () => {
+    curve.show(measure.value, curve.held);
+    send({ kind: "measure", board, measure: measure.value });
+  });
+  curve.svg.addEventListener("pointermove", (event) => {
+    const index = curve.nearest(event);
+    tip.hidden = index === null;
+    if (index === null) return;
+    tip.replaceChildren(...pointLines(curve.points[index], curve.name).map((text) => element("div", {}, text)));
+    const box = plot.getBoundingClientRect();
+    const x = event.clientX - box.left;
+    tip.style.left = x < box.width / 2 ? `${x + 14}px` : "";
+    tip.style.right = x < box.width / 2 ? "" : `${box.width - x + 14}px`;
+    tip.style.top = `${event.clientY - box.top + 10}px`;
+  });
+  curve.svg.addEventListener("pointerleave", () => (tip.hidden = true));
 
   copy.addEventListener("click", async () => {
     try {
@@ -252,8 +358,30 @@ function renderCurve({ model, el }) {
     curve.svg.setAttribute("aria-label", text);
   }
 
+  // Drawings and entries are of the package, their texts escaped.
   function showDrawing(content) {
-    drawing.innerHTML = content.svg; // of the package, its texts escaped
+    const picture = element("div");
+    picture.innerHTML = content.svg;
+    drawing.replaceChildren(picture, element("figcaption", {}, content.caption));
+    drawing.hidden = !content.svg;
+  }
+
+  function say(entries) {
+    const atEnd = said.scrollHeight - said.scrollTop - said.clientHeight < 40;
+    for (const html of entries) {
+      const entry = element("div", { class: "genius-entry genius-reply" });
+      entry.innerHTML = html;
+      said.append(entry);
+    }
+    heard += entries.length;
+    while (said.children.length > 60) said.firstChild.remove();
+    if (atEnd) said.scrollTop = said.scrollHeight;
+  }
+
+  function showStep(html) {
+    detail.innerHTML = html;
+    detail.hidden = !html;
+    said.hidden = Boolean(html) || !said.children.length;
   }
 
   function showLine(text) {
@@ -263,18 +391,41 @@ function renderCurve({ model, el }) {
 
   const answers = {
     all(content) {
+      answered();
+      board = content.board;
       curve.name = content.name;
+      curve.measure = measure.value = content.measure;
+      curve.held = content.held;
       curve.reset(content.points, content.budget, content.selected);
+      graph.hidden = !content.budget;
+      tip.hidden = true;
       follow();
+      setText(caption, content.caption);
+      setText(legend, content.legend);
       showSummary(content.summary);
       showDrawing(content.drawing);
+      said.replaceChildren();
+      heard = content.said.start;
+      say(content.said.entries);
+      showStep(content.step);
+      said.scrollTop = said.scrollHeight;
       showStatus(content.status);
       showLine(content.line);
     },
     add(content) {
+      if (content.start !== curve.points.length) return ask();
       curve.add(content.points);
       follow();
       showSummary(content.summary);
+    },
+    said(content) {
+      if (content.start !== heard) return ask();
+      say(content.entries);
+      said.hidden = !detail.hidden;
+    },
+    held(content) {
+      curve.name = content.name;
+      curve.show(curve.measure, content.held);
     },
     budget(content) {
       curve.budget = content.budget;
@@ -283,15 +434,19 @@ function renderCurve({ model, el }) {
     select(content) {
       curve.select(content.selected);
       follow();
+      showStep(content.step);
     },
     drawing: (content) => showDrawing(content.drawing),
     status: (content) => showStatus(content.status),
     line: (content) => showLine(content.line),
   };
-  const receive = (content) => answers[content.kind]?.(content);
+  const receive = (content) => {
+    if (content.kind === "all" || content.board === board) answers[content.kind]?.(content);
+  };
   model.on("msg:custom", receive);
-  send({ kind: "ready" });
+  ask();
   return () => {
+    answered();
     clearInterval(timer);
     area?.removeEventListener("focusin", keepKeys);
     model.off("msg:custom", receive);
