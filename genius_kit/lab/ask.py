@@ -68,11 +68,29 @@ def ask_once(
     on_event: Callable[[Event], None] | None = None,
     **settings: Any,
 ) -> Answer:
-    """Ask a model once for the architecture that follows `trials`, and return its reply as it was read.
+    """Ask a model once for the next architecture, and return its reply as it was read.
 
-    `settings` are those of the proposer "llm": model, prompt, history, temperature, params, base_url, client. The call
-    is recorded in `journal`, and each event given to `on_event`. `control` may give the question up, which raises
-    Stopped. Raises ModelError when the model cannot be reached.
+    Parameters
+    ----------
+    benchmark
+        What the prompt is about.
+    trials
+        Finished iterations that the prompt shows.
+    seed
+        Seed of the search that the question is a part of.
+    journal
+        File that records the call; None keeps it in memory.
+    control
+        May give the question up, which raises Stopped.
+    on_event
+        Called with each event that is recorded.
+    **settings
+        Those of the proposer "llm": model, prompt, history, temperature, params, base_url, client.
+
+    Raises
+    ------
+    ModelError
+        The model cannot be reached.
     """
     proposer: Any = make_proposer("llm", benchmark.space, **{**settings, "rejections_limit": 0, "on_exhausted": "stop"})
     with in_use(proposer.client), Journal(journal, on_event) as record:

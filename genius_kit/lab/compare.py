@@ -153,11 +153,29 @@ def compare_prompts(
     on_pair: Callable[[Paired], None] | None = None,
     on_search: Callable[[LabRun], bool] | None = None,
 ) -> Paired:
-    """Run both settings of the proposer "llm" with each seed, and return the pairs.
+    """Run two settings of the proposer "llm" with the same seeds, and return the pairs.
 
-    Journals lie in `folder`, named by settings and seed: finished ones are read, unfinished ones resumed. `on_pair` is
-    called after each pair, `on_search` before each search; where it returns False the comparison ends with the pairs
-    that it has. Raises InvalidParameter for settings that are the same or a search that failed.
+    Parameters
+    ----------
+    benchmark
+        What evaluates the proposals.
+    baseline, variant
+        Settings of the proposer "llm".
+    seeds
+        One pair per seed.
+    budget
+        Evaluations per search.
+    folder
+        Journals go here, named by settings and seed: finished ones are read, unfinished ones resumed.
+    on_pair
+        Called after each pair.
+    on_search
+        Called before each search; where it returns False the comparison ends with the pairs that it has.
+
+    Raises
+    ------
+    InvalidParameter
+        Settings that are the same, or a search that failed.
     """
     paired = Paired(dict(baseline), dict(variant))
     if not paired.differing:

@@ -58,12 +58,41 @@ PARTS = ("Prompt", "Search", "Replay", "Compare")
 
 
 class PromptLab(Stage):
-    """The lab, which shows itself as the last value of a cell.
+    """The lab, which shows itself as the last value of a cell; `session` holds its state, free of widgets.
 
-    `benchmark` is a name or a benchmark; `journal` a recorded run that is opened at once; `folder` receives journals
-    and saved variants; `client` replaces the one that `model` names. `session` holds the state, free of widgets.
     Searches that were begun by another lab of this process are there, with their buttons.
-    Raises as `load_benchmark` and `load_prompt` do.
+
+    Parameters
+    ----------
+    benchmark
+        A benchmark or its name.
+    prompt
+        A variant (`list_prompts`) or the path of a template.
+    history
+        "table" or "dialogue".
+    model
+        Model to ask; "offline" is the rule-based stand-in.
+    temperature, max_tokens, params
+        Request parameters; None leaves them out.
+    timeout
+        Seconds per attempt.
+    base_url
+        The server to ask.
+    budget
+        Evaluations per search.
+    seed
+        Seed of the search.
+    folder
+        Receives journals and saved variants.
+    journal
+        A recorded run to open at once.
+    client
+        Answers in place of the model.
+
+    Raises
+    ------
+    UnknownName, InvalidParameter, DataMissing
+        As `load_benchmark` and `load_prompt` raise them.
     """
 
     def __init__(
@@ -123,14 +152,31 @@ class PromptLab(Stage):
         show_beside_still(self.root._repr_mimebundle_(), self.view.board.still())
 
     def open(self, journal: str | Path) -> None:
-        """Open a recorded run at its last step; raises JournalError."""
+        """Open a recorded run at its last step.
+
+        Parameters
+        ----------
+        journal
+            The journal.
+
+        Raises
+        ------
+        JournalError
+            There is no such journal, or it is damaged.
+        """
         self.replaying.path.value = Path(journal).as_posix()
         self.replaying.open()
         if self.session.opened is not None:
             self.session.opened.refer()  # at once: a page without scripts shows what is there now
 
     def turn(self, part: str) -> None:
-        """Show one of the `PARTS`, and the run that it has."""
+        """Show one of the parts, and the run that it has.
+
+        Parameters
+        ----------
+        part
+            "Prompt", "Search", "Replay" or "Compare".
+        """
         self.tabs.value = part
         self._turned(part)
 
