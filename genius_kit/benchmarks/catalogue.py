@@ -135,13 +135,13 @@ def _shared(folder: Path, name: str, **settings: Any) -> TabularBenchmark:
 def shared_table(
     name: str, protocol: str, fed_run: int, source: str | None, objectives: tuple[str, ...] = ()
 ) -> TabularBenchmark:
-    """Return a tabular benchmark, read once a process and data folder; `objectives` are what it weighs."""
+    """Return a tabular benchmark, read once per process and data folder; `objectives` are what it weighs."""
     settings = {"protocol": protocol, "fed_run": fed_run, "source": source, "objectives": objectives}
     return _shared(data_folder(), name, **settings)
 
 
 def recorded_benchmark(settings: Mapping[str, Any], **beside: Any) -> TabularBenchmark:
-    """Return the benchmark that a run searched, by the `settings` on its record; a table read once a process.
+    """Return the benchmark that a run searched, by the `settings` on its record; a table read once per process.
 
     `beside` gives a benchmark that trains what decides no result and is not on record: `executor`, `device`, `cache`.
     Raises DataCorrupt where a private table is not the one that the run recorded as its source.
@@ -420,7 +420,7 @@ def _measured(name: str, tabular: dict[str, Any], settings: dict[str, Any]) -> B
 
 
 def list_benchmarks() -> pd.DataFrame:
-    """Return one row a table: name, title, size, available, source, how_to_get (empty when nothing is missing).
+    """Return one row per table: name, title, size, available, source, how_to_get (empty when nothing is missing).
 
     "train" and "proxy" are not listed: they need no file and serve any space.
     """

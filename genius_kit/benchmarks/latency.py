@@ -53,7 +53,7 @@ def measure_latency(
     channels_last: bool = True,
     precision: str = "float32",
 ) -> Latency:
-    """Return the latency of `network` in evaluation mode, `image_size` in pixels a side, after `warmup` passes.
+    """Return the latency of `network` in evaluation mode, `image_size` in pixels per side, after `warmup` passes.
 
     `device` defaults to a GPU if there is one; the time is that of CUDA events there and of a clock elsewhere.
     `precision` below float32 is autocast. The network is moved to the device, and its mode is given back.

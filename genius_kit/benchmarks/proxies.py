@@ -355,7 +355,7 @@ def _correlation(
 def _scores(
     proxy: str, benchmark: TabularBenchmark, n: int, seed: int, seconds: float | None, settings: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray, str, float]:
-    """Return rows, scores, what the images were, and the mean seconds a network."""
+    """Return rows, scores, what the images were, and the mean seconds per network."""
     scorer = ProxyBenchmark(benchmark.space, proxy, **settings)
     rows = np.random.default_rng(seed).choice(benchmark.space.size, n, replace=False)
     scores: list[float] = []

@@ -32,7 +32,7 @@ class TrainedBenchmark(Benchmark):
     """A benchmark whose feedback is the validation accuracy after the last epoch of a training.
 
     `space`, `dataset` and `recipe` are names or what the names stand for; `changes` are fields of the recipe to
-    change, `image_size` (pixels a side) one of them. `folder`, `subset` and `skip_corrupt` are those of
+    change, `image_size` (pixels per side) one of them. `folder`, `subset` and `skip_corrupt` are those of
     `load_dataset`. `seed` is that of the training, the same for every architecture. `time_limit` is in seconds a
     training, and `constraint` bounds the multiply-accumulates.
 
@@ -156,7 +156,7 @@ class TrainedBenchmark(Benchmark):
         return self.store.read(self._content(architecture))
 
     def history(self, architecture: Sequence[int]) -> pd.DataFrame | None:
-        """Return one row an epoch of the recorded training of `architecture` (see TrainingResult), None without one."""
+        """Return one row per epoch of the recorded training of `architecture` (see TrainingResult), or None."""
         import pandas as pd
 
         outcome = self.outcome(architecture)
