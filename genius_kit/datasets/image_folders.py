@@ -1,4 +1,4 @@
-"""Image files in one folder a class: found, decoded and, when asked, checked one by one."""
+"""Image files in one folder per class: found, decoded and, when asked, checked one by one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from genius_kit.errors import DataCorrupt, DataMissing
 from genius_kit.files import is_inside
 from genius_kit.pools import usable_cores
 
-LAYOUT = "one folder a class with the images in it, such as train/cat/1.jpg and val/cat/2.jpg"
+LAYOUT = "one folder per class with the images in it, such as train/cat/1.jpg and val/cat/2.jpg"
 
 
 def class_names(root: Path, part: str) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ def read_image(path: str | Path) -> Tensor:
         image = decode(os.fspath(path))
     except RuntimeError:
         return _read_with_pillow(path)
-    if image.dtype != torch.uint8:  # 16 bits a channel
+    if image.dtype != torch.uint8:  # 16 bits per channel
         image = (image.to(torch.int32) >> 8).to(torch.uint8)
     return image[0] if image.ndim == 4 else image  # the first frame of an animation
 
@@ -127,7 +127,7 @@ def _is_readable(path: str) -> bool:
 def _decoder() -> Callable[[str], Tensor]:
     """Return torchvision's decoder of a file to RGB, or Pillow's where a torchvision has none any more.
 
-    torchvision 0.29 announces that torchcodec will replace it, once a call: that is said here, not in every log.
+    torchvision 0.29 announces that torchcodec will replace it, once per call: that is said here, not in every log.
     """
     try:
         from torchvision.io import ImageReadMode, decode_image, read_file

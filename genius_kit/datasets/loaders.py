@@ -55,7 +55,7 @@ class Loading(Protocol):
 
 
 def image_size(dataset: DataSet, recipe: Loading) -> int:
-    """Return the pixels a side that the network sees: the recipe's, else the data set's own."""
+    """Return the pixels per side that the network sees: the recipe's, else the data set's own."""
     return recipe.image_size or dataset.image_size
 
 
@@ -182,7 +182,7 @@ class _TensorLoader(Loader):
         if self._seed is not None:
             table = augmentation.draw_table(self._seed, number, self.samples).to(home)
         batches = self._plan.batches(number, start)
-        places = torch.cat(batches).to(home).split(self._plan.size) if batches else ()  # one copy an epoch
+        places = torch.cat(batches).to(home).split(self._plan.size) if batches else ()  # one copy per epoch
         for indices, chosen in zip(batches, places, strict=True):
             images, labels = (_to_device(values[chosen], self._device) for values in (self._images, self._labels))
             draws = None if table is None else _to_device(table[chosen], self._device)

@@ -188,7 +188,7 @@ def _own_folder(folder: Path, download: bool) -> Parts:
 
 
 def _resized(split: Split, size: int) -> Split:
-    """Return images in memory at `size` pixels a side, rounded to whole values; files are resized when decoded."""
+    """Return images in memory at `size` pixels per side, rounded to whole values; files are resized when decoded."""
     if isinstance(split, FolderSplit) or split.images.shape[-1] == size:
         return split
     pieces = [

@@ -23,7 +23,7 @@ ATTEMPTS = 10
 """Tries to fit a crop or a rectangle of the drawn area and shape into the image, as in torchvision and timm."""
 
 COLUMNS = 3 + 2 * ATTEMPTS + 3 + 2 * ATTEMPTS
-"""Uniform numbers a sample: place and flip, tries of the crop; whether and where to erase, tries of the rectangle."""
+"""Uniform numbers per sample: place and flip, tries of the crop; whether and where to erase, tries of the rectangle."""
 
 CROP_AREA, CROP_ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
 """Part of the image that a resized crop covers, and its width over height (Szegedy et al., CVPR 2015)."""
@@ -95,7 +95,7 @@ def erase(images: Tensor, draws: Tensor, probability: float) -> Tensor:
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Return images of `size` pixels a side, bilinear with anti-aliasing: float32, or as they came if they fit."""
+    """Return images of `size` pixels per side, bilinear with anti-aliasing: float32, or as they came if they fit."""
     if tuple(images.shape[-2:]) == (size, size):
         return images
     return functional.interpolate(images.float(), size=(size, size), mode="bilinear", antialias=True)
@@ -125,7 +125,7 @@ def _padded_crop(images: Tensor, draws: Tensor, flip: bool) -> Tensor:
 
 
 def _resized_crop(images: Tensor, draws: Tensor, size: int) -> Tensor:
-    """Return a random part of each image, mirrored half of the time, sampled to `size` pixels a side.
+    """Return a random part of each image, mirrored half of the time, sampled to `size` pixels per side.
 
     Images larger than `size` are reduced first, so that sampling never skips pixels.
     """
