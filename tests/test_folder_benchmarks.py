@@ -27,5 +27,6 @@ def test_a_run_of_a_space_made_here_is_read_in_another_process(tmp_path):
     run = gk.search(benchmark, gk.make_proposer("llm", SPACE, model="offline"), 5, 0, journal, progress=False)
     program = "import sys, genius_kit as gk; print(*gk.read_run(sys.argv[1]).frame()['key'])"
     done = subprocess.run([sys.executable, "-c", program, journal], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == list(run.frame()["key"]) and len(run.frame()) == 5
+    assert done.stdout.split() == list(run.frame()["key"])
+    assert len(run.frame()) == 5
     assert not gk.verify_run(journal).findings

@@ -1,4 +1,4 @@
-"""How figures are drawn: one colour, marker and line a method, axes outside pyplot, bands, legends, rank axes."""
+"""How figures are drawn: one colour, marker and line per method, axes outside pyplot, bands, legends, rank axes."""
 
 from __future__ import annotations
 
