@@ -1,4 +1,4 @@
-"""What a journal says, read without locking or repairing it: its settings, its end, and one row an evaluation."""
+"""What a journal says, read without locking or repairing it: its settings, its end, and one row per evaluation."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Run(Card):
         ]
 
     def frame(self) -> pd.DataFrame:
-        """Return one row an evaluation, in order. Accuracies in percent, seconds and cost summed over the iteration.
+        """Return one row per evaluation, in order. Accuracies in percent, seconds and cost summed over the iteration.
 
         Raises JournalError where the events of an evaluation are not all there, which no search leaves.
         """
