@@ -38,7 +38,7 @@ ATTEMPTS_LIMIT = 6  # attempts a request, the first included; those that a rate 
 REFUSALS_LIMIT = 10  # rate limits a request: their waits are two minutes or more, two windows of most providers
 WINDOW_WAIT_SECONDS = 30.0  # at least this before each attempt beyond the first few
 LONGEST_WAIT_SECONDS = 120.0  # a server that asks for a longer wait ends the run, resumable
-LONGEST_TOKEN = 7  # characters a token of a whole prompt: a server that counts fewer tokens has cut it
+LONGEST_TOKEN = 7  # characters per token of a whole prompt: a server that counts fewer tokens has cut it
 
 
 @dataclass
@@ -182,7 +182,7 @@ class Caller:
         return reply
 
     def _cut(self, question: _Question, counted: int | None) -> dict[str, bool]:
-        """Return what is recorded where a server counted fewer tokens than the prompt can have; said once a run."""
+        """Return what is recorded where a server counted fewer tokens than the prompt can have; said once per run."""
         sent = sum(len(message["content"]) for message in question.messages)
         if counted is None or counted * LONGEST_TOKEN >= sent:
             return {}

@@ -41,7 +41,7 @@ CHECK_SECONDS = 0.25
 class Control:
     """The arithmetic, without clock, lock or thread; all times are seconds of one clock that never jumps.
 
-    `rate` is in requests a second, None until the first refusal; `limit` is how many may be under way. A refusal begins
+    `rate`: requests per second, None until the first refusal; `limit` is how many may be under way. A refusal begins
     an episode, which ends when one request sent after it was let in: until then one goes at a time. Refusals of
     requests that were sent before change nothing more.
     """
@@ -128,7 +128,7 @@ class Control:
         self._in_episode, self._let_in, self._next = False, 0, now + 1.0 / self.rate
 
     def state(self, now: float) -> dict[str, Any]:
-        """Return the rate (requests a second), the limit side by side, and the seconds for which nothing is sent."""
+        """Return the rate (requests per second), the limit side by side, and the seconds for which nothing is sent."""
         rate = None if self.rate is None else round(self.rate, 3)
         self._told = (self.rate, self.limit)
         return {"rate": rate, "limit": int(self.limit), "hold": round(max(0.0, self._held_until - now), 3)}
@@ -257,7 +257,7 @@ class Pace:
             slot.change = {"why": why, **change}
             rate = "any number of" if change["rate"] is None else change["rate"]
             logging.getLogger(__name__).info(
-                "pace changed (%s): at most %s requests a second, %s side by side, none for %s s",
+                "pace changed (%s): at most %s requests per second, %s side by side, none for %s s",
                 *(why, rate, change["limit"], change["hold"]),
             )
 
