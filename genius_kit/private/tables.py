@@ -89,7 +89,7 @@ class PrivatePlan:
         return tuple(sorted(set(cell_classes(self.operations, self.rules).values())))
 
     def key(self, cell: Architecture) -> str:
-        """Return the name of a cell in the table: one digit an edge."""
+        """Return the name of a cell in the table: one digit per edge."""
         return "".join(str(option) for option in cell)
 
     def cost(self, cell: Sequence[int]) -> Cost:
