@@ -124,7 +124,7 @@ class TemplatePrompt(Prompt):
         return Message(role="user", content=self._part("refusal", detail=rejection.detail.rstrip(". ") + "."))
 
     def lines(self, trials: Sequence[Trial]) -> list[str]:
-        """Return one line a trial such as "1. [2, 2, 2, 1, 2, 2, 2, 0] -> 92.31", with the MACs where there is a bound.
+        """Return one line per trial such as "1. [2, 2, 2, 1, 2, 2, 2, 0] -> 92.31", with the MACs under a bound.
 
         An evaluation that failed reads "-> not measured (training diverged)".
         """
