@@ -273,7 +273,7 @@ class LanguageModelProposer(Proposer):
 
     @property
     def asks_principles(self) -> bool:
-        """Whether the model is asked for design principles, once a run; the prompt is then one of templates."""
+        """Whether the model is asked for design principles, once per run; the prompt is then one of templates."""
         return self.asked.principles is not None
 
     def _principled(self, prompt: Prompt, situation: Situation, seed: int | None) -> Prompt:

@@ -27,7 +27,7 @@ _WEIGHTS_TAG = 3  # keep the draw of the weights apart from those of candidates,
 
 
 class NSGA2Proposer(Proposer):
-    """NSGA-II (Deb et al., IEEE TEC 2002), one child a step, of a benchmark that weighs several objectives.
+    """NSGA-II (Deb et al., IEEE TEC 2002), one child per step, of a benchmark that weighs several objectives.
 
     The population are the best `population` of all evaluations, by the front that they are in and then by how far
     their neighbours in it lie. Two tournaments of two choose the parents; a child takes each position from either of
