@@ -38,7 +38,7 @@ class Card:
 Value = TypeVar("Value")
 
 Architecture = tuple[int, ...]
-"""One option index a position; the only form architectures have inside the package."""
+"""One option index per position; the only form architectures have inside the package."""
 
 
 class Message(TypedDict):
