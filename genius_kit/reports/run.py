@@ -174,7 +174,7 @@ def read_settings(
 
 
 def _plain_jobs(notebooks: Sequence[Path], folder: Path, given: dict[str, Any], settings: dict[str, Any]) -> list[Job]:
-    """Return a job a notebook, each with those of the `given` parameters that it declares."""
+    """Return a job per notebook, each with those of the `given` parameters that it declares."""
     declared = {path: _declared(path) for path in notebooks}
     check_known(given, declared.values())
     jobs = []
