@@ -73,7 +73,7 @@ def run_table(runs: Runs) -> pd.DataFrame:
 
 
 def read_frames(source: str | Path | Iterable[str | Path]) -> pd.DataFrame:
-    """Return one row an evaluation of every journal in a folder (and its folders), or of some journals, in one frame.
+    """Return one row per evaluation of every journal in a folder (and its folders), or of some journals, in one frame.
 
     The columns are those of `Run.frame`, with the path of the `journal` first. The journals are read one by one: ten
     thousand take no more memory than their rows. A file in a folder that cannot be read is named in a warning, and

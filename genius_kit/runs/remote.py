@@ -1,7 +1,7 @@
 """Commands to a run from another process, through small files beside its journal, and what state a run is in.
 
-`<journal>.ctl` holds the commands to one run, `all.ctl` those to all runs of its folder: one JSON object a line, added
-by whoever asks, read by the run before each step and in every wait. `<journal>.owner` is what the run says of
+`<journal>.ctl` holds the commands to one run, `all.ctl` those to all runs of its folder: one JSON object per line,
+added by whoever asks, read by the run before each step and in every wait. `<journal>.owner` is what the run says of
 itself while it is not simply running: its state, and what it answered to each command. All of it is data from outside:
 what is not a command is passed over, and nothing in it can do more than a command does.
 """
@@ -38,7 +38,7 @@ UNREADABLE = "unreadable"
 LONGEST_LINE, LONGEST_READ = 2_000, 1_000_000  # bytes
 LONGEST_WORDS = 500  # signs of name and reason
 ANSWERS_KEPT = 50
-HEARD_SECONDS = 2.0  # a run looks ten times a second, unless it evaluates
+HEARD_SECONDS = 2.0  # a run looks ten times per second, unless it evaluates
 LOOK_SECONDS = 0.02
 _BUSY = "asked; it is alive and busy (an evaluation, or its process is held), and heeds it before its next step"
 
