@@ -103,7 +103,7 @@ def what_needs_a_person() -> pd.DataFrame:
 
 
 def what_is_logged() -> pd.DataFrame:
-    """Return one row a kind of event in the journal: what it holds, and whose words a published copy can withhold."""
+    """Return one row per kind of event in the journal: what it holds, and whose words a published copy can withhold."""
     import pandas as pd
 
     rows = [(name, text, ", ".join(sorted(set(chain.WORDS.get(name, {}).values())))) for name, text in _LOGGED.items()]
