@@ -344,7 +344,7 @@ class SearchSpace:
         )
 
     def layers(self, architecture: Sequence[int], classes: int, size: int) -> Iterator[Slot]:
-        """Yield the layers of the networks in order, each with one count an option; a single one where none is chosen.
+        """Yield the layers of the networks in order, each with one count per option; a single one where none is chosen.
 
         `architecture` matters where the cost of a layer depends on what is chosen elsewhere.
         """
@@ -373,7 +373,7 @@ class SearchSpace:
     def macs_table(self, convention: str = "paper") -> tuple[dict[str, int], np.ndarray]:
         """Return the MACs of the fixed layers by name, and of each option at each position, (positions, options).
 
-        The total of an architecture is the sum of the fixed layers plus one entry a row, exactly. Raises
+        The total of an architecture is the sum of the fixed layers plus one entry per row, exactly. Raises
         InvalidParameter where a layer's cost depends on what is chosen elsewhere.
         """
         import numpy as np

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChannelSpace(SearchSpace):
-    """One channel count a layer; what a layer costs depends on its neighbours' counts."""
+    """One channel count per layer; what a layer costs depends on its neighbours' counts."""
 
     names_operations: ClassVar[bool] = False
     shows_macs: ClassVar[str] = "never"

@@ -22,7 +22,7 @@ HEAD_CHANNELS = 1280  # of NAS-Bench-Macro and of the ImageNet space
 class Count:
     """Parameters, MACs of convolutions and linear layers, and the `other` operations that the paper adds.
 
-    Each is an int, or an int64 array with one entry an architecture.
+    Each is an int, or an int64 array with one entry per architecture.
     """
 
     parameters: Any = 0
@@ -34,7 +34,7 @@ class Count:
 
 
 Slot = tuple[str, tuple[Count, ...]]
-"""One layer in order: its name, and one count an option (a single one when nothing is to be chosen)."""
+"""One layer in order: its name, and one count per option (a single one when nothing is to be chosen)."""
 
 
 def total(layers: Iterable[Slot], columns: np.ndarray) -> Count:
@@ -67,7 +67,7 @@ def conv(
     norm: bool = True,
     bias: bool = False,
 ) -> Count:
-    """Count one convolution whose output is `size` pixels a side, with its batch norm (scale and shift) or bias."""
+    """Count one convolution whose output is `size` pixels per side, with its batch norm (scale and shift) or bias."""
     weights = outputs * kernel**2 * (1 if depthwise else inputs)
     elements = outputs * size**2
     return Count(weights + outputs * (2 * norm + bias), weights * size**2, 4 * elements if norm else 0 * elements)

@@ -21,7 +21,7 @@ WIDTHS, CELLS_A_STAGE = (16, 32, 64), 5
 
 @dataclass(frozen=True)
 class CellSpace(SearchSpace):
-    """One operation an edge of a cell with four nodes; its string is that of NAS-Bench-201."""
+    """One operation per edge of a cell with four nodes; its string is that of NAS-Bench-201."""
 
     is_cell: ClassVar[bool] = True
 
