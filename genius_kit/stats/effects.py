@@ -1,6 +1,6 @@
 """Effect sizes of whole samples of searches: interquartile mean, probability of improvement, profiles, cost of a gain.
 
-Samples are lists with one array a stratum (a benchmark), one value a search, less being better; strata weigh alike.
+Samples are lists with one array per stratum (a benchmark), one value per search, less being better; strata weigh alike.
 Intervals are percentile bootstraps of searches within their stratum, after Agarwal et al., NeurIPS 2021
 (arXiv:2108.13264): with 8 or 20 searches in each of three strata they hold the interquartile mean of log-normal regrets
 in 94 % of samples (1,000 simulated).
@@ -127,7 +127,7 @@ def cost_of_gain(costs: Sequence[float], gains: Sequence[float], seed: int = 0) 
 def _arrays(strata: Strata) -> list[np.ndarray]:
     found = [np.asarray(part, dtype=np.float64) for part in strata]
     if not found or any(part.ndim != 1 or part.size == 0 or not np.isfinite(part).all() for part in found):
-        raise InvalidParameter("each benchmark needs one finite value a search; leave out searches without a result")
+        raise InvalidParameter("each benchmark needs one finite value per search; leave out searches without a result")
     return found
 
 

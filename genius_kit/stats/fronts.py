@@ -97,6 +97,6 @@ def _checked(points: np.ndarray) -> np.ndarray:
     if points.ndim != 2 or np.isnan(points).any():
         raise InvalidParameter(
             f"points of shape {points.shape} came{', with NaN among them' if np.isnan(points).any() else ''}; expected "
-            "one row a design and one column an objective; leave out designs without a result"
+            "one row per design and one column per objective; leave out designs without a result"
         )
     return points

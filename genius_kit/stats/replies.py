@@ -27,7 +27,7 @@ RIDGE = 0.1
 def relabelling_p(architectures: np.ndarray, worth: np.ndarray, seed: int = 0, draws: int = DRAWS) -> float:
     """Return the probability that a list renumbered at random, at each position anew, is worth no more than it is.
 
-    `architectures` has shape (count, length); `worth` has one axis a position and one entry an architecture, such as
+    `architectures` has shape (count, length); `worth` has one axis per position and one entry per architecture, such as
     the logarithm of its rank: lower is better. Exact up to the draws, of which the list itself is one.
     """
     generator = np.random.default_rng(seed)
