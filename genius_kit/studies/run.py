@@ -350,7 +350,7 @@ def outcome_of(task: Task, run: Run) -> Outcome:
 
 
 def benchmark_of(task: Task) -> TabularBenchmark:
-    """Return the benchmark of a task, read once a process."""
+    """Return the benchmark of a task, read once per process."""
     return task.table or shared_table(task.benchmark, task.protocol, task.fed_run, task.source, task.objectives)
 
 
@@ -428,7 +428,7 @@ class StudyProgress:
             self._print()
 
     def table(self) -> Table:
-        """Return the table as it stands: one row an arm, then all of them."""
+        """Return the table as it stands: one row per arm, then all of them."""
         from rich.table import Table
         from rich.text import Text  # as it is: a plain string would be read as markup
 

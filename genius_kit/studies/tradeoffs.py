@@ -98,7 +98,7 @@ class FrontReference:
         return hypervolume(self.parts[np.asarray(rows, dtype=np.intp)], np.ones(self.parts.shape[1]))
 
 
-_front_reference = lru_cache(maxsize=16)(FrontReference)  # a table is read once a process
+_front_reference = lru_cache(maxsize=16)(FrontReference)  # a table is read once per process
 
 
 def front_reference_of(run: Run) -> FrontReference:
