@@ -121,7 +121,7 @@ def pretrained_network(
 
     The class count that the weights were trained for is read from their classifier, which is then dropped. With
     `linear_probe` only the new classifier learns: the rest has no gradients, and its batch norms stay as they are.
-    `size` is in pixels a side and matters to transformers, whose patches and positions are resampled by timm where
+    `size` is in pixels per side and matters to transformers, whose patches and positions are resampled by timm where
     the pretrained ones are of another size.
     """
     check_integer("num_classes", num_classes, 1)

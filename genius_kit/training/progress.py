@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 class MetricsLog:
-    """The folder's metrics.csv and TensorBoard events: one row an epoch, none twice after a resume.
+    """The folder's metrics.csv and TensorBoard events: one row per epoch, none twice after a resume.
 
     The history in the checkpoint is the truth; the CSV is written anew from it, whole, each time.
     """
@@ -68,7 +68,7 @@ def _board(folder: Path, epochs_done: int) -> Any:
 class StepProgress:
     """Counts optimiser steps out of `total`, with the time that remains.
 
-    `GENIUS_KIT_PROGRESS` chooses "bar", "plain" (a line an epoch) or "none"; unset, a bar is drawn where one can be.
+    `GENIUS_KIT_PROGRESS` chooses "bar", "plain" (a line per epoch) or "none"; unset, a bar is drawn where one can be.
     """
 
     def __init__(self, total: int, done: int, shown: bool) -> None:

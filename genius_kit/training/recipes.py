@@ -118,7 +118,7 @@ class WeightAverage:
 
 
 class Mixing:
-    """timm's mixup and cutmix, one draw a step: all passes and processes of a step share it. Needs an even batch.
+    """timm's mixup and cutmix, one draw per step: all passes and processes of a step share it. Needs an even batch.
 
     The partners of an image lie in its own pass. Sources: Zhang et al., ICLR 2018; Yun et al., ICCV 2019.
     """

@@ -48,7 +48,7 @@ SMALL_PASS = 500_000_000
 class TrainedResult:
     """What every training came to.
 
-    `history` has a row an epoch. `seconds` is the time spent, added up over interruptions; steps that a kill undid are
+    `history` has a row per epoch. `seconds` is the time spent, added up over interruptions; steps that a kill undid are
     not in it. `weights` is the path of the final state dict, None without a folder. `memory_format` is torch's name of
     the weights' format, None in results (or with a beginning) from before it was recorded.
     """
