@@ -174,7 +174,7 @@ class Contrast:
 def cheap_rules(results: pd.DataFrame, plain: str) -> list[Contrast]:
     """Return the contrast with each rule that costs no model, and each optimiser that begins with its proposals.
 
-    A rule that was run once a table is set beside all searches; `kind` is the proposer.
+    A rule that was run once per table is set beside all searches; `kind` is the proposer.
     """
     own = by_search(results, plain)
     rules = [(kind, arm) for kind in CHEAP if (arm := arm_of(results, kind, plain))]
@@ -283,7 +283,7 @@ def by_search(results: pd.DataFrame, arm: str, column: str = "rank") -> dict[Key
 
 
 def _spread(rule: dict[Key, float], own: dict[Key, float]) -> dict[Key, float]:
-    """Return the ranks of a rule for every search of the plain arm, where it was run once a benchmark only."""
+    """Return the ranks of a rule for every search of the plain arm, where it was run once per benchmark only."""
     once = {benchmark: rank for (benchmark, _), rank in rule.items()}
     return {key: once[key[0]] for key in own if key[0] in once} if len(once) == len(rule) else rule
 

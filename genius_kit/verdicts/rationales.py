@@ -94,7 +94,7 @@ class Agreement:
     evidence: pd.DataFrame
 
     def by_kind(self) -> pd.DataFrame:
-        """Return one row a kind of claim: kind, checked, held, chance (the mean share)."""
+        """Return one row per kind of claim: kind, checked, held, chance (the mean share)."""
         groups = self.evidence.groupby("kind", sort=False)
         return groups.agg(checked=("holds", "size"), held=("holds", "sum"), chance=("chance", "mean")).reset_index()
 

@@ -469,7 +469,7 @@ def _judge(repeats: Repeats, matches: dict[str, Match], days: pd.DataFrame) -> t
 
 
 def _too_few_a_day(repeats: Repeats) -> int:
-    """Return how many searches a day would do where designs differ between days only, and no test can tell; else 0."""
+    """Return how many searches per day would do where they differ between days only, and no test can tell; else 0."""
     days, designs = repeats.days, repeats.first_said("designs")
     sizes = [days.count(day) for day in set(days)]
     if len(sizes) < 2 or 2 * smallest_relabelling_p(sizes) < LEVEL:

@@ -1,4 +1,4 @@
-"""Does a search extend the Pareto front better than random search? One row an arm, and one sentence on one of them."""
+"""Does a search extend the Pareto front better than random search? One row per arm, and one sentence on one of them."""
 
 from __future__ import annotations
 

@@ -263,7 +263,7 @@ def _of_list(luck: Luck | None, reads: bool, repeats: bool, matters: bool) -> tu
     """Return the verdict on the list of a model that does not use its results: memory, or luck."""
     if luck is None:
         return CANNOT_TELL, "it does not use its results; whether its list is luck takes its table: give `benchmark`"
-    by_number = reads or luck.different < FEW_DIFFERENT  # one test a study, or its error would be that of two
+    by_number = reads or luck.different < FEW_DIFFERENT  # one test per study, or its error would be that of two
     if (luck.numbers if by_number else luck.places) <= LUCKY:
         return RECITES, f"it does not use its results and needs the labels ({_memory(luck)})"
     if luck.numbers <= LUCKY:

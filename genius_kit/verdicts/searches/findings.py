@@ -215,7 +215,7 @@ def _replies(results: pd.DataFrame, arm: str) -> Finding:
     """Return how much the replies follow the scores as they were dealt out."""
     rows = results[(results["arm"] == arm) & results["follows"].map(bool) & results["follows"].notna()]
     replies = [np.array(told, dtype=float) for told in rows["follows"]]
-    # with 0 for the last two where a frame of before has only two numbers a reply
+    # with 0 for the last two where a frame of before has only two numbers per reply
     searches = [np.pad(told, ((0, 0), (0, len(Follows._fields) - told.shape[1]))) for told in replies]
     means = [((told[:, :2] / CLIMBER).mean(), *told[:, 2:].mean(axis=0)) for told in searches]
     values, close, stay = np.array(means).reshape(-1, 3).T

@@ -208,7 +208,7 @@ def _seeds(given: Seeds) -> tuple[int, ...]:
             raise InvalidParameter(f"seeds is {count}; expected at least 1 search an arm, 40 for most verdicts")
         return tuple(range(count))
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise InvalidParameter(f"seeds is {given!r}; expected a number of searches an arm, or which seeds")
+        raise InvalidParameter(f"seeds is {given!r}; expected a number of searches per arm, or which seeds")
     listed = list(given)
     seeds = [seed for one in listed if (seed := _whole(one)) is not None and seed >= 0]
     if len(seeds) < len(listed) or not seeds:

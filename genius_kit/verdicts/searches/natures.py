@@ -1,4 +1,4 @@
-"""Clients of known nature searching straight on a table, thousands of replies a second: no prompt, no journal.
+"""Clients of known nature searching straight on a table, thousands of replies per second: no prompt, no journal.
 
 What a client is shown, how results are dealt out and labels are numbered, and the rows of results are those of a
 study, so that its verdict can be read beside that of a model: where on this table each nature would lie. A client is a
@@ -45,9 +45,9 @@ POWER: dict[str, tuple[str, dict[int, float]]] = {
     "a prior, then a climb": (LEANING, {12: 0.61, 20: 0.98, 40: 1.0, 80: 1.0}),
     "one that recites with a fifth of noise": (RECITES, {12: 0.03, 20: 0.71, 40: 0.98, 80: 0.99}),
 }
-"""By nature: what is right, and the share of studies that say so at some numbers of seeds an arm.
+"""By nature: what is right, and the share of studies that say so at some numbers of seeds per arm.
 
-Measured with `verdicts.natures` at 10 evaluations a search with the arms of the shipped study, pooled over
+Measured with `verdicts.natures` at 10 evaluations per search with the arms of the shipped study, pooled over
 NAS-Bench-Macro, both Channel-Bench tables and NAS-Bench-201 (CIFAR-10 and -100): 93 to 95 studies each at 12 seeds, 173
 to 175 at 20 and 40, 98 to 100 at 80.
 """
