@@ -1,7 +1,7 @@
 """The error rates of the verdict on searches: studies of every known nature on five tables, grown and at other budgets.
 
 `python -m tests.error_matrix FILE` adds what is missing to FILE, one study a line, and prints the tables; it may be
-ended and run again. GENIUS_KIT_STUDIES is how many studies of 10 evaluations a nature and table has (40),
+ended and run again. GENIUS_KIT_STUDIES is how many studies of 10 evaluations per nature and table has (40),
 GENIUS_KIT_LOOKS the largest number of seeds (160). `--print` prints what there is. Exit code 1: a bound does not hold.
 """
 
@@ -51,7 +51,7 @@ SIZES = ((10, 160, 1), (5, 40, 4), (20, 40, 4), (20, 160, 5))
 """Evaluations a search, the largest number of seeds, and of how many studies one has them."""
 
 Cell = tuple[int, int, int, str, str]
-"""A study's number, its evaluations a search, its largest number of seeds, its table and its client's nature."""
+"""A study's number, its evaluations per search, its largest number of seeds, its table and its client's nature."""
 
 
 def cells() -> Iterator[Cell]:

@@ -188,7 +188,7 @@ def run_arms(
     study: str = "natures",
     **settings: Any,
 ) -> pd.DataFrame:
-    """Run a study in memory and return its results in the shape of `studies.results`, one row a search.
+    """Run a study in memory and return its results in the shape of `studies.results`, one row per search.
 
     `client` answers in every arm that asks a model; a function is given the seed of the search. An arm is "llm", the
     name of a control, the name of an optimiser, or a mapping: name, proposer ("llm" unless named), and settings of it.

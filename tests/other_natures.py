@@ -236,7 +236,7 @@ def repeats_itself(view: View, draws: random.Random) -> Design | None:
 
 
 def worn_list(table: TabularBenchmark, study: int) -> Client:
-    """One arbitrary list a study, one position in ten replaced by chance."""
+    """One arbitrary list per study, one position in ten replaced by chance."""
     own = random.Random(f"worn {study}")
     listed = [tuple(own.randrange(len(table.space.options)) for _ in table.space.choices) for _ in range(40)]
 

@@ -114,7 +114,7 @@ def test_an_altered_journal_is_not_gone_on_with(tmp_path, alter, said):
 
 
 def test_what_the_chain_costs(tmp_path):
-    """A chain and its salts take at most 150 bytes a record, and sealing a prompt of 10 kB at most 1 ms."""
+    """A chain and its salts take at most 150 bytes per record, and sealing a prompt of 10 kB at most 1 ms."""
     for line in recorded(tmp_path / "a.jsonl"):
         event = json.loads(line)
         assert len(line) - len(chain.line({k: v for k, v in event.items() if k not in ("chain", "salt")})) <= 150

@@ -155,7 +155,7 @@ def test_resume_in_the_middle_of_an_epoch(unfinished, tmp_path_factory):
 
 
 def test_rows_are_written_once(unfinished):
-    """metrics.csv has one row an epoch, in order, after a training in three parts."""
+    """metrics.csv has one row per epoch, in order, after a training in three parts."""
     with pytest.raises(Stop):
         train(TinyNetwork(), unfinished, on_step=stop_at(10))
     train(TinyNetwork(), unfinished)

@@ -289,7 +289,7 @@ def test_a_missing_control_cannot_tell(public: TabularBenchmark) -> None:
 
 
 def test_the_figures_show_both_tables(public: TabularBenchmark) -> None:
-    """A row an arm with its n, a mark a table; in the second figure a row a control."""
+    """A row per arm with its n, a mark per table; in the second figure a row per control."""
     runs = run_arms(Random(1), [public, made_table(0)], ARMS, seeds=10, budget=2)
     figure = contamination_dots(runs, PUBLIC, "made", title="recites")
     axes = figure.axes[0]

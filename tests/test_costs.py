@@ -111,7 +111,7 @@ def test_all_costs_agree_with_one_at_a_time(name):
 
 @pytest.mark.parametrize("name", ["nas-bench-macro", "nas-bench-201", "mobilenet-imagenet"])
 def test_macs_table_adds_up(name):
-    """Fixed layers plus one entry a position give the exact total."""
+    """Fixed layers plus one entry per position give the exact total."""
     space = load_space(name)
     for convention in ("paper", "convolutions"):
         fixed, table = space.macs_table(convention)
@@ -187,7 +187,7 @@ def test_bad_settings_are_refused(settings, message):
 
 
 def test_what_cannot_be_listed_is_refused():
-    """Too large a space has no list of costs, a channel space no table a layer, a wrong length no cost."""
+    """Too large a space has no list of costs, a channel space no table per layer, a wrong length no cost."""
     with pytest.raises(InvalidParameter, match="too many to list"):
         all_costs(load_space("mobilenet-imagenet"))
     with pytest.raises(InvalidParameter, match="no MACs of its own"):

@@ -279,7 +279,7 @@ def chat_server():
 @pytest.mark.slow
 @pytest.mark.alone
 def test_sixteen_runs_wait_for_the_server_and_not_for_each_other(chat_server):
-    """16 runs of 10 iterations at 0.5 s a reply take at most 1.15 times the 5 s of one run."""
+    """16 runs of 10 iterations at 0.5 s per reply take at most 1.15 times the 5 s of one run."""
 
     def distinct(request, number):
         listed = sum("->" in line for line in request["messages"][-1]["content"].splitlines())

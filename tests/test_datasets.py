@@ -346,7 +346,7 @@ def test_imagenet_holds_out_a_hundredth_of_its_training_part(tmp_path: Path) -> 
 
 def test_a_folder_of_the_wrong_form_is_refused(tmp_path: Path) -> None:
     """No train/, no classes, one class, an empty class and a class without training images: each says so."""
-    with pytest.raises(DataMissing, match="train is not a folder: expected one folder a class"):
+    with pytest.raises(DataMissing, match="train is not a folder: expected one folder per class"):
         load_dataset("folder", folder=tmp_path)
     (tmp_path / "train").mkdir()
     with pytest.raises(DataCorrupt, match="holds 0 class folders"):

@@ -155,7 +155,7 @@ def test_wrong_predictions_score_less(data):
 
 @pytest.mark.parametrize("space", ["mobilenet-imagenet", "mobilenet-imagenet-w0.25"])
 def test_the_pyramid_has_five_levels(space):
-    """At 128 pixels the levels are 16, 8, 4, 2 and 1 pixels a side, all of the pyramid's width."""
+    """At 128 pixels the levels are 16, 8, 4, 2 and 1 pixels per side, all of the pyramid's width."""
     where = load_space(space)
     detector = build_detector(where, ARCHITECTURE, 3, channels=16).eval()
     with torch.inference_mode():

@@ -51,7 +51,7 @@ def test_two_processes_train_as_one(two_processes, tmp_path, batch_norm, passes)
     """The parameters are those of one process with the same total batch, to the tolerance.
 
     Batch norm normalises what a process sees at once, half a batch: one process does the same in two passes. Its
-    running statistics are left out: two passes update them twice a step. Dropout falls the same way too.
+    running statistics are left out: two passes update them twice per step. Dropout falls the same way too.
     """
     network = torchrun_network(batch_norm)
     before = {name: value.clone() for name, value in network.named_parameters()}

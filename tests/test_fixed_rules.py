@@ -146,7 +146,7 @@ def test_a_table_beside_the_paper_has_neither_spread_nor_test_nor_bold_for_a_fix
 
 @pytest.fixture(scope="module")
 def fixed():
-    """Twelve searches an arm of the stand-in that all begin where its rule does."""
+    """Twelve searches per arm of the stand-in that all begin where its rule does."""
     return run_arms(Searches(), made_table(0), ARMS, seeds=12, budget=3, first="none")
 
 

@@ -66,7 +66,7 @@ def test_correctness_is_measured(run):
 
 
 def test_the_table_comes_last(run):
-    """The output ends with the table, a line a row, and says which machine and torch it was."""
+    """The output ends with the table, a line per row, and says which machine and torch it was."""
     done, found = run
     lines = done.stdout.strip().splitlines()
     assert found["device"] in done.stdout

@@ -309,7 +309,7 @@ EVENTS = [
 
 
 def test_a_frame_says_what_each_evaluation_was_and_took():
-    """One row an evaluation: its own fields, the best so far, and the sums of its calls, None where one is unknown."""
+    """One row per evaluation: its own fields, the best so far, and the sums of its calls, None where one is unknown."""
     rows = Run(None, EVENTS).frame().astype(object).where(lambda frame: frame.notna(), None).to_dict("records")
     same = {"origin": "model", "person": None, "source": "s", "reused": 0}
     same |= {"validation_accuracy": 1.5, "test_accuracy": 2.5, "parameters": 7, "macs": 9}

@@ -40,7 +40,7 @@ def digits() -> DataSet:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
-    """An image folder of 2 x 16 training images, seen at 24 pixels a side."""
+    """An image folder of 2 x 16 training images, seen at 24 pixels per side."""
     root = make_folder(tmp_path_factory.mktemp("images"), {"train": 16, "val": 5, "test": 3})
     return load_dataset("folder", folder=root, image_size=24)
 
@@ -389,7 +389,7 @@ def test_the_table_holds_uniform_numbers_of_its_own_for_each_epoch() -> None:
 
 
 def rate(batches: Iterator[tuple[Tensor, Tensor]]) -> float:
-    """Return images a second of some batches."""
+    """Return images per second of some batches."""
     begin = time.perf_counter()
     images = sum(len(labels) for _, labels in batches)
     return images / (time.perf_counter() - begin)

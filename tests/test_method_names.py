@@ -86,7 +86,7 @@ def test_rows_get_the_name_and_the_kind_beside_the_columns_that_readers_rely_on(
 
 
 def small(name, folder, **changes):
-    """The results of a shipped study by the stand-in, with two searches of two evaluations an arm."""
+    """The results of a shipped study by the stand-in, with two searches of two evaluations per arm."""
     given = {"seeds": 2, "budget": 2, "benchmarks": ["nas-bench-201-cifar10"], **changes}
     return gk.run_study(gk.load_study(name, **given), folder, workers=1, progress=False)
 

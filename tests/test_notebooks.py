@@ -66,7 +66,7 @@ def test_the_notebooks_are_named_by_order_and_subject():
 
 
 def test_the_contents_page_lists_each_notebook_and_no_other():
-    """One row a notebook, in order, that links to it and leaves no column empty."""
+    """One row per notebook, in order, that links to it and leaves no column empty."""
     lines = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| [")]
     assert [row[0] for row in rows] == [f"[{name}]({name}.ipynb)" for name in NAMES]

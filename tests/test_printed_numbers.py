@@ -81,7 +81,7 @@ def best_ranks(name, proposer, n, budget=10):
 
 @pytest.mark.parametrize("row", SEARCHED)
 def test_the_ranks_of_the_readme_are_those_of_the_tables(row):
-    """Prior, coordinate descent and random search of a row: one figure a table, in the row's order."""
+    """Prior, coordinate descent and random search of a row: one figure per table, in the row's order."""
     told, names = cells("README.md", f"`{row}`")[3], SEARCHED[row]
     tables = [gk.load_benchmark(name) for name in names]
     assert_printed([table.rank(table.space.all_largest).mean for table in tables], after("prior", told))

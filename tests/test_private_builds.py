@@ -46,7 +46,7 @@ def call(*arguments, check=True):
 
 
 def test_a_table_holds_every_class_and_is_rebuilt_by_its_secret(built, tmp_path):
-    """The 64 cells are few classes, each with counts a seed; the same secret gives the same table, another another."""
+    """The 64 cells are few classes, each with counts per seed; the same secret gives the same table."""
     table = read_table(built)
     assert len(table.results) == len(PLAN.cells()) < 64
     assert {len(result.test) for result in table.results.values()} == {2}

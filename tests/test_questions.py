@@ -29,7 +29,7 @@ def test_each_nature_lies_where_its_kind_is_drawn(known):
 
 
 def test_the_picture_names_each_point_and_its_verdict(known):
-    """A legend entry a point; what was not asked is not drawn."""
+    """A legend entry per point; what was not asked is not drawn."""
     unasked = Verdict("", "cannot tell", pd.DataFrame({"question": ["labels"], "ratio": [3.0], "kind": ["anonymous"]}))
     figure = figures.two_questions({"gpt-x": known["a hill climber"], "gpt-y": unasked}, known)
     (legend,) = figure.legends

@@ -16,7 +16,7 @@ from genius_kit.llm import OpenAIClient
 from genius_kit.llm.rate_limit import FIRST_BURST, Control, Pace, slot_of
 from genius_kit.testing import FixedWindow, SlidingWindow, TokenBucket
 
-RATE = 20.0  # requests a second that the limited servers take
+RATE = 20.0  # requests per second that the limited servers take
 SECONDS = 60.0  # of simulated time
 
 
@@ -86,7 +86,7 @@ class World:
 @pytest.mark.parametrize(("reply_seconds", "workers"), [(0.005, 16), (1.0, 40)], ids=["quick", "slow"])
 @pytest.mark.parametrize("limiter", [TokenBucket, FixedWindow, SlidingWindow])
 def test_a_limited_server_is_used_and_not_pestered(limiter, reply_seconds, workers, retry_after):
-    """At a limit of 20 requests a second, at least 0.8 of it is used and at most 5 % are refused, start included."""
+    """At a limit of 20 requests per second, at least 0.8 of it is used and at most 5 % are refused, start included."""
     worlds = [World(limiter(RATE), reply_seconds, workers, retry_after, seed) for seed in range(3)]
     for world in worlds:
         world.run(SECONDS)

@@ -85,7 +85,7 @@ def test_a_run_whose_server_told_no_tokens_is_said_to_be_unknown():
 
 
 def test_shares_of_options_add_up_at_every_position():
-    """One row an option, 100 percent a position and iteration; n counts the runs."""
+    """One row per option, 100 percent per position and iteration; n counts the runs."""
     runs = gk.search_many(ToyBenchmark(), "random", range(4), 3, progress=False)
     table = figures.operation_table(runs)
     assert len(table) == 3 * 8 * 3

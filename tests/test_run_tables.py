@@ -59,7 +59,7 @@ def test_unknown_values_are_a_dash_and_never_zero():
 
 
 def test_latex_is_booktabs_with_balanced_braces():
-    """Three rules, one line a row, as many cells as columns."""
+    """Three rules, one line per row, as many cells as columns."""
     table = figures.study_table(summary())
     text = table.latex()
     for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\caption{", r"\begin{tabular}{llrrrrr}"):

@@ -537,7 +537,7 @@ def test_a_prompt_that_the_server_cut_is_on_record_and_said_once(
 
 
 def test_a_prompt_that_arrived_whole_is_not_said_to_be_cut(said: list[warnings.WarningMessage]) -> None:
-    """Four or six characters a token are what tokenizers make of prose, and no count says nothing."""
+    """Four or six characters per token are what tokenizers make of prose, and no count says nothing."""
     for characters in (4, 6):
 
         def counting(body: dict[str, Any], number: int, each: int = characters) -> Any:

@@ -23,7 +23,7 @@ CLASSES = {"nas-bench-macro": 3969, "nas-bench-201": 6466, "signal-cell": 1107}
 
 @pytest.mark.parametrize("name", SPACES)
 def test_size(name: str) -> None:
-    """Each space has one choice a position, and the known number of architectures where it is a published one."""
+    """Each space has one choice per position, and the known number of architectures where it is a published one."""
     space = load_space(name)
     assert space.size == SIZES.get(name, space.size)
     assert space.length == len(space.choices) == len(space.positions)

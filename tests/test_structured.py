@@ -273,7 +273,7 @@ def picky(refusal: Answer, offers_tools: bool, first: int = 0) -> Any:
 )
 @pytest.mark.parametrize("offers_tools", [True, False])
 def test_a_server_that_refuses_the_schema_is_asked_for_a_tool_call(refusal: Answer, offers_tools: bool) -> None:
-    """Then for prose; what it takes is found out once a run, and recorded."""
+    """Then for prose; what it takes is found out once per run, and recorded."""
     with ChatServer(picky(refusal, offers_tools)) as server:
         run = searched(server)
     assert keys(run) == DESIGNS[:2]

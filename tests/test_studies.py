@@ -104,7 +104,7 @@ def test_no_first_design_is_the_default(no_data):
 
 
 def test_a_study_runs_and_again_leaves_alone_what_is_finished(no_data, tmp_path):
-    """One journal a run, with its place in the study; the second call writes nothing."""
+    """One journal per run, with its place in the study; the second call writes nothing."""
     frame = studies.run_study(small(), tmp_path, workers=2, progress=False)
     assert len(frame) == 9
     assert frame["evaluations"].tolist() == frame["budget"].tolist()
@@ -487,7 +487,7 @@ def test_a_failing_model_is_exit_code_three(no_data, tmp_path):
 
 
 def test_the_table_on_a_terminal_counts_by_arm():
-    """One row an arm: done, running, failed, of how many, mean rank so far."""
+    """One row per arm: done, running, failed, of how many, mean rank so far."""
     from rich.console import Console
 
     from genius_kit.studies.run import Outcome, StudyProgress

@@ -89,7 +89,7 @@ def test_the_trials_of_the_paper_are_a_point(data_home):
 
 
 def test_every_search_is_a_dot_and_every_arm_a_mean():
-    """One row an arm, named with its n; the plain arm and the controls have colours of their own; 1 is at the right."""
+    """One row per arm, named with its n; the plain arm and the controls have their own colours; 1 is at the right."""
     figure = arm_ranks(results(), expected_random=595.0, reference="llm", title="a model")
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == [

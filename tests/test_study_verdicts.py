@@ -25,7 +25,7 @@ SAID = {
 
 
 def small(name: str, folder: Path, **changes: object) -> object:
-    """The results of a shipped study with two searches of two evaluations an arm."""
+    """The results of a shipped study with two searches of two evaluations per arm."""
     study = gk.load_study(name, seeds=2, budget=2, **changes)
     return gk.run_study(study, folder, workers=1, progress=False)
 

@@ -146,7 +146,7 @@ def test_unwritable_cache_is_no_error(home: Path) -> None:
 
 
 def test_embedded_table_is_cached(no_data: Path) -> None:
-    """The embedded records hold two or three seeds a cell, and come back alike from the cache."""
+    """The embedded records hold two or three seeds per cell, and come back alike from the cache."""
     first, again = tabular.load_embedded("cifar10"), tabular.load_embedded("cifar10")
     seeds = np.isfinite(first["runs"]).sum(axis=1)
     assert ((seeds == 2).sum(), (seeds == 3).sum()) == (7456, 8169)

@@ -126,7 +126,7 @@ def test_mixing_depends_on_seed_and_step_only():
 
 
 def test_mixing_needs_pairs():
-    """An odd number of images a pass is refused."""
+    """An odd number of images per pass is refused."""
     with pytest.raises(InvalidParameter, match="pair the images of a pass, which has 33"):
         train(TinyNetwork(), changes={"batch_size": 33})
 
@@ -362,7 +362,7 @@ def test_precision_by_capability(monkeypatch):
 
 @pytest.mark.parametrize("form", ["bar", "plain", "none"])
 def test_progress(capsys, monkeypatch, form):
-    """A bar, a line an epoch with the time that remains, or nothing, as GENIUS_KIT_PROGRESS says."""
+    """A bar, a line per epoch with the time that remains, or nothing, as GENIUS_KIT_PROGRESS says."""
     monkeypatch.setenv("GENIUS_KIT_PROGRESS", form)
     train(TinyNetwork(), progress=True)
     shown = capsys.readouterr().err

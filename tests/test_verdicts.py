@@ -113,7 +113,7 @@ def kinds(table: TabularBenchmark) -> dict[str, pd.DataFrame]:
 
 
 def test_nothing_is_said_to_matter_from_few_searches_alone() -> None:
-    """What chance does is told from 40 searches an arm on; before, the sentence says how many it takes."""
+    """What chance does is told from 40 searches per arm on; before, the sentence says how many it takes."""
     few = verdict(study({arm: found[:39] for arm, found in CHANCE.items()}, p_random=0.5))
     assert few.kind == "not enough runs"
     assert "from 40 searches an arm on" in few.sentence
@@ -148,7 +148,7 @@ def test_the_sentence_of_the_cheat(table: TabularBenchmark) -> None:
 
 
 def test_the_evidence_holds_the_numbers_of_the_sentence() -> None:
-    """One row a comparison, with pairs, ratio, interval, bounds at every look, e-values, and what it answers."""
+    """One row per comparison, with pairs, ratio, interval, bounds at every look, e-values, and what it answers."""
     evidence = verdict(searcher()).evidence.set_index("question")
     assert list(evidence.index) == ["feedback", "replies", "labels", "random search"]
     assert list(evidence["answer"]) == ["yes", "yes", "no", "yes"]
@@ -309,7 +309,7 @@ def test_a_name_reader_is_convicted_by_the_names(table: TabularBenchmark) -> Non
 
 
 def test_one_good_guess_by_the_names_is_seen() -> None:
-    """Labels matter where they are worth one good architecture a search, though nine of ten are as they would be."""
+    """Labels matter where they are worth one good architecture per search, though nine of ten are as they would be."""
     frame = study({**CHANCE, "llm": ranks(20, 3), "shuffled-feedback": ranks(20, 4)}, follows=FOLLOWING)
     frame["typical_rank"] = 500.0
     found = verdict(frame)

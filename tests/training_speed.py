@@ -76,7 +76,7 @@ def measure_training(
     device: str | torch.device | None = None,
     forms: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Return the speed of one SGD step in each form, one row a form, in images a second.
+    """Return the speed of one SGD step in each form, one row per form, in images per second.
 
     "authors": float32, channels first, composed activations, a loop over the parameters in SGD. "default": the
     step of `training` with its defaults. On a GPU the default computes in bfloat16 where it can, so "default in

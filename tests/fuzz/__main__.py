@@ -1,7 +1,7 @@
 """Fuzz a reader: `python -m tests.fuzz replies --minutes 30 --work /tmp/fuzz`; needs `pip install atheris`.
 
 Inputs that reach new branches are kept in WORK/<reader>/corpus and used again by the next run; what violates a
-property is written to WORK/<reader>/findings, one file a kind, and the run goes on. `--conversations FOLDER` starts
+property is written to WORK/<reader>/findings, one file per kind, and the run goes on. `--conversations FOLDER` starts
 from the replies of published conversations too (they stay in WORK).
 """
 

@@ -91,7 +91,7 @@ def ceilings(device: torch.device, sizes: Sizes) -> Iterator[Row]:
 
 
 def step(device: torch.device, sizes: Sizes) -> Iterator[Row]:
-    """Yield images a second of one training step of GENIUS-329, form by form in turns.
+    """Yield images per second of one training step of GENIUS-329, form by form in turns.
 
     Where a form does not fit into memory, all are measured at half the batch, and the default alone at the whole one.
     """

@@ -1,4 +1,4 @@
-"""The kept inputs of the fuzzers, one JSON object a line: replies with their space and outcome, and journals."""
+"""The kept inputs of the fuzzers, one JSON object per line: replies with their space and outcome, and journals."""
 
 from __future__ import annotations
 
