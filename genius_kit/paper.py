@@ -359,7 +359,7 @@ def best_places(benchmark: Benchmark, temperature: float = 0) -> pd.DataFrame:
     """Return at which evaluation each trial of the paper first has its best accuracy.
 
     One row per trial: `trial`, `evaluations`, `best_at` (from 1), `early`, whether that is in the first half (an odd
-    one in the middle is not), and `by_chance`, the probability of it where the order of the evaluations does not matter.
+    one in the middle is not), and `by_chance`, its probability where the order of the evaluations does not matter.
     Raises UnknownName where the paper prints no trials.
     """
     import pandas as pd

@@ -1,8 +1,8 @@
 """A process that runs convolutions forward and backward, to be watched by the allocator's own checks.
 
 Each line of the input is a shape (inputs, outputs, kernel, stride, groups, pixels per side) and a memory format. A
-shape is printed before it runs, so that the last line names the one that killed the process: a damaged block is found when it
-is freed, and all blocks of a shape are freed before the next.
+shape is printed before it runs, so that the last line names the one that killed the process: a damaged block is found
+when it is freed, and all blocks of a shape are freed before the next.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The error rates of the verdict on searches: studies of every known nature on five tables, grown and at other budgets.
 
-`python -m tests.error_matrix FILE` adds what is missing to FILE, one study a line, and prints the tables; it may be
+`python -m tests.error_matrix FILE` adds what is missing to FILE, one study per line, and prints the tables; it may be
 ended and run again. GENIUS_KIT_STUDIES is how many studies of 10 evaluations per nature and table has (40),
 GENIUS_KIT_LOOKS the largest number of seeds (160). `--print` prints what there is. Exit code 1: a bound does not hold.
 """
@@ -40,7 +40,7 @@ RIGHT = {
 """What at least such a share of the studies of the shipped size say."""
 
 SHIPPED = (10, 40)
-"""Evaluations a search and seeds of the shipped study."""
+"""Evaluations per search and seeds of the shipped study."""
 
 STUDIES = int(os.environ.get("GENIUS_KIT_STUDIES", "40"))
 MOST = int(os.environ.get("GENIUS_KIT_LOOKS", "160"))
@@ -48,7 +48,7 @@ LOOKS = (10, 12, 20, 40, 80, 160)
 """The numbers of seeds at which a study is judged as it grows."""
 
 SIZES = ((10, 160, 1), (5, 40, 4), (20, 40, 4), (20, 160, 5))
-"""Evaluations a search, the largest number of seeds, and of how many studies one has them."""
+"""Evaluations per search, the largest number of seeds, and of how many studies one has them."""
 
 Cell = tuple[int, int, int, str, str]
 """A study's number, its evaluations per search, its largest number of seeds, its table and its client's nature."""

@@ -13,7 +13,7 @@ from PIL import Image
 def make_folder(
     root: Path, counts: Mapping[str, int], classes: tuple[str, ...] = ("ant", "bee"), side: int = 40
 ) -> Path:
-    """Write `counts` JPEG files a class into each part of an image folder, no two alike; return the folder."""
+    """Write `counts` JPEG files per class into each part of an image folder, no two alike; return the folder."""
     for part, count in counts.items():
         for label, name in enumerate(classes):
             (root / part / name).mkdir(parents=True)

@@ -348,7 +348,7 @@ def first_command() -> list[str]:
 
 
 def expected_pages() -> set[str]:
-    """Return the pages that a report leaves on a machine without data: an index, and one a notebook that needs none."""
+    """Return the pages that a report leaves on a machine without data: an index, one per notebook that needs none."""
     notebooks = notebooks_in(ROOT / "notebooks")
     return {"index.html"} | {f"{path.stem}.html" for path in notebooks if not needs_of(read_notebook(path))}
 

@@ -20,8 +20,8 @@ def speed() -> None:
 
 @app.command()
 def training(
-    batch_size: Annotated[int, typer.Option(help="Images a step.")] = 32,
-    image_size: Annotated[int, typer.Option(help="Pixels a side.")] = 224,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 32,
+    image_size: Annotated[int, typer.Option(help="Pixels per side.")] = 224,
     repeats: Annotated[int, typer.Option(help="Measured steps per form.")] = 10,
     warmup: Annotated[int, typer.Option(help="Steps before them.")] = 2,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; by default a GPU if there is one.")] = None,

@@ -173,7 +173,7 @@ def test_what_is_charged_above_the_worst_case_is_marked(text, received, cached, 
 @given(st.text(max_size=200))
 @settings(max_examples=100, deadline=None)
 def test_the_bound_of_a_prompt_is_its_bytes(text):
-    """A byte-level tokenizer makes at most one token a byte, so no language passes the bound."""
+    """A byte-level tokenizer makes at most one token per byte, so no language passes the bound."""
     messages = [{"role": "user", "content": text}]
     assert worst_case(QueueClient(), messages, load_prices()).input >= len(text.encode()) + len("user")
 

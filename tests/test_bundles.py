@@ -1,4 +1,4 @@
-"""Bundles: one archive a study, the same bytes each time, safe to unpack, drawn again offline byte for byte."""
+"""Bundles: one archive per study, the same bytes each time, safe to unpack, drawn again offline byte for byte."""
 
 import csv
 import gzip

@@ -133,7 +133,7 @@ def test_another_seed_count_changes_the_numbers_and_n(data_home):
 
 
 def test_several_benchmarks_are_counted_in_one_short_headline(data_home):
-    """One block a benchmark; the headline counts on how many the model is better or worse."""
+    """One block per benchmark; the headline counts on how many the model is better or worse."""
     names = ("nas-bench-macro", "channel-bench-resnet", "channel-bench-mobilenet")
     searched = [(benchmark, searches(benchmark, seeds=8)) for benchmark in map(gk.load_benchmark, names)]
     conclusion = figures.search_conclusion(*searched, model=STAND_IN)

@@ -145,7 +145,7 @@ def test_missing_files_are_named_with_their_place_and_origin(
 
 
 def test_fashion_mnist_is_read_and_divided(tmp_path: Path) -> None:
-    """5,000 training images are held out, 500 a class, and grey becomes three equal channels."""
+    """5,000 training images are held out, 500 per class, and grey becomes three equal channels."""
     dataset = load_dataset("fashion-mnist", folder=make_fashion(tmp_path))
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (1000, 5000, 40)
     assert class_counts(dataset.validation) == [500] * 10
@@ -302,7 +302,7 @@ def test_a_folder_is_read_and_divided(tmp_path: Path) -> None:
 
 
 def test_a_missing_part_is_split_off_the_training_part(tmp_path: Path) -> None:
-    """Without val/ and test/, a tenth each, one a class at least, is held out, whatever the order on disk."""
+    """Without val/ and test/, a tenth each, one per class at least, is held out, whatever the order on disk."""
     make_folder(tmp_path, {"train": 20}, classes=("ant", "bee", "cat"))
     dataset = load_dataset("folder", folder=tmp_path)
     assert [class_counts(dataset.split(part)) for part in ("train", "validation", "test")] == [

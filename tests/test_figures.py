@@ -1,4 +1,4 @@
-"""Figures and the paper's tables: right numbers, one style a method, the same bytes from the same input."""
+"""Figures and the paper's tables: right numbers, one style per method, the same bytes from the same input."""
 
 import numpy as np
 import pandas as pd

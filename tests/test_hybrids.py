@@ -186,7 +186,7 @@ def test_a_mutation_that_repeats_is_refused() -> None:
 
 
 def test_the_surrogate_picks_among_what_the_model_names() -> None:
-    """One conversation an iteration: after each accepted design another is asked for; all are on record."""
+    """One conversation per iteration: after each accepted design another is asked for; all are on record."""
     answers = ["00000000", "11111111", "22222222", "00000001", "22222221", "00000002"]
     run, client = searched("gp-filtered-llm", *map(design, answers), budget=2)
     first, second = run.of("candidates")

@@ -80,7 +80,7 @@ def test_a_search_against_a_real_server(base_url, structured, prompt, tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in study_names() if name != "optimisers"])
 def test_a_shipped_study_runs_and_resumes_against_a_real_server(base_url, name, tmp_path, monkeypatch, capsys):
-    """Two evaluations a run of one seed: every run ends, its calls are on record, and a second pass asks nothing."""
+    """Two evaluations per run of one seed: every run ends, its calls are on record, and a second pass asks nothing."""
     monkeypatch.setenv("OPENAI_BASE_URL", base_url)
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     study = load_study(name, seeds=1, budget=2, models=[server_models(base_url)[0]], max_tokens=60)

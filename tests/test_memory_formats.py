@@ -30,7 +30,7 @@ SPACES = (
     "channel-bench-mobilenet",
 )
 SIDES = {"mobilenet-imagenet": (32, 224), "vision-transformer": (224,)}
-"""Pixels of an image a side; the other spaces take those of the digits, of CIFAR-10, and twice as many."""
+"""Pixels of an image per side; the other spaces take those of the digits, of CIFAR-10, and twice as many."""
 
 CHECKED = {"LD_PRELOAD": "libc_malloc_debug.so.0", "GLIBC_TUNABLES": "glibc.malloc.check=3", "MALLOC_CHECK_": "3"}
 """The environment in which glibc checks every block that is freed; another C library ignores it."""
@@ -53,7 +53,7 @@ def one(inputs, outputs=8, kernel=1, stride=2, groups=1):
     ],
 )
 def test_channels_last_is_left_where_it_is_not_safe(network, is_last):
-    """A 1x1 convolution with a stride wants 16 input channels a group on a CPU; elsewhere everything is safe."""
+    """A 1x1 convolution with a stride wants 16 input channels per group on a CPU; elsewhere everything is safe."""
     assert (memory_format(network, CPU, True) is torch.channels_last) is is_last
     assert memory_format(network, CPU, False) is torch.contiguous_format
     assert memory_format(network, torch.device("cuda"), True) is torch.channels_last

@@ -111,7 +111,7 @@ def test_the_geometric_mean_rank_of_random_search_is_that_of_its_draws():
 
 
 def test_the_evaluations_for_the_rank_of_the_paper_stand_in_a_table(results):
-    """One column a table of the paper, with the printed rank in the first row."""
+    """One column per table of the paper, with the printed rank in the first row."""
     conclusion = figures.worth_conclusion(results)
     assert conclusion.headline.startswith("After ten evaluations better than the paper's GPT-4 in 0 of 4 comparisons")
     assert len(conclusion.headline.split()) <= 25

@@ -38,7 +38,7 @@ TRAINED = ("synflow", "naswot", "grad_norm")
 
 
 def small(**changes: object) -> ProxyBenchmark:
-    """Return a benchmark that takes milliseconds an evaluation."""
+    """Return a benchmark that takes milliseconds per evaluation."""
     settings: dict = {"space": "nas-bench-macro-w0.25", "dataset": "noise", "batch_size": 4, "image_size": 8}
     return ProxyBenchmark(**{**settings, **changes})
 

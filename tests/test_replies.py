@@ -506,7 +506,7 @@ def test_no_text_leaves_the_space(space: SearchSpace, data: st.DataObject) -> No
 @settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_text_leaves_the_space_at_length(space: SearchSpace, data: st.DataObject) -> None:
-    """No text whatever yields an architecture outside the space, ten thousand texts a space."""
+    """No text whatever yields an architecture outside the space, ten thousand texts per space."""
     never_outside(space, data.draw(replies(space)))
 
 

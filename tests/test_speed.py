@@ -91,7 +91,7 @@ def test_forms_alternate_after_a_warm_up() -> None:
 
 
 def test_a_row_by_hand() -> None:
-    """Eight images in 4, 2 and 1 seconds are 4 a second at the median, twice as fast as in 8, 4 and 4 seconds."""
+    """Eight images in 4, 2 and 1 seconds are 4 per second at the median, twice as fast as in 8, 4 and 4 seconds."""
     row = training_speed._row("default", {"authors": [8.0, 4.0, 4.0], "default": [4.0, 2.0, 1.0]}, 5, 8)
     assert (row["images_per_second"], row["ratio"], row["n"], row["peak_memory_bytes"]) == (4.0, 2.0, 3, 5)
     assert (row["ratio_p10"], row["ratio_p90"]) == pytest.approx((2.0, 3.6))

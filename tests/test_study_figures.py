@@ -13,7 +13,7 @@ from genius_kit.studies.plan import Arm, Study
 
 
 def curves(benchmarks=("nas-bench-macro", "nas-bench-201-cifar10"), arms=("random", "gp")):
-    """A frame as `studies.curves` gives it: ranks that fall from 100 a step."""
+    """A frame as `studies.curves` gives it: ranks that fall from 100 per step."""
     rows = [
         {
             "benchmark": benchmark,

@@ -1,4 +1,4 @@
-"""One look a method: the same everywhere, told apart with every colour vision and in grey."""
+"""One look per method: the same everywhere, told apart with every colour vision and in grey."""
 
 from itertools import combinations
 

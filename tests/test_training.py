@@ -276,7 +276,7 @@ def test_failure_survives_a_process():
 
 
 class Clock:
-    """A clock that goes on by a second a step."""
+    """A clock that goes on by one second per step."""
 
     def __init__(self):
         self.now = 100.0

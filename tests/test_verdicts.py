@@ -43,7 +43,7 @@ def study(
     lists: Sequence[str] = (),
     **columns: object,
 ) -> pd.DataFrame:
-    """The results frame of one model: arms by the name of their control or proposer, one search a seed.
+    """The results frame of one model: arms by the name of their control or proposer, one search per seed.
 
     A typical proposal has about the root of the best rank, times 20. `follows` is what each reply comes to under
     shuffled results, None for one that ignores them; `lists` are proposals that searches draw from, else random ones.

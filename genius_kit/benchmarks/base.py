@@ -232,7 +232,7 @@ class Benchmark(ABC):
     """The unit of the feedback."""
 
     image_size: int | None = None
-    """Pixels a side of the images that networks see; None: those of the space's own data set."""
+    """Pixels per side of the images that networks see; None: those of the space's own data set."""
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Latency:
 
     @property
     def images_per_second(self) -> float:
-        """Images a second at the median."""
+        """Images per second at the median."""
         return self.batch_size / self.median
 
 

@@ -37,7 +37,7 @@ def report(
     ] = None,
     grid: Annotated[Path | None, Option(help="A YAML file: notebooks with lists of parameter values.")] = None,
     force: Annotated[bool, Option("--force", help="Run also what is done and unchanged.")] = False,
-    time_limit: Annotated[float | None, Option(min=0.1, help="Seconds a notebook.")] = None,
+    time_limit: Annotated[float | None, Option(min=0.1, help="Seconds per notebook.")] = None,
     pdf: Annotated[bool, Option("--pdf", help="PDF pages as well; needs a Chromium browser or LaTeX.")] = False,
 ) -> None:
     """Execute every notebook whose data is there and write HTML pages with an index. Needs no key and no network.

@@ -86,7 +86,7 @@ def load_dataset(
     """
     source = _source(name)
     if image_size is not None and image_size < 1:
-        raise InvalidParameter(f"image_size is {image_size}, expected at least 1 pixel a side, or None")
+        raise InvalidParameter(f"image_size is {image_size}, expected at least 1 pixel per side, or None")
     size = image_size or source.image_size
     classes, *splits = source.parts(_folder(name, folder), download)
     parts = {part: _resized(split, size) for part, split in zip(PARTS, splits, strict=True)}
@@ -198,7 +198,7 @@ def _resized(split: Split, size: int) -> Split:
 
 
 def _moments(split: Split) -> tuple[Colour, Colour]:
-    """Return mean and standard deviation a channel of images scaled to 0..1, from exact sums."""
+    """Return mean and standard deviation per channel of images scaled to 0..1, from exact sums."""
     if isinstance(split, FolderSplit):
         return IMAGENET_MEAN, IMAGENET_STD
     channels = [_moments_of(split.images[:, channel]) for channel in range(3)]

@@ -63,7 +63,7 @@ PARTS = ("train", "validation", "test")
 class DataSet:
     """Images of known classes in three parts: the network learns from `train`, is chosen by `validation`.
 
-    `mean` and `std` are those of the training images, a channel, scaled to 0..1. `image_size` is in pixels per side.
+    `mean` and `std` are those of the training images, per channel, scaled to 0..1. `image_size` is in pixels per side.
     `skipped` counts the files that could not be decoded and were left out on request. `fingerprint` is the SHA-256
     of all that decides a training or its accuracy.
     """

@@ -108,7 +108,7 @@ def _draw_layers(space: SearchSpace, values: Architecture, ax: Axes) -> None:
 
 
 def _draw_stages(space: SearchSpace, values: Architecture, ax: Axes) -> None:
-    """Draw one row of layers a stage, the first stage on top."""
+    """Draw one row of layers per stage, the first stage on top."""
     rows, step = len(space.stages), 1.45
     for number, stage in enumerate(space.stages, start=1):
         bottom = step * (rows - number)

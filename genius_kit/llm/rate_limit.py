@@ -175,7 +175,7 @@ class Pace:
 
     @property
     def rate(self) -> float | None:
-        """Requests a second that are sent at most, None while there is no limit."""
+        """Requests per second that are sent at most, None while there is no limit."""
         return self._control.rate
 
     @property

@@ -56,7 +56,7 @@ class Network(nn.Module):
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Pixels of the image a side for one of each feature map, finest first."""
+        """Pixels of the image per side for one of each feature map, finest first."""
         return tuple(stride for _, stride in self.taps.values())
 
     def add_classifier(self, inputs: int, dropout: float) -> None:

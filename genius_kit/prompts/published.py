@@ -337,7 +337,7 @@ def load_published(
     """Return the prompt of a published conversation (default: the downloaded 329M.json).
 
     The first opening is the file's, byte for byte. Later openings are made from its second one: the text up to the
-    first experiment (its design principles come from GPT-4's first reply in that conversation), one block a trial in
+    first experiment (its design principles come from GPT-4's first reply in that conversation), one block per trial in
     the form of the first block, and the closing text (of the last opening where there are several trials). The refusal
     of an architecture above the bound is the file's too.
     Raises PromptError for a file of another form, a history other than "table" (the published form), or a

@@ -1,4 +1,4 @@
-"""The optimisers that weigh several objectives: NSGA-II over the history, and ParEGO on one weighted sum a step."""
+"""The optimisers that weigh several objectives: NSGA-II over the history, and ParEGO on one weighted sum per step."""
 
 from __future__ import annotations
 

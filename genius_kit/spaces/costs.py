@@ -77,7 +77,7 @@ def layer_costs(
 ) -> list[tuple[str, int, int]]:
     """Return (layer name, parameters, MACs) in network order; the sums are those of `count_cost`.
 
-    A NAS-Bench-201 edge stands for its fifteen copies, one a cell.
+    A NAS-Bench-201 edge stands for its fifteen copies, one per cell.
     """
     counts = space.layer_counts(architecture, *space.sizes(num_classes, image_size))
     return [(name, int(count.parameters), int(space.macs(count, convention))) for name, count in counts]

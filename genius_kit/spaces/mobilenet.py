@@ -61,7 +61,7 @@ class MobileNetSpace(SearchSpace):
                 inputs, number, size = width, number + 1, after
         last, head = self.scaled(LAST), self.scaled(HEAD_CHANNELS)
         yield "layer 32", (conv(inputs, last, size),)
-        pool = Count(other=last * size**2 + last)  # one addition an element, one division a channel
+        pool = Count(other=last * size**2 + last)  # one addition per element, one division per channel
         yield "layer 33", (pool,)
         yield "layer 34", (conv(last, head, 1, norm=False, bias=True),)
         yield "layer 35", (linear(head, classes),)

@@ -126,7 +126,7 @@ def patch_size(image_size: int) -> int:
 
 
 def _patch_embedding(channels: int, patch: int, tokens: int) -> Count:
-    """Count the convolution that cuts the patches, with its bias, and one learned position a token."""
+    """Count the convolution that cuts the patches, with its bias, and one learned position per token."""
     weights = 3 * patch**2 * channels
     return Count(weights + channels + tokens * channels, weights * tokens)
 

@@ -39,7 +39,7 @@ def match_rate(alike: np.ndarray, compared: np.ndarray | None = None, seed: int 
     """Return how often two answers are alike, and the 95 % interval.
 
     `alike` is symmetric, shape (k, k): whether answers i and j are alike, or in how many of `compared[i, j]`
-    comparisons (by default one a pair). The interval is a bootstrap over answers, by percentiles: whole answers are
+    comparisons (by default one per pair). The interval is a bootstrap over answers, by percentiles: whole answers are
     drawn, with all of their pairs, and an answer is never compared with itself.
     """
     alike = np.asarray(alike, dtype=float)

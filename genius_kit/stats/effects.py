@@ -112,7 +112,7 @@ def cost_of_gain(costs: Sequence[float], gains: Sequence[float], seed: int = 0) 
     """
     (spent,), (gained,) = _arrays([costs]), _arrays([gains])
     if spent.size != gained.size:
-        raise InvalidParameter(f"{spent.size} costs came beside {gained.size} gains; give one of each a search")
+        raise InvalidParameter(f"{spent.size} costs came beside {gained.size} gains; give one of each per search")
     if not gained.sum() > 0:
         raise InvalidParameter(
             f"the searches gain {gained.sum():g} together; nothing was bought that could have a price"

@@ -74,7 +74,7 @@ FEW_OPTIONS = 3
 """Options that can be renumbered in two ways only, so that many searches under permuted labels are two draws."""
 
 LEAST_ABSENT = 40
-"""Searches an arm from which on nothing is said to matter: of clients that seldom use results, fewer miss too many."""
+"""Searches per arm from which on nothing is said to matter: of clients that seldom use results, fewer miss too many."""
 
 _PERHAPS = 0.1
 """The p-value of a list above which more searches, whose lists are no better, will not show a memory."""

@@ -205,7 +205,7 @@ def _seeds(given: Seeds) -> tuple[int, ...]:
     count = _whole(given)
     if count is not None:
         if count < 1:
-            raise InvalidParameter(f"seeds is {count}; expected at least 1 search an arm, 40 for most verdicts")
+            raise InvalidParameter(f"seeds is {count}; expected at least 1 search per arm, 40 for most verdicts")
         return tuple(range(count))
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise InvalidParameter(f"seeds is {given!r}; expected a number of searches per arm, or which seeds")
