@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, TypeVar
@@ -32,7 +33,8 @@ class Card:
             f'<td style="{cell}">{for_html(in_line(value, SENTENCE))}</td></tr>'
             for name, value in self.facts().items()
         )
-        return f'<table><caption style="text-align:left">{for_html(type(self).__name__)}</caption>{rows}</table>'
+        title = re.sub("(?<=[a-z])(?=[A-Z])", " ", type(self).__name__).capitalize()
+        return f'<table><caption style="text-align:left">{for_html(title)}</caption>{rows}</table>'
 
 
 Value = TypeVar("Value")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _MODEL = (
     (
-        "propose one design of the space, in a reply",
+        "propose one architecture of the space, in a reply",
         "yes",
         "read as data; a person may be asked first",
         "replies",
@@ -28,15 +28,15 @@ _MODEL = (
         "the run ends, and says so (not before a first result)",
         "proposers.llm",
     ),
-    ("put words into its own next prompt", "yes", "refused replies are quoted to it, sign by sign", "prompts.base"),
+    ("put words into its own next prompt", "yes", "refused replies are quoted to it verbatim", "prompts.base"),
     (
-        "propose what is not of the space, known already, or above a bound",
+        "propose what is outside the space, already known, or above a bound",
         "no",
         "refused with the reason, counted, and asked again a bounded number of times",
         "proposers.base",
     ),
     (
-        "have code, a command or a template run",
+        "have code, a command or a template executed",
         "no",
         "a reply is parsed by pure functions, never executed",
         "replies",
@@ -44,7 +44,7 @@ _MODEL = (
     (
         "call a tool, read a file or reach a network",
         "no",
-        "a request holds text, and no tool but the form of the reply",
+        "a request holds text, and no tool except the reply format",
         "llm.client",
     ),
     ("change its budget, limits, prompt or settings", "no", "they are fixed before the first request", "runs.loop"),
@@ -60,31 +60,31 @@ _PERSON = (
     ("a run or study that may cost more than --ask-above", "asked on the terminal, or --yes", "nothing is sent"),
     ("a model without a price is asked", "consent: --allow-unpriced", "nothing is sent"),
     ("a limit is passed", "a higher limit, given by a person", "the request is not sent, the run ends, and resumes"),
-    ("a run is paused, stopped, or given more evaluations", "whoever may write where it does", "it goes on as it was"),
+    ("a run is paused, stopped, or given more evaluations", "anyone who may write to its folder", "it continues"),
 )
 
 _LOGGED = {
     "run_started": "all that decides the run, versions, data and its SHA-256, code, price, limits, rule of approval",
     "intent": "that a request is about to be sent: its hash, and what is reserved for it",
-    "call": "every message that was sent, the reply, what came beside it, the model as served, tokens, cost, spending",
+    "call": "every message that was sent, the reply and its metadata, the model as served, tokens, cost, spending",
     "call_failed": "the cause, and whether it is tried again",
     "rejected": "why a proposal was not taken",
-    "candidates": "the designs that a hybrid chose among, and the chosen one",
+    "candidates": "the architectures that a hybrid chose among, and the chosen one",
     "question": "what the model is asked about a table's accuracies, and what it was shown in their place",
     "declined": "that the model sees no improvement",
     "approval": "a person's decision: what was proposed, what is evaluated, by whom, from where, why",
-    "proposal": "the design that is to be evaluated, and where it is from",
+    "proposal": "the architecture to be evaluated, and its origin",
     "evaluation": "its result, cost, rank, source, seconds",
     "paused": "who paused the run, from where, why",
-    "resumed": "who let it go on",
+    "resumed": "who resumed it",
     "stop_requested": "who or what ended it",
     "budget_raised": "who gave it more evaluations",
     "limits_set": "limits that were changed when it was resumed",
-    "price_changed": "that the lists say another price than in the sitting before: both of them",
+    "price_changed": "that the price list has changed since the last session: both prices",
     "gpu_reserved": "the GPU time that is reserved for an evaluation",
     "budget_spent": "which limit ended the run: what was spent, reserved and left, what was needed",
     "pace_changed": "how requests were slowed down or let go faster",
-    "run_finished": "why it came to its end",
+    "run_finished": "why it ended",
 }
 
 

@@ -96,8 +96,11 @@ def spread(mean: object, deviation: object, digits: int = 2) -> str:
 
 
 def span(mean: object, low: object, high: object, digits: int = 2) -> str:
-    """Return "mean (low–high)", the mean alone where there is no interval."""
-    return number(mean, digits) + (f" ({number(low, digits)}–{number(high, digits)})" if is_known(low) else "")
+    """Return "mean (low–high)", "mean (low to high)" below zero, the mean alone where there is no interval."""
+    if not is_known(low):
+        return number(mean, digits)
+    between = " to " if float(low) < 0 else "–"  # type: ignore[arg-type]
+    return f"{number(mean, digits)} ({number(low, digits)}{between}{number(high, digits)})"
 
 
 def p_text(value: object) -> str:

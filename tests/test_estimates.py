@@ -300,7 +300,7 @@ def test_a_study_is_estimated_as_the_options_change_it(no_data, tmp_path):
     lines = done.stdout.splitlines()
     assert lines[0] == "22 runs"  # 8 of them begin with replies that are on record
     assert lines[2].split()[:2] == ["expected", "28"]
-    assert "2 seeds an arm are too few for a verdict; 40 are enough for most natures" in " ".join(lines)
+    assert "2 seeds per arm are too few for a verdict; 40 are enough for most natures" in " ".join(lines)
     assert "$" in lines[2]
     assert "limits let" not in done.stdout
 
@@ -310,5 +310,5 @@ def test_a_study_tells_what_it_could_find(capsys, no_data, tmp_path):
     for name, said in (("does-it-search", True), ("optimisers", False)):
         study(name, tmp_path, benchmarks="nas-bench-201-cifar10")
         printed = " ".join(capsys.readouterr().out.split())
-        assert ('a hill climber is told "searches" in 98 %' in printed) == said
-        assert ("of simulated studies with 40 seeds an arm" in printed) == said
+        assert ('a hill climber gets the verdict "searches" in 98 %' in printed) == said
+        assert ("in simulated studies with 40 seeds per arm" in printed) == said

@@ -121,7 +121,7 @@ def test_a_record_is_told_by_what_was_found_in_it(no_data, tmp_path, most_macs, 
     audit, altered = audit_run(path), tampering.tampering_table(path, tmp_path / "altered")
     conclusion = figures.record_conclusion(audit, altered)
     rows = dict(conclusion.table.rows)
-    assert rows["replies, and those of them sent back"] == f"{3 + rejected}, {rejected}"
+    assert rows["replies, and how many were sent back"] == f"{3 + rejected}, {rejected}"
     assert rows["decisions of a person"].startswith(f"{3 + rejected} (approve 3")
     assert rows["calls: spent of what is allowed"] == f"{3 + rejected} calls of 9"
     assert rows["recorded accuracies that the table gives"] == "3 of 3"

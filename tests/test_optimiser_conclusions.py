@@ -43,7 +43,10 @@ def with_ranks(results, rank):
 def test_the_tables_on_which_a_method_is_better_are_counted(results):
     """Coordinate descent is better on both; the headline says so in at most 25 words, random search has no row."""
     conclusion = figures.optimiser_conclusion(results)
-    assert conclusion.headline == "After 12 evaluations better than random search, tables of 2: coordinate-descent 2."
+    assert (
+        conclusion.headline
+        == "Better than random search after 12 evaluations, on how many of 2 tables: coordinate-descent 2."
+    )
     row = row_of(conclusion, "coordinate-descent")
     assert (row["better"], row["inconclusive"], row["worse"], row["n"]) == ("2", "0", "0", "6")
     assert row["rank ÷ random search"].endswith(", better")
@@ -70,7 +73,7 @@ def test_a_long_list_of_methods_keeps_the_headline_short(results):
     more = [random.assign(arm=f"method {place}", proposer="other") for place in range(12)]
     conclusion = figures.optimiser_conclusion(pd.concat([*more, results], ignore_index=True))
     assert len(conclusion.headline.split()) <= 25
-    assert "tables of 2: coordinate-descent 1, method" in conclusion.headline
+    assert "of 2 tables: coordinate-descent 1, method" in conclusion.headline
     assert len(conclusion.table.rows) == 13
 
 

@@ -249,7 +249,7 @@ def test_pairs_that_repeat_one_another_need_no_more_of_them():
     """What a fixed rule does again says nothing new, and the row says so."""
     same = tuple((seed, 525.0, 525.0) for seed in range(3))
     conclusion = figures.prompts_conclusion(Paired({"prompt": "a"}, {"prompt": "b"}, same))
-    assert conclusion.table.rows[0][-3:] == ("3", "1", "more repeat it")
+    assert conclusion.table.rows[0][-3:] == ("3", "1", "more would repeat it")
 
 
 @pytest.mark.parametrize("pairs", [(), ((0, 5.0, 7.0),)])

@@ -116,7 +116,7 @@ def test_nothing_is_said_to_matter_from_few_searches_alone() -> None:
     """What chance does is told from 40 searches per arm on; before, the sentence says how many it takes."""
     few = verdict(study({arm: found[:39] for arm, found in CHANCE.items()}, p_random=0.5))
     assert few.kind == "not enough runs"
-    assert "from 40 searches an arm on" in few.sentence
+    assert "from 40 searches per arm on" in few.sentence
     assert verdict(study({arm: found[:40] for arm, found in CHANCE.items()}, p_random=0.5)).kind == "does neither"
 
 

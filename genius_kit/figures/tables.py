@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 STAND_IN_NOTE = " The stand-in is a fixed rule, not a language model."
-ONCE_NOTE = " n = 1 also stands for searches that are all one and the same, which count once."
+ONCE_NOTE = " Searches that are all identical count once, as n = 1."
 
 _WORDS = {
     "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16 120": "ImageNet16-120", "flops": "FLOPs", "ap": "AP",
@@ -47,11 +47,14 @@ _HEADINGS = {
 _MILLISECONDS = ("latency", "median", "p10", "p90")
 """Columns in seconds that are printed in milliseconds, as the figures draw them."""
 
-_WORD = re.compile("[^\\W\\d_]{3}")
-_HASH, _TIME = re.compile("[0-9a-f]{40,}"), re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?\+00:00")
+_WORD = re.compile(r"^[^\W\d_]|[^\W\d_]{3}")
+_HASH, _TIME = (
+    re.compile("([0-9a-f]{12})[0-9a-f]{28,}"),
+    re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?\+00:00"),
+)
 
 
-_WORD = re.compile("[^\\W\\d_]{3}")
+_WORD = re.compile(r"^[^\W\d_]|[^\W\d_]{3}")
 
 
 @dataclass(frozen=True, repr=False)
@@ -213,9 +216,7 @@ def _cell(value: object, digits: int) -> str:
         return "yes" if value else "no"
     if isinstance(value, int | float):
         return number(value, digits)
-    if _HASH.fullmatch(str(value)):
-        return f"{str(value)[:12]}…"
-    return _TIME.sub(r"\1 \2", shown_model(title_of(str(value))))
+    return _TIME.sub(r"\1 \2", _HASH.sub(r"\1…", shown_model(title_of(str(value)))))
 
 
 def _plain(value: Any, scale: int = 1) -> Any:
@@ -284,8 +285,8 @@ def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
         else " No test: that takes two searches of a method and of the paper at temperature 0."
     )
     note = (
-        f"Mean ± sample standard deviation over n searches; rank 1 is best of {benchmark.count:,}, ties count "
-        f"with the middle of their range. Bold: the best mean of two searches or more.{test}"
+        f"Mean ± sample standard deviation over n searches; rank 1 is best of {benchmark.count:,}, tied ranks "
+        f"count as the middle of their range. Bold: the best mean of two searches or more.{test}"
         f"{_rules(data['method'], data['runs'])}"
     )
     return PrintedTable(
@@ -394,8 +395,8 @@ def _study_note(data: pd.DataFrame) -> str:
         else " No test: no arm has two pairs of searches with the reference."
     )
     return (
-        f"n = {counts_text(data['n'])} searches an arm; rank 1 is best, ties count with the middle of their range; "
-        f"95 % intervals: bootstrap over searches. Bold: the lowest mean rank of two searches or more.{test}"
+        f"n = {counts_text(data['n'])} searches per arm; rank 1 is best, tied ranks count as the middle of their "
+        f"range; 95 % intervals: bootstrap over searches. Bold: the lowest mean rank of two searches or more.{test}"
         f"{_rules(data['method'], data['n'])}"
     )
 

@@ -139,7 +139,7 @@ def check_parameter(notebook: str, name: str, value: Any, declared: Declared) ->
     try:
         json.dumps(value)
     except TypeError:
-        told = f"{value!r:.60} ({type(value).__name__}) came, expected a number, a text, or lists and dicts of them"
+        told = f"{value!r:.60} ({type(value).__name__}) is not a number, a text, or a list or dict of them"
         raise InvalidParameter(f"parameter {name!r} of {notebook}: {told}") from None
 
 
@@ -149,7 +149,7 @@ def _check_type(notebook: str, name: str, value: object, declared: str) -> None:
     right = expected is None or (isinstance(value, expected) and (declared == "bool" or not isinstance(value, bool)))
     if not right:
         raise InvalidParameter(
-            f"parameter {name!r} of {notebook} is declared {declared}, {value!r} ({type(value).__name__}) came"
+            f"parameter {name!r} of {notebook} must be {declared}, got {value!r} ({type(value).__name__})"
         )
 
 
@@ -198,7 +198,7 @@ def parse_settings(texts: Sequence[str], declared: Sequence[Declared]) -> dict[s
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name or name in values:
-            raise InvalidParameter(f"--set {name} came, expected NAME=VALUE, each name once, such as budget=5")
+            raise InvalidParameter(f"--set must be NAME=VALUE, each name once, such as budget=5; got {name}")
         kinds = [one[name]["inferred_type_name"].strip() for one in declared if name in one]
         values[name] = _typed(name, value, kinds[0] if kinds else "str")
     return values
@@ -212,7 +212,7 @@ def _typed(name: str, value: str, kind: str) -> Any:
         return readers.get(kind, str)(value)
     except (KeyError, ValueError):
         shown = "a secret" if variables_in(value) else repr(value)
-        raise InvalidParameter(f"parameter {name!r} is declared {kind}, {shown} came") from None
+        raise InvalidParameter(f"parameter {name!r} must be {kind}, got {shown}") from None
 
 
 def read_grid(path: Path, known: Mapping[str, Path]) -> list[tuple[Path, dict[str, Any]]]:
@@ -267,9 +267,7 @@ def _combinations(
     if block is None:
         block = {}
     if not isinstance(block, dict):
-        raise located.error(
-            path, f"{block!r:.60} came; expected parameters with their values, such as `budget: [5, 10]`"
-        )
+        raise located.error(path, f"{block!r:.60} is not a mapping of parameters to values, such as `budget: [5, 10]`")
     axes = []
     for name, values in block.items():
         values = values if isinstance(values, list) else [values]

@@ -260,7 +260,7 @@ def effects(source: Given) -> pd.DataFrame:
         return pd.DataFrame(columns=[*EFFECTS, "p_corrected"])
     if not rows:
         raise InvalidParameter(
-            f"{len(groups)} arms came, and no two of them differ in {' or '.join(VARIED)} alone: give the study an arm "
+            f"no two of the {len(groups)} arms differ in {' or '.join(VARIED)} alone: give the study an arm "
             "such as {proposer: llm, name: colder, temperature: 0} beside the plain one"
         )
     frame = marked(pd.DataFrame(rows), _runs(groups))
@@ -459,13 +459,13 @@ def _judge(repeats: Repeats, matches: dict[str, Match], days: pd.DataFrame) -> t
     if matches["words"].rate == 1:
         return DETERMINISTIC, "the same request got the same reply, word for word"
     if matches["designs"].rate == 1:
-        return WORDS_ONLY, "the same request got the same design in other words"
+        return WORDS_ONLY, "the same request got the same architecture in other words"
     if needed := _too_few_a_day(repeats):
         return NOT_ENOUGH, (
-            "its replies differ between days and not within one, which so few searches a day cannot tell from chance; "
-            f"{needed} on each of two days can"
+            "its replies differ between days and not within one, which so few searches per day cannot tell from "
+            f"chance; {needed} on each of two days can"
         )
-    return VARIES, "the same request got different designs"
+    return VARIES, "the same request got different architectures"
 
 
 def _too_few_a_day(repeats: Repeats) -> int:
@@ -489,10 +489,10 @@ def _numbers(repeats: Repeats, matches: dict[str, Match], firsts: dict[str, Matc
     whole = int((together >= ends).sum() - sum(len(one.designs) >= ends for one in repeats.searches)) // 2
     return (
         f"n = {n} searches, whose replies to the first request name {distinct} "
-        f"{'design' if distinct == 1 else 'different designs'}, the same one in {_rate(first)} of pairs; over all "
-        f"{matches['words'].pairs:,} pairs of replies to one request {_rate(matches['designs'])} have the same design "
-        f"and {_rate(matches['words'])} the same words; {whole} of {pairs} pairs of searches are the same in all "
-        f"{ends} designs"
+        f"{'architecture' if distinct == 1 else 'different architectures'}, the same one in {_rate(first)} of pairs; "
+        f"over all {matches['words'].pairs:,} pairs of replies to one request {_rate(matches['designs'])} have the "
+        f"same architecture and {_rate(matches['words'])} the same words; {whole} of {pairs} pairs of searches are the "
+        f"same in all {ends} architectures"
     )
 
 

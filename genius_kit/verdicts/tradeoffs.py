@@ -210,7 +210,7 @@ def _wanting(row: dict[str, Any]) -> str:
     """Return in words what is missing, and about how many searches would do."""
     least = pairs_needed()
     if row["n"] == 1 and row["repeated"]:
-        return "all searches went through the same designs, which counts once, and more of them would repeat it"
+        return "all searches evaluated the same architectures, which counts once, and more of them would repeat it"
     if row["n"] < least:
         count = f"{row['n']} {'search' if row['n'] == 1 else 'different searches'}"
         return f"{count} cannot reach p < {LEVEL} however they end, at least {least} are needed"
@@ -232,7 +232,7 @@ def _numbers(row: dict[str, Any]) -> str:
     told = f"it finds {row['hypervolume']:.3f} of the table's hypervolume over {count}"
     told += f", random search {row['random']:.3f} (mean of {DRAWS:,} drawn for each)"
     if row["repeated"]:
-        told += f"; {row['repeated']:.0f} searches that went through the same designs as another one are left out"
+        told += f"; {row['repeated']:.0f} searches that evaluated the same architectures as another one are left out"
     if row["n"] >= LEAST_PAIRS:
         told += (
             f"; the gain is {row['gain']:.3f} (95 % interval {row['gain_low']:.3f} to {row['gain_high']:.3f}, "

@@ -65,7 +65,7 @@ def carry(architecture: Sequence[int], source: SearchSpace, target: SearchSpace)
         return design
     if not _is_carried(source, target):
         raise InvalidParameter(
-            f"no design can be carried from {source.name} to {target.name}: it takes tables of one space, or of "
+            f"no architecture can be carried from {source.name} to {target.name}: it takes tables of one space, or of "
             "nas-bench-201 and the private cells"
         )
     return tuple(_replaced(source.options[option], target) for option in design)
@@ -262,7 +262,7 @@ def transfer_verdicts(moved: pd.DataFrame, tables: Sequence[str] | None = None) 
 
     chosen = list(tables) if tables is not None else [str(name) for name in moved["source"].unique()]
     if len(chosen) < 2:
-        raise InvalidParameter(f"tables {', '.join(chosen) or 'none'} came; a transfer takes at least two")
+        raise InvalidParameter(f"a transfer needs at least two tables, got {', '.join(chosen) or 'none'}")
     methods = [str(name) for name in moved["method"].unique()]
     losses = {method: _losses(moved[moved["method"] == method], method, chosen) for method in methods}
     # of each method the mean over all pairs by seed, for the seeds that every table has
@@ -351,9 +351,9 @@ def _loss(logs: np.ndarray) -> dict[str, Any]:
 
 def _kind(method: str, whole: dict[str, Any]) -> tuple[str, str]:
     if whole["high"] < MARGIN:
-        return GENERAL, f"{subject(method)} finds general designs"
+        return GENERAL, f"{subject(method)} finds general architectures"
     if whole["p_value"] < LEVEL and whole["loss"] > 1:
-        return SPECIALISED, f"{subject(method)} finds specialised designs"
+        return SPECIALISED, f"{subject(method)} finds specialised architectures"
     return NOT_ENOUGH, f"{subject(method)} has not enough runs for a verdict"
 
 

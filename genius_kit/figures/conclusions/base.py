@@ -133,24 +133,24 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only
         found = _beside_baselines(benchmark, frames, comparisons)
         for place, method in enumerate(methods):
             random, descent = found[method]
-            named = f"{benchmark.title}, {benchmark.count:,} architectures" if place == 0 else ""
+            named = benchmark.title if place == 0 else ""
             cells = {
                 "times random": "–" if method == "random" else estimate_cell(random, "better", "worse"),
                 "rank ÷ coordinate descent": "–" if method == DESCENT else estimate_cell(descent),
             }
             rows.append({"benchmark": named, **_search_row(method, frames[method]), **cells})
         answers.append(found.get(asked))
-    if len(searched) == 1:
-        rows = [{name: cell for name, cell in row.items() if name != "benchmark"} for row in rows]
-    caption = f"Best found by each search: {', '.join(benchmark.title for benchmark, _ in searched)}"
+    left_out = "benchmark" if len(searched) == 1 else "search" if only_model else None
+    rows = [{name: cell for name, cell in row.items() if name != left_out} for row in rows]
+    caption = f"Best found by {asked if left_out == 'search' else 'each search'}"
     note = (
-        "Mean ± sample standard deviation over n searches; rank 1 is best, ties count with the middle of their range. "
-        "Times random: how many times its evaluations random search needs to do as well (exact law). Rank ÷ coordinate "
-        "descent: ratio of geometric means (t on logarithms). 95 % intervals, Bonferroni over "
+        "Mean ± sample standard deviation over n searches; rank 1 is best, tied ranks count as the middle of their "
+        "range. Times random: how many times its evaluations random search needs to do as well (exact distribution). "
+        "Rank ÷ coordinate descent: ratio of geometric means (t on logarithms). 95 % intervals, Bonferroni over "
         f"{comparisons} comparisons. "
-        + " ".join(f"{benchmark.title}: {_noise(benchmark)}." for benchmark, _ in searched)
+        + " ".join(f"{one.title}: {one.space.size:,} architectures; {_noise(one)}." for one, _ in searched)
     )
-    return conclude(_search_headline(asked, answers), rows, caption, note, words=1 if len(searched) == 1 else 2)
+    return conclude(_search_headline(asked, answers), rows, caption, note, words=2 if left_out is None else 1)
 
 
 def _beside_baselines(
@@ -225,4 +225,4 @@ def _beside(estimate: Estimate, above: str = "worse", below: str = "better") -> 
 
 def _noise(benchmark: TabularBenchmark) -> str:
     (row,) = resolutions([benchmark]).to_dict("records")
-    return f"ranks 1 to {number(row['undecided'], 0)} are one within the noise of its trainings"
+    return f"ranks 1 to {number(row['undecided'], 0)} cannot be told apart, given the noise of its trainings"

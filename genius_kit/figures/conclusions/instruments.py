@@ -152,7 +152,7 @@ def record_conclusion(audit: Audit, altered: pd.DataFrame) -> Conclusion:
     decided = f"{len(audit.approvals)} ({', '.join(f'{decision} {count}' for decision, count in decisions)})"
     refused = len(audit.run.of("rejected"))
     rows = [
-        ("replies, and those of them sent back", f"{len(audit.run.of('call'))}, {refused}"),
+        ("replies, and how many were sent back", f"{len(audit.run.of('call'))}, {refused}"),
         ("decisions of a person", decided if decisions else "none: no person was asked"),
         *((f"{name}: spent of what is allowed", told) for name, told in _spent(audit)),
         ("evaluated architectures that follow from a reply and a decision", _held(audit.asked_and_done["follows"])),
@@ -160,7 +160,7 @@ def record_conclusion(audit: Audit, altered: pd.DataFrame) -> Conclusion:
         ("findings of the audit", str(len(audit.findings))),
         *((f"altered copies found {how}", told) for how, told in _found(altered)),
     ]
-    note = "Copies altered in one way each, once with the old chain and once with a chain written anew."
+    note = "Each copy is altered in one way, once with the old chain and once with a rewritten chain."
     cells = [{"what": what, "on record": told} for what, told in rows]
     return conclude(_record_headline(audit, altered), cells, "The record of the run, and altered copies of it", note)
 
@@ -192,7 +192,7 @@ def _held(values: pd.Series) -> str:
 def _found(altered: pd.DataFrame) -> Sequence[tuple[str, str]]:
     checks = {
         "by the chain alone": "found_by_chain",
-        "by reading replies and results anew": "found_by_audit",
+        "by the audit, which reads replies and results again": "found_by_audit",
         "against the published head": "found_by_head",
     }
     kept = altered["chain"] == "kept"

@@ -50,9 +50,9 @@ def optimiser_conclusion(results: pd.DataFrame) -> Conclusion:
     tables = searches["benchmark"].unique()
     note = (
         f"Tables: {', '.join(map(title_of, tables))}. Better and worse: by the 95 % interval of how many times its "
-        f"evaluations random search needs (exact law), Bonferroni over {len(pairs)} comparisons. Rank ÷ random search: "
-        "the rank of the best found over that of random search, geometric mean over tables, with the 95 % interval "
-        f"over searches (t on logarithms), Bonferroni over {arms.ngroups} methods. n: searches on a table."
+        f"evaluations random search needs (exact distribution), Bonferroni over {len(pairs)} comparisons. Rank ÷ "
+        "random search: the rank of the best found over that of random search, geometric mean over tables, with the "
+        f"95 % interval over searches (t on logarithms), Bonferroni over {arms.ngroups} methods. n: searches per table."
     )
     headline = _optimiser_headline(rows, int(searches["evaluations"].max()), len(tables))
     return conclude(headline, rows, "Tables on which a method is better or worse than random search", note)
@@ -100,7 +100,7 @@ def _optimiser_headline(rows: Sequence[Mapping[str, str]], budget: int, tables: 
     if all(row["better"] == row["worse"] == "0" for row in rows):
         said = f"inconclusive on {tables} tables"
         return f"After {budget} evaluations no method is better or worse than random search: {said}."
-    opening = f"After {budget} evaluations better than random search, tables of {tables}:"
+    opening = f"Better than random search after {budget} evaluations, on how many of {tables} tables:"
     listed = [f"{row['method']} {row['better']}" for row in sorted(rows, key=lambda row: -int(row["better"]))]
     while len(f"{opening} {', '.join(listed)}".split()) > MOST_WORDS:
         listed.pop()
@@ -136,13 +136,13 @@ def worth_conclusion(results: pd.DataFrame) -> Conclusion:
     for arm, row in cells.items():
         searches = counts_text(results[results["arm"] == arm].groupby("benchmark").size())
         worths, signs = {title: row.get(title, UNKNOWN) for title in printed}, [ratio.sign for ratio in ratios[arm]]
-        after_ten = f"better {signs.count(-1)}, worse {signs.count(1)} of {len(signs)}" if signs else UNKNOWN
+        after_ten = f"{signs.count(-1)} better, {signs.count(1)} worse" if signs else UNKNOWN
         rows.append({"method": arm, **worths, "after ten": after_ten, "n": searches})
     note = (
         "Evaluations until the mean rank of the best found is that of the paper's trials after at most ten (taken as "
-        "known), with the 95 % interval over n searches (Student's t). After ten: beside the paper's n trials, by the "
-        "ratio of geometric means after ten evaluations each (Welch's t on logarithms), Bonferroni over "
-        f"{len(found)} comparisons."
+        "known), with the 95 % interval over n searches (Student's t). After ten: the number of tables on which a "
+        "method is better or worse than the paper's n trials, by the ratio of geometric means after ten evaluations "
+        f"each (Welch's t on logarithms), Bonferroni over {len(found)} comparisons."
     )
     headline = _worth_headline([ratio.sign for some in ratios.values() for ratio in some], bool(found))
     return conclude(headline, rows, "Evaluations for the rank of the paper's GPT-4 after ten", note)

@@ -62,7 +62,7 @@ def printed_conclusion(*benchmarks: Benchmark) -> Conclusion:
     rows = [
         {
             "table": row["table"],
-            "printed figures": row["figures"],
+            "printed numbers": row["figures"],
             "found": f"{row['found']} of {row['printed']}",
             "an arbitrary accuracy": f"{number(100 * row['by_chance'], 1)} %",
         }
@@ -72,10 +72,10 @@ def printed_conclusion(*benchmarks: Benchmark) -> Conclusion:
     ranked = [row for row in lines if row["figures"] != ALONE]
     told = [_told(name, some) for name, some in (("Accuracy with rank", ranked), ("accuracy alone", alone)) if some]
     note = (
-        "Found: a row of the published table has the printed figures, to two decimals. An arbitrary accuracy: how "
-        "often one with two decimals, between the lowest and the highest printed, has such a row; near 100 % finding "
-        "one shows nothing. By chance, in the headline: that share of the printed ones. Test accuracy and rank: of "
-        "what a trial picked."
+        "Found: a row of the published table has the printed numbers, to two decimals. An arbitrary accuracy: the "
+        "share of all accuracies with two decimals, between the lowest and the highest printed, that have such a row; "
+        "near 100 %, finding one shows nothing. By chance, in the headline: that share of the printed ones. Test "
+        "accuracy and rank: those of the architecture that a trial chose."
     )
     headline = f"{'; '.join(told)}."
     return conclude(headline, rows, "The paper's printed evaluations in the published tables", note, words=2)
@@ -114,8 +114,8 @@ def order_conclusion(*benchmarks: Benchmark) -> Conclusion:
             "space": load_space(name).title,
             "best in the first half": f"{int(some['early'].sum())} of {len(some)}",
             "by chance": number(some["by_chance"].sum(), 1),
-            "p": number(p_values[name], 3),
-            "p, corrected": number(corrected[name], 3),
+            "p": p_text(p_values[name]),
+            "p, corrected": p_text(corrected[name]),
             "than chance": answers[name],
         }
         for name, some in spaces.items()
@@ -126,8 +126,8 @@ def order_conclusion(*benchmarks: Benchmark) -> Conclusion:
     if set(words) <= {INCONCLUSIVE}:
         said = f"{INCONCLUSIVE} on every space"
     note = (
-        "A trial's first evaluation with its best accuracy. By chance: where the order of a trial's evaluations does "
-        "not matter. p: exact, two-sided; corrected by Holm's rule over the spaces."
+        "Counted is a trial's first evaluation with its best accuracy. By chance: if the order of a trial's "
+        "evaluations were random. p: exact, two-sided; corrected by Holm's rule over the spaces."
     )
     headline = (
         f"Best found in the first half: {int(every['early'].sum())} of {len(every)} printed trials of GPT-4; {said}."
@@ -153,7 +153,7 @@ def imagenet_conclusion(replays: Mapping[str, Run]) -> Conclusion:
     note = (
         "Accuracy as the authors told it to the model, the best beside the first. Parameters and multiply-accumulates "
         "are those of the best told network: by the paper's count / of convolutions and linear layers alone. One "
-        "conversation each, one short training a network: there is no spread, so nothing is compared."
+        "conversation each, one short training per network: there is no spread, so nothing is compared."
     )
     return conclude(headline, rows, "The published ImageNet searches", note)
 
@@ -175,7 +175,7 @@ def _imagenet_row(name: str, run: Run, table: pd.DataFrame) -> dict[str, str]:
     return {
         "search": name,
         "outside the bound": f"{outside} of {replies}",
-        "refused for else": str(replies - outside - len(evaluated)),
+        "refused otherwise": str(replies - outside - len(evaluated)),
         "evaluated, told": f"{len(evaluated)}, {len(told)}",
         "first told (%)": number(told.iloc[0]),
         "best told (%)": f"{number(told.max())} at evaluation {best}",
@@ -200,9 +200,8 @@ def claims_conclusion(said: Mapping[str, Agreement]) -> Conclusion:
     rows = [_claims_row(name, one, p_values.get(name)) for name, one in found.items()]
     told = "; ".join(f"{name}: {_claims_told(one, p_values.get(name))}" for name, one in found.items())
     note = (
-        "Claims that can be checked against the change that was made; by chance: the same sentences held against the "
-        "other proposals of the search. Intervals: 95 %, Wilson; p: proposals dealt out at random, one-sided, by "
-        "Holm's rule."
+        "Claims that can be checked against the actual change. By chance: the same sentences compared with the other "
+        "proposals of the search. Intervals: 95 %, Wilson; p: proposals permuted, one-sided, corrected by Holm's rule."
     )
     return conclude(f"Claims beyond chance? {told}.", rows, "What is said of a change, and the change", note)
 

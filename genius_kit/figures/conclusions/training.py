@@ -47,7 +47,7 @@ def training_conclusion(benchmark: TrainedBenchmark, runs: Runs) -> Conclusion:
     note = (
         f"Accuracy with the 95 % interval of its {sizes['validation_accuracy']:,} validation and "
         f"{sizes['test_accuracy']:,} test images (Wilson); difference in points, {PARTS[judge]} (Newcombe, Bonferroni "
-        f"over {len(others)}). One training a network: what another seed of it would change is not in the intervals. "
+        f"over {len(others)}). Each network is trained once: the intervals leave out the variation between seeds. "
         f"Trainings that failed: {failed}."
     )
     told = f"{number(best['validation_accuracy'])} %"

@@ -55,9 +55,9 @@ def verdict_conclusion(verdicts: Mapping[str, Verdict], question: str, model: st
         The model, where the names are arms.
     """
     found = {shown_model(name): (judged.kind, decisive(judged)) for name, judged in verdicts.items()}
-    rows = [{"of": name, "verdict": kind, **_cells(deciding)} for name, (kind, deciding) in found.items()]
-    note = "n: searches, or pairs of searches with one seed."
-    asked = f"{question} {shown_model(model)}:" if model else question
+    rows = [{"subject": name, "verdict": kind, **_cells(deciding)} for name, (kind, deciding) in found.items()]
+    note = "n: searches, pairs of searches with one seed, pairs of replies, or questions."
+    asked = f"{question} {shown_model(model)}:" if model and shown_model(model) not in found else question
     return conclude(headline(asked, found), rows, "What each verdict rests on", note, words=3)
 
 
@@ -89,7 +89,7 @@ def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: 
         for place, *cells in table.rows
     ]
     note = (
-        "Mean rank with its bootstrap interval (rank 1 is best, ties count with the middle of their range). Ratio: "
+        "Mean rank with its bootstrap interval (rank 1 is best, tied ranks count as the middle of their range). Ratio: "
         f"geometric mean of the rank over that of “{plain}”, seed by seed, with its bootstrap interval; p: two-sided "
         "sign flips of the pairs, by Holm's rule over the arms of one model. "
     ) + " ".join(f"{shown_model(name)}: {_rests_on(decisive(one))}." for name, one in judged.items())
@@ -115,9 +115,10 @@ def prompts_conclusion(paired: PairedRanks) -> Conclusion:
     measured = dict(zip(("rank ÷ rank (95 %)", "p", "least p possible"), numbers, strict=True))
     counts = {"pairs": str(n), "different pairs": str(len({pair[1:] for pair in paired.pairs}))}
     repeated = n > 1 and counts["different pairs"] == "1"
-    more = "0" if paired.kind != "cannot tell" else "more repeat it" if repeated else f"about {paired.more_needed():,}"
-    row = {"of": names, "verdict": paired.kind, **measured, **counts, "pairs still to run": more}
-    note = "A pair is one seed. p: two-sided sign flips. Pairs that repeat one another say no more than one of them."
+    still_open = "more would repeat it" if repeated else f"about {paired.more_needed():,}"
+    more = still_open if paired.kind == "cannot tell" else "0"
+    row = {"prompts": names, "verdict": paired.kind, **measured, **counts, "pairs still to run": more}
+    note = "A pair is one seed. p: two-sided sign flips. Identical pairs count as one."
     return conclude(f"{model}: {names}: {paired.kind} ({told}).", [row], "Two prompts, seed by seed", note, words=2)
 
 

@@ -242,7 +242,7 @@ def _of_reciter(
         if (n := min(one.n for one in found if one.question in ("feedback", "labels"))) < LEAST_ABSENT:
             return NOT_ENOUGH, (
                 f"no use of its results or of the labels is seen in {n} searches; that neither matters is said from "
-                f"{LEAST_ABSENT} searches an arm on"
+                f"{LEAST_ABSENT} searches per arm on"
             )
         return NEITHER, "it does no better than random search, and neither its results nor the labels matter"
     if needs == NO and any(one.answer == YES for one in random):
@@ -316,7 +316,7 @@ def _bounds(one: Finding) -> str:
     if is_small(one):
         return "a weak sign of it is left"
     if one.question == "replies" and max(-one.bound_low, one.bound_high) < LEAST_FOLLOWING:
-        return "a few replies may be moves from the best, or the length of its steps may hang on the last score"
+        return "a few replies may be moves from the best, or the length of its steps may depend on the last score"
     low, high = (_number(end) for end in (one.bound_low, one.bound_high))
     what = "of a hill climber's" if one.question == "replies" else "times"
     return f"{low} to {high} {what} neither shows an effect nor rules out {margin_of(one):g}"

@@ -294,9 +294,12 @@ def power_text(controls: Sequence[str], seeds: int) -> str | None:
     measured = sorted(next(iter(POWER.values()))[1])
     known = [count for count in measured if count <= seeds]
     if not known:
-        return f"{seeds} seeds an arm are too few for a verdict; {SHIPPED} are enough for most natures"
-    told = [f'{nature} is told "{kind}" in {100 * found[known[-1]]:.0f} %' for nature, (kind, found) in POWER.items()]
+        return f"{seeds} seeds per arm are too few for a verdict; {SHIPPED} are enough for most natures"
+    told = [
+        f'{nature} gets the verdict "{kind}" in {100 * found[known[-1]]:.0f} %'
+        for nature, (kind, found) in POWER.items()
+    ]
     return (
-        f"of simulated studies with {known[-1]} seeds an arm and 10 evaluations a search, {', '.join(told)}; nearly "
-        "all others are told that it takes more seeds"
+        f"in simulated studies with {known[-1]} seeds per arm and 10 evaluations per search, {', '.join(told)}; nearly "
+        "all other studies need more seeds"
     )
