@@ -265,8 +265,8 @@ class Benchmark(ABC):
             return None
         return Rejection(
             "not in the table",
-            f"no result of this architecture is known: {self.count:,} of {self.space.size:,} were measured, and only those "
-            "can be evaluated",
+            f"no result of this architecture is known: {self.count:,} of {self.space.size:,} were measured, and only "
+            "those can be evaluated",
         )
 
     @abstractmethod

@@ -6,14 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW
+from genius_kit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW
 from genius_kit.spaces import Architecture, SearchSpace, nas_bench_201, vision_transformer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
-GREY = "#999999"
 
 BLOCK_COLOURS = {
     "nas-bench-macro": (GREY, SKY, ORANGE),

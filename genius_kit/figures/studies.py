@@ -172,7 +172,7 @@ def arm_ranks(
         mean = ranks.mean() if len(ranks) else None
         interval_row(axes, row, mean, ends, _role(runs, arm == reference), dots=ranks)
     if expected_random is not None:
-        axes.axvline(expected_random, color="#777777", linestyle=":", linewidth=1)
+        axes.axvline(expected_random, color=GREY, linestyle=":", linewidth=1)
         at = (expected_random, 1.01)
         axes.annotate("random, exact mean", at, xycoords=("data", "axes fraction"), fontsize=7, ha="center")
     if reference in arms:
@@ -259,7 +259,7 @@ def prompt_comparison(results: pd.DataFrame, baseline: str = "standard") -> Figu
     corrected = holm_of({name: one.p_value for name, one in found.items()})
     figure, (axes,) = new_figure(1, 1)
     figure.set_size_inches(6.8, 1.4 + 0.45 * len(groups))
-    axes.axvline(1, color="#777777", linestyle=":", linewidth=1)
+    axes.axvline(1, color=GREY, linestyle=":", linewidth=1)
     for row, (name, group) in enumerate(groups.items()):
         places = [row + 0.08 * (i % 5 - 2) for i in range(len(group))]
         axes.scatter(group["ratio"], places, s=12, color=BLUE, alpha=0.5, linewidths=0)
@@ -304,7 +304,7 @@ def forest(effects: pd.DataFrame, title: str = "") -> Figure:
     figure, (axes,) = new_figure(1, 1)
     figure.set_size_inches(6.8, 1.5 + 0.27 * len(effects))
     axes.axvspan(1 / MARGIN, MARGIN, color="#eeeeee", zorder=0)
-    axes.axvline(1, color="#777777", linestyle=":", linewidth=1)
+    axes.axvline(1, color=GREY, linestyle=":", linewidth=1)
     shown: set[str] = set()
     for place, row in enumerate(effects.to_dict("records")):
         label = row["verdict"] if row["verdict"] not in shown else "_"
@@ -386,7 +386,7 @@ def contamination_ratios(evidence: pd.DataFrame, title: str = "") -> Figure:
             one, label = found[0], {"difference": "public over private"}.get(what, what) if row == 0 else None
             ends, place = (one["low"], one["high"]), row + 0.24 * (number - 1)
             interval_row(axes, place, one["ratio"], ends, TABLES[what], label=label)
-    axes.axvline(1, color="#777777", linestyle=":", linewidth=1)
+    axes.axvline(1, color=GREY, linestyle=":", linewidth=1)
     log_axis(axes)
     row_axis(axes, [shown_name(name) for name in controls])
     axes.set_title(shown_model(title), fontsize=9, loc="left")

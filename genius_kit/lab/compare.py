@@ -14,8 +14,7 @@ from weakref import WeakSet
 from genius_kit.budget.spending import cost_of_calls
 from genius_kit.chat import is_stand_in
 from genius_kit.errors import InvalidParameter
-from genius_kit.figures.drawings import GREY
-from genius_kit.figures.style import BLUE, VERMILION
+from genius_kit.figures.style import BLUE, GREY, VERMILION
 from genius_kit.journal import Run
 from genius_kit.journal.run import total
 from genius_kit.lab.money import dollars

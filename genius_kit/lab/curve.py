@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genius_kit.benchmarks.tabular import TabularBenchmark
-from genius_kit.figures.drawings import GREY
-from genius_kit.figures.style import BLUE, VERMILION
+from genius_kit.figures.style import BLUE, GREY, VERMILION
 from genius_kit.lab.drawing import short_name
 from genius_kit.records import RankRange
 from genius_kit.stats.random_search import RandomSearch

@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from genius_kit.figures.drawings import EDGE_STYLES, GREY, block_colours
-from genius_kit.figures.style import BLUE, SKY, VERMILION
+from genius_kit.figures.drawings import EDGE_STYLES, block_colours
+from genius_kit.figures.style import BLUE, GREY, SKY, VERMILION
 from genius_kit.spaces import Architecture, SearchSpace, nas_bench_201
 from genius_kit.texts import for_html
 

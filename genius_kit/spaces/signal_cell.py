@@ -57,7 +57,7 @@ class SignalRules:
     """How the networks of a table are made, whatever their cell.
 
     `join` is what a node makes of its edges, `readout` how the last values become one per channel. The width of a
-    network lies from `narrowest` to `widest` channels. By the rule "parameters" it is the one that comes nearest to `target`
+    network lies from `narrowest` to `widest` channels. By the rule "parameters" it is the one nearest to `target`
     parameters with so many `classes`; by "kernels" channels times the sum of all kernels is at most `target`, so that
     each further convolution makes the network narrower and smaller.
     """
