@@ -259,8 +259,8 @@ def test_a_replayed_conversation_shows_every_reply(name, replies, sent_back, pub
     run = gk.replay_conversation(published / "chat_history" / f"{name}.json")
     table = figures.trajectory_table(run)
     assert len(table) == replies
-    assert (table["outcome"] == "repaired").sum() == sent_back
+    assert (table["outcome"] == "sent back").sum() == sent_back
     assert (table["outcome"] == "evaluated").sum() == 10
     macs, accuracy = figures.imagenet_trajectory(run, int(name[:3]) + 1).axes
-    assert "sent back" in macs.get_legend().get_texts()[0].get_text()
+    assert f"sent back ({sent_back})" in [text.get_text() for text in macs.figure.legends[0].get_texts()]
     assert accuracy.get_xlabel() == "reply"

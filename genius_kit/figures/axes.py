@@ -52,8 +52,8 @@ def new_figure(rows: int, columns: int, **shared: Any) -> tuple[Figure, list[Axe
     return figure, list(np.ravel(axes))
 
 
-def finish(figure: Figure, axes: Sequence[Axes], legend: bool = True, beside: bool = False) -> Figure:
-    """Set whole-number ticks on counts and put the legends below the axes, or `beside` them; return the figure."""
+def finish(figure: Figure, axes: Sequence[Axes], legend: bool = True) -> Figure:
+    """Set whole-number ticks on counts and put the legends below the axes; return the figure."""
     from matplotlib.ticker import MaxNLocator
 
     for one in axes:
@@ -61,12 +61,8 @@ def finish(figure: Figure, axes: Sequence[Axes], legend: bool = True, beside: bo
         if one.get_xlabel() in ("iteration", "reply", "epoch", "evaluations"):
             one.xaxis.set_major_locator(MaxNLocator(integer=True))
         if legend and (handles := one.get_legend_handles_labels()[0]):
-            outside = (
-                {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
-                if beside
-                else {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "ncol": min(2, len(handles))}
-            )
-            one.legend(fontsize=8, frameon=False, **outside)
+            look: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "ncol": min(2, len(handles))}
+            one.legend(fontsize=8, frameon=False, **look)
     return figure
 
 
@@ -180,9 +176,12 @@ def fitting(labels: Sequence[str], figure: Figure) -> int:
     return max(1, min(len(labels), int(points / (4.4 * max(map(len, labels)) + 40))))
 
 
-def outer_legend(figure: Figure, axes: Axes, columns: int = 4, side: str = "lower") -> None:
-    """Put one legend of `axes` below the whole figure, or at its "upper" side."""
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
+def outer_legend(figure: Figure, *axes: Axes, columns: int = 4, side: str = "lower") -> None:
+    """Put one legend of what `axes` show below the whole figure, or at its "upper" side, each name once."""
+    found: dict[str, Any] = {}
+    for one in axes:
+        found |= dict(zip(*reversed(one.get_legend_handles_labels()), strict=True))
+    if found:
         place: Any = f"outside {side} center"
-        figure.legend(handles, labels, loc=place, ncol=min(columns, len(labels)), fontsize=8, frameon=False)
+        look: dict[str, Any] = {"ncol": min(columns, fitting(list(found), figure)), "fontsize": 8, "frameon": False}
+        figure.legend(list(found.values()), list(found), loc=place, **look)

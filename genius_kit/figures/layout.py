@@ -25,9 +25,8 @@ DISTANCES = (5, 11, 18, 26, 36, 48)
 
 NAME, END = "name of a point", "name of a curve"
 
-NARROW_FIGURE = 5.0
 NARROW_PANEL = 1.3
-"""Inches, below which a legend beside the panel goes below it, and a panel has at most five ticks."""
+"""Inches, below which a panel has at most five ticks."""
 
 GAP = 4
 """Points between a panel's labels and the legend below it."""
@@ -175,14 +174,11 @@ def _wrap(text: Any, width: float) -> None:
 
 
 def _fold_legends(figure: Any) -> None:
-    narrow = figure.get_size_inches()[0] < NARROW_FIGURE
     figure.draw_without_rendering()
     for axes in figure.axes:
         if (legend := axes.get_legend()) is None:
             continue
-        box, inside = legend.get_window_extent(), axes.get_window_extent()
-        is_beside = box.x0 >= inside.x1
-        if narrow if is_beside else box.y1 <= inside.y0:
+        if legend.get_window_extent().y1 <= axes.get_window_extent().y0:
             _put_below(legend, axes)
     for legend in list(figure.legends):
         _fold(legend, figure, f"outside {legend._outside_loc} center")

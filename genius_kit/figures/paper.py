@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genius_kit.figures.axes import accuracy_axis, finish, log_axis, new_figure, rank_axis, row_axis
+from genius_kit.figures.axes import accuracy_axis, finish, log_axis, new_figure, outer_legend, rank_axis, row_axis
 from genius_kit.figures.layout import name_points
 from genius_kit.figures.runs import best_accuracy, best_rank, draw_searches
 from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, styles
@@ -78,7 +78,7 @@ def table_1(ours: Mapping[str, Mapping[str, Sequence[Any]]] | None = None) -> pd
 def table_1_figure(table: pd.DataFrame) -> Figure:
     """Draw table 1: test accuracy with its sample standard deviation, one panel per data set.
 
-    Filled is measured here, open is as printed; methods below 0.9 of the best lie left of the axis and say so.
+    Filled is measured here, open is as printed; methods below 0.85 of the best lie left of the axis and say so.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def table_1_figure(table: pd.DataFrame) -> Figure:
 def _draw_methods(panel: Axes, here: pd.DataFrame, methods: Sequence[str]) -> None:
     known = here["test_mean"].dropna().astype(float)
     spreads = here["test_std"].astype(float).fillna(0.0)
-    floor = 0.9 * known.max()
+    floor = 0.85 * known.max()
     for row, method in enumerate(methods):
         if method not in known:
             continue
@@ -115,9 +115,9 @@ def _draw_methods(panel: Axes, here: pd.DataFrame, methods: Sequence[str]) -> No
             [value], [row], xerr=[float(spreads[method])], color=colour, linewidth=1.2, markersize=5.5,
             marker="o" if printed else styles(methods)[method].marker, markerfacecolor="white" if printed else colour,
         )  # fmt: skip
-    low = max(float((known - spreads[known.index])[known >= floor].min()), floor)
-    margin = 0.06 * (known.max() - low)
-    panel.set_xlim(low - margin, known.max() + margin)
+    shown = known[known >= floor]
+    low, high = float((shown - spreads[shown.index]).min()), float((shown + spreads[shown.index]).max())
+    panel.set_xlim(low - 0.06 * (high - low), high + 0.06 * (high - low))
     panel.grid(axis="y", visible=False)
 
 
@@ -232,6 +232,9 @@ def _draw_trials(panel: Axes, method: Runs, read: Any, best: Any, singles: Mappi
 def trajectory_table(run: Any) -> pd.DataFrame:
     """Return one row per reply of an ImageNet run.
 
+    Columns: `reply` and `iteration` (from 1), `outcome` ("sent back" or "evaluated"), the `reason` for a refusal,
+    `architecture` (digits), `macs` (a count, the paper's convention), `feedback` (percent).
+
     Parameters
     ----------
     run
@@ -255,7 +258,7 @@ def trajectory_table(run: Any) -> pd.DataFrame:
             {
                 "reply": len(rows) + 1,
                 "iteration": event["iteration"],
-                "outcome": "repaired" if event["event"] == "rejected" else "evaluated",
+                "outcome": "sent back" if event["event"] == "rejected" else "evaluated",
                 "reason": event.get("reason", ""),
                 "architecture": space.key(architecture) if architecture else "",
                 "macs": count_cost(space, architecture, convention="paper").macs if architecture else None,
@@ -281,13 +284,13 @@ def imagenet_trajectory(run: Any, upper_millions: int, lower_millions: int | Non
     """
     table = trajectory_table(run)
     figure, (macs, accuracy) = new_figure(2, 1, sharex=True)
-    done, repaired = table[table["outcome"] == "evaluated"], table[table["outcome"] == "repaired"]
-    macs.plot(table["reply"], table["macs"] / 1e6, color="#999999", linewidth=0.8)
+    done, refused = table[table["outcome"] == "evaluated"], table[table["outcome"] == "sent back"]
+    macs.plot(table["reply"], table["macs"] / 1e6, color=GREY, linewidth=0.8)
     macs.plot(
-        repaired["reply"], repaired["macs"] / 1e6, "x", color=VERMILION, markersize=7, markeredgewidth=1.6,
-        label=f"sent back ({len(repaired)})",
+        refused["reply"], refused["macs"] / 1e6, "x", color=VERMILION, markersize=6, markeredgewidth=1.6,
+        label=f"sent back ({len(refused)})",
     )  # fmt: skip
-    macs.plot(done["reply"], done["macs"] / 1e6, "o", color=BLUE, markersize=6, label=f"evaluated ({len(done)})")
+    macs.plot(done["reply"], done["macs"] / 1e6, "o", color=BLUE, markersize=4.5, label=f"evaluated ({len(done)})")
     bound = f"{upper_millions} M" if lower_millions is None else f"{lower_millions} to {upper_millions} M"
     macs.axhline(upper_millions, color=BLACK, linestyle="--", linewidth=1, label=f"bound: {bound}")
     if lower_millions is not None:
@@ -305,4 +308,5 @@ def imagenet_trajectory(run: Any, upper_millions: int, lower_millions: int | Non
                 axes.axvspan(*ends, color="#f2f2f2", zorder=0, linewidth=0)
     macs.margins(y=0.1)
     macs.set_xlim(0.5, len(table) + 0.5)
-    return finish(figure, [macs, accuracy], beside=True)
+    outer_legend(figure, macs, accuracy, columns=3)
+    return finish(figure, [macs, accuracy], legend=False)
