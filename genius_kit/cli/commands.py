@@ -44,7 +44,7 @@ COMMANDS = {
     "slurm": ("study", STUDIES, "Print the script that runs a study as a Slurm job array."),
     "bundle": ("record", STUDIES, "Pack a study into an archive that `replay` redraws."),
     "memory": ("run", MEMORY, "Ask a model for the accuracies of a published table."),
-    "benchmark": ("data", MEMORY, "Make a benchmark that no model can have read."),
+    "benchmark": ("data", MEMORY, "Bring a table of your own, or make one that no model can have read."),
     "verify": ("record", RECORDS, "Check that a record is as it was written."),
     "audit": ("record", RECORDS, "Show what a run did, and check that it is in order."),
     "redact": ("record", RECORDS, "Copy a journal without its words, for publication."),

@@ -1,4 +1,4 @@
-"""The commands of what is on a machine: `genius-kit doctor`, `data` (published files), `benchmark` (private tables)."""
+"""The commands of what is on a machine: `genius-kit doctor`, `data` (published files), `benchmark` (your own tables)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typer import Argument, Option
 
 from genius_kit import extras
 from genius_kit.benchmarks import downloads, list_benchmarks
+from genius_kit.benchmarks.folder import SPACE_FILE, add_folder
 from genius_kit.benchmarks.private import add_table
 from genius_kit.budget.prices import edition
 from genius_kit.cli.commands import ends_at_once, print_table
@@ -30,6 +31,7 @@ from genius_kit.private.training import SignalRecipe
 from genius_kit.redaction import mask
 from genius_kit.spaces.signal_cell import DEFAULT_OPERATIONS, OPERATIONS
 from genius_kit.studies.estimate import WIDTH
+from genius_kit.studies.folders import EXAMPLE, check_folder, init_folder
 from genius_kit.texts import in_line, say
 
 PACKAGES = ("genius-kit", "torch", "torchvision", "timm", "openai", "jupyterlab", "ipywidgets", "papermill")
@@ -38,7 +40,7 @@ SHOWN_SOURCE = 24
 """Characters of a source that are shown: that of a private table names a seal of 64 signs."""
 
 Folder = Annotated[Path, Argument(help="Folder of the build.")]
-Table = Annotated[Path, Argument(help="A table.json, or the folder of a build.")]
+Table = Annotated[Path, Argument(help="A folder of your own, a table.json, or the folder of a build.")]
 
 app = typer.Typer(rich_markup_mode="rich")
 files = typer.Typer(
@@ -48,10 +50,10 @@ files = typer.Typer(
     help="Get and check the published benchmark files.",
 )
 benchmark = typer.Typer(
-    epilog="Example: genius-kit benchmark build my-signals",
+    epilog="Example: genius-kit benchmark init my-table",
     rich_markup_mode="rich",
     no_args_is_help=True,
-    help="Make a benchmark that no model can have read of.",
+    help="Bring a table of your own, or make one that no model can have read of.",
 )
 app.add_typer(files, name="data")
 app.add_typer(benchmark, name="benchmark")
@@ -223,14 +225,29 @@ def reveal(folder: Folder) -> None:
     say(builds.secret_of(folder))
 
 
-@benchmark.command(epilog="Example: genius-kit benchmark check my-signals")
+@benchmark.command(epilog="Example: genius-kit benchmark init my-table")
+def init(folder: Annotated[Path, Argument(help="A new folder.")]) -> None:
+    """Write a benchmark of your own to begin with: a folder with its space, its task and its table, which runs."""
+    init_folder(folder)
+    say(f"{folder}: {', '.join(EXAMPLE)}")
+    say(f"next: `genius-kit benchmark check {folder}`, then put your own in their place")
+
+
+@benchmark.command(epilog="Example: genius-kit benchmark check my-table")
 def check(
     table: Table,
     secret: Annotated[str | None, Option(help="The secret, where it was revealed.")] = None,
     seal: Annotated[str | None, Option(help="The seal as it was published elsewhere.")] = None,
     cells: Annotated[int, Option(min=0, help="With --secret: cells to train again and compare.")] = 4,
 ) -> None:
-    """Check that no cell of a table was altered; with its secret, also how it was made, some cells trained again."""
+    """Check a folder of your own, every mistake with its line; or that no cell of a private table was altered.
+
+    With the secret of a private table, also how it was made, some cells trained again.
+    """
+    is_own = table.is_dir() and ((table / SPACE_FILE).is_file() or not any(table.glob("*.json")))
+    if is_own:
+        say(*check_folder(table), sep="\n")
+        return
     say(*builds.check_seal(table, seal), sep="\n")
     for line in builds.check_table(table, secret, cells) if secret else ():
         say(line)
@@ -258,6 +275,6 @@ def compare(first: Table, second: Table) -> None:
 
 @benchmark.command(epilog="Example: genius-kit benchmark add my-signals")
 def add(table: Table) -> None:
-    """Copy a whole table into the data folder, from where it loads by its name like the published ones."""
-    added = add_table(table)
-    say(f"{added}: `genius-kit run {added.stem}` searches it")
+    """Copy a whole table, or a folder of your own, into the data folder, from where it loads by its name."""
+    added = add_folder(table) if (table / SPACE_FILE).is_file() else add_table(table)
+    say(f"{added}: `genius-kit run {added.name.removesuffix('.json')}` searches it")

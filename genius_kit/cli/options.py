@@ -32,7 +32,7 @@ LIMITED_REPLY_TOKENS = 8192
 """The output limit of a run whose tokens or dollars are limited, where none is given: reasoning takes some of it."""
 
 BenchmarkName = Annotated[
-    str, Argument(help="Benchmark name; `genius-kit data status` lists them; `train` trains each network.")
+    str, Argument(help="Benchmark name (`genius-kit data status` lists them), the folder of one, or `train`.")
 ]
 StudyFile = Annotated[str, Argument(help=f"A study file (YAML), or a shipped one: {', '.join(study_names())}.")]
 Studies = Annotated[Path, Option(help="Folder of the studies; each has a folder of its name there.")]

@@ -15,8 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.benchmarks import TabularBenchmark, table_names
-from genius_kit.benchmarks.catalogue import data_sums, recorded_benchmark
+from genius_kit.benchmarks import TabularBenchmark
+from genius_kit.benchmarks.catalogue import data_sums, is_judged, recorded_benchmark
 from genius_kit.budget.amounts import COUNTED, words
 from genius_kit.budget.spending import recorded_limits, seconds_of, spending_of, spent_of
 from genius_kit.errors import GeniusKitError, JournalError
@@ -274,7 +274,7 @@ class Audit:
 
     @cached_property
     def _table(self) -> TabularBenchmark | None:
-        if self.run.settings.get("benchmark") not in table_names():
+        if not self.run.settings or not is_judged(self.run.settings):
             return None
         try:
             return recorded_benchmark(self.run.settings)

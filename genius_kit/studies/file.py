@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from genius_kit.benchmarks import TabularBenchmark
 from genius_kit.benchmarks.base import OBJECTIVES, Objectives, read_objectives
-from genius_kit.benchmarks.catalogue import PROTOCOLS, SOURCES, check_latency, space_name, table_names
+from genius_kit.benchmarks.catalogue import (
+    PROTOCOLS,
+    SOURCES,
+    check_latency,
+    load_tabular,
+    own_folder,
+    space_name,
+    table_names,
+)
+from genius_kit.benchmarks.folder import is_folder
 from genius_kit.budget.amounts import RESERVES, Limits
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.files import read_text, write_whole
@@ -101,7 +111,9 @@ def load_study(name_or_path: str | Path, **overrides: Any) -> Study:
         raise InvalidParameter(f"{path} cannot be read as a study ({error.strerror})") from None
     located = read_yaml(text, str(name_or_path))
     located.override({key: value for key, value in overrides.items() if value is not None})
-    located.check(_schema())
+    named = located.data.get("benchmarks") if isinstance(located.data, dict) else None
+    named = named if isinstance(named, list) else []
+    located.check(_schema(name for name in named if isinstance(name, str) and is_folder(name)))
     study = _study(located)
     return study if overrides.get("budget") is None else _capped(study)
 
@@ -129,8 +141,8 @@ def _find(name_or_path: str | Path) -> Path:
     raise UnknownName.of("study file", name, study_names())
 
 
-def _schema() -> dict[str, Any]:
-    """Return the JSON schema of a study file, with the names that exist now."""
+def _schema(folders: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the JSON schema of a study file, with the names that exist now and `folders` of benchmarks."""
     seeds = {"type": "array", "items": _SEED, "minItems": 1, "uniqueItems": True}
     most_seeds = {**_COUNT, "maximum": MOST_RUNS}
     counted = {
@@ -157,7 +169,7 @@ def _schema() -> dict[str, Any]:
     }
     properties = {
         "name": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "maxLength": 100},
-        "benchmarks": _several({"enum": table_names()}),
+        "benchmarks": _several({"enum": [*table_names(), *folders]}),
         "arms": {
             "type": "array",
             "minItems": 1,
@@ -200,9 +212,11 @@ def _study(located: Located) -> Study:
     lists = {key: tuple(data[key]) for key in ("models", "prompts") if key in data}
     plain = {key: data[key] for key in ("first", "protocol", "fed_run", "source", "reference") if key in data}
     given: dict[str, Any] = {**lists, **plain}
+    tables = _own_tables(located)
     study = Study(
         name=data["name"],
-        benchmarks=tuple(data["benchmarks"]),
+        benchmarks=tuple(tables[name].name if name in tables else name for name in data["benchmarks"]),
+        tables={table.name: table for table in tables.values()},
         arms=tuple(_arm(located, place) for place in range(len(data["arms"]))),
         budget=data["budget"],
         seeds=_seeds(data["seeds"]),
@@ -218,6 +232,22 @@ def _study(located: Located) -> Study:
     _check_objectives(located, study)
     _check_spaces(located, study)
     return study
+
+
+def _own_tables(located: Located) -> dict[str, TabularBenchmark]:
+    """Return the benchmarks that are folders of the user's, loaded, by what the file calls them."""
+    data, found = located.data, dict[str, TabularBenchmark]()
+    for place, name in enumerate(data["benchmarks"]):
+        if own_folder(name) is not None:
+            told = {"protocol": data.get("protocol", "paper"), "fed_run": data.get("fed_run", 0)}
+            with located.at("benchmarks", place):
+                found[name] = load_tabular(name, source=data.get("source"), **told)
+            with located.at("objectives"):
+                weighed = read_objectives(data.get("objectives", ()))
+                found[name] = found[name] if weighed is None else found[name].weighing(weighed)
+    if len({table.name for table in found.values()} - set(table_names())) < len(set(found) - set(table_names())):
+        raise located.error(("benchmarks",), "two folders have the same name in their space.yaml; change one")
+    return found
 
 
 def _agents(located: Located, study: Study) -> dict[str, Agent]:
@@ -300,7 +330,7 @@ def _check_objectives(located: Located, study: Study) -> None:
     with located.at("objectives"):
         objectives = read_objectives(study.objectives)
         if objectives is not None and "latency" in objectives.names:
-            for benchmark in study.benchmarks:
+            for benchmark in (name for name in study.benchmarks if name not in study.tables):
                 check_latency(benchmark)
     for place, arm in enumerate(study.arms):
         if objectives is None and arm.proposer in WEIGHING:
@@ -313,8 +343,9 @@ def _check_objectives(located: Located, study: Study) -> None:
 def _check_spaces(located: Located, study: Study) -> None:
     """Refuse what some benchmark of the study cannot do: a first design, a budget, a setting of an arm, a prompt."""
     for benchmark in study.benchmarks:
-        space = load_space(space_name(benchmark))
-        _check_budgets(located, study, benchmark, space.size)
+        table = study.tables.get(benchmark)
+        space = load_space(space_name(benchmark)) if table is None else table.space
+        _check_budgets(located, study, benchmark, space.size if table is None else table.count)
         with located.at("first"):
             first_architecture(study.first, space, 0)
         for place, prompt in enumerate(study.prompts if any(arm.talks for arm in study.arms) else ()):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genius_kit.benchmarks.catalogue import is_table, recorded_benchmark
+from genius_kit.benchmarks.catalogue import is_judged, recorded_benchmark
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Run, complete, read_run, readable
 from genius_kit.journal.run import total
@@ -158,7 +158,7 @@ def _best(run: Run, benchmark: TabularBenchmark | None) -> dict[str, Any]:
     if not scored:
         return {"evaluations": len(evaluations)}
     best = max(scored, key=lambda event: event["feedback"])
-    if benchmark is None and not is_table(run.settings["benchmark"]):  # nothing to be judged on
+    if benchmark is None and not is_judged(run.settings):  # nothing to be judged on
         key = recorded_space(run.settings).key(best["architecture"])
         return {"evaluations": len(evaluations), "best_key": key, "best_feedback": best["feedback"]}
     benchmark = benchmark or recorded_benchmark(run.settings)

@@ -31,7 +31,7 @@ from genius_kit.runs.approval import Gate
 from genius_kit.runs.live_control import Control
 from genius_kit.runs.loop import describe, journal_path, search
 from genius_kit.runs.remote import how_to_go_on, size_of, stops_study, why_stopped
-from genius_kit.spaces import load_space
+from genius_kit.spaces import SearchSpace
 from genius_kit.studies.file import load_study, study_names
 from genius_kit.studies.plan import Arm, Study, Task, first_architecture, shard_of
 from genius_kit.studies.results import curves, read_results, results_of, summary
@@ -364,7 +364,7 @@ def _proposer(task: Task, benchmark: TabularBenchmark) -> Proposer:
     if task.agent is not None:
         client: ChatClient = task.agent.client(task.key)
     else:
-        client = _client(task.proposer, benchmark.space.name, json.dumps(task.settings, sort_keys=True))
+        client = _client(task.proposer, benchmark.space, json.dumps(task.settings, sort_keys=True))
     made = make_proposer(task.proposer, benchmark.space, **task.settings, client=client)
     made.load_prompt(benchmark)  # an edited prompt is another run, with another file
     return made
@@ -373,15 +373,15 @@ def _proposer(task: Task, benchmark: TabularBenchmark) -> Proposer:
 _MAKING = threading.Lock()
 
 
-def _client(proposer: str, space: str, settings: str) -> ChatClient:
+def _client(proposer: str, space: SearchSpace, settings: str) -> ChatClient:
     reached = tuple(os.environ.get(name) for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"))
     with _MAKING:
         return _made_client(proposer, space, settings, reached)
 
 
 @lru_cache(maxsize=64)
-def _made_client(proposer: str, space: str, settings: str, reached: tuple[str | None, ...]) -> ChatClient:
-    made: Any = make_proposer(proposer, load_space(space), **json.loads(settings))
+def _made_client(proposer: str, space: SearchSpace, settings: str, reached: tuple[str | None, ...]) -> ChatClient:
+    made: Any = make_proposer(proposer, space, **json.loads(settings))
     client: ChatClient = made.client
     return client
 

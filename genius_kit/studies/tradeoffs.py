@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genius_kit.benchmarks.base import Objectives, recorded_objectives
-from genius_kit.benchmarks.catalogue import recorded_benchmark, table_names
+from genius_kit.benchmarks.catalogue import is_judged, recorded_benchmark
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.methods import distinct
 from genius_kit.runs.provenance import marked
@@ -126,7 +126,7 @@ def tradeoff_row(run: Run, benchmark: TabularBenchmark | None = None) -> dict[st
     after a given first design: where it is the same, two searches are one. Empty for a run of one objective, or of no
     table.
     """
-    objectives, known = recorded_objectives(run.settings), run.settings.get("benchmark") in table_names()
+    objectives, known = recorded_objectives(run.settings), bool(run.settings) and is_judged(run.settings)
     if objectives is None or not (known or benchmark) or not rows_of(run):
         return {}
     measure, rows = front_reference_of(run) if benchmark is None else FrontReference(benchmark), rows_of(run)

@@ -225,4 +225,6 @@ def _beside(estimate: Estimate, above: str = "worse", below: str = "better") -> 
 
 def _noise(benchmark: TabularBenchmark) -> str:
     (row,) = resolutions([benchmark]).to_dict("records")
+    if math.isnan(row["sd"]):
+        return "the noise of its trainings is not known"
     return f"ranks 1 to {number(row['undecided'], 0)} cannot be told apart, given the noise of its trainings"

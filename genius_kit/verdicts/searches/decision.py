@@ -14,11 +14,10 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING
 
-from genius_kit.benchmarks.catalogue import is_table, space_name
+from genius_kit.benchmarks.catalogue import is_table, space_of
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.methods import counted_once, fixed_arms, subject
 from genius_kit.runs.provenance import marked
-from genius_kit.spaces import load_space
 from genius_kit.stats.paired import LEAST_PAIRS
 from genius_kit.stats.random_search import RandomSearch
 from genius_kit.verdicts.base import (
@@ -345,7 +344,7 @@ def _has_two_numberings(results: pd.DataFrame, benchmark: TabularBenchmark | Non
     if benchmark is not None:
         return len(benchmark.space.options) == FEW_OPTIONS
     name = str(results["benchmark"].iloc[0])
-    return is_table(name) and len(load_space(space_name(name)).options) == FEW_OPTIONS
+    return is_table(name) and len(space_of(name).options) == FEW_OPTIONS
 
 
 def _numbers(found: list[Finding], expected: str, two_numberings: bool) -> list[str]:
