@@ -50,7 +50,7 @@ def test_the_bar_of_a_method_is_its_replies(spoken):
     axes = figure.axes[0]
     calls = len(spoken.of("call"))
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == [f"a model (n = {calls})", f"another (n = {2 * calls})"]
+    assert labels == [f"a model (n = {calls} replies)", f"another (n = {2 * calls} replies)"]
     assert sum(patch.get_width() for patch in axes.patches) == pytest.approx(200)
 
 

@@ -207,12 +207,13 @@ def reply_outcomes(runs: Runs) -> Figure:
     if table.empty:
         raise InvalidParameter("no run asked a model: there is no reply to count; give runs of the proposer llm")
     methods = list(dict.fromkeys(table["method"]))
+    seen = {outcome: look for outcome, look in OUTCOMES.items() if outcome in set(table["outcome"])}
     figure, (axes,) = new_figure(1, 1)
     figure.set_size_inches(6.8, 1.5 + 0.36 * len(methods))
     for row, method in enumerate(methods):
         counts = table.loc[table["method"] == method, "outcome"].value_counts()
         left, total = 0.0, int(counts.sum())
-        for outcome, (colour, hatch) in OUTCOMES.items():
+        for outcome, (colour, hatch) in seen.items():
             share = 100 * int(counts.get(outcome, 0)) / total
             axes.barh(
                 row, share, left=left, height=0.7, color=colour, hatch=hatch, edgecolor="white", linewidth=0.4,
@@ -223,12 +224,12 @@ def reply_outcomes(runs: Runs) -> Figure:
                 at = (left + share / 2, row)
                 axes.text(*at, str(counts[outcome]), ha="center", va="center", fontsize=7, color=BLACK, bbox=ground)
             left += share
-    counted = [f"{method} (n = {int((table['method'] == method).sum())})" for method in methods]
+    counted = [f"{method} (n = {int((table['method'] == method).sum())} replies)" for method in methods]
     name_rows(axes, counted)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("share of the replies (%); n replies; numbers: counts")
+    axes.set_xlabel("share of the replies (%); numbers: how many")
     outer_legend(figure, axes, columns=len(OUTCOMES), side="upper")
     return finish(figure, [axes], legend=False)
 
@@ -326,8 +327,9 @@ def operation_frequencies(runs: Sequence[Any], title: str = "") -> Figure:
             bottom = [before + share for before, share in zip(bottom, shares, strict=True)]
         panel.set_title(name, fontsize=8, pad=2)
         panel.set(ylim=(0, 100), xlim=(steps[0] - 0.5, steps[-1] + 0.5))
-        panel.set_xlabel("iteration" if position // columns == rows - 1 else "", fontsize=8)
-        panel.tick_params(labelsize=7)
+        is_lowest = position + columns >= space.length  # no panel below it has the numbers
+        panel.set_xlabel("iteration" if is_lowest else "", fontsize=8)
+        panel.tick_params(labelsize=7, labelbottom=is_lowest)
         panel.grid(visible=False)
     for empty in axes[space.length :]:
         empty.set_axis_off()
@@ -442,7 +444,7 @@ def _say_unknown(panel: Axes, known: pd.Series, words: str) -> None:
     panel.xaxis.set_major_locator(MaxNLocator(5))
     rows = [row for row, is_known in enumerate(known) if not is_known]
     if len(rows) == len(known):
-        said = f"{words},\nany of the {len(known)} runs"
+        said = f"{words}\n(all {len(known)} runs)"
         panel.text(0.5, 0.5, said, transform=panel.transAxes, ha="center", va="center", fontsize=8)
         panel.set_xticks([])
         panel.set_xlim(0, 1)

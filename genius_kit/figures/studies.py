@@ -22,6 +22,7 @@ from genius_kit.figures.axes import (
     row_axis,
 )
 from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, Style, styles
+from genius_kit.figures.tables import is_known, p_text
 from genius_kit.journal import Run, read_run
 from genius_kit.paper import TRIAL_TABLES, paper_label, paper_runs, summary
 from genius_kit.proposers.methods import ONE_SEARCH, TOLD, counted_once, n_text, shown_model, shown_name, with_names
@@ -263,7 +264,7 @@ def prompt_comparison(results: pd.DataFrame, baseline: str = "standard") -> Figu
         if name in found:
             one = found[name]
             interval_row(axes, row, one.ratio, [one.ratio_low, one.ratio_high], Style(BLACK, "D", "-"), size=5)
-            _beside(axes, row, f"p = {corrected[name]:.3f}")
+            _say_p(axes, row, corrected[name])
     row_axis(axes, [f"{name} (n = {len(group)})" for name, group in groups.items()])
     log_axis(axes)
     axes.set_xlabel(f"rank over the rank with “{baseline}”, same seed; below 1 is better")
@@ -273,8 +274,9 @@ def prompt_comparison(results: pd.DataFrame, baseline: str = "standard") -> Figu
     return finish(figure, [axes], legend=False)
 
 
-def _beside(axes: Axes, row: float, words: str) -> None:
-    """Write words at the right of a row."""
+def _say_p(axes: Axes, row: float, value: float) -> None:
+    """Write a p-value at the right of a row."""
+    words = f"p = {p_text(value)}".replace("= <", "<") if is_known(value) else "no p"
     axes.annotate(words, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
 
 
@@ -308,12 +310,12 @@ def forest(effects: pd.DataFrame, title: str = "") -> Figure:
         shown.add(row["verdict"])
         ends, look = (row["low"], row["high"]), LOOKS[row["verdict"]]
         interval_row(axes, place, row["ratio"], ends, look, label=label, size=5, width=1.6)
-        _beside(axes, place, f"p = {row['p_corrected']:.2g}" if row["p_corrected"] == row["p_corrected"] else "p: none")
+        _say_p(axes, place, row["p_corrected"])
     counts = [TOLD if is_fixed else f"n = {n}" for n, is_fixed in zip(effects["n"], effects["is_fixed"], strict=True)]
     row_axis(axes, [f"{change} ({count})" for change, count in zip(effects["change"], counts, strict=True)])
-    log_axis(axes)
     low, high = effects["low"].min(), effects["high"].max()
     axes.set_xlim(min(0.4, 0.9 * low), max(2.5, 1.1 * high))
+    log_axis(axes)
     axes.set_xlabel("rank of the best found over that of the plain prompt, same seed; above 1 is worse")
     axes.set_title(shown_model(title), fontsize=9, loc="left")
     outer_legend(figure, axes, side="upper")
