@@ -1,9 +1,13 @@
 """The picture of the two questions, and the known natures that are drawn in it."""
 
+from itertools import combinations
+
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from genius_kit import figures
+from genius_kit.figures.layout import NAME
 from genius_kit.verdicts import Verdict
 from genius_kit.verdicts.searches.natures import known_natures
 from tests.natures import made_table
@@ -28,17 +32,22 @@ def test_each_nature_lies_where_its_kind_is_drawn(known):
     }
 
 
+def named(figure):
+    """The names of the points."""
+    return [text for text in figure.axes[0].texts if text.get_gid() == NAME]
+
+
 def test_the_picture_names_each_point_and_its_verdict(known):
-    """A legend entry per point; what was not asked is not drawn."""
+    """A name per point, none on another; what was not asked is not drawn."""
     unasked = Verdict("", "cannot tell", pd.DataFrame({"question": ["labels"], "ratio": [3.0], "kind": ["anonymous"]}))
     figure = figures.two_questions({"gpt-x": known["a hill climber"], "gpt-y": unasked}, known)
-    (legend,) = figure.legends
-    told = [text.get_text() for text in legend.get_texts()]
-    assert "gpt-x: searches" in told
-    assert len(told) == len(known) + 1
+    labels = named(figure)
+    assert "gpt-x: searches" in [label.get_text() for label in labels]
+    assert len(labels) == len(known) + 1
+    boxes = [Text.get_window_extent(label) for label in labels]
+    assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
 
 
 def test_natures_are_drawn_without_a_model(known):
     """The picture of the docs: known natures alone."""
-    (legend,) = figures.two_questions({}, known).legends
-    assert len(legend.get_texts()) == len(known)
+    assert len(named(figures.two_questions({}, known))) == len(known)

@@ -12,7 +12,8 @@ from genius_kit.benchmarks.catalogue import recorded_benchmark, title_of
 from genius_kit.budget.amounts import words
 from genius_kit.budget.spending import recorded_limits, spent_of
 from genius_kit.errors import InvalidParameter
-from genius_kit.figures.axes import finish, log_axis, name_curves, new_figure, outer_legend, row_axis
+from genius_kit.figures.axes import finish, log_axis, name_curves, new_figure, row_axis
+from genius_kit.figures.layout import name_points
 from genius_kit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, marks, styles
 from genius_kit.paper import paper_methods
 from genius_kit.proposers.methods import are_one, sequence_of, shown_model, shown_name
@@ -119,7 +120,7 @@ def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] 
     """
     table, natures = questions_table(verdicts), questions_table(known or {})
     figure, (axes,) = new_figure(1, 1)
-    figure.set_size_inches(6.4, 4 + 0.2 * (len(table) + len(natures)))
+    figure.set_size_inches(6.4, 5.2)
     axes.axvline(LEAST_FOLLOWING, color="#bbbbbb", linewidth=0.8)
     axes.axhline(MARGIN, color="#bbbbbb", linewidth=0.8)
     for number, row in enumerate(natures.to_dict("records")):
@@ -128,6 +129,7 @@ def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] 
     for row in table.to_dict("records"):
         _point(axes, row, looks[str(row["of"])])
     log_axis(axes, "y")
+    axes.margins(x=0.1, y=0.15)
     for (used, needed), told in CORNERS.items():
         axes.text(
             (0.01, 0.99)[used], (0.02, 0.98)[needed], told, transform=axes.transAxes, fontsize=7, color="#555555",
@@ -135,15 +137,21 @@ def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] 
         )  # fmt: skip
     axes.set_xlabel("replies follow shuffled results (1: as a hill climber's)")
     axes.set_ylabel("typical rank without labels ÷ with")
-    outer_legend(figure, axes, columns=1)
-    if not axes.get_legend_handles_labels()[0]:
+    finish(figure, [axes], legend=False)
+    drawn = [row for row in (*natures.to_dict("records"), *table.to_dict("records")) if _is_drawn(row)]
+    names = [(row["follows"], row["without"], textwrap.fill(f"{row['of']}: {row['verdict']}", 22)) for row in drawn]
+    if not name_points(axes, names):
         axes.text(0.5, 0.5, "too few searches for both numbers", transform=axes.transAxes, ha="center", fontsize=8)
-    return finish(figure, [axes], legend=False)
+    return figure
+
+
+def _is_drawn(row: Mapping[Any, Any]) -> bool:
+    return row["follows"] == row["follows"] and row["without"] == row["without"]
 
 
 def _point(axes: Axes, row: Mapping[Any, Any], style: Style, hollow: bool = False) -> None:
     x, y = row["follows"], row["without"]
-    if not (x == x and y == y):
+    if not _is_drawn(row):
         return
     ends: dict[str, Any] = {
         "xerr": [[x - row["follows_low"]], [row["follows_high"] - x]],

@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,6 +97,8 @@ def place_names(axes: Axes) -> list[Annotation]:
     if ends:
         _place_ends(axes, ends)
     taken, inside = [_dot(axes, *label.xy) for label in labels], axes.get_window_extent()
+    taken += [path.get_extents(bars.get_transform()) for bars in axes.collections for path in bars.get_paths()]
+    taken += [text.get_window_extent() for text in axes.texts if text.get_gid() is None]
     for label in sorted(labels, key=lambda label: (-label.xy[1], label.xy[0])):
         taken.append(_place(label, taken, inside))
     return labels
@@ -110,20 +113,23 @@ def _dot(axes: Axes, x: float, y: float) -> Bbox:
 
 
 def _place(label: Annotation, taken: Sequence[Bbox], inside: Bbox) -> Bbox:
-    """Move the label to the first place that is free, else leave it at the last one, and return its box."""
-    box = _text_box(label)
-    for distance in DISTANCES:
-        for degrees in DIRECTIONS:
-            angle = math.radians(degrees)
-            label.set_horizontalalignment(
-                "left" if math.cos(angle) > 0.1 else "right" if math.cos(angle) < -0.1 else "center"
-            )
-            label.set_position((distance * math.cos(angle), distance * math.sin(angle)))
-            box = _text_box(label)
-            within = all(inside.contains(*corner) for corner in (box.min, box.max))
-            if within and not any(map(box.overlaps, taken)):
-                return box
-    return box
+    """Move the label to the first place that is free, else to the one inside that covers least, and return its box."""
+    costs: dict[tuple[int, int], int] = {}
+    for distance, degrees in product(DISTANCES, DIRECTIONS):
+        box = _at(label, distance, degrees)
+        outside = 1000 * sum(not inside.contains(*corner) for corner in (box.min, box.max))
+        costs[distance, degrees] = outside + sum(map(box.overlaps, taken))
+        if not costs[distance, degrees]:
+            return box
+    return _at(label, *min(costs, key=costs.__getitem__))
+
+
+def _at(label: Annotation, distance: int, degrees: int) -> Bbox:
+    """Move the label to a distance (points) and direction of its point, and return its box."""
+    x, y = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    label.set_horizontalalignment("left" if x > 0.1 else "right" if x < -0.1 else "center")
+    label.set_position((distance * x, distance * y))
+    return _text_box(label)
 
 
 def _text_box(label: Annotation) -> Bbox:
