@@ -1,4 +1,4 @@
-"""The commands of what is on a machine: `genius-kit doctor`, `data` (published files), `benchmark` (your own tables)."""
+"""The commands of what is on a machine: `genius-kit doctor`, `data` (published files), `benchmark` (own tables)."""
 
 from __future__ import annotations
 

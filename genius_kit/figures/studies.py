@@ -179,7 +179,9 @@ def arm_ranks(
     log_axis(axes, number=",.0f")
     axes.set_xlim(axes.get_xlim()[1], 0.9)
     row_axis(axes, [_counted(results[results["arm"] == arm]) for arm in arms], room=0.4)
-    axes.set_xlabel("rank of the best found (1 is best);\ndot: a search, mark: mean with its 95 % interval", fontsize=8)
+    axes.set_xlabel(
+        "rank of the best found (1 is best);\ndot: one of n searches, mark: mean with its 95 % interval", fontsize=8
+    )
     return finish(figure, [axes], legend=False)
 
 
@@ -269,7 +271,7 @@ def prompt_comparison(results: pd.DataFrame, baseline: str = "standard") -> Figu
     log_axis(axes)
     axes.set_xlabel(f"rank over the rank with “{baseline}”, same seed; below 1 is better")
     models = ", ".join(map(shown_model, pairs["model"].unique()))
-    marks = "dot: a pair; mark: geometric mean, 95 % interval; p: sign flips, Holm"
+    marks = "dot: one of n pairs; mark: geometric mean, 95 % interval; p: sign flips, Holm"
     axes.set_title(f"{models}\n{marks}", fontsize=8, color="#555555", loc="left")
     return finish(figure, [axes], legend=False)
 
@@ -316,7 +318,9 @@ def forest(effects: pd.DataFrame, title: str = "") -> Figure:
     low, high = effects["low"].min(), effects["high"].max()
     axes.set_xlim(min(0.4, 0.9 * low), max(2.5, 1.1 * high))
     log_axis(axes)
-    axes.set_xlabel("rank of the best found over that of the plain prompt, same seed; above 1 is worse")
+    axes.set_xlabel(
+        "rank of the best found over that of the plain prompt\n(n pairs of the same seed; above 1 is worse)"
+    )
     axes.set_title(shown_model(title), fontsize=9, loc="left")
     outer_legend(figure, axes, side="upper")
     return finish(figure, [axes], legend=False)
@@ -359,7 +363,7 @@ def contamination_dots(results: pd.DataFrame, public: str, private: str, plain: 
     row_axis(axes, [_label(results[results["arm"] == arm]) for arm in arms])
     axes.set_title(shown_model(title), fontsize=9, loc="left")
     axes.set_xlabel("rank of the best found in percent of the table (right is better)\n"
-                    "dot: a search, mark: geometric mean with its 95 % interval", fontsize=8)  # fmt: skip
+                    "dot: one of n searches, mark: geometric mean with its 95 % interval", fontsize=8)  # fmt: skip
     outer_legend(figure, axes)
     return finish(figure, [axes], legend=False)
 
