@@ -26,6 +26,11 @@ RUN_ALL = """async () => {
   await panel.sessionContext.session.kernel.info;
   app.commands.execute("notebook:run-all-cells");
 }"""
+DRAWN = """() => {
+  const paths = [...document.querySelectorAll(".genius-dots")].map((one) => one.getAttribute("d") ?? "");
+  const told = document.querySelector(".genius-curve").getAttribute("aria-label");
+  return [paths.join("").split("h0").length - 1, parseInt(told) || 0];
+}"""
 NOT_OURS = re.compile(r"favicon|Failed to load resource|jupyterlab.*extension|nbdime|translation|deprecat", re.I)
 
 
@@ -124,3 +129,19 @@ class LabPage:
     def field(self, label):
         """Return a control by its label."""
         return self.page.locator(".jp-OutputArea-output").get_by_label(label, exact=True)
+
+    def save_and_reload(self):
+        """Save the notebook and load the page anew; what the console said stays."""
+        self.page.evaluate("async () => window.jupyterapp.shell.currentWidget.context.save()")
+        self.page.reload(timeout=60_000)
+        self.page.locator(".genius-curve").first.wait_for(state="attached", timeout=60_000)
+
+    def run_the_cell(self):
+        """Run the cell of the lab again."""
+        self.page.locator(".jp-Cell", has_text="prompt_lab = lab.PromptLab(").locator(".jp-InputArea-editor").click()
+        self.page.keyboard.press("Control+Enter")
+
+    @property
+    def curve(self):
+        """How many points of the curve are drawn, and how many evaluations its summary tells of, at one moment."""
+        return tuple(self.page.evaluate(DRAWN))

@@ -2,10 +2,13 @@
 
 import re
 import shutil
+import time
+from datetime import datetime
 
 import pytest
 from browser_lab import NOTEBOOK, LabPage, chromium, lab_server
 
+from genius_kit.journal import read_run
 from genius_kit.llm.offline import answer
 from genius_kit.prompts.template import variants_folder
 from tests.chat_server import ChatServer
@@ -119,12 +122,14 @@ def test_proposals_are_approved_edited_and_rejected(lab):
     assert "too wide" in journals[-1].read_text()
 
 
-def start(lab, delay):
+def start(lab, delay, budget=10, approve=False):
     """Begin a search that asks the server, which takes `delay` seconds a reply."""
     lab.model.delay = delay
-    lab.field("Model").fill("scripted-1")
-    lab.field("Model").press("Tab")
+    for name, value in (("Model", "scripted-1"), ("Budget", str(budget))):
+        lab.field(name).fill(value)
+        lab.field(name).press("Tab")
     lab.tab("Search")
+    lab.field("Approve each proposal").set_checked(approve)
     lab.button("Run a search").click()
 
 
@@ -289,6 +294,181 @@ def test_a_script_in_a_reply_does_not_run(lab):
         lab.model.script = script
 
 
-def test_the_console_holds_no_error_of_ours(lab):
-    """Runs last: everything above went by without one."""
+# Two things at once
+
+
+def test_a_reload_shows_all_of_a_search_that_runs_and_can_stop_it(lab):
+    """Every dot, the right best line, parts that turn, buttons that act."""
+    start(lab, 0.3, 40)
+    expect(lab.status).to_have_text(re.compile("^Running: [3-9]"))
+    lab.save_and_reload()
+    expect(lab.status).to_have_text(re.compile("^Running: [0-9]+ of 40"))
+    expect(lab.page.locator(".genius-chat mark").last).to_be_visible()
+    drawn, told = lab.curve
+    assert drawn == told >= 3
+    lab.tab("Replay")
+    expect(lab.status).to_contain_text("Recorded run")
+    assert lab.curve == (10, 10)
+    lab.tab("Search")
+    lab.button("Stop now").click()
+    expect(lab.status).to_contain_text("Stopped")
+    asked = len(lab.model.requests)
+    lab.page.wait_for_timeout(1_000)
+    assert len(lab.model.requests) == asked
+
+
+def test_a_recorded_run_opened_in_mid_search_keeps_its_points(lab):
+    """The curve of the recorded run has ten points for as long as it is looked at; the search has its own."""
+    start(lab, 0.3, 40)
+    lab.tab("Replay")
+    lab.button("Open").click()
+    expect(lab.status).to_contain_text("Recorded run")
+    for _ in range(5):
+        lab.page.wait_for_timeout(300)
+        assert lab.curve == (10, 10)
+    expect(lab.page.get_by_text("Under Search:")).to_contain_text("running")
+    lab.tab("Search")
+    expect(lab.status).to_have_text(re.compile("^Running: "))
+    lab.page.locator(".genius-tools select").select_option("rank")
+    expect(lab.page.locator(".genius-axes")).to_contain_text("rank (1 is best)")
+    lab.button("Stop now").click()
+    expect(lab.status).to_contain_text("Stopped")
+    lab.page.locator(".genius-tools select").select_option("accuracy")
+
+
+def test_a_point_tells_what_it_is_when_it_is_pointed_at(lab):
+    """Key, accuracy, rank, multiply-accumulates, parameters."""
+    lab.tab("Replay")
+    expect(lab.page.locator(".genius-caption")).to_contain_text("nas-bench-201-cifar10")
+    box = lab.page.locator(".genius-curve").bounding_box()
+    lab.page.mouse.move(box["x"] + box["width"] * (56 + 492 * 0.05) / 560, box["y"] + box["height"] / 2)
+    tip = lab.page.locator(".genius-tip")
+    for text in ("333333: 6 times 3×3 conv", "validation accuracy 90.20 %", "rank 685", "220,119,690", "1,531,546"):
+        expect(tip).to_contain_text(text)
+    expect(lab.page.locator(".genius-held").first).to_have_text("best of the table")
+
+
+def test_a_cell_that_is_run_again_has_the_search_with_its_buttons(lab):
+    """While it waits for a decision too; the choices of the new cell are not those of the search."""
+    start(lab, 0.3, 40, True)
+    expect(lab.status).to_contain_text("Waiting for your decision: 0 of 40")
+    lab.field("Benchmark").select_option("nas-bench-201-cifar100")
+    expect(lab.page.locator(".genius-caption")).to_contain_text("nas-bench-201-cifar10,")
+    lab.run_the_cell()
+    expect(lab.status).to_contain_text("Waiting for your decision: 0 of 40")
+    expect(lab.field("Model")).to_have_value("offline")
+    expect(lab.page.locator(".genius-caption")).to_contain_text("scripted-1")
+    lab.button("Approve").click()
+    expect(lab.status).to_contain_text("decision: 1 of 40")
+    lab.button("Stop now").click()
+    expect(lab.status).to_contain_text("Stopped")
+    lab.field("Approve each proposal").uncheck()
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("situation", ["idle", "running", "waiting for approval", "in replay"])
+def test_reloads_come_back_true(lab, situation):
+    """Five times in each situation: all points, the words of the state, and buttons that act."""
+    for number in range(5):
+        if situation in ("running", "waiting for approval"):
+            start(lab, 0.3, 40, situation != "running")
+            wanted = re.compile("^Running: [2-9]" if situation == "running" else "^Waiting for your decision")
+            expect(lab.status).to_have_text(wanted)
+        else:
+            lab.tab("Prompt" if situation == "idle" else "Replay")
+        if situation == "in replay":
+            lab.page.locator(".genius-slider input").fill(str(number + 2))
+        lab.save_and_reload()
+        lab.page.wait_for_timeout(500)
+        if situation == "in replay":
+            expect(lab.page.locator(".genius-reply[aria-label=Step]")).to_contain_text(f"Iteration {number + 2}:")
+            assert lab.curve == (10, 10)
+        elif situation == "idle":
+            lab.tab("Replay")
+            expect(lab.status).to_contain_text("Recorded run")
+            assert lab.curve == (10, 10)
+        else:
+            expect(lab.status).to_contain_text("Running" if situation == "running" else "Waiting for your decision")
+            if situation != "running":
+                lab.button("Approve").click()
+                expect(lab.status).to_contain_text("decision: 1 of 40")
+            drawn, told = lab.curve
+            assert drawn == told
+            lab.button("Stop now").click()
+            expect(lab.status).to_contain_text("Stopped")
+        print(f"reload {number + 1} of 5, {situation}: as it was, and its buttons act")
     assert lab.errors == []
+
+
+WATCH = """() => {
+  const curve = document.querySelector(".genius-curve");
+  window.drawn = [];
+  new MutationObserver(() => window.drawn.push([Date.now(), curve.getAttribute("aria-label")]))
+    .observe(curve, { attributes: true, attributeFilter: ["aria-label"] });
+}"""
+
+
+def percentile(values, share):
+    """Return the value below which `share` of them lie."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_a_point_is_drawn_soon_after_its_evaluation(lab):
+    """From the time of its line in the journal to the change of the page, in milliseconds."""
+    late = []
+    for _ in range(3):
+        start(lab, 0.05, 40)
+        expect(lab.status).to_have_text(re.compile("^Running: [0-9] of 40"))
+        lab.page.evaluate(WATCH)
+        expect(lab.status).to_have_text(re.compile("^Finished: 40 of 40"), timeout=120_000)
+        journal = sorted(lab.folder.glob("reports/runs/08_prompt_lab/lab/*.jsonl"))[-1]
+        done = [datetime.fromisoformat(event["time"]).timestamp() for event in read_run(journal).of("evaluation")]
+        seen = {}
+        for when, text in lab.page.evaluate("window.drawn"):
+            seen.setdefault(int(re.match(r"\d+", text)[0]), when)
+        late += [when - 1000 * done[number - 1] for number, when in seen.items()]
+    print(f"point drawn: n={len(late)}, p50 {percentile(late, 0.5):.0f} ms, p95 {percentile(late, 0.95):.0f} ms")
+    assert len(late) >= 60
+    assert percentile(late, 0.95) < 1_000  # a bound for a loaded machine; the goal is 100 ms on idle cores
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_no_request_goes_out_after_a_stop(lab):
+    """From the click to the last request that the server saw, in milliseconds; none later than a second."""
+    late = []
+    for _ in range(20):
+        start(lab, 0.05, 40)
+        expect(lab.status).to_have_text(re.compile("^Running: [2-9]"))
+        arrived, script = [], lab.model.script
+        lab.model.script = lambda body, number, arrived=arrived, script=script: (
+            arrived.append(time.time()) or script(body, number)
+        )
+        begun = time.time()
+        lab.button("Stop now").click()
+        expect(lab.status).to_contain_text("Stopped")
+        lab.page.wait_for_timeout(500)
+        lab.model.script = script
+        late.append(max([0.0, *(when - begun for when in arrived)]) * 1000)
+    print(f"stop: n={len(late)}, last request p50 {percentile(late, 0.5):.0f} ms, p95 {percentile(late, 0.95):.0f} ms")
+    assert percentile(late, 0.95) < 1_000  # a bound for a loaded machine; the goal is 200 ms on idle cores
+
+
+def test_the_console_holds_no_error_of_ours(lab):
+    """Everything above went by without one."""
+    assert lab.errors == []
+
+
+def test_a_search_ends_with_its_kernel(lab):
+    """Runs last: nothing asks once the kernel is gone, and the page says so."""
+    start(lab, 0.3, 40)
+    expect(lab.status).to_have_text(re.compile("^Running: [1-9]"))
+    lab.page.evaluate("async () => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    expect(lab.status).to_contain_text("The kernel of this cell is gone")
+    lab.page.wait_for_timeout(1_500)
+    asked = len(lab.model.requests)
+    lab.page.wait_for_timeout(2_000)
+    assert len(lab.model.requests) == asked

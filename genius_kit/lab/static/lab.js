@@ -443,10 +443,16 @@ function renderCurve({ model, el }) {
   const receive = (content) => {
     if (content.kind === "all" || content.board === board) answers[content.kind]?.(content);
   };
+  function lost() {
+    showStatus({ text: "The kernel of this cell is gone, and its searches with it: run the cell again", money: "", asking: null, retry: null });
+    ask(); // where it is there after all, its answer replaces that sentence
+  }
   model.on("msg:custom", receive);
+  model.on("comm_live_update", lost);
   ask();
   return () => {
     answered();
+    model.off("comm_live_update", lost);
     clearInterval(timer);
     area?.removeEventListener("focusin", keepKeys);
     model.off("msg:custom", receive);
