@@ -6,8 +6,9 @@ import pytest
 
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.budget.amounts import dollars
+from genius_kit.lab.compare import Arm, Comparing
 from genius_kit.lab.draft import open_draft
-from genius_kit.lab.money import FIELDS, TokenCounter, estimate, search_words, spending, together
+from genius_kit.lab.money import FIELDS, Estimate, TokenCounter, estimate, search_words, spending, together
 from genius_kit.lab.panels import PromptLab
 from genius_kit.proposers.base import make_proposer
 from genius_kit.studies.estimate import estimate_run
@@ -124,3 +125,43 @@ def test_advice_names_the_fields_of_the_lab(no_data, tmp_path, monkeypatch, entr
     assert "max_tokens=" not in lab.view.board.status["text"]
     labels = [control.description for control in (*lab.editor.optional.values(), lab.searching.limit)]
     assert all(any(label.startswith(field) for label in labels) for field in FIELDS.values())
+
+
+def test_a_comparison_says_its_cost_before_and_keeps_to_its_limit(no_data, priced, tmp_path):
+    """Rows, calls, expected and bound; with a limit that is too low nothing is sent, with a higher one it goes on."""
+    client = QueueClient(*[GOOD] * 2)
+    lab = PromptLab("nas-bench-201-cifar10", budget=1, folder=tmp_path, model="queue-1", client=client)
+    panel = lab.comparing
+    panel.pin()
+    lab.turn("Compare")
+    lab.editor.variant.value = "minimal"
+    panel.pairs.value = 1
+    assert "2 rows × 1 seeds: 2 searches of 1: about 2 calls, about $" in panel.pinned.value
+    assert "in 95 of 100 cases at most $" in panel.pinned.value
+    panel.limit.value = 0.0001
+    panel.run()
+    wait_for(lambda: not panel.comparison.is_running and lab.error.value)
+    assert client.sent == []
+    assert "raise &quot;Spend at most $&quot;" in lab.error.value
+    panel.limit.value = 20.0
+    panel.run()
+    wait_for(lambda: not panel.comparison.is_running)
+    assert len(client.sent) == 2
+
+
+def test_each_search_of_a_comparison_may_take_what_the_ones_before_left(no_data, priced, tmp_path):
+    """The limit is for all of them together."""
+    benchmark, client = load_benchmark("nas-bench-201-cifar10"), QueueClient(*[GOOD] * 4)
+    rows = [Arm({"prompt": name, "client": client}, "", Estimate(0)) for name in ("standard", "minimal")]
+    comparison = Comparing(benchmark, rows, [0, 1], 1, tmp_path, limit=20.0)
+    limits, spent = [], []
+
+    def shown(run):
+        limits.append(run.limits.dollars)
+        spent.append(float(comparison.spent))
+
+    comparison.shown.append(shown)
+    comparison.run()
+    assert comparison.done == 2
+    assert spent == sorted(set(spent))
+    assert limits == pytest.approx([20.0 - one for one in spent])

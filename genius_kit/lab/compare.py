@@ -6,18 +6,20 @@ import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from genius_kit.budget.spending import cost_of_calls
+from genius_kit.budget.amounts import Limits, dollars, exact
+from genius_kit.budget.spending import cost_of_calls, spent_of
 from genius_kit.chat import is_stand_in
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.style import BLUE, GREY, VERMILION
 from genius_kit.journal import Run
 from genius_kit.journal.run import total
-from genius_kit.lab.money import dollars
+from genius_kit.lab.money import Estimate, search_words, together
 from genius_kit.lab.run import LabRun
 from genius_kit.proposers.base import make_proposer
 from genius_kit.proposers.methods import TOLD, are_one, sequence_of
@@ -30,6 +32,7 @@ from genius_kit.verdicts.base import LEVEL, MARGIN, Contrast
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
+    from genius_kit.runs.live import LiveSearch
 
 WIDTH, LEFT = 460, 64  # of the dots, in pixels
 
@@ -220,12 +223,12 @@ def _one(
 class Arm:
     """One row of a comparison: what `make_proposer("llm", space, ...)` takes, and the first prompt that it makes.
 
-    `expected` is what one search may cost in dollars, None where no price is known.
+    `expected` is what one search takes.
     """
 
     settings: Mapping[str, Any]
     prompt: str
-    expected: float | None
+    expected: Estimate
 
     @property
     def label(self) -> str:
@@ -237,13 +240,22 @@ class Comparing:
     """Rows of settings beside the first of them, over seeds: what is compared, the pairs so far, whether it runs.
 
     It keeps what it was begun with. `heard` are called after each pair and at the end, `shown` with each search as it
-    begins, both from the thread that runs it.
+    begins, both from the thread that runs it. With a `limit` its searches together may take so many dollars more than
+    they have taken before.
     """
 
     def __init__(
-        self, benchmark: Benchmark, arms: Sequence[Arm], seeds: Sequence[int], budget: int, folder: Path
+        self,
+        benchmark: Benchmark,
+        arms: Sequence[Arm],
+        seeds: Sequence[int],
+        budget: int,
+        folder: Path,
+        limit: float | None = None,
     ) -> None:
         self.benchmark, self.arms, self.seeds, self.budget, self.folder = benchmark, arms, seeds, budget, folder
+        self.limit = limit
+        self._begun: list[tuple[LiveSearch, Decimal]] = []  # with what each had taken before
         self.results: dict[int, Paired] = {}
         self.heard: list[Callable[[Comparing], None]] = []
         self.shown: list[Callable[[LabRun], None]] = []
@@ -281,8 +293,20 @@ class Comparing:
         found = [(row, paired.verdict()) for row, paired in self.results.items()]
         return " ".join(f"Row {row + 1}: {text}" if len(self.arms) > 2 else text for row, text in found)
 
+    @property
+    def spent(self) -> Decimal:
+        """Dollars that its searches have taken, those that may have been billed at their worst case."""
+        return sum((_taken(live) - before for live, before in self._begun), Decimal(0))
+
     def _begins(self, run: LabRun) -> bool:
         self._present = run
+        assert run.live is not None
+        before = _taken(run.live)
+        if self.limit is not None:
+            left = max(Decimal(0), exact(self.limit) - self.spent)
+            run.limits = Limits(dollars=float(before + left))
+            run.live.limit(run.limits)
+        self._begun.append((run.live, before))
         for shown in tuple(self.shown):
             shown(run)
         return not self._stopped
@@ -305,16 +329,15 @@ def comparison_that_runs(folder: Path) -> Comparing | None:
     return next((one for one in tuple(_COMPARED) if one.is_running and one.folder.resolve() == here), None)
 
 
+def _taken(live: LiveSearch) -> Decimal:
+    return spent_of(live.state.run.events).dollars
+
+
 def workload(arms: Sequence[Arm], seeds: int, budget: int) -> str:
     """Return in words how many calls a comparison makes, and what they may cost."""
-    calls = len(arms) * seeds * budget
-    costs = [arm.expected for arm in arms]
-    known = [cost * seeds for cost in costs if cost is not None]
-    price = f"about {dollars(sum(known))}" if len(known) == len(costs) else "at an unknown price"
-    return (
-        f"{len(arms)} rows × {seeds} seeds × {budget} evaluations: {calls:,} calls where no reply is refused, {price}; "
-        "searches that are on disk already are read and not asked again."
-    )
+    all_of_it = together([arm.expected for arm in arms], seeds)
+    words = search_words(all_of_it, budget, len(arms) * seeds)
+    return f"{len(arms)} rows × {seeds} seeds: {words}; searches that are on disk already are read and not asked again."
 
 
 def difference_html(first: Arm, other: Arm) -> str:

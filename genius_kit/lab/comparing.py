@@ -17,6 +17,7 @@ from genius_kit.lab.compare import (
     workload,
 )
 from genius_kit.lab.draft import plain
+from genius_kit.lab.money import FIELDS
 from genius_kit.lab.session import compare_line
 from genius_kit.lab.widgets import button, labelled, on_change, row
 from genius_kit.texts import for_html
@@ -46,13 +47,15 @@ class ComparePanel:
         self.clear_button = button("Remove the rows", self.clear, say)
         self.pairs = labelled(widgets.BoundedIntText, "Seeds", "130px", min=1, max=1000, value=6)
         on_change(self.pairs, lambda _: self.show_rows(), say)
+        self.limit = labelled(
+            widgets.BoundedFloatText, f"{FIELDS['spend']} in all (0: any)", "280px", min=0, max=1e6, value=0
+        )
         self.run_button = button("Run beside the baseline", self.run, say, style="primary")
         self.stop_button = button("Stop comparing", self.stop, say)
         self.progress = widgets.HTML()
         self.result = widgets.HTML()
-        buttons = row(
-            self.pin_button, self.add_button, self.clear_button, self.pairs, self.run_button, self.stop_button
-        )
+        begin = (self.pairs, self.limit, self.run_button, self.stop_button)
+        buttons = row(self.pin_button, self.add_button, self.clear_button, *begin)
         self.root = widgets.VBox([buttons, self.pinned, self.progress, self.result])
         self.show_rows()
         self._follow(comparison_that_runs(lab.session.folder / "compared"))
@@ -103,7 +106,8 @@ class ComparePanel:
         seeds, folder = list(range(first, first + self.pairs.value)), session.folder / "compared"
         if any(arm.settings == arms[0].settings for arm in arms[1:]):
             raise InvalidParameter("a row is the baseline itself; change the template or a setting first")
-        comparison = Comparing(self.benchmark, arms, seeds, session.choices.budget, folder)
+        limit = self.limit.value or None
+        comparison = Comparing(self.benchmark, arms, seeds, session.choices.budget, folder, limit)
         named = (self.benchmark.name, arms[0].settings, arms[-1].settings, seeds, session.choices.budget)
         self.board.code(compare_line(*named, folder.as_posix()))
         self.board.tell(f"Comparing over {len(seeds)} seeds")
@@ -121,7 +125,7 @@ class ComparePanel:
 
     def _present(self) -> Arm:
         session = self.lab.session
-        return Arm(session.settings(), plain(session.draft.prompt().messages(())), session.estimate().search)
+        return Arm(session.settings(), plain(session.draft.prompt().messages(())), session.estimate())
 
     def _check_baseline(self) -> None:
         if self.baseline is None:

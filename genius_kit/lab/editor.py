@@ -174,6 +174,7 @@ class EditorPanel:
             self.render()
         else:
             self.show()
+        self.lab.chosen()
 
     def show(self) -> None:
         """Show the session's choices and template, after something other than a hand changed them."""

@@ -197,6 +197,11 @@ class PromptLab(Stage):
         """Clear what was asked of the benchmark before; runs keep theirs."""
         self.asked.wipe()
 
+    def chosen(self) -> None:
+        """Say of the present choices what they add to a comparison."""
+        if self.tabs.value == "Compare":
+            self.comparing.show_rows()
+
     def show_editor(self) -> None:
         """Show the template and its prompt anew, and turn to them."""
         self.editor.show()

@@ -85,6 +85,10 @@ class Stage(ABC):
         """Clear what belongs to the benchmark before."""
 
     @abstractmethod
+    def chosen(self) -> None:
+        """Show anew what depends on the choices."""
+
+    @abstractmethod
     def show_editor(self) -> None:
         """Show the template and its prompt anew, and turn to them."""
 
@@ -101,7 +105,7 @@ class Stage(ABC):
         if threading.current_thread() is threading.main_thread():
             self.error.value = alert(error)
         else:
-            self.desk.post(self.say, error)
+            self.desk.post(setattr, self.error, "value", alert(error))
 
     def tell(self, text: str, money: str = "", asking: float | None = None, retry: float | None = None) -> None:
         """Show the state of a question; any thread may call it."""
