@@ -207,9 +207,9 @@ class Person(RuleBasedStateMachine):
         run = self.lab.session.searched
         if run is None or run.live.state.pending is None:
             return
-        shown = self.lab.searching.decision.layout.display == ""
+        shown = self.lab.searching.deciding.root.layout.display == ""
         assert shown, "a search waits for a decision, and the lab shows none"
-        self.lab.searching.decide(decision)
+        self.lab.searching.deciding.decide(decision)
         self.wait(run, lambda: run.live.state.pending is None)
         self.wait(run, lambda: self.rests(run))
 

@@ -10,18 +10,17 @@ import ipywidgets as widgets
 
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter
+from genius_kit.lab.approving import DecisionPanel
 from genius_kit.lab.board import Board
 from genius_kit.lab.money import FIELDS, dollars, in_fields, price_of, spending
 from genius_kit.lab.run import RUNNING
 from genius_kit.lab.session import limits_words, live_line, search_line
 from genius_kit.lab.widgets import button, labelled, on_change, row
-from genius_kit.runs.approval import user_name
 
 if TYPE_CHECKING:
     from genius_kit.lab.run import LabRun
     from genius_kit.lab.widgets import Stage
     from genius_kit.runs.live import LiveSearch, LiveState
-    from genius_kit.spaces import Architecture, SearchSpace
 
 _WORDS = {
     "ready": "Ready",
@@ -84,7 +83,6 @@ class SearchPanel:
         self.lab = lab
         self.board = Board("search")
         self._shown = ""
-        self._asked: tuple[str, int, Architecture] | None = None
         say = lab.say
         self.chosen = labelled(widgets.Dropdown, "Search", "620px")
         on_change(self.chosen, self._chose, say)
@@ -101,29 +99,14 @@ class SearchPanel:
         on_change(self.limit, self.set_limit, say)
         self.budget = labelled(widgets.BoundedIntText, "New budget", "180px", min=1, max=100_000)
         self.raise_button = button("Raise the budget", self.raise_budget, say)
-        self.proposal = widgets.HTML()
-        self.edited = labelled(widgets.Text, "Evaluate instead", "420px", placeholder="an architecture")
-        self.reason = labelled(widgets.Text, "Reason", "320px", placeholder="kept in the journal")
-        self.by = labelled(widgets.Text, "Decided by", "220px", value=user_name())
-        self.approve_button = button("Approve", lambda: self.decide("approve"), say, style="success")
-        self.edit_button = button("Use the edited one", lambda: self.decide("edit"), say)
-        self.reject_button = button("Reject", lambda: self.decide("reject"), say, style="danger")
-        self.end_button = button("End the search", lambda: self.decide("end"), say, "Resume asks the same again")
-        self.decision = widgets.VBox(
-            [
-                self.proposal,
-                row(self.edited, self.reason, self.by),
-                row(self.approve_button, self.edit_button, self.reject_button, self.end_button),
-            ],
-            layout={"display": "none", "border": "1px solid #999", "padding": "6px"},
-        )
+        self.deciding = DecisionPanel(say)
         steer = (self.pause_button, self.hold_button, self.resume_button, self.stop_button, self.now_button)
         self.root = widgets.VBox(
             [
                 row(self.run_button, self.chosen),
                 row(*steer),
                 row(self.approve, self.limit, self.budget, self.raise_button),
-                self.decision,
+                self.deciding.root,
             ]
         )
         for run in lab.session.runs.values():
@@ -194,20 +177,6 @@ class SearchPanel:
         self._live().raise_budget(self.budget.value)
         self._code(f"raise_budget({self.budget.value})")
 
-    def decide(self, decision: str) -> None:
-        """Decide on the proposal that waits."""
-        live, by = self._live(), self.by.value.strip()
-        given = {"reason": self.reason.value, **({"by": by} if by != user_name() else {})}
-        text = self.edited.value.strip()
-        if decision == "edit":
-            given["architecture"] = text
-            live.decide("edit", self._space().decode(text), self.reason.value, by)
-        else:
-            live.decide(decision, reason=self.reason.value, by=by)
-        said = "".join(f", {name}={value!r}" for name, value in given.items() if value)
-        self._code(f"decide({decision!r}{said})")
-        self.reason.value = ""
-
     def _limits(self) -> Limits | None:
         return Limits(dollars=self.limit.value) if self.limit.value else None
 
@@ -216,12 +185,6 @@ class SearchPanel:
         if live is None:
             raise InvalidParameter("no search was begun; press Run first")
         return live
-
-    def _space(self) -> SearchSpace:
-        run = self.lab.session.searched
-        if run is None or run.space is None:
-            raise InvalidParameter("no search was begun; press Run first")
-        return run.space
 
     def _code(self, call: str) -> None:
         run = self.lab.session.searched
@@ -261,12 +224,4 @@ class SearchPanel:
         self.stop_button.disabled = status not in ("running", "paused", "awaiting approval")
         self.now_button.disabled = not running
         self.raise_button.disabled = state is None or status == "failed"
-        pending = state.pending if state and status == "awaiting approval" else None
-        self.decision.layout.display = "none" if pending is None else ""
-        asked = None if state is None or pending is None else (self._shown, state.iteration, pending)
-        if pending is not None and asked != self._asked:
-            space = self._space()
-            self.reason.value = ""
-            self.proposal.value = f"<p><b>Proposed: {space.encode(pending)}</b> ({space.key(pending)})</p>"
-            self.edited.value = space.encode(pending)
-        self._asked = asked
+        self.deciding.show(self.lab.session.searched)

@@ -18,7 +18,7 @@ from genius_kit.journal import Event, Journal, Run, read_run
 from genius_kit.llm.http_errors import quote
 from genius_kit.llm.session import Session
 from genius_kit.proposers.base import Proposer
-from genius_kit.runs.approval import Decision, here
+from genius_kit.runs.approval import Decision, Request, here
 from genius_kit.runs.live_control import Control
 from genius_kit.runs.loop import Search
 from genius_kit.runs.remote import is_owned, state_of
@@ -235,6 +235,11 @@ class LiveSearch:
         """
         asker = self._asker
         self._control.decide(Decision(decision, architecture, reason, by or asker.by, asker.via))
+
+    @property
+    def asked_about(self) -> Request | None:
+        """The proposal that waits for a decision, with all that a person is shown of it; None where none waits."""
+        return self._control.asked_about
 
     def wait(self, timeout: float | None = None) -> Run:
         """Wait until the search has ended in any way, and return the events so far.
