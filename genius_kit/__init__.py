@@ -12,6 +12,7 @@ from genius_kit.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark, list_benchmarks, load_benchmark
+    from genius_kit.benchmarks.own import from_function, register, tabular
     from genius_kit.budget.amounts import Limits
     from genius_kit.datasets.registry import load_dataset
     from genius_kit.files import output_folder
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "budget.amounts": ("Limits",),
     "benchmarks": ("Benchmark", "list_benchmarks", "load_benchmark"),
+    "benchmarks.own": ("from_function", "register", "tabular"),
     "spaces": ("SearchSpace", "count_cost", "load_space"),
     "datasets": ("load_dataset",),
     "files": ("output_folder",),
@@ -65,12 +67,12 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Benchmark", "Cost", "Evaluation", "Limits", "NoImprovement", "Proposal", "RankRange", "Recipe", "Rejection",
-    "SearchSpace", "Trial",
-    "build_network", "count_cost", "does_it_search", "estimate_run", "estimate_study", "fine_tune", "list_benchmarks",
-    "list_prompts", "load_benchmark", "load_dataset", "load_prompt", "load_recipe", "load_space", "load_study",
-    "load_weights", "make_proposer", "output_folder", "parse_reply", "read_results", "read_run", "replay_conversation",
-    "report", "resume", "run_notebook", "run_study", "search", "search_many", "study_names", "to_optuna", "train",
-    "verify_run",
+    "SearchSpace", "Trial", "build_network", "count_cost", "does_it_search", "estimate_run", "estimate_study",
+    "fine_tune", "from_function", "list_benchmarks", "list_prompts", "load_benchmark", "load_dataset",
+    "load_prompt", "load_recipe", "load_space", "load_study", "load_weights", "make_proposer", "output_folder",
+    "parse_reply",
+    "read_results", "read_run", "register", "replay_conversation", "report", "resume", "run_notebook", "run_study",
+    "search", "search_many", "study_names", "tabular", "to_optuna", "train", "verify_run",
 ]  # fmt: skip
 
 

@@ -100,9 +100,9 @@ class _Scan:
         self.sizes = {space.length, *(len(stage) for stage in space.stages if not space.is_cell)} - {1}
         groups, hidden, top = list[dict[str, re.Match[str]]](), 0, space.key_offset + len(space.options) - 1
         names = "|".join(space.options) if space.is_cell else "(?!)"
-        key = f"[{space.key_offset}-{top}]{{{space.length}}}" if top < 10 else "(?!)"
+        form = f"[{space.key_offset}-{top}]{{{space.length}}}" if top < 10 else "(?!)"
         own = {"names": names, "nodes": "" if space.is_cell else "(?!)"}
-        for token in _says("{token}", key=key, **own).finditer(text):
+        for token in _says("{token}", key=form, **own).finditer(text):
             kind, start, end = token.lastgroup or "", token.start(), token.end()
             if start < hidden or kind == "skip":
                 continue

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from genius_kit.benchmarks import downloads, tabular
 from genius_kit.benchmarks.base import MEASURED, Benchmark, Objectives, check_settings, no_latency, read_objectives
-from genius_kit.benchmarks.folder import FOLDER, is_folder, load_folder, own_folders, read_plan, shared_folder
-from genius_kit.benchmarks.frames import KNOWN, OwnTable, own_source
+from genius_kit.benchmarks.own.folder import is_folder, load_folder, shared_folder
+from genius_kit.benchmarks.own.found import FOLDER, own_folders, own_recorded, own_row, own_title
+from genius_kit.benchmarks.own.tables import OwnTable, is_function, own_source
 from genius_kit.benchmarks.private import load_private, private_folders, private_table, private_tables
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter, UnknownName
@@ -159,7 +160,7 @@ def recorded_benchmark(settings: Mapping[str, Any], **beside: Any) -> TabularBen
     Raises DataCorrupt where a private table is not the one that the run recorded as its source.
     """
     objectives = tuple(settings.get("objectives") or ())
-    if own_source(settings.get("source")):
+    if own_source(settings.get("source")) or is_function(settings.get("source")):
         table = own_recorded(settings, **beside)
         return table if not objectives else table.weighing(Objectives(*objectives))
     if made_by := settings.get("benchmark_settings"):
@@ -172,32 +173,6 @@ def recorded_benchmark(settings: Mapping[str, Any], **beside: Any) -> TabularBen
     benchmark = shared_table(*named, source_kind(source), objectives)
     check_recorded(benchmark, source)
     return benchmark
-
-
-def own_recorded(settings: Mapping[str, Any], **beside: Any) -> OwnTable:
-    """Return the table of the user's own that a run searched: one in memory, else its folder.
-
-    Raises DataMissing where it is not here, DataCorrupt where what is here is another one.
-    """
-    name, source = str(settings["benchmark"]), str(settings["source"])
-    protocol, fed_run = str(settings["protocol"]), int(settings.get("fed_run") or 0)
-    if beside:
-        raise InvalidParameter(f"{name} is a table, which has no setting {', '.join(beside)}")
-    if (known := KNOWN.get((source, protocol, fed_run))) is not None:
-        return known
-    places = [Path(str(settings.get("folder") or "")), own_folders().get(name)]
-    folder = next((place for place in places if place is not None and is_folder(place)), None)
-    if folder is None:
-        raise DataMissing(
-            f"the table {name} of this run ({source}) is not here: call `gk.load_benchmark(FOLDER)` or `gk.tabular` "
-            f"before in this process, or `genius-kit benchmark add FOLDER` once, which keeps it in {data_folder()}"
-        )
-    table = shared_folder(str(folder), protocol, fed_run)
-    if table.source != source:
-        raise DataCorrupt(
-            f"the run was made on the {source}, and {folder} now is the {table.source}; put the files of then back"
-        )
-    return table
 
 
 def is_judged(settings: Mapping[str, Any]) -> bool:
@@ -283,7 +258,7 @@ def tabular_rows() -> list[dict[str, Any]]:
         )
     for name in (name for name in table_names() if name not in _ENTRIES):
         if not is_private(name):
-            rows.append(_own_row(name))
+            rows.append(own_row(name))
             continue
         table = private_table(name)
         rows.append(
@@ -297,12 +272,6 @@ def tabular_rows() -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _own_row(name: str) -> dict[str, Any]:
-    plan = read_plan(own_folders()[name])
-    row = {"name": name, "title": plan.space.title, "size": plan.space.size, "available": True}
-    return {**row, "source": plan.source, "how_to_get": ""}
 
 
 def space_of(name: str) -> SearchSpace:
@@ -320,11 +289,7 @@ def title_of(name: str) -> str:
     """Return a table's name as papers write it, the name itself for any other benchmark."""
     if is_private(name):
         return private_table(name).title
-    own = own_folders().get(name)
-    if own is not None or name not in _ENTRIES:
-        in_memory = next((table.title for table in KNOWN.values() if table.name == name), None)
-        return in_memory or (name if own is None else read_plan(own).space.title)
-    return _ENTRIES[name].title if name in _ENTRIES else name
+    return _ENTRIES[name].title if name in _ENTRIES else own_title(name) or name
 
 
 def embedded_dataset(name: str) -> str | None:

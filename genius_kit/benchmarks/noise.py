@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genius_kit.benchmarks.frames import own_source
+from genius_kit.benchmarks.own.tables import own_source
 from genius_kit.errors import InvalidParameter
 from genius_kit.stats.agreement import spearman
 

@@ -1,4 +1,4 @@
-"""The commands of what is on a machine: `genius-kit doctor`, `data` (published files), `benchmark` (own tables)."""
+"""The commands of what is on a machine: `genius-kit doctor`, `data` (published files), `benchmark` (tables made)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typer import Argument, Option
 
 from genius_kit import extras
 from genius_kit.benchmarks import downloads, list_benchmarks
-from genius_kit.benchmarks.folder import SPACE_FILE, add_folder
+from genius_kit.benchmarks.own.folder import SPACE_FILE
+from genius_kit.benchmarks.own.found import add_folder
 from genius_kit.benchmarks.private import add_table
 from genius_kit.budget.prices import edition
 from genius_kit.cli.commands import ends_at_once, print_table

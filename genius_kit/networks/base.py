@@ -170,5 +170,7 @@ def build_seeded(space: SearchSpace, architecture: Sequence[int], seed: int, **s
 def _network_class(space: SearchSpace) -> Any:
     if not space.network:
         raise InvalidParameter(f"{space.name} has no networks: its class names none (`network`)")
-    module, name = space.network.split(".")
-    return getattr(importlib.import_module(f"genius_kit.networks.{module}"), name)
+    module, mark, name = space.network.rpartition(":")  # "my_networks:Tiny" is one of the user's own
+    if not mark:
+        module, _, name = f"genius_kit.networks.{space.network}".rpartition(".")
+    return getattr(importlib.import_module(module), name)

@@ -130,8 +130,10 @@ class Situation:
         import numpy as np
 
         space, known = self.benchmark.space, self.benchmark.known
-        tried = [space.index(one) for one in (*self._tried, *self.rejected_by_person)]
-        return np.setdiff1d(np.flatnonzero(known), tried)
+        assert known is not None  # it knows only some
+        left = known.copy()
+        left[[space.index(one) for one in (*self._tried, *self.rejected_by_person)]] = False
+        return np.flatnonzero(left)
 
     @property
     def _tried(self) -> dict[Architecture, Trial]:
@@ -226,8 +228,8 @@ def random_untried(situation: Situation) -> Architecture | Stop:
     """
     space, rng, constraint = situation.benchmark.space, situation.rng(), situation.benchmark.constraint
     if situation.benchmark.known is not None:
-        rows = situation.known_rows()
-        return space.at(int(rng.choice(rows))) if len(rows) else Stop("exhausted")
+        left = situation.known_rows()
+        return space.at(int(rng.choice(left))) if len(left) else Stop("exhausted")
     if constraint is not None and not is_listable(space):
         draws: Iterable[Architecture] = map(tuple, sample_designs(space, constraint, rng, BOUNDED_DRAWS).tolist())
     else:

@@ -90,7 +90,8 @@ class SearchSpace:
     dataset: ClassVar[str] = "CIFAR-10"
     """The data set that prompts name, as papers write it."""
     network: ClassVar[str] = ""
-    """The class of `genius_kit.networks` that builds the networks, with its module: "cifar.MacroNetwork"."""
+    """The class that builds the networks, with its module: "cifar.MacroNetwork" of `genius_kit.networks`, or one of the
+    user's own, "my_networks:TinyNetwork"."""
     is_cell: ClassVar[bool] = False
     """Whether the positions are the edges of a cell, which are written by the names of their operations."""
     has_embedding: ClassVar[bool] = False

@@ -19,7 +19,7 @@ from genius_kit.benchmarks.catalogue import (
     space_name,
     table_names,
 )
-from genius_kit.benchmarks.folder import is_folder
+from genius_kit.benchmarks.own.folder import is_folder
 from genius_kit.budget.amounts import RESERVES, Limits
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.files import read_text, write_whole

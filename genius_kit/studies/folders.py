@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from genius_kit.benchmarks.folder import Plan, load_folder, read_frame, read_plan, write_folder
-from genius_kit.benchmarks.frames import OwnTable, read_lines, unused_columns
 from genius_kit.benchmarks.noise import describe
+from genius_kit.benchmarks.own.files import read_frame
+from genius_kit.benchmarks.own.folder import Plan, load_folder, read_plan, write_folder
+from genius_kit.benchmarks.own.lines import read_lines, unused_columns
+from genius_kit.benchmarks.own.tables import OwnTable
 from genius_kit.errors import GeniusKitError, InvalidParameter
 from genius_kit.prompts import load_prompt
 from genius_kit.prompts.base import TEMPLATES
@@ -48,17 +51,13 @@ def check_folder(folder: str | Path) -> Iterator[str]:
 def _of_prompts(plan: Plan) -> list[str]:
     """Return what is wrong with the texts: each prompt is made, with every control and change that goes with it."""
     found: dict[str, None] = {}
-    kinds = [{}, *({"control": name} for name in CONTROLS), *({"change": name} for name in CHANGES)]
-    for variant in VARIANTS:
-        for kind in kinds:
-            if kind.get("change") == "no-rationale" and variant == "minimal":
-                continue
-            if variant != "standard" and kind.get("control", kind.get("change")) is not None:
-                continue
-            try:
-                load_prompt(variant, plan.space, dataset=plan.named[2], unit=plan.metric.unit, **kind)
-            except GeniusKitError as error:
-                found[str(error)] = None
+    kinds = [("control", name) for name in CONTROLS] + [("change", name) for name in CHANGES]
+    for variant, kind in [*((name, None) for name in VARIANTS), *(("standard", one) for one in kinds)]:
+        given: dict[str, Any] = {} if kind is None else dict([kind])
+        try:
+            load_prompt(variant, plan.space, dataset=plan.named[2], unit=plan.metric.unit, **given)
+        except GeniusKitError as error:
+            found[str(error)] = None
     return list(found)
 
 
@@ -68,8 +67,8 @@ def _told(plan: Plan, table: OwnTable, columns: list[str]) -> Iterator[str]:
     yield f"{table.title}: {space.size:,} architectures at {space.length} positions ({menus})"
     yield f"{plan.table.name}: {known:,} of them have a line{_missing(plan, space.size - known)}"
     scores = table.known_scores()
-    different = len(np.unique(np.round(scores, 2)))
-    yield f"{table.feedback_name}: {scores.min():.2f} to {scores.max():.2f} {table.unit}, {different:,} different values"
+    different, ends = len(np.unique(np.round(scores, 2))), f"{scores.min():.2f} to {scores.max():.2f}"
+    yield f"{table.feedback_name}: {ends} {table.unit}, {different:,} different values"
     if different < len(np.unique(scores)) // 2:
         yield (
             "  prompts print two decimals, so that many different scores look the same there: give the metric a "

@@ -7,45 +7,36 @@ copy of a table in arrays is kept in the data folder's cache, under the sum of i
 from __future__ import annotations
 
 import copy
-import csv
 import hashlib
-import io
 import json
 import logging
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genius_kit import files
-from genius_kit.benchmarks import frames
 from genius_kit.benchmarks.base import Objectives
-from genius_kit.benchmarks.frames import KEY, Lines, Metric, OwnTable, checked, folder_source, own_table, read_lines
+from genius_kit.benchmarks.own.files import MOST_BYTES, read_frame
+from genius_kit.benchmarks.own.lines import Lines, checked, plain, read_lines
+from genius_kit.benchmarks.own.tables import UNKNOWN, Metric, OwnTable, folder_source, own_table
 from genius_kit.benchmarks.tabular import cache_folder, save_table
-from genius_kit.errors import DataMissing, ExtraMissing, GeniusKitError, InvalidParameter
-from genius_kit.files import data_folder
+from genius_kit.errors import DataMissing, InvalidParameter
 from genius_kit.located import Located, read_yaml
 from genius_kit.spaces import SearchSpace
 from genius_kit.spaces.definitions import DIGITS, LONGEST_TEXT, MOST_POSITIONS, PARTS
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 SPACE_FILE = "space.yaml"
-TABLES = ("table.csv", "table.parquet", "table.json")
-FOLDER = "benchmarks"
-"""Where folders are kept in the data folder that are found by their names."""
 
-MOST_BYTES = 2_000_000_000
-"""The largest file of a table."""
-MOST_COLUMNS = 500
+TABLES = ("table.csv", "table.parquet", "table.json")
+
 _CACHE_FORMAT = 1
 
 _log = logging.getLogger(__name__)
 
 _WORDS: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 500}
+
 _OPTIONS: dict[str, Any] = {
     "type": "array",
     "minItems": 2,
@@ -53,6 +44,7 @@ _OPTIONS: dict[str, Any] = {
     "uniqueItems": True,
     "items": {"type": ["string", "number"]},
 }
+
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -80,7 +72,7 @@ SCHEMA: dict[str, Any] = {
             "items": {"type": "array", "minItems": 1, "items": {"type": "string"}},
         },
         "answer": {"enum": ["list", "stages"]},
-        "unknown": {"enum": list(frames.UNKNOWN)},
+        "unknown": {"enum": list(UNKNOWN)},
         "table": {"enum": list(TABLES)},
     },
     "required": ["name", "positions"],
@@ -216,7 +208,7 @@ def _space(located: Located, texts: tuple[tuple[str, str], ...]) -> SearchSpace:
     names, menus = _menus(located)
     words = tuple(tuple(str(option) for option in menu) for menu in menus)
     for place, menu in enumerate(words):
-        if len({frames.plain(word) for word in menu}) < len(menu):
+        if len({plain(word) for word in menu}) < len(menu):
             raise located.error(
                 ("positions", names[place]) if isinstance(data["positions"], dict) else ("options",),
                 f"the options {', '.join(menu):.200} are not all different as a table writes them; each comes once",
@@ -336,102 +328,6 @@ def _cached(path: Path, space: SearchSpace) -> Lines | None:
     except Exception as error:  # a damaged archive raises whatever zipfile, zlib, numpy and tokenize raise
         _log.warning("the cached table %s is damaged (%s) and is made again", path, error)
         return None
-
-
-def read_frame(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
-    """Return the file of a table as a frame, and what names the place of a row; raises InvalidParameter."""
-    try:
-        read = {".csv": _read_csv, ".parquet": _read_parquet, ".json": _read_json}[path.suffix]
-        frame = read(path)
-    except GeniusKitError:
-        raise
-    except RecursionError:
-        raise InvalidParameter(f"{path} cannot be read as a table: it is nested too deep") from None
-    except Exception as error:  # whatever pandas and its readers raise for a file that is none
-        told = " ".join(str(error).split())[:300]
-        raise InvalidParameter(f"{path} cannot be read as a table: {told or type(error).__name__}") from None
-    if len(frame.columns) > MOST_COLUMNS:
-        raise InvalidParameter(f"{path} has {len(frame.columns):,} columns; at most {MOST_COLUMNS} are read")
-    word, first = ("line", 2) if path.suffix == ".csv" else ("entry", 1)
-    places = frame.index.to_numpy() if path.suffix == ".csv" else range(len(frame))
-    return frame.reset_index(drop=True), lambda row: f"{path.name}, {word} {int(places[row]) + first}"
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    with files.open_plain(path, MOST_BYTES) as raw:
-        head = raw.readline(1_000_000)
-    names = next(csv.reader(io.StringIO(head.decode("utf-8-sig"))), [])
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise InvalidParameter(f"{path}, line 1: the column {twice[0]!r:.100} stands twice; leave one out")
-    if len(names) < 2:
-        raise InvalidParameter(
-            f"{path}, line 1: {head[:80]!r} are no names of columns with commas between, such as a,b,score"
-        )
-    frame = pd.read_csv(
-        path,
-        dtype={KEY: str},
-        keep_default_na=False,  # an option may be called none or NA
-        na_values=[""],
-        encoding="utf-8-sig",
-        skipinitialspace=True,
-        skip_blank_lines=False,
-        index_col=False,
-        low_memory=False,
-    )
-    return frame.rename(columns=lambda name: str(name).strip()).dropna(how="all")
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        from pyarrow.parquet import ParquetFile
-    except ImportError:
-        raise ExtraMissing(f"{path} needs pyarrow, which is not installed: pip install pyarrow") from None
-    with files.open_plain(path, MOST_BYTES):
-        pass  # which refuses what is no plain file
-    count = ParquetFile(path).metadata.num_rows
-    if count > frames.MOST_ARCHITECTURES:
-        raise InvalidParameter(f"{path} has {count:,} rows; at most {frames.MOST_ARCHITECTURES:,} are read")
-    return pd.read_parquet(path)
-
-
-def _read_json(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    content = files.read_plain(path, MOST_BYTES)
-    if files.is_dense([content]):
-        raise InvalidParameter(f"{path} holds more lists and objects than a table has")
-    data = json.loads(content)
-    parts = list(data.values()) if isinstance(data, dict) else data if isinstance(data, list) else [None]
-    if not parts or not all(isinstance(one, list if isinstance(data, dict) else dict) for one in parts):
-        raise InvalidParameter(
-            f'{path} is no table: expected [{{"a": 1, "score": 2.5}}, ...], or {{"a": [1], "score": [2.5]}}'
-        )
-    return pd.DataFrame(data)
-
-
-def own_folders() -> dict[str, Path]:
-    """Return the folders that are found by their names, in alphabetic order; nothing of them is read."""
-    return {path.parent.name: path.parent for path in sorted((data_folder() / FOLDER).glob(f"*/{SPACE_FILE}"))}
-
-
-def add_folder(folder: str | Path) -> Path:
-    """Copy a folder into the data folder, from where it loads by its name, and return where it is.
-
-    Raises InvalidParameter for a folder that is none, or where another one of that name is there.
-    """
-    table = load_folder(folder)
-    place = data_folder() / FOLDER / table.name
-    if place.exists() and load_folder(place).files != table.files:
-        raise InvalidParameter(f"{place} is another benchmark of that name; give yours another name in {SPACE_FILE}")
-    files.make_folder(place)
-    for name in table.files:
-        shutil.copyfile(Path(folder) / name, place / name)
-    return place
 
 
 def write_folder(folder: str | Path, texts: Mapping[str, str]) -> Path:
