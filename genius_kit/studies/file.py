@@ -241,7 +241,7 @@ def _own_tables(located: Located) -> dict[str, TabularBenchmark]:
         if own_folder(name) is not None:
             told = {"protocol": data.get("protocol", "paper"), "fed_run": data.get("fed_run", 0)}
             with located.at("benchmarks", place):
-                found[name] = load_tabular(name, source=data.get("source"), **told)
+                found[name] = load_tabular(name, **told)  # it has no other `source`
             with located.at("objectives"):
                 weighed = read_objectives(data.get("objectives", ()))
                 found[name] = found[name] if weighed is None else found[name].weighing(weighed)
