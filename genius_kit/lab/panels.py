@@ -14,6 +14,7 @@ from genius_kit.lab.board import Board
 from genius_kit.lab.compare import compare_prompts
 from genius_kit.lab.comparing import ComparePanel
 from genius_kit.lab.editor import EditorPanel
+from genius_kit.lab.finding import RunFinder, journal_of
 from genius_kit.lab.run import RUNNING, LabRun
 from genius_kit.lab.searching import SearchPanel
 from genius_kit.lab.session import Choices, LabSession, step_line
@@ -32,15 +33,23 @@ class ReplayPanel:
     def __init__(self, lab: Stage) -> None:
         self.lab = lab
         self.board = Board("replay")
-        self.path = labelled(widgets.Text, "Journal", "520px", placeholder="path of a .jsonl file")
+        self.path = labelled(
+            widgets.Text, "Journal", "520px", placeholder="path of a .jsonl file, or of a published conversation"
+        )
         self.open_button = button("Open", self.open, lab.say, "Open a recorded run")
-        self.root = widgets.VBox([row(self.path, self.open_button)])
+        self.finder = RunFinder(lab, self._found)
+        self.root = widgets.VBox([self.finder.root, row(self.path, self.open_button)])
+
+    def _found(self, journal: Path) -> None:
+        self.path.value = journal.as_posix()
+        self.open()
 
     def open(self) -> None:
         """Open the journal that the path names, at its last step."""
         path = self.path.value.strip()
         if not path:
             raise InvalidParameter("no journal was named; type the path of a .jsonl file")
+        path = journal_of(path, self.lab.session.folder).as_posix()
         run = self.lab.session.open(path)
         if run.live is None:
             state = run_state(path)

@@ -15,8 +15,8 @@ from genius_kit.lab.curve import MEASURES
 STATIC = Path(__file__).with_name("static")
 
 
-class _Part(anywidget.AnyWidget):
-    """One of the module's two views; `answers` are called with each message from the browser."""
+class Part(anywidget.AnyWidget):
+    """One of the lab's views; `answers` are called with each message from the browser."""
 
     _esm = STATIC / "lab.js"
     _css = STATIC / "lab.css"
@@ -37,7 +37,7 @@ class _Part(anywidget.AnyWidget):
             answer(content)
 
 
-class LabView(_Part):
+class LabView(Part):
     """Shows one board at a time: curve, drawing, replies, state, the last action as Python; see `Board`.
 
     A click on a point, or the step slider, calls `on_step` with the board's key and the index of the point, None for
@@ -79,7 +79,7 @@ class LabView(_Part):
         return with_still(super()._repr_mimebundle_(**options), self.board.still())
 
 
-class TemplateView(_Part):
+class TemplateView(Part):
     """The template in a text field with the prompt that it makes beside it.
 
     The browser sends `edit` with the text at each change and `ask` for Ctrl or Cmd + Enter.

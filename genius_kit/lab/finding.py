@@ -1,0 +1,212 @@
+"""Recorded runs as the lab finds them: a table of those on disk, and what opens the ones that are chosen."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from genius_kit.benchmarks import downloads
+from genius_kit.errors import GeniusKitError, InvalidParameter
+from genius_kit.journal import Run, read_run
+from genius_kit.lab.money import price_of, spending
+from genius_kit.lab.view import STATIC, Part
+from genius_kit.lab.widgets import button, guarded, row
+from genius_kit.proposers.base import QUIZ
+from genius_kit.records import RankRange
+from genius_kit.runs.batch import replay_conversation
+from genius_kit.runs.remote import is_owned, state_of
+from genius_kit.texts import for_html
+
+if TYPE_CHECKING:
+    from genius_kit.lab.widgets import Stage
+
+COLUMNS = ("benchmark", "model", "prompt", "seed", "best", "rank", "calls", "cost", "state", "begun", "journal")
+PLACES = ("runs", "studies", "reports")
+CONVERSATIONS = ("chat_history/329M.json", "chat_history/401M.json")
+MOST_TOGETHER = 8  # runs in one picture
+SENT_AT_ONCE = 200  # rows
+
+Row = dict[str, Any]
+_KNOWN: dict[tuple[str, int, int], Row] = {}  # by path, time and size of a journal whose run has finished
+
+
+def places(folder: Path) -> list[Path]:
+    """Return the folders in which runs are looked for: those of the checkout, and the lab's own."""
+    base = Path("..") if Path.cwd().name == "notebooks" else Path()
+    return [place for place in (*(base / name for name in PLACES), folder) if place.is_dir()]
+
+
+def find_runs(folders: Sequence[Path]) -> Iterator[Row]:
+    """Yield a row of `COLUMNS` for each search in some folders, the newest first, then for each published one here.
+
+    A file that is no journal of a search is passed over.
+    """
+    paths = {path.resolve(): path for folder in folders for path in folder.rglob("*.jsonl") if path.is_file()}
+    for path in sorted(paths.values(), key=lambda path: -path.stat().st_mtime):
+        if (found := _row(path)) is not None:
+            yield found
+    for name in CONVERSATIONS:
+        try:
+            path = downloads.find(name)
+        except GeniusKitError:  # it is not here, or not as it was published
+            continue
+        told = {"benchmark": f"imagenet-recorded-{path.stem}", "model": "GPT-4", "prompt": "published"}
+        yield {**dict.fromkeys(COLUMNS), **told, "state": "published", "journal": path.as_posix()}
+
+
+def _row(path: Path) -> Row | None:
+    try:
+        status = path.stat()
+        key = (str(path), status.st_mtime_ns, status.st_size)
+        if key not in _KNOWN:
+            run = read_run(path)
+            made = row_of(run, state_of(run, is_owned(path)))
+            if not run.finished:
+                return made
+            _KNOWN[key] = made or {}
+        return _KNOWN[key] or None
+    except (GeniusKitError, OSError, KeyError, TypeError):
+        return None
+
+
+def row_of(run: Run, state: str) -> Row | None:
+    """Return a run as values of `COLUMNS`, None for what is no search."""
+    made = run.settings
+    if not made or made.get("proposer") == QUIZ or made.get("asked_once"):
+        return None
+    asked, evaluations = made.get("settings", {}), run.of("evaluation")
+    rank = RankRange.of_best(evaluations)
+    spent = spending(run.of("call"), price_of(run))
+    return {
+        "benchmark": made.get("benchmark"),
+        "model": asked.get("model") or made.get("proposer"),
+        "prompt": Path(str(asked["prompt"])).stem if "prompt" in asked else None,
+        "seed": made.get("seed"),
+        "best": max((event["feedback"] for event in evaluations if event["feedback"] is not None), default=None),
+        "rank": None if rank is None else rank.mean,
+        "calls": len(run.of("call")),
+        "cost": spent.dollars,
+        "state": state,
+        "begun": str(run.events[0].get("time", ""))[:16].replace("T", " "),
+        "journal": "" if run.path is None else run.path.as_posix(),
+    }
+
+
+def journal_of(path: str | Path, folder: Path) -> Path:
+    """Return the journal at `path`; of a published conversation, one in `folder` that its replies are replayed into."""
+    path = Path(path)
+    if path.suffix != ".json":
+        return path
+    journal = folder / "published" / f"{path.stem}.jsonl"
+    replay_conversation(path, journal)
+    return journal
+
+
+def together_png(paths: Sequence[Path]) -> bytes:
+    """Return the best so far of several runs in one picture, a PNG.
+
+    Raises InvalidParameter for too many of them, and for runs of several benchmarks.
+    """
+    from genius_kit import figures
+
+    runs = [read_run(path) for path in paths]
+    benchmarks = {str(run.settings.get("benchmark")) for run in runs}
+    if len(benchmarks) > 1:
+        raise InvalidParameter(f"the runs are of several benchmarks ({', '.join(sorted(benchmarks))}); choose one")
+    if len(runs) > MOST_TOGETHER:
+        raise InvalidParameter(f"{len(runs)} runs are chosen; at most {MOST_TOGETHER} can be told apart in one picture")
+    named = {}
+    for run, path in zip(runs, paths, strict=True):
+        found = row_of(run, "") or {}
+        told = [str(found[name]) for name in ("model", "prompt", "seed") if found.get(name) is not None]
+        label = ", ".join(told)
+        named[label if label not in named else f"{label} ({path.stem[-20:]})"] = [run]
+    png: bytes = figures.best_so_far(named)._repr_png_()  # type: ignore[attr-defined]
+    return png
+
+
+class RunsView(Part):
+    """A table of runs that the browser sorts and filters; it sends `refresh`, and `open` with the chosen journals."""
+
+    _esm = STATIC / "runs.js"
+
+    def __init__(self) -> None:
+        super().__init__(part="runs")
+        self.rows: list[Row] = []
+        self.on("ready", lambda _: self.tell(0))
+
+    def tell(self, start: int) -> None:
+        """Send the rows from `start` on."""
+        rows = [[found[name] for name in COLUMNS] for found in self.rows[start:]]
+        self.send({"kind": "runs", "columns": COLUMNS, "start": start, "rows": rows})
+
+
+class RunFinder:
+    """The table, and under it several runs in one picture; `opened` is called with the journal of a single one."""
+
+    def __init__(self, lab: Stage, opened: Callable[[Path], None]) -> None:
+        self.lab, self._opened = lab, opened
+        self.view = RunsView()
+        self.view.on("open", guarded(lambda content: self.open([Path(one) for one in content["journals"]]), lab.say))
+        self.find_button = button("Find runs", self.find, lab.say, f"Look through {', '.join(PLACES)}")
+        self.picture = widgets.HTML()
+        self.root = widgets.VBox([row(self.find_button), self.view, self.picture])
+
+    def find(self) -> None:
+        """Look for runs in a thread; they appear as they are read, the newest first."""
+        self.find_button.disabled = True
+        self.view.rows = []
+        self.view.tell(0)
+        folder = self.lab.session.folder
+
+        def look() -> None:
+            some: list[Row] = []
+            for found in find_runs(places(folder)):
+                some.append(found)
+                if len(some) == SENT_AT_ONCE:
+                    self.lab.desk.post(self._take, some)
+                    some = []
+            self.lab.desk.post(self._take, some)
+
+        self.lab.desk.work(look, lambda _: self._over(), lambda text: self._over(text))
+
+    def open(self, paths: Sequence[Path]) -> None:
+        """Open one run for stepping; of several, draw the best so far in one picture."""
+        if not paths:
+            raise InvalidParameter("no run is chosen; mark one or more in the table first")
+        folder = self.lab.session.folder
+        self.picture.value = '<p role="status">Opening</p>'
+        if len(paths) == 1:
+            self.lab.desk.work(lambda: journal_of(paths[0], folder), self._open_one, self._failed)
+            return
+        self.lab.desk.work(
+            lambda: together_png([journal_of(path, folder) for path in paths]),
+            lambda png: self._show(png, paths),
+            self._failed,
+        )
+
+    def _open_one(self, journal: Path) -> None:
+        self.picture.value = ""
+        guarded(self._opened, self.lab.say)(journal)
+
+    def _show(self, png: bytes, paths: Sequence[Path]) -> None:
+        words = for_html(f"Best so far of {len(paths)} runs: {', '.join(path.stem for path in paths)}")
+        source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+        self.picture.value = f'<img alt="{words}" src="{source}" style="max-width:100%"/>'
+
+    def _failed(self, text: str) -> None:
+        self.picture.value = ""
+        self.lab.say(text)
+
+    def _take(self, rows: Sequence[Row]) -> None:
+        start = len(self.view.rows)
+        self.view.rows += rows
+        self.view.tell(start)
+
+    def _over(self, error: str = "") -> None:
+        self.find_button.disabled = False
+        self.lab.say(error)
