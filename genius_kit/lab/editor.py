@@ -16,6 +16,7 @@ from genius_kit.lab.money import FIELDS, search_words
 from genius_kit.lab.session import ask_line, prompt_line
 from genius_kit.lab.view import Message, TemplateView
 from genius_kit.lab.widgets import alert, button, guarded, labelled, on_change, row
+from genius_kit.llm.connection import OPENAI_URL, asked_address, server_models, shown_address
 from genius_kit.llm.settings import TIMEOUT_SECONDS, check_timeout, line_of, read_line
 from genius_kit.prompts import HISTORIES, list_prompts
 from genius_kit.runs.live_control import Control
@@ -43,13 +44,26 @@ def _seconds(text: str) -> float:
     return check_timeout(float(text))
 
 
+def _address(text: str) -> str:
+    shown_address(text.strip())  # refuses what is none
+    return text.strip()
+
+
 OPTIONAL: dict[str, tuple[str, str, Callable[[str], Any], str]] = {
+    "base_url": ("Server", "OPENAI_BASE_URL, or OpenAI's", _address, "is no address"),
     "temperature": ("Temperature", "model's own", float, "is no number"),
     "max_tokens": (FIELDS["output"], "model's own", int, "is no whole number of tokens"),
     "params": ("Request settings", "top_p=0.9 ...", read_line, "is no line of settings"),
     "timeout": (FIELDS["timeout"], f"{TIMEOUT_SECONDS:g}", _seconds, "is no number of seconds"),
 }
 """Settings that may be left out: label, what an empty field shows, what reads it, what is said of a wrong one."""
+
+
+OFFERED = {
+    "base_url": (OPENAI_URL, *(f"http://localhost:{port}/v1" for port in (11434, 8080, 8000, 1234))),
+    "params": ("reasoning_effort=low", "reasoning_effort=medium", "reasoning_effort=high", "top_p=0.9"),
+}
+"""Values that are offered; others can be typed. The ports are those of Ollama, llama.cpp, vLLM and LM Studio."""
 
 
 def value_of(name: str, text: str) -> Any:
@@ -61,9 +75,11 @@ def value_of(name: str, text: str) -> Any:
         raise InvalidParameter(f"{label.lower()} {text!r} {wrong}; leave it empty for the usual") from None
 
 
-def _text_of(value: float | Mapping[str, Any] | None) -> str:
+def _text_of(value: float | str | Mapping[str, Any] | None) -> str:
     if isinstance(value, Mapping):
         return line_of(value)
+    if isinstance(value, str):
+        return value
     return "" if value is None else f"{value:.12g}"
 
 
@@ -113,10 +129,17 @@ class EditorPanel:
         )
         self.variant = labelled(widgets.Combobox, "Variant or file", value=chosen.variant)
         self.history = labelled(widgets.Dropdown, "History", "170px", options=HISTORIES, value=chosen.history)
-        models = ("offline", *load_prices().models, *OUTPUT_LIMITS)
-        self.model = labelled(widgets.Combobox, "Model", "220px", options=models, value=chosen.model)
+        self.model = labelled(widgets.Combobox, "Model", "220px", options=_models(), value=chosen.model)
+        self.list_button = button("List models", self.list_models, say, "Ask the server which models it has")
         self.optional = {
-            name: labelled(widgets.Text, label, "200px", placeholder=empty, continuous_update=False)
+            name: labelled(
+                widgets.Combobox,
+                label,
+                "220px",
+                placeholder=empty,
+                continuous_update=False,
+                options=OFFERED.get(name, ()),
+            )
             for name, (label, empty, _, _) in OPTIONAL.items()
         }
         self.budget = labelled(widgets.BoundedIntText, "Budget", "140px", min=1, max=100_000, value=chosen.budget)
@@ -128,7 +151,7 @@ class EditorPanel:
         self.name = labelled(widgets.Text, "Save as", "240px", placeholder="name of a variant")
         self.cost = widgets.HTML()
         self.controls = row(
-            *(self.benchmark, self.variant, self.history, self.model),
+            *(self.benchmark, self.variant, self.history, self.model, self.list_button),
             *self.optional.values(),
             *(self.budget, self.seed, self.cost),
         )
@@ -201,6 +224,19 @@ class EditorPanel:
         session = self.lab.session
         words = search_words(session.estimate(), session.choices.budget)
         return f'<p aria-label="Expected cost">{for_html(words[0].upper() + words[1:])}.</p>'
+
+    def list_models(self) -> None:
+        """Offer the models that the server lists; asked in a thread, and only here."""
+        address = self.lab.session.choices.base_url
+
+        def listed(models: list[str] | None) -> None:
+            place = shown_address(asked_address(address))
+            if models is None:
+                raise InvalidParameter(f"{place} does not answer, or lists no models; type the name of one")
+            self.model.options = (*models, *(name for name in _models() if name not in models))
+            self.lab.tell(f"{place} lists {len(models)} models, offered under Model")
+
+        self.lab.desk.work(lambda: server_models(address), guarded(listed, self.lab.say), self.lab.say)
 
     def _edit(self, content: Message) -> None:
         self.lab.session.edit(str(content["source"]))
@@ -300,6 +336,11 @@ class EditorPanel:
         )
         chosen = self.lab.session.choices
         self.lab.code(prompt_line(chosen.benchmark, path.stem, chosen.history))
+
+
+def _models() -> tuple[str, ...]:
+    """Return the names of models that are known here: with a price of the user's, or an output limit."""
+    return ("offline", *load_prices().models, *OUTPUT_LIMITS)
 
 
 def _benchmarks(chosen: str) -> list[str]:
