@@ -7,9 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from genius_kit.figures.drawings import EDGE_STYLES, block_colours
-from genius_kit.figures.style import BLUE, GREY, SKY, VERMILION
+from genius_kit.figures.style import BLACK, BLUE, GREY, OLIVE, ORANGE, SKY, YELLOW
 from genius_kit.spaces import Architecture, SearchSpace, nas_bench_201
 from genius_kit.texts import for_html
+
+LINES = {BLACK: "currentColor", ORANGE: "#b87f00", SKY: "#2a8fcf", YELLOW: OLIVE}
+"""What stands for a colour in a thin line: it has at least 3:1 on a white ground and on JupyterLab's dark one."""
 
 MOST_KINDS = 3  # of operations that a short name tells
 BOX, GAP, TALL = 46, 6, 40  # width of a layer, space between layers, height, in pixels
@@ -94,7 +97,7 @@ def _box(space: SearchSpace, position: int, option: int, x: int, y: int) -> list
             f'<rect x="{x}" y="{y + 12}" width="{BOX}" height="16" fill="none" stroke="{GREY}" stroke-dasharray="4 3"/>'
         )
         return [thin, _text(x + BOX / 2, y + 24, lines[0], 10), below]
-    ink = "white" if colour in (BLUE, VERMILION) else "black"
+    ink = "white" if colour in (BLUE, GREY) else "black"
     box = f'<rect x="{x}" y="{y}" width="{BOX}" height="{TALL}" fill="{colour}" stroke="black"/>'
     written = [_text(x + BOX / 2, y + 17 + 14 * i, line, 10, ink) for i, line in enumerate(lines)]
     return [box, *written, below]
@@ -142,7 +145,7 @@ def _cell(space: SearchSpace, values: Architecture) -> tuple[int, int, list[str]
 def _edge(source: int, target: int, operation: str) -> list[str]:
     """Return an arrow and its label; an edge of `none` is dotted and unnamed."""
     colour, label = EDGE_STYLES.get(operation, (GREY, ""))
-    colour = "currentColor" if operation == "skip_connect" else colour
+    colour = LINES.get(colour, colour)
     start, end, bend = NODE_X[source] + 16, NODE_X[target] - 18, EDGE_HEIGHTS.get((source, target), 0.0)
     middle, rise = (NODE_X[source] + NODE_X[target]) / 2, 0.0
     if bend:
@@ -162,8 +165,7 @@ def _edge_label(x: float, y: float, label: str, colour: str, is_bent: bool) -> l
     if not label:
         return []
     ground = f'<rect x="{x - 27:g}" y="{y - 8:g}" width="54" height="16" rx="3" fill="white" stroke="{colour}"/>'
-    ink = "black" if colour == "currentColor" else colour
-    return [ground, _text(x, y + 4, label, 10, ink)] if is_bent else [_text(x, y, label, 10, colour)]
+    return [ground, _text(x, y + 4, label, 10, "black")] if is_bent else [_text(x, y, label, 10)]
 
 
 def _head(x: float, y: float, from_x: float, from_y: float, colour: str) -> str:

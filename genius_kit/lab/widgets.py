@@ -169,11 +169,7 @@ def on_change(control: Any, action: Callable[[Any], Any], say: Say) -> None:
 
 def alert(text: str) -> str:
     """Return a sentence as HTML that a screen reader speaks at once; empty for none."""
-    return (
-        f'<p role="alert" style="color:var(--jp-error-color0,#b00020);margin:4px 0">{for_html(text)}</p>'
-        if text
-        else ""
-    )
+    return f'<p role="alert" class="genius-alert">{for_html(text)}</p>' if text else ""
 
 
 def row(*children: Any) -> widgets.HBox:
