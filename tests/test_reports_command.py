@@ -84,8 +84,8 @@ def test_missing_data_fails_only_with_all(tmp_path, call):
     [
         (("report", "zzz"), "no notebook is called 'zzz'; the known ones are a"),
         (("report", "--set", "iteration=3"), "no notebook has a parameter 'iteration'"),
-        (("report", "--set", "iterations=x"), "declared int, 'x' came"),
-        (("report", "--set", "iterations"), "expected NAME=VALUE"),
+        (("report", "--set", "iterations=x"), "must be int, got 'x'"),
+        (("report", "--set", "iterations"), "--set must be NAME=VALUE"),
         (("report", "--set", "api_key=x"), "looks like a secret"),
         (("report", "--grid", "grid.yml"), "grid.yml, line 2: no notebook is called 'zzz'"),
         (("report", "--output", "grid.yml"), "cannot be written"),

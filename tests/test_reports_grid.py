@@ -56,7 +56,7 @@ def test_a_grid_is_every_combination(tmp_path, known, text, points):
     [
         ("a: {iterations: 3}\nc: {iterations: 3}", r"grid.yml, line 2: no notebook is called 'c'; .* are a, b"),
         ("a:\n  iterations: 3\n  iteration: 4", r"line 3: a.ipynb has no parameter 'iteration'; .* iterations, name"),
-        ("a:\n  iterations:\n  - 3\n  - x", r"line 4: parameter 'iterations' of a.ipynb is declared int, 'x' \(str\)"),
+        ("a:\n  iterations:\n  - 3\n  - x", r"line 4: parameter 'iterations' of a.ipynb must be int, got 'x' \(str\)"),
         ("a:\n  name: 1201201", r"line 2: .* is declared str, 1201201 \(int\) came"),
         ("a:\n  api_key: x", r"line 2: 'api_key' looks like a secret"),
         ("a:\n  keyToken: x", r"line 2: 'keyToken' looks like a secret"),

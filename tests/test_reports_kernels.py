@@ -117,7 +117,7 @@ def test_a_notebook_without_kernel_and_language_runs(tmp_path):
     assert told.given == {"iterations": 6, "rate": 0.25, "fast": False, "name": "here", "steps": [1, 2]}
     (again,) = reports.report(path.parent, tmp_path / "out", parameters={**given, "steps": np.array([1, 2])})
     assert again.kept
-    with pytest.raises(InvalidParameter, match=r"is declared int, 0\.5"):
+    with pytest.raises(InvalidParameter, match=r"must be int, got 0\.5"):
         reports.run_notebook(path, tmp_path / "out", {"iterations": np.float64(0.5)})
     with pytest.raises(InvalidParameter, match=r"\(set\) came, expected a number"):
         reports.run_notebook(path, tmp_path / "out", {"steps": {1, 2}})

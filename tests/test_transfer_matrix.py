@@ -109,7 +109,7 @@ def test_every_cell_is_carried_to_a_cell() -> None:
 
 def test_what_has_no_place_is_refused() -> None:
     """A space of other things, and private cells that lack an operation."""
-    with pytest.raises(InvalidParameter, match="no design can be carried from nas-bench-macro to nas-bench-201"):
+    with pytest.raises(InvalidParameter, match="no architecture can be carried from nas-bench-macro to nas-bench-201"):
         carry((0,) * 8, load_space("nas-bench-macro"), CIFAR)
     poor = signal_space(("none", "skip_connect", "conv_3"))
     with pytest.raises(InvalidParameter, match="has nothing in the place of avg_pool_3x3: its operations are none, sk"):
@@ -192,7 +192,7 @@ def test_a_study_without_the_diagonal_is_refused() -> None:
         transfers(pd.concat([runs, runs.assign(budget=3)], ignore_index=True), known)
     with pytest.raises(InvalidParameter, match="second is not among `tables` and none of its searches has a journal"):
         transfers(runs, {"first": tables[0]})
-    with pytest.raises(InvalidParameter, match="tables first came; a transfer takes at least two"):
+    with pytest.raises(InvalidParameter, match="a transfer needs at least two tables, got first"):
         transfer_verdicts(transfers(runs, known), ["first"])
 
 

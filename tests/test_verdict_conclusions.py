@@ -204,10 +204,10 @@ def test_the_study_of_a_model_is_told_by_its_verdict_and_its_arms(data_home, tmp
             for name, model in (("offline", "offline"), ("always 12222222", "reciter:12222222"))
         }
         conclusion = figures.study_conclusion(studies, "Does it search?")
-        names = [row[0].split(":")[0] for row in conclusion.table.rows if row[0]]
+        names = list(dict.fromkeys(column.split(":")[0] for column in conclusion.table.header[1:]))
         assert names == [STAND_IN, "always 12222222"]
-        assert len(conclusion.table.rows) == 2 * len(gk.load_study("does-it-search").arms)
-        assert {row[2] for row in conclusion.table.rows} == {str(seeds)}
+        assert [row[0] for row in conclusion.table.rows] == [arm.name for arm in gk.load_study("does-it-search").arms]
+        assert f"n = {seeds} searches per arm" in conclusion.table.note
     assert len(conclusion.headline.split()) <= 25
     assert conclusion.headline.endswith(f"n = {seeds}.")
     assert conclusion.table.note.count("the verdict rests on") == len(studies)

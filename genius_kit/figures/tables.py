@@ -37,12 +37,12 @@ _HEADINGS = {
     "accuracy": "accuracy (%)", "best_accuracy": "best accuracy (%)", "cost": "cost (USD)",
     "cost_a_run": "cost per run (USD)", "distinct": "different first architectures", "entropy": "entropy (bits)",
     "feedback": "accuracy (%)", "first_designs": "same first architecture", "first_words": "same first words",
-    "key": "architecture", "latency": "latency (ms)", "macs": "MACs", "median": "median (ms)",
-    "p10": "10th percentile (ms)", "p90": "90th percentile (ms)", "p_corrected": "p, corrected", "p_value": "p",
-    "regret": "regret (points)", "sd": "SD (points)", "sd_rank": "SD of rank", "sha256": "SHA-256",
-    "share": "share (%)", "template_sha256": "SHA-256 of the template", "test_accuracy": "test accuracy (%)",
-    "threshold": "threshold (points)", "time": "time (UTC)", "top_percent": "top %",
-    "validation_accuracy": "validation accuracy (%)",
+    "key": "architecture", "latency": "latency (ms)", "macs": "MACs", "mean_rank_plain": "mean rank, reference",
+    "median": "median (ms)", "p10": "10th percentile (ms)", "p90": "90th percentile (ms)",
+    "p_corrected": "p, corrected", "p_value": "p", "regret": "regret (points)", "sd": "SD (points)",
+    "sd_rank": "SD of rank", "sha256": "SHA-256", "share": "share (%)", "template_sha256": "SHA-256 of the template",
+    "test_accuracy": "test accuracy (%)", "threshold": "threshold (points)", "time": "time (UTC)",
+    "top_percent": "top %", "validation_accuracy": "validation accuracy (%)",
 }  # fmt: skip
 _MILLISECONDS = ("latency", "median", "p10", "p90")
 """Columns in seconds that are printed in milliseconds, as the figures draw them."""
@@ -202,9 +202,9 @@ def _column(data: pd.DataFrame, column: str, ends: tuple[str, str] | None) -> li
     others = [
         [_plain(value, scale) for value in data[name].tolist()] for name in ends or [f"{column}_std"] if name in data
     ]
-    write = span if ends else spread
+    write: Callable[..., str] = span if ends else spread
     return [
-        write(value, *more, digits) if others and is_known(value) else _cell(value, digits)  # type: ignore[operator]
+        write(value, *more, digits) if others and is_known(value) else _cell(value, digits)
         for value, *more in zip(values, *others, strict=True)
     ]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.proposers.methods import shown_model
 from genius_kit.stats import Estimate, share_of
 from genius_kit.texts import number, ratio_text
@@ -49,7 +50,7 @@ def verdict_headline(judged: Any) -> str:
         (one for one in told if isinstance(one, str)), re.split(",? (?:finds|has|is|knows|shows) ", judged.sentence)[0]
     )
     places = list(evidence["benchmark"].dropna().unique()) if "benchmark" in evidence else []
-    where = f" on {places[0]}" if len(places) == 1 else ""
+    where = f" on {title_of(places[0])}" if len(places) == 1 else ""
     return headline(asked, {f"{shown_model(name)}{where}": (judged.kind, decisive(judged))})
 
 

@@ -78,14 +78,14 @@ class Judged(Card):
         rows = "".join(
             "<tr>" + "".join(f'<td style="text-align:left">{text}</td>' for text in row) + "</tr>" for row in texts
         )
-        title = f'<caption style="text-align:left"><b>{escape(in_line(self.headline(), LONGEST))}</b></caption>'
+        title = f"<p><b>{escape(in_line(self.headline(), SENTENCE))}</b></p>"
         told = f"<details><summary>in words</summary>{escape(in_line(self.sentence, SENTENCE))}</details>"
-        return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{told}"
+        return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{told}"
 
 
 def _answered(questions: pd.DataFrame) -> list[dict[str, object]]:
     """Return how often the answers to questions on a table are the published accuracy, and the altered one shown."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for altered, wanted in ((False, "published"), (True, "shown")):
         asked = questions[questions["canary"] == altered]
         if len(asked):

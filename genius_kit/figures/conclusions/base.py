@@ -148,7 +148,7 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only
         "range. Times random: how many times its evaluations random search needs to do as well (exact distribution). "
         "Rank ÷ coordinate descent: ratio of geometric means (t on logarithms). 95 % intervals, Bonferroni over "
         f"{comparisons} comparisons. "
-        + " ".join(f"{one.title}: {one.space.size:,} architectures; {_noise(one)}." for one, _ in searched)
+        + f"Equal within the noise of the trainings: {', '.join(_noise(one) for one, _ in searched)}."
     )
     return conclude(_search_headline(asked, answers), rows, caption, note, words=2 if left_out is None else 1)
 
@@ -226,5 +226,5 @@ def _beside(estimate: Estimate, above: str = "worse", below: str = "better") -> 
 def _noise(benchmark: TabularBenchmark) -> str:
     (row,) = resolutions([benchmark]).to_dict("records")
     if math.isnan(row["sd"]):
-        return "the noise of its trainings is not known"
-    return f"ranks 1 to {number(row['undecided'], 0)} cannot be told apart, given the noise of its trainings"
+        return f"not known for {benchmark.title}"
+    return f"ranks 1 to {number(row['undecided'], 0)} of {benchmark.count:,} ({benchmark.title})"

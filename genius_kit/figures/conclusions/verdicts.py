@@ -6,13 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.figures.conclusions.base import Conclusion, conclude
-from genius_kit.figures.tables import study_table
+from genius_kit.figures.tables import PrintedTable, study_table
 from genius_kit.proposers.methods import shown_model
 from genius_kit.stats.paired import Comparison
 from genius_kit.studies.results import summary
 from genius_kit.texts import UNKNOWN, p_text, ratio_text
 from genius_kit.verdicts import Verdict, verdict
+from genius_kit.verdicts.base import counts_text
 from genius_kit.verdicts.headlines import Deciding, decisive, headline
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def verdict_conclusion(verdicts: Mapping[str, Verdict], question: str, model: st
 
 
 def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: str = "llm") -> Conclusion:
-    """Return the verdict on whether each model searches, above the mean ranks of all arms of its study.
+    """Return the verdict on whether each of some models searches, above one row per arm with the ranks of each model.
 
     Parameters
     ----------
@@ -80,20 +82,38 @@ def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: 
     """
     judged = {name: verdict(results, plain=plain) for name, results in studies.items()}
     tables = {name: study_table(summary(results, reference=plain)) for name, results in studies.items()}
-    rows = [
-        {
-            "searches of": f"{shown_model(name)}: {place}" if place else "",
-            **dict(zip(table.header[1:], cells, strict=True)),
-        }
-        for name, table in tables.items()
-        for place, *cells in table.rows
-    ]
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    columns = [f"{shown_model(name)}: {column}" for name in tables for column in _BY_MODEL]
+    for name, table in tables.items():
+        for where, cells in zip(_arms(table), table.rows, strict=True):
+            row = rows.setdefault(where, dict.fromkeys(columns, UNKNOWN))
+            told = dict(zip(table.header, cells, strict=True))
+            row |= {f"{shown_model(name)}: {column}": told[column] for column in _BY_MODEL}
+    places = list(dict.fromkeys(place for place, _ in rows))
+    many = len(places) > 1
+    shown = [({"benchmark": place} if many else {}) | {"arm": arm} | row for (place, arm), row in rows.items()]
+    searches = counts_text(count for table in tables.values() for count in table.data["n"])
     note = (
-        "Mean rank with its bootstrap interval (rank 1 is best, tied ranks count as the middle of their range). Ratio: "
+        f"n = {searches} searches per arm. Mean rank with its bootstrap interval (rank 1 is best, tied "
+        "ranks count as the middle of their range). Ratio: "
         f"geometric mean of the rank over that of “{plain}”, seed by seed, with its bootstrap interval; p: two-sided "
         "sign flips of the pairs, by Holm's rule over the arms of one model. "
     ) + " ".join(f"{shown_model(name)}: {_rests_on(decisive(one))}." for name, one in judged.items())
-    return conclude(verdict_conclusion(judged, question).headline, rows, "Best found in each arm", note, words=2)
+    caption = f"Best found in each arm{'' if many else f': {places[0]}'}"
+    return conclude(verdict_conclusion(judged, question).headline, shown, caption, note, words=1 + many)
+
+
+_BY_MODEL = ("mean rank (95 %)", "ratio (95 %)", "p")
+"""The columns of `study_table` that stand beside one another for several models."""
+
+
+def _arms(table: PrintedTable) -> list[tuple[str, str]]:
+    """Return the benchmark with its budget, and the arm, of each row of a `study_table`."""
+    data = table.data
+    places = [
+        f"{title_of(name)}, {spent} evaluations" for name, spent in zip(data["benchmark"], data["budget"], strict=True)
+    ]
+    return list(zip(places, map(str, data["arm"]), strict=True))
 
 
 def prompts_conclusion(paired: PairedRanks) -> Conclusion:
