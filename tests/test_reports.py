@@ -28,10 +28,10 @@ def own_data_folder(tmp_path, monkeypatch):
         ({"password": "x"}, "looks like a secret"),
         ({"clientSecret": "x"}, "looks like a secret"),
         ({"max_tokens": 5}, "has no parameter 'max_tokens'"),
-        ({"iterations": "3"}, "must be int, got '3' \\(str\\) came"),
+        ({"iterations": "3"}, "must be int, got '3' \\(str\\)"),
         ({"iterations": True}, "must be int, got True"),
-        ({"name": 1201201}, "is declared str, 1201201 \\(int\\) came"),
-        ({"fast": 1}, "is declared bool"),
+        ({"name": 1201201}, "must be str, got 1201201 \\(int\\)"),
+        ({"fast": 1}, "must be bool, got 1"),
     ],
 )
 def test_a_wrong_parameter_is_refused_before_anything_runs(tmp_path, parameters, message):

@@ -119,7 +119,7 @@ def test_a_notebook_without_kernel_and_language_runs(tmp_path):
     assert again.kept
     with pytest.raises(InvalidParameter, match=r"must be int, got 0\.5"):
         reports.run_notebook(path, tmp_path / "out", {"iterations": np.float64(0.5)})
-    with pytest.raises(InvalidParameter, match=r"\(set\) came, expected a number"):
+    with pytest.raises(InvalidParameter, match=r"\(set\) is not a number"):
         reports.run_notebook(path, tmp_path / "out", {"steps": {1, 2}})
 
 

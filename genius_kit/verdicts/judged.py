@@ -78,7 +78,7 @@ class Judged(Card):
         rows = "".join(
             "<tr>" + "".join(f'<td style="text-align:left">{text}</td>' for text in row) + "</tr>" for row in texts
         )
-        title = f"<p><b>{escape(in_line(self.headline(), SENTENCE))}</b></p>"
+        title = f"<p><b>{escape(in_line(self.headline(), 2 * LONGEST))}</b></p>"
         told = f"<details><summary>in words</summary>{escape(in_line(self.sentence, SENTENCE))}</details>"
         return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{told}"
 
