@@ -106,8 +106,8 @@ def read_yaml(text: str, source: str) -> Located:
 
     if len(text) > LONGEST_YAML:
         raise InvalidParameter(f"{source} has {len(text):,} characters; at most {LONGEST_YAML:,} are read")
-    loader = yaml.SafeLoader(text)  # plain values only: no tag makes it build an object
     try:
+        loader = yaml.SafeLoader(text)  # plain values only: no tag makes it build an object
         node = loader.get_single_node()
         located = Located(None, source, node)
         if node is not None:
@@ -119,8 +119,6 @@ def read_yaml(text: str, source: str) -> Located:
         raise InvalidParameter(f"{source}{line}: not plain YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidParameter(f"{source}: not plain YAML: {' '.join(str(error).split())}") from None
-    finally:
-        loader.dispose()
     return located
 
 

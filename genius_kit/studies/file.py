@@ -114,8 +114,9 @@ def load_study(name_or_path: str | Path, **overrides: Any) -> Study:
     named = located.data.get("benchmarks") if isinstance(located.data, dict) else None
     named = named if isinstance(named, list) else []
     located.check(_schema(name for name in named if isinstance(name, str) and is_folder(name)))
-    study = _study(located)
-    return study if overrides.get("budget") is None else _capped(study)
+    if overrides.get("budget") is not None:
+        _cap(located.data["arms"], located.data["budget"])
+    return _study(located)
 
 
 def study_text(name_or_path: str | Path) -> str:
@@ -267,10 +268,11 @@ def _money(data: dict[str, Any]) -> Money:
     return Money(limits, run_limits, bool(data.get("allow_unpriced")), bool(data.get("reuse")))
 
 
-def _capped(study: Study) -> Study:
-    """Return the study with no arm's own budget above that of the study."""
-    arms = (replace(arm, budget=None if (arm.budget or 0) > study.budget else arm.budget) for arm in study.arms)
-    return replace(study, arms=tuple(arms))
+def _cap(arms: list[Any], budget: int) -> None:
+    """Let no arm have a budget of its own above that of the study."""
+    for arm in arms:
+        if isinstance(arm, dict) and arm.get("budget", 0) > budget:
+            del arm["budget"]
 
 
 def _seeds(given: Any) -> tuple[int, ...]:

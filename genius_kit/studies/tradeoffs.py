@@ -39,18 +39,25 @@ COLUMNS = (
 """What the results of a study tell of a run with several objectives."""
 
 
+UNKNOWN_PART = 2.0
+"""Every objective of an architecture that a table does not know: worse than the worst."""
+
+
 class FrontReference:
     """The front of a whole table, and what a set of its architectures is worth beside it.
 
-    `parts` holds every objective of every architecture, 0 the best and 1 the worst, shape (size, k).
+    `parts` holds every objective of every architecture, 0 the best and 1 the worst, shape (size, k); `rows` are those
+    of the architectures that are known, and the others are worse in every objective.
     Raises InvalidParameter for a benchmark that weighs one objective.
     """
 
     def __init__(self, benchmark: TabularBenchmark) -> None:
         self.objectives: Objectives = benchmark.weighed("a front")
         losses = benchmark.losses()
-        spread = np.ptp(losses, axis=0)
-        self.parts: np.ndarray = (losses - losses.min(axis=0)) / np.where(spread > 0, spread, 1.0)
+        self.rows = np.arange(len(losses)) if benchmark.known is None else np.flatnonzero(benchmark.known)
+        low, spread = losses[self.rows].min(axis=0), np.ptp(losses[self.rows], axis=0)
+        self.parts: np.ndarray = np.full(losses.shape, UNKNOWN_PART)
+        self.parts[self.rows] = (losses[self.rows] - low) / np.where(spread > 0, spread, 1.0)
         self.name = benchmark.name
 
     @cached_property
@@ -85,11 +92,11 @@ class FrontReference:
 
         All begin at the row `first` where it is given. Raises InvalidParameter unless 1 <= budget <= size.
         """
-        size = len(self.parts)
+        size = len(self.rows)
         if not 1 <= budget <= size:
             raise InvalidParameter(f"budget {budget} is not between 1 and the {size} rows of the table")
         rng = np.random.default_rng([seed, budget])
-        rows = np.stack([rng.choice(size, budget, replace=False) for _ in range(draws)])
+        rows = self.rows[np.stack([rng.choice(size, budget, replace=False) for _ in range(draws)])]
         if first is not None:
             rows[(rows != first).all(axis=1), 0] = first
         return hypervolumes(self.parts[rows], np.ones(self.parts.shape[1])) / self.volume
@@ -132,7 +139,7 @@ def tradeoff_row(run: Run, benchmark: TabularBenchmark | None = None) -> dict[st
     measure, rows = front_reference_of(run) if benchmark is None else FrontReference(benchmark), rows_of(run)
     budget, first = run.budget or len(rows), run.settings.get("first")
     begun = None if first is None or not rows else rows[0]
-    once, twice = _random(measure, budget, begun), _random(measure, min(2 * budget, len(measure.parts)), begun)
+    once, twice = _random(measure, budget, begun), _random(measure, min(2 * budget, len(measure.rows)), begun)
     share = measure.share(rows)
     return {
         "objectives": str(objectives),

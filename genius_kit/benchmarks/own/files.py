@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,11 +25,17 @@ MOST_COLUMNS = 500
 
 def read_frame(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
     """Return the file of a table as a frame, and what names the place of a row; raises InvalidParameter."""
+    import pandas as pd
+
     try:
         read = {".csv": _read_csv, ".parquet": _read_parquet, ".json": _read_json}[path.suffix]
         frame = read(path)
     except GeniusKitError:
         raise
+    except pd.errors.ParserWarning:
+        raise InvalidParameter(
+            f"{path}: lines have more values than line 1 has names; name each column, and quote text with commas"
+        ) from None
     except RecursionError:
         raise InvalidParameter(f"{path} cannot be read as a table: it is nested too deep") from None
     except Exception as error:  # whatever pandas and its readers raise for a file that is none
@@ -54,17 +61,19 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise InvalidParameter(
             f"{path}, line 1: {head[:80]!r} are no names of columns with commas between, such as a,b,score"
         )
-    frame = pd.read_csv(
-        path,
-        dtype={KEY: str},
-        keep_default_na=False,  # an option may be called none or NA
-        na_values=[""],
-        encoding="utf-8-sig",
-        skipinitialspace=True,
-        skip_blank_lines=False,
-        index_col=False,
-        low_memory=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # a line with more values than there are names
+        frame = pd.read_csv(
+            path,
+            dtype={KEY: str},
+            keep_default_na=False,  # an option may be called none or NA
+            na_values=[""],
+            encoding="utf-8-sig",
+            skipinitialspace=True,
+            skip_blank_lines=False,
+            index_col=False,
+            low_memory=False,
+        )
     return frame.rename(columns=lambda name: str(name).strip()).dropna(how="all")
 
 
