@@ -253,9 +253,13 @@ def tied_ranks(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the best and worst rank of each score (1 is the highest), two int arrays of the shape of `scores`."""
     import numpy as np
 
-    ordered = np.sort(scores)
-    best = scores.size - np.searchsorted(ordered, scores, side="right") + 1
-    worst = scores.size - np.searchsorted(ordered, scores, side="left")
+    order = np.argsort(scores)
+    ordered = scores[order]
+    is_first = np.concatenate([[True], ordered[1:] != ordered[:-1]])  # of the rows of one score, from the lowest
+    starts, group = np.flatnonzero(is_first), np.cumsum(is_first) - 1
+    ends = np.append(starts[1:], scores.size)
+    best, worst = np.empty_like(order), np.empty_like(order)
+    best[order], worst[order] = scores.size - ends[group] + 1, scores.size - starts[group]
     return best, worst
 
 
