@@ -154,7 +154,7 @@ def test_no_verdict_asks_for_more_searches_of_a_fixed_rule(fixed):
     """It has no verdict and says why, with no p-value; begun at random architectures its searches differ."""
     found = verdict(fixed)
     assert found.kind == "cannot tell"
-    assert "its searches are all one and the same, which counts once" in found.sentence
+    assert "its searches are all identical and count once" in found.sentence
     deciding = found.evidence[found.evidence["question"] != "cheap rule"]
     assert set(deciding["n"]) <= {0, 1}
     assert not np.isfinite(deciding["high"].astype(float)).any()
@@ -174,8 +174,8 @@ def test_no_wording_asks_for_more_pairs_of_a_fixed_rule():
     assert told.evidence[["n", "is_fixed"]].to_numpy().tolist() == [[1, True]]
     assert told.evidence["pairs_needed"].isna().all()
     assert "settle" not in told.sentence
-    assert "counts once" in told.sentence
-    with pytest.raises(InvalidParameter, match="all one and the same"):
+    assert "count once" in told.sentence
+    with pytest.raises(InvalidParameter, match="all identical and count once"):
         forest(told.evidence)
 
 

@@ -73,7 +73,7 @@ def test_who_recites_one_design_loses_nothing_by_moving_it(seed: int) -> None:
     found = judged(Recites([SIGNALS.at(700 + seed)]), strangers(seed), seeds=8, budget=1, first="none")
     (whole,) = found.evidence[found.evidence["source"] == "all"].to_dict("records")
     assert (found.kind, whole["n"]) == ("not enough runs", 1)
-    assert "its searches are all one and the same" in found.sentence
+    assert "its searches are all identical" in found.sentence
     assert "needed" not in found.sentence
 
 

@@ -102,8 +102,8 @@ ARM = ("study", "benchmark", "arm", "model", "prompt", "touched", "budget")
 TOLD = "n = 1, a fixed rule"
 
 ONE_SEARCH = (
-    "its searches are all one and the same, which counts once, and more seeds would repeat it: let each begin at an "
-    "architecture of its own (`first: random` in a study file)"
+    "its searches are all identical and count once; more seeds would repeat them: let each begin at an architecture of "
+    "its own (`first: random` in a study file)"
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,9 @@ _QUESTIONS = {
 
 _ANSWERS = {"changes the result": "yes", "not enough runs": "unclear"}
 """What the verdict on a change of the prompt answers; the third is "no"."""
+
+_TEXTS = ("question", "reference", "answer")
+"""The columns of a card that are text."""
 
 _VALUES = ("ratio", "rate", "loss", "gain")
 """The column that holds what was measured, by instrument."""
@@ -73,14 +76,19 @@ class Judged(Card):
         table = self.contrasts()
         if table.empty:
             return super()._repr_html_()
-        head = "".join(f'<th style="text-align:left">{escape(str(name))}</th>' for name in table)
-        texts = [[escape(in_line(cell, LONGEST)) for cell in row] for row in table.itertuples(index=False)]
-        rows = "".join(
-            "<tr>" + "".join(f'<td style="text-align:left">{text}</td>' for text in row) + "</tr>" for row in texts
-        )
+        names = [str(name) for name in table]
+        head = _row("th", names, names)
+        body = "".join(_row("td", names, row) for row in table.itertuples(index=False))
         title = f"<p><b>{escape(in_line(self.headline(), 2 * LONGEST))}</b></p>"
         told = f"<details><summary>in words</summary>{escape(in_line(self.sentence, SENTENCE))}</details>"
-        return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{told}"
+        return f"{title}<table><thead>{head}</thead><tbody>{body}</tbody></table>{told}"
+
+
+def _row(tag: str, names: Sequence[str], cells: Iterable[object]) -> str:
+    sides = ("left" if name in _TEXTS else "right" for name in names)
+    told = (escape(in_line(cell, LONGEST)) for cell in cells)
+    shown = (f'<{tag} style="text-align:{side}">{text}</{tag}>' for side, text in zip(sides, told, strict=True))
+    return f"<tr>{''.join(shown)}</tr>"
 
 
 def _answered(questions: pd.DataFrame) -> list[dict[str, object]]:

@@ -153,4 +153,6 @@ def _cells(deciding: Deciding | None) -> dict[str, str]:
 
 def _rests_on(deciding: Deciding | None) -> str:
     cells = _cells(deciding)
+    if cells["value (95 %)"] == UNKNOWN:
+        return f"the verdict rests on {cells['rests on']}, n = {cells['n']}"
     return f"the verdict rests on {cells['rests on']}, {cells['value (95 %)']}, p {cells['p']}, n = {cells['n']}"
