@@ -8,6 +8,7 @@ import genius_kit as gk
 from genius_kit import figures
 from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.figures.tables import PrintedTable, best_of
+from genius_kit.proposers.methods import STAND_IN
 from genius_kit.studies.results import SUMMARY_COLUMNS
 from genius_kit.texts import for_latex, for_markdown, span, spread
 
@@ -130,3 +131,35 @@ def test_notebooks_show_the_markdown():
     table = PrintedTable("caption", ("a",), (("b",),), "n = 1", pd.DataFrame())
     assert table._repr_markdown_() == table.markdown()
     assert repr(table) == "caption (1 rows)"
+
+
+def test_any_frame_becomes_a_table_for_readers():
+    """Headings in words with their units, one column for a mean and its spread or interval, nothing raw."""
+    frame = pd.DataFrame(
+        {
+            "method": ["offline", "random"], "feedback": [91.0534, None],
+            "rank": [1264.71, 3.0], "rank_std": [None, 2.5],
+            "gain": [-0.129, 0.5], "gain_low": [-0.208, 0.25], "gain_high": [-0.054, 0.75], "p_value": [0.00002, None],
+            "latency": [0.00714, 0.0202], "sha256": ["ab" * 32, None], "agrees": [True, False], "cost": [None, None],
+        }
+    )  # fmt: skip
+    table = figures.frame_table(frame)
+    assert table.header == (
+        "method", "accuracy (%)", "rank", "gain (95 %)", "p", "latency (ms)", "SHA-256", "agrees", "cost (USD)"
+    )  # fmt: skip
+    first, second = table.rows
+    assert first[0] == STAND_IN
+    assert first[1:6] == ("91.05", "1,264.7", "-0.129 (-0.208 to -0.054)", "< 0.001", "7.14")
+    assert first[6:] == ("abababababab…", "yes", "–")
+    assert second == ("random", "–", "3.0 ± 2.5", "0.500 (0.250–0.750)", "–", "20.20", "–", "no", "–")
+
+
+def test_the_index_of_a_pivot_is_shown_once_per_block_and_no_row_is_said():
+    """Repeated values of a named index are left out; text stands at the left, numbers at the right."""
+    index = pd.MultiIndex.from_tuples([("a", "x"), ("a", "y"), ("b", "y")], names=["source", "target"])
+    table = figures.frame_table(pd.DataFrame({"nas-bench-macro": [1.5, 2.5, 3.5]}, index=index))
+    assert table.header == ("source", "target", "NAS-Bench-Macro")
+    assert [row[:2] for row in table.rows] == [("a", "x"), ("", "y"), ("b", "y")]
+    assert "| :--- | :--- | ---: |" in table.markdown()
+    empty = figures.frame_table(pd.DataFrame(columns=["iteration", "kind"]))
+    assert (empty.rows, empty.note) == ((), "No row.")
