@@ -127,7 +127,7 @@ def test_text_stays_readable_in_a_column(tmp_path):
     figure = figures.save_figure(figures.best_so_far(many), tmp_path, "best", venue="icml")
     assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 6
     (axes,) = figure.axes
-    assert axes.get_legend().get_window_extent().width <= figure.bbox.width
+    assert axes.figure.legends[0].get_window_extent().width <= figure.bbox.width
 
 
 def test_an_unknown_venue_lists_the_known_ones(tmp_path):

@@ -52,7 +52,7 @@ def test_each_curve_ends_in_its_name_with_the_number_of_runs():
     for shown in (figure, fit(figure, "cvpr", "column")):
         (axes,) = shown.axes
         assert names_at_ends(axes) == ["random (n = 2)", "gpt-4.1 (n = 1)"]
-        assert axes.get_legend() is None
+        assert not shown.legends
         shown.draw_without_rendering()
         first, second = (Text.get_window_extent(text) for text in axes.texts)
         assert not first.overlaps(second)
@@ -61,7 +61,7 @@ def test_each_curve_ends_in_its_name_with_the_number_of_runs():
 def test_many_curves_have_a_legend():
     """Ten names at the ends would stand on one another."""
     (axes,) = figures.best_so_far({f"model {i}": [frame(80.0 + i, 82.0)] for i in range(10)}).axes
-    assert len(axes.get_legend().get_texts()) == 10
+    assert len(axes.figure.legends[0].get_texts()) == 10
     assert not axes.texts
 
 
@@ -171,7 +171,7 @@ def test_accuracy_against_macs_draws_every_method_once_and_clips_nothing():
     (axes,) = figures.accuracy_against_macs(
         points, background=(np.array([1e6, 2e6, 3e6]), np.array([10, 84.0, 85.0]))
     ).axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["random (n = 2)", "gpt-4.1 (n = 1)"]
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["random (n = 2)", "gpt-4.1 (n = 1)"]
     assert "n architectures" in axes.get_title(loc="left")
     assert axes.get_ylim()[0] < 10
 

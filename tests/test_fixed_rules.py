@@ -112,7 +112,7 @@ def test_legends_say_that_a_fixed_rule_counts_once():
         figures.best_so_far(runs, interval=True),
         figures.rank_by_iteration(runs),
     ):
-        said = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+        said = figure.axes[0].get_legend_handles_labels()[1]
         assert said == [f"{STAND_IN} (n = 1, a fixed rule)", "random (n = 3)"]
 
 
@@ -227,5 +227,5 @@ def test_the_share_of_a_front_has_no_interval_for_a_fixed_rule(no_data):
     assert curves["n"].first().to_dict() == {"llm": 1, "random": 3}
     assert curves["searches"].first().to_dict() == {"llm": 3, "random": 3}
     assert curves["low"].count().to_dict() == {"llm": 0, "random": 2}
-    said = [text.get_text() for text in figures.hypervolume_figure(runs).axes[0].get_legend().get_texts()]
+    said = figures.hypervolume_figure(runs).axes[0].get_legend_handles_labels()[1]
     assert said == ["llm (n = 1, a fixed rule)", "random (n = 3)"]

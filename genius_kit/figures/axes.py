@@ -52,36 +52,35 @@ def new_figure(rows: int, columns: int, **shared: Any) -> tuple[Figure, list[Axe
     return figure, list(np.ravel(axes))
 
 
-def finish(figure: Figure, axes: Sequence[Axes], legend: bool = True) -> Figure:
-    """Set whole-number ticks on counts and put the legends below the axes; return the figure."""
+def finish(figure: Figure, axes: Sequence[Axes]) -> Figure:
+    """Set whole-number ticks on counts and return the figure."""
     from matplotlib.ticker import MaxNLocator
 
     for one in axes:
         one.set_axisbelow(True)
         if one.get_xlabel() in ("iteration", "reply", "epoch", "evaluations"):
             one.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if legend and (handles := one.get_legend_handles_labels()[0]):
-            look: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "ncol": min(2, len(handles))}
-            one.legend(fontsize=8, frameon=False, **look)
     return figure
 
 
 def name_curves(figure: Figure, axes: Axes) -> Figure:
     """Name each curve at its end, or in a legend where there are more than `MOST_NAMED`; return the figure."""
-    handles, labels = axes.get_legend_handles_labels()
-    finish(figure, [axes], legend=len(labels) > MOST_NAMED)
-    if len(labels) <= MOST_NAMED:
-        name_ends(axes, handles)
-    return figure
+    curves, _ = axes.get_legend_handles_labels()
+    if len(curves) > MOST_NAMED:
+        outer_legend(figure, axes, columns=2)
+    else:
+        name_ends(axes, curves)
+    return finish(figure, [axes])
 
 
 def draw_curve(
-    axes: Axes, steps: Any, values: Any, style: Style, label: str, band: Sequence[Any] = (), shown: Any = None
+    axes: Axes, steps: Any, values: Any, style: Style, label: str, band: Any = None, shown: Any = None
 ) -> None:
     """Draw `values` by steps, each until the next, in a `band` of its lower and upper ends; markers where `shown`."""
     axes.plot(steps, values, drawstyle="steps-post", label=label, markevery=shown, markersize=3.5, **marks(style))
-    if len(band):
-        axes.fill_between(steps, *band, step="post", color=style.colour, alpha=0.13, linewidth=0)
+    if band is not None:
+        low, high = band
+        axes.fill_between(steps, low, high, step="post", color=style.colour, alpha=0.13, linewidth=0)
 
 
 def log_axis(axes: Axes, which: str = "x", number: str = "g") -> None:

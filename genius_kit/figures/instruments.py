@@ -137,7 +137,7 @@ def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] 
         )  # fmt: skip
     axes.set_xlabel("replies follow shuffled results (1: as a hill climber's)")
     axes.set_ylabel("typical rank without labels ÷ with")
-    finish(figure, [axes], legend=False)
+    finish(figure, [axes])
     drawn = [row for row in (*natures.to_dict("records"), *table.to_dict("records")) if _is_drawn(row)]
     names = [(row["follows"], row["without"], textwrap.fill(f"{row['of']}: {row['verdict']}", 22)) for row in drawn]
     if not name_points(axes, names):
@@ -204,17 +204,17 @@ def repeated_searches(source: Given) -> Figure:
     right.set_xlabel("rank of the best found\n(dot: a search, mark: mean)")
     row_axis(left, names, fontsize=8)
     log_axis(right, number=",.0f")
-    return finish(figure, [left, right], legend=False)
+    return finish(figure, [left, right])
 
 
-def _draw_same(axes: Axes, row: int, steps: Any, shares: Any, style: Style, interval: Sequence[Any] = ()) -> None:
-    """Draw shares by steps as the height of a row, from its foot to its head."""
-    foot, look = row + 0.4, {"step": "post", "color": style.colour, "linewidth": 0}
+def _draw_same(axes: Axes, row: int, steps: Any, shares: Any, style: Style, interval: Any = None) -> None:
+    """Draw shares by steps as the height of a row, from its foot to its head, the interval darker."""
+    foot = row + 0.4
     axes.hlines([foot, foot - 0.8], min(steps), max(steps), color="#cccccc", linewidth=0.6)
-    axes.fill_between(steps, foot, foot - 0.8 * np.asarray(shares, dtype=float), alpha=0.3, **look)
-    if len(interval):
-        axes.fill_between(steps, *(foot - 0.8 * np.asarray(end, dtype=float) for end in interval), alpha=0.3, **look)
-    axes.step(steps, foot - 0.8 * np.asarray(shares, dtype=float), where="post", color=style.colour, label="_")
+    for low, high in ((0 * np.asarray(shares), shares), *([] if interval is None else [interval])):
+        ends = (foot - 0.8 * np.asarray(end, dtype=float) for end in (low, high))
+        axes.fill_between(steps, next(ends), next(ends), step="post", color=style.colour, alpha=0.3, linewidth=0)
+    axes.step(steps, foot - 0.8 * np.asarray(shares, dtype=float), where="post", color=style.colour)
 
 
 def _count(repeats: Repeats) -> str:
@@ -281,7 +281,7 @@ def transfer_heatmap(matrix: pd.DataFrame) -> Figure:
     note = f"scored on (rank in percent of the table, {note})"
     figure.supxlabel(note, fontsize=8)
     figure.supylabel("found on", fontsize=8)
-    return finish(figure, panels, legend=False)
+    return finish(figure, panels)
 
 
 def _write(
@@ -372,7 +372,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame], chance: float | None 
         axes[1].annotate(
             "chance", (0.98, chance), xycoords=("axes fraction", "data"), fontsize=7, ha="right", va="bottom"
         )
-    finish(figure, axes, legend=False)
+    finish(figure, axes)
     return name_curves(figure, axes[1])
 
 
@@ -393,7 +393,7 @@ def audit_timeline(audit: Audit, limited: str = "calls") -> Figure:
     _draw_lanes(above, audit)
     _draw_spent(below, audit, limited)
     below.set_xlabel("line of the journal")
-    return finish(figure, [above, below], legend=False)
+    return finish(figure, [above, below])
 
 
 def _draw_lanes(axes: Axes, audit: Audit) -> None:

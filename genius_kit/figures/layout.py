@@ -29,9 +29,6 @@ NAME, END = "name of a point", "name of a curve"
 NARROW_PANEL = 1.3
 """Inches, below which a panel has at most five ticks."""
 
-GAP = 4
-"""Points between a panel's labels and the legend below it."""
-
 SPANS = ("column", "page")
 SMALLEST_TEXT = 6.0
 """Points: what stays readable in print."""
@@ -153,8 +150,8 @@ def fold(figure: Any) -> None:
         box = axes.yaxis.label.get_window_extent()
         if min(box.y0, figure.bbox.height - box.y1) < 0 or box.height > 1.15 * axes.get_window_extent().height:
             axes.set_ylabel(textwrap.fill(axes.get_ylabel(), max(12, len(axes.get_ylabel()) // 2 + 4)))
-    for _ in range(2):  # a legend that moves changes the panels, and these the place of the legend
-        _fold_legends(figure)
+    for legend in list(figure.legends):
+        _fold(figure, legend)
     for axes in figure.axes:
         place_names(axes)
 
@@ -179,41 +176,16 @@ def _wrap(text: Any, width: float) -> None:
     text.set_text(textwrap.fill(text.get_text(), max(12, int(0.97 * longest * room / box.width))))
 
 
-def _fold_legends(figure: Any) -> None:
-    figure.draw_without_rendering()
-    for axes in figure.axes:
-        if (legend := axes.get_legend()) is None:
-            continue
-        if legend.get_window_extent().y1 <= axes.get_window_extent().y0:
-            _put_below(legend, axes)
-    for legend in list(figure.legends):
-        _fold(legend, figure, f"outside {legend._outside_loc} center")
-    for axes in figure.axes:
-        if axes.get_legend() is not None:
-            _fold(axes.get_legend(), axes, "upper center")
-
-
-def _fold(legend: Any, parent: Any, place: str) -> None:
+def _fold(figure: Any, legend: Any) -> None:
     """Make a legend anew with fewer columns until it is no wider than the figure; matplotlib cannot change one."""
-    figure, columns = legend.get_figure(root=True), legend._ncols
+    columns, place = legend._ncols, f"outside {legend._outside_loc} center"
     labels, size = [text.get_text() for text in legend.get_texts()], legend.get_texts()[0].get_fontsize()
     while columns > 1 and legend.get_window_extent().width > figure.bbox.width:
         columns -= 1
-        handles, anchor = legend.legend_handles, legend.get_bbox_to_anchor()
+        handles = legend.legend_handles
         legend.remove()
-        legend = parent.legend(handles, labels, loc=place, ncols=columns, fontsize=size, frameon=False)
-        if parent is not figure:
-            legend.set_bbox_to_anchor(anchor.transformed(parent.transAxes.inverted()), transform=parent.transAxes)
+        legend = figure.legend(handles, labels, loc=place, ncols=columns, fontsize=size, frameon=False)
         figure.draw_without_rendering()
-
-
-def _put_below(legend: Any, axes: Any) -> None:
-    """Put a legend below the tick labels and the label of its panel, in the middle."""
-    inside, scale = axes.get_window_extent(), axes.figure.dpi / 72
-    taken = axes.xaxis.get_tightbbox()
-    bottom = (taken.y0 if taken is not None else inside.y0) - GAP * scale
-    legend.set_loc("upper center")
-    legend.set_bbox_to_anchor((0.5, (bottom - inside.y0) / inside.height), transform=axes.transAxes)
 
 
 @dataclass(frozen=True)

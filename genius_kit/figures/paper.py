@@ -96,7 +96,7 @@ def table_1_figure(table: pd.DataFrame) -> Figure:
     row_axis(axes[0], methods, room=0.4, fontsize=8)
     note = "open: as printed in table 1; filled: measured here; bars: sample standard deviation"
     figure.supxlabel(note, fontsize=8, color="#555555")
-    return finish(figure, axes, legend=False)
+    return finish(figure, axes)
 
 
 def _draw_methods(panel: Axes, here: pd.DataFrame, methods: Sequence[str]) -> None:
@@ -144,7 +144,7 @@ def table_2_figure() -> Figure:
     for panel, column in zip(panels, columns, strict=True):
         known = table.dropna(subset=[column])
         name_points(panel, list(zip(known[column], known["top1_percent"], known["method"], strict=True)))
-    return finish(figure, panels, legend=False)
+    return finish(figure, panels)
 
 
 def ablation_table() -> pd.DataFrame:
@@ -170,7 +170,7 @@ def ablation_figure() -> Figure:
     panels[0].set_ylabel("top-1 (%) after\nfull training")
     panels[2].set_ylabel("search cost\n(GPU days)")
     figure.supxlabel("as printed in the paper; one search each, nothing re-measured", fontsize=8, color="#555555")
-    return finish(figure, panels, legend=False)
+    return finish(figure, panels)
 
 
 def paper_comparison(benchmark: Any, runs: Runs) -> Figure:
@@ -208,7 +208,7 @@ def paper_comparison(benchmark: Any, runs: Runs) -> Figure:
     figure.supxlabel(note, fontsize=8, color="#555555")
     for axis in axes:
         axis.tick_params(labelsize=8)
-    return finish(figure, axes, legend=False)
+    return finish(figure, axes)
 
 
 def _accuracy(frame: pd.DataFrame) -> pd.Series:
@@ -309,4 +309,4 @@ def imagenet_trajectory(run: Any, upper_millions: int, lower_millions: int | Non
     macs.margins(y=0.1)
     macs.set_xlim(0.5, len(table) + 0.5)
     outer_legend(figure, macs, accuracy, columns=3)
-    return finish(figure, [macs, accuracy], legend=False)
+    return finish(figure, [macs, accuracy])

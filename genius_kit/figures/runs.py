@@ -127,19 +127,12 @@ def draw_searches(
         known = ~np.isnan(values).any(axis=0)
         if not known.any():
             raise InvalidParameter(f"a run of {name} measured nothing; leave it out, its column `failure` says why")
-        values, steps, band = values[:, known], np.flatnonzero(known) + 1, ()
+        values, band = values[:, known], None
         if len(values) > 1:
             band = mean_band(values) if interval else np.quantile(values, (0.1, 0.9), axis=0)
-        draw_curve(
-            axes,
-            steps,
-            values.mean(axis=0),
-            styles(list(runs))[name],
-            counted(name, some),
-            band,
-            None if marked else [],
-        )
-        drawn += [*values.mean(axis=0), *np.ravel(band)]
+        steps, mean, style = np.flatnonzero(known) + 1, values.mean(axis=0), styles(list(runs))[name]
+        draw_curve(axes, steps, mean, style, counted(name, some), band, shown=None if marked else [])
+        drawn += [*mean, *np.ravel(mean if band is None else band)]
     return drawn
 
 
@@ -231,7 +224,7 @@ def reply_outcomes(runs: Runs) -> Figure:
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("share of the replies (%); numbers: how many")
     outer_legend(figure, axes, columns=len(OUTCOMES), side="upper")
-    return finish(figure, [axes], legend=False)
+    return finish(figure, [axes])
 
 
 def operation_table(runs: Sequence[Any]) -> pd.DataFrame:
@@ -341,7 +334,7 @@ def operation_frequencies(runs: Sequence[Any], title: str = "") -> Figure:
     handles, labels = axes[space.length - 1].get_legend_handles_labels()
     beside: dict[str, Any] = {"ncol": fitting(labels, figure), "fontsize": 7.5, "frameon": False, "handleheight": 1.1}
     figure.legend(handles, labels, loc="outside lower center", **beside)
-    return finish(figure, axes, legend=False)
+    return finish(figure, axes)
 
 
 def spending_table(runs: Runs) -> pd.DataFrame:
@@ -407,7 +400,7 @@ def spending(runs: Runs) -> Figure:
     tokens.invert_yaxis()
     for panel in (tokens, money):
         panel.grid(axis="y", visible=False)
-    finish(figure, [tokens, money], legend=False)
+    finish(figure, [tokens, money])
     outer_legend(figure, tokens)
     return figure
 

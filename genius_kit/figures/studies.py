@@ -127,7 +127,7 @@ def rank_curves(curves: pd.DataFrame) -> Figure:
     if len(benchmarks) == 1:
         return name_curves(figure, axes[0])
     outer_legend(figure, *axes, side="upper")
-    return finish(figure, axes, legend=False)
+    return finish(figure, axes)
 
 
 def _draw_paper(panel: Axes, benchmark: str, longest: int, style: Style) -> bool:
@@ -182,7 +182,7 @@ def arm_ranks(
     axes.set_xlabel(
         "rank of the best found (1 is best);\ndot: one of n searches, mark: mean with its 95 % interval", fontsize=8
     )
-    return finish(figure, [axes], legend=False)
+    return finish(figure, [axes])
 
 
 def _role(runs: pd.DataFrame, is_reference: bool) -> Style:
@@ -273,7 +273,7 @@ def prompt_comparison(results: pd.DataFrame, baseline: str = "standard") -> Figu
     models = ", ".join(map(shown_model, pairs["model"].unique()))
     marks = "dot: one of n pairs; mark: geometric mean, 95 % interval; p: sign flips, Holm"
     axes.set_title(f"{models}\n{marks}", fontsize=8, color="#555555", loc="left")
-    return finish(figure, [axes], legend=False)
+    return finish(figure, [axes])
 
 
 def _say_p(axes: Axes, row: float, value: float) -> None:
@@ -323,7 +323,7 @@ def forest(effects: pd.DataFrame, title: str = "") -> Figure:
     )
     axes.set_title(shown_model(title), fontsize=9, loc="left")
     outer_legend(figure, axes, side="upper")
-    return finish(figure, [axes], legend=False)
+    return finish(figure, [axes])
 
 
 def contamination_dots(results: pd.DataFrame, public: str, private: str, plain: str = "llm", title: str = "") -> Figure:
@@ -365,7 +365,7 @@ def contamination_dots(results: pd.DataFrame, public: str, private: str, plain: 
     axes.set_xlabel("rank of the best found in percent of the table (right is better)\n"
                     "dot: one of n searches, mark: geometric mean with its 95 % interval", fontsize=8)  # fmt: skip
     outer_legend(figure, axes)
-    return finish(figure, [axes], legend=False)
+    return finish(figure, [axes])
 
 
 def contamination_ratios(evidence: pd.DataFrame, title: str = "") -> Figure:
@@ -395,7 +395,7 @@ def contamination_ratios(evidence: pd.DataFrame, title: str = "") -> Figure:
     axes.set_title(shown_model(title), fontsize=9, loc="left")
     axes.set_xlabel("how many times better with the names (the probe: than random search), 95 % interval", fontsize=8)
     outer_legend(figure, axes)
-    return finish(figure, [axes], legend=False)
+    return finish(figure, [axes])
 
 
 def _label(runs: pd.DataFrame) -> str:

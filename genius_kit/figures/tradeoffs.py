@@ -10,7 +10,7 @@ import numpy as np
 from genius_kit.benchmarks.base import Objective
 from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.errors import InvalidParameter
-from genius_kit.figures.axes import accuracy_axis, draw_curve, finish, name_curves, new_figure
+from genius_kit.figures.axes import accuracy_axis, draw_curve, finish, name_curves, new_figure, outer_legend
 from genius_kit.figures.layout import name_points
 from genius_kit.figures.style import BLACK, GREY, Style, styles
 from genius_kit.paper import paper_table
@@ -72,6 +72,7 @@ def accuracy_against_macs(
     axes.set_title("n architectures; line: their Pareto front", fontsize=8, color="#555555", loc="left")
     axes.set(xlabel="FLOPs (multiply-accumulates), millions", ylabel=f"{accuracy_name} (%)")
     accuracy_axis(axes, every["feedback"] if background is None else [*every["feedback"], *background[1]])
+    outer_legend(figure, axes, columns=2)
     finish(figure, [axes])
     if "name" in every:
         figure.set_size_inches(6.4, 5.0)  # names take room
