@@ -46,7 +46,7 @@ def new_figure(rows: int, columns: int, **shared: Any) -> tuple[Figure, list[Axe
 
     width = 6.4 if columns == 1 else min(2.6 * columns + 0.8, 13)
     with mpl.rc_context(SETTINGS):
-        figure = NotebookFigure(figsize=(width, 3.6 if rows == 1 else 4.8), layout="constrained")
+        figure = NotebookFigure(figsize=(width, 3.6 if rows == 1 else 1.2 + 1.8 * rows), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(rows, columns, squeeze=False, **shared)
     return figure, list(np.ravel(axes))

@@ -105,7 +105,7 @@ def rank_curves(curves: pd.DataFrame) -> Figure:
     columns = min(COLUMNS, len(benchmarks))
     figure, axes = new_figure(-(-len(benchmarks) // columns), columns, sharex=True, sharey=True)
     named = curves.assign(method=_names(curves), low=curves["low"].clip(lower=1), high=curves["high"].clip(lower=1))
-    looks, longest, dots = styles([PAPER, *named["method"].unique()]), named["evaluations"].max(), []
+    looks, longest, trials = styles([PAPER, *named["method"].unique()]), named["evaluations"].max(), []
     for panel, benchmark in zip(axes, benchmarks, strict=False):
         here = named[named["benchmark"] == benchmark]
         for (name, _), line in here.groupby(["method", "arm"], sort=False):
@@ -113,7 +113,7 @@ def rank_curves(curves: pd.DataFrame) -> Figure:
             label = str(name) if len(line) == longest else f"{name} ({len(line)} evaluations)"
             band = line["low"], line["high"]
             draw_curve(panel, line["evaluations"], line["mean_rank"], looks[str(name)], label, band, shown)
-        dots.append(_draw_paper(panel, str(benchmark), longest, looks[PAPER]))
+        trials.append(_draw_paper(panel, str(benchmark), longest, looks[PAPER]))
         panel.set_title(title_of(str(benchmark)), fontsize=9)
     rank_axis(axes[0])
     for empty in axes[len(benchmarks) :]:
@@ -122,24 +122,25 @@ def rank_curves(curves: pd.DataFrame) -> Figure:
         panel.tick_params(labelbottom=True)  # no panel below it has the numbers
     for panel in axes[::columns]:
         panel.set_ylabel("rank (1 is best)")
+    counts = " or ".join(str(count) for count in sorted(set(trials)) if count)
     note = f"evaluations; line: mean of n = {counts_text(curves['n'])} searches, band: 95 % interval of the mean"
-    figure.supxlabel(note + ("; dot: mean of its 3 or 5 trials" if any(dots) else ""), fontsize=8)
+    figure.supxlabel(note + (f"; dot: mean of its {counts} trials" if counts else ""), fontsize=8)
     if len(benchmarks) == 1:
         return name_curves(figure, axes[0])
     outer_legend(figure, *axes, side="upper")
     return finish(figure, axes)
 
 
-def _draw_paper(panel: Axes, benchmark: str, longest: int, style: Style) -> bool:
-    """Draw the mean rank of the paper's trials on a table at the evaluations that the longest has; return if it did."""
+def _draw_paper(panel: Axes, benchmark: str, longest: int, style: Style) -> int:
+    """Draw the mean rank of the trials of the paper at the evaluations of the longest; return how many there are."""
     if benchmark not in TRIAL_TABLES or missing_data([benchmark]):
-        return False
+        return 0
     trials = summary(PAPER, paper_runs(load_benchmark(benchmark)))
     if trials["iterations"] > longest:
-        return False
+        return 0
     look: dict[str, Any] = {"color": style.colour, "markersize": 6, "markeredgecolor": "white", "zorder": 5}
     panel.plot([trials["iterations"]], [trials["rank"]], style.marker, label=PAPER, **look)
-    return True
+    return int(trials["runs"])
 
 
 def arm_ranks(
