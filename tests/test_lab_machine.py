@@ -312,7 +312,8 @@ class Person(RuleBasedStateMachine):
         """End every search."""
         for run in self.runs:
             run.live.stop(now=True)
-            self.clients[run.id].told.put(END)
+            for _ in range(30):  # one for each call that was given up, and goes on waiting
+                self.clients[run.id].told.put(END)
         for run in self.runs:
             run.live.wait(MOMENT)
         shutil.rmtree(self.folder)
