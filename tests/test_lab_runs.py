@@ -268,6 +268,7 @@ def test_a_comparison_is_found_again_and_stopped(lab, benchmark, tmp_path):
     lab.comparing.pin()
     lab.editor.variant.value = "reasoned"
     lab.comparing.pairs.value = 2
+    assert "2 rows × 2 seeds" in lab.comparing.pinned.value
     lab.comparing.run()
     again = PromptLab(benchmark, folder=tmp_path)
     assert not again.comparing.stop_button.disabled

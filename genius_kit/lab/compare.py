@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -345,7 +346,9 @@ def difference_html(first: Arm, other: Arm) -> str:
     if first.prompt == other.prompt:
         return "<p>Both rows begin with the same prompt.</p>"
     one, two = ([for_terminal(line) for line in arm.prompt.splitlines()] for arm in (first, other))
-    table = difflib.HtmlDiff(wrapcolumn=64).make_table(one, two, "baseline", "row", context=True, numlines=2)
+    table = difflib.HtmlDiff().make_table(one, two, "baseline", "row", context=True, numlines=2)
+    table = re.sub(r"<td class=\"diff_next\".*?</td>|<th class=\"diff_next\">.*?</th>| nowrap=\"nowrap\"", "", table)
+    table = table.replace("&nbsp;", " ").replace("<colgroup></colgroup>", "")
     return f'<div class="genius-sides" tabindex="0">{table}</div>'
 
 

@@ -94,8 +94,9 @@ class ComparePanel:
         seeds, budget = self.pairs.value, self.lab.session.choices.budget
         where = for_html(self.benchmark.name)
         self.pinned.value = (
+            '<section class="genius-reply" aria-label="What is compared">'
             f"<p>On {where}{for_html(present)}:</p><ul>{''.join(lines)}</ul>{sides}"
-            f"<p>{for_html(workload(arms, seeds, budget))}</p>"
+            f"<p>{for_html(workload(arms, seeds, budget))}</p></section>"
         )
 
     def run(self) -> None:
