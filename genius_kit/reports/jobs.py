@@ -109,7 +109,7 @@ def run_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> Note
     try:
         notebook = read_notebook(job.source)
         title = title_of(notebook, title)
-        if missing := missing_data(needs_of(notebook)):
+        if missing := missing_data(_needs(job, notebook)):
             error = f"needs {', '.join(missing)}; get it with `{GET_DATA}`"
             return NotebookResult(job.source.stem, title, "missing", error=error, missing=missing, label=job.label)
         kept = kept_result(job)
@@ -119,6 +119,13 @@ def run_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> Note
         found, seconds = page if page.is_file() else None, time.perf_counter() - start
         result = failed(job, str(error))
         return replace(result, title=title, page=found, seconds=seconds, parameters=_all_parameters(job))
+
+
+def _needs(job: Job, notebook: NotebookNode) -> list[str]:
+    """Return what a notebook needs, without a table in whose place a parameter names another one."""
+    defaults, given = resolved({}, job.declared), _all_parameters(job)
+    replaced = [value for name, value in defaults.items() if given[name] != value and isinstance(value, str)]
+    return [need for need in needs_of(notebook) if need not in replaced]
 
 
 def failed(job: Job, error: str) -> NotebookResult:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genius_kit.benchmarks.own.folder import is_folder
 from genius_kit.errors import InvalidParameter, NotebookFailed, UnknownName
 from genius_kit.files import read_text
 from genius_kit.llm.settings import names_in
@@ -205,6 +206,8 @@ def parse_settings(texts: Sequence[str], declared: Sequence[Declared]) -> dict[s
 
 
 def _typed(name: str, value: str, kind: str) -> Any:
+    if is_folder(value):
+        return os.path.abspath(value)  # a notebook runs in its own folder
     try:
         if kind == "bool":
             return {"true": True, "false": False}[value.lower()]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit import files
 from genius_kit.benchmarks import catalogue, downloads
+from genius_kit.benchmarks.own.folder import is_folder, read_plan
 from genius_kit.errors import InvalidParameter
 from genius_kit.reports.parameters import needs_of
 from genius_kit.version import __version__
@@ -88,6 +89,9 @@ def data_sums(needs: Sequence[str], parameters: Mapping[str, Any], folder: Path)
             continue
         sums[name] = downloads.sha256_of(path) if path.is_file() else "embedded"
     for value in values:
+        if is_folder(folder / value):
+            plan = read_plan(folder / value)
+            sums |= {f"{plan.named[0]}/{name}": digest for name, digest in plan.files.items()}
         if os.path.isfile(folder / value):  # False, too, for a text that is no path
             sums[Path(value).name] = downloads.sha256_of(folder / value)
     return sums

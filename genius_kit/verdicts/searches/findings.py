@@ -361,7 +361,10 @@ def luck_of(results: pd.DataFrame, plain: str, benchmark: TabularBenchmark | Non
         return None
     named = np.array([table.space.decode(key) for keys in rows["proposals"] for key in keys.split()])
     first, last = table.ranks()
-    worth = np.log((first + last) / 2).reshape([len(options) for options in table.space.choices])
+    ranks = (first + last) / 2
+    if table.known is not None:  # the others count as the best, so that the list looks luckier than it is, never less
+        ranks = np.where(table.known, ranks, 1.0)
+    worth = np.log(ranks).reshape([len(options) for options in table.space.choices])
     return Luck(relabelling_p(named, worth), placing_p(named, worth), len(np.unique(named, axis=0)))
 
 

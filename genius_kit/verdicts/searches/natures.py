@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from genius_kit.benchmarks.tabular import TabularBenchmark
+from genius_kit.prompts.views import View as ShownView
 from genius_kit.prompts.views import dealt, view_of
 from genius_kit.spaces import Architecture
 from genius_kit.stats.replies import follows
@@ -55,12 +56,20 @@ to 175 at 20 and 40, 98 to 100 at 80.
 
 @dataclass
 class View:
-    """What a client sees: `listed` architectures with the scores beside them, `worth` of each option by its name."""
+    """What a client sees: `listed` architectures with the scores beside them, `worth` of each option by its name.
+
+    Where each position has a menu of its own, `sizes` are those of the menus, and `worth` has a list for each position.
+    """
 
     options: int
     length: int
-    worth: Sequence[int] | None
+    worth: Sequence[Any] | None
     listed: list[tuple[Architecture, float]] = field(default_factory=list)
+    sizes: Sequence[int] = ()
+
+    def size(self, place: int) -> int:
+        """Return the number of options at a position."""
+        return self.sizes[place] if self.sizes else self.options
 
     def fresh(self, make: Callable[[], Sequence[int]], draws: random.Random) -> Architecture:
         """Return the first of `make()` that is not listed, at last a random one."""
@@ -73,12 +82,12 @@ class View:
         return architecture
 
     def anything(self, draws: random.Random) -> Architecture:
-        return tuple(draws.randrange(self.options) for _ in range(self.length))
+        return tuple(draws.randrange(self.size(place)) for place in range(self.length))
 
     def changed(self, architecture: Architecture, draws: random.Random, changes: int = 1) -> Architecture:
         made = list(architecture)
         for place in draws.sample(range(self.length), changes):
-            made[place] = draws.choice([one for one in range(self.options) if one != made[place]])
+            made[place] = draws.choice([one for one in range(self.size(place)) if one != made[place]])
         return tuple(made)
 
     @property
@@ -121,7 +130,9 @@ def recites_with_noise(table: TabularBenchmark, study: int) -> Client:
     def client(view: View, draws: random.Random) -> Architecture:
         def noisy() -> list[int]:
             wanted = draws.choice(known)
-            return [draws.randrange(view.options) if draws.random() < 0.2 else one for one in wanted]
+            return [
+                draws.randrange(view.size(place)) if draws.random() < 0.2 else one for place, one in enumerate(wanted)
+            ]
 
         return view.fresh(noisy, draws)
 
@@ -188,37 +199,55 @@ class Simulator:
         self.scores, self.random = table.scores().tolist(), random_search(table)
         self.ranks = np.mean(table.ranks(), axis=0)
         self.worth = WORTH.get(self.space.name, tuple(range(len(self.space.options))))
+        self.known = None if table.known is None else np.flatnonzero(table.known).tolist()
         self.view_of, self.start = cache(self.view_of), cache(self.start)  # type: ignore[method-assign]
 
-    def view_of(self, arm: str, seed: int) -> tuple[tuple[int, ...], tuple[int, ...], Sequence[int] | None]:
-        """Return the shown number of each option, the option of each shown number, and the worth of those."""
+    def view_of(self, arm: str, seed: int) -> tuple[ShownView, Sequence[Any] | None]:
+        """Return what an arm shows of the space, and the worth of the shown numbers."""
         seen = view_of(None if arm == "llm" else arm, self.space, seed)
-        worth = None if arm in ("anonymous", "knowledge-probe") else seen.reordered(self.worth)
-        return seen.labels, seen.read(tuple(range(len(seen.labels)))), worth
+        if arm in ("anonymous", "knowledge-probe"):
+            return seen, None
+        own = [[labels.index(number) for number in range(len(labels))] for labels in seen.rows]
+        return seen, own or seen.reordered(self.worth)
+
+    def takes(self, seen: ShownView, shown: Architecture) -> bool:
+        """Return whether a shown architecture can be evaluated."""
+        return self.known is None or self.table.refusal(seen.read(shown)) is None
+
+    def chance(self, view: View, seen: ShownView, draws: random.Random) -> Architecture:
+        """Return a random shown architecture that is not listed and can be evaluated."""
+        if self.known is None:
+            return view.fresh(lambda: view.anything(draws), draws)
+        return view.fresh(lambda: seen.show(self.space.at(draws.choice(self.known or []))), draws)
 
     def start(self, seed: int) -> Architecture:
         """Return the random first architecture of a seed, the same in every arm."""
-        return self.space.sample(np.random.default_rng([seed, 0]))
+        rng = np.random.default_rng([seed, 0])
+        return self.space.sample(rng) if self.known is None else self.space.at(int(rng.choice(self.known)))
 
     def search(self, client: Client, arm: str, seed: int, budget: int) -> Searched:
         """Return one search. A reply that names what is listed is refused; after six, chance proposes."""
-        labels, options, worth = self.view_of(arm, seed if arm == "permuted-labels" else 0)
+        seen, worth = self.view_of(arm, seed if arm == "permuted-labels" else 0)
         draws, first = random.Random(f"{arm} {seed}"), self.start(seed)
         done = Searched(seed, [first], [self.space.index(first)], [False], [])
-        view = View(len(labels), self.space.length, worth)
-        shown, scores = [tuple(labels[one] for one in first)], [self.scores[done.rows[0]]]
+        view = View(len(seen.labels), self.space.length, worth, sizes=[len(row) for row in seen.rows])
+        shown, scores = [seen.show(first)], [self.scores[done.rows[0]]]
+
+        def is_fresh(reply: Architecture | None) -> bool:
+            return reply is not None and reply not in shown and self.takes(seen, reply)
+
         while len(shown) < budget:
             places = _dealt(len(shown), seed) if arm == "shuffled-feedback" else range(len(shown))
             told = [-math.inf] * len(shown) if arm == "knowledge-probe" else scores
             view.listed = [(one, told[place]) for one, place in zip(shown, places, strict=True)]
             replies = [client(view, draws)]
-            while (replies[-1] is None or replies[-1] in shown) and len(replies) < ATTEMPTS:
+            while not is_fresh(replies[-1]) and len(replies) < ATTEMPTS:
                 replies.append(client(view, draws))
-            taken = replies[-1] if replies[-1] is not None and replies[-1] not in shown else None
-            done.first.append(next((tuple(options[a] for a in one) for one in replies if one is not None), None))
+            taken = replies[-1] if is_fresh(replies[-1]) else None
+            done.first.append(next((seen.read(one) for one in replies if one is not None), None))
             done.own.append(taken is not None)
-            shown.append(taken or view.fresh(lambda: view.anything(draws), draws))
-            done.architectures.append(tuple(options[one] for one in shown[-1]))
+            shown.append(taken or self.chance(view, seen, draws))
+            done.architectures.append(seen.read(shown[-1]))
             done.rows.append(self.space.index(done.architectures[-1]))
             scores.append(self.scores[done.rows[-1]])
         return done
@@ -243,7 +272,7 @@ class Simulator:
             "model": "made",
             "reason": "budget",
             "rank": float(self.ranks[best]),
-            "top_percent": 100 * float(self.ranks[best]) / self.space.size,
+            "top_percent": 100 * float(self.ranks[best]) / self.table.count,
             "p_random": self.random.p_value(self.scores[best], budget),
             "typical_rank": float(np.exp(np.log(self.ranks[own]).mean())) if own else None,
             "proposals": " ".join(keys) if own else None,
@@ -271,7 +300,8 @@ simulator_of, _dealt = cache(Simulator), cache(dealt)
 
 def _largest(view: View) -> Architecture:
     assert view.worth is not None
-    return (max(range(view.options), key=lambda one: view.worth[one]),) * view.length  # type: ignore[index]
+    worth = view.worth if view.sizes else [view.worth] * view.length
+    return tuple(max(range(len(menu)), key=menu.__getitem__) for menu in worth)
 
 
 def known_architectures(table: TabularBenchmark) -> list[Architecture]:
