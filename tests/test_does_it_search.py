@@ -255,7 +255,8 @@ def test_a_table_with_too_few_numberings_is_refused(options):
     from dataclasses import replace
 
     space = TABLE.space
-    few = replace(space, options=space.options[:options], choices=tuple(one[:options] for one in space.choices))
+    choices = tuple(one[:options] for one in space.choices)
+    few = replace(space, options=space.options[:options], choices=choices, largest=options - 1)
     table = table_of(few, np.linspace(50, 60, few.size), "few")
     with pytest.raises(InvalidParameter, match=f"few has {options} option.* needs 3 or more"):
         judge(climber, table)

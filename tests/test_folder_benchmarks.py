@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 import genius_kit as gk
 from genius_kit.benchmarks import Objectives
 from genius_kit.benchmarks.noise import noise_floor
+from genius_kit.benchmarks.own.folder import read_plan
 from genius_kit.benchmarks.own.tables import nearest_rows
 from genius_kit.errors import DataMissing, GeniusKitError, InvalidArchitecture, InvalidParameter
 from genius_kit.figures.drawings import draw_architecture
@@ -26,6 +29,7 @@ from genius_kit.replies import parse_reply
 from genius_kit.studies.folders import check_folder, init_folder
 from genius_kit.verdicts.every import study_verdicts
 
+ROOT = Path(__file__).parent.parent
 MALFORMED = int(os.environ.get("GENIUS_KIT_MALFORMED", "50"))
 """How many malformed folders are tried."""
 
@@ -466,3 +470,22 @@ def test_a_million_lines_load_again_from_their_arrays(tmp_path):
     best = int(first.scores().argmax())
     assert first.rank(space.at(best)).best == 1
     assert first.space.size == 10_000
+
+
+def test_the_page_from_csv_to_verdict_is_true(tmp_path, monkeypatch):
+    """Its commands run as printed, one after the other, with the stand-in and fewer searches; its YAML is read."""
+    page = (ROOT / "docs" / "from_csv.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    genius-kit (.+)$", page, re.MULTILINE)
+    assert [one.split()[0] for one in commands[:4]] == ["benchmark", "benchmark", "run", "study"]
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    for words in commands:
+        asks = words.startswith("study") and "gpt" in words
+        shorter = re.sub(r"--seeds \d+", "--seeds 3", words) + " --budget 4 --seeds 3" * words.startswith("study")
+        if not asks:
+            command = [sys.executable, "-m", "genius_kit", *shorter.split()]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+    assert (tmp_path / "my-table.tar.gz").is_file()
+    [told] = re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S)
+    (tmp_path / "my-table" / "space.yaml").write_text(told, encoding="utf-8")
+    assert read_plan(tmp_path / "my-table").space.size == 18

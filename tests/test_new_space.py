@@ -1,8 +1,7 @@
-"""`docs/new_space.md` is true: a space is added by its two files, and all that the page promises follows."""
+"""`docs/new_space.md` is true: its blocks run, two files add a space, and what the page promises follows."""
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 USES = """
 import matplotlib
 matplotlib.use("Agg")
+import genius_kit as gk
 from genius_kit.figures.drawings import draw_architecture
 from genius_kit.lab.drawing import drawing_svg
 from genius_kit.llm.settings import reply_form
@@ -20,11 +20,14 @@ from genius_kit.memory_formats import is_narrow
 from genius_kit.prompts.views import CONTROLS
 from genius_kit.replies import parse_reply
 from genius_kit.spaces import MacsBound
+from tiny import space
 
 for architecture in map(space.at, range(space.size)):
     assert space.decode(space.encode(architecture)) == architecture
     assert parse_reply(f"I take {list(architecture)}.", space) == gk.Proposal(architecture)
-assert list(run.frame()["feedback"])[-1] > 80
+    network = gk.build_network(space, architecture, num_classes=10, image_size=8)
+    counted = gk.count_cost(space, architecture, num_classes=10, image_size=8).parameters
+    assert sum(one.numel() for one in network.parameters()) == counted, counted
 for prompt in ("minimal", "standard", "reasoned"):
     for control in (None, *CONTROLS):
         made = gk.load_prompt(prompt, space, control=control, constraint=MacsBound(10))
@@ -40,23 +43,30 @@ print("all true")
 
 
 @pytest.fixture
-def package(tmp_path):
-    """A copy of the package with the page's two files, and its last program."""
-    shutil.copytree(ROOT / "genius_kit", tmp_path / "genius_kit", ignore=shutil.ignore_patterns("__pycache__"))
+def blocks():
+    """The blocks of Python of the page, in order."""
     page = (ROOT / "docs" / "new_space.md").read_text(encoding="utf-8")
-    space, words, program = re.findall(r"^```\w+\n(.*?)^```$", page, re.M | re.S)
-    paths = re.findall(r"^\d\. `(genius_kit/[\w./]+)`", page, re.M)
-    for path, text in zip(paths, (space, words), strict=True):
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        (tmp_path / path).write_text(text, encoding="utf-8")
-    return tmp_path, program
+    return re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
 
 
-def test_a_space_is_added_by_two_files(package):
-    """The page's program searches it with a model, and prompts, controls, replies, costs and drawings know it."""
-    folder, program = package
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    command = [sys.executable, "-c", program + USES]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=folder)
+def run(program, folder):
+    """Run a program in a folder of its own, and return what it prints."""
+    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]), "GENIUS_KIT_DATA": str(folder / "data")}
+    command = [sys.executable, str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **paths}, cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "all true"
+    return done.stdout
+
+
+def test_a_frame_a_function_and_a_class_are_searched(tmp_path, blocks):
+    """The first three blocks run one after the other, as a notebook would."""
+    (tmp_path / "page.py").write_text("\n".join(blocks[:3]) + "print(len(run.frame()))\n", encoding="utf-8")
+    assert run(tmp_path / "page.py", tmp_path).splitlines()[-1] == "5"
+
+
+def test_a_space_with_networks_is_added_by_two_files(tmp_path, blocks):
+    """The second file trains what the first one defines; prompts, controls, replies, costs and drawings know it."""
+    for name, text in zip(("tiny.py", "search.py", "uses.py"), (*blocks[3:], USES), strict=True):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert "validation_accuracy" in run(tmp_path / "search.py", tmp_path)
+    assert run(tmp_path / "uses.py", tmp_path).splitlines()[-1] == "all true"

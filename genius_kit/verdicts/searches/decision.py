@@ -342,9 +342,9 @@ def _in_words(found: list[Finding]) -> str:
 def _has_two_numberings(results: pd.DataFrame, benchmark: TabularBenchmark | None) -> bool:
     """Whether there are but two ways to permute the labels: three options, as in NAS-Bench-Macro."""
     if benchmark is not None:
-        return len(benchmark.space.options) == FEW_OPTIONS
+        return len(benchmark.space.options) == FEW_OPTIONS and not benchmark.space.words
     name = str(results["benchmark"].iloc[0])
-    return is_table(name) and len(space_of(name).options) == FEW_OPTIONS
+    return is_table(name) and len(space_of(name).options) == FEW_OPTIONS and not space_of(name).words
 
 
 def _numbers(found: list[Finding], expected: str, two_numberings: bool) -> list[str]:
