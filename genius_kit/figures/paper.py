@@ -127,7 +127,7 @@ def table_2_figure() -> Figure:
     All figures are as printed. A method without a printed search cost stands in the upper panel only.
     """
     table, columns = paper_table("table2"), ("flops_millions", "search_cost_gpu_days")
-    figure, panels = new_figure(2, 1, sharey=True)
+    figure, panels = new_figure(2, 1)
     figure.set_size_inches(6.8, 8.2)
     for panel, column in zip(panels, columns, strict=True):
         known = table.dropna(subset=[column])
