@@ -206,9 +206,9 @@ def spending(calls: Sequence[Event], price: Price | None) -> Spending:
             name: calls[place]["usage"].get(name) for name in ("input_tokens", "output_tokens", "reasoning_tokens")
         }
         costs[place] = price.cost(Usage(**known, cached_input_tokens=0)) if price else None
-    counts = (total([call["usage"][f"{name}_tokens"] for call in calls]) for name in ("input", "output"))
+    received, written = (total([call["usage"][f"{name}_tokens"] for call in calls]) for name in ("input", "output"))
     spent = total(costs)
-    return Spending(*counts, spent, bool(missing) and spent is not None)
+    return Spending(received, written, spent, bool(missing) and spent is not None)
 
 
 def price_of(run: Run) -> Price | None:

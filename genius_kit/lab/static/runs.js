@@ -27,7 +27,7 @@ function render({ model, el }) {
   let order = { column: null, falls: false };
   const chosen = new Set();
   const filter = element("input", { type: "search", placeholder: "words that a row must have", "aria-label": "Filter the runs" });
-  const open = element("button", { type: "button", disabled: "" }, "Open");
+  const open = element("button", { type: "button", disabled: "" }, "Open the chosen");
   const count = element("span", { role: "status" });
   const head = element("tr");
   const body = element("tbody");
@@ -72,7 +72,7 @@ function render({ model, el }) {
 
   function tell() {
     open.disabled = chosen.size === 0;
-    open.textContent = chosen.size > 1 ? `Open ${chosen.size} together` : "Open";
+    open.textContent = chosen.size > 1 ? `Open ${chosen.size} together` : "Open the chosen";
   }
 
   function show() {
