@@ -143,9 +143,7 @@ def _check_keys(located: Located, node: yaml.Node, seen: set[int]) -> None:
 def _check_key(located: Located, key: yaml.Node, first: dict[str, int]) -> None:
     here = f"{located.source}, line {_mark_line(key)}"
     if key.tag != "tag:yaml.org,2002:str":
-        raise InvalidParameter(
-            f"{here}: a key has to be plain text, {key.value!r} came; put it in quotes if it is text"
-        )
+        raise InvalidParameter(f"{here}: a key must be plain text, got {key.value!r}; put it in quotes if it is text")
     if key.value in first:
         raise InvalidParameter(f"{here}: {key.value!r} stands on line {first[key.value]} already; each key comes once")
     if looks_secret(key.value):
@@ -189,10 +187,10 @@ def _unknown(error: jsonschema.ValidationError) -> str:
 
 
 def _in_words(error: jsonschema.ValidationError) -> str:
-    """Return what came and what was expected."""
+    """Return in one sentence what is wrong and what is needed."""
     name = ".".join(str(step) for step in error.absolute_path if isinstance(step, str)) or "the file"
     value, wanted = error.instance, error.validator_value
-    came = f"{name} is {value!r:.100}"
+    got = f"got {value!r:.100}"
     if error.validator == "additionalProperties":
         key, known = _unknown(error), error.schema["properties"]
         return f"unknown key {key!r:.100}{nearest(key, known)}; the known ones are {', '.join(known)}"
@@ -201,29 +199,29 @@ def _in_words(error: jsonschema.ValidationError) -> str:
         return f"{name} lacks {', '.join(missing)}; it needs {', '.join(wanted)}"
     if error.validator == "anyOf":
         needed = " or ".join(str(key) for one in wanted for key in one["required"])
-        return f"{came}; it needs {needed}"
+        return f"{name} needs {needed}, {got}"
     if error.validator == "type":
         kinds = [wanted] if isinstance(wanted, str) else wanted
         hint = "; put a number in quotes to make it text" if "string" in kinds and _is_number(value) else ""
-        return f"{came}; expected {' or '.join(_KINDS[kind] for kind in kinds)}{hint}"
+        return f"{name} must be {' or '.join(_KINDS[kind] for kind in kinds)}, {got}{hint}"
     if error.validator == "enum":
-        return f"{came}{nearest(value, map(str, wanted))}; expected one of {', '.join(map(str, wanted))}"
+        return f"{name} must be one of {', '.join(map(str, wanted))}, {got}{nearest(value, map(str, wanted))}"
     if error.validator == "minimum":
-        return f"{came}; expected at least {wanted}"
+        return f"{name} must be at least {wanted}, {got}"
     if error.validator in ("minItems", "minLength"):
-        return f"{came}; expected at least one"
+        return f"{name} needs at least one entry, {got}"
     if error.validator in ("maximum", "maxLength"):
-        return f"{came}; expected at most {wanted:,}{' signs' * (error.validator == 'maxLength')}"
+        return f"{name} must be at most {wanted:,}{' signs' * (error.validator == 'maxLength')}, {got}"
     if error.validator == "uniqueItems":
-        return f"{came}; each entry comes once"
+        return f"each entry of {name} must stand once, {got}"
     if error.validator == "pattern" and list(error.path)[-1:] == ["base_url"]:
         return (
             "base_url is the plain address of a server, such as http://localhost:8080/v1; one with a user, password or "
             "query is kept in no file: leave base_url out, and export OPENAI_BASE_URL=... with the whole address"
         )
     if error.validator == "pattern":
-        return f"{came}; expected text that matches {wanted}"
-    return f"{came}: {error.message:.200}"
+        return f"{name} must be text that matches {wanted}, {got}"
+    return f"{name} cannot be {value!r:.100}: {error.message:.200}"
 
 
 def _is_whole(value: Any) -> bool:

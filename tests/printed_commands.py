@@ -182,7 +182,7 @@ def read_by(app: typer.Typer, words: Sequence[str]) -> Command:
         name = left.pop(0)
         if name not in command.commands:
             raise ValueError(
-                f"there is no command {' '.join([*names, name])!r}; expected {', '.join(command.commands)}"
+                f"there is no command {' '.join([*names, name])!r}; the commands are {', '.join(command.commands)}"
             )
         names.append(name)
         command = command.commands[name]

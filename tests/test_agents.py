@@ -114,12 +114,12 @@ def test_reading_journals_and_bundles_imports_nothing(mine):
 @pytest.mark.parametrize(
     ("model", "source", "told"),
     [
-        ("agent:mine.py", SOURCE, "expected agent:FILE:FUNCTION"),
+        ("agent:mine.py", SOURCE, "write agent:FILE:FUNCTION"),
         ("agent:none.py:make", SOURCE, "none.py, cannot be read"),
         ("agent:mine.py:make", SOURCE, "has no function make;"),
         ("agent:mine.py:make_client", "import nowhere_to_be_found\n", "cannot be imported, ModuleNotFoundError"),
         ("agent:mine.py:make_client", "def make_client(:\n", "cannot be imported, SyntaxError"),
-        ("agent:mine.py:make_client", "def make_client(key): return 3\n", "returned 3; expected a chat client"),
+        ("agent:mine.py:make_client", "def make_client(key): return 3\n", "returned 3; it must return a chat client"),
     ],
 )
 def test_an_agent_that_is_not_there_or_fails_is_told(mine, model, source, told):

@@ -102,11 +102,11 @@ def test_the_same_seed_gives_the_same_intervals() -> None:
     [
         ([1.0, float("nan"), 3.0], [1.0, 2.0, 3.0], "1 of the first ranks are NaN"),
         ([1.0, 2.0, 3.0], [1.0, float("inf"), 3.0], "1 of the second ranks are NaN or infinite"),
-        ([1.0, 2.0, 3.0], [1.0, 2.0], "3 ranks came beside 2"),
+        ([1.0, 2.0, 3.0], [1.0, 2.0], "got 3 and 2"),
         ([1.0], [2.0], "at least 2"),
         ([], [], "at least 2"),
         ([[1.0, 2.0]], [[1.0, 2.0]], "in one row"),
-        ([1.0, 0.0], [1.0, 2.0], "rank 0 came"),
+        ([1.0, 0.0], [1.0, 2.0], "got 0"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(first: list[float], second: list[float], message: str) -> None:

@@ -224,18 +224,18 @@ def test_absurd_numbers_do_not_stop_the_reading(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"messages": []}, "holds dict: expected a list"),
-        ([], "holds an empty list: expected a list"),
+        ({"messages": []}, "holds dict: it needs a list"),
+        ([], "holds an empty list: it needs a list"),
         (["hello"], "message 0 is a str"),
-        ([_message("tool", "x")], "message 0 has role 'tool'"),
-        ([{"role": ["user"], "content": "x"}], "message 0 has role"),
-        ([{"role": "user"}], "message 0 has content of type NoneType"),
+        ([_message("tool", "x")], "message 0 must have the role .* got 'tool'"),
+        ([{"role": ["user"], "content": "x"}], "message 0 must have the role"),
+        ([{"role": "user"}], "message 0 must have text as content, got NoneType"),
         (_opening(), "has no reply to a prompt"),
         ([_reply(SMALL)], "has no reply to a prompt"),
         ([_message("user", "Design a network."), _reply(SMALL)], "found none"),
         ([*_opening(), _reply(SMALL), *_opening(bounds=(1, 2)), _reply(SMALL)], r"found \[1, 2\], \[50, 400\]"),
         ([*_opening(bounds=(9, 2)), _reply(SMALL)], r"the bound \[9, 2\] is empty"),
-        ([*_opening(), _reply(SMALL), *_opening(_told(SMALL, 171.2)), _reply(SMALL)], "accuracy of 171.2 % was told"),
+        ([*_opening(), _reply(SMALL), *_opening(_told(SMALL, 171.2)), _reply(SMALL)], "at most 100 %, got 171.2"),
     ],
 )
 def test_other_files_are_refused(tmp_path, content, message):

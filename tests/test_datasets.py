@@ -266,8 +266,8 @@ def test_a_pickle_that_is_not_the_published_one_is_never_opened(
         (None, "cannot be read as .npz"),
         ({"data": np.zeros((1, 768), np.uint8)}, "has no 'labels'"),
         ({"data": np.zeros((1, 768)), "labels": [1]}, "float64"),
-        ({"data": np.zeros((1, 700), np.uint8), "labels": [1]}, r"expected uint8 \(n, 768\)"),
-        ({"data": np.zeros((2, 768), np.uint8), "labels": [1]}, "expected 2 integers"),
+        ({"data": np.zeros((1, 700), np.uint8), "labels": [1]}, r"must be uint8 \(n, 768\)"),
+        ({"data": np.zeros((2, 768), np.uint8), "labels": [1]}, "must be 2 integers"),
         ({"data": np.zeros((1, 768), np.uint8), "labels": [0]}, "integers from 1"),
     ],
 )
@@ -340,13 +340,13 @@ def test_imagenet_holds_out_a_hundredth_of_its_training_part(tmp_path: Path) -> 
     assert class_counts(dataset.validation) == [1] * 1000
     assert not set(paths(dataset.train)) & set(paths(dataset.validation))
     (tmp_path / "imagenet" / "train" / "n00000007" / "0.JPEG").parent.rename(tmp_path / "away")
-    with pytest.raises(DataCorrupt, match="999 class folders, expected ImageNet's 1000"):
+    with pytest.raises(DataCorrupt, match="999 class folders, but ImageNet has 1000"):
         load_dataset("imagenet", folder=tmp_path)
 
 
 def test_a_folder_of_the_wrong_form_is_refused(tmp_path: Path) -> None:
     """No train/, no classes, one class, an empty class and a class without training images: each says so."""
-    with pytest.raises(DataMissing, match="train is not a folder: expected one folder per class"):
+    with pytest.raises(DataMissing, match="train is not a folder: it needs one folder per class"):
         load_dataset("folder", folder=tmp_path)
     (tmp_path / "train").mkdir()
     with pytest.raises(DataCorrupt, match="holds 0 class folders"):
@@ -356,7 +356,7 @@ def test_a_folder_of_the_wrong_form_is_refused(tmp_path: Path) -> None:
         load_dataset("folder", folder=tmp_path)
     (tmp_path / "train" / "bee").mkdir()
     (tmp_path / "train" / "ant" / "notes.txt").write_text("no image")
-    with pytest.raises(DataCorrupt, match=r"ant has no image: expected files that end in \.jpg"):
+    with pytest.raises(DataCorrupt, match=r"ant has no image: put files there that end in \.jpg"):
         load_dataset("folder", folder=tmp_path)
 
 
@@ -465,7 +465,7 @@ def test_balanced_order_goes_on_when_a_class_runs_out() -> None:
 
 def test_a_part_that_does_not_exist_is_refused() -> None:
     """`split` takes the three names only."""
-    with pytest.raises(InvalidParameter, match="expected one of train, validation, test"):
+    with pytest.raises(InvalidParameter, match="it has train, validation, test"):
         load_dataset("digits").split("val")
 
 

@@ -199,8 +199,8 @@ BAD = {
     "an arm that asks no model": ({"arms": (*THREE, "random")}, "'random' does not ask the model"),
     "an arm that does not count": ({"arms": (*THREE, "relabelled-scores")}, "does not enter this verdict"),
     "an arm that nobody knows": ({"arms": (*THREE, "shuffled")}, "'shuffled' is not known"),
-    "questions that are no number": ({"questions": "many"}, "questions is 'many'; expected how many, such as 64"),
-    "more questions than the table has": ({"questions": 9_999}, "9999 questions came"),
+    "questions that are no number": ({"questions": "many"}, "questions must be how many, such as 64"),
+    "more questions than the table has": ({"questions": 9_999}, "got 9999"),
     "no seeds": ({"seeds": 0}, "at least 1"),
     "negative seeds": ({"seeds": -3}, "at least 1"),
     "an empty list of seeds": ({"seeds": []}, "one or more whole numbers"),
@@ -210,15 +210,15 @@ BAD = {
     "yes or no": ({"seeds": True}, "a number of searches"),
     "repeated seeds": ({"seeds": [4, 4]}, "seed 4 stands in seeds twice"),
     "several budgets": ({"budget": [10, 20]}, "the same for every arm"),
-    "a budget that leaves no dealing": ({"budget": 3}, "expected 4 or more"),
+    "a budget that leaves no dealing": ({"budget": 3}, "must be at least 4"),
     "a budget above the table": ({"budget": 10_000}, "only 4,096 architectures"),
     "a name that nobody knows": ({"benchmark": "nas-bench-102"}, "nas-bench-201-cifar10"),
     "no table": ({"benchmark": "proxy"}, "no table"),
     "something else": ({"benchmark": 3}, "no table"),
-    "no client": ({"make_client": "gpt-4.1"}, "expected a function that makes a client"),
+    "no client": ({"make_client": "gpt-4.1"}, "must be a function that makes a client"),
     "a client itself": ({"make_client": Recites([(0,)])}, "lambda key: client"),
-    "a maker of nothing": ({"make_client": lambda key: None}, "returned None; expected a chat client or a function"),
-    "a maker of a class": ({"make_client": lambda key: Recites}, "expected a chat client or a function"),
+    "a maker of nothing": ({"make_client": lambda key: None}, "returned None; it must return a chat client"),
+    "a maker of a class": ({"make_client": lambda key: Recites}, "must return a chat client or a function"),
     "half a client": ({"make_client": lambda key: Half()}, "without kind, settings, without"),
     "settings that are none": ({"make_client": lambda key: Odd([(0,)])}, "settings() of what make_client"),
 }
@@ -265,9 +265,9 @@ def test_a_table_with_too_few_numberings_is_refused(options):
 FAILING = {
     "raises": (lambda messages: 1 / 0, "ZeroDivisionError: division by zero"),
     "ends the program": (lambda messages: sys.exit(3), "SystemExit: 3"),
-    "returns nothing": (lambda messages: None, "answered None; expected text, or a Reply"),
-    "returns a number": (lambda messages: 3, "answered 3"),
-    "returns a broken reply": (lambda messages: Reply(7, "m", "stop"), "answered Reply(text=7"),
+    "returns nothing": (lambda messages: None, "must answer with text, or with a Reply"),
+    "returns a number": (lambda messages: 3, "got 3"),
+    "returns a broken reply": (lambda messages: Reply(7, "m", "stop"), "got Reply(text=7"),
 }
 
 

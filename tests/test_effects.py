@@ -52,7 +52,7 @@ def test_the_cost_of_a_gain_is_that_of_all_searches_together():
         (interquartile_mean, ([[]],), "one finite value"),
         (interquartile_mean, ([[float("nan")]],), "one finite value"),
         (probability_of_improvement, ([[1.0]], [[1.0], [2.0]]), "same benchmarks"),
-        (cost_of_gain, ([1.0], [1.0, 2.0]), "one of each per search"),
+        (cost_of_gain, ([1.0], [1.0, 2.0]), "one cost and one gain per search"),
         (cost_of_gain, ([1.0, 1.0], [0.0, -1.0]), "nothing was bought"),
     ],
 )

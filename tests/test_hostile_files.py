@@ -147,10 +147,10 @@ def test_every_crafted_file_ends_in_time_and_memory(tmp_path):
 def test_a_whole_number_is_one_and_a_study_has_an_end(tmp_path):
     """2.0 is no count of evaluations, and the message says how many runs a study may have."""
     path = write(tmp_path, "a.yaml", STUDIES["budget 2.0"])
-    with pytest.raises(InvalidParameter, match=r"line 4: budget is 2\.0; expected a whole number"):
+    with pytest.raises(InvalidParameter, match=r"line 4: budget must be a whole number, got 2\.0"):
         load_study(path)
     path = write(tmp_path, "b.yaml", STUDIES["a billion seeds"])
-    with pytest.raises(InvalidParameter, match=f"expected at most {MOST_RUNS:,}"):
+    with pytest.raises(InvalidParameter, match=f"must be at most {MOST_RUNS:,}"):
         load_study(path)
 
 

@@ -539,11 +539,11 @@ def test_a_strict_replay_names_the_first_difference():
     """Call, message, role, place and both texts are named, and the place in the recording is kept."""
     client = ReplayClient([([*MESSAGES], Reply("1", MODEL, "stop"))])
     changed = [MESSAGES[0], {"role": "user", "content": "Propose two, naïvely ✓."}]
-    with pytest.raises(ReplayMismatch, match=r"call 1 of 1.*message 2 \(user\) differs at character 8.*two.*one"):
+    with pytest.raises(ReplayMismatch, match=r"call 1 of 1.*message 2 \(user\) differs at character 8.*one.*two"):
         client.send(changed)
     with pytest.raises(ReplayMismatch, match="message 1 is of 'user', recorded was 'system'"):
         client.send(MESSAGES[1:])
-    with pytest.raises(ReplayMismatch, match="1 messages came, 2 were recorded"):
+    with pytest.raises(ReplayMismatch, match="2 messages were recorded, 1 are sent"):
         client.send(MESSAGES[:1])
     assert client.send(MESSAGES).text == "1"
     assert client.mismatches == 0

@@ -219,7 +219,7 @@ def test_impossible_batches_are_refused(changes: dict[str, int], world: int, mes
 
 def test_a_rank_outside_of_the_world_is_refused(digits: DataSet) -> None:
     """Rank 2 of 2 processes does not exist."""
-    with pytest.raises(InvalidParameter, match="rank is 2 of 2"):
+    with pytest.raises(InvalidParameter, match="rank must be 0 to 1 with 2 processes"):
         evaluation_loader(digits, "test", made(), device=CPU, rank=2, world=2)
 
 

@@ -290,11 +290,11 @@ def test_bad_input_is_told_in_a_sentence(table: TabularBenchmark) -> None:
     """No table, no questions, too many, too few accuracies, a reciter of nothing, another journal."""
     coarse = table_of(table.space, np.round(table.scores() / 50) * 50)
     for wrong, call in {
-        "0 questions came": lambda: memory.ask(table, count=0),
+        "got 0": lambda: memory.ask(table, count=0),
         "has architectures for": lambda: memory.ask(table, count=10_000),
         "different accuracies, and questions take 12": lambda: memory.ask(coarse),
         "by heart: it has no table": lambda: memory.ask(load_benchmark("train", space="nas-bench-201")),
-        "or the name of a table": lambda: memory.ask(table, model="reciter:nobody"),
+        "or name a table": lambda: memory.ask(table, model="reciter:nobody"),
     }.items():
         with pytest.raises(InvalidParameter, match=wrong):
             call()

@@ -85,5 +85,5 @@ def test_the_epsilon_indicator_is_the_shift_that_covers_the_front(points):
 )
 def test_what_has_no_hypervolume_is_refused(points):
     """Points that are no table, results that are missing, more objectives than are exact."""
-    with pytest.raises(InvalidParameter, match="came"):
+    with pytest.raises(InvalidParameter, match="points"):
         fronts.hypervolume(points, np.ones(points.shape[-1]))

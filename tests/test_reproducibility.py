@@ -146,7 +146,7 @@ def test_withheld_words_are_refused(table: Any, tmp_path: Path, no_data: Path) -
 def test_several_conditions_are_named(table: Any, no_data: Path) -> None:
     """A verdict is on one condition; of several each has its own."""
     runs = [run for heat in (0, 1) for run in repeat(table, Steady(), 2, temperature=heat)]
-    with pytest.raises(InvalidParameter, match="2 conditions came"):
+    with pytest.raises(InvalidParameter, match="there are 2 conditions"):
         verdict(runs)
     assert [one.kind for one in each_verdict(runs)] == ["not enough runs"] * 2
 

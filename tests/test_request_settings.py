@@ -222,10 +222,10 @@ def test_a_wrong_setting_in_the_lab_is_a_sentence(no_data, tmp_path):
     fields = lab.editor.optional
     assert (fields["params"].value, fields["timeout"].value) == ("top_p=0.5", "20")
     for name, text, words in (
-        ("params", "top_p", "expected FIELD=VALUE"),
+        ("params", "top_p", "must be FIELD=VALUE"),
         ("params", "'top_p=1", "close the quotation mark"),
         ("params", "temperature=1", "use --temperature"),
-        ("timeout", "-1", "expected seconds"),
+        ("timeout", "-1", "must be seconds"),
         ("timeout", "long", "is no number of seconds"),
     ):
         fields[name].value = text
@@ -268,7 +268,7 @@ def test_a_line_of_settings_reads_back(params):
         ({"stop": "\ud800"}, "as JSON"),
         ({"logit_bias": {str(number): 1 for number in range(10_000)}}, "at most 10,000"),
         ({"a": [[[[[[[[1]]]]]]]]}, "8 deep"),
-        ("top_p=0.9", "expected a mapping"),
+        ("top_p=0.9", "must be a mapping"),
     ],
 )
 def test_what_cannot_be_a_field_of_a_request_is_refused(params, words, monkeypatch):
@@ -283,14 +283,14 @@ def test_what_cannot_be_a_field_of_a_request_is_refused(params, words, monkeypat
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), True, "60", 1e6])
 def test_a_timeout_is_a_number_of_seconds(timeout):
     """Above 0 and at most a day."""
-    with pytest.raises(InvalidParameter, match="expected seconds"):
+    with pytest.raises(InvalidParameter, match="must be seconds"):
         gk.make_proposer("llm", ToyBenchmark().space, model="offline", timeout=timeout)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True, "100"])
 def test_an_output_limit_is_a_number_of_tokens(limit):
     """What is none would be reserved as one."""
-    with pytest.raises(InvalidParameter, match="expected a whole number of tokens from 1"):
+    with pytest.raises(InvalidParameter, match="must be a whole number of tokens from 1"):
         gk.make_proposer("llm", ToyBenchmark().space, max_tokens=limit)
 
 

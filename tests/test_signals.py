@@ -74,7 +74,7 @@ def test_a_commitment_binds_the_secret_and_its_use():
 @pytest.mark.parametrize("secret", ["", "0123", "g" * 32, SECRET.upper(), SECRET + "0"])
 def test_what_is_no_secret_is_refused_without_being_told(secret):
     """A secret of another form is refused, and the message does not hold it."""
-    with pytest.raises(InvalidParameter, match="expected 32 digits") as refused:
+    with pytest.raises(InvalidParameter, match="must be 32 digits") as refused:
         make_signals(SignalTask(samples=100), secret)
     assert not secret or secret not in str(refused.value)
 

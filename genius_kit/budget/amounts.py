@@ -57,7 +57,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         if self.reserve not in (None, *RESERVES):
-            raise InvalidParameter(f"reserve is {self.reserve!r}; expected one of {', '.join(RESERVES)}")
+            raise InvalidParameter(f"reserve must be one of {', '.join(RESERVES)}, got {self.reserve!r}")
         for name, value in self.given().items():
             if name == "reserve":
                 continue
@@ -65,7 +65,7 @@ class Limits:
             kind: Any = int if whole else int | float
             if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value) or value < 0:
                 expected = "a whole number" if whole else "a number"
-                raise InvalidParameter(f"the limit of {name} is {value!r}; expected {expected} not below 0")
+                raise InvalidParameter(f"the limit of {name} must be {expected} not below 0, got {value!r}")
 
     def given(self) -> dict[str, Any]:
         """Return what is set, by name."""

@@ -332,7 +332,7 @@ def _read(path: Path) -> dict[str, Price]:
     models = content.get("models")
     if unknown or not isinstance(models, dict):
         came = ", ".join(sorted(content)) or "nothing"
-        raise InvalidParameter(f'{path} holds {came}; expected tables [models."NAME"] with input = and output =')
+        raise InvalidParameter(f'{path} holds {came}; it needs tables [models."NAME"] with input = and output =')
     told = {name: str(content.get(name, "")) for name in ("as_of", "version")}
     told |= {"file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
     return {name: _price(entry, f"{path}: {name}", told) for name, entry in models.items()}
@@ -341,7 +341,7 @@ def _read(path: Path) -> dict[str, Price]:
 def _price(entry: object, place: str, told: Mapping[str, Any]) -> Price:
     if not isinstance(entry, dict):
         raise InvalidParameter(
-            f'{place} is {entry!r}; expected a table with input = and output = (a dot? [models."a.b"])'
+            f'{place} must be a table with input = and output = (a dot? [models."a.b"]), got {entry!r}'
         )
     if unknown := sorted(entry.keys() - _FIELDS):
         raise InvalidParameter(
@@ -358,10 +358,10 @@ def _price(entry: object, place: str, told: Mapping[str, Any]) -> Price:
 def _count(value: object, place: str) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
         return value
-    raise InvalidParameter(f"{place} is {value!r}; expected the longest reply in tokens, a whole number above 0")
+    raise InvalidParameter(f"{place} must be the longest reply in tokens, a whole number above 0, got {value!r}")
 
 
 def _money(value: object, place: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise InvalidParameter(f"{place} is {value!r}; expected US dollars per million tokens, a number not below 0")
+        raise InvalidParameter(f"{place} must be US dollars per million tokens, a number not below 0, got {value!r}")
     return float(value)

@@ -159,7 +159,7 @@ class StudyOptions(RequestOptions):
     def settings(self) -> dict[str, Any]:
         """Return what the options say as the keys of a study file; None where an option was not given."""
         if self.from_seed is not None and self.seeds is None:
-            raise InvalidParameter("--from-seed came without --seeds: say how many, such as --from-seed 100 --seeds 40")
+            raise InvalidParameter("--from-seed needs --seeds: say how many, such as --from-seed 100 --seeds 40")
         given = super().settings()
         if first := given.pop("from_seed"):
             given["seeds"] = {"from": first, "count": self.seeds}

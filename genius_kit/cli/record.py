@@ -178,6 +178,6 @@ def bundle(
     whose = {"prompts": "prompt", "replies": "reply", "persons": "person"}
     named = [name.strip() for name in (withhold or "").split(",") if name.strip()]
     if unknown := [name for name in named if name not in whose]:
-        raise InvalidParameter(f"--withhold {unknown[0]!r} came; expected some of {', '.join(whose)}")
+        raise InvalidParameter(f"--withhold must be some of {', '.join(whose)}, got {unknown[0]!r}")
     made = bundles.bundle(study, output, [whose[name] for name in named])
     say(f"{made}: {made.stat().st_size / 1e6:.2f} MB; `genius-kit replay {made} --output DIR` draws it again")

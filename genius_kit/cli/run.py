@@ -99,7 +99,7 @@ def ctl(
     """Tell a run that is under way elsewhere to pause, resume or stop, or give it another budget."""
     if command == "status":
         if number is not None:
-            raise InvalidParameter(f"status takes no number, {number} came")
+            raise InvalidParameter(f"status takes no number, got {number}")
         rows = [{"journal": str(path), "state": state, "told": more} for path, state, more in remote.status(run)]
         say(json.dumps(rows) if as_json else "\n".join("{journal}: {state}, {told}".format(**row) for row in rows))
         return

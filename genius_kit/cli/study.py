@@ -221,7 +221,7 @@ def slurm(
     what the study may cost, since a job has no terminal on which to ask.
     """
     if not re.fullmatch(r"[1-9]\d*[KMGT]?", memory):
-        raise InvalidParameter(f"memory {memory!r} came; expected a number with K, M, G or T, such as 4G")
+        raise InvalidParameter(f"memory must be a number with K, M, G or T, such as 4G, got {memory!r}")
     loaded = load_study(file)
     named: Any = Path(file).resolve() if Path(file).is_file() else file
     template = (Path(__file__).parent.parent / "templates" / "study.sbatch.j2").read_text(encoding="utf-8")

@@ -30,10 +30,10 @@ def class_names(root: Path, part: str) -> tuple[str, ...]:
     """
     folder = root / part
     if not folder.is_dir():
-        raise DataMissing(f"{folder} is not a folder: expected {LAYOUT}")
+        raise DataMissing(f"{folder} is not a folder: it needs {LAYOUT}")
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if len(names) < 2:
-        raise DataCorrupt(f"{folder} holds {len(names)} class folders, expected at least 2: {LAYOUT}")
+        raise DataCorrupt(f"{folder} holds {len(names)} class folders and needs at least 2: {LAYOUT}")
     return tuple(names)
 
 
@@ -57,7 +57,7 @@ def scan(root: Path, part: str, classes: tuple[str, ...]) -> FolderSplit:
     empty = set(labels.values()) - {label for _, label in images}
     if empty:
         raise DataCorrupt(
-            f"{folder / classes[min(empty)]} has no image: expected files that end in {', '.join(IMG_EXTENSIONS)}; "
+            f"{folder / classes[min(empty)]} has no image: put files there that end in {', '.join(IMG_EXTENSIONS)}; "
             "every class of the training part needs some"
         )
     samples = sorted((label, os.path.relpath(path, root)) for path, label in images)

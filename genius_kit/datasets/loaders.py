@@ -130,7 +130,7 @@ class _Ordered:
 
 def _check_rank(rank: int, world: int) -> None:
     if not 0 <= rank < world:
-        raise InvalidParameter(f"rank is {rank} of {world} processes, expected 0 to {world - 1}")
+        raise InvalidParameter(f"rank must be 0 to {world - 1} with {world} processes, got {rank}")
 
 
 def _loader(
@@ -324,7 +324,7 @@ def training_transform(kind: str, size: int) -> Callable[[Tensor], Tensor]:
         "rand-augment": [*resized, augmentation.rand_augment()],
     }
     if kind not in steps:
-        raise InvalidParameter(f"augmentation is {kind!r}, expected one of {', '.join(steps)}")
+        raise InvalidParameter(f"augmentation must be one of {', '.join(steps)}, got {kind!r}")
     return v2.Compose(steps[kind])
 
 

@@ -161,7 +161,7 @@ def _read_pickle(path: Path) -> dict[str, Any]:
     found, expected = hashlib.md5(content, usedforsecurity=False).hexdigest(), MD5[path.name]
     if found != expected:
         raise DataCorrupt(
-            f"{path} is not the published file: its MD5 is {found}, expected {expected}; get it again from "
+            f"{path} is not the published file: its MD5 is {found}, not {expected}; get it again from "
             f"{IMAGENET16_SOURCE}, or give a .npz file of the same name"
         )
     read: dict[str, Any] = pickle.loads(content, encoding="latin1")
@@ -185,7 +185,7 @@ def _read(root: Path, name: str) -> TensorSplit:
     try:
         pixels, labels = np.asarray(content["data"]), np.asarray(content["labels"])
     except KeyError as error:
-        raise DataCorrupt(f"{path} has no {error}, expected `data` and `labels`; see {IMAGENET16_SOURCE}") from error
+        raise DataCorrupt(f"{path} has no {error}; it needs `data` and `labels`, see {IMAGENET16_SOURCE}") from error
     return _first_classes(path, pixels, labels)
 
 
@@ -201,9 +201,9 @@ def _first_classes(path: Path, pixels: np.ndarray, labels: np.ndarray) -> Tensor
     """Return the images of the first 120 classes, uint8 (n, 3, side, side), labels from 0."""
     side = math.isqrt(pixels.shape[1] // 3) if pixels.ndim == 2 else 0
     if pixels.dtype != np.uint8 or side == 0 or 3 * side * side != pixels.shape[1]:
-        raise DataCorrupt(f"{path}: data is {pixels.dtype} {pixels.shape}, expected uint8 (n, 768)")
+        raise DataCorrupt(f"{path}: data must be uint8 (n, 768), got {pixels.dtype} {pixels.shape}")
     if labels.shape != (len(pixels),) or labels.dtype.kind not in "iu" or labels.min(initial=1) < 1:
-        raise DataCorrupt(f"{path}: labels are {labels.dtype} {labels.shape}, expected {len(pixels)} integers from 1")
+        raise DataCorrupt(f"{path}: labels must be {len(pixels)} integers from 1, got {labels.dtype} {labels.shape}")
     kept = labels <= IMAGENET16_CLASSES
     images = torch.from_numpy(pixels[kept].reshape(-1, 3, side, side))
     return TensorSplit(images, torch.from_numpy(labels[kept].astype(np.int64) - 1))

@@ -86,7 +86,7 @@ def load_dataset(
     """
     source = _source(name)
     if image_size is not None and image_size < 1:
-        raise InvalidParameter(f"image_size is {image_size}, expected at least 1 pixel per side, or None")
+        raise InvalidParameter(f"image_size must be at least 1 pixel per side, or None, got {image_size}")
     size = image_size or source.image_size
     classes, *splits = source.parts(_folder(name, folder), download)
     parts = {part: _resized(split, size) for part, split in zip(PARTS, splits, strict=True)}
@@ -145,7 +145,7 @@ def _imagenet16(folder: Path, download: bool) -> Parts:
         absent = set(range(published.IMAGENET16_CLASSES)) - set(split.labels.tolist())
         if absent:
             raise DataCorrupt(
-                f"the {where} files in {folder} have no image of class {min(absent) + 1}, expected 1 to 120"
+                f"the {where} files in {folder} have no image of class {min(absent) + 1}, but 1 to 120 are needed"
             )
     classes = tuple(f"class {number}" for number in range(1, published.IMAGENET16_CLASSES + 1))
     return classes, train, *divide(held_out, len(held_out) // 2, "imagenet16-120 test")
@@ -163,7 +163,7 @@ def _imagenet(folder: Path, download: bool) -> Parts:
     classes = image_folders.class_names(root, "train")
     if len(classes) != IMAGENET_CLASSES:
         raise DataCorrupt(
-            f"{root / 'train'} holds {len(classes)} class folders, expected ImageNet's {IMAGENET_CLASSES}: complete "
+            f"{root / 'train'} holds {len(classes)} class folders, but ImageNet has {IMAGENET_CLASSES}: complete "
             "it, or use load_dataset('folder', folder=...) for a data set of your own"
         )
     train = image_folders.scan(root, "train", classes)
@@ -174,7 +174,7 @@ def _imagenet(folder: Path, download: bool) -> Parts:
 def _own_folder(folder: Path, download: bool) -> Parts:
     """Return train/, val/ and test/; for each of the last two that is not there, a tenth of train/ is held out."""
     if not (folder / "train").is_dir():
-        raise DataMissing(f"{folder / 'train'} is not a folder: expected {image_folders.LAYOUT}")
+        raise DataMissing(f"{folder / 'train'} is not a folder: it needs {image_folders.LAYOUT}")
     classes = image_folders.class_names(folder, "train")
     train: Split = image_folders.scan(folder, "train", classes)
     tenth = max(len(classes), len(train) // 10)

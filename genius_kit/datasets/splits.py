@@ -88,7 +88,7 @@ class DataSet:
     def split(self, name: str) -> Split:
         """Return the part called "train", "validation" or "test"; raises InvalidParameter for another name."""
         if name not in PARTS:
-            raise InvalidParameter(f"a data set has no part {name!r}: expected one of {', '.join(PARTS)}")
+            raise InvalidParameter(f"a data set has no part {name!r}: it has {', '.join(PARTS)}")
         part: Split = getattr(self, name)
         return part
 
@@ -114,7 +114,7 @@ def first_balanced(split: Split, count: int, salt: str) -> Split:
     Raises InvalidParameter when the split has no `count` samples.
     """
     if not 1 <= count <= len(split):
-        raise InvalidParameter(f"subset is {count}, expected 1 to {len(split)}, the images of the training part")
+        raise InvalidParameter(f"subset must be 1 to {len(split)}, the images of the training part, got {count}")
     members, chosen = _by_class(split, salt), list[int]()
     for turn in range(max(len(indices) for indices in members.values())):
         if len(chosen) < count:

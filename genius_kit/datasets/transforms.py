@@ -73,7 +73,7 @@ def augment(
     if augmentation in ("shift", "crop-flip"):
         return _padded_crop(resize(images, size), draws, flip=augmentation == "crop-flip")
     if augmentation not in ("resized-crop", "rand-augment"):
-        raise InvalidParameter(f"augmentation is {augmentation!r}, expected one of a recipe's augmentations")
+        raise InvalidParameter(f"augmentation must be one of a recipe's augmentations, got {augmentation!r}")
     cropped = _resized_crop(images, draws, size)
     return cropped if augmentation == "resized-crop" else _rand_augment(cropped, sample_seeds)
 

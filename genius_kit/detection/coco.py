@@ -136,13 +136,13 @@ def load_coco(images: str | Path, annotations: str | Path, *, skip_corrupt: bool
 def _check_keys(path: Path, content: Any) -> None:
     for part, keys in _KEYS.items():
         if not isinstance(content, dict) or not isinstance(content.get(part), list):
-            raise DataCorrupt(f"{path} has no list {part!r}: expected an object with the lists {', '.join(_KEYS)}")
+            raise DataCorrupt(f"{path} has no list {part!r}: it needs an object with the lists {', '.join(_KEYS)}")
         seen = set()
         for entry in content[part]:
             missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
             name = entry.get("id", "without id") if isinstance(entry, dict) else entry
             if missing:
-                raise DataCorrupt(f"{path}: entry {name} of {part!r} has no {missing[0]!r}; expected {', '.join(keys)}")
+                raise DataCorrupt(f"{path}: entry {name} of {part!r} has no {missing[0]!r}; it needs {', '.join(keys)}")
             if entry["id"] in seen:
                 raise DataCorrupt(f"{path}: id {name} stands twice in {part!r}; ids must be unique")
             seen.add(entry["id"])
@@ -156,14 +156,14 @@ def _check_images(path: Path, images: list[Any], folder: Path, skip: bool) -> tu
         if not is_inside(folder, entry["file_name"]):
             raise DataCorrupt(
                 f"{path}: image {entry['id']} has file_name {entry['file_name']!r:.120}, which leads out of {folder}; "
-                "expected the name of a file in it"
+                "give the name of a file in it"
             )
     kept = {entry["id"]: entry for entry in images if (folder / entry["file_name"]).is_file()}
     missing = [entry for entry in images if entry["id"] not in kept]
     for entry in images:
         for side in ("width", "height"):
             if not isinstance(entry[side], int) or entry[side] < 1:
-                raise DataCorrupt(f"{path}: image {entry['id']} has {side} {entry[side]!r}, expected pixels above 0")
+                raise DataCorrupt(f"{path}: image {entry['id']} must have a {side} above 0 pixels, got {entry[side]!r}")
     if not kept:
         raise DataMissing(f"none of the {len(images)} images of {path} is in {folder}: is it the right folder?")
     if missing and not skip:
@@ -196,7 +196,7 @@ def _check_boxes(path: Path, content: dict[str, Any], images: dict[int, Any], sk
         first = empty[0]
         raise DataCorrupt(
             f"{path}: {len(empty)} boxes have no size inside their image, the first is annotation {first['id']} of "
-            f"image {first['image_id']}, {images[first['image_id']]['file_name']}: {first['bbox']}; expected "
+            f"image {first['image_id']}, {images[first['image_id']]['file_name']}: {first['bbox']}; they must be "
             "[x, y, width, height] in pixels. Correct them, or drop them with skip_corrupt"
         )
     return kept, len(empty)

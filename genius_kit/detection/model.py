@@ -92,12 +92,12 @@ def build_detector(
     """
     if not space.in_stages:
         raise InvalidParameter(
-            f"{space.name} came, a detector needs feature maps at strides {STRIDES}: only mobilenet-imagenet has them"
+            f"a detector needs feature maps at strides {STRIDES}, which only mobilenet-imagenet has, got {space.name}"
         )
     check_integer("num_classes", num_classes, 1)
     short, long = image_size
     if not 0 < short <= long:
-        raise InvalidParameter(f"image_size {image_size} came, expected (shorter side, longer side) in pixels")
+        raise InvalidParameter(f"image_size must be (shorter side, longer side) in pixels, got {image_size}")
     anchors = anchor_generator(anchor_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -342,7 +342,7 @@ def training_table(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
     if not histories:
-        raise InvalidParameter("no history came; give at least one, as `TrainedBenchmark.history` returns it")
+        raise InvalidParameter("give at least one history, as `TrainedBenchmark.history` returns it")
     found = [frame.assign(network=name) for name, frame in histories.items()]
     return marked(pd.concat(found, ignore_index=True), found)
 

@@ -70,7 +70,7 @@ def study_runs(results: pd.DataFrame, benchmark: str | None = None) -> dict[str,
     here = results if benchmark is None else results[results["benchmark"] == benchmark]
     known = list(dict.fromkeys(results["benchmark"]))
     if here["benchmark"].nunique() != 1:
-        raise InvalidParameter(f"the runs are of {', '.join(map(str, known))}; name one of them, {benchmark!r} came")
+        raise InvalidParameter(f"name one of the benchmarks {', '.join(map(str, known))}, got {benchmark!r}")
     kept = here.dropna(subset=["journal"])
     groups: dict[str, list[Run]] = {}
     for name, journal in zip(_names(kept), kept["journal"], strict=True):

@@ -51,7 +51,7 @@ def redacted(journal: Path, content: bytes, whose: Collection[str]) -> bytes:
     """Return the content of the copy; a torn last line is left out. For errors see `redact`."""
     unknown = set(whose) - set(WORDS)
     if unknown or not whose:
-        raise InvalidParameter(f"{', '.join(sorted(unknown)) or 'nothing'} came to be withheld; expected {WORDS}")
+        raise InvalidParameter(f"only {WORDS} can be withheld, got {', '.join(sorted(unknown)) or 'nothing'}")
     whose = spread(read_lines(journal, io.BytesIO(content), checked=True).events, whose)
     lines = []
     for line in scan(journal, io.BytesIO(content)):

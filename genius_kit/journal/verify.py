@@ -261,7 +261,7 @@ def verify_run(path: str | Path, head: str | None = None) -> Verification:
     """
     path = Path(path)
     if head is not None and not _HEAD.fullmatch(head := head.strip().lower()):
-        raise InvalidParameter(f"head {head!r:.100} came; expected the 64 hexadecimal signs that `verify` prints")
+        raise InvalidParameter(f"head must be the 64 hexadecimal signs that `verify` prints, got {head!r:.100}")
     found = examine(read_content(path))
     if not found.events:
         raise JournalError(f"{path} is not a journal: none of its {found.lines} lines is an event of a run")
@@ -338,7 +338,7 @@ def read_heads(path: Path) -> dict[str, str]:
             name, head = row["journal"], row["head"]
             if name in heads or not _HEAD.fullmatch(head or ""):
                 raise JournalError(
-                    f"{path} is no list of heads: expected the columns journal, lines, head, a journal once"
+                    f"{path} is no list of heads: it needs the columns journal, lines, head, and each journal once"
                 )
             heads[name] = head
     except (OSError, ValueError, KeyError, csv.Error) as error:

@@ -158,8 +158,8 @@ class AgentClient:
             told = Reply(told, None, "stop", seconds=time.perf_counter() - begun)
         if not isinstance(told, Reply) or not _is_whole(told):
             raise AgentFailed(
-                f"{shown(self._name)} answered {quote(repr(told))}; expected text, or a Reply of genius_kit.chat whose "
-                "fields are as described there"
+                f"{shown(self._name)} must answer with text, or with a Reply of genius_kit.chat whose fields are as "
+                f"described there, got {quote(repr(told))}"
             )
         return replace(told, text=None if told.text is None else as_recorded(told.text))
 
@@ -185,7 +185,7 @@ def make_one(make: MakeClient, key: str) -> Any:
         raise AgentFailed(f"{call} failed, {_in_words(error)}") from error
     if isinstance(made, type) or not (hasattr(made, "send") or callable(made)):
         raise InvalidParameter(
-            f"{call} returned {quote(repr(made))}; expected a chat client or a function of messages that returns text"
+            f"{call} returned {quote(repr(made))}; it must return a chat client or a function of messages to text"
         )
     if not hasattr(made, "send"):
         return made
@@ -215,7 +215,7 @@ def agent_of(make: MakeClient, key: str, name: str | None = None) -> Agent:
     if hasattr(make, "send") and not isinstance(make, type):
         raise InvalidParameter("make_client is a chat client itself; give what makes one, such as lambda key: client")
     if not callable(make):
-        raise InvalidParameter(f"make_client is {quote(repr(make))}; expected a function that makes a client of a key")
+        raise InvalidParameter(f"make_client must be a function that makes a client of a key, got {quote(repr(make))}")
     made = make_one(make, key)
     own = str(made.model) if hasattr(made, "send") else _name_of(make, made)
     called = " ".join(str(name or own).split())
@@ -286,7 +286,7 @@ def file_agent(model: str) -> Agent:
     """
     place, _, function = shown(model).rpartition(":")
     if not place or not function.isidentifier():
-        raise InvalidParameter(f"{model!r} names no agent; expected agent:FILE:FUNCTION, such as agent:mine.py:make")
+        raise InvalidParameter(f"{model!r} names no agent; write agent:FILE:FUNCTION, such as agent:mine.py:make")
     path = Path(place).resolve()
     sha256 = hashlib.sha256(_bytes_of(path)).hexdigest()
     return Agent(model, sha256, FileFunction(path, function, sha256))

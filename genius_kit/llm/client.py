@@ -65,7 +65,7 @@ class OpenAIClient:
         structured: str | None = None,
     ) -> None:
         if not model:
-            raise InvalidParameter("no model was named; expected a name such as 'gpt-6.1-sol'")
+            raise InvalidParameter("no model was named; give a name such as 'gpt-6.1-sol'")
         check_names(extra or {})
         self.model = model
         self.timeout = check_timeout(timeout)
@@ -176,7 +176,7 @@ class OpenAIClient:
         else:
             return fields
         raise ModelError(
-            f"{self._connection.shown_url} answered {what}, expected a chat completion: "
+            f"{self._connection.shown_url} answered {what} instead of a chat completion: "
             f"{quote(text) or 'an empty body'}. "
             "Check that the base URL ends in /v1 and belongs to an OpenAI-compatible server",
             cause=cause,

@@ -345,9 +345,7 @@ def _checked_url(url: str) -> tuple[str, bool]:
         host, port, parts = None, None, urlsplit("")
     if parts.scheme not in ("http", "https") or not host:
         shown = re.sub(r"//.*@", "//", url.partition("?")[0])
-        raise InvalidParameter(
-            f"{shown!r} is not the address of a server; expected one like 'http://localhost:8080/v1'"
-        )
+        raise InvalidParameter(f"{shown!r} is not the address of a server; give one like 'http://localhost:8080/v1'")
     name = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{name}{f':{port}' if port else ''}{parts.path}", _is_loopback(host)
 
@@ -360,7 +358,7 @@ def shown_address(url: str) -> str:
 def recorded_address(url: str | None) -> str | None:
     """Return an address as it is recorded: "[key]" in place of user and password, and of its query, however short."""
     if not isinstance(url, str | None):
-        raise InvalidParameter(f"base_url is {url!r:.100}; expected an address such as 'http://localhost:8080/v1'")
+        raise InvalidParameter(f"base_url must be an address such as 'http://localhost:8080/v1', got {url!r:.100}")
     if url is None:
         return None
     address, asked, _ = url.partition("#")[0].partition("?")

@@ -152,7 +152,7 @@ def _table(name: str) -> TabularBenchmark:
 
     if not is_table(name):
         raise InvalidParameter(
-            f"the reciter has the design {name!r}; expected digits, such as reciter:12222222, or the name of a table "
+            f"the reciter needs the digits of an architecture, such as reciter:12222222, got {name!r}; or name a table "
             "that it knows by heart, such as reciter:nas-bench-201-cifar10"
         )
     table: TabularBenchmark = load_benchmark(name)

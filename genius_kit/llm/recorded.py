@@ -119,7 +119,7 @@ def first_difference(recorded: Sequence[Message], came: Sequence[Message]) -> st
         if old["content"] != new["content"]:
             return f"message {number} ({new['role']}) " + _text_difference(old["content"], new["content"])
     if len(recorded) != len(came):
-        return f"{len(came)} messages came, {len(recorded)} were recorded"
+        return f"{len(recorded)} messages were recorded, {len(came)} are sent"
     return None
 
 
@@ -127,7 +127,7 @@ def _text_difference(old: str, new: str) -> str:
     pairs = enumerate(zip(old, new, strict=False))
     start = next((place for place, (left, right) in pairs if left != right), min(len(old), len(new)))
     window = slice(max(0, start - 20), start + 40)
-    return f"differs at character {start}: {new[window]!r} came, {old[window]!r} was recorded"
+    return f"differs at character {start}: {old[window]!r} was recorded, {new[window]!r} is sent"
 
 
 def _plain(messages: Sequence[Message]) -> list[list[str]]:

@@ -80,7 +80,7 @@ def check_params(params: object) -> dict[str, Any]:
     if params is None:
         return {}
     if not isinstance(params, Mapping):
-        raise InvalidParameter(f"params is {params!r:.100}; expected a mapping such as {{'reasoning_effort': 'high'}}")
+        raise InvalidParameter(f"params must be a mapping such as {{'reasoning_effort': 'high'}}, got {params!r:.100}")
     for name in params:
         if not (isinstance(name, str) and _NAME.fullmatch(name)):
             hint = "; write a mapping within a mapping in full" if "." in str(name) else ""
@@ -102,7 +102,7 @@ def check_params(params: object) -> dict[str, Any]:
 def check_output_limit(tokens: object, name: str = "max_tokens") -> None:
     """Raise InvalidParameter for what bounds no reply: a limit that is none would be reserved as one."""
     if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 1:
-        raise InvalidParameter(f"{name} is {tokens!r:.80}; expected a whole number of tokens from 1")
+        raise InvalidParameter(f"{name} must be a whole number of tokens from 1, got {tokens!r:.80}")
 
 
 def check_timeout(timeout: object) -> float:
@@ -111,7 +111,7 @@ def check_timeout(timeout: object) -> float:
         return TIMEOUT_SECONDS
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= LONGEST_TIMEOUT:
         raise InvalidParameter(
-            f"timeout is {timeout!r}; expected seconds, more than 0 and at most {LONGEST_TIMEOUT:,.0f}"
+            f"timeout must be seconds, more than 0 and at most {LONGEST_TIMEOUT:,.0f}, got {timeout!r}"
         )
     return timeout
 
@@ -125,7 +125,7 @@ def read_fields(texts: Sequence[str], option: str, example: str) -> dict[str, An
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name or name in found:
-            raise InvalidParameter(f"{option} {name} came, expected FIELD=VALUE, each field once, such as {example}")
+            raise InvalidParameter(f"{option} must be FIELD=VALUE, each field once, such as {example}, got {name}")
         found[name] = _value(value)
     return found
 
@@ -173,12 +173,12 @@ def _text_of(value: Any) -> str:
 def _json(params: Mapping[str, Any]) -> str:
     """Return fields as JSON; raises InvalidParameter for what JSON cannot hold, and for what is too deep."""
     if _depth(params) > DEEPEST_PARAMS:
-        raise InvalidParameter(f"params are nested more than {DEEPEST_PARAMS} deep; expected plain fields")
+        raise InvalidParameter(f"params are nested more than {DEEPEST_PARAMS} deep; give plain fields")
     try:
         text = json.dumps(params, allow_nan=False, ensure_ascii=False)
         text.encode()
     except (TypeError, ValueError) as error:
-        raise InvalidParameter(f"params cannot be written as JSON ({error}); expected plain values") from None
+        raise InvalidParameter(f"params cannot be written as JSON ({error}); give plain values") from None
     return text
 
 

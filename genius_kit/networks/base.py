@@ -151,7 +151,7 @@ def build_network(
     classes, size = space.sizes(num_classes, image_size)
     for name, rate in (("dropout", dropout), ("drop_path", drop_path)):
         if not 0 <= rate < 1:
-            raise InvalidParameter(f"{name} {rate!r} came, expected a number from 0 up to, not including, 1")
+            raise InvalidParameter(f"{name} must be a number from 0 up to, not including, 1, got {rate!r}")
     settings = NetworkSettings(classes, size, float(dropout), float(drop_path), features_only)
     return _network_class(space)(space, values, settings)
 

@@ -100,7 +100,7 @@ def _state_dict(content: Any, source: str) -> dict[str, Tensor]:
         content = inner[0] if inner else None
     if not isinstance(content, Mapping) or not content or not all(isinstance(key, str) for key in content):
         raise InvalidParameter(
-            f"{source} holds no state dict, neither by itself nor under {', '.join(_WRAPPERS)}; expected a mapping "
+            f"{source} holds no state dict, neither by itself nor under {', '.join(_WRAPPERS)}; give a mapping "
             "from names to tensors, as network.state_dict() gives"
         )
     state = {key: value for key, value in content.items() if key != "n_averaged"}  # torch's AveragedModel counts there
@@ -113,7 +113,7 @@ def _differences(own: Mapping[str, Tensor], found: Mapping[str, Tensor], strict:
     """Return in words how `found` differs from what is expected: missing keys, unexpected ones, other shapes."""
     shared = [key for key in own if key in found]
     shapes = [
-        f"{key} {tuple(found[key].shape)} where {tuple(own[key].shape)} was expected"
+        f"{key} {tuple(found[key].shape)} instead of {tuple(own[key].shape)}"
         for key in shared
         if found[key].shape != own[key].shape
     ]

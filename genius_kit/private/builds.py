@@ -126,7 +126,7 @@ def stamp(table: str | Path, timestamp: str) -> Path:
         raise InvalidParameter(f"{path} is of the first format and has no seal that could be timestamped")
     if not timestamp.strip() or len(timestamp) > TIMESTAMP_CHARACTERS or not timestamp.isprintable():
         raise InvalidParameter(
-            f"the timestamp {timestamp!r:.80} came; expected one line of at most {TIMESTAMP_CHARACTERS} characters"
+            f"the timestamp must be one line of at most {TIMESTAMP_CHARACTERS} characters, got {timestamp!r:.80}"
         )
     content = replace(found, timestamp=timestamp).content()
     files.write_whole(path, json.dumps(content, separators=(",", ":")) + "\n")
@@ -137,7 +137,7 @@ def secret_of(folder: str | Path) -> str:
     """Return the secret of a build; raises InvalidParameter where there is none."""
     path = Path(folder) / SECRET
     if not path.is_file():
-        raise InvalidParameter(f"{folder} holds no secret; expected the folder of a build")
+        raise InvalidParameter(f"{folder} holds no secret; give the folder of a build")
     return check_secret(path.read_text(encoding="ascii", errors="replace").strip())
 
 

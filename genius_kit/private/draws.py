@@ -62,7 +62,7 @@ def check_draw(plan: PrivatePlan, secret: str) -> None:
     """Raise DataCorrupt where the secret draws another plan than a drawn one says."""
     if plan.draw and drawn_plan(plan.name, secret, plan.task.samples, plan.recipe) != plan:
         raise DataCorrupt(
-            f"the secret draws other operations or rules than the plan of {plan.name} has; expected the one by which "
+            f"the secret draws other operations or rules than the plan of {plan.name} has; give the one by which "
             "`drawn_plan` made it"
         )
 
@@ -119,7 +119,7 @@ def promising_secret(
     Raises InvalidParameter after TRIES secrets, and for one seed, which cannot agree with another.
     """
     if recipe.seeds < 2:
-        raise InvalidParameter(f"a pilot compares seeds, {recipe.seeds} came; train at least 2, or take `--pilot 0`")
+        raise InvalidParameter(f"a pilot compares seeds: train at least 2 (got {recipe.seeds}), or take `--pilot 0`")
     for _ in range(TRIES):
         secret = new_secret()
         plan = drawn_plan(name, secret, samples, recipe)
@@ -128,7 +128,7 @@ def promising_secret(
         if found.passes:
             return
     raise InvalidParameter(
-        f"none of {TRIES} secrets passed its pilot; expected some with {SAMPLES} signals and {RECIPE.epochs} epochs: "
+        f"none of {TRIES} secrets passed its pilot; with {SAMPLES} signals and {RECIPE.epochs} epochs some do: "
         "raise --samples or --epochs, or build without a pilot (`--pilot 0`)"
     )
 

@@ -126,11 +126,11 @@ class SignalTask:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise InvalidParameter(f"no task is called {self.kind!r}; expected one of {', '.join(KINDS)}")
+            raise InvalidParameter(f"no task is called {self.kind!r}; the tasks are {', '.join(KINDS)}")
         for name, least in (("samples", 100), ("length", 12), ("motifs", 2), ("motif_length", 3)):
             check_integer(name, getattr(self, name), least)
         if not 0 <= self.noise < float("inf"):
-            raise InvalidParameter(f"noise is {self.noise!r}; expected a deviation of at least 0")
+            raise InvalidParameter(f"noise must be a deviation of at least 0, got {self.noise!r}")
         if self.kind == "motif-pairs":
             self._check_room()
 
@@ -139,7 +139,7 @@ class SignalTask:
             raise InvalidParameter(f"two motifs of {self.motif_length} values do not fit into {self.length}")
         if self.motifs >= self.motif_length:
             raise InvalidParameter(
-                f"{self.motifs} motifs of {self.motif_length} values cannot be at right angles to each other; expected "
+                f"{self.motifs} motifs of {self.motif_length} values cannot be at right angles to each other; give "
                 f"at most {self.motif_length - 1}"
             )
 
@@ -187,7 +187,7 @@ def seal(content: dict[str, Any]) -> str:
 def check_secret(secret: str) -> str:
     """Return `secret` if it is one: 32 hex digits; raises InvalidParameter, which does not repeat it."""
     if len(secret) != 32 or not set(secret) <= set("0123456789abcdef"):
-        raise InvalidParameter(f"a secret of {len(secret)} characters came; expected 32 digits from 0 to 9 and a to f")
+        raise InvalidParameter(f"a secret must be 32 digits from 0 to 9 and a to f, got {len(secret)} characters")
     return secret
 
 

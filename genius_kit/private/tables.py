@@ -62,11 +62,9 @@ class PrivatePlan:
         unknown = [name for name in self.operations if name not in known]
         if unknown or len(set(self.operations)) != len(self.operations) or len(self.operations) < 2:
             came = ", ".join(self.operations) or "nothing"
-            raise InvalidParameter(f"operations {came} came; expected at least two of {', '.join(known)}, each once")
+            raise InvalidParameter(f"operations must be at least two of {', '.join(known)}, each once, got {came}")
         if not self.name or not set(self.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-"):
-            raise InvalidParameter(
-                f"name {self.name!r} came; expected small letters, digits and - (`--name my-signals`)"
-            )
+            raise InvalidParameter(f"name must be small letters, digits and - (`--name my-signals`), got {self.name!r}")
 
     def settings(self) -> dict[str, Any]:
         """Return what the secret is used for, fit for JSON."""
@@ -211,7 +209,7 @@ def read_table(path: str | Path) -> PrivateTable:
     cells, wanted = content.get("cells"), {plan.key(cell) for cell in plan.cells()}
     if not isinstance(cells, dict) or set(cells) != wanted:
         found = len(cells) if isinstance(cells, dict) else 0
-        raise DataCorrupt(f"{path} holds {found:,} cells, expected {len(wanted):,} of {plan.name}; restore it")
+        raise DataCorrupt(f"{path} holds {found:,} of the {len(wanted):,} cells of {plan.name}; restore it")
     results = {key: read_result(cell, plan, f"{path}: cell {key}") for key, cell in cells.items()}
     table = PrivateTable(plan, str(content.get("commitment")), results, content["format"], _timestamp(content, path))
     _check_seal(table, content, path)
@@ -231,7 +229,7 @@ def _timestamp(content: dict[str, Any], path: Path) -> str:
     text = content.get("timestamp", "")
     if not isinstance(text, str) or len(text) > TIMESTAMP_CHARACTERS or not (text.isprintable()):
         raise DataCorrupt(
-            f"{path} has the timestamp {text!r:.80}; expected one line of at most {TIMESTAMP_CHARACTERS} characters"
+            f"{path} has a timestamp that is not one line of at most {TIMESTAMP_CHARACTERS} characters: {text!r:.80}"
         )
     return text
 
@@ -267,7 +265,7 @@ def read_result(content: object, plan: PrivatePlan, place: str) -> CellResult:
     validation, test = (_counts(fields.get(name), plan, f"{place}: {name}") for name in ("validation", "test"))
     seconds = fields.get("seconds")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
-        raise DataCorrupt(f"{place} has seconds {seconds!r:.80}; expected a number of at least 0")
+        raise DataCorrupt(f"{place} must have seconds of at least 0, got {seconds!r:.80}")
     return CellResult(validation, test, float(seconds))
 
 
@@ -279,5 +277,5 @@ def _counts(values: object, plan: PrivatePlan, place: str) -> tuple[int, ...]:
         or len(values) != seeds
         or not all(type(value) is int and 0 <= value <= most for value in values)
     ):
-        raise DataCorrupt(f"{place} is {values!r:.80}; expected {seeds} counts from 0 to {most:,}")
+        raise DataCorrupt(f"{place} must be {seeds} counts from 0 to {most:,}, got {values!r:.80}")
     return tuple(values)

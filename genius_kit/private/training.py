@@ -35,7 +35,7 @@ class SignalRecipe:
         for name in ("rate", "weight_decay"):
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
-                raise InvalidParameter(f"{name} is {value!r}; expected a number of at least 0")
+                raise InvalidParameter(f"{name} must be a number of at least 0, got {value!r}")
 
     def settings(self) -> dict[str, Any]:
         """Return the fields, fit for JSON."""

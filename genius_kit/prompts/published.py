@@ -168,7 +168,7 @@ class RecordedBenchmark(Benchmark):
 def read_conversation(path: str | Path) -> Conversation:
     """Read and check one published conversation.
 
-    Raises DataMissing when there is no such file, and DataCorrupt, naming what came, when it is not a list of
+    Raises DataMissing when there is no such file, and DataCorrupt, naming what it holds, when it is not a list of
     {role, content} messages with replies and a bound "[lower, upper]" on the FLOPs.
     """
     path = Path(path)
@@ -179,28 +179,28 @@ def read_conversation(path: str | Path) -> Conversation:
             f"{path} does not exist: `genius-kit data fetch` downloads it, `genius-kit data import DIR` copies it"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise DataCorrupt(f"{path} is not readable as JSON ({error}): expected a list of chat messages") from error
+        raise DataCorrupt(f"{path} is not readable as JSON ({error}): it must be a list of chat messages") from error
     messages = _checked_messages(content, path.name)
     bound = _bound(messages, path.name)
     return Conversation(path.name, messages, tuple(_turns(messages, bound, path.name)), bound)
 
 
 def _checked_messages(content: Any, source: str) -> tuple[Message, ...]:
-    expected = 'expected a list of {"role": ..., "content": ...}'
+    needed = 'it needs a list of {"role": ..., "content": ...}'
     if not isinstance(content, list) or not content:
-        came = "an empty list" if content == [] else type(content).__name__
-        raise DataCorrupt(f"{source} holds {came}: {expected}")
+        held = "an empty list" if content == [] else type(content).__name__
+        raise DataCorrupt(f"{source} holds {held}: {needed}")
     for index, message in enumerate(content):
         where = f"{source}: message {index}"
         if not isinstance(message, Mapping):
-            raise DataCorrupt(f"{where} is a {type(message).__name__}: {expected}")
+            raise DataCorrupt(f"{where} is a {type(message).__name__}: {needed}")
         role, text = message.get("role"), message.get("content")
         if role not in ("system", "user", "assistant"):
-            raise DataCorrupt(f"{where} has role {role!r:.80}, expected system, user or assistant")
+            raise DataCorrupt(f"{where} must have the role system, user or assistant, got {role!r:.80}")
         if not isinstance(text, str):
-            raise DataCorrupt(f"{where} has content of type {type(text).__name__}, expected text")
+            raise DataCorrupt(f"{where} must have text as content, got {type(text).__name__}")
     if content[0]["role"] == "assistant" or not any(message["role"] == "assistant" for message in content):
-        raise DataCorrupt(f"{source} has no reply to a prompt: expected user messages answered by an assistant")
+        raise DataCorrupt(f"{source} has no reply to a prompt: it needs user messages answered by an assistant")
     return tuple(Message(role=message["role"], content=message["content"]) for message in content)
 
 
@@ -222,13 +222,13 @@ def _bound(messages: Sequence[Message], source: str) -> MacsBound:
         if message["role"] == "user" and (matches := _BOUNDS.findall(message["content"]))
     }
     if len(found) != 1:
-        came = ", ".join(f"[{lower}, {upper}]" for lower, upper in sorted(found)) or "none"
+        bounds = ", ".join(f"[{lower}, {upper}]" for lower, upper in sorted(found)) or "none"
         raise DataCorrupt(
-            f"{source}: expected one bound on the FLOPs, written [lower, upper], in its prompts; found {came}"
+            f"{source} needs one bound on the FLOPs, written [lower, upper], in its prompts; found {bounds}"
         )
     lower, upper = (int(value) for value in found.pop())
     if not 0 < upper >= lower:
-        raise DataCorrupt(f"{source}: the bound [{lower}, {upper}] is empty: expected lower <= upper")
+        raise DataCorrupt(f"{source}: the bound [{lower}, {upper}] is empty: lower must not be above upper")
     return MacsBound(upper, lower)
 
 
@@ -274,7 +274,7 @@ def _experiment(text: str, source: str) -> Experiment:
     macs = _MACS.search(stated)
     value = float(accuracy.group(1)) if accuracy else None
     if value is not None and value > 100:
-        raise DataCorrupt(f"{source}: an accuracy of {value:g} % was told, expected at most 100")
+        raise DataCorrupt(f"{source}: accuracies must be at most 100 %, got {value:g}")
     return Experiment(_listed(stated), float(macs.group(1)) if macs else None, value)
 
 
@@ -358,7 +358,7 @@ def load_published(
     is_known = block and len(_LIST.findall(block["stages"])) == len(space.stages)
     if not block or not is_known or len(_NUMBER.findall(block["outcome"])) != 2:
         raise PromptError(
-            f"{path} is not a published conversation: expected a second prompt that lists Experiment1 in "
+            f"{path} is not a published conversation: it needs a second prompt that lists Experiment1 in "
             f"{len(space.stages)} stages with its total and its accuracy"
         )
     _check_bound(chat.bound, constraint, path)

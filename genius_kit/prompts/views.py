@@ -126,7 +126,7 @@ def check_change(change: str | None, control: str | None, space: SearchSpace, pr
         )
     if change == "no-rationale" and prompt not in RATIONALES:
         raise InvalidParameter(
-            f"no-rationale takes the variant {' or '.join(RATIONALES)}, which ask for a rationale; {prompt} came"
+            f"no-rationale takes the variant {' or '.join(RATIONALES)}, which ask for a rationale, got {prompt}"
         )
     clash = _clash(change, control, set(_controlled_texts(control, space)))
     if clash is not None:

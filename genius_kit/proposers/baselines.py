@@ -156,7 +156,7 @@ class LocalSearchProposer(Proposer):
 def check_sample(sample: int, population: int) -> None:
     """Raise InvalidParameter for a sample that cannot be drawn from the population."""
     if not 1 <= sample <= population:
-        raise InvalidParameter(f"sample {sample} of population {population}: expected 1 <= sample <= population")
+        raise InvalidParameter(f"sample must be 1 to the population of {population}, got {sample}")
 
 
 def choose_parent(situation: Situation, population: int = POPULATION, sample: int = SAMPLE) -> Trial | None:

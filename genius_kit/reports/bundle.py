@@ -259,7 +259,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise DataCorrupt(f"{path} is no bundle of a study: {MANIFEST} is not in it or cannot be read") from None
     if not known:
         raise DataCorrupt(
-            f"{path} is a bundle of format {manifest['format']!r}, expected {BUNDLE_FORMAT}: update the kit"
+            f"{path} is a bundle of format {manifest['format']!r}, this kit reads {BUNDLE_FORMAT}: update the kit"
         )
     del sums[MANIFEST]
     wrong = [name for name in sorted({*sums, *expected}) if sums.get(name) != expected.get(name)]

@@ -230,7 +230,7 @@ def read_grid(path: Path, known: Mapping[str, Path]) -> list[tuple[Path, dict[st
         raise InvalidParameter(f"the grid {path} cannot be read: {error}") from None
     if not isinstance(located.data, dict) or not located.data:
         raise located.error(
-            (), "expected notebooks, each with its parameters, such as `01_nas_bench_macro: {budget: [5, 10]}`"
+            (), "a grid needs notebooks, each with its parameters, such as `01_nas_bench_macro: {budget: [5, 10]}`"
         )
     points: list[tuple[Path, dict[str, Any]]] = []
     for name, value in located.data.items():

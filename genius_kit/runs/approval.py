@@ -160,9 +160,7 @@ class Gate:
         if told is None:
             return None
         if not isinstance(told, Decision):
-            raise InvalidParameter(
-                f"approve returned {told!r:.100}; expected a Decision, or None where nobody is there"
-            )
+            raise InvalidParameter(f"approve must return a Decision, or None where nobody is there, got {told!r:.100}")
         return request.check(replace(told, by=told.by or user_name(), via=told.via or "api"))
 
     def why(self, situation: Situation, architecture: Architecture) -> str | None:
@@ -204,7 +202,7 @@ def check_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidParameter(f"approval has no {', '.join(map(repr, unknown))}; it has {', '.join(RULES)}")
     for name, limit in rule.items():
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 0:
-            raise InvalidParameter(f"approval: {name} is {limit!r}; expected a number from 0")
+            raise InvalidParameter(f"approval: {name} must be a number from 0, got {limit!r}")
     return dict(rule)
 
 

@@ -111,7 +111,7 @@ def best_architecture(runs: Sequence[Any]) -> Architecture:
     table = run_table({"all": runs})
     scores = table["feedback"].astype(float)
     if scores.isna().all():
-        raise InvalidParameter(f"none of the {len(table)} evaluations came to a result; the column `failure` says why")
+        raise InvalidParameter(f"none of the {len(table)} evaluations has a result; the column `failure` says why")
     best = int(scores.argmax())
     return recorded_space(runs[0].settings).decode(str(table["key"].iloc[best]))
 

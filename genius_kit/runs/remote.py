@@ -413,7 +413,7 @@ def _state(journal: Path, owned: bool) -> str:
 def _checked(name: str, budget: int | None, asker: Asker, reason: str) -> Command:
     if name not in COMMANDS:
         raise InvalidParameter(
-            f"{name!r} is no command{nearest(name, COMMANDS)}; expected one of {', '.join(COMMANDS)}"
+            f"{name!r} is no command{nearest(name, COMMANDS)}; the commands are {', '.join(COMMANDS)}"
         )
     if (name == "budget") != (budget is not None) or (budget is not None and budget < 1):
         raise InvalidParameter("budget takes the number of evaluations in all, such as `budget 20`; nothing else does")

@@ -120,7 +120,7 @@ def difference_p(alike: np.ndarray, labels: Sequence[Any], seed: int = 0) -> flo
     """
     alike, codes = np.asarray(alike, dtype=float), _codes(labels)
     if codes.max() != 1:
-        raise InvalidParameter(f"{codes.max() + 1} groups came; expected two whose rates are compared")
+        raise InvalidParameter(f"the rates of two groups are compared, got {codes.max() + 1} groups")
     apart = 1.0 - np.eye(len(codes))
 
     def statistic(relabelled: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -145,7 +145,7 @@ def smallest_relabelling_p(sizes: Sequence[int]) -> float:
 def _codes(labels: Sequence[Any]) -> np.ndarray:
     names, codes = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
     if len(names) < 2 or np.bincount(codes).max() < 2:
-        raise InvalidParameter(f"{len(names)} groups of {len(codes)} answers came; expected two or more, with pairs")
+        raise InvalidParameter(f"give at least two groups with pairs, got {len(names)} groups of {len(codes)} answers")
     return codes
 
 

@@ -56,7 +56,7 @@ def probability_of_improvement(first: Strata, second: Strata, seed: int = 0) -> 
         The two have another number of strata.
     """
     if len(first) != len(second):
-        raise InvalidParameter(f"{len(first)} strata came beside {len(second)}; give the same benchmarks for both")
+        raise InvalidParameter(f"give the same benchmarks for both, got {len(first)} strata and {len(second)}")
 
     def measure(parts: list[np.ndarray]) -> Any:
         ours, theirs = parts[: len(first)], parts[len(first) :]
@@ -112,7 +112,7 @@ def cost_of_gain(costs: Sequence[float], gains: Sequence[float], seed: int = 0) 
     """
     (spent,), (gained,) = _arrays([costs]), _arrays([gains])
     if spent.size != gained.size:
-        raise InvalidParameter(f"{spent.size} costs came beside {gained.size} gains; give one of each per search")
+        raise InvalidParameter(f"give one cost and one gain per search, got {spent.size} and {gained.size}")
     if not gained.sum() > 0:
         raise InvalidParameter(
             f"the searches gain {gained.sum():g} together; nothing was bought that could have a price"

@@ -54,8 +54,8 @@ def hypervolumes(sets: np.ndarray, reference: np.ndarray) -> np.ndarray:
     reference = np.asarray(reference, dtype=np.float64)
     if sets.ndim != 3 or sets.shape[2] not in (2, 3) or reference.shape != sets.shape[2:]:
         raise InvalidParameter(
-            f"the hypervolume is exact in two or three objectives; points of shape {sets.shape[1:]} came, and a "
-            f"reference of shape {reference.shape}"
+            f"give points of two or three objectives and a reference of as many, got shapes {sets.shape[1:]} and "
+            f"{reference.shape}"
         )
     points = np.minimum(sets, reference)  # a point on the reference has no volume
     if points.shape[2] == 2:
@@ -96,7 +96,7 @@ def _checked(points: np.ndarray) -> np.ndarray:
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or np.isnan(points).any():
         raise InvalidParameter(
-            f"points of shape {points.shape} came{', with NaN among them' if np.isnan(points).any() else ''}; expected "
-            "one row per design and one column per objective; leave out designs without a result"
+            "points must have one row per architecture and one column per objective, got shape "
+            f"{points.shape}{' with NaN' if np.isnan(points).any() else ''}; leave out architectures without a result"
         )
     return points

@@ -47,11 +47,11 @@ def compare(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.nd
     ours, theirs = _sample(first, "the first ranks"), _sample(second, "the second ranks")
     if ours.size != theirs.size:
         raise InvalidParameter(
-            f"{ours.size} ranks came beside {theirs.size}; a comparison is paired, one rank of each for every seed"
+            f"a comparison is paired: give one rank of each for every seed, got {ours.size} and {theirs.size}"
         )
     for ranks in (ours, theirs):
         if ranks.min() <= 0:
-            raise InvalidParameter(f"rank {ranks.min():g} came; ranks are positive, 1 is the best")
+            raise InvalidParameter(f"ranks must be positive (1 is the best), got {ranks.min():g}")
     logarithms = np.log(ours / theirs)
     ratio, low, high = (float(np.exp(value)) for value in interval(logarithms, seed))
     tests = {"p_value": sign_flip_p(logarithms, seed), "smallest_p": smallest_p(ours.size)}

@@ -63,7 +63,7 @@ def rank_ratio(
     """
     ours, theirs = _logarithms(first), _logarithms(second)
     if paired and ours.shape != theirs.shape:
-        raise InvalidParameter(f"{ours.size} ranks came beside {theirs.size}; pairs need one of each for every seed")
+        raise InvalidParameter(f"pairs need one rank of each for every seed, got {ours.size} and {theirs.size}")
     parts = [ours - theirs] if paired else [part for part in (ours, theirs) if part.ndim]
     difference = float(ours.mean() - theirs.mean())
     half = _half_width(parts, 1 - (1 - CONFIDENCE) / comparisons) if parts else 0.0
@@ -173,7 +173,7 @@ def share_of(hits: int, n: int, *, comparisons: int = 1) -> Estimate:
     from scipy.stats import binomtest
 
     if not 0 <= hits <= n or n == 0:
-        raise InvalidParameter(f"{hits} of {n} came; a share takes at least one sample, and no more hits than samples")
+        raise InvalidParameter(f"a share needs at least one sample, and no more hits than samples, got {hits} of {n}")
     level = 1 - (1 - CONFIDENCE) / comparisons
     found = binomtest(hits, n).proportion_ci(confidence_level=level, method="wilson")
     return Estimate(hits / n, float(found.low), float(found.high), neutral=float("nan"))

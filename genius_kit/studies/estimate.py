@@ -55,11 +55,11 @@ class Assumptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.refusal_rate < 1:
-            raise InvalidParameter(f"the refusal rate is {self.refusal_rate!r}; expected a share from 0 up to below 1")
+            raise InvalidParameter(f"the refusal rate must be a share from 0 up to below 1, got {self.refusal_rate!r}")
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name != "refusal_rate" and not (math.isfinite(value) and value > 0):
-                raise InvalidParameter(f"{field.name} is {value!r}; expected a number above 0")
+                raise InvalidParameter(f"{field.name} must be a number above 0, got {value!r}")
 
     def cautious(self) -> Assumptions:
         """Return the assumptions of the 95 % bound.

@@ -296,5 +296,5 @@ def shard_of(plan: tuple[Task, ...], shard: str | None) -> tuple[Task, ...]:
         return plan
     index, slash, count = shard.partition("/")
     if not slash or not (index.isdecimal() and count.isdecimal()) or int(index) >= int(count):
-        raise InvalidParameter(f"shard {shard!r} came; expected I/N with 0 <= I < N, such as 0/4 for the first of four")
+        raise InvalidParameter(f"shard must be I/N with 0 <= I < N, such as 0/4 for the first of four, got {shard!r}")
     return plan[int(index) :: int(count)]

@@ -93,7 +93,7 @@ def run_study(
     """
     study = study if isinstance(study, Study) else load_study(study)
     if workers is not None and workers < 1:
-        raise InvalidParameter(f"workers is {workers}; expected at least 1")
+        raise InvalidParameter(f"workers must be at least 1, got {workers}")
     tasks, paths = places(study, output, shard)
     heard = size_of(Path(output).resolve() / study.name)
     jobs = [Job(task, str(path), heard=heard) for task, path in zip(tasks, paths, strict=True)]

@@ -110,7 +110,7 @@ def random_faults(
         Those drawn from, each as likely as another; default all of FAULTS but "hang".
     """
     if not 0 <= rate <= 1:
-        raise ValueError(f"rate is {rate!r}; expected a probability, 0 to 1")
+        raise ValueError(f"rate must be a probability, 0 to 1, got {rate!r}")
     drawn = faults if faults is not None else {name: fault for name, fault in FAULTS.items() if name != "hang"}
     names = sorted(drawn)
     arrivals: Counter[str] = Counter()

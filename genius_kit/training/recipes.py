@@ -167,7 +167,7 @@ class Changeable:
     def refuse(self, field: str, expected: str) -> NoReturn:
         """Raise InvalidParameter for the value of a field."""
         name = getattr(self, "name", "")
-        raise InvalidParameter(f"recipe {name}: {field} is {getattr(self, field)!r}, expected {expected}")
+        raise InvalidParameter(f"recipe {name}: {field} must be {expected}, got {getattr(self, field)!r}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return every field that decides the weights, fit for JSON: `source` and `workers` do not."""

@@ -216,9 +216,9 @@ def _check_settings(
             f"num_classes={dataset.num_classes}, or replace its classifier (genius_kit.training.finetune)"
         )
     if time_limit is not None and not time_limit > 0:
-        raise InvalidParameter(f"time_limit is {time_limit!r}, expected seconds above 0, or None")
+        raise InvalidParameter(f"time_limit must be seconds above 0, or None, got {time_limit!r}")
     if checkpoint_every is not None and checkpoint_every < 1:
-        raise InvalidParameter(f"checkpoint_every is {checkpoint_every!r}, expected steps, at least 1, or None")
+        raise InvalidParameter(f"checkpoint_every must be steps, at least 1, or None, got {checkpoint_every!r}")
 
 
 def _identity(

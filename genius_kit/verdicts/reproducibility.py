@@ -392,7 +392,7 @@ def verdict(source: Given | Repeats) -> Verdict:
     groups = [source] if isinstance(source, Repeats) else as_repeats(source)
     if len(groups) > 1:
         names = ", ".join(f"{one.arm} on {one.benchmark} (n = {len(one.searches)})" for one in groups)
-        raise InvalidParameter(f"{len(groups)} conditions came: {names}; take the searches of one, or each_verdict")
+        raise InvalidParameter(f"there are {len(groups)} conditions: {names}; take one of them, or each_verdict")
     return _verdict(groups[0])
 
 

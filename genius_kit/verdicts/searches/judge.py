@@ -121,7 +121,7 @@ def does_it_search(
 def _asked(questions: int, study: Study, agent: Agent, table: TabularBenchmark, folder: Path) -> Verdict:
     """Return the verdict on questions about the table, whose journal lies beside those of the searches."""
     if (count := _whole(questions)) is None:
-        raise InvalidParameter(f"questions is {questions!r}; expected how many, such as {memory.QUESTIONS}, or 0")
+        raise InvalidParameter(f"questions must be how many, such as {memory.QUESTIONS}, or 0, got {questions!r}")
     limits = study.money.limits
     run = memory.ask(
         table,
@@ -175,7 +175,7 @@ def _arms(given: Sequence[str] | None) -> tuple[str, ...]:
     if given is None:
         return tuple(arm.name for arm in load_study(STUDY).arms if arm.name in ARMS)
     if isinstance(given, str) or not all(isinstance(one, str) for one in given):
-        raise InvalidParameter(f"arms is {given!r}; expected a list of names, {', '.join(ARMS)}, all at the one budget")
+        raise InvalidParameter(f"arms must be a list of names, {', '.join(ARMS)}, all at the one budget, got {given!r}")
     for one in given:
         _check_arm(one)
     if len(set(given)) < len(given):
@@ -205,14 +205,14 @@ def _seeds(given: Seeds) -> tuple[int, ...]:
     count = _whole(given)
     if count is not None:
         if count < 1:
-            raise InvalidParameter(f"seeds is {count}; expected at least 1 search per arm, 40 for most verdicts")
+            raise InvalidParameter(f"seeds must be at least 1 search per arm, 40 for most verdicts, got {count}")
         return tuple(range(count))
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise InvalidParameter(f"seeds is {given!r}; expected a number of searches per arm, or which seeds")
+        raise InvalidParameter(f"seeds must be a number of searches per arm, or which seeds, got {given!r}")
     listed = list(given)
     seeds = [seed for one in listed if (seed := _whole(one)) is not None and seed >= 0]
     if len(seeds) < len(listed) or not seeds:
-        raise InvalidParameter(f"seeds is {listed!r}; expected one or more whole numbers from 0, such as range(40)")
+        raise InvalidParameter(f"seeds must be one or more whole numbers from 0, such as range(40), got {listed!r}")
     if twice := [seed for seed, times in Counter(seeds).items() if times > 1]:
         raise InvalidParameter(
             f"seed {twice[0]} stands in seeds twice, and a repeated search counts once; leave it out"
@@ -223,12 +223,12 @@ def _seeds(given: Seeds) -> tuple[int, ...]:
 def _budget(given: int, table: TabularBenchmark, arms: Sequence[str]) -> int:
     budget = _whole(given)
     if budget is None:
-        raise InvalidParameter(f"budget is {given!r}; expected one number of evaluations, the same for every arm")
+        raise InvalidParameter(f"budget must be one number of evaluations, the same for every arm, got {given!r}")
     least = LEAST_BUDGET if FEEDBACK[0] in arms else 2
     if budget < least:
         raise InvalidParameter(
-            f"budget is {budget}; expected {least} or more, as results that are dealt out to other architectures need "
-            f"{least - 1} to have more than one way"
+            f"budget must be at least {least}, got {budget}: results that are shuffled over the architectures need "
+            f"{least - 1} of them to have more than one order"
         )
     if budget > table.count:
         raise InvalidParameter(f"budget is {budget:,}, but {table.name} has only {table.count:,} architectures")

@@ -276,10 +276,10 @@ def ask(
 
 def _quiz(benchmark: TabularBenchmark, count: int, seed: int) -> list[Question]:
     if count < 1:
-        raise InvalidParameter(f"{count} questions came; at least 1 is asked, {QUESTIONS} by default")
+        raise InvalidParameter(f"count must be at least 1 ({QUESTIONS} by default), got {count}")
     quiz = [question for question, _ in zip(questions(benchmark, seed), range(count), strict=False)]
     if len(quiz) < count:
-        raise InvalidParameter(f"{count} questions came; {benchmark.name} has architectures for {len(quiz)}")
+        raise InvalidParameter(f"{benchmark.name} has architectures for {len(quiz)} questions, got {count}")
     return quiz
 
 
