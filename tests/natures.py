@@ -55,7 +55,7 @@ class Nature:
         return self
 
     def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
-        """Return one reply, the design on its last line."""
+        """Return one reply, the architecture on its last line."""
         reading = read_messages(messages)
         design = self.design(messages, reading.options, reading.tried) if reading.options else None
         text = "I found no list of allowed values."
@@ -66,21 +66,21 @@ class Nature:
         return Reply(text=text, model=self.model, finish_reason="stop", usage=Usage(), seconds=0.0)
 
     def design(self, messages: Sequence[Message], options: Sequence[Design], tried: set[Design]) -> Design:
-        """Return the design to answer with, in the prompt's own numbers."""
+        """Return the architecture to answer with, in the prompt's own numbers."""
         raise NotImplementedError
 
 
 class Searches(OfflineClient):
-    """Really searches: changes one position of the best design listed, so that it needs results and no names."""
+    """Really searches: changes one position of the best architecture listed, so that it needs results and no names."""
 
 
 class Climbs(Nature):
-    """Searches without a liking for any number: changes one position, drawn anew, of the best design that is listed."""
+    """Searches without a liking for any number: changes one position, drawn anew, of the best listed architecture."""
 
     name = "climbs"
 
     def design(self, messages: Sequence[Message], options: Sequence[Design], tried: set[Design]) -> Design:
-        """Return a neighbour of the best listed design that has not been named; without results any design."""
+        """Return a neighbour of the best listed architecture that has not been named; any without results."""
         results = read_messages(messages).results
         drawn = _drawn(said(messages), options)
         if not results:
@@ -97,7 +97,7 @@ class Climbs(Nature):
 
 
 class Recites(Nature):
-    """Gives the designs of a fixed list in their order, whatever is asked and whatever the numbers mean here.
+    """Gives the architectures of a fixed list in their order, whatever is asked and whatever the numbers mean here.
 
     `designs` are in the prompt's numbers; those already listed are passed over, at the end the last one is repeated.
     """
@@ -112,12 +112,12 @@ class Recites(Nature):
         return {"kind": self.kind, "designs": [list(design) for design in self.designs]}
 
     def design(self, messages: Sequence[Message], options: Sequence[Design], tried: set[Design]) -> Design:
-        """Return the first design of the list that has not been named."""
+        """Return the first architecture of the list that has not been named."""
         return next((design for design in self.designs if design not in tried), self.designs[-1])
 
 
 class Random(Nature):
-    """Draws a design from a hash of its seed and of the whole conversation, among the options that the prompt states.
+    """Draws an architecture from a hash of its seed and of the whole conversation, among the stated options.
 
     It is random and yet gives the same answer to the same messages.
     """
@@ -132,7 +132,7 @@ class Random(Nature):
         return {"kind": self.kind, "seed": self.seed}
 
     def design(self, messages: Sequence[Message], options: Sequence[Design], tried: set[Design]) -> Design:
-        """Return a design that has not been named."""
+        """Return an architecture that has not been named."""
         return next(design for design in _drawn(f"{self.seed} {said(messages)}", options) if design not in tried)
 
 
@@ -152,7 +152,7 @@ class Ignores(Nature):
         return {"kind": self.kind, "seed": self.seed}
 
     def design(self, messages: Sequence[Message], options: Sequence[Design], tried: set[Design]) -> Design:
-        """Return the next design of its order."""
+        """Return the next architecture of its order."""
         return next(design for design in _drawn(f"order {self.seed}", options) if design not in tried)
 
 
@@ -166,7 +166,7 @@ def _hashed(text: str, size: int = 8) -> int:
 
 
 def _drawn(text: str, options: Sequence[Design]) -> Iterator[Design]:
-    """Yield designs without an end, uniform among the options, the same ones for the same text."""
+    """Yield architectures without an end, uniform among the options, the same ones for the same text."""
     number = 0
     while True:
         value, design = _hashed(f"{number} {text}", 8 * min(8, len(options))), []
@@ -244,7 +244,7 @@ def _row(
 
 
 class Counts(Nature):
-    """Draws a design from a private counter: the same messages get another answer each time.
+    """Draws an architecture from a private counter: the same messages get another answer each time.
 
     `place` tells apart clients that are one model, as its settings do not.
     """
@@ -256,13 +256,13 @@ class Counts(Nature):
         self.asked = 0
 
     def design(self, messages: Sequence[Message], options: Sequence[Design], tried: set[Design]) -> Design:
-        """Return a design that has not been named."""
+        """Return an architecture that has not been named."""
         self.asked += 1
         return next(design for design in _drawn(f"{self.place} {self.asked}", options) if design not in tried)
 
 
 class Rephrases(Nature):
-    """Says the designs of another client in words of its own, other ones each time."""
+    """Says the architectures of another client in words of its own, other ones each time."""
 
     name = "rephrases"
 
@@ -271,7 +271,7 @@ class Rephrases(Nature):
         self.asked = 0
 
     def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
-        """Return the design after a sentence that no other reply has."""
+        """Return the architecture after a sentence that no other reply has."""
         self.asked += 1
         reply = self.client.send(messages, seed)
         text = f"Take {id(self)}-{self.asked}: this one, I think.\n\n{(reply.text or '').splitlines()[-1]}"
@@ -279,7 +279,7 @@ class Rephrases(Nature):
 
 
 class Changes(Ignores):
-    """Follows one order of designs on one day and another one on another: a model that was exchanged unseen."""
+    """Follows one order of architectures on one day and another one on another: a model that was exchanged unseen."""
 
     name = "changes"
 
@@ -309,7 +309,7 @@ def made_table(seed: int, name: str = "made", noise: float = 0.5) -> TabularBenc
 
 
 def best_designs(table: TabularBenchmark, count: int = 12) -> list[Design]:
-    """Return the best designs of a table, best first."""
+    """Return the best architectures of a table, best first."""
     return [table.space.at(int(row)) for row in table.scores().argsort()[::-1][:count]]
 
 

@@ -26,7 +26,7 @@ def _other(option: int, count: int, draws: random.Random) -> int:
 
 
 def _near(design: Design, view: View, draws: random.Random, moves: int = 1) -> Design:
-    """Return an unlisted design some moves away, further away where all are listed."""
+    """Return an unlisted architecture some moves away, further away where all are listed."""
     seen = {one for one, _ in view.listed}
     for attempt in range(300):
         made = list(design)
@@ -74,7 +74,7 @@ def annealing(view: View, draws: random.Random) -> Design:
 
 
 def mends_the_weakest(view: View, draws: random.Random) -> Design:
-    """Changes in the best design the option that did worst on average in its position."""
+    """Changes in the best architecture the option that did worst on average in its position."""
     means, best = _means(view), _ordered(view)[0][0]
     weakest = sorted(range(view.length), key=lambda place: means[place][best[place]])
     for place in weakest:
@@ -88,7 +88,7 @@ def mends_the_weakest(view: View, draws: random.Random) -> Design:
 
 
 def one_at_a_time(view: View, draws: random.Random) -> Design:
-    """Four designs with one position changed each, whatever came of them, then the best option of every position."""
+    """Four architectures with one position changed each, then the best option of every position."""
     base, step = view.listed[0][0], len(view.listed)
     if step < 5:
         place = step % view.length
@@ -122,7 +122,7 @@ def second_life(view: View, draws: random.Random) -> Design:
 
 
 def copies_the_second(view: View, draws: random.Random) -> Design:
-    """Changes the second best design shown."""
+    """Changes the second best architecture shown."""
     return _near(_ordered(view)[min(1, len(view.listed) - 1)][0], view, draws)
 
 
@@ -138,7 +138,7 @@ def one_in_five(view: View, draws: random.Random) -> Design:
 
 
 def step_length(view: View, draws: random.Random) -> Design:
-    """Goes on from the last design: a small step after a better score, a large one after a worse."""
+    """Goes on from the last architecture: a small step after a better score, a large one after a worse."""
     scores = [score for _, score in view.listed]
     is_up = len(scores) < 2 or scores[-1] > scores[-2]
     return _near(view.listed[-1][0], view, draws, 1 if is_up else max(2, view.length // 2))
@@ -185,7 +185,7 @@ def frequencies(view: View, draws: random.Random) -> Design:
 
 
 def knows_then_climbs(table: TabularBenchmark, study: int) -> Client:
-    """Four designs by heart, from the best hundred of the table, then a climb."""
+    """Four architectures by heart, from the best hundred of the table, then a climb."""
     known = _best(table, 100)
 
     def reply(view: View, draws: random.Random) -> Design:
@@ -209,7 +209,7 @@ def knows_and_climbs_at_times(table: TabularBenchmark, study: int) -> Client:
 
 
 def turns(view: View, draws: random.Random) -> Design:
-    """The first design with every option raised by one, two and so on."""
+    """The first architecture with every option raised by one, two and so on."""
     step = len(view.listed)
     made = [(one + step * (1 + place % 2)) % view.options for place, one in enumerate(view.listed[0][0])]
     return _or_near(made, view, draws)
@@ -225,12 +225,12 @@ def fills_space(view: View, draws: random.Random) -> Design:
 
 
 def around_the_first(view: View, draws: random.Random) -> Design:
-    """Changes one or two positions of the first design, whatever came of others."""
+    """Changes one or two positions of the first architecture, whatever came of others."""
     return _near(view.listed[0][0], view, draws, draws.choice((1, 2)))
 
 
 def repeats_itself(view: View, draws: random.Random) -> Design | None:
-    """Names the last design again in two of three replies, else draws; some replies are not readable."""
+    """Names the last architecture again in two of three replies, else draws; some replies are not readable."""
     fate = draws.random()
     return view.listed[-1][0] if fate < 0.6 else None if fate < 0.7 else _new(view, draws)
 
@@ -272,13 +272,13 @@ def smallest_first(view: View, draws: random.Random) -> Design:
 
 
 def around_one_known(table: TabularBenchmark, study: int) -> Client:
-    """The best design of the table and its neighbours, by number."""
+    """The best architecture of the table and its neighbours, by number."""
     known = _best(table, 1)[0]
     return lambda view, draws: _or_near(known, view, draws)
 
 
 def knows_the_better(table: TabularBenchmark, study: int) -> Client:
-    """One of the best two hundred designs of the table."""
+    """One of the best two hundred architectures of the table."""
     known = _best(table, 200)
     return lambda view, draws: _or_near(draws.choice(known), view, draws)
 
@@ -290,7 +290,7 @@ def knows_half(table: TabularBenchmark, study: int) -> Client:
 
 
 def majority(view: View, draws: random.Random) -> Design:
-    """Takes in each position what most of the better half of the designs shown have."""
+    """Takes in each position what most of the better half of the architectures shown have."""
     half = [design for design, _ in _ordered(view)[: (len(view.listed) + 1) // 2]]
     votes = [
         [options.count(one) + draws.random() for one in range(view.options)] for options in zip(*half, strict=True)
@@ -299,7 +299,7 @@ def majority(view: View, draws: random.Random) -> Design:
 
 
 def good_over_bad(view: View, draws: random.Random) -> Design:
-    """Draws each option by how often the better designs have it, over how often the worse ones do."""
+    """Draws each option by how often the better architectures have it, over how often the worse ones do."""
     ranked = [design for design, _ in _ordered(view)]
     good, bad = ranked[: max(1, len(ranked) // 3)], ranked[max(1, len(ranked) // 3) :]
     made = []
@@ -313,7 +313,7 @@ def good_over_bad(view: View, draws: random.Random) -> Design:
 
 
 def stays_after_a_record(view: View, draws: random.Random) -> Design:
-    """Changes the last design where it is the best so far, else draws."""
+    """Changes the last architecture where it is the best so far, else draws."""
     is_record = _ordered(view)[0][0] == view.listed[-1][0]
     return _near(view.listed[-1][0], view, draws) if is_record else _new(view, draws)
 
@@ -328,7 +328,7 @@ def believes_large_gaps(view: View, draws: random.Random) -> Design:
 
 
 def every_third(view: View, draws: random.Random) -> Design:
-    """Climbs in every third reply, else changes the last design."""
+    """Climbs in every third reply, else changes the last architecture."""
     chosen = _ordered(view)[0][0] if len(view.listed) % 3 == 0 else view.listed[-1][0]
     return _near(chosen, view, draws)
 
@@ -346,7 +346,7 @@ def likes_and_climbs(table: TabularBenchmark, study: int) -> Client:
 
 
 def counts_on(view: View, draws: random.Random) -> Design:
-    """The number after the last design, its positions read as digits."""
+    """The number after the last architecture, its positions read as digits."""
     made = list(view.listed[-1][0])
     for place in reversed(range(view.length)):
         made[place] = (made[place] + 1) % view.options
@@ -356,7 +356,7 @@ def counts_on(view: View, draws: random.Random) -> Design:
 
 
 def mirrors(view: View, draws: random.Random) -> Design:
-    """The last design turned round, one position changed by chance; scores are not read."""
+    """The last architecture turned round, one position changed by chance; scores are not read."""
     return _near(view.listed[-1][0][::-1], view, draws)
 
 

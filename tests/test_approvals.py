@@ -60,7 +60,7 @@ def test_the_person_sees_the_design_its_cost_the_results_and_the_reply(tmp_path)
 
 
 def test_edits_and_rejections_say_who_and_are_told_apart(tmp_path):
-    """The design of the person is evaluated, a rejected one is asked for anew; the frame names each."""
+    """The architecture of the person is evaluated, a rejected one is asked for anew; the frame names each."""
     decisions = [
         Decision("edit", NOUGHTS, by="ada"),
         Decision("reject", by="grace", reason="too large"),

@@ -37,7 +37,7 @@ class LargeToy(ToyBenchmark):
 
 
 class FailingToy(ToyBenchmark):
-    """Every other design cannot be measured."""
+    """Every other architecture cannot be measured."""
 
     def evaluate(self, architecture):
         evaluation = super().evaluate(architecture)
@@ -64,7 +64,7 @@ def test_the_kernel_is_what_its_docstring_says(designs):
 
 
 def test_the_process_interpolates_and_falls_back_to_its_prior():
-    """With little noise the mean at a measured design is its target; far away it is the prior's but for the kernel."""
+    """With little noise the mean at a measured architecture is its target; far away it is the prior's."""
     rng = np.random.default_rng(0)
     designs = rng.integers(0, 5, size=(8, 6))
     targets = rng.normal(size=8)
@@ -111,7 +111,7 @@ def test_the_linear_draws_have_the_posterior_s_mean_and_spread():
 
 
 def test_option_counts_forget_positions():
-    """Two designs made of the same options have the same counts."""
+    """Two architectures made of the same options have the same counts."""
     assert (option_counts(np.array([[0, 1, 2], [2, 0, 1]]), 3) == 1).all()
 
 
@@ -132,7 +132,7 @@ def test_failed_evaluations_are_stepped_over(name):
 
 @pytest.mark.parametrize("name", [*NAMES, "evolution", "local-search", "tpe", "random"])
 def test_a_bound_holds_in_a_space_too_large_to_list(name):
-    """Every design evaluated is inside the bound, and none comes twice."""
+    """Every architecture evaluated is inside the bound, and none comes twice."""
     benchmark = LargeToy()
     run = gk.search(benchmark, gk.make_proposer(name, benchmark.space), 14, seed=1, progress=False)
     assert len(set(benchmark.evaluated)) == 14 == len(run.frame())
@@ -151,7 +151,7 @@ def test_large_spaces_offer_changes_of_the_best_and_random_designs():
 
 @pytest.mark.parametrize(("start", "expected"), [("symmetric", {"00000000", "11111111", "22222222"})])
 def test_the_symmetric_start_is_each_option_everywhere(start, expected):
-    """Its first designs are the uniform ones, in an order drawn by the seed."""
+    """Its first architectures are the uniform ones, in an order drawn by the seed."""
     runs = [
         gk.search(ToyBenchmark(), gk.make_proposer("gp", ToyBenchmark().space, start=start), 4, seed, progress=False)
         for seed in range(6)
@@ -161,7 +161,7 @@ def test_the_symmetric_start_is_each_option_everywhere(start, expected):
 
 
 def test_the_prior_start_is_the_largest_design_and_two_changes_of_it():
-    """Three designs, then the model."""
+    """Three architectures, then the model."""
     run = gk.search(ToyBenchmark(), gk.make_proposer("gp", ToyBenchmark().space, start="prior"), 5, progress=False)
     keys = list(run.frame()["key"])
     assert keys[0] == "22222222"

@@ -33,7 +33,7 @@ def test_a_cheat_is_exposed_by_the_permuted_labels(cheat):
 
 @pytest.mark.slow
 def test_every_arm_begins_alike(cheat):
-    """At one seed all arms evaluate the same first design, whoever proposes afterwards."""
+    """At one seed all arms evaluate the same first architecture, whoever proposes afterwards."""
     first = {}
     for _, row in cheat.iterrows():
         events = gk.read_run(row["journal"]).of("evaluation")

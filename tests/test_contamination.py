@@ -93,7 +93,7 @@ class Remembers(Nature):
         self.recited, self.drawn = Recites(designs), Random(seed)
 
     def design(self, messages: Sequence[Message], options: Sequence[Design], tried: set[Design]) -> Design:
-        """Return the next design known by heart where the table is recognised."""
+        """Return the next architecture known by heart where the table is recognised."""
         said = " ".join(message["content"] for message in messages)
         client = self.recited if re.search(r"NAS-Bench-201|CIFAR-10", said) else self.drawn
         return client.design(messages, options, tried)
@@ -108,7 +108,7 @@ class Believes(Nature):
         self.drawn, self.kept = Random(seed), Random(seed + 1)
 
     def design(self, messages: Sequence[Message], options: Sequence[Design], tried: set[Design]) -> Design:
-        """Return a random design with most positions made convolutions, where those are named."""
+        """Return a random architecture with most positions made convolutions, where those are named."""
         said = " ".join(message["content"] for message in messages)
         named = re.search(r"^- (\d): (?:nor_conv_3x3|conv_3)\.", said, re.MULTILINE)
         drawn = self.drawn.design(messages, options, tried)
@@ -180,7 +180,7 @@ def test_a_belief_that_fits_the_public_table_alone_is_not_called_memory(public: 
 
 
 def test_a_lucky_list_is_not_called_memory(public: TabularBenchmark) -> None:
-    """A fixed list with a design among the best 5 % is what one list in ten has: many searches make it no evidence."""
+    """One list in ten has an architecture among the best 5 %: many searches make it no evidence."""
     ranked = public.scores().argsort()[::-1]
     lucky = [public.space.at(int(ranked[place])) for place in (700, 9_000)]
     runs = run_arms(Recites(lucky), [public, made_table(0)], ARMS, seeds=20, budget=3)

@@ -41,7 +41,7 @@ FORMS = [
 
 
 class AnySpace(ToyBenchmark):
-    """The toy benchmark on any space, with the title and the data set of a published table; no two designs tie."""
+    """The toy benchmark on any space, with the title and data set of a published table; no architectures tie."""
 
     def __init__(self, space: SearchSpace = MACRO, constraint: MacsBound | None = None) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ def text_of(conversations: list[list[Message]]) -> str:
 
 
 def listed(messages: Sequence[Message]) -> list[tuple[str, str]]:
-    """The design and the result of each line of a prompt."""
+    """The architecture and the result of each line of a prompt."""
     return re.findall(r"^\d+\. (\[.*\]) -> (.*)$", messages[-1]["content"], re.MULTILINE)
 
 
@@ -94,7 +94,7 @@ def test_the_stand_in_runs_every_control(control: str, name: str, history: str) 
 @pytest.mark.parametrize("name", ["mobilenet-imagenet", "vision-transformer"])
 @pytest.mark.parametrize("control", HIDING)
 def test_the_stand_in_keeps_to_a_bound(control: str, name: str) -> None:
-    """Under a control the table of costs is still right: every design added up from it is inside the bound."""
+    """Under a control the table of costs is still right: every architecture added up from it is inside the bound."""
     space = load_space(name)
     bound = MacsBound(330, 270) if space.family == "stages" else MacsBound(1300, 900)
     made = gk.make_proposer("llm", space, control=control)
@@ -135,7 +135,7 @@ def views(draw: st.DrawFn) -> tuple[View, Architecture]:
 
 @given(views())
 def test_what_is_shown_is_read_back(drawn: tuple[View, Architecture]) -> None:
-    """Under every control a design as the prompt prints it, given as a reply, is the design itself."""
+    """Under every control an architecture as the prompt prints it, given as a reply, is the architecture itself."""
     view, architecture = drawn
     assert view.read(view.show(architecture)) == architecture
     assert view.parse(f"Architecture: {view.design(architecture)}") == Proposal(architecture)
@@ -252,7 +252,7 @@ def test_a_recited_answer_is_another_design() -> None:
 @pytest.mark.parametrize("name", TABULAR)
 @pytest.mark.parametrize("control", [*HIDING, "knowledge-probe"])
 def test_refusals_speak_the_shown_labels(control: str, name: str) -> None:
-    """A design that comes again is refused as it was written, and is on record as what it is."""
+    """An architecture that comes again is refused as it was written, and is on record as what it is."""
     space = load_space(name)
     view = view_of(control, space, 0)
     shown = view.design(space.all_largest)
@@ -273,7 +273,7 @@ def test_refusals_speak_the_shown_labels(control: str, name: str) -> None:
 
 @pytest.mark.parametrize("control", HIDING)
 def test_names_and_channel_counts_are_not_read(control: str) -> None:
-    """Under plain numbers an arch string, operation names and channel counts name no design."""
+    """Under plain numbers an arch string, operation names and channel counts name no architecture."""
     cell, channels = view_of(control, CELL, 1), view_of(control, CHANNELS, 1)
     for text in (CELL.encode((3,) * 6), "[nor_conv_3x3, none, none, none, none, none]"):
         assert isinstance(cell.parse(f"Architecture: {text}"), Rejection)
@@ -282,7 +282,7 @@ def test_names_and_channel_counts_are_not_read(control: str) -> None:
 
 @pytest.mark.parametrize("history", HISTORIES)
 def test_no_feedback_shows_no_result(history: str) -> None:
-    """The designs are listed, no message holds a result, and the model is told so once."""
+    """The architectures are listed, no message holds a result, and the model is told so once."""
     run, sent = run_of("no-feedback", history=history)
     text = text_of(sent[-1:])
     assert all(f"{score:.2f}" not in text for score in run.frame()["feedback"])
@@ -292,7 +292,7 @@ def test_no_feedback_shows_no_result(history: str) -> None:
 
 
 def test_shuffled_results_are_the_same_results() -> None:
-    """Each prompt lists the designs in order and their results in another, drawn anew at each step."""
+    """Each prompt lists the architectures in order and their results in another, drawn anew at each step."""
     _, plain = run_of(None, *map(design, sequence(6)), budget=6)
     _, shuffled = run_of("shuffled-feedback", *map(design, sequence(6)), budget=6)
     for messages, shown in zip(map(listed, plain), map(listed, shuffled), strict=True):
@@ -322,7 +322,7 @@ def test_every_way_of_dealing_out_is_as_likely() -> None:
 
 
 def test_a_run_of_before_the_rule_goes_on_as_it_began(tmp_path: Path) -> None:
-    """Its record says nothing of the rule: results may stand beside their own designs, and do at this seed."""
+    """Its record says nothing of the rule: results may stand beside their own architectures, and do at this seed."""
     before = gk.make_proposer("llm", MACRO, control="shuffled-feedback")
     del before.resolved["shuffle"]
     old = gk.search(AnySpace(), before, 6, 4, tmp_path / "whole.jsonl", progress=False)

@@ -69,7 +69,7 @@ def _write(tmp_path, messages, name="synthetic.json"):
 
 @pytest.fixture
 def search_messages():
-    """A search of three iterations: a refusal first, then two results, then an unanswered design."""
+    """A search of three iterations: a refusal first, then two results, then an unanswered architecture."""
     first, second = _told(SMALL, 61.5), _told(MIDDLE, 64.25)
     return [
         *_opening(),
@@ -84,14 +84,14 @@ def search_messages():
 
 
 def test_every_reply_is_read(conversation):
-    """All 26 and 17 replies parse; ten designs are accepted in each search."""
+    """All 26 and 17 replies parse; ten architectures are accepted in each search."""
     assert len(conversation.turns) == {"329M.json": 26, "401M.json": 17}[conversation.source]
     assert all(isinstance(turn.outcome, Proposal) for turn in conversation.turns)
     assert [turn.iteration for turn in conversation.turns if turn.accepted] == list(range(1, 11))
 
 
 def test_accepted_replies_are_the_designs_the_authors_list(conversation):
-    """Every accepted reply reads as the design that the next prompt lists, but for the authors' own slip."""
+    """Every accepted reply reads as the architecture that the next prompt lists, but for the authors' own slip."""
     slipped = {slip.iteration for slip in conversation.slips() if slip.kind == "listing"}
     listed = [turn for turn in conversation.turns if turn.listed is not None]
     assert len(listed) == 9
@@ -111,7 +111,7 @@ def test_every_told_figure_is_recomputed(conversation):
 
 
 def test_the_authors_slips_are_these_two(published):
-    """In 329M the second design was told as 317 M (312 M), and the fifth is listed as a copy of the fourth."""
+    """In 329M the second architecture was told as 317 M (312 M), and the fifth is listed as a copy of the fourth."""
     chats = [read_conversation(published / "chat_history" / f"{name}.json") for name in ("329M", "401M")]
     assert chats[0].slips() == [
         Slip(2, "macs", "317", "312"),
@@ -138,7 +138,7 @@ def test_turns_hold_the_whole_record(conversation):
 
 
 def test_recorded_benchmark_answers_what_was_told(conversation):
-    """Told designs have their accuracy, also with a skip moved; others have none; cost and bound are there."""
+    """Told architectures have their accuracy, also with a skip moved; others have none; cost and bound are there."""
     benchmark = RecordedBenchmark(conversation)
     for architecture, accuracy in conversation.accuracies.items():
         assert benchmark.evaluate(architecture).feedback == accuracy
@@ -185,14 +185,14 @@ def test_slips_of_others_are_found(tmp_path):
 
 
 def test_best_design_outside_the_bound_is_not_chosen(tmp_path):
-    """An accuracy told of a design over the bound does not make it the choice."""
+    """An accuracy told of an architecture over the bound does not make it the choice."""
     first, second = _told(BIG, 99.0), _told(MIDDLE, 60.0)
     messages = [*_opening(), _reply(BIG), *_opening(first), _reply(MIDDLE), *_opening(first, second), _reply(OTHER)]
     assert read_conversation(_write(tmp_path, messages)).chosen == MIDDLE
 
 
 def test_unusable_replies_stay_in_the_record(tmp_path):
-    """A reply without a design is a turn with a Rejection, neither accepted nor counted as an iteration."""
+    """A reply without an architecture is a turn with a Rejection, neither accepted nor counted as an iteration."""
     messages = [
         *_opening(),
         _message("assistant", "I cannot decide."),

@@ -59,7 +59,7 @@ def test_nas_bench_201_costs_are_linear_in_its_convolutions(classes, base_parame
     [(GENIUS_329, 6_967_464, 329_412_864, 306_968_192), (GENIUS_401, 7_452_328, 401_495_296, 372_264_320)],
 )
 def test_imagenet_designs_in_both_conventions(key, parameters, paper, convolutions):
-    """The two chosen designs have the published parameters, and MACs in both named conventions."""
+    """The two chosen architectures have the published parameters, and MACs in both named conventions."""
     space = load_space("mobilenet-imagenet")
     architecture = space.decode(key)
     assert count_cost(space, architecture) == Cost(parameters, paper)

@@ -112,7 +112,7 @@ def test_given_axes_are_used(plt):
 
 
 def test_wrong_architectures_are_refused(plt):
-    """A design of another space raises before anything is drawn."""
+    """An architecture of another space raises before anything is drawn."""
     with pytest.raises(InvalidArchitecture, match="8 positions"):
         draw_architecture(load_space("nas-bench-macro"), (0, 1))
     assert plt.get_fignums() == []

@@ -36,7 +36,7 @@ def prices(tmp_path, monkeypatch):
 
 
 class Verbose(QueueClient):
-    """Answers as badly as can be: as long as allowed, never with a design, until the last of each iteration."""
+    """Answers as badly as can be: as long as allowed, never with an architecture, until the last of each iteration."""
 
     def __init__(self, refusals):
         super().__init__()

@@ -25,7 +25,7 @@ def keys(run):
 
 
 def test_a_child_changes_one_position_of_a_recent_design():
-    """After the random start, each design is one change away from one of the last ten."""
+    """After the random start, each architecture is one change away from one of the last ten."""
     run = gk.search(ToyBenchmark(), gk.make_proposer("evolution", ToyBenchmark().space), 40, seed=3)
     designs = [tuple(map(int, key)) for key in keys(run)]
     for number in range(10, 40):
@@ -57,7 +57,7 @@ def test_a_parent_without_untried_changes_has_no_child():
 
 
 def test_local_search_climbs_and_restarts():
-    """It moves to a better neighbour, stays after a worse one, and begins anew at a design that is no neighbour."""
+    """It moves to a better neighbour, stays after a worse one, and begins anew at one that is no neighbour."""
     trials = [trial(1, "00000000", 50.0), trial(2, "00000001", 49.0), trial(3, "00000010", 51.0)]
     assert functools.reduce(climb, trials[:2], None).iteration == 1
     assert functools.reduce(climb, trials, None).iteration == 3
@@ -72,7 +72,7 @@ def test_local_search_reaches_the_optimum_of_a_sum():
 
 @pytest.mark.parametrize("name", ["evolution", "local-search"])
 def test_nothing_is_evaluated_twice_and_a_seed_repeats(name):
-    """No two designs of a run are isomorphic; the same seed gives the same run, another one another."""
+    """No two architectures of a run are isomorphic; the same seed gives the same run, another one another."""
     space = ToyBenchmark().space
     runs = [keys(gk.search(ToyBenchmark(), gk.make_proposer(name, space), 60, seed=seed)) for seed in (0, 0, 1)]
     assert runs[0] == runs[1] != runs[2]

@@ -32,7 +32,7 @@ def test_every_kept_journal_is_read_resumed_or_refused() -> None:
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(space=st.integers(128, 255), choices=st.binary(min_size=20, max_size=90))
 def test_a_written_reply_means_what_it_was_written_from(space: int, choices: bytes) -> None:
-    """A reply with one answer is read as it or refused, a faulty one is refused, and no earlier design is taken."""
+    """A reply with one answer is read as it or refused, a faulty one is refused, no earlier architecture is taken."""
     reply_target.check_bytes(bytes([space]) + choices)
 
 
@@ -53,7 +53,7 @@ PLANTED: dict[str, tuple[str, Outcome, str]] = {
 
 @pytest.mark.parametrize(("text", "answer", "message"), PLANTED.values(), ids=PLANTED)
 def test_a_wrong_parser_is_caught(text: str, answer: Outcome, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The properties notice a parser that makes a design up, overlooks a plain answer, or gives a reason of its own."""
+    """The properties notice a parser that invents an architecture, overlooks a plain answer, or gives a reason."""
     monkeypatch.setattr(reply_target, "parse_reply", lambda text, space: answer)
     with pytest.raises(AssertionError, match=message):
         reply_target.check_reply(text, MACRO)

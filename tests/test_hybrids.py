@@ -57,7 +57,7 @@ def test_hybrids_take_the_settings_of_the_model(name: str) -> None:
 
 @pytest.mark.parametrize("name", HYBRIDS)
 def test_the_stand_in_runs_every_hybrid(name: str) -> None:
-    """Six distinct designs, without a key and without data."""
+    """Six distinct architectures, without a key and without data."""
     settings = {"population": 3} if name == "llm-mutation" else {}
     run = gk.search(ToyBenchmark(), gk.make_proposer(name, MACRO, **settings), 6, progress=False)
     assert len({MACRO.canonical(event["architecture"]) for event in run.of("evaluation")}) == 6
@@ -102,7 +102,7 @@ def test_a_warm_start_begins_with_the_models_own_first_proposals(name: str) -> N
 
 @pytest.mark.parametrize("name", ["llm+coordinate-descent", "llm+local-search"])
 def test_a_climber_goes_on_from_where_the_model_stands(name: str) -> None:
-    """Each step changes one position of a design evaluated before; the largest design is not taken for granted."""
+    """Each step changes one position of an architecture evaluated before; the largest one is not taken for granted."""
     run, _ = searched(name, design("11111111"), budget=6, model_proposals=1)
     keys = list(run.frame()["key"])
     for place, key in enumerate(keys[1:], 1):
@@ -119,7 +119,7 @@ def test_coordinate_descent_begins_at_the_best_of_several_given() -> None:
 
 
 def test_a_given_design_is_no_proposal_of_the_model() -> None:
-    """After a given first design the model still makes all of its proposals."""
+    """After a given first architecture the model still makes all of its proposals."""
     run, client = searched(
         "llm+gp", design("00000000"), design("11111111"), budget=4, model_proposals=2, first=(2,) * 8
     )
@@ -186,7 +186,7 @@ def test_a_mutation_that_repeats_is_refused() -> None:
 
 
 def test_the_surrogate_picks_among_what_the_model_names() -> None:
-    """One conversation per iteration: after each accepted design another is asked for; all are on record."""
+    """One conversation per iteration: after each accepted architecture another is asked for; all are on record."""
     answers = ["00000000", "11111111", "22222222", "00000001", "22222221", "00000002"]
     run, client = searched("gp-filtered-llm", *map(design, answers), budget=2)
     first, second = run.of("candidates")
@@ -209,7 +209,7 @@ def test_the_pick_follows_the_results() -> None:
 
 
 def test_a_design_that_was_named_is_refused() -> None:
-    """The same design or an equivalent one within the conversation is a duplicate, in the shown words."""
+    """The same architecture or an equivalent one within the conversation is a duplicate, in the shown words."""
     answers = [design("22210222"), design("22201222"), design("11111111")]
     run, client = searched("gp-filtered-llm", *answers, budget=1, proposals=2)
     (refused,) = run.of("rejected")
@@ -230,7 +230,7 @@ def test_fewer_designs_than_asked_for_are_enough() -> None:
 
 
 def test_a_model_that_names_none_falls_back() -> None:
-    """The first request's limits hold: a random design in place of the model's, and no candidates on record."""
+    """The first request's limits hold: a random architecture in place of the model's, and no candidates on record."""
     run, client = searched("gp-filtered-llm", "?", "?", budget=1, rejections_limit=1)
     assert origins(run) == ["fallback"]
     assert not run.of("candidates")

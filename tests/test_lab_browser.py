@@ -73,7 +73,7 @@ def test_an_edit_shows_in_the_prompt_and_a_wrong_hole_in_a_sentence(lab):
 
 
 def test_control_and_enter_ask_the_stand_in(lab):
-    """The reply comes with its design marked, and each rule."""
+    """The reply comes with its architecture marked, and each rule."""
     lab.tab("Prompt")
     lab.field("Prompt template").press("Control+Enter")
     reply = lab.page.locator(".genius-reply[aria-label=Reply]")

@@ -30,7 +30,7 @@ def test_every_architecture_has_the_row_of_its_representative(name, classes):
 
 
 def test_a_bound_allows_what_its_refusal_lets_through():
-    """The vectorised bound agrees with the one that judges single designs, on every architecture."""
+    """The vectorised bound agrees with the one that judges single architectures, on every architecture."""
     space, bound = gk.load_space("nas-bench-macro"), MacsBound(60, 40)
     allowed = list_space(space, bound).allowed
     assert 0 < allowed.sum() < space.size
@@ -38,7 +38,7 @@ def test_a_bound_allows_what_its_refusal_lets_through():
 
 
 def test_a_bound_that_nothing_satisfies_is_refused():
-    """The message says what the designs need, for a space that can be listed and for one that cannot."""
+    """The message says what the architectures need, for a space that can be listed and for one that cannot."""
     for name, bound in (("nas-bench-macro", MacsBound(1)), ("mobilenet-imagenet", MacsBound(10))):
         space = gk.load_space(name)
         low, high = (round(macs / 1e6) for macs in macs_range(space))
@@ -48,7 +48,7 @@ def test_a_bound_that_nothing_satisfies_is_refused():
 
 @pytest.mark.parametrize("name", ["mobilenet-imagenet", "vision-transformer", "channel-bench-mobilenet"])
 def test_many_designs_are_counted_at_once(name):
-    """Counting an array of designs gives what counting each one gives."""
+    """Counting an array of architectures gives what counting each one gives."""
     space, rng = gk.load_space(name), np.random.default_rng(0)
     designs = [space.sample(rng) for _ in range(20)]
     parameters, macs = count_costs(space, np.array(designs))
@@ -73,7 +73,7 @@ def test_large_spaces_are_not_listed():
 
 
 def test_open_rows_leave_out_isomorphic_designs():
-    """A tried design closes its whole class."""
+    """A tried architecture closes its whole class."""
     benchmark = ToyBenchmark()
     now = situation(benchmark, [benchmark.space.decode("22210222")])
     rows = now.open_rows()
@@ -84,7 +84,7 @@ def test_open_rows_leave_out_isomorphic_designs():
 def test_random_search_finds_the_last_design_and_then_stops(monkeypatch):
     """Where draws no longer hit what is left, it is looked up; with nothing left the search is exhausted."""
     benchmark = ToyBenchmark()
-    benchmark.constraint = MacsBound(13)  # leaves few designs
+    benchmark.constraint = MacsBound(13)  # leaves few architectures
     allowed = [benchmark.space.at(int(row)) for row in situation(benchmark, []).open_rows()]
     assert 1 < len(allowed) < 40
     last = allowed[-1]

@@ -342,7 +342,7 @@ def test_money_is_summed_and_unknown_where_one_price_is():
 
 
 def test_a_limit_stops_the_search_which_goes_on_with_a_higher_one(tmp_path):
-    """What does not fit is not sent; the limits are on record, and the designs are those of a search without them."""
+    """What does not fit is not sent; the limits are on record; the architectures are those without limits."""
     designs = [design(text) for text in ("22222222", "22222221", "22222220")]
     free = live_search(QueueClient(*designs))
     free.start()
@@ -422,7 +422,7 @@ def test_an_approved_proposal_is_evaluated_and_nothing_else():
 
 @pytest.mark.parametrize("history", ["table", "dialogue"])
 def test_an_edited_proposal_is_evaluated_as_edited(history):
-    """The person's design is evaluated under its own origin; in a dialogue the model is told of the change."""
+    """The person's architecture is evaluated under its own origin; in a dialogue the model is told of the change."""
     client = QueueClient(design("22222222"), design("22222221"))
     live = LiveSearch(ToyBenchmark(), llm(client, history=history), 2, approve=True)
     live.start()
@@ -456,7 +456,7 @@ def test_a_rejected_proposal_is_answered_with_the_reason_and_asked_again():
 
 
 def test_a_rejected_fallback_is_one_message_to_the_model():
-    """The random design that follows too many refusals can be rejected too; no two user messages follow each other."""
+    """The random architecture after too many refusals can be rejected too; no two user messages follow each other."""
     client = QueueClient("?", design("11111111"))
     live = LiveSearch(ToyBenchmark(), llm(client, rejections_limit=0), 1, approve=True)
     live.start()
@@ -473,7 +473,7 @@ def test_a_rejected_fallback_is_one_message_to_the_model():
     "proposer", ["random", "evolution", "local-search", "coordinate-descent", "gp", "linear", "tpe", "llm+gp"]
 )
 def test_every_proposer_names_another_design_after_a_rejection(proposer):
-    """A rejected design does not come back in the run."""
+    """A rejected architecture does not come back in the run."""
     settings = {"client": HashClient(), "model_proposals": 1} if proposer == "llm+gp" else {}
     benchmark = ToyBenchmark()
     live = LiveSearch(benchmark, gk.make_proposer(proposer, benchmark.space, **settings), 4, seed=3, approve=True)
@@ -587,7 +587,7 @@ def test_a_budget_that_makes_no_sense_is_refused():
     live = live_search(QueueClient(*answers), budget=3)
     live.start()
     live.wait(MOMENT)
-    with pytest.raises(InvalidParameter, match="2 designs have been evaluated"):
+    with pytest.raises(InvalidParameter, match="2 architectures have been evaluated"):
         live.raise_budget(1)
     with pytest.raises(InvalidParameter, match="6,561"):
         live.raise_budget(6_562)

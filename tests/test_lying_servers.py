@@ -45,7 +45,7 @@ def prices(tmp_path, monkeypatch):
 
 
 class Liar:
-    """Answers with a design after `words` words, takes `output` tokens for it and tells `usage(prompt tokens)`."""
+    """Answers with an architecture after `words` words, takes `output` tokens and tells `usage(prompt tokens)`."""
 
     def __init__(self, usage, output, words=0, model=ASKED):
         self.usage, self.output, self.words, self.model = usage, output, words, model

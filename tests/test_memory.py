@@ -207,7 +207,7 @@ def test_questions_are_drawn_as_they_are_said_to_be(table: TabularBenchmark) -> 
 
 
 def test_the_stand_in_knows_nothing_and_a_reciter_of_the_table_is_found(table: TabularBenchmark) -> None:
-    """The reciter in four calls; one of a single design gives no answer that can be read."""
+    """The reciter in four calls; one of a single architecture gives no answer that can be read."""
     found = {model: memory.ask(table, model=model) for model in ("offline", f"reciter:{table.name}", "reciter:333333")}
     kinds = [memory.memory(run).kind for run in found.values()]
     assert kinds == [NO_SIGN, KNOWS, CANNOT_TELL]

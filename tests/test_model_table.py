@@ -24,7 +24,7 @@ SERVED = ("gpt-4.1", "unpriced-1")
 
 
 def draws(body: dict[str, Any], number: int) -> Any:
-    """A reply with a random design, by a dated build of the model that was asked."""
+    """A reply with a random architecture, by a dated build of the model that was asked."""
     design = [random.Random(number).randrange(5) for _ in range(6)]
     return completion(f"Architecture: {design}", model=f"{body['model']}-2025-04-14")
 
@@ -83,7 +83,7 @@ class Served:
         self.natures = {"climbs": Climbs(), "random": Random(seed), "recites": Recites(best)}
 
     def __call__(self, body: dict[str, Any], number: int) -> Any:
-        """Return the reply; the one that ignores results draws its order for a search from the design it begins at."""
+        """Return the reply; the one that ignores results draws its order from the first architecture."""
         nature = self.natures.get(body["model"])
         if nature is None:
             begins = read_messages(body["messages"]).results[0][0]
@@ -98,7 +98,7 @@ SEARCHES = 20 if SEEDS > 1 else 10
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_models_of_known_nature_are_told_apart(seed: int, no_data: Path, tmp_path: Path) -> None:
-    """Beside one that draws at random: who searches or recites good designs is better, who ignores results is not."""
+    """Searching or reciting good architectures is better than drawing at random, ignoring results is not."""
     table = load_benchmark("nas-bench-201-cifar10", source="embedded")
     names = ["random", "climbs", "recites", "ignores"]
     with ChatServer(Served(seed, best_designs(table)), models=names) as server:

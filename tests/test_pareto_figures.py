@@ -21,7 +21,7 @@ def searches(objectives="accuracy,latency", count=2):
 
 
 def test_the_table_behind_has_every_front():
-    """That of the whole table once, then that of each run: designs it evaluated, none beaten by another of them."""
+    """The front of the table once, then that of each run: evaluated architectures, none beaten by another."""
     runs = {"random": searches()}
     table = figures.front_table(runs)
     whole = table[table["method"] == pareto_figures.TABLE]

@@ -82,7 +82,7 @@ def test_they_are_asked_for_once_before_the_first_design(principles: str, histor
 
 @pytest.mark.parametrize("history", ["table", "dialogue"])
 def test_asked_they_are_not_shown_again(history: str) -> None:
-    """Each request for a design is, byte for byte, that of a run that was never asked for principles."""
+    """Each request for an architecture is, byte for byte, that of a run that was never asked for principles."""
     asked, plain = run("asked", history=history)[1], run(None, *DESIGNS, history=history)[1]
     assert asked.sent[1:] == plain.sent
 
@@ -133,7 +133,7 @@ gk.search(ToyBenchmark(), made, 3, 0, sys.argv[1], on_event=watch)
 
 
 def test_killed_right_after_the_answer_it_is_not_asked_again(tmp_path: Path) -> None:
-    """The process dies when the answer is on the disk; the resumed run has it in its prompts and asks for designs."""
+    """The process dies when the answer is on the disk; the resumed run shows it and asks for architectures."""
     path = tmp_path / "killed.jsonl"
     root = Path(__file__).parent.parent
     child = subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=root, timeout=60, capture_output=True)
@@ -174,7 +174,7 @@ def test_both_settings_and_their_texts_decide_a_run() -> None:
 
 
 def test_they_are_no_reply_to_a_step(tmp_path: Path) -> None:
-    """The first step has the request for a design as its prompt; the question is among its other calls."""
+    """The first step has the request for an architecture as its prompt; the question is among its other calls."""
     run("fed-back", journal=tmp_path / "a.jsonl")
     first, second = open_run(tmp_path / "a.jsonl")[:2]
     assert QUESTION not in first.messages[-1]["content"]
@@ -231,7 +231,7 @@ def test_the_estimate_counts_them(principles: str, history: str) -> None:
 
 @pytest.mark.usefixtures("priced")
 def test_a_limit_counts_them(tmp_path: Path) -> None:
-    """A run that may make two calls asks for principles and for one design, then ends resumable."""
+    """A run that may make two calls asks for principles and for one architecture, then ends resumable."""
     with pytest.raises(BudgetSpent):
         run("asked", journal=tmp_path / "a.jsonl", limits=Limits(calls=2))
     assert [event.get("purpose") for event in read_run(tmp_path / "a.jsonl").of("call")] == ["principles", None]
@@ -269,7 +269,7 @@ def test_every_nature_lives_with_the_question(client: Any) -> None:
 
 
 class Heeds(Nature):
-    """Lives by its principles, where it sees them: names the best designs then, and draws at random else."""
+    """Lives by its principles, where it sees them: names the best architectures then, and draws at random else."""
 
     name = "heeds"
 
@@ -277,13 +277,13 @@ class Heeds(Nature):
         self.best, self.drawn = Recites(best), Random(seed)
 
     def send(self, messages: Sequence[Message], seed: int | None = None) -> Reply:
-        """Return principles where they are asked for, else a design."""
+        """Return principles where they are asked for, else an architecture."""
         if QUESTION in messages[-1]["content"]:
             return Reply(text=TOLD, model=self.model, finish_reason="stop", usage=Usage(), seconds=0.0)
         return super().send(messages, seed)
 
     def design(self, messages: Sequence[Message], options: Sequence[Design], tried: set[Design]) -> Design:
-        """Return a design that follows from what is shown."""
+        """Return an architecture that follows from what is shown."""
         client = self.best if TOLD in said(messages) else self.drawn
         return client.design(messages, options, tried)
 

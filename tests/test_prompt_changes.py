@@ -55,7 +55,7 @@ def listed(change: str | None, seed: int = 0) -> list[tuple[int, str]]:
 
 
 def test_what_is_listed_and_in_which_order() -> None:
-    """Each line keeps its number; the unmeasured design is the worst, of equals the earlier is the better."""
+    """Each line keeps its number; the unmeasured architecture is the worst, of equals the earlier is the better."""
     plain = listed(None)
     told = dict(plain)
     assert [number for number, _ in plain] == [1, 2, 3, 4, 5, 6, 7]

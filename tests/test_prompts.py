@@ -32,7 +32,7 @@ def measured(
 
 
 def some_trials(space: SearchSpace, count: int) -> list[Trial]:
-    """The largest design and the first of its neighbours."""
+    """The largest architecture and the first of its neighbours."""
     designs = [space.all_largest, *space.neighbours(space.all_largest)][:count]
     return [measured(number, design) for number, design in enumerate(designs, start=1)]
 
@@ -98,14 +98,14 @@ def test_dialogue_joins_neighbours_of_one_role() -> None:
     ],
 )
 def test_result_lines(name: str, line: str) -> None:
-    """A result is one line: number, design as the model writes it, accuracy, and the MACs where they are bounded."""
+    """A result is one line: number, architecture as the model writes it, accuracy, and the MACs under a bound."""
     space = load_space(name)
     messages = load_prompt("minimal", space, constraint=bound_of(space)).messages(some_trials(space, 1))
     assert messages[-1]["content"].endswith(line)
 
 
 def test_unmeasured_result() -> None:
-    """A design that was never measured is listed as such, not as zero."""
+    """An architecture that was never measured is listed as such, not as zero."""
     text = load_prompt("minimal", MACRO).messages([measured(1, MACRO.all_largest, None)])[-1]["content"]
     assert text.endswith("-> not measured")
 
@@ -272,9 +272,9 @@ def test_published_later_prompts_as_listed(published: Path, name: str) -> None:
 
 @pytest.mark.parametrize(("name", "equal"), [("329M.json", 4), ("401M.json", 9)])
 def test_published_later_prompts_as_searched(published: Path, name: str, equal: int) -> None:
-    """Fed with GPT-4's own designs and the figures it was told, `equal` of nine come out byte for byte.
+    """Fed with GPT-4's own architectures and the figures it was told, `equal` of nine come out byte for byte.
 
-    329M.json lists another design than the accepted one as its fifth experiment, so its last five prompts differ.
+    329M.json lists another architecture than the accepted one as its fifth experiment, so its last five prompts differ.
     """
     path = published / "chat_history" / name
     prompt = load_prompt("published", IMAGENET, conversation=path)
@@ -289,7 +289,7 @@ def test_published_later_prompts_as_searched(published: Path, name: str, equal: 
 
 
 def accepted_designs(path: Path) -> list[Architecture]:
-    """The design of the last reply of each iteration."""
+    """The architecture of the last reply of each iteration."""
     chat = json.loads(path.read_text(encoding="utf-8"))
     last = [chat[i - 1] for i, message in enumerate(chat) if message["role"] == "system" and i] + [chat[-1]]
     outcomes = [parse_reply(message["content"], IMAGENET) for message in last]

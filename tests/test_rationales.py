@@ -1,4 +1,4 @@
-"""Tests of rationales: which sentences are claims, which of them hold, and how far replies agree with their designs."""
+"""Tests of rationales: which sentences are claims, which of them hold, how far replies agree with architectures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLAIN: Architecture = tuple(option for stage in STAGES for option in stage)
 
 
 def imagenet(stage: int, *options: int) -> Architecture:
-    """The plain ImageNet design with another stage."""
+    """The plain ImageNet architecture with another stage."""
     return PLAIN[: 6 * (stage - 1)] + tuple(options) + PLAIN[6 * stage :]
 
 
@@ -122,7 +122,7 @@ def test_what_may_mean_the_design_or_the_change_is_no_claim(text: str) -> None:
 
 
 def test_designs_and_lists_are_no_sentences() -> None:
-    """Lines that hold a design, the answer and fenced blocks are passed over, marks of lists dropped."""
+    """Lines that hold an architecture, the answer and fenced blocks are passed over, marks of lists dropped."""
     text = (
         "1. **First of all** it learns. And more of it!\n- Stage 1: [1, 0, 0, 0, 0, 0]\n```\nsome more code here\n```\n"
     )
@@ -166,7 +166,7 @@ def test_few_or_no_claims_are_no_agreement() -> None:
     ("name", "checked", "held", "chance"), [("329M.json", 36, 31, 0.54), ("401M.json", 14, 11, 0.44)]
 )
 def test_the_published_conversations(published: Path, name: str, checked: int, held: int, chance: float) -> None:
-    """GPT-4's words agree with its designs more often than chance in both, and not always."""
+    """GPT-4's words agree with its architectures more often than chance in both, and not always."""
     space, tellings = rationales_of_conversation(read_conversation(published / "chat_history" / name))
     found = agreement(space, tellings)
     assert (found.checked, found.held) == (checked, held)
@@ -174,7 +174,7 @@ def test_the_published_conversations(published: Path, name: str, checked: int, h
     assert found.p_value < 0.05
     assert found.share < 1
     kinds = found.by_kind().set_index("kind")
-    assert kinds.loc["gradient", "chance"] == 1.0  # every design of the run has it: it says nothing
+    assert kinds.loc["gradient", "chance"] == 1.0  # every architecture of the run has it: it says nothing
     assert kinds["checked"].sum() == checked
 
 
@@ -187,7 +187,7 @@ def test_the_replies_of_the_stand_in_agree() -> None:
 
 
 def test_a_reply_is_held_against_the_design_it_changes(tmp_path: Path) -> None:
-    """The nearest evaluated design, or the one that was sent back over the bound; replies of fallbacks are left out."""
+    """The nearest evaluated architecture, or the one sent back over the bound; fallbacks are left out."""
     answers = ["Architecture: [0, 0, 0, 0, 0, 0, 0, 0]", "no design", "Architecture: [2, 0, 0, 0, 0, 0, 0, 0]"]
     made = gk.make_proposer("llm", MACRO, client=QueueClient(*answers))
     run = gk.search(ToyBenchmark(), made, 2, 0, tmp_path / "a.jsonl", progress=False)
@@ -205,7 +205,7 @@ def test_a_run_without_names_is_refused() -> None:
 
 
 def test_a_revision_over_the_bound_is_held_against_what_it_revises(published: Path) -> None:
-    """The second reply of an iteration changes the first, not the design before."""
+    """The second reply of an iteration changes the first, not the architecture before."""
     conversation = read_conversation(published / "chat_history" / "329M.json")
     _, tellings = rationales_of_conversation(conversation)
     second = [telling for telling in tellings if telling.iteration == 2]

@@ -230,7 +230,7 @@ def test_the_canaries_do_reach_the_server(planted):
 
 
 def test_no_reply_hands_a_secret_on(planted):
-    """Text, refusal and the model's name are masked where the reply is read, and the design in it is still read."""
+    """Text, refusal and the model's name are masked where the reply is read, the architecture is still read."""
     client = OpenAIClient("m", extra={"note": canary("extra")})
     reply = client.send(MESSAGES)
     client.close()

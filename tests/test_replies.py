@@ -34,7 +34,7 @@ OTHER = (1, 1, *FIVE[2:])
 
 
 def stage_lines(architecture: Architecture, line: str = "Stage {k} (Layer {a} to Layer {b}): {list}") -> str:
-    """Return the five stage lines of an ImageNet design."""
+    """Return the five stage lines of an ImageNet architecture."""
     return "\n".join(
         line.format(k=k + 1, a=6 * k + 2, b=6 * k + 7, list=list(architecture[6 * k : 6 * k + 6])) for k in range(5)
     )
@@ -350,7 +350,7 @@ def test_a_stage_after_a_complete_design_is_the_same_or_an_earlier_one(text: str
 
 
 def test_too_many_lists_are_refused() -> None:
-    """Five hundred lists are weighed; a reply with one more names no design."""
+    """Five hundred lists are weighed; a reply with one more names no architecture."""
     few, many = (parse_reply("1, 2, 1, 2, 1, 2, 9\n" * (n - 1) + f"Architecture: {list(A)}", MACRO) for n in (500, 501))
     assert (plain(few), plain(many)) == (A, "ambiguous")
     assert isinstance(many, Rejection)
@@ -360,7 +360,7 @@ def test_too_many_lists_are_refused() -> None:
 
 @pytest.mark.parametrize(("name", "replies"), [("329M", 26), ("401M", 17)])
 def test_published_conversations(published: Path, name: str, replies: int) -> None:
-    """Every reply of the paper's two conversations is read as the design of its five stage lines."""
+    """Every reply of the paper's two conversations is read as the architecture of its five stage lines."""
     messages = json.loads((published / "chat_history" / f"{name}.json").read_text())
     texts = [message["content"] for message in messages if message["role"] == "assistant"]
     assert len(texts) == replies

@@ -51,7 +51,7 @@ def table(embedded_cache: Path) -> Any:
 
 
 def repeat(table: Any, client: Any, n: int = LEAST, budget: int = 3, seed: int = 0, **settings: Any) -> list[Run]:
-    """Run n searches that begin at one design; `client` may be a function of the seed."""
+    """Run n searches that begin at one architecture; `client` may be a function of the seed."""
     seeds = range(100 * seed, 100 * seed + n)
     return [run_one(client, table, seed=one, budget=budget, first="largest", **settings) for one in seeds]
 
@@ -126,7 +126,7 @@ def test_answers_from_another_record_are_no_repeats(table: Any, tmp_path: Path, 
 
 
 def test_searches_without_a_common_request_are_refused(table: Any, no_data: Path) -> None:
-    """Searches that begin at designs of their own share nothing; the message says how to let them."""
+    """Searches that begin at architectures of their own share nothing; the message says how to let them."""
     runs = [run_one(Searches(), table, seed=seed, budget=2, first="random") for seed in (0, 1)]
     with pytest.raises(InvalidParameter, match=r"`first: largest`"):
         read_repeats(runs)
@@ -152,7 +152,7 @@ def test_several_conditions_are_named(table: Any, no_data: Path) -> None:
 
 
 def test_the_rows_of_conditions(table: Any, no_data: Path) -> None:
-    """Rates, entropy and spread are those of the replies: five designs in turn, each in a fifth of the searches."""
+    """Rates, entropy and spread are those of the replies: five architectures, each in a fifth of the searches."""
     answers = [f"Architecture: {[1, 1, 1, 1, 1, place % 5]}" for place in range(20)]
     row = reproducibility.conditions(repeat(table, QueueClient(*answers), 20, budget=2)).iloc[0]
     assert (row["n"], row["distinct"], row["days"]) == (20, 5, 1)

@@ -30,7 +30,7 @@ FOLDER = Path(gk.__file__).resolve().parent.parent / "notebooks"
 
 @pytest.fixture
 def server(no_data, monkeypatch):
-    """A server that answers every request with one design."""
+    """A server that answers every request with one architecture."""
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     with ChatServer(lambda body, number: f"Architecture: {[number % 5, 3, 3, 3, 3, 3]}") as running:
         yield running

@@ -36,7 +36,7 @@ def table(embedded_cache: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def journal(table: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the stand-in with limits, in which a rule in ada's name rejects the first design."""
+    """A run of the stand-in with limits, in which a rule in ada's name rejects the first architecture."""
     path = tmp_path_factory.mktemp("audited") / "a.jsonl"
     made = gk.make_proposer("llm", table.space)
     limits = gk.Limits(calls=40, seconds=3600)
@@ -160,7 +160,7 @@ def test_a_prompt_that_was_cut_is_one_line(journal: Path, tmp_path: Path, no_dat
 
 
 def test_withheld_words_are_not_judged(journal: Path, tmp_path: Path, no_data: Path) -> None:
-    """A published copy verifies; whether its designs follow from the replies is unknown, not denied."""
+    """A published copy verifies; whether its architectures follow from the replies is unknown, not denied."""
     copy = redact(journal, tmp_path / "published.jsonl")
     audit = audit_run(copy, audit_run(journal).verification.head)
     assert audit.is_in_order, audit.report()
@@ -207,7 +207,7 @@ def test_an_edited_design_follows_from_the_person(table: Any, tmp_path: Path, no
 
 @pytest.mark.parametrize("proposer", ["random", "llm+gp", "llm-mutation", "gp-filtered-llm"])
 def test_other_methods_are_audited_too(table: Any, tmp_path: Path, no_data: Path, proposer: str) -> None:
-    """A search without a model, and hybrids that choose among several designs, are in order."""
+    """A search without a model, and hybrids that choose among several architectures, are in order."""
     path = tmp_path / "a.jsonl"
     gk.search(table, gk.make_proposer(proposer, table.space), 6, 1, path, progress=False)
     audit = audit_run(path)
@@ -272,7 +272,7 @@ ATTACKS = (
 def test_a_reply_can_do_nothing_but_propose(
     table: Any, tmp_path: Path, no_data: Path, monkeypatch: pytest.MonkeyPatch, attack: str
 ) -> None:
-    """Code, templates, calls of tools and claims of approval in a reply leave one design and no other trace."""
+    """Code, templates, calls of tools and claims of approval in a reply leave one architecture and no other trace."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "a.jsonl"
     made = gk.make_proposer("llm", table.space, client=QueueClient(attack))

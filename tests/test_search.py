@@ -179,7 +179,7 @@ def test_random_numbers_come_from_seed_and_iteration():
 
 
 def test_coordinate_descent_starts_largest_and_ends_at_a_local_optimum():
-    """On a benchmark whose best is the all-largest design it looks at all 16 neighbours and stops."""
+    """On a benchmark whose best is the all-largest architecture it looks at all 16 neighbours and stops."""
     run = gk.search(ToyBenchmark(), gk.make_proposer("coordinate-descent", ToyBenchmark().space), budget=50)
     frame = run.frame()
     assert frame["key"][0] == "22222222"
@@ -188,7 +188,7 @@ def test_coordinate_descent_starts_largest_and_ends_at_a_local_optimum():
 
 
 def test_prior_is_one_evaluation():
-    """The prior evaluates the all-largest design and stops."""
+    """The prior evaluates the all-largest architecture and stops."""
     run = gk.search(ToyBenchmark(), gk.make_proposer("prior", ToyBenchmark().space), budget=10)
     assert list(run.frame()["key"]) == ["22222222"]
 

@@ -70,7 +70,7 @@ def searched(server: ChatServer, path: Path | None = None, budget: int = 2, **se
 
 
 def keys(run: Run) -> list[list[int]]:
-    """Return the designs of the model's that were evaluated."""
+    """Return the architectures of the model's that were evaluated."""
     return [event["architecture"] for event in run.of("proposal") if event["origin"] == "model"]
 
 
@@ -202,7 +202,7 @@ def test_the_form_is_not_demanded_where_none_can_be(settings: dict[str, Any]) ->
     ],
 )
 def test_the_model_may_think_where_the_prompt_asks_for_words(settings: dict[str, Any], fields: list[str]) -> None:
-    """A prompt that asks for the design alone has a form of the design alone."""
+    """A prompt that asks for the architecture alone has a form of the architecture alone."""
     made = gk.make_proposer("llm", MACRO, model="any", **settings)
     sent = made.client.settings()["parameters"]  # type: ignore[attr-defined]
     assert sent == as_schema(reply_form(MACRO, with_reasoning="reasoning" in fields))
@@ -247,7 +247,7 @@ def test_a_server_that_ignores_the_form_is_read_as_prose() -> None:
 
 
 def picky(refusal: Answer, offers_tools: bool, first: int = 0) -> Any:
-    """Return the script of a server without schemas, perhaps without tools; it proposes from the `first` design on."""
+    """Return the script of a server without schemas, perhaps without tools; it proposes from `first` on."""
     designs = iter(DESIGNS[first:])
 
     def answer(body: dict[str, Any], number: int) -> Any:

@@ -85,7 +85,7 @@ def test_a_shard_of_another_form_is_refused(shard):
 
 @pytest.mark.parametrize("first", ["random", "largest", "012340"])
 def test_every_arm_of_a_seed_begins_alike(no_data, tmp_path, first):
-    """The first design is drawn from the seed, the same whatever searches, and marked as given."""
+    """The first architecture is drawn from the seed, the same whatever searches, and marked as given."""
     frame = studies.run_study(small(first=first), tmp_path, executor=ThreadPoolExecutor(2), progress=False)
     begun = {}
     for seed, journal in zip(frame["seed"], frame["journal"], strict=True):

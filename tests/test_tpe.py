@@ -26,7 +26,7 @@ def test_the_installed_version_is_on_record():
 
 
 def test_it_learns_and_repeats_nothing():
-    """On a sum it gets better than its random start; no design comes twice; a seed gives the same run."""
+    """On a sum it gets better than its random start; no architecture comes twice; a seed gives the same run."""
     runs = [gk.search(ToyBenchmark(), gk.make_proposer("tpe", ToyBenchmark().space), 60, progress=False) for _ in "ab"]
     frame = runs[0].frame()
     assert len(set(frame["key"])) == 60
@@ -52,13 +52,13 @@ def test_a_run_opens_as_an_optuna_study(tmp_path):
     assert study.best_trial.user_attrs["architecture"] == "22222222"
     assert study.trials[1].user_attrs["reason"] == "no design"
     assert study.trials[1].user_attrs["reply"] == "no idea"
-    assert study.trials[2].params == study.trials[0].params  # the duplicate, by its design
+    assert study.trials[2].params == study.trials[0].params  # the duplicate, by its architecture
     assert study.user_attrs["run"]["budget"] == 2
     assert all(trial.datetime_start <= trial.datetime_complete for trial in study.trials)
 
 
 def test_an_evaluation_that_failed_is_a_failed_trial():
-    """It keeps its design and the reason."""
+    """It keeps its architecture and the reason."""
     run = gk.search(FailingToy(), gk.make_proposer("random", ToyBenchmark().space), 8, progress=False)
     study = to_optuna(run, optuna.storages.InMemoryStorage())
     failed = [trial for trial in study.trials if trial.state.name == "FAIL"]

@@ -41,7 +41,7 @@ def test_the_front_of_the_whole_table_is_exact(benchmark):
 
 
 def test_the_share_goes_from_nothing_to_the_whole_front(benchmark):
-    """1 and a missed distance of 0 for the front, 0 for a design at the reference, rising with each evaluation."""
+    """1 and a missed distance of 0 for the front, 0 at the reference, rising with each evaluation."""
     measure = FrontReference(benchmark)
     assert measure.share(measure.front) == pytest.approx(1)
     assert measure.epsilon(measure.front) == 0
@@ -70,7 +70,7 @@ def test_random_search_is_drawn_without_repetition(benchmark, first):
 
 
 def test_three_objectives_have_a_front_too():
-    """More designs are on it than with two of them, and the share of two of its designs is below one."""
+    """More architectures are on it than with two of them, and the share of two of its architectures is below one."""
     benchmark = gk.load_benchmark(TABLE, source="embedded", objectives="accuracy,latency,macs")
     measure = FrontReference(benchmark)
     assert len(measure.front) > 25

@@ -203,7 +203,7 @@ def test_an_error_of_our_own_is_no_failure(counted, make):
 
 
 def test_a_search_goes_on_after_a_failure_and_tells_the_model(counted, make, tmp_path):
-    """The next prompt says what happened, the record keeps it, and the model's other designs are trained."""
+    """The next prompt says what happened, the record keeps it, and the model's other architectures are trained."""
     counted.failures["22222222"] = failed("diverged")
     client = QueueClient(*(f"Architecture: {list(map(int, key))}" for key in ("22222222", "22222221")))
     benchmark = make()

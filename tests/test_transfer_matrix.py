@@ -1,4 +1,4 @@
-"""Specialised or general: designs carried between tables, clients of known nature, the matrix, the verdicts."""
+"""Specialised or general: architectures carried between tables, clients of known nature, the matrix, the verdicts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SEARCHING: dict[str, Make] = {
 
 
 def twins(seed: int) -> list[TabularBenchmark]:
-    """Two tables with the same order of designs under other scores: what is best on one is best on the other."""
+    """Two tables with the same order of architectures under other scores: what is best on one is best on the other."""
     first = made_table(seed, "first")
     return [first, table_of(SIGNALS, 2 * first.scores() + 5, "second")]
 
@@ -53,14 +53,14 @@ def judged(client: object, tables: list[TabularBenchmark], **settings: object) -
 @pytest.mark.parametrize("seed", range(natures.SEEDS))
 @pytest.mark.parametrize("nature", SEARCHING)
 def test_what_is_chosen_by_results_is_special_to_its_table(nature: str, seed: int) -> None:
-    """On tables that have nothing in common the best found on one is any design on the other."""
+    """On tables that have nothing in common the best found on one is any architecture on the other."""
     assert judged(SEARCHING[nature](seed), strangers(seed)).kind == "specialised"
 
 
 @pytest.mark.parametrize("seed", range(natures.SEEDS))
 @pytest.mark.parametrize("nature", SEARCHING)
 def test_on_tables_that_agree_nothing_is_lost(nature: str, seed: int) -> None:
-    """However good or bad the designs are, both tables rank them alike."""
+    """However good or bad the architectures are, both tables rank them alike."""
     found = judged(SEARCHING[nature](seed), twins(seed), seeds=8, budget=3)
     assert found.kind == "general"
     assert found.evidence.iloc[-1]["loss"] == pytest.approx(1)
@@ -68,7 +68,7 @@ def test_on_tables_that_agree_nothing_is_lost(nature: str, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(natures.SEEDS))
 def test_who_recites_one_design_loses_nothing_by_moving_it(seed: int) -> None:
-    """It has the same design for every table, also for those that have nothing in common, and says it in every search:
+    """It has the same architecture for every table, also for unlike ones, and says it in every search:
     they are one search, which counts once."""
     found = judged(Recites([SIGNALS.at(700 + seed)]), strangers(seed), seeds=8, budget=1, first="none")
     (whole,) = found.evidence[found.evidence["source"] == "all"].to_dict("records")
@@ -99,7 +99,7 @@ def test_a_convolution_of_kernel_1_stays_one_where_there_is_one() -> None:
 
 
 def test_every_cell_is_carried_to_a_cell() -> None:
-    """All of both spaces; within one space a design stays what it is."""
+    """All of both spaces; within one space an architecture stays what it is."""
     for source, target in ((CIFAR, SIGNALS), (SIGNALS, CIFAR), (SIGNALS, SIGNALS)):
         for row in range(0, source.size, 7):
             design = carry(source.at(row), source, target)

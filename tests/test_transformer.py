@@ -1,4 +1,4 @@
-"""The vision transformer space: designs, exact counts, the network, prompts, replies, searches and drawings."""
+"""The vision transformer space: architectures, exact counts, the network, prompts, replies, searches and drawings."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ designs = st.tuples(*[st.integers(0, 4)] * 15)
 @given(designs, designs)
 @settings(max_examples=100, deadline=None)
 def test_skips_move_among_the_blocks(first: tuple[int, ...], second: tuple[int, ...]) -> None:
-    """Two designs are the same exactly when embedding and kept blocks agree; the canonical form has its skips last."""
+    """Two architectures are the same exactly when embedding and kept blocks agree; skips come last."""
 
     def kept(design: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
         return design[0], tuple(value for value in design[1:] if value)
@@ -134,7 +134,7 @@ def test_patches_must_tile_the_image(size: int, words: str) -> None:
     ],
 )
 def test_counts_equal_the_network(name: str, sizes: tuple[int, ...], designs: int, device: str) -> None:
-    """Parameters and MACs equal the module's and torch's flop counter on 200 random designs in all."""
+    """Parameters and MACs equal the module's and torch's flop counter on 200 random architectures in all."""
     from timm.layers import Attention
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -190,7 +190,7 @@ def test_positions_matter() -> None:
 
 
 def test_network_without_blocks() -> None:
-    """A design whose blocks are all skipped is patch embedding, norm and classifier."""
+    """An architecture whose blocks are all skipped is patch embedding, norm and classifier."""
     from genius_kit.networks import build_network as build
 
     network = build(NARROW, (2, *(0,) * 14), image_size=8, num_classes=4, drop_path=0.1)
@@ -272,7 +272,7 @@ def test_prompt_of_a_narrow_space() -> None:
 
 
 def test_names_of_prompts_and_designs() -> None:
-    """The space has the three variants, prints designs as one flat list, and its placeholder is no design."""
+    """The space has the three variants, prints architectures as one flat list; its placeholder is none."""
     assert list_prompts(SPACE) == [*VARIANTS]
     assert format_design(SPACE, DESIGN) == str(list(DESIGN))
     assert isinstance(parse_reply(f"Architecture: {placeholder(SPACE)}", SPACE), Rejection)
@@ -302,7 +302,7 @@ LISTED = ", ".join(KEY)
     ],
 )
 def test_replies(reply: str, expected: object) -> None:
-    """Every usual form of a design is read; other lengths, widths in place of numbers and dots are refused."""
+    """Every usual form of an architecture is read; other lengths, widths in place of numbers and dots are refused."""
     outcome = parse_reply(reply, SPACE)
     if isinstance(outcome, Proposal):
         assert outcome.architecture == expected
@@ -333,7 +333,7 @@ def test_offline_search(history: str, tmp_path: Path) -> None:
 
 
 def test_offline_search_stays_inside_a_bound() -> None:
-    """Under a bound the stand-in adds up the prompt's lines, so that no design of it is refused."""
+    """Under a bound the stand-in adds up the prompt's lines, so that no architecture of it is refused."""
     bound = MacsBound(1300, 900)
     proposer = gk.make_proposer("llm", SPACE, client=OfflineClient())
     run = gk.search(ToyTransformers(bound), proposer, 3, progress=False)
@@ -362,7 +362,7 @@ def test_proposers_never_repeat_a_network(name: str) -> None:
 
 
 def test_a_moved_skip_is_a_duplicate() -> None:
-    """A design that only moves its skips is sent back as the experiment it repeats."""
+    """An architecture that only moves its skips is sent back as the experiment it repeats."""
     moved = (TINY[0], 0, 0, *TINY[1:-2])
     client = QueueClient(*(f"Architecture: {list(design)}" for design in (TINY, moved, SPACE.all_largest)))
     run = gk.search(ToyTransformers(), gk.make_proposer("llm", SPACE, client=client), 2, progress=False)

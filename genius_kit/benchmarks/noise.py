@@ -71,7 +71,7 @@ class NoiseFloor:
 
     @property
     def threshold(self) -> float:
-        """The difference of two shown scores, in percentage points, that equal designs exceed in 5 % of all pairs."""
+        """The difference of two shown scores, in percentage points, that equal architectures exceed in 5 % of pairs."""
         return QUANTILE * 2**0.5 * self.sd_shown
 
     def tell_apart(self, first_score: float, second_score: float) -> bool:

@@ -115,8 +115,9 @@ class OfflineClient:
 class ReciterClient:
     """A chat client that always names one architecture, whatever it is asked: the cheat that controls have to expose.
 
-    `key` is the design in digits, such as "12222222"; the model name "reciter:12222222" stands for it. The name of a
-    table, such as "nas-bench-macro", stands for one that names its best design and knows all its accuracies by heart.
+    `key` is the architecture in digits, such as "12222222"; the model name "reciter:12222222" stands for it. The name
+    of a table, such as "nas-bench-macro", stands for one that names its best architecture and knows all its accuracies
+    by heart.
     """
 
     kind = "reciter, not a language model"
@@ -166,7 +167,7 @@ def _printed_best(table: TabularBenchmark) -> str:
 
 
 def _question(messages: Sequence[Message]) -> tuple[str, dict[str, str], dict[str, str]] | None:
-    """Return the design of a question on a table, the letter of each accuracy, and the accuracies that are shown."""
+    """Return the architecture of a question on a table, the letter of each accuracy, and the shown accuracies."""
     text = messages[-1]["content"]
     asked = _ASKED.search(text)
     if not asked:
@@ -195,7 +196,7 @@ def answer(messages: Sequence[Message]) -> str:
 
 
 def propose(reading: _Reading) -> tuple[Design | None, str]:
-    """Return the next design and the sentence that explains it; None when the best design has no untried neighbour."""
+    """Return the next architecture and the sentence that explains it; None when no neighbour is untried."""
     if reading.refused and reading.excess:
         for design in _cheaper(reading, reading.refused, reading.excess):
             if design not in reading.tried:
@@ -386,7 +387,7 @@ def read_costs(text: str) -> dict[Design, tuple[float, ...]]:
 
 
 def by_gap(results: Sequence[tuple[Design, float]], costs: Mapping[Design, tuple[float, ...]]) -> list[Design]:
-    """Return the designs of the front of the results: the cheapest first, then the other ends, then by widest gap."""
+    """Return the front of the results: the cheapest first, then the other ends, then by widest gap."""
     import numpy as np
 
     from genius_kit.stats.fronts import crowding_of, front_of

@@ -60,7 +60,7 @@ NOTHING = Experiment(None, None, None)
 class Turn:
     """One reply and what the authors answered.
 
-    `iteration` counts accepted designs from 1; `messages` is the whole prompt that `reply` answers. The told
+    `iteration` counts accepted architectures from 1; `messages` is the whole prompt that `reply` answers. The told
     figures are those that the next message or prompt states about this reply: MACs in millions, validation
     accuracy in percent, None where it states none. `listed` is the architecture that the next prompt ascribes to it.
     `accepted` says that the architecture was evaluated; for a reply that nobody answered, that it is inside the bound.

@@ -347,9 +347,10 @@ def view_of(
 
 
 def dealt(count: int, seed: int, shuffle: str = DERANGEMENT) -> list[int]:
-    """Return which of `count` results stands beside each design under shuffled-feedback in the run with this seed.
+    """Return which of `count` results stands beside each architecture under shuffled-feedback in a run with this seed.
 
-    A single result has no other design to stand beside, and two only each other's: the first two steps tell nothing.
+    A single result has no other architecture to stand beside, and two only each other's: the first two steps tell
+    nothing.
     """
     draws = generator_of(seed, count + 1, _SHUFFLE_TAG)
     if shuffle == PERMUTATION or count < 2:
@@ -416,7 +417,7 @@ def _numbered(space: SearchSpace, first: int = 0) -> SearchSpace:
 
 
 def _nameless(space: SearchSpace) -> SearchSpace:
-    """Return `space` with plain numbers, numbered places and no title; the groups that a design is written in stay."""
+    """Return `space` with plain numbers, numbered places and no title; the groups of an architecture stay."""
     return replace(
         _numbered(space),
         name="anonymous",

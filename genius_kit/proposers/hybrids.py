@@ -137,7 +137,7 @@ class MutationSettings(ModelSettings):
 class ModelMutationProposer(LanguageModelProposer):
     """Regularised evolution whose mutation is the model: it is shown the parent and asked for a small change of it.
 
-    As in evolution, the first `population` designs are random, a parent is the best of `sample` (default: all) of
+    As in evolution, the first `population` architectures are random, a parent is the best of `sample` (default: all) of
     the last `population`, and the oldest die.
     """
 
@@ -203,8 +203,8 @@ class FilteredModelProposer(LanguageModelProposer):
     def propose(self, situation: Situation) -> Suggestion | Stop:
         """Return the architecture of highest expected improvement among those that the model names.
 
-        A model that names none in time is replaced by a random design, or ends the run, as `on_exhausted` says; one
-        that names fewer than it is asked for is taken at what it named.
+        A model that names none in time is replaced by a random architecture, or ends the run, as `on_exhausted` says;
+        one that names fewer than it is asked for is taken at what it named.
         """
         step = self.ask_for(situation)
         if isinstance(step, Stop) or step.origin != "model":

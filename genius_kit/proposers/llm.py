@@ -59,9 +59,9 @@ _ALWAYS = ("base_url", "temperature", "max_tokens", "conversation")
 class ModelSettings:
     """What a language model is asked, and how; raises InvalidParameter in `check` and `record`.
 
-    `model` "offline", the default, is the stand-in, "reciter:KEY" names the design KEY always, "agent:NAME" needs its
-    client. `request_seed` is sent with each request, for servers that sample by it: a number, or "run" for the seed of
-    the run. `params` are further fields of each request, such as {"reasoning_effort": "high"}; `timeout` is for one
+    `model` "offline", the default, is the stand-in, "reciter:KEY" names the architecture KEY always, "agent:NAME" needs
+    its client. `request_seed` is sent with each request, for servers that sample by it: a number, or "run" for the seed
+    of the run. `params` are further fields of each request, such as {"reasoning_effort": "high"}; `timeout` is for one
     attempt, in seconds (default 600), and decides nothing. `structured`, one of `llm.settings.STRUCTURED`, asks a
     server for replies in a form that it enforces: "auto" by default where the model is a server's, and off with the
     published prompt. Runs that were recorded before there was a choice have `constrained_replies` in its place.

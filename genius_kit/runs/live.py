@@ -179,7 +179,8 @@ class LiveSearch:
             run = self._run()
             done = len(run.of("evaluation"))
             if budget < done or (self._ended == "finished" and budget == done):
-                raise InvalidParameter(f"the budget {budget} is too small: {done} designs have been evaluated already")
+                told = f"the budget {budget} is too small: {done} architectures have been evaluated already"
+                raise InvalidParameter(told)
             if budget > (count := benchmark.count):
                 raise InvalidParameter(f"the budget is {budget:,}, but {benchmark.name} has {count:,} architectures")
             if self._ended == "finished" and run.reason != "budget":

@@ -31,11 +31,11 @@ class Step:
     """One iteration of a recorded run.
 
     `messages` is the prompt that the step's first request sent (empty where no model was asked). `calls` are the
-    answered requests for a design in order (those of another purpose are `others`), each with its own `messages` and
-    `text`, `replies` their texts; `failures`, `rejections` and `approvals` are the events of those names. `proposal`
-    and `evaluation` are None where the run ended before. `parent` is the iteration of the nearest design before (of
-    equals the better, then the earlier), None where there is none; `changes` is the difference to it. `events` are all
-    of the step, in order.
+    answered requests for an architecture in order (those of another purpose are `others`), each with its own `messages`
+    and `text`, `replies` their texts; `failures`, `rejections` and `approvals` are the events of those names.
+    `proposal` and `evaluation` are None where the run ended before. `parent` is the iteration of the nearest
+    architecture before (of equals the better, then the earlier), None where there is none; `changes` is the difference
+    to it. `events` are all of the step, in order.
     """
 
     iteration: int

@@ -343,7 +343,7 @@ def _check_objectives(located: Located, study: Study) -> None:
 
 
 def _check_spaces(located: Located, study: Study) -> None:
-    """Refuse what some benchmark of the study cannot do: a first design, a budget, a setting of an arm, a prompt."""
+    """Refuse what some benchmark of the study cannot do: a first architecture, a budget, an arm's setting, a prompt."""
     for benchmark in study.benchmarks:
         table = study.tables.get(benchmark)
         space = load_space(space_name(benchmark)) if table is None else table.space

@@ -130,8 +130,8 @@ def tradeoff_row(run: Run, benchmark: TabularBenchmark | None = None) -> dict[st
     `epsilon` is the additive epsilon indicator, `front` how many architectures of the table's front were found;
     `random_hypervolume` is the mean share of random searches (DRAWS drawn), `double_hypervolume` with twice as many
     evaluations, `p_hypervolume` the part of them that does as well. `designs` is a short sum of what was evaluated
-    after a given first design: where it is the same, two searches are one. Empty for a run of one objective, or of no
-    table.
+    after a given first architecture: where it is the same, two searches are one. Empty for a run of one objective, or
+    of no table.
     """
     objectives, known = recorded_objectives(run.settings), bool(run.settings) and is_judged(run.settings)
     if objectives is None or not (known or benchmark) or not rows_of(run):

@@ -215,7 +215,7 @@ class Rationale:
 
 
 def read_claims(text: str, space: SearchSpace) -> Rationale:
-    """Return the claims that a reply makes about its design and about what it changes, in the order of its sentences.
+    """Return the claims of a reply about its architecture and what it changes, in the order of its sentences.
 
     Pure; operations are taken by their numbers, their names in the space, or their kernel and expansion.
     """

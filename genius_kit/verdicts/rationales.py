@@ -1,7 +1,7 @@
-"""Does the stated rationale agree with the change made? Claims in the words of replies, held against their designs.
+"""Does the stated rationale agree with the change made? Claims of replies, held against their architectures.
 
-How many claims hold says little by itself: most designs of a run fit most sentences about them. So the agreement stands
-beside what the same sentences reach on the other proposals of the same run.
+How many claims hold says little by itself: most architectures of a run fit most sentences about them. So the agreement
+stands beside what the same sentences reach on the other proposals of the same run.
 """
 
 from __future__ import annotations

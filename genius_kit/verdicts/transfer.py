@@ -161,7 +161,7 @@ def _table(name: str, done: pd.DataFrame, tables: Tables | None) -> TabularBench
 
 
 def _undecided(table: TabularBenchmark) -> int:
-    """Return how many designs are the best of a table within its noise; 1 where single trainings are not known."""
+    """Return how many architectures are the best of a table within its noise; 1 without single trainings."""
     try:
         return int(resolutions([table])["undecided"].iloc[0])
     except (UnknownName, InvalidParameter):

@@ -73,7 +73,7 @@ class Meant:
 
 
 def write_reply(choices: Choices, space: SearchSpace) -> tuple[str, Meant]:
-    """Return a reply and what it means: an answer, sound or with a fault, among words and earlier designs."""
+    """Return a reply and what it means: an answer, sound or with a fault, among words and earlier architectures."""
     answer, other = choices.architecture(space), choices.architecture(space)
     form, fault = choices.pick(FORMS), choices.pick(("", "", *FAULTS))
     marked = choices.number(2) == 0
@@ -95,7 +95,7 @@ def _printed(space: SearchSpace, architecture: Architecture) -> list[int | str]:
 
 
 def _write(space: SearchSpace, values: Sequence[Any], form: str) -> str:
-    """Return a design in one form, as a plain list where the space has no such form."""
+    """Return an architecture in one form, as a plain list where the space has no such form."""
     listed = ", ".join(map(str, values))
     if form == "bare":
         return listed
@@ -123,7 +123,7 @@ def _write(space: SearchSpace, values: Sequence[Any], form: str) -> str:
 
 
 def _faulty(choices: Choices, space: SearchSpace, answer: Architecture, fault: str) -> str:
-    """Return a design that cannot be used, or two of which none is preferred."""
+    """Return an architecture that cannot be used, or two of which none is preferred."""
     values: list[Any] = _printed(space, answer)
     place = choices.number(len(values))
     second = (*answer[:place], (answer[place] + 1) % len(space.choices[place]), *answer[place + 1 :])
@@ -146,7 +146,7 @@ def _faulty(choices: Choices, space: SearchSpace, answer: Architecture, fault: s
 
 
 def _faulty_stages(choices: Choices, space: SearchSpace, values: list[Any], fault: str) -> str:
-    """Return a design in stages of which one is missing, off the menu, too long or abbreviated."""
+    """Return an architecture in stages of which one is missing, off the menu, too long or abbreviated."""
     lines = []
     wrong, kind = choices.number(len(space.stages)), choices.number(4)
     for number, stage in enumerate(space.stages):
