@@ -267,8 +267,9 @@ class LabSession:
         known["params"] = asked.get("params")
         if "prompt" in asked and asked["prompt"] != "published":
             known["variant"] = asked["prompt"]
-        if settings.get("benchmark") and settings["benchmark"] != self.choices.benchmark:
-            known["benchmark"] = settings["benchmark"]
+        named = settings.get("folder") or settings.get("benchmark")
+        if named and settings["benchmark"] not in (self.choices.benchmark, self.benchmark.name):
+            known["benchmark"] = named
         self.choose(**known, seed=settings.get("seed", 0))
         self.draft = self.drafts.aside(self.draft)
         self.trials = recording.trials(index)
