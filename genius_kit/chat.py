@@ -61,7 +61,7 @@ class Reply:
     `fingerprint` names the build behind the model (OpenAI's system_fingerprint), where the server told it; `letters`
     are the log-probabilities of the capital letters at the last place where the reply has one, if they were asked for;
     `beside` is what came beside the text (reasoning, tool calls, parts that are no text), which is never read as the
-    answer nor sent again; `form` is what came of a form that was asked for, see `llm.settings`;
+    answer nor sent again; `form` says whether a form that was asked for was kept, see `llm.settings`;
     `cut` says what a text was that was too long to be kept whole.
     """
 

@@ -1,4 +1,4 @@
-"""Trainings as jobs, and what they came to: a small file each, found by what decides the result: none is done twice.
+"""Trainings as jobs, and their results: one small file each, found by what decides it, so that none is done twice.
 
 Beside `KEY.json` lie `KEY.lock`, which one training at a time holds, and while it goes on the folder `KEY` with its
 checkpoint. A file that was altered or cut is refused, never guessed at.
@@ -154,7 +154,7 @@ class Job:
 
 
 def train_once(job: Job) -> Outcome:
-    """Train the network of a job and record what came of it, or return what is recorded already.
+    """Train the network of a job and record its result, or return the recorded one.
 
     Only one process at a time trains it. A training that a kill cut short goes on from its checkpoint.
     """

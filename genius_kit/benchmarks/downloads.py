@@ -231,7 +231,7 @@ def _download(file: DataFile) -> None:
 
 
 class _Received(io.BytesIO):
-    """What came of a download, in memory; the published files are small, and what is larger is not one of them."""
+    """The content of a download, in memory; the published files are small, and what is larger is not one of them."""
 
     def __init__(self, file: DataFile) -> None:
         super().__init__()

@@ -185,7 +185,7 @@ class TrainedBenchmark(Benchmark):
         return outcome
 
     def _trained(self, job: Job) -> Outcome:
-        """Return what came of a training; the death of its worker is a failure of it."""
+        """Return the outcome of a training; the death of its worker is a failure."""
         if self._executor is None:
             return train_once(job)
         try:

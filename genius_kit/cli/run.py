@@ -144,7 +144,7 @@ def _print_runs(runs: list[Run], verbose: bool = False) -> None:
 
 
 def _row(done: Run) -> dict[str, object]:
-    """Return what a run came to: its best architecture by its short key."""
+    """Return the best architecture of a run by its short key."""
     frame = done.frame()
     told = {"seed": done.settings["seed"], "evaluations": len(frame), "ended by": done.reason or "-"}
     for _, best in frame.dropna(subset="feedback").nlargest(1, "feedback").iterrows() if len(frame) else ():

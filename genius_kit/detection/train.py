@@ -41,7 +41,7 @@ from genius_kit.training.trainer import TrainedResult, carry_out
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionResult(TrainedResult):
-    """What a detector's training came to.
+    """Result of a detector's training.
 
     A row of `history` has the loss in its two parts and, where they were taken, the COCO measures in percent;
     `measures` are those of the last epoch.
@@ -134,7 +134,7 @@ def train_detector(
     on_epoch: Callable[[Row], None] | None = None,
     progress: bool = True,
 ) -> DetectionResult:
-    """Train a detector of `build_detector` and return what it came to; the detector keeps the final weights.
+    """Train a detector of `build_detector` and return the result; the detector keeps the final weights.
 
     It ends in evaluation mode. Images without boxes are left out of the training. With `validation`, its COCO measures
     are taken after every epoch. With `folder`, a checkpoint is written after every epoch; an unfinished folder is

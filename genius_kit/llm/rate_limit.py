@@ -154,7 +154,7 @@ class Permit:
     change: dict[str, Any] | None = None
 
     def failed(self, error: ModelError) -> None:
-        """Tell what came of the attempt; a rate limit cuts the pace, any other failure was let in like a reply."""
+        """Note the outcome of an attempt; a rate limit cuts the pace, any other failure was let in like a reply."""
         if self.pace is not None and error.cause == "rate-limit":
             self.pace.refused(self, error.retry_after)
 

@@ -191,7 +191,7 @@ def _train(
 
 
 def _train_one(plan: PrivatePlan, folder: str, secret: str, cell: Architecture) -> None:
-    """Train one cell and keep what came of it; runs in a worker."""
+    """Train one cell and keep its result; runs in a worker."""
     content = asdict(plan.train(cell, _signals(plan, secret)))
     files.write_whole(_path(Path(folder), plan, cell), json.dumps(content) + "\n")
 

@@ -1,4 +1,4 @@
-"""One notebook of a report: run it, or see that it need not be, and keep what came of it under its final name."""
+"""One notebook of a report: run it, or see that it need not be, and keep its result under its final name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GET_DATA = "genius-kit data fetch"
 
 @dataclass(frozen=True)
 class NotebookResult:
-    """What came of one notebook.
+    """Result of one notebook.
 
     `status` is "done", "failed" or "missing" (its data is not there); `notebook`, `page` and `pdf` are the executed
     notebook, its HTML and its PDF (None where none was written), `seconds` the time it ran, `error` one sentence or
@@ -101,7 +101,7 @@ def kept_result(job: Job) -> NotebookResult | None:
 
 
 def run_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> NotebookResult:
-    """Run one notebook and return what came of it, a failure and missing data included.
+    """Run one notebook and return its result, a failure and missing data included.
 
     `on_cell` is told which code cell begins, and how many there are.
     """

@@ -373,7 +373,7 @@ def _order_findings(events: Sequence[Event], is_plain: bool) -> Iterator[str]:
     for event, following in pairwise(steps):
         at, name, then = f"iteration {event.get('iteration')}", event["event"], following["event"]
         if name == "call" and is_plain and then not in _FOLLOW_A_REPLY:
-            yield f"{at}: it is not on record what came of a reply ({then} follows on it)"
+            yield f"{at}: the result of a reply is not on record ({then} follows on it)"
         if name == "proposal" and then != "evaluation":
             yield f"{at}: a proposal was not evaluated, {then} follows on it"
         if name != "approval":

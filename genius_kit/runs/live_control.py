@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 
 class ControlRequests:
-    """Pause, resume, stop, budget and decisions, from any thread; each method says in words what came of it.
+    """Pause, resume, stop, budget and decisions, from any thread; each method says its result in words.
 
     `changed` guards every attribute. What has to become an event waits in `_notes` until the search writes it.
     """

@@ -1,4 +1,4 @@
-"""Studies: many runs - arms x models x prompts x benchmarks x seeds - on any executor, and what came of them."""
+"""Studies: many runs - arms x models x prompts x benchmarks x seeds - on any executor, and their results."""
 
 from genius_kit.studies.models import model_table
 from genius_kit.studies.run import (

@@ -1,4 +1,4 @@
-"""What came of a study: one row per run, one row per arm, and the rank of the best so far by evaluation."""
+"""Results of a study: one row per run, one row per arm, and the rank of the best so far by evaluation."""
 
 from __future__ import annotations
 

@@ -242,7 +242,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run, as plain values: the middle of its best design's ranks among `rank_of`, or why it failed.
+    """Result of one run, as plain values: the middle of its best ranks among `rank_of`, or why it failed.
 
     `failure` is None for a run that is finished, and "stopped" for one that was told to stop; `is_model` and
     `is_limit` say that a model could not be reached, or that a limit of what may be spent ended it.
@@ -285,7 +285,7 @@ def pinned(task: Task) -> Task:
 
 
 def run_job(job: Job, stop: Callable[[], bool] = is_stopping) -> Outcome:
-    """Run a job until `stop()`, from where its journal ends, and return what came of it, an error included."""
+    """Run a job until `stop()`, from where its journal ends, and return its outcome, an error included."""
     try:
         run = _search(job, stop)
         if not run.finished:
@@ -392,7 +392,7 @@ def forget_clients() -> None:
 
 
 class StudyProgress:
-    """Counts what came of the runs in `tasks`; `GENIUS_KIT_PROGRESS` chooses "bar", "plain" or "none"."""
+    """Counts the outcomes of the runs in `tasks`; `GENIUS_KIT_PROGRESS` chooses "bar", "plain" or "none"."""
 
     def __init__(self, tasks: Sequence[Task], shown: bool = True) -> None:
         self._arms = {task.order: _row(task) for task in tasks}

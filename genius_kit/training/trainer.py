@@ -46,7 +46,7 @@ SMALL_PASS = 500_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedResult:
-    """What every training came to.
+    """Result of any training.
 
     `history` has a row per epoch. `seconds` is the time spent, added up over interruptions; steps that a kill undid are
     not in it. `weights` is the path of the final state dict, None without a folder. `memory_format` is torch's name of
@@ -64,7 +64,7 @@ class TrainedResult:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult(TrainedResult):
-    """What a training came to. Accuracies in percent, of the averaged network where the recipe keeps one.
+    """Result of one training. Accuracies in percent, of the averaged network where the recipe keeps one.
 
     `last` is the final epoch, and the test accuracy is its network's; `best` is the epoch with the highest validation
     accuracy, the earliest of equals, whose weights are not kept. The columns of `history` are `progress.COLUMNS`.
@@ -284,7 +284,7 @@ def train_architecture(
     seed: int = 0,
     **options: Any,
 ) -> TrainingResult:
-    """Build the architecture that `architecture` spells in `space`, train it, and return what it came to.
+    """Build the architecture that `architecture` spells in `space`, train it, and return the result.
 
     `changes` are fields of the recipe to set, `options` those of `train`. What the train command runs, in every
     process under torchrun. Raises what `train`, the spaces, the data sets and the recipes raise.

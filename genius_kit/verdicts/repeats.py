@@ -297,7 +297,7 @@ def _repeat(run: Run) -> Repeat | None:
 
 
 def _answered(events: list[Event]) -> Iterator[tuple[Event, Event]]:
-    """Yield each call with the event that says what came of its reply."""
+    """Yield each call with the event that judges its reply."""
     call: Event | None = None
     for event in events:
         if event["event"] == "call":
