@@ -93,7 +93,7 @@ def test_only_what_is_changed_is_compared() -> None:
 @pytest.mark.parametrize(
     ("arms", "columns", "words"),
     [
-        ({"last-5": RANKS}, {}, "no plain arm.*`- llm`"),
+        ({"last-5": RANKS}, {}, "no reference arm.*`- llm`"),
         ({"llm": RANKS}, {}, "no arm with a change.*reworded-1"),
     ],
 )
@@ -110,7 +110,7 @@ def test_results_that_are_several_are_refused() -> None:
     for results, words in (
         (pd.concat([frame, other]), "model is m, m2"),
         (pd.concat([frame, frame]), "more than once"),
-        (pd.concat([frame, frame[frame["arm"] == "llm"].assign(arm="llm again")]), "llm, llm again are all plain"),
+        (pd.concat([frame, frame[frame["arm"] == "llm"].assign(arm="llm again")]), "llm, llm again change nothing"),
     ):
         with pytest.raises(InvalidParameter, match=words):
             prompts.verdict(results)

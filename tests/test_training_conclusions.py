@@ -132,7 +132,7 @@ def test_counts_alone_are_compared_with_nothing(data_home):
     """There is no score of an untrained network that could be better."""
     found = correlate(["parameters", "macs"], gk.load_benchmark("nas-bench-macro"))
     assert "nothing to compare" in figures.proxy_conclusion(found).headline
-    with pytest.raises(InvalidParameter, match="no proxy came"):
+    with pytest.raises(InvalidParameter, match="no proxy was given"):
         figures.proxy_conclusion(found[:0])
 
 

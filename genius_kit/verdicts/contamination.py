@@ -251,7 +251,7 @@ def _judge(found: list[Route], luck: Luck | None, recalled: Luck | None, is_fixe
     if "everywhere" in answers and is_luck:
         return CANNOT_TELL, f"names help it on both tables, yet {luck_text}"
     if "everywhere" in answers:
-        return EVERYWHERE, "names help it on a table that nobody can have seen too"
+        return EVERYWHERE, "names help it on a table that it cannot have seen, too"
     if repeats:
         return CANNOT_TELL, f"it names the same architectures in most searches, so that more say nothing new; {_ASK}"
     unclear = [route for route in labels if route.answer == UNCLEAR]

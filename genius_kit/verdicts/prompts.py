@@ -143,9 +143,9 @@ def _plain(results: pd.DataFrame) -> str:
         raise InvalidParameter("the results have no column proposer; give the frame of studies.results")
     arms = list(dict.fromkeys(results.loc[plain_searches(results), "arm"]))
     if len(arms) != 1:
-        came = f"the arms {', '.join(map(str, arms))} are all plain" if arms else "the results have no plain arm"
+        found = f"the arms {', '.join(map(str, arms))} change nothing" if arms else "the results have no reference arm"
         raise InvalidParameter(
-            f"{came}: effects are told beside one plain arm with the same seeds; "
+            f"{found}: effects are measured beside one reference arm with the same seeds; "
             + ("name it by `plain`" if arms else "add `- llm` to the arms of the study file and run it again")
         )
     return str(arms[0])

@@ -288,7 +288,7 @@ def _repeat(run: Run) -> Repeat | None:
         words = call["text"] if call["text"] is not None else call.get("refusal") or ""
         if WITHHELD in (call["text"], *(message["content"] for message in call["messages"])):
             raise InvalidParameter(
-                f"{run.path}: its words are withheld, so that nobody can say which replies are alike; take the original"
+                f"{run.path}: its words are withheld, so which replies are alike cannot be told; take the original"
             )
         sent, build = _sha256(call["messages"]), call.get("fingerprint")
         said.append(Said(call["iteration"], sent, words, design, call.get("model"), build))

@@ -36,7 +36,7 @@ def training_conclusion(benchmark: TrainedBenchmark, runs: Runs) -> Conclusion:
     networks, failed = _networks(runs)
     if networks.empty:
         row, note = {"trained": "0", "failed": str(failed)}, "The column `failure` of the table of runs says why."
-        headline = "No training came to a result, so there is nothing to compare."
+        headline = "No training had a result, so there is nothing to compare."
         return conclude(headline, [row], "Trainings", note, words=0)
     judge = "test_accuracy" if networks["test_accuracy"].notna().all() else "validation_accuracy"
     sizes = {column: len(benchmark.data.split(part)) for column, part in PARTS.items()}
@@ -109,7 +109,7 @@ def proxy_conclusion(correlations: pd.DataFrame) -> Conclusion:
         Frame of `correlations.correlate`.
     """
     if correlations.empty:
-        raise InvalidParameter("no proxy came; name some, such as naswot or synflow")
+        raise InvalidParameter("no proxy was given; name some, such as naswot or synflow")
     found = correlations.to_dict("records")
     gains = [Estimate(row["gain"], row["gain_low"], row["gain_high"], 0.0) for row in found if is_known(row["gain"])]
     titles = ", ".join(title_of(str(name)) for name in correlations["benchmark"].unique())

@@ -137,7 +137,7 @@ def questions(benchmark: TabularBenchmark, seed: int = 0) -> Iterator[Question]:
     """
     if benchmark.kind in MEASURED:
         raise InvalidParameter(
-            f"nobody can know {benchmark.name} by heart: it has no table; name a tabular benchmark, such as "
+            f"{benchmark.name} has no table that could be known by heart; name a tabular benchmark, such as "
             "nas-bench-201-cifar10"
         )
     printed = np.round(benchmark.scores(), 2)
