@@ -26,7 +26,7 @@ _BINARY = ("image/png", "image/jpeg", "application/pdf")  # base64: no text in i
 _PIECE, _OVERLAP = 1 << 22, 1 << 16  # bytes of a file that are looked at together
 
 # nbconvert's own page loads RequireJS, MathJax and Mermaid from the network: those blocks are left out
-# a table stays within the page: text wraps, and numbers only in tables of more than nine columns
+# a table stays within the page: text wraps, and numbers only in tables of more than eight columns
 # what a page may load is said to the browser too: nothing, and no script runs, whatever stands in an output
 _PAGE = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head -%}
@@ -37,7 +37,7 @@ style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
 .jp-RenderedHTMLCommon table { max-width: 100%; margin-left: 0; }
 .jp-RenderedHTMLCommon th:not([style]), .jp-RenderedHTMLCommon td:not([style]) { text-align: left; }
 .jp-RenderedHTMLCommon td[style*="left"] { overflow-wrap: anywhere; min-width: 7.5em; }
-.jp-RenderedHTMLCommon td:first-child:nth-last-child(-n+9) ~ td[style*="right"] { white-space: nowrap; }
+.jp-RenderedHTMLCommon td:first-child:nth-last-child(-n+8) ~ td[style*="right"] { white-space: nowrap; }
 .jp-OutputArea-output pre { word-break: normal; overflow-wrap: anywhere; }
 </style>
 {%- endblock html_head -%}
