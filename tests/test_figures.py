@@ -103,6 +103,17 @@ def test_the_interval_of_the_mean_is_drawn_where_every_run_has_a_value():
     assert not figures.best_so_far({"random": [frame(80.0, 82.0)]}, interval=True).axes[0].collections
 
 
+def test_each_network_is_named_once_beside_its_training():
+    """At the right of the second panel; the left one has the same colours, and no legend repeats them."""
+    history = pd.DataFrame({"epoch": [1, 2], "train_loss": [2.0, 1.0], "validation_accuracy": [20.0, 60.0]})
+    figure = figures.training_curves({"22222222": history, "11111111": history}, chance=10)
+    left, right = figure.axes
+    assert names_at_ends(left) == []
+    assert names_at_ends(right) == ["chance", "22222222", "11111111"]
+    assert [line.get_color() for line in left.get_lines()] == [line.get_color() for line in right.get_lines()[:2]]
+    assert not figure.legends
+
+
 def test_a_model_at_two_temperatures_is_two_methods():
     """The name carries the temperature; the stand-in has none."""
     from genius_kit.journal import Run

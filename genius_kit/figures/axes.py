@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MOST_NAMED = 9
 """Lines that have their names at their ends; of more the names would stand on one another."""
 
-DISTANCES = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+BELOW_BEST = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 """Points below the best accuracy at which a logarithmic axis has its numbers."""
 
 
@@ -126,7 +126,7 @@ def accuracy_axis(axes: Axes, values: Any) -> None:
     )
     axes.set_ylim(high + gap - 1.15 * (high + gap - low), high + gap / 3)
     ticks: list[float] = []
-    for distance in DISTANCES:
+    for distance in BELOW_BEST:
         tick = np.floor((high - distance) / distance) * distance
         if distance >= gap / 3 and tick >= low and (not ticks or high + gap - tick > 1.4 * (high + gap - ticks[-1])):
             ticks.append(tick)
