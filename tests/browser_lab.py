@@ -119,7 +119,7 @@ class LabPage:
 
     def button(self, name):
         """Return one button of the lab."""
-        return self.page.locator(".jp-OutputArea-output button", has_text=re.compile(f"^{name}$"))
+        return self.page.locator(".jp-OutputArea-output .widget-button", has_text=re.compile(f"^{name}$"))
 
     def tab(self, name):
         """Turn to one of the lab's parts."""

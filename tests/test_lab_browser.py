@@ -218,6 +218,7 @@ def test_a_recorded_run_is_stepped_with_arrow_keys_and_clicks(lab):
     slider.press("ArrowLeft")
     step = lab.page.locator(".genius-reply[aria-label=Step]")
     expect(step).to_contain_text("Iteration 9:")
+    lab.page.locator(".genius-curve").scroll_into_view_if_needed()
     box = lab.page.locator(".genius-curve").bounding_box()
     lab.page.mouse.click(box["x"] + box["width"] * (56 + 492 * 0.25) / 560, box["y"] + box["height"] / 2)
     expect(step).to_contain_text("Iteration 3:")
@@ -340,6 +341,7 @@ def test_a_point_tells_what_it_is_when_it_is_pointed_at(lab):
     """Key, accuracy, rank, multiply-accumulates, parameters."""
     lab.tab("Replay")
     expect(lab.page.locator(".genius-caption")).to_contain_text("nas-bench-201-cifar10")
+    lab.page.locator(".genius-curve").scroll_into_view_if_needed()
     box = lab.page.locator(".genius-curve").bounding_box()
     lab.page.mouse.move(box["x"] + box["width"] * (56 + 492 * 0.05) / 560, box["y"] + box["height"] / 2)
     tip = lab.page.locator(".genius-tip")

@@ -137,7 +137,7 @@ class LabSession:
         self.trials: tuple[Trial, ...] = ()
         self.answer: Answer | None = None
         self.runs: dict[str, LabRun] = runs_of_process(self.folder)
-        self.searched: LabRun | None = max(self.runs.values(), key=lambda run: run.is_running, default=None)
+        self.searched: LabRun | None = max(reversed(self.runs.values()), key=lambda run: run.is_running, default=None)
         self.opened: LabRun | None = None
 
     def choose(self, **changes: Any) -> None:
