@@ -118,4 +118,5 @@ def test_the_state_of_a_search_tells_age_money_and_errors():
     assert found.money == "spent $0.5 (1,500 tokens in, 80 out), left $1.50 of $2.00"
     assert 41 <= found.asking < 43
     assert 43 < found.retry <= 45
+    assert telling(state, None, 0.0).money == "the stand-in costs nothing"
     assert telling(state, None, 4.0).money.endswith("left about $3.00")

@@ -221,14 +221,14 @@ class PromptLab(Stage):
         if self._heard not in run.heard:
             run.heard.append(self._heard)
         self.turn("Search" if run is self.session.searched else "Replay")
-        if run.board.held is None:
-            self.desk.work(run.refer, lambda _: None, self.say)
+        self._refer(run)
         self._show_running()
 
     def show_compared(self, run: LabRun | None) -> None:
         """Show the search that the comparison has come to, None at its end, where Compare is open."""
         self.compared = run
         if run is not None:
+            self._refer(run)
             self.searching.follow(run)
             if self._heard not in run.heard:
                 run.heard.append(self._heard)
@@ -244,6 +244,11 @@ class PromptLab(Stage):
         self.session.edit_step(index, run)
         self.show_editor()
         self.tell(f"Step {index + 1} is in the editor, with the {index} results before it")
+
+    def _refer(self, run: LabRun) -> None:
+        """Find out in a thread what the curve of a run is held against."""
+        if run.board.held is None:
+            self.desk.work(run.refer, lambda _: None, self.say)
 
     def _step(self, key: str, index: int | None) -> None:
         """Show a step of the run whose board was clicked, or what comes newest."""
@@ -265,6 +270,6 @@ class PromptLab(Stage):
             if run.live is not None and status in RUNNING:
                 words = "<b>waits for your decision</b>" if status == "awaiting approval" else for_html(status)
                 told.append(f"{for_html(run.label)}: {words}, {len(run.points)} of {run.board.budget}")
-        text = f'<p role="status">Under Search: {"; ".join(told)}</p>' if told else ""
+        text = f'<p role="status" style="margin:2px 0">Under Search: {"; ".join(told)}</p>' if told else ""
         if self.running.value != text:
             self.running.value = text

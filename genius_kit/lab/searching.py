@@ -53,7 +53,8 @@ def telling(state: LiveState, limit: float | None, expected: float | None) -> To
     failed = state.run.of("call_failed") if state.retry_at is not None else []
     for why in (in_fields(state.error or ""), *(f"An attempt failed: {event['message']}" for event in failed[-1:])):
         text = f"{text}. {why}" if why else text
-    money = _money(state, limit, None if expected is None else expected * (1 - done / state.budget))
+    left = None if expected is None else expected * (1 - done / state.budget)
+    money = "the stand-in costs nothing" if expected == 0 else _money(state, limit, left)
     return Told(
         text,
         money,
@@ -65,8 +66,6 @@ def telling(state: LiveState, limit: float | None, expected: float | None) -> To
 def _money(state: LiveState, limit: float | None, left: float | None) -> str:
     """Return what was spent, for how many tokens, and what is left of the limit or of the expected cost."""
     spent = spending(state.run.of("call"), price_of(state.run))
-    if left == 0 and spent.dollars == 0:
-        return "the stand-in costs nothing"
     if limit is not None and spent.dollars is not None:
         return f"spent {spent.text}, left {dollars(max(0.0, limit - spent.dollars))} of {dollars(limit)}"
     return f"spent {spent.text}, left {'about ' if left else ''}{dollars(left)}"
