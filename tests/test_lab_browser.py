@@ -341,9 +341,9 @@ def test_a_point_tells_what_it_is_when_it_is_pointed_at(lab):
     """Key, accuracy, rank, multiply-accumulates, parameters."""
     lab.tab("Replay")
     expect(lab.page.locator(".genius-caption")).to_contain_text("nas-bench-201-cifar10")
-    lab.page.locator(".genius-curve").scroll_into_view_if_needed()
-    box = lab.page.locator(".genius-curve").bounding_box()
-    lab.page.mouse.move(box["x"] + box["width"] * (56 + 492 * 0.05) / 560, box["y"] + box["height"] / 2)
+    curve = lab.page.locator(".genius-curve")
+    box = curve.bounding_box()
+    curve.hover(position={"x": box["width"] * (56 + 492 * 0.05) / 560, "y": box["height"] / 2})  # once it lies still
     tip = lab.page.locator(".genius-tip")
     for text in ("333333: 6 times 3×3 conv", "validation accuracy 90.20 %", "rank 685", "220,119,690", "1,531,546"):
         expect(tip).to_contain_text(text)
