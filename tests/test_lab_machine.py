@@ -82,6 +82,7 @@ class QueueDesk(widgets.Desk):
     """The kernel's event loop as a queue that the test empties."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.posted: queue.Queue[Any] = queue.Queue()
         self.threads: list[threading.Thread] = []
 

@@ -31,6 +31,7 @@ class Desk:
             self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
             self._loop = None
+        self._due: set[Callable[[], None]] = set()
 
     def post(self, function: Callable[..., None], *arguments: Any) -> None:
         """Have `function` called in the thread of the widgets, soon."""
@@ -38,6 +39,16 @@ class Desk:
             function(*arguments)
         else:
             self._loop.call_soon_threadsafe(function, *arguments)
+
+    def post_once(self, function: Callable[[], None]) -> None:
+        """Have `function` called in the thread of the widgets, once for all who ask before it is."""
+        if function not in self._due:
+            self._due.add(function)
+            self.post(self._do, function)
+
+    def _do(self, function: Callable[[], None]) -> None:
+        self._due.discard(function)  # before the call: who asks during it is not forgotten
+        function()
 
     def work(
         self, function: Callable[[], Any], then: Callable[[Any], None], failed: Callable[[str], None]
