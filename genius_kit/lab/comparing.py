@@ -110,7 +110,8 @@ class ComparePanel:
         limit = self.limit.value or None
         comparison = Comparing(self.benchmark, arms, seeds, session.choices.budget, folder, limit)
         named = (self.benchmark.name, arms[0].settings, arms[-1].settings, seeds, session.choices.budget)
-        self.board.code(compare_line(*named, folder.as_posix()))
+        kept = f"  # the lab also keeps all of it to ${limit:g}" if limit else ""
+        self.board.code(compare_line(*named, folder.as_posix()) + kept)
         self.board.tell(f"Comparing over {len(seeds)} seeds")
         self._follow(comparison)
         self.lab.desk.work(comparison.run, lambda _: None, self._failed)

@@ -222,7 +222,7 @@ class EditorPanel:
     def _cost(self) -> str:
         """Return what the present choices cost, in every part of the lab, before anything is sent."""
         session = self.lab.session
-        words = search_words(session.estimate(), session.choices.budget)
+        words = search_words(session.estimated, session.choices.budget)
         return f'<p aria-label="Expected cost">{for_html(words[0].upper() + words[1:])}.</p>'
 
     def list_models(self) -> None:

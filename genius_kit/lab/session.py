@@ -134,6 +134,7 @@ class LabSession:
         self.draft = self.drafts.open(choices.variant, self.benchmark, choices.history)
         self.counter = TokenCounter(choices.model)
         self.output_tokens = USUAL_OUTPUT_TOKENS
+        self.estimated = Estimate(0)
         self.trials: tuple[Trial, ...] = ()
         self.answer: Answer | None = None
         self.runs: dict[str, LabRun] = runs_of_process(self.folder)
@@ -191,13 +192,14 @@ class LabSession:
         return {"model": chosen.model, "prompt": self.prompt_name, "history": chosen.history, **kept}
 
     def estimate(self) -> Estimate:
-        """Return what asking now would take; raises PromptError for a wrong template."""
-        return estimate(
+        """Return what asking now would take, and keep it as `estimated`; raises PromptError for a wrong template."""
+        self.estimated = estimate(
             *(self.draft.prompt(), self.trials, self.choices.model, self.choices.budget, self.counter),
             self.output_tokens,
             self.choices.base_url,
             self.choices.max_tokens,
         )
+        return self.estimated
 
     def facts(self) -> str:
         """Return length, tokens and costs of the prompt in a sentence."""
