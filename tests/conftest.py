@@ -55,7 +55,15 @@ def _published_folder() -> Path | None:
 HEAVY = (
     *("test_notebooks", "test_crash", "test_disk_faults", "test_replies", "test_remote_control", "test_budgets"),
     *("test_reports_resume", "test_reports_command", "test_error_rates", "test_lab_browser", "test_machine"),
-    *("test_reports_kernels", "test_cli", "test_studies", "test_bayesian", "test_reports", "test_private_builds"),
+    *(
+        "test_lab_panels_browser",
+        "test_reports_kernels",
+        "test_cli",
+        "test_studies",
+        "test_bayesian",
+        "test_reports",
+        "test_private_builds",
+    ),
 )
 """The files that take longest, which begin first: a worker that is done finds something to do until all are."""
 
