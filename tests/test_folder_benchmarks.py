@@ -14,12 +14,14 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 import genius_kit as gk
 from genius_kit.benchmarks import Objectives
 from genius_kit.benchmarks.noise import noise_floor
 from genius_kit.benchmarks.own.folder import read_plan
 from genius_kit.benchmarks.own.tables import nearest_rows
+from genius_kit.cli import app
 from genius_kit.errors import DataMissing, GeniusKitError, InvalidArchitecture, InvalidParameter
 from genius_kit.figures.drawings import draw_architecture
 from genius_kit.lab.view import drawing_svg
@@ -477,14 +479,13 @@ def test_the_page_from_csv_to_verdict_is_true(tmp_path, monkeypatch):
     page = (ROOT / "docs" / "from_csv.md").read_text(encoding="utf-8")
     commands = re.findall(r"^    genius-kit (.+)$", page, re.MULTILINE)
     assert [one.split()[0] for one in commands[:4]] == ["benchmark", "benchmark", "run", "study"]
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(tmp_path)
     for words in commands:
         asks = words.startswith("study") and "gpt" in words
         shorter = re.sub(r"--seeds \d+", "--seeds 3", words) + " --budget 4 --seeds 3" * words.startswith("study")
         if not asks:
-            command = [sys.executable, "-m", "genius_kit", *shorter.split()]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-            assert done.returncode == 0, done.stderr
+            done = CliRunner().invoke(app, shorter.split(), catch_exceptions=False)
+            assert done.exit_code == 0, done.output
     assert (tmp_path / "my-table.tar.gz").is_file()
     [told] = re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S)
     (tmp_path / "my-table" / "space.yaml").write_text(told, encoding="utf-8")
