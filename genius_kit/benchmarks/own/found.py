@@ -80,8 +80,6 @@ def _written(table: OwnTable) -> Path:
 
 def _texts(table: OwnTable) -> dict[str, str]:
     """Return the files of the folder that holds a table from a frame."""
-    import pandas as pd
-
     assert table.given is not None  # `own_table` made it
     (lines, metric, unknown), space = table.given, table.space
     menus = [[space.describe(place, option) for option in range(len(menu))] for place, menu in enumerate(space.choices)]
@@ -107,9 +105,9 @@ def _texts(table: OwnTable) -> dict[str, str]:
     architectures = [space.at(int(row)) for row in lines.rows]
     columns = {name: [menus[i][one[i]] for one in architectures] for i, name in enumerate(space.positions)}
     trainings = {} if lines.runs is None else {f"score_{i + 1}": column for i, column in enumerate(lines.runs.T)}
-    frame = pd.DataFrame({**columns, **trainings, **lines.numbers})
+    numbers = {name: column.tolist() for name, column in (trainings | lines.numbers).items()}
     texts = {f"{part}.md": text for part, text in space.texts}
-    return {SPACE_FILE: json.dumps(told, indent=1) + "\n", **texts, "table.csv": frame.to_csv(index=False)}
+    return {SPACE_FILE: json.dumps(told, indent=1) + "\n", **texts, "table.json": json.dumps({**columns, **numbers})}
 
 
 def own_row(name: str) -> dict[str, Any]:
