@@ -203,6 +203,8 @@ def _in_words(error: jsonschema.ValidationError) -> str:
     if error.validator == "type":
         kinds = [wanted] if isinstance(wanted, str) else wanted
         hint = "; put a number in quotes to make it text" if "string" in kinds and _is_number(value) else ""
+        if "string" in kinds and isinstance(value, bool):
+            hint = "; yes, no, on, off, true and false are no text in YAML: put it in quotes"
         return f"{name} must be {' or '.join(_KINDS[kind] for kind in kinds)}, {got}{hint}"
     if error.validator == "enum":
         return f"{name} must be one of {', '.join(map(str, wanted))}, {got}{nearest(value, map(str, wanted))}"

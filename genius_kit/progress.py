@@ -22,6 +22,7 @@ class Progress:
         self._total = total
         self._done = 0
         self._best: float | None = None
+        self._unit = "%"
         self._lock = threading.Lock()
         self._form = progress_form()
         self._bar: Any = None
@@ -43,13 +44,15 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Take note of one event."""
+        if event["event"] == "run_started":
+            self._unit = event["run"].get("unit", "%")
         if event["event"] != "evaluation":
             return
         with self._lock:
             self._done += 1
             if event["feedback"] is not None:
                 self._best = event["feedback"] if self._best is None else max(self._best, event["feedback"])
-            best = "" if self._best is None else f"best {self._best:.2f} %"
+            best = "" if self._best is None else f"best {self._best:.2f} {self._unit}"
             if self._bar is not None:
                 self._bar.set_postfix_str(best, refresh=False)
                 self._bar.update()

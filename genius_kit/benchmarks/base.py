@@ -229,7 +229,7 @@ class Benchmark(ABC):
     """What the search weighs; None: the feedback alone. See `weighing`."""
 
     unit = "percent"
-    """The unit of the feedback."""
+    """The unit of the feedback; runs with another one than percent have it on record."""
 
     image_size: int | None = None
     """Pixels per side of the images that networks see; None: those of the space's own data set."""

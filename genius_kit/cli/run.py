@@ -148,7 +148,7 @@ def _row(done: Run) -> dict[str, object]:
     frame = done.frame()
     told = {"seed": done.settings["seed"], "evaluations": len(frame), "ended by": done.reason or "-"}
     for _, best in frame.dropna(subset="feedback").nlargest(1, "feedback").iterrows() if len(frame) else ():
-        told |= {"best": best["key"], "%": float(best["feedback"]), "rank": _rank(best)}
+        told |= {"best": best["key"], done.settings.get("unit", "%"): float(best["feedback"]), "rank": _rank(best)}
     return {**told, "refused": len(done.of("rejected"))}
 
 
@@ -157,7 +157,7 @@ def _print_evaluations(done: Run) -> None:
     if frame.empty:
         return
     shown = frame.assign(rank=frame.apply(_rank, axis=1), seed=done.settings["seed"])
-    names = {"key": "architecture", "feedback": "%", "rejections": "refused"}
+    names = {"key": "architecture", "feedback": done.settings.get("unit", "%"), "rejections": "refused"}
     print_table(shown[["seed", "iteration", "key", "origin", "feedback", "rank", "rejections"]].rename(columns=names))
     say()
 

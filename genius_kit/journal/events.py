@@ -63,6 +63,7 @@ class _Run(TypedDict, total=False):
     seed: int
     settings: dict[Any, Any]
     space_definition: dict[str, Any]
+    unit: str
     benchmark_settings: dict[Any, Any]
 
 

@@ -308,6 +308,7 @@ def describe(
         "seed": seed,
         "settings": proposer.settings,
         "resolved": proposer.resolved,
+        **({"unit": benchmark.unit} if benchmark.unit != "percent" else {}),
         **({"space_definition": made} if (made := own_definition(benchmark.space)) else {}),
         **({"benchmark_settings": made_by} if made_by else {}),
         **({"first": benchmark.space.key(first)} if first is not None else {}),

@@ -225,4 +225,5 @@ def _check_twice(space: SearchSpace, rows: np.ndarray, reading: _Reading) -> Non
 
 
 def _cell(value: object) -> str:
-    return "empty" if value is None or value != value or value == "" else repr(value)[:80]
+    plain = value.item() if hasattr(value, "item") else value
+    return "empty" if plain is None or plain != plain or plain == "" else repr(plain)[:80]
