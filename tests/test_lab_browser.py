@@ -458,6 +458,7 @@ def test_a_point_is_drawn_soon_after_its_evaluation(lab):
 def test_no_request_goes_out_after_a_stop(lab):
     """From the click to the last request that the server saw, in milliseconds; none later than a second."""
     late = []
+    lab.page.evaluate("document.addEventListener('click', () => (window.clicked = Date.now()), true)")
     for _ in range(20):
         start(lab, 0.05, 40)
         expect(lab.status).to_have_text(re.compile("^Running: [2-9]"))
@@ -465,12 +466,12 @@ def test_no_request_goes_out_after_a_stop(lab):
         lab.model.script = lambda body, number, arrived=arrived, script=script: (
             arrived.append(time.time()) or script(body, number)
         )
-        begun = time.time()
         lab.button("Stop now").click()
         expect(lab.status).to_contain_text("Stopped")
         lab.page.wait_for_timeout(500)
         lab.model.script = script
-        late.append(max([0.0, *(when - begun for when in arrived)]) * 1000)
+        clicked = lab.page.evaluate("window.clicked") / 1000
+        late.append(max([0.0, *(when - clicked for when in arrived)]) * 1000)
     print(f"stop: n={len(late)}, last request p50 {percentile(late, 0.5):.0f} ms, p95 {percentile(late, 0.95):.0f} ms")
     assert percentile(late, 0.5) < 1_000  # on a loaded machine; the goal is 200 ms for 95 % on idle cores
 
