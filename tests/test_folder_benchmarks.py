@@ -22,12 +22,13 @@ from genius_kit.benchmarks.noise import noise_floor
 from genius_kit.benchmarks.own.folder import read_plan
 from genius_kit.benchmarks.own.tables import nearest_rows
 from genius_kit.cli import app
-from genius_kit.errors import DataMissing, GeniusKitError, InvalidArchitecture, InvalidParameter
+from genius_kit.errors import DataMissing, GeniusKitError, InvalidArchitecture, InvalidParameter, JournalError
 from genius_kit.figures.drawings import draw_architecture
 from genius_kit.lab.view import drawing_svg
 from genius_kit.prompts.views import CHANGES, CONTROLS
 from genius_kit.proposers.base import PROPOSERS, TALKING, WEIGHING
 from genius_kit.replies import parse_reply
+from genius_kit.spaces import recorded_space
 from genius_kit.studies.folders import check_folder, init_folder
 from genius_kit.verdicts.every import study_verdicts
 
@@ -490,3 +491,18 @@ def test_the_page_from_csv_to_verdict_is_true(tmp_path, monkeypatch):
     [told] = re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S)
     (tmp_path / "my-table" / "space.yaml").write_text(told, encoding="utf-8")
     assert read_plan(tmp_path / "my-table").space.size == 18
+
+
+BAD = (None, 5, -1, "x", [], [[]], {}, [1, 2], [["a"]], True, 1e9, float("nan"), "a" * 1000, [["a", "b"], ["a", "b"]])
+
+
+@settings(max_examples=300, deadline=None)
+@given(changes=st.dictionaries(st.sampled_from(sorted(SPACE.definition())), st.sampled_from(BAD), max_size=2))
+def test_an_altered_definition_is_refused_or_makes_a_space(changes):
+    """A journal is text from outside: what it says of a space is checked whole."""
+    made = {**SPACE.definition(), **changes}
+    try:
+        space = recorded_space({"space": "small-convnets", "space_definition": made})
+    except JournalError:
+        return
+    assert space.decode(space.key(space.all_largest)) == space.all_largest

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName, check_integer
+from genius_kit.errors import InvalidArchitecture, InvalidParameter, JournalError, UnknownName, check_integer
 from genius_kit.records import Architecture
 from genius_kit.spaces.definitions import DIGITS, completed, listed, tupled
 from genius_kit.spaces.layers import Count, Slot, total
@@ -448,15 +448,18 @@ def load_space(name: str) -> SearchSpace:
 def recorded_space(settings: Mapping[str, Any]) -> SearchSpace:
     """Return the space of a run by the `settings` on its record, which define one that no other process knows.
 
-    Raises UnknownName, InvalidParameter for a definition that makes no space.
+    Raises UnknownName, JournalError for a definition that makes no space.
     """
     made = settings.get("space_definition")
     if made is None:
         return load_space(settings["space"])
     try:
         return SearchSpace(**made)
-    except TypeError as error:
-        raise InvalidParameter(f"the definition of {settings['space']!r:.100} makes no space: {error}") from None
+    except (TypeError, InvalidParameter) as error:
+        raise JournalError(
+            f"the run's definition of {settings['space']!r:.100} makes no space: {error}; the journal was altered, or "
+            "another version of the kit wrote it"
+        ) from None
 
 
 def own_definition(space: SearchSpace) -> dict[str, Any]:

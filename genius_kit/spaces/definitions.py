@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,7 @@ def completed(given: dict[str, Any]) -> dict[str, Any]:
     """
     name, choices, words = given["name"], given["choices"], given["words"]
     _check_choices(name, choices)
+    _check_kinds(given)
     if not given["options"]:
         words = words or tuple(tuple(str(option) for option in menu) for menu in choices)
         choices = tuple(tuple(range(len(menu))) for menu in choices)
@@ -61,6 +63,18 @@ def _check_choices(name: Any, choices: Any) -> None:
             raise InvalidParameter(f"position {place} of {name} has options {menu!r:.200}; expected texts or numbers")
 
 
+def _check_kinds(given: Mapping[str, Any]) -> None:
+    """Raise InvalidParameter for a field of another kind than it has."""
+    lists = ("positions", "stages", "options", "words", "texts")
+    wrong = [name for name in lists if not isinstance(given[name], tuple)]
+    wrong += [name for name in ("stages", "words", "texts") if not all(isinstance(one, tuple) for one in given[name])]
+    wrong += [] if isinstance(given["in_stages"], bool) else ["in_stages"]
+    width = given["width"]
+    wrong += [] if isinstance(width, int | float) and 0 < width < math.inf else ["width"]
+    if wrong:
+        raise InvalidParameter(f"{wrong[0]} of {given['name']} is {given[wrong[0]]!r:.100}, which is of another kind")
+
+
 def _check_fields(given: Mapping[str, Any]) -> None:
     """Raise InvalidParameter where the other fields do not go with the options."""
     name, choices, words, options = (given[key] for key in ("name", "choices", "words", "options"))
@@ -80,6 +94,9 @@ def _check_fields(given: Mapping[str, Any]) -> None:
             raise InvalidParameter(f"{positions[place]} of {name} has the options {menu!r:.200}; each comes once")
     if (words and len(words) != len(choices)) or (not words and {len(menu) for menu in choices} != {len(options)}):
         raise InvalidParameter(f"{name} has not the same number of options in `choices` as in words")
+    offset, longest = given["key_offset"], max(map(len, choices))
+    if not isinstance(offset, int) or not 0 <= offset <= len(DIGITS) - longest:
+        raise InvalidParameter(f"key_offset of {name} is {offset!r:.100}; expected 0 to {len(DIGITS) - longest}")
     ends = largest if isinstance(largest, tuple) else (largest,) * len(choices)
     if len(ends) != len(choices) or not all(
         isinstance(end, int) and 0 <= end < len(menu) for end, menu in zip(ends, choices, strict=False)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -151,8 +151,8 @@ def tabular(
         Where the frame does not fit the space; the message names each line that is wrong, and what to do.
     """
     lines = checked(*read_lines(space, frame, lambda place: f"row {place}"), "the frame")
-    source = f"{_ORIGIN}, sha256 {_sum_of(lines)}"
     told = Metric(metric, higher_is_better, unit, factor)
+    source = f"{_ORIGIN}, sha256 {_sum_of(lines, [space.definition(), asdict(told), noise, unknown])}"
     named = (name or space.name, title or space.title, dataset)
     return own_table(space, lines, told, named, source, noise, unknown, protocol, fed_run)
 
@@ -266,12 +266,12 @@ def _shown_and_kept(lines: Lines, protocol: str, fed_run: int) -> tuple[np.ndarr
     return lines.runs[:, fed_run], np.delete(lines.runs, fed_run, axis=1).mean(axis=1)
 
 
-def _sum_of(lines: Lines) -> str:
-    """Return the SHA-256 of what a table holds, whatever the order of its lines."""
+def _sum_of(lines: Lines, rules: list[Any]) -> str:
+    """Return the SHA-256 of what a table holds, whatever the order of its lines, and of its rules."""
     import numpy as np
 
     order = np.argsort(lines.rows)
-    digest = hashlib.sha256(json.dumps(sorted(lines.numbers)).encode())
+    digest = hashlib.sha256(json.dumps([sorted(lines.numbers), *rules]).encode())
     for column in (lines.rows, *(lines.numbers[name] for name in sorted(lines.numbers))):
         digest.update(np.ascontiguousarray(column[order]).tobytes())
     if lines.runs is not None:
