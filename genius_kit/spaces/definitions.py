@@ -99,7 +99,7 @@ def _check_fields(given: Mapping[str, Any]) -> None:
         raise InvalidParameter(f"key_offset of {name} is {offset!r:.100}; expected 0 to {len(DIGITS) - longest}")
     ends = largest if isinstance(largest, tuple) else (largest,) * len(choices)
     if len(ends) != len(choices) or not all(
-        isinstance(end, int) and 0 <= end < len(menu) for end, menu in zip(ends, choices, strict=False)
+        type(end) is int and 0 <= end < len(menu) for end, menu in zip(ends, choices, strict=False)
     ):
         raise InvalidParameter(f"largest of {name} is {largest!r:.100}; expected an option index of each position")
     if [place for stage in stages for place in stage] != list(range(len(choices))) or not all(stages):
