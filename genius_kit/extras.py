@@ -15,7 +15,7 @@ PURPOSES = {
     "ci": "the project's own check (`.ci/run`)",
     "dask": "studies on a Dask cluster (`study --dask`)",
     "detection": "training and scoring on boxes in the COCO format (`detect`)",
-    "docs": "the documentation as HTML (`sphinx-build docs docs/_build`)",
+    "docs": "the documentation as HTML (`sphinx-build docs docs/_build/html`)",
     "local": "tests with a real llama.cpp server (`pytest -m local_model`)",
     "tensorboard": "TensorBoard events of a training, beside its metrics.csv",
     "test": "the tests (`pytest`)",
