@@ -1,7 +1,7 @@
 """What a killed process runs: a search, a study, a training, a report and a download, each in a folder of its own.
 
 Each is a command that a user gives: `RUNS[name](folder, address)` begins it and, given again, goes on with it.
-`RESULTS[name](folder)` is what came of it, without times; two runs of equal result are the same.
+`RESULTS[name](folder)` is its result, without times; two runs of equal result are the same.
 """
 
 import contextlib

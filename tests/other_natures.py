@@ -216,7 +216,7 @@ def turns(view: View, draws: random.Random) -> Design:
 
 
 def fills_space(view: View, draws: random.Random) -> Design:
-    """The furthest of twenty from all that is listed, whatever came of it."""
+    """The furthest of twenty from all that is listed."""
     drawn = [_new(view, draws) for _ in range(20)]
     return max(
         drawn,

@@ -239,7 +239,7 @@ def test_absurd_numbers_do_not_stop_the_reading(tmp_path):
     ],
 )
 def test_other_files_are_refused(tmp_path, content, message):
-    """A file of another form raises DataCorrupt, which names what came."""
+    """A file of another form raises DataCorrupt, which names what it holds."""
     with pytest.raises(DataCorrupt, match=message):
         read_conversation(_write(tmp_path, content))
 

@@ -130,7 +130,7 @@ def test_workers_of_another_version_are_refused_by_name(cluster, monkeypatch):
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "127.0.0.1:9", "nonsense", "http://127.0.0.1:9"])
 def test_an_address_that_does_not_answer_is_told(address, monkeypatch):
-    """What came, and how to start a scheduler."""
+    """What is wrong, and how to start a scheduler."""
     monkeypatch.setattr("genius_kit.pools.CONNECT_SECONDS", 1)
     with pytest.raises(InvalidParameter, match=f"'{address}'.*dask scheduler"), dask_executor(address):
         pass

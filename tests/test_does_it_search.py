@@ -238,7 +238,7 @@ class Odd(Recites):
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_refused_in_one_sentence_before_anything_is_asked(no_data, name, tmp_path):
-    """It says what came, and what would do."""
+    """It says what is wrong, and what would do."""
 
     def never(key):
         return lambda messages: pytest.fail("it was asked")

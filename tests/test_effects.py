@@ -57,6 +57,6 @@ def test_the_cost_of_a_gain_is_that_of_all_searches_together():
     ],
 )
 def test_samples_that_say_nothing_are_refused(measure, arguments, said):
-    """One sentence on what came and what is needed."""
+    """One sentence on what is wrong and what is needed."""
     with pytest.raises(InvalidParameter, match=said):
         measure(*arguments)

@@ -83,7 +83,7 @@ def test_nothing_is_evaluated_twice_and_a_seed_repeats(name):
 @pytest.mark.parametrize(("population", "sample"), [(0, 0), (5, 6), (5, 0)])
 def test_a_sample_that_does_not_fit_is_refused(population, sample):
     """The message gives both numbers."""
-    with pytest.raises(InvalidParameter, match=f"sample {sample} of population {population}"):
+    with pytest.raises(InvalidParameter, match=f"population of {population}, got {sample}"):
         gk.make_proposer("evolution", ToyBenchmark().space, population=population, sample=sample)
 
 

@@ -83,7 +83,7 @@ def run_again(frozen, journal, client=None, rest=(), budget=None):
 
 
 def test_every_format_has_every_kind():
-    """No kind of run is missing in a format; there is one folder a format that was written."""
+    """No kind of run is missing in a format; there is one folder per format that was written."""
     kinds = {folder.name: {path.stem for path in folder.glob("*.jsonl")} for folder in FOLDER.glob("format-*")}
     assert set(kinds) == {f"format-{number}" for number in range(1, chain.FORMAT + 1)}
     assert len(set(map(frozenset, kinds.values()))) == 1

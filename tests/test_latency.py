@@ -81,7 +81,7 @@ def test_spread() -> None:
     ],
 )
 def test_bad_settings_are_refused(settings: dict, words: str) -> None:
-    """What came and what was expected are said before anything is timed."""
+    """What is wrong and what is needed are said before anything is timed."""
     with pytest.raises(InvalidParameter, match=words):
         measure_latency(Sleeper(), **{"image_size": 4, "device": "cpu", **settings})
 

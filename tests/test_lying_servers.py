@@ -263,7 +263,7 @@ def test_one_attempt_is_reserved_where_that_was_chosen(no_data, tmp_path):
     assert bill <= Decimal("0.37")
     begun = read_run(next((tmp_path / "small").glob("*.jsonl"))).events[0]
     assert begun["limits"]["study"] == {"dollars": 0.37, "reserve": "95%"}
-    with pytest.raises(Exception, match="reserve is '90%'"):
+    with pytest.raises(Exception, match=r"reserve must be .*got '90%'"):
         Limits(reserve="90%")
 
 

@@ -178,7 +178,7 @@ def test_a_table_that_was_altered_does_not_prove_itself(built, tmp_path):
     ],
 )
 def test_a_table_that_is_not_sound_is_refused(built, tmp_path, change, said):
-    """The message says what came and what was expected."""
+    """The message says what is wrong and what is needed."""
     content = json.loads((built / "table.json").read_text())
     change(content)
     path = tmp_path / "table.json"

@@ -280,7 +280,7 @@ def test_searches_side_by_side_score_as_one() -> None:
     ],
 )
 def test_bad_settings_are_refused(settings: dict, error: type[Exception], words: str) -> None:
-    """What came and what was expected are said when the benchmark is made."""
+    """What is wrong and what is needed are said when the benchmark is made."""
     with pytest.raises(error, match=words):
         small(**settings)
 

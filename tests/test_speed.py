@@ -126,7 +126,7 @@ def test_both_forms_train() -> None:
     ],
 )
 def test_bad_settings_are_refused(settings: dict, error: type[Exception], words: str) -> None:
-    """What came and what was expected are said before anything is timed."""
+    """What is wrong and what is needed are said before anything is timed."""
     with pytest.raises(error, match=words):
         training_speed.measure_training(**{**SMALL, **settings})
 

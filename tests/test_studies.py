@@ -1,4 +1,4 @@
-"""Studies: the plan, running it on any executor, stopping and resuming it, and what came of it."""
+"""Studies: the plan, running it on any executor, stopping and resuming it, and its results."""
 
 import dataclasses
 import os

@@ -166,7 +166,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_mistake_is_pointed_at(write, case):
-    """The message names the line, what came and what may stand there."""
+    """The message names the line, what is wrong and what may stand there."""
     text, line, words = BAD[case]
     with pytest.raises(InvalidParameter) as raised:
         load_study(write(text))

@@ -24,7 +24,7 @@ def test_changes_are_read_as_json_writes_them():
 
 @pytest.mark.parametrize("texts", [["epochs"], ["=2"], ["epochs=1", "epochs=2"]])
 def test_a_change_of_another_form_is_refused(texts):
-    """The message shows what came and the form that is expected."""
+    """The message shows what was given and the form that is needed."""
     with pytest.raises(InvalidParameter, match="must be FIELD=VALUE"):
         read_changes(texts)
 

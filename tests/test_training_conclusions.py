@@ -53,7 +53,7 @@ def test_more_comparisons_widen_the_interval():
 @pytest.mark.parametrize(("hits", "n"), [(1, 0), (5, 4), (-1, 4)])
 def test_what_is_no_share_is_refused(hits, n):
     """No sample, and more hits than samples."""
-    with pytest.raises(InvalidParameter, match="a share takes"):
+    with pytest.raises(InvalidParameter, match="a share needs"):
         share_of(hits, n)
 
 
