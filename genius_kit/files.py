@@ -58,7 +58,12 @@ def data_folder() -> Path:
 def output_folder(folder: str) -> str:
     """Return a folder that a notebook names relative to itself, for a kernel that runs beside or above the notebooks.
 
-    Papermill starts the kernel where it is called: where `notebooks` lies here, `folder` is meant from there.
+    Papermill starts the kernel where it is called: where `notebooks` is here, `folder` is meant from there.
+
+    Parameters
+    ----------
+    folder
+        The folder as the notebook names it.
     """
     return os.path.normpath(os.path.join("notebooks", folder)) if os.path.isdir("notebooks") else folder
 

@@ -151,6 +151,13 @@ def frame_table(rows: pd.DataFrame | Iterable[Mapping[str, Any]], caption: str =
     A column with its `_std` is one "mean ± SD", one with its `_low` and `_high` (or with `low` and `high` after it) has
     its 95 % interval; p-values are bounds below 0.001. A named index is columns, whose repeated values are left out; an
     index without a name is not shown. A table without rows says so.
+
+    Parameters
+    ----------
+    rows
+        A frame, or mappings of column to cell.
+    caption, note
+        Texts above and below the table.
     """
     import pandas as pd
 

@@ -217,7 +217,13 @@ class PromptLab(Stage):
         self.turn("Prompt")
 
     def show_run(self, run: LabRun) -> None:
-        """Turn to the part that has this run, and find out beside it what its curve is held against."""
+        """Turn to the part that has this run, and find out beside it what its curve is held against.
+
+        Parameters
+        ----------
+        run
+            A run of the lab.
+        """
         if self._heard not in run.heard:
             run.heard.append(self._heard)
         self.turn("Search" if run is self.session.searched else "Replay")
@@ -225,7 +231,13 @@ class PromptLab(Stage):
         self._show_running()
 
     def show_compared(self, run: LabRun | None) -> None:
-        """Show the search that the comparison has come to, None at its end, where Compare is open."""
+        """Show the search that the comparison has come to, where Compare is open.
+
+        Parameters
+        ----------
+        run
+            A run of the comparison; None at its end.
+        """
         self.compared = run
         if run is not None:
             self._refer(run)

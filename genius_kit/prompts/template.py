@@ -185,13 +185,6 @@ def load_prompt(
 ) -> Prompt:
     """Return a prompt variant, or the one in a file.
 
-    `dataset` and `image_size` (pixels a side) default to the space's own (CIFAR-10 or ImageNet); `feedback_name` is
-    what the results are called; `conversation` is the published file that "published" reads (default: the downloaded
-    329M.json). `control` is one of CONTROLS, `change` one of CHANGES (`Prompt.seen` then gives the prompt of one
-    run), `title` what the benchmark is called, `objectives` what it weighs, `unit` that of the results.
-    Raises UnknownName, InvalidParameter for the history, the control or the change, PromptError for a template with
-    wrong holes, DataMissing.
-
     Parameters
     ----------
     name_or_path
@@ -218,6 +211,8 @@ def load_prompt(
         One of CHANGES, rewordings of the prompt; `Prompt.seen` then gives the prompt of one run.
     objectives
         What a search weighs; accuracy alone by default.
+    unit
+        Unit of the results.
 
     Raises
     ------

@@ -141,11 +141,30 @@ class SearchSpace:
             )
 
     def scaled(self, channels: int) -> int:
-        """Return a channel count of the skeleton times `width`: the nearest whole number (halves go up), at least 1."""
+        """Return a channel count of the skeleton times `width`: the nearest whole number (halves go up), at least 1.
+
+        Parameters
+        ----------
+        channels
+            The count at width 1.
+        """
         return max(1, int(channels * self.width + 0.5))
 
     def with_width(self, width: float, printed: str) -> Self:
-        """Return the space with narrower or wider networks; raises InvalidParameter where it has no width."""
+        """Return the space with narrower or wider networks.
+
+        Parameters
+        ----------
+        width
+            Multiplies every channel count of the skeleton.
+        printed
+            The width as the name of the space prints it.
+
+        Raises
+        ------
+        InvalidParameter
+            The space has no width.
+        """
         return replace(self, name=f"{self.name}-w{printed}", title=f"{self.title}, width {printed}", width=width)
 
     @cached_property
@@ -172,7 +191,13 @@ class SearchSpace:
         return self.words[position][option] if self.words else self.options[option]
 
     def label(self, position: int, option: int) -> tuple[str, ...]:
-        """Return the short lines that stand in the box of a layer where it is drawn; none where it is left out."""
+        """Return the short lines that stand in the box of a layer where it is drawn; none where it is left out.
+
+        Parameters
+        ----------
+        position, option
+            From 0.
+        """
         name = self.words[position][option] if self.words else self.options[option]
         if found := re.search(r"kernel (\d), expansion (\d)", name):
             return f"{found[1]}×{found[1]}", f"exp. {found[2]}"
@@ -259,7 +284,13 @@ class SearchSpace:
         return self.canonical_form(self.check(architecture))
 
     def canonical_form(self, values: Architecture) -> Architecture:
-        """Return the representative of valid option indices; here every architecture is its own."""
+        """Return the representative of valid option indices; here every architecture is its own.
+
+        Parameters
+        ----------
+        values
+            One option index per position.
+        """
         return values
 
     def same(self, first: Sequence[int], second: Sequence[int]) -> bool:
@@ -333,10 +364,18 @@ class SearchSpace:
         return np.stack([grid.ravel() for grid in grids], axis=1)
 
     def sizes(self, num_classes: int | None = None, image_size: int | None = None) -> tuple[int, int]:
-        """Return the number of classes and the image's side in pixels, where None means those of the space's data set.
+        """Return the number of classes and the image's side in pixels (for private signal cells the values of a
+        signal).
 
-        For private signal cells the second is the number of values of a signal.
-        Raises InvalidParameter for anything but a positive whole number.
+        Parameters
+        ----------
+        num_classes, image_size
+            None means those of the space's data set.
+
+        Raises
+        ------
+        InvalidParameter
+            Anything but a positive whole number.
         """
         classes, size = self.usual_sizes
         return (
@@ -347,24 +386,61 @@ class SearchSpace:
     def layers(self, architecture: Sequence[int], classes: int, size: int) -> Iterator[Slot]:
         """Yield the layers of the networks in order, each with one count per option; a single one where none is chosen.
 
-        `architecture` matters where the cost of a layer depends on what is chosen elsewhere.
+        Parameters
+        ----------
+        architecture
+            Matters where the cost of a layer depends on what is chosen elsewhere.
+        classes
+            Number of classes.
+        size
+            Pixels per side.
         """
         raise InvalidParameter(f"{self.name} has no networks, so no layers to count")
 
     def layer_counts(self, architecture: Sequence[int], classes: int, size: int) -> Iterator[tuple[str, Count]]:
-        """Yield each layer of one network with its counts."""
+        """Yield each layer of one network with its counts.
+
+        Parameters
+        ----------
+        architecture
+            One option index per position.
+        classes
+            Number of classes.
+        size
+            Pixels per side.
+        """
         values = iter(self.check(architecture))
         for name, counts in self.layers(architecture, classes, size):
             yield name, counts[next(values)] if len(counts) > 1 else counts[0]
 
     def counts(self, architectures: np.ndarray, classes: int, size: int) -> Count:
-        """Return the counts of many networks at once, arrays of shape (n,); `architectures` is (n, positions)."""
+        """Return the counts of many networks at once, arrays of shape (n,).
+
+        Parameters
+        ----------
+        architectures
+            Option indices, shape (n, positions).
+        classes
+            Number of classes.
+        size
+            Pixels per side.
+        """
         return total(self.layers(self.all_largest, classes, size), architectures.T)
 
     def macs(self, count: Count, convention: str = "paper") -> Any:
-        """Return the MACs of a count: by "convolutions" without the `other` operations, by "paper" as it prints them.
+        """Return the multiply-accumulates of a count.
 
-        Raises InvalidParameter for another convention.
+        Parameters
+        ----------
+        count
+            Counts of a layer or a network.
+        convention
+            "convolutions" leaves out the `other` operations, "paper" counts as the paper prints.
+
+        Raises
+        ------
+        InvalidParameter
+            Another convention.
         """
         if convention not in CONVENTIONS:
             raise InvalidParameter(f"convention {convention!r} is not one of {', '.join(CONVENTIONS)}")
@@ -374,8 +450,17 @@ class SearchSpace:
     def macs_table(self, convention: str = "paper") -> tuple[dict[str, int], np.ndarray]:
         """Return the MACs of the fixed layers by name, and of each option at each position, (positions, options).
 
-        The total of an architecture is the sum of the fixed layers plus one entry per row, exactly. Raises
-        InvalidParameter where a layer's cost depends on what is chosen elsewhere.
+        The total of an architecture is the sum of the fixed layers plus one entry per row, exactly.
+
+        Parameters
+        ----------
+        convention
+            As in `macs`.
+
+        Raises
+        ------
+        InvalidParameter
+            A layer's cost depends on what is chosen elsewhere.
         """
         import numpy as np
 
@@ -394,11 +479,22 @@ class SearchSpace:
         """Return (MACs of all but the blocks, MACs of each option of one block) for each embedding option, if any.
 
         The total of an architecture is the first of its embedding's row plus one entry of the second for each block.
+
+        Parameters
+        ----------
+        convention
+            As in `macs`.
         """
         return []
 
     def network_facts(self, size: int) -> dict[str, Any]:
-        """Return what else the text about the networks says at this image size."""
+        """Return what else the text about the networks says at this image size.
+
+        Parameters
+        ----------
+        size
+            Pixels per side.
+        """
         return {}
 
     def _no_width(self, why: str) -> InvalidParameter:

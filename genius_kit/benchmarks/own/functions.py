@@ -206,7 +206,7 @@ def from_function(
         returns its score, or a mapping with `score` and perhaps `test`, `parameters` and `macs`, `latency` (seconds).
     name, title
         What it is called on record, and in texts and figures; the function's name unless given.
-    dataset, metric, unit, higher_is_better, factor
+    dataset, metric, higher_is_better, unit, factor
         As those of `tabular`.
     retries, wait
         How often a call that raises an error is tried again, and seconds between.

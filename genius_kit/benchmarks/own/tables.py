@@ -126,10 +126,12 @@ def tabular(
         on, or both; and where they are known `test`, `parameters` and `macs` (counts), `latency` (seconds).
     name, title
         What it is called on record, and in texts and figures; those of the space unless given.
-    dataset, metric, unit
+    dataset, metric
         What prompts say of the scores.
     higher_is_better
         Whether a search looks for high scores; low ones are shown to it with a minus sign.
+    unit
+        Unit of the scores, for prompts.
     factor
         What scores are multiplied by: 100 makes percent of fractions. Prompts print two decimals.
     noise
