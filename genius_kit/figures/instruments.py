@@ -241,7 +241,7 @@ def _draw_ranks(axes: Axes, row: int, ranks: list[float], style: Style) -> None:
 
 
 def transfer_heatmap(matrix: pd.DataFrame) -> Figure:
-    """Draw one panel a method: a row where it searched, a column where its architectures are scored, numbers inside.
+    """Draw one panel per method: a row where it searched, a column where its architectures are scored, numbers inside.
 
     `matrix` is what `transfer_matrix` returns. A cell says the rank in percent of the table (darker is better), its
     95 % interval, and n where cells differ in it; framed is the table that was searched itself.
@@ -348,7 +348,7 @@ def training_table(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def training_curves(histories: Mapping[str, pd.DataFrame], chance: float | None = None) -> Figure:
-    """Draw training loss and validation accuracy (percent) by epoch, one line a network, named at the right.
+    """Draw training loss and validation accuracy (percent) by epoch, one line per network, named at the right.
 
     Epochs without a value are left out.
 

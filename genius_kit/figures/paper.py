@@ -42,7 +42,7 @@ PICKED = {
 }  # fmt: skip
 """Column of `table_1` -> the entry of `paper.summary` that it shows of our methods."""
 
-_SHOWN = 8  # trials a panel whose evaluations are joined by a line
+_SHOWN = 8  # trials per panel whose evaluations are joined by a line
 
 
 def table_1(ours: Mapping[str, Mapping[str, Sequence[Any]]] | None = None) -> pd.DataFrame:
@@ -176,7 +176,7 @@ def ablation_figure() -> Figure:
 def paper_comparison(benchmark: Any, runs: Runs) -> Figure:
     """Draw what the paper's figure 2 draws, beside ours: accuracy (above) and rank (below) of every trial.
 
-    One column a temperature of the paper, then one a method of `runs`. Grey is what was evaluated; the method's colour
+    One column per temperature of the paper, then one per method. Grey is what was evaluated; the method's colour
     is the best so far: its mean over trials, in a band that holds the middle 80 % of them. A method that evaluates a
     single architecture is a line across every column. Ranks of the paper are the printed ones, or found from the
     accuracy where none are.

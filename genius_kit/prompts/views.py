@@ -254,7 +254,7 @@ class View:
         return tuple(map(self.labels.index, shown))
 
     def reordered(self, entries: Sequence[Item]) -> list[Item]:
-        """Return one entry an option in the order of the shown numbers."""
+        """Return one entry per option in the order of the shown numbers."""
         return [entries[self.labels.index(number)] for number in range(len(self.labels))]
 
     def design(self, architecture: Architecture) -> str:

@@ -109,7 +109,7 @@ class SearchSpace:
 
     @property
     def family(self) -> str:
-        """What is chosen: an operation a layer ("layers", "stages"), a channel count ("channels"), an operation an edge
+        """What is chosen: operations per layer ("layers", "stages"), a channel count ("channels"), or per edge
         ("cell"), an embedding width and blocks ("transformer"), or from a menu of each position's own ("menus");
         templates ask for it."""
         if self.words:

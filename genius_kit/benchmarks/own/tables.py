@@ -121,7 +121,7 @@ def tabular(
     space
         What is searched.
     frame
-        One line an architecture. Either a column for each position of the space, under its name, with the options by
+        One line per architecture. Either a column for each position of the space, under its name, with the options by
         name or number, or a column `key`. Then `score`, or the scores of single trainings, `score_1`, `score_2` and so
         on, or both; and where they are known `test`, `parameters` and `macs` (counts), `latency` (seconds).
     name, title
