@@ -192,7 +192,13 @@ class TabularBenchmark(Benchmark):
         return self._columns[by]
 
     def known_scores(self, by: str = "feedback") -> np.ndarray:
-        """Return the accuracies of the architectures that are known, in percent, in the order of `space.index`."""
+        """Return the accuracies of the architectures that are known, in percent, in the order of `space.index`.
+
+        Parameters
+        ----------
+        by
+            The score: "feedback", "validation" or "test".
+        """
         return self.scores(by) if self.known is None else self.scores(by)[self.known]
 
     @cached_property

@@ -109,8 +109,8 @@ class SearchSpace:
 
     @property
     def family(self) -> str:
-        """What is chosen: operations per layer ("layers", "stages"), a channel count ("channels"), or per edge
-        ("cell"), an embedding width and blocks ("transformer"), or from a menu of each position's own ("menus");
+        """What is chosen: an operation per layer ("layers", "stages") or edge ("cell"), a channel count
+        ("channels"), an embedding width and blocks ("transformer"), or from a menu of each position's own ("menus");
         templates ask for it."""
         if self.words:
             return "menus"
