@@ -25,6 +25,7 @@ from genius_kit.cli import app
 from genius_kit.errors import DataMissing, GeniusKitError, InvalidArchitecture, InvalidParameter, JournalError
 from genius_kit.figures.drawings import draw_architecture
 from genius_kit.lab.view import drawing_svg
+from genius_kit.prompts.formatting import format_design
 from genius_kit.prompts.views import CHANGES, CONTROLS
 from genius_kit.proposers.base import PROPOSERS, TALKING, WEIGHING
 from genius_kit.replies import parse_reply
@@ -114,6 +115,20 @@ def test_every_architecture_is_written_read_and_drawn():
     assert parse_reply("Architecture: [0, 4, 0, 0]", SPACE).reason == "off-menu"
     assert "128" in drawing_svg(SPACE, (0, 3, 0, 0))
     assert "128" in "".join(text.get_text() for text in draw_architecture(SPACE, (0, 3, 0, 0)).texts)
+
+
+@pytest.mark.parametrize(
+    "menus", [[["a", "b"], [1, 2, 3]] * 2, [["skip", "conv", "pool"]] * 4, [list(range(20)), [1, 2]] * 2]
+)
+def test_an_architecture_in_stages_is_read_as_it_is_printed(menus):
+    """One list a stage, of menus of their own, of one menu for all, and of more options than there are digits."""
+    space = gk.SearchSpace("staged", choices=menus, stages=[(0, 1), (2, 3)], in_stages=True)
+    for architecture in map(space.at, range(0, space.size, 7)):
+        printed = format_design(space, architecture)
+        assert printed.count("[") == 3
+        assert parse_reply(f"Architecture: {printed}", space) == gk.Proposal(architecture)
+        assert space.decode(space.key(architecture)) == architecture
+    assert "data that are not named" in gk.load_prompt("standard", space).messages(())[-1]["content"]
 
 
 @pytest.mark.parametrize("kind", [("control", name) for name in CONTROLS] + [("change", name) for name in CHANGES])

@@ -141,6 +141,7 @@ def open_draft(name_or_path: str, benchmark: Benchmark, history: str = "table") 
         feedback_name=benchmark.feedback_name,
         image_size=benchmark.image_size,
         title=benchmark.title,
+        unit=benchmark.unit,
     )
     if not isinstance(prompt, TemplatePrompt):
         raise InvalidParameter(f"the prompt {name_or_path} is fixed text and cannot be edited; choose another variant")

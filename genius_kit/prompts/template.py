@@ -241,7 +241,7 @@ def load_prompt(
     check_holes(texts.source, str(name_or_path), needed + needed_holes(control, change, space))
     view = view_of(control, space, change=change)
     facts = {
-        **view.facts(dataset or space.dataset, feedback_name, unit),
+        **view.facts(dataset or _dataset(space), feedback_name, unit),
         "title": title or space.title,
         **_network_values(space, image_size),
         **weighed_facts(objectives, control),
@@ -252,6 +252,10 @@ def load_prompt(
     prompt = TemplatePrompt(str(name_or_path), history, digest, view, constraint, texts, facts, holes)
     prompt.messages(())  # a template that cannot be filled fails here, before anything is paid
     return prompt
+
+
+def _dataset(space: SearchSpace) -> str:
+    return "data that are not named" if type(space) is SearchSpace else space.dataset
 
 
 def _read_texts(source: str, space: SearchSpace, replaced: dict[str, tuple[str, str]]) -> Texts:
