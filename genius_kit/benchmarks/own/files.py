@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import warnings
@@ -81,12 +82,12 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        from pyarrow.parquet import ParquetFile
+        parquet = importlib.import_module("pyarrow.parquet")  # pandas reads with it
     except ImportError:
         raise ExtraMissing(f"{path} needs pyarrow, which is not installed: pip install pyarrow") from None
     with files.open_plain(path, MOST_BYTES):
         pass  # which refuses what is no plain file
-    count = ParquetFile(path).metadata.num_rows
+    count = parquet.ParquetFile(path).metadata.num_rows
     if count > MOST_ARCHITECTURES:
         raise InvalidParameter(f"{path} has {count:,} rows; at most {MOST_ARCHITECTURES:,} are read")
     return pd.read_parquet(path)
