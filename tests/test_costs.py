@@ -167,7 +167,7 @@ def test_whole_millions(macs, millions):
 @pytest.mark.parametrize(("upper", "lower"), [(0, None), (-3, None), (100, 101), (100, -1)])
 def test_impossible_bounds_are_refused(upper, lower):
     """An empty or negative range raises and says what is wrong."""
-    with pytest.raises(InvalidParameter, match="came, expected"):
+    with pytest.raises(InvalidParameter, match="bounds must be 0 <= lower <= upper in millions, got"):
         MacsBound(upper, lower)
 
 

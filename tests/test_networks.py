@@ -120,7 +120,7 @@ def test_widths_have_one_name(asked, name):
 @pytest.mark.parametrize("width", ["0", "4.1", "-1", "nan", "", "1e-3", "0.12345", "half"])
 def test_bad_widths_are_refused(width):
     """A width that is no number over 0 and up to 4 raises, saying what is needed."""
-    with pytest.raises(InvalidParameter, match="expected a number over 0 and up to 4"):
+    with pytest.raises(InvalidParameter, match="must be a number above 0 and up to 4"):
         load_space(f"nas-bench-macro-w{width}")
 
 

@@ -97,8 +97,9 @@ class Objectives:
             )
         if not names or names[0] != "accuracy" or not 2 <= len(names) <= MOST or len(set(names)) < len(names):
             raise InvalidParameter(
-                f"objectives {', '.join(names) or 'none'} came; expected accuracy first, then one or two different of "
-                f"{', '.join(name for name in OBJECTIVES if name != 'accuracy')}, such as accuracy,macs"
+                "objectives must be accuracy first, then one or two different of "
+                f"{', '.join(name for name in OBJECTIVES if name != 'accuracy')}, such as accuracy,macs; got "
+                f"{', '.join(names) or 'none'}"
             )
         object.__setattr__(self, "names", tuple(names))
 

@@ -253,7 +253,7 @@ def _batch(space: SearchSpace, arguments: Mapping[str, Any], device: torch.devic
     classes = arguments["num_classes"] or dataset.num_classes
     if classes < dataset.num_classes:
         raise InvalidParameter(
-            f"num_classes {classes} came, but {dataset.name} has {dataset.num_classes}: leave num_classes out"
+            f"num_classes is {classes}, but {dataset.name} has {dataset.num_classes}: leave num_classes out"
         )
     recipe = Recipe(
         name="proxy", source="this project: one batch", epochs=1, batch_size=arguments["batch_size"],
@@ -308,7 +308,7 @@ def correlate(
 
     names = [proxies] if isinstance(proxies, str) else list(proxies)
     if not 3 <= n <= benchmark.space.size:
-        raise InvalidParameter(f"n {n} came, expected 3 to {benchmark.space.size}, the rows of {benchmark.name}")
+        raise InvalidParameter(f"n must be 3 to {benchmark.space.size}, the rows of {benchmark.name}, got {n}")
     counts = _counts(benchmark)
     best = max(COUNTED, key=lambda count: spearman(counts[count], benchmark.scores(by)))
     sampled = max(1, sum(name not in COUNTED for name in names))

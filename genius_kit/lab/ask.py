@@ -141,7 +141,7 @@ def read_answer(text: str, benchmark: Benchmark, trials: Sequence[Trial] = (), c
 
 def _rules_of_text(outcome: Any) -> tuple[Rule, ...]:
     """Return how a reply fares before its architecture is looked up: is there one, of the right length, of the menu?"""
-    names = ("names one design", "right length", "options of the menu")
+    names = ("names one architecture", "right length", "options of the menu")
     if isinstance(outcome, Proposal):
         return tuple(Rule(name, True) for name in names)
     if isinstance(outcome, NoImprovement):
@@ -244,7 +244,7 @@ def _html(pieces: Sequence[Piece]) -> str:
 def answer_text(answer: Answer, benchmark: Benchmark) -> str:
     """Return what an answer comes to in one sentence."""
     if answer.architecture is None:
-        return "No design was taken from this reply."
+        return "No architecture was taken from this reply."
     parts = [benchmark.space.encode(answer.architecture)]
     found = answer.evaluation
     if found is not None:

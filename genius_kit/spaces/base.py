@@ -218,7 +218,7 @@ class SearchSpace:
         """
         values = tuple(architecture)
         if len(values) != self.length:
-            raise InvalidArchitecture(f"{self.name} has {self.length} positions, {len(values)} values came: {values}")
+            raise InvalidArchitecture(f"{self.name} has {self.length} positions, got {len(values)} values: {values}")
         for position, (value, options) in enumerate(zip(values, self.choices, strict=True)):
             if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= value < len(options):
                 raise InvalidArchitecture(
@@ -570,7 +570,7 @@ def _with_width(space: SearchSpace, digits: str) -> SearchSpace:
     width = float(digits) if re.fullmatch(r"\d+(\.\d{1,4})?", digits) else 0.0
     if not 0 < width <= 4:
         raise InvalidParameter(
-            f"width {digits!r} of {space.name!r} came, expected a number over 0 and up to 4 with at most 4 "
-            f"decimals, as in {space.name}-w0.25"
+            f"the width of {space.name!r} must be a number above 0 and up to 4 with at most 4 decimals, as in "
+            f"{space.name}-w0.25, got {digits!r}"
         )
     return space if width == 1 else space.with_width(width, f"{width:.4f}".rstrip("0").rstrip("."))

@@ -136,7 +136,7 @@ class MacsBound:
     def __post_init__(self) -> None:
         if self.upper_millions <= 0 or not 0 <= (self.lower_millions or 0) <= self.upper_millions:
             raise InvalidParameter(
-                f"bounds [{self.lower_millions}, {self.upper_millions}] came, expected 0 <= lower <= upper in millions"
+                f"bounds must be 0 <= lower <= upper in millions, got [{self.lower_millions}, {self.upper_millions}]"
             )
 
     def __str__(self) -> str:

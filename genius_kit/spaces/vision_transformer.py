@@ -119,7 +119,7 @@ def patch_size(image_size: int) -> int:
         lower, upper = max(1, image_size // patch) * patch, (image_size // patch + 1) * patch
         nearest = f"{lower} or {upper}" if lower != upper else f"{lower}"
         raise InvalidParameter(
-            f"image_size {image_size} came, expected a multiple of the vision transformer's patch of {patch} pixels: "
+            f"image_size must be a multiple of the vision transformer's patch of {patch} pixels, got {image_size}: "
             f"take {nearest}"
         )
     return patch
