@@ -121,7 +121,7 @@ def test_a_study_says_that_the_stand_in_answers(empty, tmp_path):
     assert max(map(len, done.stdout.splitlines())) <= 80 or str(tmp_path) in done.stdout
     table = " ".join(done.stdout.split("\n\n")[0].split())
     assert "offline stand-in, not a language model" in table
-    assert "Does it say the same again? offline stand-in" in " ".join(done.stdout.split())
+    assert "Does it repeat itself? offline stand-in" in " ".join(done.stdout.split())
     assert not any(words in table for words in ("llm", "temperature"))
     asked_nobody = ("run", "nas-bench-201-cifar10", "--proposer", "random", "--budget", 1, "--output", tmp_path / "r")
     assert "no language model" not in call(*asked_nobody, **empty).stdout
