@@ -210,9 +210,9 @@ def test_costs_are_told_as_estimates(benchmark):
 
 
 def test_a_token_count_learns_from_the_server():
-    """What the server counted replaces the four characters a token."""
+    """What the server counted replaces the four characters per token."""
     counter = TokenCounter("nobody")
-    assert counter.words(counter.count("x" * 400)).startswith("about 100 tokens (4 characters a token")
+    assert counter.words(counter.count("x" * 400)).startswith("about 100 tokens (4 characters per token")
     counter.learn("x" * 400, 200)
     assert counter.count("x" * 400) == 200
 

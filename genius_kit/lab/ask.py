@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.benchmarks import MEASURED
 from genius_kit.journal import Event, Journal
 from genius_kit.lab.draft import Piece
+from genius_kit.lab.drawing import short_name
 from genius_kit.llm.client import in_use
 from genius_kit.llm.session import Session, Steering
 from genius_kit.proposers.base import Situation, make_proposer
@@ -245,7 +246,7 @@ def answer_text(answer: Answer, benchmark: Benchmark) -> str:
     """Return what an answer comes to in one sentence."""
     if answer.architecture is None:
         return "No architecture was taken from this reply."
-    parts = [benchmark.space.encode(answer.architecture)]
+    parts = [short_name(benchmark.space, answer.architecture)]
     found = answer.evaluation
     if found is not None:
         known = "not measured" if found.feedback is None else f"{found.feedback:.2f} %"

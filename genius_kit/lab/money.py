@@ -44,7 +44,7 @@ class TokenCounter:
         self.model = model
         self._encode: Callable[[str], Sequence[int]] | None = None
         self._characters = CHARACTERS_A_TOKEN
-        self._how = f"{CHARACTERS_A_TOKEN:g} characters a token"
+        self._how = f"{CHARACTERS_A_TOKEN:g} characters per token"
         if not is_stand_in(model) and importlib.util.find_spec("tiktoken") is not None:
             threading.Thread(target=self._load, daemon=True).start()
         elif not is_stand_in(model):
