@@ -11,16 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genius_kit.benchmarks import tabular
 from genius_kit.benchmarks.base import Objectives
 from genius_kit.benchmarks.own.lines import SCORE, Lines
 from genius_kit.benchmarks.own.tables import Metric, OwnTable, own_table
 from genius_kit.spaces import SearchSpace
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _PACKAGE = f"{tabular.EMBEDDED_PACKAGE} 0.2.0"
 
@@ -149,15 +146,11 @@ def hpo_space(suite: str) -> SearchSpace:
     return SearchSpace(
         name=suite,
         title=told.title,
-        choices=tuple(tuple(_word(option) for option in menu) for menu in told.menus.values()),
+        choices=tuple(told.menus.values()),
         positions=tuple(told.menus),
         largest=tuple(told.largest.get(name, len(menu) - 1) for name, menu in told.menus.items()),
         texts=(("problem", problem),),
     )
-
-
-def _word(option: Any) -> str:
-    return f"{option:.6g}" if isinstance(option, float) else str(option)
 
 
 def load_hpo(name: str, protocol: str = "paper", fed_run: int = 0, objectives: Sequence[str] = ()) -> OwnTable:
@@ -166,21 +159,17 @@ def load_hpo(name: str, protocol: str = "paper", fed_run: int = 0, objectives: S
     "paper" shows the mean of the trainings, "held-out" training `fed_run` alone and reports the mean of the others.
     Raises InvalidParameter for a training that the table has not, DataCorrupt for a file of another sum.
     """
+    import numpy as np
+
     table = TABLES[name]
     suite, space = _SUITES[table.suite], hpo_space(table.suite)
     columns = _columns(table)
     runs, costs = columns["runs"], {key: column for key, column in columns.items() if key != "runs"}
-    lines = Lines(_rows(space), {SCORE: runs.mean(axis=1), **costs}, runs)
+    lines = Lines(np.arange(space.size), {SCORE: runs.mean(axis=1), **costs}, runs)
     named = (name, table.title, table.dataset)
     made = own_table(space, lines, suite.metric, named, table.source, protocol=protocol, fed_run=fed_run)
     made.reload = (load_hpo, (name, protocol, fed_run))
     return made if not objectives else made.weighing(Objectives(*objectives))
-
-
-def _rows(space: SearchSpace) -> np.ndarray:
-    import numpy as np
-
-    return np.arange(space.size)
 
 
 def _columns(table: _Table) -> tabular.Table:

