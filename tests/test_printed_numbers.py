@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import spearmanr
 
 import genius_kit as gk
-from genius_kit.benchmarks.noise import resolutions
+from genius_kit.benchmarks import BENCHMARK_NAMES, hpo
+from genius_kit.benchmarks.noise import noise_floor, resolutions
 from genius_kit.benchmarks.private import private_table
 from genius_kit.benchmarks.tabular import read_records
 from genius_kit.llm.offline import ReciterClient
@@ -238,14 +239,25 @@ def test_the_page_on_data_compares_the_embedded_records():
     assert {int(re.search(r"On (\d+) cells one", told)[1])} == set(other)
 
 
-@pytest.mark.parametrize("name", [MACRO, RESNET, MOBILENET, *CELLS, PRIVATE, DRAWN])
+@pytest.mark.parametrize("name", [MACRO, RESNET, MOBILENET, *CELLS, PRIVATE, DRAWN, *hpo.TABLES])
 def test_the_page_on_benchmarks_tells_the_noise(name):
     """Trainings a score, threshold and the ranks that are one, of each table."""
     table = gk.load_benchmark(name)
     (row,) = resolutions([table]).to_dict("records")
-    trainings, threshold, ranks = cells("docs/benchmarks.md", name if name in (PRIVATE, DRAWN) else table.title)[1:]
-    assert_printed([row["trainings"], row["threshold"]], [trainings, threshold])
+    trainings, threshold, ranks = cells("docs/benchmarks.md", table.title if name in BENCHMARK_NAMES else name)[1:]
+    assert_printed([row["trainings"], row["threshold"]], [trainings, threshold.split()[0]])
     assert ranks == f"1 to {row['undecided']:.0f}"
+
+
+@pytest.mark.slow
+def test_the_page_on_benchmarks_tells_how_little_trainings_agree_at_the_top():
+    """The lowest and the highest correlation of two trainings in the best 1 % of the tables of HPOBench, and HPOLib."""
+    told = re.search(
+        r"correlation of ([\d.]+) to ([\d.]+), in HPOLib of ([\d.]+) to ([\d.]+)\.", flat("docs/benchmarks.md")
+    )
+    found = {name: noise_floor(gk.load_benchmark(name)).spearman_top for name in hpo.TABLES}
+    suites = [[one for name, one in found.items() if name.startswith(suite)] for suite in ("hpobench", "hpolib")]
+    assert_printed([end(suite) for suite in suites for end in (min, max)], told.groups())
 
 
 @pytest.mark.parametrize("cost", ["macs", "latency"])

@@ -1,7 +1,8 @@
 """Benchmarks: what an architecture scores, looked up in a table, trained, or guessed by a proxy.
 
 `base` says what a benchmark is, `catalogue` finds one by its name, `downloads` gets the published files, `tabular` and
-`private` are tables, `trained` and `cache` train, `proxies` score untrained networks, `latency` measures time.
+`private` are tables, `hpo` has twelve of another package, `trained` and `cache` train, `proxies` score untrained
+networks, `latency` measures time.
 """
 
 from genius_kit.benchmarks.base import MEASURED, OBJECTIVES, Benchmark, Objectives
