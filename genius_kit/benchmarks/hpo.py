@@ -37,7 +37,7 @@ class _Suite:
     """
 
     title: str
-    menus: Mapping[str, Sequence[Any]]
+    menus: Mapping[str, tuple[Any, ...]]
     largest: Mapping[str, int]
     field: str
     trainings: int
