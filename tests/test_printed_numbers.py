@@ -249,6 +249,17 @@ def test_the_page_on_benchmarks_tells_the_noise(name):
     assert ranks == f"1 to {row['undecided']:.0f}"
 
 
+def test_the_page_on_benchmarks_tells_the_ranks_of_the_usual_recipe():
+    """The lowest and the highest rank of where `prior` begins, in the tables of HPOLib and of HPOBench."""
+    one = rf"({NUMBER}) to ({NUMBER}) of {NUMBER} in HPO"
+    told = re.search(rf"ranks {one}Lib and {one}Bench", flat("docs/benchmarks.md"))
+    tables = [gk.load_benchmark(name) for name in hpo.TABLES]
+    ranks = {table.name: table.rank(table.space.all_largest) for table in tables}
+    suites = [[rank for name, rank in ranks.items() if name.startswith(suite)] for suite in ("hpolib", "hpobench")]
+    ends = [(min(rank.best for rank in suite), max(rank.worst for rank in suite)) for suite in suites]
+    assert_printed([number for pair in ends for number in pair], told.groups())
+
+
 @pytest.mark.slow
 def test_the_page_on_benchmarks_tells_how_little_trainings_agree_at_the_top():
     """The lowest and the highest correlation of two trainings in the best 1 % of the tables of HPOBench, and HPOLib."""
