@@ -24,7 +24,7 @@ from genius_kit.benchmarks.own.tables import nearest_rows
 from genius_kit.cli import app
 from genius_kit.errors import DataMissing, GeniusKitError, InvalidArchitecture, InvalidParameter, JournalError
 from genius_kit.figures.drawings import draw_architecture
-from genius_kit.lab.view import drawing_svg
+from genius_kit.lab.drawing import drawing_svg
 from genius_kit.prompts.formatting import format_design
 from genius_kit.prompts.views import CHANGES, CONTROLS
 from genius_kit.proposers.base import PROPOSERS, TALKING, WEIGHING
