@@ -20,6 +20,7 @@ import genius_kit as gk
 from genius_kit.benchmarks import Objectives
 from genius_kit.benchmarks.noise import noise_floor
 from genius_kit.benchmarks.own.folder import read_plan
+from genius_kit.benchmarks.own.found import add_folder
 from genius_kit.benchmarks.own.tables import nearest_rows
 from genius_kit.cli import app
 from genius_kit.errors import DataMissing, GeniusKitError, InvalidArchitecture, InvalidParameter, JournalError
@@ -30,7 +31,7 @@ from genius_kit.prompts.views import CHANGES, CONTROLS
 from genius_kit.proposers.base import PROPOSERS, TALKING, WEIGHING
 from genius_kit.replies import parse_reply
 from genius_kit.spaces import recorded_space
-from genius_kit.studies.folders import check_folder, init_folder
+from genius_kit.studies.folders import check_folder, folder_rows, init_folder, own_or_example
 from genius_kit.verdicts.every import study_verdicts
 
 ROOT = Path(__file__).parent.parent
@@ -309,6 +310,28 @@ def test_the_example_is_sound(tmp_path):
     assert "next: genius-kit run" in told
     with pytest.raises(InvalidParameter, match="not empty"):
         init_folder(folder)
+
+
+def test_a_study_takes_a_folder_by_its_path_also_where_it_was_added(tmp_path):
+    """Two folders whose tables have one name are refused, since their runs could not be told apart."""
+    folder, other = (str(init_folder(tmp_path / name)) for name in ("mine", "other"))
+    add_folder(folder)
+    assert gk.load_study("does-it-search", benchmarks=[folder]).benchmarks == ("digits-perceptrons",)
+    for twice in ([folder, other], [folder, "digits-perceptrons"]):
+        with pytest.raises(InvalidParameter, match="two folders have the same name"):
+            gk.load_study("does-it-search", benchmarks=twice)
+
+
+def test_a_notebook_has_the_folder_that_is_named_or_the_example(tmp_path):
+    """The example is written once; what `check` says of it are the rows of a table, without the next command."""
+    assert own_or_example("mine", tmp_path / "example") == "mine"
+    assert not (tmp_path / "example").exists()
+    for _ in range(2):
+        assert own_or_example("", tmp_path / "example") == str(tmp_path / "example")
+    rows = {row["what"]: row["found"] for row in folder_rows(tmp_path / "example")}
+    assert rows["random search"] == "10 evaluations find rank 9.9 of 108 on average, which is exact"
+    assert rows["table.csv"] == "108 of them have a line, all there are"
+    assert "next" not in rows
 
 
 WRONG = {

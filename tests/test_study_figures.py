@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import genius_kit as gk
 from genius_kit import figures
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.studies import arm_ranks, rank_curves, study_runs
@@ -135,5 +136,24 @@ def test_the_runs_of_a_study_feed_the_figures_of_runs(study):
     runs = study_runs(study)
     assert {name: len(some) for name, some in runs.items()} == {"random": 2, "coordinate descent": 2}
     assert figures.best_so_far(runs, interval=True).axes[0].get_xlabel() == "iteration"
-    with pytest.raises(InvalidParameter, match="name one of them"):
+    with pytest.raises(InvalidParameter, match="name one of the benchmarks"):
         study_runs(study, "nas-bench-macro")
+
+
+def test_the_scores_of_a_table_stand_beside_what_random_search_finds():
+    """Only architectures with a line count; both distributions are exact, by all pairs of draws."""
+    space = gk.SearchSpace("six", choices=[["a", "b"], ["c", "d", "e"]])
+    lines = pd.DataFrame({"key": ["00", "01", "02", "10"], "score": [1.0, 3.0, 3.0, 4.0]})
+    table = gk.tabular(space, lines, metric="gain", unit="dB")
+    drawn = figures.draws_table(table, 2)
+    assert drawn["score"].tolist() == [1, 3, 4]
+    assert drawn["one_draw"].tolist() == pytest.approx([1 / 4, 2 / 4, 1 / 4])
+    assert drawn["best_of_2"].tolist() == pytest.approx([0, 3 / 6, 3 / 6])
+    (axes,) = figures.score_distribution(table, 2).axes
+    labels = axes.get_legend_handles_labels()[1]
+    assert sorted(labels) == [
+        "all 4 architectures", "best of 2 random evaluations", "its mean, 3.50", "the best there is, 4.00"
+    ]  # fmt: skip
+    assert axes.get_xlabel() == "gain (dB)"
+    with pytest.raises(InvalidParameter, match="budget 5"):
+        figures.score_distribution(table, 5)

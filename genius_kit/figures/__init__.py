@@ -54,10 +54,12 @@ from genius_kit.figures.studies import (
     arm_ranks,
     contamination_dots,
     contamination_ratios,
+    draws_table,
     forest,
     prompt_comparison,
     prompt_pairs,
     rank_curves,
+    score_distribution,
     study_runs,
 )
 from genius_kit.figures.tables import PrintedTable, as_printed, comparison_table, frame_table, study_table
@@ -104,6 +106,7 @@ __all__ = [
     "contamination_ratios",
     "contents",
     "draw_architecture",
+    "draws_table",
     "forest",
     "frame_table",
     "front_conclusion",
@@ -142,6 +145,7 @@ __all__ = [
     "run_table",
     "save_figure",
     "save_table",
+    "score_distribution",
     "search_conclusion",
     "spending",
     "spending_table",

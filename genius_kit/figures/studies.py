@@ -1,4 +1,4 @@
-"""Figures of studies: arms by evaluation and run by run, prompt variants, the effects of changes, contamination."""
+"""Figures of studies: the table, arms by evaluation and run by run, prompts, the effects of changes, contamination."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from genius_kit.figures.axes import (
     rank_axis,
     row_axis,
 )
-from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, Style, styles
+from genius_kit.figures.style import BLACK, BLUE, GREY, SKY, VERMILION, Style, styles
 from genius_kit.figures.tables import is_known, p_text
 from genius_kit.journal import Run, read_run
 from genius_kit.paper import TRIAL_TABLES, paper_label, paper_runs, summary
 from genius_kit.proposers.methods import ONE_SEARCH, TOLD, counted_once, n_text, shown_model, shown_name, with_names
 from genius_kit.runs.provenance import marked
 from genius_kit.stats.paired import LEAST_PAIRS, compare, holm_of, interval
+from genius_kit.studies.results import random_search
 from genius_kit.verdicts.base import MARGIN, counts_text
 from genius_kit.verdicts.contamination import ROUTES
 from genius_kit.verdicts.prompts import CHANGED, NO_EFFECT, NOT_ENOUGH
@@ -37,9 +38,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from genius_kit.benchmarks.tabular import TabularBenchmark
+
 
 COLUMNS = 3
 """Panels beside one another."""
+
+BINS = 40
+"""Bars of a distribution of scores."""
 
 PAPER = paper_label(0)
 
@@ -88,6 +94,60 @@ def _name(row: Mapping[Any, Any], told: Sequence[str] = ()) -> str:
     name = shown_name(str(row["arm"]), row.get("model"))
     more = [row[column] for column in told if isinstance(row[column], str)]
     return ", ".join([name, *(word for word in more if word != OFFLINE and word not in name)])
+
+
+def draws_table(benchmark: TabularBenchmark, budget: int) -> pd.DataFrame:
+    """Return each score of a table with the exact probability that one random draw, or the best of `budget`, has it.
+
+    Parameters
+    ----------
+    benchmark
+        The table.
+    budget
+        Evaluations of the random search.
+
+    Raises
+    ------
+    InvalidParameter
+        Fewer architectures are known than `budget`.
+    """
+    import pandas as pd
+
+    (scores, one), (_, best) = (random_search(benchmark).distribution(count) for count in (1, budget))
+    return pd.DataFrame({"score": scores, "one_draw": one, f"best_of_{budget}": best})
+
+
+def score_distribution(benchmark: TabularBenchmark, budget: int) -> Figure:
+    """Draw the scores of a table, and those of the best architecture that random search finds, exactly.
+
+    Parameters
+    ----------
+    benchmark
+        The table.
+    budget
+        Evaluations of the random search.
+
+    Raises
+    ------
+    InvalidParameter
+        Fewer architectures are known than `budget`.
+    """
+    table = draws_table(benchmark, budget)
+    figure, (axes,) = new_figure(1, 1)
+    edges = np.histogram_bin_edges(table["score"], bins=BINS)
+    looks = {"one_draw": (GREY, f"all {benchmark.count:,} architectures"), f"best_of_{budget}": (SKY, "")}
+    for column, (colour, label) in looks.items():
+        shares = 100 * np.histogram(table["score"], edges, weights=table[column])[0]
+        named = label or f"best of {budget} random evaluations"
+        axes.stairs(shares, edges, fill=True, color=colour, alpha=0.45, label=named)
+        axes.stairs(shares, edges, color=colour, linewidth=1.2)
+    expected, best = random_search(benchmark).expected_best(budget), table["score"].max()
+    axes.axvline(expected, color=BLUE, linestyle="--", linewidth=1, label=f"its mean, {expected:.2f}")
+    axes.axvline(best, color=BLACK, linestyle=":", linewidth=1, label=f"the best there is, {best:.2f}")
+    unit = "%" if benchmark.unit == "percent" else benchmark.unit
+    axes.set(xlabel=f"{benchmark.feedback_name} ({unit})", ylabel="share (%)")
+    outer_legend(figure, axes, columns=2)
+    return finish(figure, [axes])
 
 
 def rank_curves(curves: pd.DataFrame) -> Figure:

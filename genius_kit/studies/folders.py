@@ -10,7 +10,7 @@ import numpy as np
 
 from genius_kit.benchmarks.noise import describe
 from genius_kit.benchmarks.own.files import read_frame
-from genius_kit.benchmarks.own.folder import Plan, load_folder, read_plan, write_folder
+from genius_kit.benchmarks.own.folder import Plan, is_folder, load_folder, read_plan, write_folder
 from genius_kit.benchmarks.own.lines import read_lines, unused_columns
 from genius_kit.benchmarks.own.tables import OwnTable
 from genius_kit.errors import GeniusKitError, InvalidParameter
@@ -48,6 +48,19 @@ def check_folder(folder: str | Path) -> Iterator[str]:
     yield from _told(plan, load_folder(folder), [str(name) for name in frame.columns])
 
 
+def own_or_example(folder: str, place: str | Path) -> str:
+    """Return `folder`, or where it is empty the example, which is written to `place` unless it is there."""
+    if not folder and not is_folder(place):
+        init_folder(place)
+    return folder or str(place)
+
+
+def folder_rows(folder: str | Path) -> list[dict[str, str]]:
+    """Return what `check_folder` tells as rows of a table; raises InvalidParameter as it does."""
+    lines = (line.partition(": ") for line in check_folder(folder))
+    return [{"what": what, "found": found} for what, _, found in lines if what != "next"]
+
+
 def _of_prompts(plan: Plan) -> list[str]:
     """Return what is wrong with the texts: each prompt is made, with every control and change that goes with it."""
     found: dict[str, None] = {}
@@ -71,7 +84,7 @@ def _told(plan: Plan, table: OwnTable, columns: list[str]) -> Iterator[str]:
     yield f"{table.feedback_name}: {ends} {table.unit}, {different:,} different values"
     if different < len(np.unique(scores)) // 2:
         yield (
-            "  prompts print two decimals, so that many different scores look the same there: give the metric a "
+            "decimals: prompts print two, so that many different scores look the same there; give the metric a "
             "larger factor, such as factor: 100"
         )
     best = table.optimum()
@@ -79,7 +92,7 @@ def _told(plan: Plan, table: OwnTable, columns: list[str]) -> Iterator[str]:
     yield f"best: {space.key(best[0])} ({words}){f', and {len(best) - 1:,} as good' if best[1:] else ''}"
     budget = min(BUDGET, table.count)
     rank = random_search(table).expected_best_rank(budget)
-    yield f"random search of {budget} evaluations finds rank {rank:.1f} of {table.count:,} on average, which is exact"
+    yield f"random search: {budget} evaluations find rank {rank:.1f} of {table.count:,} on average, which is exact"
     yield describe(table)
     if unused := unused_columns(space, columns):
         yield f"columns that nothing is read from: {', '.join(unused)}"
