@@ -36,6 +36,15 @@ def counted(folder, *names, cell="print(iterations)"):
     return [write(folder, name, COUNT.format(name=name), cell) for name in names]
 
 
+def test_a_report_goes_to_the_folder_that_its_notebooks_declare(tmp_path):
+    """A folder that is there, as the output folder is, is no benchmark: nothing is read in it."""
+    folder = tmp_path / "notebooks"
+    write(folder, "a", "print(output_folder)", parameters="output_folder: str = '../reports'")
+    for kept in (False, True):
+        (result,) = reports.report(folder, tmp_path / "reports")
+        assert (result.status, result.kept, result.error) == ("done", kept, None)
+
+
 def test_what_is_done_is_not_run_again(tmp_path):
     """The second report keeps every result, its seconds and its page; `force` runs all of it."""
     folder, out = tmp_path / "notebooks", tmp_path / "out"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit import files
 from genius_kit.benchmarks import catalogue, downloads
-from genius_kit.benchmarks.own.folder import is_folder, read_plan
+from genius_kit.benchmarks.own.folder import SPACE_FILE, read_plan
 from genius_kit.errors import InvalidParameter
 from genius_kit.reports.parameters import needs_of
 from genius_kit.version import __version__
@@ -89,7 +89,7 @@ def data_sums(needs: Sequence[str], parameters: Mapping[str, Any], folder: Path)
             continue
         sums[name] = downloads.sha256_of(path) if path.is_file() else "embedded"
     for value in values:
-        if is_folder(folder / value):
+        if (folder / value / SPACE_FILE).is_file():
             plan = read_plan(folder / value)
             sums |= {f"{plan.named[0]}/{name}": digest for name, digest in plan.files.items()}
         if os.path.isfile(folder / value):  # False, too, for a text that is no path
