@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import nbformat
+
 import genius_kit
+from genius_kit.reports.pages import hide_injected
+from genius_kit.reports.parameters import read_notebook
 
 project = "genius_kit"
 author = "the genius_kit authors"
@@ -28,7 +32,9 @@ def copy_notebooks(app):
     target.mkdir(exist_ok=True)
     for source in sorted((root / "notebooks").glob("*.ipynb")):
         executed = root / "reports" / source.name
-        text = (executed if executed.is_file() else source).read_text(encoding="utf-8")
+        notebook = read_notebook(executed if executed.is_file() else source)
+        hide_injected(notebook)
+        text = nbformat.writes(notebook)
         (target / source.name).write_text(text.replace("](../docs/", "](../"), encoding="utf-8")
 
 

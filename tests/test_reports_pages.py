@@ -1,6 +1,7 @@
 """What a report writes: pages that show pictures with no network and no script, no path, no key, PDF, provenance."""
 
 import base64
+import html
 import json
 import os
 import re
@@ -44,6 +45,32 @@ def test_a_page_shows_what_stands_in_for_a_widget(tmp_path):
     assert "<script" not in page
     assert "widget-view" not in result.notebook.read_text()
     assert "widget-state" not in result.notebook.read_text()
+
+
+def test_a_page_shows_the_values_that_ran_where_they_are_declared(tmp_path):
+    """In place of the defaults, beside their comments; the cell that papermill adds stays in the notebook alone."""
+    told = "name: str = 'a'  # Größe\nsteps: int = 2  # of each\nparams: dict = {}\noutput_folder: str = '..'  # here"
+    source = write(tmp_path / "notebooks", "a", "print(name, steps, params)", parameters=told)
+    result = reports.run_notebook(source, tmp_path / "out", {"name": 'x"y', "steps": 7, "params": {"b": [1]}})
+    text = re.sub(r"<[^>]+>", "", result.page.read_text(encoding="utf-8"))
+    shown = html.unescape(text)
+    assert """name: str = "x\\"y"  # Größe""" in shown
+    assert "steps: int = 7  # of each" in shown
+    assert 'params: dict = {"b": [1]}' in shown
+    assert "output_folder: str = '..'  # here" in shown
+    assert "# Parameters" not in shown
+    assert "# Parameters" in result.notebook.read_text(encoding="utf-8")
+    assert "x\"y 7 {'b': [1]}" in shown
+
+
+@pytest.mark.parametrize("cell", ["%magic\nsteps: int = 2", None])
+def test_values_that_have_no_place_stay_as_they_were_injected(cell):
+    """Where the declaring cell is no plain Python, or there is none."""
+    tagged = [] if cell is None else [nbformat.v4.new_code_cell(cell, metadata={"tags": ["parameters"]})]
+    injected = nbformat.v4.new_code_cell("# Parameters\nsteps = 7", metadata={"tags": [report_pages.INJECTED]})
+    notebook = nbformat.v4.new_notebook(cells=[*tagged, injected])
+    report_pages.hide_injected(notebook)
+    assert notebook.cells == [*tagged, injected]
 
 
 def test_a_page_prefers_a_picture_to_a_widget_view():

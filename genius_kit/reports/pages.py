@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import itertools
 import os
 import re
 import shutil
@@ -16,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 from genius_kit import files
 from genius_kit.errors import InvalidParameter, NotebookFailed
 from genius_kit.redaction import variables_shown_in
-from genius_kit.reports.parameters import read_notebook, title_of
+from genius_kit.reports.parameters import OUTPUT, read_notebook, title_of
 from genius_kit.reports.records import RUNNING, scratch_folder
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
+
+INJECTED = "injected-parameters"
+"""The tag of the cell with the values that a notebook ran with, as papermill writes it."""
 
 _BINARY = ("image/png", "image/jpeg", "application/pdf")  # base64: no text in it
 _PIECE, _OVERLAP = 1 << 22, 1 << 16  # bytes of a file that are looked at together
@@ -86,6 +91,41 @@ def drop_widgets(notebook: NotebookNode) -> None:
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(_WIDGET, None)
             output.get("metadata", {}).pop(_WIDGET, None)
+
+
+def hide_injected(notebook: NotebookNode) -> None:
+    """Leave out the cell of injected values, and show each where the notebook declares it.
+
+    The output folder stays as it is declared: where a report lies is no part of what was computed.
+    """
+    kinds = [set(cell.metadata.get("tags", [])) for cell in notebook.cells]
+    declared = next((cell for cell, tags in zip(notebook.cells, kinds, strict=True) if "parameters" in tags), None)
+    injected = [cell for cell, tags in zip(notebook.cells, kinds, strict=True) if INJECTED in tags]
+    if declared is None or not injected:
+        return
+    try:
+        values = {name: value for cell in injected for name, value, _ in _assigned(cell.source) if name != OUTPUT}
+        text = declared.source.encode()
+        for name, _, (begin, end) in reversed(_assigned(declared.source)):
+            text = text[:begin] + values.get(name, text[begin:end]) + text[end:]
+    except SyntaxError:  # no plain Python: both cells are shown as they are
+        return
+    declared.source = text.decode()
+    notebook.cells = [cell for cell in notebook.cells if cell not in injected]
+
+
+def _assigned(source: str) -> list[tuple[str, bytes, tuple[int, int]]]:
+    """Return the names that a text assigns, each with its value as it is written, and the bytes between which it is."""
+    text, found = source.encode(), []
+    starts = [0, *itertools.accumulate(len(line) for line in text.splitlines(keepends=True))]
+    for node in ast.parse(source).body:
+        target = node.target if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [None])[0]
+        value: Any = getattr(node, "value", None)
+        if isinstance(target, ast.Name) and value is not None:
+            begin = starts[value.lineno - 1] + value.col_offset
+            end = starts[value.end_lineno - 1] + value.end_col_offset
+            found.append((target.id, text[begin:end], (begin, end)))
+    return found
 
 
 def refuse_secrets(notebook: NotebookNode, name: str) -> None:
@@ -206,6 +246,7 @@ def to_html(notebook: NotebookNode, name: str) -> str:
 
     notebook = copy.deepcopy(notebook)
     drop_widgets(notebook)
+    hide_injected(notebook)
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
         if len(output.get("text", "")) > COLOURED_CHARACTERS:
             output.text = strip_ansi(output.text)
