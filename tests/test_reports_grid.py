@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from genius_kit.cli import app
 from genius_kit.errors import InvalidParameter
 from genius_kit.reports import run as reports
+from genius_kit.reports.grids import overviews
 from genius_kit.reports.parameters import label_of, read_grid
 from tests.notebook_files import outputs, write
 
@@ -112,3 +116,46 @@ def test_a_grid_runs_each_set_into_its_folder(tmp_path, known):
         assert f"<code>iterations = {value}</code>" in index
     with pytest.raises(InvalidParameter, match="a grid names its notebooks"):
         reports.report(folder, out, grid=grid, parameters={"iterations": 1})
+
+
+CONCLUDES = """
+from genius_kit import figures
+rows = [{"search": "a|b", "rank": f"{iterations}.5"}, {"search": "=random", "rank": "–"}]
+1 / (iterations - 9)
+figures.conclude(f"{name} found <{iterations}>.", rows, "Best", "n = 1.")
+"""
+
+
+def test_a_grid_ends_with_one_table(tmp_path):
+    """A row for each set, defaults filled in, also for what failed or ran before; the CSV has every row."""
+    folder, out, grid = tmp_path / "notebooks", tmp_path / "out", tmp_path / "grid.yml"
+    write(folder, "a", CONCLUDES.strip())
+    grid.write_text("a: [{iterations: [3, 9]}, {name: x}]")
+    done = CliRunner().invoke(
+        app, ["report", "--grid", str(grid), "--notebooks", str(folder), "--output", str(out)], catch_exceptions=False
+    )
+    assert done.exit_code == 1
+    told = done.output.split("a, over the grid:\n")[1].splitlines()
+    assert told[0] == "  iterations 3, name a: a found <3>."
+    assert "iterations 9, name a: " in told[1]
+    assert "ZeroDivisionError" in told[1]
+    assert told[2] == "  iterations 2, name x: x found <2>."
+    grid.write_text("a: {iterations: 3}")
+    reports.report(folder, out, grid=grid)
+    index = (out / "index.html").read_text(encoding="utf-8")
+    for text in ("a found &lt;3&gt;.", "ZeroDivisionError", "x found &lt;2&gt;.", 'href="grid/a.csv"'):
+        assert text in index.split("over the grid</h2>")[1]
+    table = pd.read_csv(out / "grid" / "a.csv", dtype=str, keep_default_na=False)
+    assert list(table) == ["iterations", "name", "what was found", "search", "rank"]
+    assert table[table["iterations"] == "3"]["rank"].tolist() == ["3.5", "–"]
+    assert table[table["iterations"] == "2"]["search"].tolist() == ["a|b", "'=random"]
+
+
+def test_what_a_last_cell_shows_without_a_conclusion_is_its_text(tmp_path):
+    """What it printed or returned, no picture; a notebook without one has a dash."""
+    folder, out, grid = tmp_path / "notebooks", tmp_path / "out", tmp_path / "grid.yml"
+    write(folder, "a", "print('of', iterations)\n{'b': rate}")
+    write(folder, "b", "iterations = 3", parameters=None)
+    grid.write_text("a: {iterations: 3}\nb:")
+    found = [overview.rows for overview in overviews(reports.report(folder, out, grid=grid))]
+    assert found == [(("3", "of 3 {'b': 0.5}"),), (("–",),)]

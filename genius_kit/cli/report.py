@@ -16,6 +16,7 @@ from typer import Argument, Option
 from genius_kit.cli.commands import ends_at_once, tell_stand_in
 from genius_kit.errors import UnknownName
 from genius_kit.reports import run as reports
+from genius_kit.reports.grids import overviews
 from genius_kit.reports.jobs import NotebookResult
 from genius_kit.reports.run import ReportProgress
 from genius_kit.texts import say
@@ -68,6 +69,11 @@ def report(
             on_result=tell,
             on_look=progress.look,
         )
+    for overview in overviews(results):
+        say(f"{overview.name}, over the grid:")
+        for cells in overview.rows:
+            named = ", ".join(f"{name} {cell}" for name, cell in zip(overview.header, cells[:-1], strict=False))
+            say(f"  {named or 'as it is set'}: {cells[-1]}")
     say(_summary(results))
     tell_stand_in(result.parameters.get("model") for result in results)
     say(f"open {Path(output) / 'index.html'}")

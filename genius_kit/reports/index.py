@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from genius_kit.files import write_whole
 from genius_kit.prompts.base import sandbox
+from genius_kit.reports.grids import overviews
 from genius_kit.reports.jobs import GET_DATA, NotebookResult, result_of
 from genius_kit.reports.records import record_of
 from genius_kit.texts import for_terminal
@@ -45,9 +46,12 @@ def write_index(results: Sequence[NotebookResult], folder: Path) -> Path:
 
     template = files("genius_kit").joinpath("templates", "report_index.html.j2").read_text(encoding="utf-8")
     environment = sandbox(autoescape=True, lstrip_blocks=False, finalize=_shown)
-    rows = [_row(result, folder) for result in [*results, *_earlier(results, folder)]]
+    environment.filters["address"] = lambda path: _address(path, folder)
+    every = [*results, *_earlier(results, folder)]
+    rows = [_row(result, folder) for result in every]
     text = environment.from_string(template).render(
         rows=sorted(rows, key=lambda row: (row.result.name, row.result.label)),
+        overviews=[(one, _address(one.write(folder), folder)) for one in overviews(every)],
         get_data=GET_DATA,
         finished=time.strftime("%Y-%m-%d %H:%M"),
         done=sum(row.result.status == "done" for row in rows),
