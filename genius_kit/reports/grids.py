@@ -13,7 +13,7 @@ from genius_kit.files import write_whole
 from genius_kit.reports.jobs import NotebookResult
 from genius_kit.reports.parameters import read_notebook
 from genius_kit.reports.records import GRID
-from genius_kit.texts import UNKNOWN, for_csv, in_line
+from genius_kit.texts import UNKNOWN, csv_of, in_line
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -42,8 +42,10 @@ class Overview:
 
     def write(self, folder: Path) -> Path:
         """Write `full` below the folder of a report and return its path."""
+        import pandas as pd
+
         file = folder / GRID / f"{self.name}.csv"
-        write_whole(file, _csv(self.full))
+        write_whole(file, csv_of(pd.DataFrame(list(self.full)).fillna("")))
         return file
 
 
@@ -65,13 +67,6 @@ def _overview(results: Sequence[NotebookResult]) -> Overview:
             more = [{f"{name} found" if name in told else name: cell for name, cell in row.items()} for row in table]
             full += [{**told, FOUND: text, **row} for row in more or [{}]]
     return Overview(results[0].name, results[-1].title, (*named, FOUND), tuple(rows), tuple(results), tuple(full))
-
-
-def _csv(rows: Sequence[dict[str, str]]) -> str:
-    import pandas as pd
-
-    frame = pd.DataFrame(list(rows)).fillna("")
-    return str(frame.rename(columns=for_csv).map(for_csv).to_csv(index=False, lineterminator="\n"))
 
 
 def _shown(result: NotebookResult) -> Iterator[tuple[str, list[dict[str, str]]]]:
