@@ -86,7 +86,7 @@ def put(part, index, key, value):
         (lambda content: content.pop("categories"), "no list 'categories'"),
         (remove("images", 0, "width"), "entry 100 of 'images' has no 'width'"),
         (remove("annotations", 1, "bbox"), "entry 1 of 'annotations' has no 'bbox'"),
-        (put("images", 0, "height", 0), "image 100 has height 0"),
+        (put("images", 0, "height", 0), "image 100 must have a height above 0 pixels, got 0"),
         (put("images", 0, "id", 101), "id 101 stands twice"),
         (put("images", 0, "file_name", "absent.jpg"), "image 100, absent.jpg"),
         (put("annotations", 0, "category_id", 5), "annotation 0 has category_id 5"),

@@ -293,7 +293,7 @@ def test_bad_input_is_told_in_a_sentence(table: TabularBenchmark) -> None:
         "got 0": lambda: memory.ask(table, count=0),
         "has architectures for": lambda: memory.ask(table, count=10_000),
         "different accuracies, and questions take 12": lambda: memory.ask(coarse),
-        "by heart: it has no table": lambda: memory.ask(load_benchmark("train", space="nas-bench-201")),
+        "has no table that could be known by heart": lambda: memory.ask(load_benchmark("train", space="nas-bench-201")),
         "or name a table": lambda: memory.ask(table, model="reciter:nobody"),
     }.items():
         with pytest.raises(InvalidParameter, match=wrong):

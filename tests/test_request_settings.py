@@ -174,9 +174,9 @@ def test_a_notebook_gets_them_as_json(tmp_path):
     given = reports.read_settings(tmp_path, None, ['params={"top_p": 0.9}'])
     assert given == {"params": {"top_p": 0.9}}
     for text in ("params=top_p", "params="):
-        with pytest.raises(InvalidParameter, match="declared dict"):
+        with pytest.raises(InvalidParameter, match="must be dict"):
             reports.read_settings(tmp_path, None, [text])
-    for wrong, words in (([1], "declared dict"), ({"a": [{"api_key": "x"}]}, "looks like a secret")):
+    for wrong, words in (([1], "must be dict"), ({"a": [{"api_key": "x"}]}, "looks like a secret")):
         with pytest.raises(InvalidParameter, match=words):
             reports.run_notebook(notebook, tmp_path / "out", {"params": wrong})
 

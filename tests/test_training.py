@@ -311,9 +311,9 @@ def test_time_limit_and_its_continuation(tmp_path, monkeypatch):
     ("options", "message"),
     [
         ({"network": TinyNetwork(num_classes=7)}, "the network has 7 classes, the data set digits 10"),
-        ({"time_limit": 0}, "time_limit is 0"),
-        ({"time_limit": math.nan}, "time_limit is nan"),
-        ({"checkpoint_every": 0}, "checkpoint_every is 0"),
+        ({"time_limit": 0}, "time_limit must be seconds above 0, or None, got 0"),
+        ({"time_limit": math.nan}, "time_limit must be seconds above 0, or None, got nan"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be steps, at least 1, or None, got 0"),
         ({"device": "gpu"}, "device 'gpu' is not known"),
         ({"device": "meta"}, "device 'meta' is not supported"),
         ({"changes": {"batch_size": 512}}, "512"),
