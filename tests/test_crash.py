@@ -29,7 +29,7 @@ from tests.faulty_disk import scratch_files
 
 FULL = os.environ.get("GENIUS_KIT_CRASH") == "full"
 PIECE, PIECES = map(int, os.environ.get("GENIUS_KIT_CRASH_PIECE", "0/1").split("/"))
-EVERY = {"search": 4, "study": 60, "training": 12, "report": 12, "download": 3}
+EVERY = {"search": 8, "study": 120, "training": 12, "report": 24, "download": 3}
 """Without GENIUS_KIT_CRASH: every n-th boundary of each command is taken."""
 
 MOMENTS = {"search": 20, "study": 3, "training": 3, "report": 2, "download": 5}

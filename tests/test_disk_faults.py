@@ -23,7 +23,7 @@ from tests.crash_child import RESULTS, command_of
 from tests.faulty_disk import scratch_files
 from tests.test_crash import CONTEXT, FULL, PIECE, PIECES, FileServer, World
 
-EVERY = {"search": 4, "study": 60, "training": 8, "report": 5, "download": 1}
+EVERY = {"search": 8, "study": 120, "training": 8, "report": 10, "download": 1}
 """Without GENIUS_KIT_CRASH=full: every n-th call of each command is the one that fails."""
 
 FAULTS = ("ENOSPC+", "EIO")

@@ -82,6 +82,7 @@ def test_control_and_enter_ask_the_stand_in(lab):
     expect(lab.page.locator(".genius-line code")).to_contain_text("lab.ask_once(")
 
 
+@pytest.mark.full
 def test_a_search_runs_to_its_end_and_another_is_stopped(lab):
     """The curve grows to the budget; a stopped search can go on."""
     lab.tab("Search")
@@ -133,6 +134,7 @@ def start(lab, delay, budget=10, approve=False):
     lab.button("Run a search").click()
 
 
+@pytest.mark.full
 def test_a_search_is_paused_resumed_given_more_and_ended_after_this_one(lab):
     """While paused no request goes out; a raised budget shows; the last evaluation is finished."""
     start(lab, 0.8)
@@ -154,6 +156,7 @@ def test_a_search_is_paused_resumed_given_more_and_ended_after_this_one(lab):
         assert f'"event":"{event}"' in journal
 
 
+@pytest.mark.full
 def test_a_model_that_never_answers_is_stopped(lab):
     """The age of the call is shown; it is hung up on to pause, asked anew by resuming, and stopped at once."""
     start(lab, 60)
@@ -169,6 +172,7 @@ def test_a_model_that_never_answers_is_stopped(lab):
     assert not lab.errors
 
 
+@pytest.mark.full
 def test_the_most_that_may_be_spent_holds_a_search(lab):
     """Nothing is asked that may cost more; with a higher limit the same search goes on to its end."""
     lab.model.delay, asked = 0.0, len(lab.model.requests)
@@ -194,6 +198,7 @@ def test_the_most_that_may_be_spent_holds_a_search(lab):
         lab.field(name).press("Tab")
 
 
+@pytest.mark.full
 def test_a_prompt_is_saved_under_a_name(lab):
     """The name is a variant from then on."""
     lab.field("Model").fill("offline")
@@ -228,6 +233,7 @@ def test_a_recorded_run_is_stepped_with_arrow_keys_and_clicks(lab):
     lab.button("Forget results").click()
 
 
+@pytest.mark.full
 def test_a_wrong_path_is_a_sentence(lab):
     """No traceback, and the lab goes on."""
     lab.tab("Replay")
@@ -243,6 +249,7 @@ def test_a_wrong_path_is_a_sentence(lab):
     expect(lab.alert).to_have_count(0)
 
 
+@pytest.mark.full
 def test_variants_are_compared_over_seeds(lab):
     """The stand-in does the same with both: the verdict says that it is a fixed rule and shows each pair."""
     lab.tab("Compare")
@@ -259,6 +266,7 @@ def test_variants_are_compared_over_seeds(lab):
     expect(lab.status).to_contain_text("Cannot tell")
 
 
+@pytest.mark.full
 def test_several_rows_are_compared_with_the_baseline(lab):
     """Calls and prompts are told before; each row has its verdict."""
     lab.tab("Compare")
@@ -275,6 +283,7 @@ def test_several_rows_are_compared_with_the_baseline(lab):
     expect(lab.page.locator(".genius-part-compare section[aria-label=Comparison] svg")).to_have_count(2)
 
 
+@pytest.mark.full
 def test_axe_finds_nothing_serious_in_the_lab(lab):
     """No serious or critical finding in our part of the page, in any of its tabs."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
