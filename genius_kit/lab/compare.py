@@ -42,7 +42,7 @@ WIDTH, LEFT = 460, 64  # of the dots, in pixels
 class Paired:
     """Searches of two settings with the same seeds: `pairs` holds seed, rank of the baseline, rank of the variant.
 
-    A rank is the middle of the range that the best design shares, 1 is best. `spent` is None where a price is unknown.
+    A rank is the middle of the range that the best shares, 1 is best. `spent` is None where a price is unknown.
     `sequences` says of each pair what its two searches evaluated, see `fixed_rules.sequence_of`.
     """
 
@@ -132,7 +132,7 @@ class Paired:
 
 
 def final_rank(run: Run) -> float:
-    """Return the rank of a run's best design, the middle where it is shared; raises InvalidParameter without ranks."""
+    """Return the rank of a run's best, the middle where it is shared; raises InvalidParameter without ranks."""
     rank = RankRange.of_best(run.of("evaluation"))
     if rank is None:
         raise InvalidParameter(

@@ -76,7 +76,7 @@ class _Reading:
         return len(design) == len(self.options) and all(map(tuple.__contains__, self.options, design))
 
     def costs(self, design: Design) -> list[float]:
-        """Return the design's MACs a position as the prompt's table states them; an empty list without a table."""
+        """Return the MACs per position as the prompt's table states them; an empty list without a table."""
         if self.embeddings:
             fixed, block = self.embeddings[design[0]]
             return [fixed, *(block[value] for value in design[1:])]

@@ -125,7 +125,7 @@ def whole_millions(macs: Macs) -> Macs:
 
 @dataclass(frozen=True)
 class MacsBound:
-    """Bounds on the MACs of a design in whole millions, both inclusive, judged as in the paper's ImageNet search.
+    """Bounds on an architecture's MACs in whole millions, both inclusive, as in the paper's ImageNet search.
 
     The total (convention "paper") is rounded to whole millions first: 330.24 M is inside an upper bound of 330.
     """
@@ -149,7 +149,7 @@ class MacsBound:
         return (millions <= self.upper_millions) & (millions >= (self.lower_millions or 0))
 
     def check_satisfiable(self, space: SearchSpace) -> None:
-        """Raise InvalidParameter when the lightest design of `space` is over these bounds or the heaviest under them.
+        """Raise InvalidParameter when the lightest of `space` is over these bounds or the heaviest under them.
 
         Of a space that is written out, every architecture is looked at.
         """
