@@ -212,6 +212,7 @@ def test_a_prompt_is_saved_under_a_name(lab):
     (variants_folder() / "of_the_browser.md").unlink()
 
 
+@pytest.mark.full
 def test_a_recorded_run_is_stepped_with_arrow_keys_and_clicks(lab):
     """The slider under the curve steps; a step opens in the editor with the results before it."""
     lab.tab("Replay")
