@@ -45,9 +45,10 @@ def lab(tmp_path_factory, embedded_cache):
 
 
 def expect(*arguments):
-    """Return playwright's assertion, which waits."""
+    """Return playwright's assertion, which waits, longer where the machine does other work."""
     from playwright.sync_api import expect
 
+    expect.set_options(timeout=20_000)
     return expect(*arguments)
 
 

@@ -167,6 +167,7 @@ def test_the_console_holds_no_error(lab):  # noqa: F811
     assert lab.errors == []
 
 
+@pytest.mark.full
 def test_a_changed_template_is_there_after_a_reload_and_in_a_new_kernel(lab):  # noqa: F811
     """Typed, not saved; undo is a press away."""
     lab.tab("Prompt")
