@@ -6,6 +6,7 @@ import threading
 import time
 import xml.dom.minidom
 
+import pandas as pd
 import pytest
 
 import genius_kit as gk
@@ -84,6 +85,19 @@ def test_a_recorded_run_keeps_its_points_while_a_search_runs(lab, benchmark, tmp
     assert lab.view.board is live.board
     assert live.points[0].name.startswith("333331: 5 times 3×3 conv")
     lab.searching.stop_now()
+
+
+def test_a_recorded_run_brings_a_space_that_no_name_finds(benchmark, tmp_path):
+    """The journal defines it: a run on a table of the user's own opens beside any other table."""
+    space = gk.SearchSpace("kernels", choices=[["3x3", "5x5"], [16, 32, 64]], positions=["kernel", "width"])
+    rows = [(kernel, width, float(width)) for kernel in ("3x3", "5x5") for width in (16, 32, 64)]
+    table = gk.tabular(space, pd.DataFrame(rows, columns=["kernel", "width", "score"]))
+    proposer = gk.make_proposer("random", space)
+    gk.search(table, proposer, 3, journal=tmp_path / "a.jsonl", progress=False)
+    run = recorded(tmp_path / "a.jsonl", benchmark)
+    assert len(run.points) == 3
+    run.show_step(1)
+    assert space.key(space.check(run.steps[1].evaluation["architecture"])) in run.board.drawn
 
 
 def test_choices_are_those_that_the_run_was_begun_with(lab):

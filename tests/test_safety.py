@@ -27,9 +27,9 @@ from genius_kit.datasets.registry import load_dataset
 from genius_kit.detection.coco import load_coco
 from genius_kit.errors import DataCorrupt, DataMissing, JournalError, PromptError, UnknownName
 from genius_kit.files import is_inside
-from genius_kit.lab.ask import Answer, Rule, answer_html, marked_html
+from genius_kit.lab.ask import Answer, Rule, answer_html
 from genius_kit.lab.draft import open_draft
-from genius_kit.lab.replay import step_html
+from genius_kit.lab.replay import markdown_html, step_html
 from genius_kit.prompts.base import fill, sandbox
 from genius_kit.reports import run as reports
 from genius_kit.runs.steps import open_run
@@ -497,7 +497,7 @@ def test_a_reply_runs_nothing_in_the_answer_of_the_lab(page, tmp_path):
     """The reply, its reading and its reason stand there as text; the whole lab is tried in test_lab_browser."""
     rules = (Rule(ATTACK, False, ATTACK),)
     answer = Answer(ATTACK, ((ATTACK, ""), (ATTACK, "refused")), rules, None, None, None)
-    shown = answer_html(answer, ToyBenchmark()) + marked_html(ATTACK + " [0, 1]", ToyBenchmark().space)
+    shown = answer_html(answer, ToyBenchmark()) + markdown_html(ATTACK + " [0, 1]", ToyBenchmark().space)
     (tmp_path / "a.html").write_text(f"<!DOCTYPE html><body>{shown}</body>")
     page.goto((tmp_path / "a.html").as_uri())
     assert ran(page) is None

@@ -225,11 +225,6 @@ def beside_html(call: Event) -> str:
     )
 
 
-def marked_html(text: str, space: SearchSpace | None) -> str:
-    """Return a reply as HTML text with the architecture that was read from it marked; plain where no space is known."""
-    return _html(reply_pieces(text, space))
-
-
 def reply_pieces(text: str, space: SearchSpace | None) -> tuple[Piece, ...]:
     """Return a reply cut at the architectures in it, see `Answer`; whole where no space is known."""
     if space is None:

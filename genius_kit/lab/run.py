@@ -20,7 +20,7 @@ from genius_kit.records import Evaluation, Message, Trial
 from genius_kit.runs.live import LiveSearch, LiveState
 from genius_kit.runs.loop import describe
 from genius_kit.runs.steps import RecordedSteps, Step
-from genius_kit.spaces import SearchSpace, load_space
+from genius_kit.spaces import SearchSpace, recorded_space
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
@@ -41,7 +41,7 @@ class LabRun:
         self.path, self.id, self.settings, self.benchmark = path, run_id(path), settings, benchmark
         self.space: SearchSpace | None = benchmark.space if benchmark else None
         if self.space is None and settings:
-            self.space = load_space(settings["space"])
+            self.space = recorded_space(settings)
         self.live: LiveSearch | None = None
         self.limits: Limits | None = None
         self.expected: float | None = None
