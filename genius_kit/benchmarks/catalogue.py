@@ -417,16 +417,11 @@ def load_benchmark(
 ) -> Benchmark:
     """Return the benchmark called `name`.
 
-    "train" evaluates by training, "proxy" by a score of the untrained network; `settings` are those of
-    `trained.TrainedBenchmark` and `proxies.ProxyBenchmark`. Every other name is a table; see `catalogue.load_tabular`:
-    `protocol` is "paper" or "held-out", `fed_run` the run that "held-out" shows, `source` "published" or "embedded".
-    The path of a folder, with a `space.yaml` in it, is a table of your own; see docs/from_csv.md.
-    With `objectives`, such as ("accuracy", "macs") or "accuracy,latency", a search weighs several; see `Objectives`.
-
     Parameters
     ----------
     name
-        A table of `list_benchmarks`, "train", or "proxy" (a score of the untrained network).
+        A table of `list_benchmarks`, the path of a folder of your own (docs/from_csv.md), "train" (evaluates by
+        training), or "proxy" (a score of the untrained network).
     protocol
         "paper": the accuracy that the paper's search saw; "held-out": one training is shown, the others score.
     fed_run

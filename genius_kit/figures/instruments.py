@@ -243,8 +243,8 @@ def _draw_ranks(axes: Axes, row: int, ranks: list[float], style: Style) -> None:
 def transfer_heatmap(matrix: pd.DataFrame) -> Figure:
     """Draw one panel per method: a row where it searched, a column where its architectures are scored, numbers inside.
 
-    `matrix` is what `transfer_matrix` returns. A cell says the rank in percent of the table (darker is better), its
-    95 % interval, and n where cells differ in it; framed is the table that was searched itself.
+    A cell says the rank in percent of the table (darker is better), its 95 % interval, and n where cells differ in it;
+    framed is the table that was searched itself.
 
     Parameters
     ----------

@@ -66,8 +66,6 @@ COLUMNS = ("method", "run", "seed", "calls", *(kind.replace(" ", "_") for kind i
 def best_so_far(runs: Runs, feedback_name: str = "accuracy", interval: bool = False) -> Figure:
     """Draw the best accuracy so far by iteration: mean over runs, in a band that holds the middle 80 % of them.
 
-    With `interval` the band is the 95 % interval of the mean instead, a bootstrap over runs, by percentiles.
-
     A run that stopped keeps what it found. A line begins where every run of the method has a result, evaluations that
     failed have none, and ends with the longest run; from there a thin one leads to its name.
 

@@ -153,7 +153,7 @@ def score_distribution(benchmark: TabularBenchmark, budget: int) -> Figure:
 def rank_curves(curves: pd.DataFrame) -> Figure:
     """Draw the mean rank of the best so far by evaluation, one panel per benchmark, one line per arm, model and prompt.
 
-    `curves` is what `studies.curves` returns. Bands are 95 % intervals of the mean over searches; 1 is the best rank.
+    Bands are 95 % intervals of the mean over searches; 1 is the best rank.
     A point is the mean over the trials of the paper's GPT-4, where it prints any on a table and the curves go as far.
 
     Parameters

@@ -61,8 +61,7 @@ _WORD = re.compile(r"^[^\W\d_]|[^\W\d_]{3}")
 class PrintedTable:
     """A table as a paper prints it; notebooks show the Markdown.
 
-    A further column is text where most of its cells hold a word. `breaks` are the rows before which a rule stands.
-    `data` is the frame behind, `sources` name the files that it comes from. Notebooks show the Markdown.
+    A further column is text where most of its cells hold a word.
 
     Parameters
     ----------

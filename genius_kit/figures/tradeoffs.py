@@ -152,8 +152,7 @@ def pareto_front_figure(runs: Runs, cost: str | None = None) -> Figure:
     """Draw accuracy against a cost: every architecture, the front of the table, and what half of the searches attain.
 
     A line passes, at each cost, through the accuracy that half of the n searches of a method have reached at that cost
-    or a lower one; its band holds the middle half of them; dots are the fronts of single searches. `cost` names the
-    objective on the horizontal axis, by default the first after the accuracy.
+    or a lower one; its band holds the middle half of them; dots are the fronts of single searches.
 
     Parameters
     ----------

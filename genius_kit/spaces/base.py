@@ -25,7 +25,7 @@ CONVENTIONS = ("paper", "convolutions")
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """A finite space of architectures. The class itself has numbered options and no networks; its subclasses have some.
+    """A finite space of architectures.
 
     The class itself is a space without networks, made from values alone; a run that searches it has them on record.
     Its subclasses have networks, and what differs between them is a method.
