@@ -21,9 +21,8 @@ from genius_kit.llm.offline import Design, OfflineClient, read_messages
 from genius_kit.prompts.views import CONTROLS
 from genius_kit.proposers.base import PROPOSERS, make_proposer
 from genius_kit.records import Message
-from genius_kit.runs.loop import search
+from genius_kit.runs.loop import first_architecture, search
 from genius_kit.spaces import SearchSpace, load_space
-from genius_kit.studies.plan import first_architecture
 from genius_kit.studies.results import RESULT_COLUMNS, row_of
 
 SEEDS = int(os.environ.get("GENIUS_KIT_NATURE_SEEDS", "1"))

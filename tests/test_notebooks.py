@@ -90,15 +90,15 @@ def test_a_notebook_has_one_cell_of_annotated_plain_parameters(path):
     (cell,) = [cell for cell in code(path) if "parameters" in cell.metadata.get("tags", [])]
     for statement in ast.parse(cell.source).body:
         assert isinstance(statement, ast.AnnAssign)
-        assert isinstance(ast.literal_eval(statement.value), str | int | float | bool | dict)
+        assert isinstance(ast.literal_eval(statement.value), str | int | float | bool | dict | None)
     assert all("  # " in line for line in cell.source.splitlines())
 
 
 @each
 def test_cells_are_thin_and_define_nothing(path):
-    """One to eight lines that call the package; the cell of parameters may have twelve."""
+    """One to eight lines that call the package; the cell of parameters may have sixteen."""
     for cell in code(path):
-        assert 1 <= len(cell.source.splitlines()) <= (12 if "parameters" in cell.metadata.get("tags", []) else 8)
+        assert 1 <= len(cell.source.splitlines()) <= (16 if "parameters" in cell.metadata.get("tags", []) else 8)
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
         assert not any(isinstance(node, kinds) for node in ast.walk(ast.parse(cell.source)))
 

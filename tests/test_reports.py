@@ -202,6 +202,14 @@ def test_a_report_runs_what_it_can_and_lists_the_rest(tmp_path):
         assert f'id="{place}"' in index
 
 
+def test_a_table_that_a_parameter_names_is_needed(tmp_path):
+    """A published table that is not here is missing data, not a failure; the package's own are here."""
+    write(tmp_path / "notebooks", "a", "print(name)")
+    told = [{"name": name} for name in ("nas-bench-macro", "hpobench-car")]
+    found = [reports.report(tmp_path / "notebooks", tmp_path / "out", parameters=one)[0] for one in told]
+    assert [(one.status, one.missing) for one in found] == [("missing", ("nas-bench-macro",)), ("done", ())]
+
+
 def test_a_report_hands_parameters_to_the_notebooks_that_declare_them(tmp_path):
     """One that no notebook declares is refused before any runs."""
     folder, out = tmp_path / "notebooks", tmp_path / "out"

@@ -24,7 +24,7 @@ def own_data_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def known(tmp_path):
     """Two notebooks, one of them without parameters, by name."""
-    settings = "iterations: int = 2  # steps\nname: str = 'a'\nrate: float = 0.5\noutput_folder: str = '..'"
+    settings = "iterations: int = 2  # steps\nname: str = 'a'\nrate: float = 0.5\nheat: float = None\noutput_folder: str = '..'"
     first = write(tmp_path / "notebooks", "a", "print(iterations, name)", parameters=settings)
     return {"a": first, "b": write(tmp_path / "notebooks", "b", "1", parameters=None)}
 
@@ -47,6 +47,7 @@ def read(tmp_path, known, text):
         ),
         ("a:\n  - iterations: 3\n  - {rate: [1, 0.5]}", [{"iterations": 3}, {"rate": 1}, {"rate": 0.5}]),
         ('a: {name: ["01201201"]}', [{"name": "01201201"}]),
+        ("a: {heat: [null, 0.7]}", [{"heat": None}, {"heat": 0.7}]),
         ("a:", [{}]),
     ],
 )
@@ -61,6 +62,7 @@ def test_a_grid_is_every_combination(tmp_path, known, text, points):
         ("a: {iterations: 3}\nc: {iterations: 3}", r"grid.yml, line 2: no notebook is called 'c'; .* are a, b"),
         ("a:\n  iterations: 3\n  iteration: 4", r"line 3: a.ipynb has no parameter 'iteration'; .* iterations, name"),
         ("a:\n  iterations:\n  - 3\n  - x", r"line 4: parameter 'iterations' of a.ipynb must be int, got 'x' \(str\)"),
+        ("a:\n  rate: null", r"line 2: parameter 'rate' of a.ipynb must be float, got None"),
         ("a:\n  name: 1201201", r"line 2: .* must be str, got 1201201 \(int\)"),
         ("a:\n  api_key: x", r"line 2: 'api_key' looks like a secret"),
         ("a:\n  keyToken: x", r"line 2: 'keyToken' looks like a secret"),

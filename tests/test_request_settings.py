@@ -173,6 +173,9 @@ def test_a_notebook_gets_them_as_json(tmp_path):
     notebook = write(tmp_path, "a", "print(sorted(params))", parameters="params: dict = {}  # of each request")
     given = reports.read_settings(tmp_path, None, ['params={"top_p": 0.9}'])
     assert given == {"params": {"top_p": 0.9}}
+    number = write(tmp_path / "number", "b", "1", parameters="temperature: float = None  # of the replies").parent
+    for text, value in (("temperature=0.7", 0.7), ("temperature=None", None)):
+        assert reports.read_settings(number, None, [text]) == {"temperature": value}
     for text in ("params=top_p", "params="):
         with pytest.raises(InvalidParameter, match="must be dict"):
             reports.read_settings(tmp_path, None, [text])

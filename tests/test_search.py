@@ -5,10 +5,10 @@ import re
 import pytest
 
 import genius_kit as gk
-from genius_kit.errors import InvalidParameter, JournalError, ModelError, UnknownName
+from genius_kit.errors import InvalidArchitecture, InvalidParameter, JournalError, ModelError, UnknownName
 from genius_kit.journal import read_run
 from genius_kit.runs.batch import search_many
-from genius_kit.runs.loop import journal_name, journal_path
+from genius_kit.runs.loop import first_architecture, journal_name, journal_path
 from tests.doubles import QueueClient, ToyBenchmark, reply
 from tests.resuming import assert_resumes_alike
 
@@ -212,6 +212,20 @@ def test_many_runs_leave_finished_ones_alone(tmp_path):
     assert len(before) == 3
     assert before == {path: path.read_bytes() for path in tmp_path.glob("*.jsonl")}
     assert [list(r.frame()["key"]) for r in runs] == [list(r.frame()["key"]) for r in again]
+
+
+def test_many_runs_begin_where_they_are_told(tmp_path):
+    """Whatever searches, a seed has one first architecture; runs that begin elsewhere have other files."""
+    for name in ("random", "coordinate-descent"):
+        runs = search_many(ToyBenchmark(), name, range(3), budget=2, output=tmp_path, first="random")
+        assert [run.frame()["key"][0] for run in runs] == [
+            ToyBenchmark().space.key(first_architecture("random", ToyBenchmark().space, seed)) for seed in range(3)
+        ]
+    (largest,) = search_many(ToyBenchmark(), "random", [0], budget=2, output=tmp_path, first="largest")
+    assert largest.frame()["key"][0] == ToyBenchmark().space.key(ToyBenchmark().space.all_largest)
+    assert len(list(tmp_path.glob("*.jsonl"))) == 7
+    with pytest.raises(InvalidArchitecture):
+        search_many(ToyBenchmark(), "random", [0], budget=2, first="biggest")
 
 
 def test_journal_names_are_safe_and_tell_settings_apart():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genius_kit.benchmarks.catalogue import missing_data
+from genius_kit.benchmarks.catalogue import BENCHMARK_NAMES, missing_data
 from genius_kit.errors import GeniusKitError, NotebookFailed
 from genius_kit.files import explained, write_whole
 from genius_kit.reports import kernels, pages, records
@@ -122,10 +122,11 @@ def run_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> Note
 
 
 def _needs(job: Job, notebook: NotebookNode) -> list[str]:
-    """Return what a notebook needs, without a table in whose place a parameter names another one."""
+    """Return the tables that a notebook's parameters name, and what it needs but for a table that they replace."""
     defaults, given = resolved({}, job.declared), _all_parameters(job)
     replaced = [value for name, value in defaults.items() if given[name] != value and isinstance(value, str)]
-    return [need for need in needs_of(notebook) if need not in replaced]
+    named = [value for value in given.values() if value in BENCHMARK_NAMES]
+    return list(dict.fromkeys([*(need for need in needs_of(notebook) if need not in replaced), *named]))
 
 
 def failed(job: Job, error: str) -> NotebookResult:

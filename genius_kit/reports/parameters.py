@@ -131,7 +131,8 @@ def check_parameter(notebook: str, name: str, value: Any, declared: Declared) ->
     if name not in declared:
         known = ", ".join(declared) or "none: it has no cell tagged 'parameters'"
         raise InvalidParameter(f"{notebook} has no parameter {name!r}; the known ones are {known}")
-    _check_type(notebook, name, value, declared[name]["inferred_type_name"])
+    if value is not None or declared[name]["default"] != "None":
+        _check_type(notebook, name, value, declared[name]["inferred_type_name"])
     for inner in names_in(value):
         if looks_secret(inner):
             raise InvalidParameter(f"parameter {name!r} holds {inner!r}, which looks like a secret, and is saved")
@@ -211,6 +212,8 @@ def _typed(name: str, value: str, kind: str) -> Any:
     try:
         if kind == "bool":
             return {"true": True, "false": False}[value.lower()]
+        if kind != "str" and value == "None":
+            return None
         readers: dict[str, Any] = {"int": int, "float": float, "dict": json.loads}
         return readers.get(kind, str)(value)
     except (KeyError, ValueError):

@@ -22,11 +22,12 @@ from genius_kit.progress import Progress
 from genius_kit.proposers.base import QUIZ, TALKING, Proposer, make_proposer
 from genius_kit.runs.approval import Gate, here
 from genius_kit.runs.live_control import Control
-from genius_kit.runs.loop import Terms, describe, journal_path, search
+from genius_kit.runs.loop import NO_FIRST, Terms, describe, first_architecture, journal_path, search
 from genius_kit.runs.remote import size_of
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
+    from genius_kit.spaces import Architecture
 
 INTERRUPT_SECONDS = 2.0  # how long searches are waited for after Ctrl-C: calls end at once, an evaluation may not
 
@@ -39,9 +40,16 @@ def finished_seeds(
     return [seed for seed, path in paths.items() if path.exists() and read_run(path).finished]
 
 
-def _journal_path(benchmark: Benchmark, proposer: Proposer, budget: int, seed: int, output: str | Path) -> Path:
+def _journal_path(
+    benchmark: Benchmark,
+    proposer: Proposer,
+    budget: int,
+    seed: int,
+    output: str | Path,
+    first: Architecture | None = None,
+) -> Path:
     proposer.load_prompt(benchmark)  # an edited prompt is another run, with another file
-    return journal_path(output, describe(benchmark, proposer, budget, seed))
+    return journal_path(output, describe(benchmark, proposer, budget, seed, first))
 
 
 def search_many(
@@ -52,6 +60,8 @@ def search_many(
     workers: int | None = None,
     output: str | Path | None = None,
     progress: bool = True,
+    *,
+    first: str = NO_FIRST,
     **settings: Any,
 ) -> list[Run]:
     """Run one search per seed, side by side in threads, and return them in the order of `seeds`.
@@ -76,28 +86,31 @@ def search_many(
         what is finished. None keeps the records in memory.
     progress
         Show a progress bar.
+    first
+        What every search evaluates first: "none", "random" (by its seed), "largest" or a key.
     **settings
         Settings of the proposer, and terms of each run as `search` takes them.
     """
     terms = {one.name: settings.pop(one.name) for one in fields(Terms) if one.name in settings}
-    first = make_proposer(proposer, benchmark.space, **settings)
-    client = first.client
+    asked = make_proposer(proposer, benchmark.space, **settings)
+    client = asked.client
     if client is not None:
-        settings = {**first.settings, "client": client}  # one client, so one pool of connections
+        settings = {**asked.settings, "client": client}  # one client, so one pool of connections
     controls: list[Control] = []
     heard = size_of(output) if output is not None else None
     with in_use(client), Progress(budget * len(seeds)) if progress else nullcontext(None) as watch:
 
         def one(seed: int) -> Run:
             made = make_proposer(proposer, benchmark.space, **settings)
-            path = None if output is None else _journal_path(benchmark, made, budget, seed, output)
+            begun = first_architecture(first, benchmark.space, seed, benchmark.known)
+            path = None if output is None else _journal_path(benchmark, made, budget, seed, output, begun)
             if path is not None and path.exists() and (known := read_run(path)).finished:
                 return known
             control = Control(gate=Gate(terms.get("approve"), terms.get("approval")), folder_from=heard)
             controls.append(control)
             told: dict[str, Any] = {"on_event": watch, "progress": False, "control": control}
             try:
-                return search(benchmark, made, budget, seed, path, **told, **terms)
+                return search(benchmark, made, budget, seed, path, first=begun, **told, **terms)
             except ModelError:
                 if path is not None:
                     _drop_empty(path)

@@ -32,9 +32,14 @@ from genius_kit.spaces.base import own_definition
 from genius_kit.version import code_state, versions
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from genius_kit.benchmarks import Benchmark
     from genius_kit.budget.ledger import Share
+    from genius_kit.spaces import SearchSpace
 
+
+NO_FIRST, RANDOM_FIRST, LARGEST_FIRST = "none", "random", "largest"
 
 ARM_WORDS = ("model", "control", "change", "principles", "prompt", "history")
 """Settings that stand in the name of a journal."""
@@ -184,6 +189,26 @@ class Search:
         finally:
             session.control.detach()
             session.budget.release()
+
+
+def first_architecture(
+    first: str, space: SearchSpace, seed: int, known: np.ndarray | None = None
+) -> Architecture | None:
+    """Return the architecture that a run with this seed begins at, the same one whatever searches; None for "none".
+
+    A random one is among those that are `known` (see `Benchmark.known`). Raises InvalidArchitecture for a key that is
+    not of the space.
+    """
+    if first == NO_FIRST:
+        return None
+    if first == LARGEST_FIRST:
+        return space.all_largest
+    if first == RANDOM_FIRST:
+        import numpy as np
+
+        rng = np.random.default_rng([seed, 0])  # searches draw from (seed, 1) on
+        return space.sample(rng) if known is None else space.at(int(rng.choice(np.flatnonzero(known))))
+    return space.decode(first)
 
 
 @dataclass

@@ -30,8 +30,9 @@ from genius_kit.prompts import load_prompt
 from genius_kit.prompts.template import PRINCIPLES
 from genius_kit.prompts.views import CHANGES, CONTROLS
 from genius_kit.proposers.base import PROPOSERS, WEIGHING, make_proposer, proposer_settings
+from genius_kit.runs.loop import first_architecture
 from genius_kit.spaces import SearchSpace
-from genius_kit.studies.plan import Arm, Money, Study, first_architecture
+from genius_kit.studies.plan import Arm, Money, Study
 
 MOST_RUNS, MOST_SETTINGS = 100_000, 2_000
 """The most runs of a study, and the most settings of them beside the seed: arm, model, prompt, benchmark."""

@@ -10,15 +10,11 @@ from typing import TYPE_CHECKING, Any
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter
 from genius_kit.proposers.base import TALKING, WARM
+from genius_kit.runs.loop import NO_FIRST
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from genius_kit.benchmarks.tabular import TabularBenchmark
     from genius_kit.llm.agents import Agent
-    from genius_kit.spaces import Architecture, SearchSpace
-
-NO_FIRST, RANDOM_FIRST, LARGEST_FIRST = "none", "random", "largest"
 
 
 @dataclass(frozen=True)
@@ -265,26 +261,6 @@ class Study:
                 agent=self.agents.get(settings.get("model", "")),
                 table=self.tables.get(benchmark),
             )
-
-
-def first_architecture(
-    first: str, space: SearchSpace, seed: int, known: np.ndarray | None = None
-) -> Architecture | None:
-    """Return the architecture that a run with this seed begins at, the same one whatever searches; None for "none".
-
-    A random one is among those that are `known` (see `Benchmark.known`). Raises InvalidArchitecture for a key that is
-    not of the space.
-    """
-    if first == NO_FIRST:
-        return None
-    if first == LARGEST_FIRST:
-        return space.all_largest
-    if first == RANDOM_FIRST:
-        import numpy as np
-
-        rng = np.random.default_rng([seed, 0])  # searches draw from (seed, 1) on
-        return space.sample(rng) if known is None else space.at(int(rng.choice(np.flatnonzero(known))))
-    return space.decode(first)
 
 
 def shard_of(plan: tuple[Task, ...], shard: str | None) -> tuple[Task, ...]:

@@ -29,11 +29,11 @@ from genius_kit.proposers.base import Proposer, make_proposer
 from genius_kit.records import RankRange
 from genius_kit.runs.approval import Gate
 from genius_kit.runs.live_control import Control
-from genius_kit.runs.loop import describe, journal_path, search
+from genius_kit.runs.loop import describe, first_architecture, journal_path, search
 from genius_kit.runs.remote import how_to_go_on, size_of, stops_study, why_stopped
 from genius_kit.spaces import SearchSpace
 from genius_kit.studies.file import load_study, study_names
-from genius_kit.studies.plan import Arm, Study, Task, first_architecture, shard_of
+from genius_kit.studies.plan import Arm, Study, Task, shard_of
 from genius_kit.studies.results import curves, read_results, results_of, summary
 from genius_kit.texts import in_line, say
 
