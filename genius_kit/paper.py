@@ -90,7 +90,7 @@ ITEMS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 """Figure or table of the paper -> what it shows, how it comes about here, the data that it needs."""
 
-CONTROLS = ("random", "coordinate-descent")
+CONTROLS = ("random", "coordinate-descent", "prior")
 
 
 @cache
@@ -421,16 +421,17 @@ def _ranks_of(accuracy: float, benchmark: Any, by: str) -> tuple[int, int] | Non
 def beside_paper(
     benchmark: Benchmark,
     model: str = "offline",
-    model_seeds: int = 3,
+    seeds: int = 3,
     control_seeds: int = 40,
     budget: int = 10,
     output: str | Path | None = None,
-    params: Mapping[str, Any] | None = None,
+    *,
+    proposers: Sequence[str] = CONTROLS,
+    first: str = "none",
+    temperature: float | None = None,
+    **settings: Any,
 ) -> dict[str, list[Run]]:
     """Run the searches that are drawn beside the paper's trials and return them by method.
-
-    The model is asked at each temperature that the paper reports; the stand-in has none and runs once. The controls are
-    random architectures, the largest option everywhere (one evaluation), and coordinate descent from there.
 
     Parameters
     ----------
@@ -438,24 +439,31 @@ def beside_paper(
         The table to search.
     model
         Model to ask; "offline" is the rule-based stand-in.
-    model_seeds
+    seeds
         Searches per temperature.
     control_seeds
-        Searches per control that draws at random.
+        Searches of each proposer; of "prior", the largest option everywhere, one.
     budget
         Evaluations per search.
     output
         Folder of the model's journals, where the same call again resumes them; None keeps them in memory.
-    params
-        Further request parameters of the model.
+    proposers
+        Searches without a model.
+    first
+        What every search evaluates first, as in `search_many`.
+    temperature
+        Of the replies; None: each that the paper reports. The stand-in has none and runs once.
+    **settings
+        What `search_many` takes beside: of the model (prompt, history, params, base_url), and limits of each search.
     """
-    temperatures = sorted(TRIAL_TABLES.get(benchmark.name, {0: ""})) if not is_stand_in(model) else [None]
+    temperatures: list[float | None] = [temperature]
+    if temperature is None and not is_stand_in(model):
+        temperatures = [float(one) for one in sorted(TRIAL_TABLES.get(benchmark.name, {0: ""}))]
     runs: list[Run] = []
-    for temperature in temperatures:
-        told = {} if temperature is None else {"temperature": float(temperature)}
-        asked: dict[str, Any] = {"model": model, "params": params, **told, "output": output, "progress": False}
-        runs += search_many(benchmark, "llm", range(model_seeds), budget, **asked)
-    for name in CONTROLS:
-        runs += search_many(benchmark, name, range(control_seeds), budget, progress=False)
-    runs += search_many(benchmark, "prior", [0], budget, progress=False)
+    for one in temperatures:
+        asked: dict[str, Any] = {"model": model, "temperature": one, **settings, "output": output, "progress": False}
+        runs += search_many(benchmark, "llm", range(seeds), budget, first=first, **asked)
+    for name in proposers:
+        count = 1 if name == "prior" else control_seeds
+        runs += search_many(benchmark, name, range(count), budget, progress=False, first=first)
     return by_method(runs)

@@ -103,6 +103,11 @@ def span(mean: object, low: object, high: object, digits: int = 2) -> str:
     return f"{number(mean, digits)} ({number(low, digits)}{between}{number(high, digits)})"
 
 
+def unit_sign(unit: str) -> str:
+    """Return the unit of a score as an axis or a heading has it: "%" for percent, any other as it is called."""
+    return "%" if unit == "percent" else unit
+
+
 def p_text(value: object) -> str:
     """Return a p-value with three decimals, smaller ones as a bound, `UNKNOWN` for none."""
     return number(value, 3) if not is_known(value) or float(value) >= 0.001 else "< 0.001"  # type: ignore[arg-type]

@@ -150,7 +150,7 @@ def test_the_ablations_are_drawn_as_printed():
 def test_the_searches_beside_the_paper_are_grouped_by_method(name, data_home, tmp_path):
     """The stand-in once, and three controls; a second call resumes what is recorded."""
     benchmark = gk.load_benchmark(name)
-    runs = figures.beside_paper(benchmark, model_seeds=1, control_seeds=2, budget=2, output=tmp_path)
+    runs = figures.beside_paper(benchmark, seeds=1, control_seeds=2, budget=2, output=tmp_path)
     assert {method: len(some) for method, some in runs.items()} == {
         "offline stand-in, not a language model": 1,
         "random": 2,

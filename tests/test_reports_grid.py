@@ -24,7 +24,9 @@ def own_data_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def known(tmp_path):
     """Two notebooks, one of them without parameters, by name."""
-    settings = "iterations: int = 2  # steps\nname: str = 'a'\nrate: float = 0.5\nheat: float = None\noutput_folder: str = '..'"
+    settings = (
+        "iterations: int = 2  # steps\nname: str = 'a'\nrate: float = 0.5\nheat: float = None\noutput_folder: str = '.'"
+    )
     first = write(tmp_path / "notebooks", "a", "print(iterations, name)", parameters=settings)
     return {"a": first, "b": write(tmp_path / "notebooks", "b", "1", parameters=None)}
 

@@ -17,8 +17,8 @@ from genius_kit import figures, pools
 from genius_kit.errors import InvalidParameter, JournalError, StudyFailed, VersionMismatch
 from genius_kit.journal import read_run
 from genius_kit.proposers.base import WARM
-from genius_kit.studies import run as studies
 from genius_kit.runs.loop import first_architecture
+from genius_kit.studies import run as studies
 from genius_kit.studies.plan import Arm, Study, shard_of
 from genius_kit.studies.run import Job, run_job
 from tests.study_files import COMMAND, records, text_of

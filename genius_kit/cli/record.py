@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from genius_kit.benchmarks import downloads
 from genius_kit.cli.commands import print_table
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal.redact import WORDS
@@ -47,9 +46,6 @@ def replay(
     if path.is_file() and bundles.is_bundle(path):
         _replay_bundle(path, output or Path(path.name.split(".")[0]))
         return
-    name = conversation.removesuffix(".json")
-    if not path.is_file() and name in ("329M", "401M"):
-        path = downloads.find(f"chat_history/{name}.json")
     frame = replay_conversation(path, output, strict=strict).frame()
     shown = frame.assign(macs=frame["macs"] / 1e6)[["iteration", "key", "macs", "feedback", "rejections"]]
     names = {"iteration": "step", "key": "architecture", "macs": "MACs, M", "feedback": "%"}

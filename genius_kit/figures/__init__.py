@@ -6,6 +6,7 @@ with `.frame()`, or the frame itself (columns as `Run.frame` gives them).
 
 from __future__ import annotations
 
+from genius_kit.figures.benchmarks import best_table, recorded_table, source_table, table_conclusion
 from genius_kit.figures.conclusions.base import Conclusion, conclude, search_conclusion
 from genius_kit.figures.conclusions.instruments import front_conclusion, models_conclusion, record_conclusion
 from genius_kit.figures.conclusions.optimisers import optimiser_conclusion, worth_conclusion
@@ -35,6 +36,8 @@ from genius_kit.figures.paper import (
     ablation_table,
     imagenet_trajectory,
     paper_comparison,
+    replays,
+    slip_table,
     table_1,
     table_1_figure,
     table_2_figure,
@@ -97,6 +100,7 @@ __all__ = [
     "beside_paper",
     "best_architecture",
     "best_so_far",
+    "best_table",
     "by_method",
     "claims_conclusion",
     "cloud",
@@ -139,7 +143,9 @@ __all__ = [
     "rank_by_iteration",
     "rank_curves",
     "record_conclusion",
+    "recorded_table",
     "repeated_searches",
+    "replays",
     "reply_outcomes",
     "reply_table",
     "run_table",
@@ -147,6 +153,8 @@ __all__ = [
     "save_table",
     "score_distribution",
     "search_conclusion",
+    "slip_table",
+    "source_table",
     "spending",
     "spending_table",
     "study_conclusion",
@@ -156,6 +164,7 @@ __all__ = [
     "table_1_figure",
     "table_2_figure",
     "table_2_points",
+    "table_conclusion",
     "training_conclusion",
     "training_curves",
     "training_table",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,18 +14,23 @@ from genius_kit.figures.axes import accuracy_axis, finish, log_axis, new_figure,
 from genius_kit.figures.layout import name_points
 from genius_kit.figures.runs import best_accuracy, best_rank, draw_searches
 from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, styles
+from genius_kit.journal import read_run
 from genius_kit.paper import paper_methods, paper_table, summary
+from genius_kit.prompts.published import Slip, read_conversation
 from genius_kit.proposers.methods import distinct, n_text
+from genius_kit.runs.batch import PUBLISHED, replay_conversation
 from genius_kit.runs.frames import Runs, frames_of, longest, middle_rank
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import recorded_space
-from genius_kit.spaces.costs import count_cost
+from genius_kit.spaces.costs import MacsBound, count_cost
+from genius_kit.texts import unit_sign
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from genius_kit.journal import Run
 
 DATA_SETS = {
     "nas-bench-201-cifar10": ("cifar10", "CIFAR-10"),
@@ -199,7 +206,7 @@ def paper_comparison(benchmark: Any, runs: Runs) -> Figure:
         title = [*textwrap.wrap(name, 24), n_text(len(frames), len(distinct(frames)))]
         accuracy.set_title("\n".join(title), fontsize=9)
         rank.set_xlabel("iteration")
-    above[0].set_ylabel(f"{benchmark.feedback_name} (%)")
+    above[0].set_ylabel(f"{benchmark.feedback_name} ({unit_sign(benchmark.unit)})")
     below[0].set_ylabel("rank (1 is best)")
     accuracy_axis(above[0], np.concatenate([_accuracy(frame) for some in methods.values() for frame in some]))
     rank_axis(below[0])
@@ -227,6 +234,45 @@ def _draw_trials(panel: Axes, method: Runs, read: Any, best: Any, singles: Mappi
     for single, frame in singles.items():
         colour = styles([name, *singles])[single].colour
         panel.axhline(float(read(frame).iloc[0]), color=colour, linestyle="--", linewidth=1)
+
+
+def replays(conversations: str) -> dict[str, Run]:
+    """Return the ImageNet searches that conversations and journals record, by name, the paper's as GENIUS-329 and -401.
+
+    Parameters
+    ----------
+    conversations
+        By commas: names of published conversations ("329M", "401M"), paths of such files, or of journals (`.jsonl`).
+    """
+    found = {}
+    for path in (Path(name.strip()) for name in conversations.split(",") if name.strip()):
+        name = f"GENIUS-{path.stem.removesuffix('M')}" if path.stem in PUBLISHED else path.stem
+        found[name] = read_run(path) if path.suffix == ".jsonl" else replay_conversation(path)
+    return found
+
+
+def slip_table(runs: Runs) -> pd.DataFrame:
+    """Return where the people of replayed conversations told the model a count or an architecture that is not its own.
+
+    Parameters
+    ----------
+    runs
+        Name of a search -> its one run, as `replays` gives them; a journal of another search has no such slip.
+    """
+    import pandas as pd
+
+    rows = []
+    for name, run in runs.items():
+        chat = run.settings["settings"].get("conversation")
+        rows += [{"search": name, **vars(slip)} for slip in (read_conversation(chat).slips() if chat else ())]
+    return pd.DataFrame(rows, columns=["search", *(field.name for field in fields(Slip))])
+
+
+def _bound(run: Run) -> MacsBound | None:
+    """Return the bound of a search: of its benchmark as recorded, or of the conversation that it replays."""
+    told = run.settings.get("benchmark_settings", {}).get("constraint")
+    chat = run.settings["settings"].get("conversation")
+    return MacsBound(**told) if told else read_conversation(chat).bound if chat else None
 
 
 def trajectory_table(run: Any) -> pd.DataFrame:
@@ -268,7 +314,9 @@ def trajectory_table(run: Any) -> pd.DataFrame:
     return marked(pd.DataFrame(rows), run)
 
 
-def imagenet_trajectory(run: Any, upper_millions: int, lower_millions: int | None = None, title: str = "") -> Figure:
+def imagenet_trajectory(
+    run: Any, upper_millions: int | None = None, lower_millions: int | None = None, title: str = ""
+) -> Figure:
     """Draw every reply of an ImageNet run: multiply-accumulates against the bound above, told accuracy below.
 
     A cross was sent back (over the bound, or a duplicate), a dot was evaluated; every second iteration is shaded.
@@ -278,11 +326,12 @@ def imagenet_trajectory(run: Any, upper_millions: int, lower_millions: int | Non
     run
         The run, such as a replay of the published conversation.
     upper_millions, lower_millions
-        Bounds in millions of multiply-accumulates; no lower one by default.
+        Bounds in millions of multiply-accumulates; without an upper one those of the search.
     title
         Title of the figure.
     """
-    table = trajectory_table(run)
+    table, own = trajectory_table(run), None if upper_millions else _bound(run)
+    upper, lower = (upper_millions, lower_millions) if own is None else (own.upper_millions, own.lower_millions)
     figure, (macs, accuracy) = new_figure(2, 1, sharex=True)
     done, refused = table[table["outcome"] == "evaluated"], table[table["outcome"] == "sent back"]
     macs.plot(table["reply"], table["macs"] / 1e6, color=GREY, linewidth=0.8)
@@ -291,10 +340,10 @@ def imagenet_trajectory(run: Any, upper_millions: int, lower_millions: int | Non
         label=f"sent back ({len(refused)})",
     )  # fmt: skip
     macs.plot(done["reply"], done["macs"] / 1e6, "o", color=BLUE, markersize=4.5, label=f"evaluated ({len(done)})")
-    bound = f"{upper_millions} M" if lower_millions is None else f"{lower_millions} to {upper_millions} M"
-    macs.axhline(upper_millions, color=BLACK, linestyle="--", linewidth=1, label=f"bound: {bound}")
-    if lower_millions is not None:
-        macs.axhline(lower_millions, color=BLACK, linestyle="--", linewidth=1)
+    label = f"bound: {upper} M" if lower is None else f"bound: {lower} to {upper} M"
+    for at, named in ((upper, label), (lower, None)):
+        if at is not None:
+            macs.axhline(at, color=BLACK, linestyle="--", linewidth=1, label=named)
     macs.set(ylabel="FLOPs (multiply-\naccumulates), millions", title=title)
     told = done.dropna(subset=["feedback"])
     accuracy.plot(told["reply"], told["feedback"].astype(float), "o-", color=BLUE, label="accuracy told to the model")

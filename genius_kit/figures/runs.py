@@ -27,6 +27,7 @@ from genius_kit.runs.frames import Runs, counted, frames_of, held, longest, midd
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import SearchSpace, recorded_space
 from genius_kit.stats.paired import mean_band
+from genius_kit.texts import unit_sign
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +64,7 @@ KINDS = {
 COLUMNS = ("method", "run", "seed", "calls", *(kind.replace(" ", "_") for kind in KINDS), "cost")
 
 
-def best_so_far(runs: Runs, feedback_name: str = "accuracy", interval: bool = False) -> Figure:
+def best_so_far(runs: Runs, feedback_name: str = "accuracy", interval: bool = False, unit: str = "percent") -> Figure:
     """Draw the best accuracy so far by iteration: mean over runs, in a band that holds the middle 80 % of them.
 
     A run that stopped keeps what it found. A line begins where every run of the method has a result, evaluations that
@@ -77,9 +78,11 @@ def best_so_far(runs: Runs, feedback_name: str = "accuracy", interval: bool = Fa
         What the accuracy is called on the axis.
     interval
         Draw the 95 % interval of the mean instead, a bootstrap over runs, by percentiles.
+    unit
+        Unit of the accuracy.
     """
     figure, (axes,) = new_figure(1, 1)
-    axes.set(xlabel="iteration", ylabel=f"best {feedback_name} so far (%)")
+    axes.set(xlabel="iteration", ylabel=f"best {feedback_name} so far ({unit_sign(unit)})")
     accuracy_axis(axes, draw_searches(axes, runs, best_accuracy, interval))
     band = "95 % interval of the mean" if interval else "the middle 80 % of them"
     axes.set_title(f"line: mean over n searches; band: {band}", fontsize=8, color="#555555", loc="left")

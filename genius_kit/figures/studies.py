@@ -29,6 +29,7 @@ from genius_kit.proposers.methods import ONE_SEARCH, TOLD, counted_once, n_text,
 from genius_kit.runs.provenance import marked
 from genius_kit.stats.paired import LEAST_PAIRS, compare, holm_of, interval
 from genius_kit.studies.results import random_search
+from genius_kit.texts import unit_sign
 from genius_kit.verdicts.base import MARGIN, counts_text
 from genius_kit.verdicts.contamination import ROUTES
 from genius_kit.verdicts.prompts import CHANGED, NO_EFFECT, NOT_ENOUGH
@@ -144,8 +145,7 @@ def score_distribution(benchmark: TabularBenchmark, budget: int) -> Figure:
     expected, best = random_search(benchmark).expected_best(budget), table["score"].max()
     axes.axvline(expected, color=BLUE, linestyle="--", linewidth=1, label=f"its mean, {expected:.2f}")
     axes.axvline(best, color=BLACK, linestyle=":", linewidth=1, label=f"the best there is, {best:.2f}")
-    unit = "%" if benchmark.unit == "percent" else benchmark.unit
-    axes.set(xlabel=f"{benchmark.feedback_name} ({unit})", ylabel="share (%)")
+    axes.set(xlabel=f"{benchmark.feedback_name} ({unit_sign(benchmark.unit)})", ylabel="share (%)")
     outer_legend(figure, axes, columns=2)
     return finish(figure, [axes])
 

@@ -18,7 +18,7 @@ from genius_kit.proposers.methods import distinct, shown_model, shown_name, with
 from genius_kit.runs.frames import Runs, frames_of, middle_rank, run_table
 from genius_kit.runs.provenance import PAPER_TABLES
 from genius_kit.stats.paired import LEAST_PAIRS, holm_of, permutation_p
-from genius_kit.texts import UNKNOWN, for_latex, for_markdown, is_known, number, p_text, span, spread
+from genius_kit.texts import UNKNOWN, for_latex, for_markdown, is_known, number, p_text, span, spread, unit_sign
 from genius_kit.verdicts.base import counts_text
 
 if TYPE_CHECKING:
@@ -265,10 +265,14 @@ def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
     tested = "test_accuracy" in frame
     told = run_table(every)
     sources = told["source"].dropna().unique() if "source" in told else ()
-    header = ["method", "n", "evaluations", f"best {benchmark.feedback_name} (%)", "rank", "top %"]
+    unit = unit_sign(benchmark.unit)
+    header = ["method", "n", "evaluations", f"best {benchmark.feedback_name} ({unit})", "rank", "top %"]
     measures = [("best_accuracy", False, 3), ("rank", True, 4), ("top_percent", True, 5)]
     if tested:
-        header, measures = [*header, "test accuracy (%)"], [*measures, ("test_accuracy", False, 6)]
+        header, measures = (
+            [*header, "test accuracy (%)" if unit == "%" else f"test score ({unit})"],
+            [*measures, ("test_accuracy", False, 6)],
+        )
     has_tests = data["p_holm"].notna().any()
     rows = []
     for row in data.to_dict("records"):
@@ -285,18 +289,19 @@ def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
         for name, lowest, column in measures
         for place in best_of(data[name].where(data["runs"] > 1).tolist(), lowest, digits.get(name, 2))
     }
-    test = (
-        f" p: two-sided permutation test of the logarithms of final ranks against “{reference}”, Holm-corrected."
-        if has_tests
-        else " No test: that takes two searches of a method and of the paper at temperature 0."
+    test, beside = (
+        " No test: that takes two searches of a method and of the paper at temperature 0.",
+        reference in every,
     )
+    if has_tests:
+        test = f" p: two-sided permutation test of the logarithms of final ranks against “{reference}”, Holm-corrected."
     note = (
         f"Mean ± sample standard deviation over n searches; rank 1 is best of {benchmark.count:,}, tied ranks "
-        f"count as the middle of their range. Bold: the best mean of two searches or more.{test}"
+        f"count as the middle of their range. Bold: the best mean of two searches or more.{test if beside else ''}"
         f"{_rules(data['method'], data['runs'])}"
     )
     return PrintedTable(
-        caption=f"{benchmark.title}: ours beside the paper ({SOURCE})",
+        caption=f"{benchmark.title}: {f'ours beside the paper ({SOURCE})' if beside else 'best found by each search'}",
         header=(*header, *(["p"] if has_tests else [])),
         rows=tuple(rows),
         note=note,

@@ -20,6 +20,7 @@ from genius_kit.runs.provenance import marked
 from genius_kit.spaces import recorded_space
 from genius_kit.stats.fronts import front_of
 from genius_kit.studies.tradeoffs import FrontReference, front_reference_of, rows_of, share_curves
+from genius_kit.texts import unit_sign
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,10 @@ Runs = Mapping[str, Sequence["Run"]]
 
 
 def accuracy_against_macs(
-    points: Mapping[str, pd.DataFrame], accuracy_name: str = "accuracy", background: Any = None
+    points: Mapping[str, pd.DataFrame],
+    accuracy_name: str = "accuracy",
+    background: Any = None,
+    unit: str = "percent",
 ) -> Figure:
     """Draw accuracy against multiply-accumulates, with the Pareto front of all points; n counts the points.
 
@@ -51,6 +55,8 @@ def accuracy_against_macs(
         What the accuracy is called on the axis.
     background
         Pair of arrays (macs, accuracy) drawn in grey behind, e.g. a whole table.
+    unit
+        Unit of the accuracy.
     """
     import pandas as pd
 
@@ -70,7 +76,7 @@ def accuracy_against_macs(
     front = pareto_front(every)
     axes.step(front["macs"] / 1e6, front["feedback"], where="post", color=GREY, linewidth=1)
     axes.set_title("n architectures; line: their Pareto front", fontsize=8, color="#555555", loc="left")
-    axes.set(xlabel="FLOPs (multiply-accumulates), millions", ylabel=f"{accuracy_name} (%)")
+    axes.set(xlabel="FLOPs (multiply-accumulates), millions", ylabel=f"{accuracy_name} ({unit_sign(unit)})")
     accuracy_axis(axes, every["feedback"] if background is None else [*every["feedback"], *background[1]])
     outer_legend(figure, axes, columns=2)
     finish(figure, [axes])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit import files
+from genius_kit.benchmarks import downloads
 from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.budget.amounts import Amount, Limits
 from genius_kit.budget.spending import recorded_terms, spent_of
@@ -28,6 +29,9 @@ from genius_kit.runs.remote import size_of
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
     from genius_kit.spaces import Architecture
+
+PUBLISHED = ("329M", "401M")
+"""Names of the published conversations."""
 
 INTERRUPT_SECONDS = 2.0  # how long searches are waited for after Ctrl-C: calls end at once, an evaluation may not
 
@@ -220,7 +224,7 @@ def replay_conversation(path: str | Path, journal: str | Path | None = None, str
     Parameters
     ----------
     path
-        The published conversation, a JSON file.
+        The conversation, a JSON file of the published form, or the name of a published one, "329M" or "401M".
     journal
         Where the record is written; None keeps it in memory.
     strict
@@ -234,6 +238,9 @@ def replay_conversation(path: str | Path, journal: str | Path | None = None, str
     from genius_kit.llm import ReplayClient
     from genius_kit.prompts.published import RecordedBenchmark, read_conversation
 
+    name = Path(path).name.removesuffix(".json")
+    if name in PUBLISHED and not Path(path).is_file():
+        path = downloads.find(f"chat_history/{name}.json")
     conversation = read_conversation(path)
     benchmark = RecordedBenchmark(conversation)
     proposer = make_proposer(

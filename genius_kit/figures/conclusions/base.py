@@ -18,7 +18,7 @@ from genius_kit.proposers.methods import are_one, sequence_of, shown_model
 from genius_kit.runs.frames import Runs, frames_of, middle_rank
 from genius_kit.stats import Estimate, random_worth, rank_ratio
 from genius_kit.stats.random_search import RandomSearch
-from genius_kit.texts import for_markdown, number, ratio_text, spread
+from genius_kit.texts import for_markdown, number, ratio_text, spread, unit_sign
 from genius_kit.verdicts.headlines import RANDOM
 
 if TYPE_CHECKING:
@@ -123,6 +123,8 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only
         Leave the other methods out of the table.
     """
     rows, answers = [], []
+    units = sorted({unit_sign(benchmark.unit) for benchmark, _ in searched})
+    score = f"best {'accuracy' if units == ['%'] else 'score'} ({', '.join(units)})"
     framed = [(benchmark, frames_of({**paper_methods(benchmark), **runs})) for benchmark, runs in searched]
     asked, methods = shown_model(model), [method for _, frames in framed for method in frames]
     if asked not in methods:  # at several temperatures: at the lowest, or the first params
@@ -138,7 +140,7 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only
                 "times random": "–" if method == "random" else estimate_cell(random, "better", "worse"),
                 "rank ÷ coordinate descent": "–" if method == DESCENT else estimate_cell(descent),
             }
-            rows.append({"benchmark": named, **_search_row(method, frames[method]), **cells})
+            rows.append({"benchmark": named, **_search_row(method, frames[method], score), **cells})
         answers.append(found.get(asked))
     left_out = "benchmark" if len(searched) == 1 else "search" if only_model else None
     rows = [{name: cell for name, cell in row.items() if name != left_out} for row in rows]
@@ -185,14 +187,14 @@ def is_fixed(frames: Sequence[pd.DataFrame]) -> bool:
     return are_one(map(sequence_of, frames)) or (len(frames) == len(frames[0]) == 1 and "architecture" in frames[0])
 
 
-def _search_row(method: str, frames: Sequence[pd.DataFrame]) -> dict[str, str]:
+def _search_row(method: str, frames: Sequence[pd.DataFrame], score: str) -> dict[str, str]:
     told, fixed = summary(method, frames), is_fixed(frames)
     several = len(frames) > 1 and not fixed
     return {
         "search": method,
         "n": "1 (a fixed rule)" if fixed else str(len(frames)),
         "evaluations": str(told["iterations"]),
-        "best accuracy (%)": spread(told["best_accuracy"], told["best_accuracy_std"] if several else None),
+        score: spread(told["best_accuracy"], told["best_accuracy_std"] if several else None),
         "rank": spread(told["rank"], told["rank_std"] if several else None, 1),
     }
 

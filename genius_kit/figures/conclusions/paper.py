@@ -149,7 +149,7 @@ def imagenet_conclusion(replays: Mapping[str, Run]) -> Conclusion:
     rows = [_imagenet_row(name, run, tables[name]) for name, run in replays.items()]
     outside = " and ".join(f"{_outside(table)} of {len(table)}" for table in tables.values())
     gains = " and ".join(f"{_accuracies(table).max() - _accuracies(table).iloc[0]:+.2f}" for table in tables.values())
-    headline = f"GPT-4, replayed: {outside} replies outside the bound; told accuracy {gains} points (n = 1 each)."
+    headline = f"Replayed: {outside} replies outside the bound; told accuracy {gains} points (n = 1 each)."
     note = (
         "Accuracy as the authors told it to the model, the best beside the first. Parameters and multiply-accumulates "
         "are those of the best told network: by the paper's count / of convolutions and linear layers alone. One "
