@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
@@ -28,7 +28,7 @@ app = typer.Typer(rich_markup_mode="rich")
 
 @app.command(epilog="Example: genius-kit report 00_quickstart --set budget=5")
 def report(
-    names: Annotated[list[str] | None, Argument(help="Notebooks, such as 01_nas_bench_macro; all by default.")] = None,
+    names: Annotated[list[str] | None, Argument(help="Notebooks, such as 01_search; all by default.")] = None,
     all_notebooks: Annotated[bool, Option("--all", help="Fail when a notebook's data is not there.")] = False,
     output: Annotated[Path, Option(help="Folder of the report.")] = Path("reports"),
     notebooks: Notebooks = None,
@@ -36,7 +36,10 @@ def report(
     settings: Annotated[
         list[str] | None, Option("--set", help="A parameter, e.g. --set budget=5; may be repeated.")
     ] = None,
-    grid: Annotated[Path | None, Option(help="A YAML file: notebooks with lists of parameter values.")] = None,
+    grid: Annotated[
+        list[str] | None,
+        Option(help="NAME=A,B: a report for each value, may be repeated; or a YAML file that names notebooks too."),
+    ] = None,
     force: Annotated[bool, Option("--force", help="Run also what is done and unchanged.")] = False,
     time_limit: Annotated[float | None, Option(min=0.1, help="Seconds per notebook.")] = None,
     pdf: Annotated[bool, Option("--pdf", help="PDF pages as well; needs a Chromium browser or LaTeX.")] = False,
@@ -62,7 +65,7 @@ def report(
             workers,
             reports.read_settings(folder, names, settings or ()),
             names=names,
-            grid=grid,
+            grid=_grid(folder, names, grid),
             force=force,
             time_limit=time_limit,
             pdf=pdf,
@@ -80,6 +83,13 @@ def report(
     statuses = {result.status for result in results}
     if "failed" in statuses or (all_notebooks and "missing" in statuses):
         raise typer.Exit(1 if "failed" in statuses else 2)
+
+
+def _grid(folder: Path, names: list[str] | None, texts: list[str] | None) -> str | dict[str, list[Any]] | None:
+    """Return the file of a grid, or the values that are given in its place."""
+    if not texts or (len(texts) == 1 and ("=" not in texts[0] or Path(texts[0]).is_file())):
+        return texts[0] if texts else None
+    return reports.read_values(folder, names, texts)
 
 
 @app.command(

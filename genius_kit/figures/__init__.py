@@ -6,7 +6,7 @@ with `.frame()`, or the frame itself (columns as `Run.frame` gives them).
 
 from __future__ import annotations
 
-from genius_kit.figures.benchmarks import best_table, recorded_table, source_table, table_conclusion
+from genius_kit.figures.benchmarks import best_table, front_of_table, recorded_table, source_table, table_conclusion
 from genius_kit.figures.conclusions.base import Conclusion, conclude, search_conclusion
 from genius_kit.figures.conclusions.instruments import front_conclusion, models_conclusion, record_conclusion
 from genius_kit.figures.conclusions.optimisers import optimiser_conclusion, worth_conclusion
@@ -114,6 +114,7 @@ __all__ = [
     "forest",
     "frame_table",
     "front_conclusion",
+    "front_of_table",
     "front_table",
     "histories",
     "hypervolume_figure",

@@ -11,14 +11,21 @@ from genius_kit.benchmarks.catalogue import data_sums
 from genius_kit.benchmarks.noise import noise_floor, resolutions
 from genius_kit.figures.conclusions.base import Conclusion, conclude
 from genius_kit.figures.tables import PrintedTable, frame_table
+from genius_kit.figures.tradeoffs import cloud, pareto_front
 from genius_kit.runs.provenance import marked
 from genius_kit.studies.results import random_search
 from genius_kit.texts import UNKNOWN, number, unit_sign
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from genius_kit.benchmarks.tabular import TabularBenchmark
     from genius_kit.records import RankRange
     from genius_kit.spaces import Architecture
+
+
+LONGEST = 40
+"""Characters of an architecture in a table; a longer one is told by its key."""
 
 
 def source_table(benchmark: TabularBenchmark) -> PrintedTable:
@@ -78,12 +85,29 @@ def recorded_table(benchmark: TabularBenchmark, architectures: Sequence[Architec
         found, rank = benchmark.evaluate(one), benchmark.rank(one)
         cost = {} if found.cost is None else {"parameters": found.cost.parameters, "macs": found.cost.macs}
         scores = {"feedback": found.feedback, "test_accuracy": found.test_accuracy}
-        rows.append({"architecture": benchmark.space.encode(one), "rank": _span(rank), **scores, **cost})
+        text = benchmark.space.encode(one)
+        text = text if len(text) <= LONGEST else benchmark.space.key(one)
+        rows.append({"architecture": text, "rank": _span(rank), **scores, **cost})
     data = marked(pd.DataFrame(rows).dropna(axis="columns", how="all"), pd.DataFrame({"source": [benchmark.source]}))
     unit = unit_sign(benchmark.unit)
     named = {"feedback": f"{benchmark.feedback_name} ({unit})", "test_accuracy": f"test score ({unit})"}
     shown = frame_table(data.rename(columns=named if unit != "%" else {"feedback": named["feedback"]}))
     return PrintedTable("", shown.header, shown.rows, shown.note, data, words=1)
+
+
+def front_of_table(benchmark: TabularBenchmark) -> pd.DataFrame:
+    """Return the architectures of a table that no other beats at the same multiply-accumulates, by rising `macs`.
+
+    Parameters
+    ----------
+    benchmark
+        A table that records multiply-accumulates.
+    """
+    import pandas as pd
+
+    macs, feedback = cloud(benchmark)
+    frame = pd.DataFrame({"macs": macs, "feedback": feedback})
+    return marked(pareto_front(frame), pd.DataFrame({"source": [benchmark.source]}))
 
 
 def table_conclusion(benchmark: TabularBenchmark, budget: int = 10) -> Conclusion:

@@ -233,7 +233,7 @@ def read_grid(path: Path, known: Mapping[str, Path]) -> list[tuple[Path, dict[st
         raise InvalidParameter(f"the grid {path} cannot be read: {error}") from None
     if not isinstance(located.data, dict) or not located.data:
         raise located.error(
-            (), "a grid needs notebooks, each with its parameters, such as `01_nas_bench_macro: {budget: [5, 10]}`"
+            (), "a grid needs notebooks, each with its parameters, such as `01_search: {budget: [5, 10]}`"
         )
     points: list[tuple[Path, dict[str, Any]]] = []
     for name, value in located.data.items():
@@ -241,6 +241,26 @@ def read_grid(path: Path, known: Mapping[str, Path]) -> list[tuple[Path, dict[st
             source = find_notebook(name, dict(known))
         points += [(source, one) for one in _points(located, name, value, source)]
     return points
+
+
+def value_points(
+    notebooks: Sequence[Path], given: Mapping[str, Any], values: Mapping[str, Sequence[Any]]
+) -> list[tuple[Path, dict[str, Any]]]:
+    """Return each notebook with every combination of `values` and `given`, those that it declares.
+
+    Raises InvalidParameter for one that none declares, that looks like a secret, or of the wrong type.
+    """
+    declared = {path: declared_in(path) for path in notebooks}
+    check_known([*given, *values], declared.values())
+    found = []
+    for path, known in declared.items():
+        fixed = {name: value for name, value in given.items() if name in known}
+        axes = {name: some for name, some in values.items() if name in known}
+        for point in itertools.product(*axes.values()):
+            told = {**fixed, **dict(zip(axes, point, strict=True))}
+            check_parameters(path.name, told, known)
+            found.append((path, told))
+    return found
 
 
 def label_of(parameters: Mapping[str, Any]) -> str:

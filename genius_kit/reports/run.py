@@ -31,11 +31,12 @@ from genius_kit.reports.parameters import (
     parse_settings,
     plain_values,
     read_grid,
+    value_points,
 )
 from genius_kit.reports.records import GRID, own_folder, ready_folder
 from genius_kit.texts import say
 
-__all__ = ["GET_DATA", "NotebookResult", "notebook_folder", "read_settings", "report", "run_notebook"]
+__all__ = ["GET_DATA", "NotebookResult", "notebook_folder", "read_settings", "read_values", "report", "run_notebook"]
 
 PLAIN_SECONDS = 5.0  # between two lines in a log
 
@@ -97,7 +98,7 @@ def report(
     parameters: Mapping[str, Any] | None = None,
     *,
     names: Sequence[str] | None = None,
-    grid: str | os.PathLike[str] | None = None,
+    grid: str | os.PathLike[str] | Mapping[str, Sequence[Any]] | None = None,
     executor: Executor | None = None,
     force: bool = False,
     time_limit: float | None = None,
@@ -124,7 +125,7 @@ def report(
     names
         Which notebooks; all by default.
     grid
-        A file that names notebooks with several sets of parameters (see `reports.grids`).
+        A file that names notebooks with several sets of parameters, or several values of parameters of `names`.
     executor
         Any `concurrent.futures.Executor` whose workers see the same files; threads by default.
     force
@@ -151,10 +152,16 @@ def report(
     settings = {"time_limit": time_limit, "pdf": pdf, "force": force, "threads": max(1, usable_cores() // workers)}
     if grid is None:
         jobs = _plain_jobs(notebooks_in(notebook_folder, names), folder, plain_values(parameters), settings)
+    elif isinstance(grid, Mapping):
+        if not names:
+            raise InvalidParameter("values of a grid need the names of notebooks, such as 01_search")
+        points = value_points(notebooks_in(notebook_folder, names), plain_values(parameters), grid)
+        jobs = _grid_jobs(points, folder, settings)
     elif names or parameters:
         raise InvalidParameter("a grid names its notebooks and their parameters itself: give one or the other")
     else:
-        jobs = _grid_jobs(Path(grid), Path(notebook_folder), folder, settings)
+        known = {one.stem: one for one in notebooks_in(Path(notebook_folder))}
+        jobs = _grid_jobs(read_grid(Path(grid), known), folder, settings)
     if pdf:
         pages.check_pdf()
     with own_folder(ready_folder(folder)):
@@ -173,6 +180,17 @@ def read_settings(
     return parse_settings(texts, [_declared(path) for path in notebooks_in(notebook_folder, names)] if texts else [])
 
 
+def read_values(
+    notebook_folder: str | os.PathLike[str], names: Sequence[str] | None, texts: Sequence[str]
+) -> dict[str, list[Any]]:
+    """Return the values that `texts` such as "budget=5,10" list, by parameter, as `read_settings` reads each."""
+    found = {}
+    for name, _, values in (text.partition("=") for text in texts):
+        each = [read_settings(notebook_folder, names, [f"{name}={value}"]) for value in values.split(",")]
+        found[name] = [value for one in each for value in one.values()]
+    return found
+
+
 def _plain_jobs(notebooks: Sequence[Path], folder: Path, given: dict[str, Any], settings: dict[str, Any]) -> list[Job]:
     """Return a job per notebook, each with those of the `given` parameters that it declares."""
     declared = {path: _declared(path) for path in notebooks}
@@ -185,10 +203,10 @@ def _plain_jobs(notebooks: Sequence[Path], folder: Path, given: dict[str, Any], 
     return jobs
 
 
-def _grid_jobs(grid: Path, notebooks: Path, folder: Path, settings: dict[str, Any]) -> list[Job]:
-    """Return a job for each set of parameters, each with a folder of its own."""
+def _grid_jobs(points: Sequence[tuple[Path, dict[str, Any]]], folder: Path, settings: dict[str, Any]) -> list[Job]:
+    """Return a job for each notebook with each set of parameters, each with a folder of its own."""
     jobs = []
-    for path, given in read_grid(grid, {one.stem: one for one in notebooks_in(notebooks)}):
+    for path, given in points:
         label = label_of(given)
         own = folder / GRID / path.stem / label
         jobs.append(Job(path.resolve(), own, given, declared_in(path), label=label, **settings))
