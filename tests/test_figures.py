@@ -275,3 +275,20 @@ def test_a_replayed_conversation_shows_every_reply(name, replies, sent_back, pub
     macs, accuracy = figures.imagenet_trajectory(run, int(name[:3]) + 1).axes
     assert f"sent back ({sent_back})" in [text.get_text() for text in macs.figure.legends[0].get_texts()]
     assert accuracy.get_xlabel() == "reply"
+
+
+def test_conversations_and_journals_are_replayed_by_name(published, data_home, tmp_path):
+    """The paper's under its names, a copy under that of its file; each is drawn against the bound it was judged by."""
+    copy = tmp_path / "mine.json"
+    copy.write_bytes((published / "chat_history" / "401M.json").read_bytes())
+    gk.replay_conversation(copy, tmp_path / "again.jsonl")
+    runs = figures.replays(f"329M, {copy},{tmp_path / 'again.jsonl'}")
+    assert list(runs) == ["GENIUS-329", "mine", "again"]
+    assert [len(run.of("evaluation")) for run in runs.values()] == [10, 10, 10]
+    assert figures.slip_table(runs)[["search", "iteration"]].to_numpy().tolist() == [
+        ["GENIUS-329", 2],
+        ["GENIUS-329", 5],
+    ]
+    for name, bound in {"GENIUS-329": "270 to 330 M", "again": "370 to 430 M"}.items():
+        texts = figures.imagenet_trajectory(runs[name]).legends[0].get_texts()
+        assert f"bound: {bound}" in [text.get_text() for text in texts]

@@ -58,7 +58,7 @@ def test_the_first_command_runs_every_notebook_that_needs_no_data():
     assert printed_commands.first_command() == ["genius-kit", "report"]
     expected = printed_commands.expected_pages()
     assert {"index.html", "00_quickstart.html", "06_optimisers.html"} < expected
-    assert "01_nas_bench_macro.html" not in expected
+    assert "04_imagenet_search.html" not in expected
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_the_first_command_runs_every_notebook_that_needs_no_data():
         ("genius-kit study contamination --dask tcp://10.0.0.1:8786", "the extra dask"),
         ("genius-kit detect evaluate 0 w.pt images a.json", "the extra detection"),
         ("genius-kit replay 329M", "the data chat_history/329M.json"),
-        ("genius-kit report 03_nas_bench_201", ""),
-        ("genius-kit report 01_nas_bench_macro", "the data nas-bench-macro"),
+        ("genius-kit report 01_search", ""),
+        ("genius-kit report 07_does_it_search", "the data nas-bench-macro"),
         ("genius-kit ctl runs/a.jsonl pause", "a run under way"),
         ("genius-kit study FILE", "your FILE"),
         ("python -m tests.speed training", ""),

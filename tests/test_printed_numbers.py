@@ -24,7 +24,7 @@ FOLDER = Path(gk.__file__).resolve().parent.parent
 NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 MACRO, RESNET, MOBILENET = "nas-bench-macro", "channel-bench-resnet", "channel-bench-mobilenet"
 CELLS = tuple(f"nas-bench-201-{name}" for name in ("cifar10", "cifar100", "imagenet16-120"))
-SEARCHED = {"01_nas_bench_macro": (MACRO,), "02_channel_bench_macro": (RESNET, MOBILENET), "03_nas_bench_201": CELLS}
+SEARCHED = {"NAS-Bench-Macro": (MACRO,), "Channel-Bench-Macro": (RESNET, MOBILENET), "NAS-Bench-201": CELLS}
 PRIVATE, DRAWN = "private-motif-pairs", "private-signals"
 pytestmark = pytest.mark.usefixtures("data_home")
 
@@ -83,7 +83,7 @@ def best_ranks(name, proposer, n, budget=10):
 @pytest.mark.parametrize("row", SEARCHED)
 def test_the_ranks_of_the_readme_are_those_of_the_tables(row):
     """Prior, coordinate descent and random search of a row: one figure per table, in the row's order."""
-    told, names = cells("README.md", f"`{row}`")[3], SEARCHED[row]
+    told, names = cells("README.md", f"`01_search`, {row}")[3], SEARCHED[row]
     tables = [gk.load_benchmark(name) for name in names]
     assert_printed([table.rank(table.space.all_largest).mean for table in tables], after("prior", told))
     assert_printed(
@@ -98,7 +98,7 @@ def test_the_ranks_of_the_readme_are_those_of_the_tables(row):
 @pytest.mark.parametrize("row", SEARCHED)
 def test_the_paper_s_ranks_in_the_readme_are_those_of_its_trials(row):
     """Mean and deviation at temperature 0, of so many trials and so many architectures."""
-    told, names = cells("README.md", f"`{row}`")[2], SEARCHED[row]
+    told, names = cells("README.md", f"`01_search`, {row}")[2], SEARCHED[row]
     trials = [paper_methods(gk.load_benchmark(name))[paper_label(0)] for name in names]
     spreads(
         [[float(middle_rank(one).min()) for one in some] for some in trials], re.findall(rf"{NUMBER} ± {NUMBER}", told)
@@ -286,7 +286,7 @@ def test_the_page_on_objectives_tells_what_chance_finds(cost):
 def test_the_readme_s_finding_follows_from_its_table():
     """The ranges of the mean ranks, and on how many tables the rule without a model is ahead of GPT-4."""
     (told,) = re.findall(r"What it found so far: .*", page("README.md"))
-    rows = [cells("README.md", f"`{row}`") for row in SEARCHED]
+    rows = [cells("README.md", f"`01_search`, {row}") for row in SEARCHED]
 
     def means(part, pattern):
         found = [number for row in rows for text in re.findall(pattern, row[part]) for number in text.split(", ")]

@@ -122,6 +122,23 @@ def test_a_grid_runs_each_set_into_its_folder(tmp_path, known):
         reports.report(folder, out, grid=grid, parameters={"iterations": 1})
 
 
+def test_values_are_a_grid_without_a_file(tmp_path, known):
+    """Each with what is set for all; the values are of the type that the notebook declares, and need its name."""
+    folder, out = tmp_path / "notebooks", tmp_path / "out"
+    values = reports.read_values(folder, ["a"], ["iterations=3,4", "heat=None,0.5"])
+    assert values == {"iterations": [3, 4], "heat": [None, 0.5]}
+    told = {"names": ["a"], "parameters": {"name": "x"}}
+    results = reports.report(folder, out, grid={"iterations": values["iterations"]}, **told)
+    assert [outputs(result.notebook) for result in results] == ["3 x\n", "4 x\n"]
+    for wrong, words in (
+        ({**told, "grid": {"iteration": [3]}}, "no notebook has a parameter 'iteration'"),
+        ({**told, "grid": {"iterations": ["x"]}}, "must be int"),
+        ({"grid": {"iterations": [3]}}, "need the names of notebooks"),
+    ):
+        with pytest.raises(InvalidParameter, match=words):
+            reports.report(folder, out, **wrong)
+
+
 CONCLUDES = """
 from genius_kit import figures
 rows = [{"search": "a|b", "rank": f"{iterations}.5"}, {"search": "=random", "rank": "–"}]

@@ -157,3 +157,40 @@ def test_the_scores_of_a_table_stand_beside_what_random_search_finds():
     assert axes.get_xlabel() == "gain (dB)"
     with pytest.raises(InvalidParameter, match="budget 5"):
         figures.score_distribution(table, 5)
+
+
+def test_what_a_table_holds_is_told_of_its_known_lines():
+    """Ties share ranks, an unknown largest architecture has none, the unit is the table's, random search is exact."""
+    space = gk.SearchSpace("six", choices=[["a", "b"], ["c", "d", "e"]])
+    lines = pd.DataFrame({"key": ["00", "01", "02", "10"], "score": [1.0, 3.0, 3.0, 4.0]})
+    table = gk.tabular(space, lines, metric="gain", unit="dB")
+    best = figures.best_table(table, 10)
+    assert [row[:3] for row in best.rows] == [
+        ("10", "1", "4"), ("01", "2 to 3", "3"), ("02", "2 to 3", "3"), ("00", "4", "1")
+    ]  # fmt: skip
+    assert best.header[2] == "gain (dB)"
+    told = dict(figures.source_table(table).rows)
+    assert (told["architectures"], told["different scores"]) == ("4 of the 6 in the space", "3")
+    found = figures.table_conclusion(table, 2)
+    assert found.headline == (
+        "2 random evaluations find rank 1.8 of 4 on average; the largest architecture is of unknown rank; "
+        "equal within noise: not known."
+    )
+    assert [(row[0], row[3]) for row in found.table.rows] == [
+        ("the best there is", "1"), ("random search, mean", "2.5"), ("random search, mean", "1.8")
+    ]  # fmt: skip
+    known = gk.tabular(space, pd.DataFrame({"key": ["00", "12"], "score": [1.0, 3.0]}))
+    assert "the largest architecture is at rank 1;" in figures.table_conclusion(known, 1).headline
+
+
+def test_searches_without_the_paper_s_trials_are_compared_in_the_unit_of_their_table():
+    """No word on a test against trials that there are not, and no percent."""
+    space = gk.SearchSpace("six", choices=[["a", "b"], ["c", "d", "e"]])
+    lines = pd.DataFrame({"key": ["00", "01", "02", "10", "11", "12"], "score": [1.0, 3.0, 2.0, 4.0, 5.0, 6.0]})
+    table = gk.tabular(space, lines, metric="gain", unit="dB")
+    runs = figures.by_method(gk.search_many(table, "random", range(2), 2, progress=False))
+    shown = figures.comparison_table(table, runs)
+    assert (shown.header[3], "paper" in shown.caption + shown.note) == ("best gain (dB)", False)
+    assert "best score (dB)" in figures.search_conclusion((table, runs), model="random").table.header
+    assert figures.paper_comparison(table, runs).axes[0].get_ylabel() == "gain (dB)"
+    assert figures.best_so_far(runs, "gain", unit="dB").axes[0].get_ylabel() == "best gain so far (dB)"

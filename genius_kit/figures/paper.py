@@ -16,7 +16,7 @@ from genius_kit.figures.runs import best_accuracy, best_rank, draw_searches
 from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, styles
 from genius_kit.journal import read_run
 from genius_kit.paper import paper_methods, paper_table, summary
-from genius_kit.prompts.published import Slip, read_conversation
+from genius_kit.prompts.published import Conversation, Slip, read_conversation
 from genius_kit.proposers.methods import distinct, n_text
 from genius_kit.runs.batch import PUBLISHED, replay_conversation
 from genius_kit.runs.frames import Runs, frames_of, longest, middle_rank
@@ -263,16 +263,21 @@ def slip_table(runs: Runs) -> pd.DataFrame:
 
     rows = []
     for name, run in runs.items():
-        chat = run.settings["settings"].get("conversation")
-        rows += [{"search": name, **vars(slip)} for slip in (read_conversation(chat).slips() if chat else ())]
+        chat = _conversation(run)
+        rows += [{"search": name, **vars(slip)} for slip in (chat.slips() if chat else ())]
     return pd.DataFrame(rows, columns=["search", *(field.name for field in fields(Slip))])
 
 
 def _bound(run: Run) -> MacsBound | None:
     """Return the bound of a search: of its benchmark as recorded, or of the conversation that it replays."""
-    told = run.settings.get("benchmark_settings", {}).get("constraint")
-    chat = run.settings["settings"].get("conversation")
-    return MacsBound(**told) if told else read_conversation(chat).bound if chat else None
+    told, chat = run.settings.get("benchmark_settings", {}).get("constraint"), _conversation(run)
+    return MacsBound(**told) if told else chat.bound if chat else None
+
+
+def _conversation(run: Run) -> Conversation | None:
+    """Return the conversation that a run replays, None for another run or where its file is not here any more."""
+    path = run.settings["settings"].get("conversation")
+    return read_conversation(path) if path and Path(path).is_file() else None
 
 
 def trajectory_table(run: Any) -> pd.DataFrame:
