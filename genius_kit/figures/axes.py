@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from genius_kit.proposers.methods import NO_MODEL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 
@@ -22,6 +24,8 @@ MOST_NAMED = 9
 """Lines that have their names at their ends; of more the names would stand on one another."""
 
 BELOW_BEST = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+PERCENT = 100
+LONGEST = 46  # characters of a line of an axis label
 """Points below the best accuracy at which a logarithmic axis has its numbers."""
 
 
@@ -107,17 +111,19 @@ def rank_axis(axes: Axes) -> None:
 
 
 def accuracy_axis(axes: Axes, values: Any) -> None:
-    """Make the vertical axis hold every one of `values` (percent).
+    """Make the vertical axis hold every one of `values` (percent, or of any unit).
 
     Where the lower half would flatten the upper one the axis is logarithmic in the distance from the best, which its
     label then says.
     """
+    axes.set_ylabel("\n".join(textwrap.fill(line, LONGEST) for line in axes.get_ylabel().splitlines()))
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
     low, middle, high = np.quantile(known, (0, 0.5, 1))
     if high - low <= 6 * (high - middle) or high == middle:
         margin = 0.06 * (high - low) or 0.1
         axes.set_ylim(low - margin, high + margin)
+        large_numbers(axes.yaxis, high - low)
         return
     gap = (high - middle) / 4  # what the best is drawn apart from itself, as a logarithm needs
     axes.set_yscale(
@@ -126,13 +132,20 @@ def accuracy_axis(axes: Axes, values: Any) -> None:
     )
     axes.set_ylim(high + gap - 1.15 * (high + gap - low), high + gap / 3)
     ticks: list[float] = []
-    for distance in BELOW_BEST:
+    steps = BELOW_BEST if high - low <= PERCENT else [first * 10.0**power for power in range(15) for first in (1, 3)]
+    for distance in steps:
         tick = np.floor((high - distance) / distance) * distance
         if distance >= gap / 3 and tick >= low and (not ticks or high + gap - tick > 1.4 * (high + gap - ticks[-1])):
             ticks.append(tick)
     axes.set_yticks(ticks)
-    axes.yaxis.set_major_formatter("{x:.0f}" if all(tick == round(tick) for tick in ticks) else "{x:.1f}")
+    axes.yaxis.set_major_formatter("{x:,.0f}" if all(tick == round(tick) for tick in ticks) else "{x:.1f}")
     axes.set_ylabel(f"{axes.get_ylabel()},\nlog below the best")
+
+
+def large_numbers(axis: Axis, length: float) -> None:
+    """Print the numbers of an axis of this length in full where they are larger than any in percent."""
+    if length > PERCENT:
+        axis.set_major_formatter("{x:,.0f}")
 
 
 def interval_row(

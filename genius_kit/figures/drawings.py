@@ -98,6 +98,8 @@ def _draw_layers(space: SearchSpace, values: Architecture, ax: Axes) -> None:
         for column, position in enumerate(stage):
             _draw_block(space, position, values[position], left + column, 0.0, ax)
             ax.text(left + column + 0.45, -0.12, space.positions[position], ha="center", va="top", fontsize=7)
+        if len(space.stages) == 1:
+            continue
         middle = left + (len(stage) - 0.1) / 2
         ax.plot([left, left + len(stage) - 0.1], [1.12, 1.12], color=GREY, linewidth=0.8)
         ax.text(middle, 1.18, f"stage {number}", ha="center", va="bottom", fontsize=8)

@@ -206,7 +206,7 @@ def paper_comparison(benchmark: Any, runs: Runs) -> Figure:
         title = [*textwrap.wrap(name, 24), n_text(len(frames), len(distinct(frames)))]
         accuracy.set_title("\n".join(title), fontsize=9)
         rank.set_xlabel("iteration")
-    above[0].set_ylabel(f"{benchmark.feedback_name} ({unit_sign(benchmark.unit)})")
+    above[0].set_ylabel(textwrap.fill(f"{benchmark.feedback_name} ({unit_sign(benchmark.unit)})", 24))
     below[0].set_ylabel("rank (1 is best)")
     accuracy_axis(above[0], np.concatenate([_accuracy(frame) for some in methods.values() for frame in some]))
     rank_axis(below[0])

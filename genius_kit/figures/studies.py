@@ -14,6 +14,7 @@ from genius_kit.figures.axes import (
     draw_curve,
     finish,
     interval_row,
+    large_numbers,
     log_axis,
     name_curves,
     new_figure,
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 COLUMNS = 3
 """Panels beside one another."""
+
+FARTHEST = 8
+"""Distances of the median from the best that a histogram of scores shows below the best."""
 
 BINS = 40
 """Bars of a distribution of scores."""
@@ -135,17 +139,23 @@ def score_distribution(benchmark: TabularBenchmark, budget: int) -> Figure:
     """
     table = draws_table(benchmark, budget)
     figure, (axes,) = new_figure(1, 1)
-    edges = np.histogram_bin_edges(table["score"], bins=BINS)
+    lowest, middle, best = np.quantile(benchmark.known_scores(), (0, 0.5, 1))
+    cut = max(lowest, best - FARTHEST * (best - middle)) if middle < best else lowest
+    scores = table["score"].clip(lower=cut)
+    edges = np.histogram_bin_edges(scores, bins=BINS)
     looks = {"one_draw": (GREY, f"all {benchmark.count:,} architectures"), f"best_of_{budget}": (SKY, "")}
     for column, (colour, label) in looks.items():
-        shares = 100 * np.histogram(table["score"], edges, weights=table[column])[0]
+        shares = 100 * np.histogram(scores, edges, weights=table[column])[0]
         named = label or f"best of {budget} random evaluations"
         axes.stairs(shares, edges, fill=True, color=colour, alpha=0.45, label=named)
         axes.stairs(shares, edges, color=colour, linewidth=1.2)
-    expected, best = random_search(benchmark).expected_best(budget), table["score"].max()
-    axes.axvline(expected, color=BLUE, linestyle="--", linewidth=1, label=f"its mean, {expected:.2f}")
-    axes.axvline(best, color=BLACK, linestyle=":", linewidth=1, label=f"the best there is, {best:.2f}")
-    axes.set(xlabel=f"{benchmark.feedback_name} ({unit_sign(benchmark.unit)})", ylabel="share (%)")
+    expected = random_search(benchmark).expected_best(budget)
+    axes.axvline(expected, color=BLUE, linestyle="--", linewidth=1, label=f"its mean, {expected:,.2f}")
+    axes.axvline(best, color=BLACK, linestyle=":", linewidth=1, label=f"the best there is, {best:,.2f}")
+    large_numbers(axes.xaxis, best - cut)
+    axes.locator_params("x", nbins=6)
+    lower = f"\nthe first bar holds all lower ones, down to {lowest:,.2f}" if cut > lowest else ""
+    axes.set(xlabel=f"{benchmark.feedback_name} ({unit_sign(benchmark.unit)}){lower}", ylabel="share (%)")
     outer_legend(figure, axes, columns=2)
     return finish(figure, [axes])
 
