@@ -294,7 +294,7 @@ def printed_trials(benchmark: Benchmark, temperature: float = 0) -> pd.DataFrame
         One row per evaluation: trial, iteration, accuracy (percent) and rank as printed (no rank in tables 11 to 13),
         rank_best to rank_worst, the ranks of rows with this accuracy (to two decimals), and agrees: whether the printed
         rank is one of them, or, without a printed rank, whether there is such a row. Tables 11 to 13 print accuracy
-        and rank by test of what a trial picked: test_accuracy, test_rank, test_agrees.
+        and rank by test of what a trial picked: test_accuracy, test_rank, test_agrees, where the table knows them.
 
     Raises
     ------
@@ -398,7 +398,7 @@ def _checked(row: dict[Any, Any], benchmark: Any) -> dict[str, Any]:
         "rank_worst": found[1] if found else None,
         "agrees": found is not None and (rank is None or found[0] <= rank <= found[1]),
     }
-    if "test_rank" in row:
+    if "test_rank" in row and benchmark.rank(benchmark.space.all_largest, "test") is not None:
         by_test = _ranks_of(row["test_accuracy_percent"], benchmark, "test")
         checked |= {
             "test_accuracy": row["test_accuracy_percent"],

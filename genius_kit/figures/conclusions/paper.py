@@ -78,6 +78,7 @@ def printed_conclusion(*benchmarks: Benchmark) -> Conclusion:
         "accuracy and rank: those of the architecture that a trial chose."
     )
     headline = f"{'; '.join(told)}."
+    headline = headline[0].upper() + headline[1:]
     return conclude(headline, rows, "The paper's printed evaluations in the published tables", note, words=2)
 
 
