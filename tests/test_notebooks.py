@@ -11,6 +11,7 @@ import pytest
 import genius_kit
 from genius_kit.reports import run as reports
 from genius_kit.studies.folders import init_folder
+from genius_kit.testing import MODEL, ChatServer
 
 FOLDER = Path(genius_kit.__file__).resolve().parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -199,6 +200,23 @@ def test_a_question_is_answered_on_any_table(name, table, tmp_path, embedded_cac
     ((headline, below),) = conclusions(executed)
     assert headline.startswith({"01_search": "offline stand-in", "02_table": "3 random evaluations find rank"}[name])
     assert ("millionths" in below) == (table != "mine")
+
+
+@pytest.mark.slow
+def test_what_a_notebook_is_told_of_a_model_reaches_its_server(tmp_path, embedded_cache, monkeypatch):
+    """Address, temperature, further fields and history, and the first architecture; the results bear its name."""
+    monkeypatch.setenv("GENIUS_KIT_DATA", str(embedded_cache))
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    keys = ["333333", "333332", "333323", "332333"]
+    with ChatServer(lambda body, _: f"Architecture: {list(map(int, keys[len(body['messages']) // 2]))}") as server:
+        told = {"model": MODEL, "base_url": server.url, "temperature": 0.7, "params": {"top_p": 0.9}, "max_dollars": 0}
+        told |= {"history": "dialogue", "first": "largest", "proposers": "random"}
+        ((headline, below),) = conclusions(run("01_search", tmp_path, {**SMALL, **told}))
+        asked = [request["body"] for request in server.requests if "messages" in (request["body"] or {})]
+    assert len(asked) == 2
+    assert {(body["temperature"], body["top_p"]) for body in asked} == {(0.7, 0.9)}
+    assert headline.startswith(f"{MODEL}, temperature 0.7")
+    assert "\n| coordinate descent" not in below
 
 
 @pytest.mark.slow
