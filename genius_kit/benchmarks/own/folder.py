@@ -155,8 +155,11 @@ def _reloaded(place: str, named: str, protocol: str, fed_run: int, objectives: S
     return table
 
 
-def read_plan(folder: str | Path) -> Plan:
-    """Return what a folder says beside its table; raises InvalidParameter, DataMissing."""
+def read_space(folder: str | Path) -> tuple[Located, SearchSpace, Metric, dict[str, str]]:
+    """Return what the texts of a folder say, its space and what a score is, and the SHA-256 of each text by name.
+
+    Raises InvalidParameter with every mistake.
+    """
     folder = Path(folder)
     if not (folder / SPACE_FILE).is_file():
         raise InvalidParameter(
@@ -172,15 +175,20 @@ def read_plan(folder: str | Path) -> Plan:
         if (path := folder / f"{part}.md").exists():
             text, sums[path.name] = _text(path)
             texts.append((part, text))
-    space = _space(located, tuple(texts))
-    data, path = located.data, _table(folder, located.data.get("table"))
-    sums[path.name] = _sum(path)
-    told = data.get("metric", {"name": "score"})
+    told = located.data.get("metric", {"name": "score"})
     metric = Metric(
         told["name"], told.get("direction") != "lower", told.get("unit", "points"), float(told.get("factor", 1))
     )
+    return located, _space(located, tuple(texts)), metric, sums
+
+
+def read_plan(folder: str | Path) -> Plan:
+    """Return what a folder says beside its table; raises InvalidParameter, DataMissing."""
+    located, space, metric, sums = read_space(folder)
+    data, path = located.data, _table(Path(folder), located.data.get("table"))
+    sums[path.name] = _sum(path)
     named = (data["name"], space.title, data.get("dataset", "data that are not named"))
-    return Plan(folder, space, named, metric, data.get("noise"), data.get("unknown", "refuse"), path, sums)
+    return Plan(Path(folder), space, named, metric, data.get("noise"), data.get("unknown", "refuse"), path, sums)
 
 
 def _yaml(path: Path) -> tuple[Located, str]:
