@@ -13,7 +13,7 @@ import pytest
 import genius_kit as gk
 from genius_kit.benchmarks import hpo, tabular
 from genius_kit.benchmarks.catalogue import data_sums, load_runs, space_of
-from genius_kit.benchmarks.noise import noise_floor
+from genius_kit.benchmarks.noise import describe, noise_floor
 from genius_kit.errors import DataCorrupt, InvalidParameter
 from genius_kit.verdicts.every import study_verdicts
 
@@ -121,6 +121,15 @@ def test_held_out_shows_one_training_and_the_noise_is_theirs():
         gk.load_benchmark(name, "held-out", 5)
     with pytest.raises(InvalidParameter, match="no source"):
         gk.load_benchmark(name, source="embedded")
+
+
+@pytest.mark.parametrize(
+    ("name", "threshold"),
+    [("hpolib-parkinsons", "3,481.11 millionths"), ("hpobench-car", "0.10 percentage points")],
+)
+def test_the_noise_is_told_in_the_unit_of_the_scores(name, threshold):
+    """A difference of squared errors is no percentage point."""
+    assert f"architectures less than {threshold} apart" in describe(gk.load_benchmark(name))
 
 
 @pytest.mark.parametrize(

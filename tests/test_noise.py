@@ -92,8 +92,8 @@ def test_rank_8_is_rank_21(data_home: Path) -> None:
     eighth, largest = ranked(benchmark, 8), benchmark.space.all_largest
     assert str(benchmark.rank(largest)) == "21"
     assert floor.sentence(benchmark, eighth, largest) == (
-        "rank 8 and rank 21 cannot be told apart: 0.10 percentage points apart, where means of 3 trainings of one "
-        "design differ by up to 0.28 (95 %)"
+        "rank 8 and rank 21 cannot be told apart: 0.10 percentage points apart, where means of 3 trainings of "
+        "one architecture differ by up to 0.28 (95 %)"
     )
     assert "rank 8 and rank 1000" in (sentence := floor.sentence(benchmark, eighth, ranked(benchmark, 1000)))
     assert "can be told apart" in sentence

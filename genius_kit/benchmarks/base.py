@@ -232,6 +232,11 @@ class Benchmark(ABC):
     unit = "percent"
     """The unit of the feedback; runs with another one than percent have it on record."""
 
+    @property
+    def difference_unit(self) -> str:
+        """The unit of the difference of two scores: percentage points of percentages, else that of the feedback."""
+        return "percentage points" if self.unit == "percent" else self.unit
+
     image_size: int | None = None
     """Pixels per side of the images that networks see; None: those of the space's own data set."""
 

@@ -29,7 +29,7 @@ _LEAST_RUNS = 3  # a rank correlation inside the top needs two runs, and a third
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """The noise of one benchmark's accuracies; standard deviations are in percentage points.
+    """The noise of one benchmark's scores; standard deviations have its `difference_unit`.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class NoiseFloor:
 
     @property
     def threshold(self) -> float:
-        """The difference of two shown scores, in percentage points, that equal architectures exceed in 5 % of pairs."""
+        """The difference of two shown scores that equal architectures exceed in 5 % of pairs."""
         return QUANTILE * 2**0.5 * self.sd_shown
 
     def tell_apart(self, first_score: float, second_score: float) -> bool:
@@ -83,7 +83,7 @@ class NoiseFloor:
         Parameters
         ----------
         first_score, second_score
-            In percent, as shown to the search.
+            As shown to the search.
         """
         return abs(first_score - second_score) > self.threshold
 
@@ -104,8 +104,8 @@ class NoiseFloor:
         verdict = "can be told apart" if self.tell_apart(*scores) else "cannot be told apart"
         shown = "single trainings" if self.averaged == 1 else f"means of {self.averaged} trainings"
         return (
-            f"{names} {verdict}: {abs(scores[0] - scores[1]):.2f} percentage points apart, where {shown} of one "
-            f"design differ by up to {self.threshold:.2f} (95 %)"
+            f"{names} {verdict}: {abs(scores[0] - scores[1]):.2f} {benchmark.difference_unit} apart, where {shown} of "
+            f"one architecture differ by up to {self.threshold:.2f} (95 %)"
         )
 
 
@@ -228,8 +228,8 @@ def resolutions(benchmarks: Sequence[TabularBenchmark]) -> pd.DataFrame:
     -------
     pd.DataFrame
         benchmark, trainings (that a shown score is the mean of), sd (of such a score among the best 1 %) and threshold
-        (the least difference that can be told apart), both in percentage points, and undecided: how many architectures
-        score within the threshold of the best.
+        (the least difference that can be told apart), both in the `difference_unit` of the benchmark, and undecided:
+        how many architectures score within the threshold of the best.
     """
     import pandas as pd
 
@@ -257,6 +257,6 @@ def describe(benchmark: TabularBenchmark) -> str:
         )
     (row,) = resolutions([benchmark]).to_dict("records")
     return (
-        f"noise on {row['benchmark']}: architectures less than {row['threshold']:.2f} points apart cannot be told "
-        f"apart (95 %, {row['trainings']} trainings per score), ranks 1 to {row['undecided']} among them"
+        f"noise on {row['benchmark']}: architectures less than {row['threshold']:,.2f} {benchmark.difference_unit} "
+        f"apart cannot be told apart (95 %, {row['trainings']} trainings per score), ranks 1 to {row['undecided']} among them"
     )
