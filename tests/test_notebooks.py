@@ -22,6 +22,7 @@ WEIGHED = {"12_tradeoffs": {"seeds": 2, "budget": 6}}
 LAB = {"08_prompt_lab": {"budget": 3, "pairs": 1}}
 QUESTIONS = {"contamination_seeds": 2, "contamination_budget": 2, "repeats": 2, "seeds": 2, "budget": 2}
 RECORDS = {
+    "03_where_priors_help": {"tables": "private-signals,hpobench-car", "seeds": 2, "budget": 3},
     "09_limitations": QUESTIONS,
     "11_models_and_transfer": {"seeds": 2, "budget": 3},
     "13_safety_record": {"budget": 2},

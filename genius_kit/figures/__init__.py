@@ -43,6 +43,7 @@ from genius_kit.figures.paper import (
     table_2_figure,
     trajectory_table,
 )
+from genius_kit.figures.priors import prior_conclusion, prior_figure, prior_ratios
 from genius_kit.figures.runs import (
     best_so_far,
     operation_frequencies,
@@ -136,6 +137,9 @@ __all__ = [
     "printed_conclusion",
     "printed_evidence",
     "printed_trials",
+    "prior_conclusion",
+    "prior_figure",
+    "prior_ratios",
     "prompt_comparison",
     "prompt_pairs",
     "prompts_conclusion",
