@@ -258,5 +258,6 @@ def describe(benchmark: TabularBenchmark) -> str:
     (row,) = resolutions([benchmark]).to_dict("records")
     return (
         f"noise on {row['benchmark']}: architectures less than {row['threshold']:,.2f} {benchmark.difference_unit} "
-        f"apart cannot be told apart (95 %, {row['trainings']} trainings per score), ranks 1 to {row['undecided']} among them"
+        f"apart cannot be told apart (95 %, {row['trainings']} trainings per score), ranks 1 to {row['undecided']} "
+        "among them"
     )

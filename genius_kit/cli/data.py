@@ -16,7 +16,7 @@ from typer import Argument, Option
 from genius_kit import extras
 from genius_kit.benchmarks import downloads, list_benchmarks
 from genius_kit.benchmarks.own.folder import SPACE_FILE
-from genius_kit.benchmarks.own.found import add_folder
+from genius_kit.benchmarks.own.found import add_file, add_folder, is_published_file
 from genius_kit.benchmarks.private import add_table
 from genius_kit.budget.prices import edition
 from genius_kit.cli.commands import ends_at_once, print_table
@@ -276,6 +276,13 @@ def compare(first: Table, second: Table) -> None:
 
 @benchmark.command(epilog="Example: genius-kit benchmark add my-signals")
 def add(table: Table) -> None:
-    """Copy a whole table, or a folder of your own, into the data folder, from where it loads by its name."""
-    added = add_folder(table) if (table / SPACE_FILE).is_file() else add_table(table)
-    say(f"{added}: `genius-kit run {added.name.removesuffix('.json')}` searches it")
+    """Copy a whole table, or a folder of your own, into the data folder, from where it loads by its name.
+
+    Of a file of NAS-Bench-101 (.tfrecord) or TransNAS-Bench-101 (.pth) that you have, each table becomes a folder.
+    """
+    if is_published_file(table):
+        added = add_file(table)
+    else:
+        added = [add_folder(table) if (table / SPACE_FILE).is_file() else add_table(table)]
+    for place in added:
+        say(f"{place}: `genius-kit run {place.name.removesuffix('.json')}` searches it")

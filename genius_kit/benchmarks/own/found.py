@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from genius_kit import files
+from genius_kit.benchmarks.own import nas_bench_101, transnas_bench_101
 from genius_kit.benchmarks.own.folder import SPACE_FILE, is_folder, load_folder, read_plan, shared_folder, write_folder
 from genius_kit.benchmarks.own.tables import KNOWN, KNOWN_FUNCTIONS, OwnTable, is_function
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter
@@ -18,6 +19,12 @@ from genius_kit.spaces import SPACES, SearchSpace
 
 FOLDER = "benchmarks"
 """Where folders are kept in the data folder that are found by their names."""
+
+Reader = Callable[[Path], Iterator[dict[str, str]]]
+"""Yields the files of a folder for each table of a published file."""
+
+_READERS: dict[str, Reader] = {".tfrecord": nas_bench_101.folders, ".pth": transnas_bench_101.folders}
+_JSON: dict[str, Reader] = {"nas_bench": nas_bench_101.folders, "transnas": transnas_bench_101.folders}
 
 
 def own_folders() -> dict[str, Path]:
@@ -38,6 +45,41 @@ def add_folder(folder: str | Path) -> Path:
     for name in table.files:
         shutil.copyfile(Path(folder) / name, place / name)
     return place
+
+
+def is_published_file(path: str | Path) -> bool:
+    """Return whether a path is a file of NAS-Bench-101 or TransNAS-Bench-101, by its name."""
+    path = Path(path)
+    return path.suffix in _READERS or (path.suffix == ".json" and _of_json(path) is not None)
+
+
+def _of_json(path: Path) -> Reader | None:
+    return next((reader for start, reader in _JSON.items() if path.name.startswith(start)), None)
+
+
+def add_file(path: str | Path) -> list[Path]:
+    """Read the user's own file of NAS-Bench-101 or TransNAS-Bench-101 and keep each of its tables in the data folder.
+
+    `.tfrecord` and `nas_bench...json` are of NAS-Bench-101, `.pth` and `transnas...json` of TransNAS-Bench-101. Raises
+    DataMissing, DataCorrupt, InvalidParameter.
+    """
+    path = Path(path)
+    read = _READERS.get(path.suffix) or _of_json(path)
+    if read is None:
+        raise InvalidParameter(f"{path} is no .tfrecord of NAS-Bench-101 and no .pth of TransNAS-Bench-101")
+    try:
+        places = [_kept(texts) for texts in read(path)]
+    except OSError as error:
+        raise DataMissing(f"{path} cannot be read ({error.strerror or error})") from None
+    if not places:
+        raise DataCorrupt(f"{path} holds no architecture of a space that is read")
+    return places
+
+
+def _kept(texts: Mapping[str, str]) -> Path:
+    """Keep the files of one folder in the data folder, and return where they are."""
+    with tempfile.TemporaryDirectory() as made:
+        return add_folder(write_folder(Path(made) / "table", texts))
 
 
 def register(what: SearchSpace | OwnTable | str | Path) -> Path | None:
@@ -73,9 +115,7 @@ def register(what: SearchSpace | OwnTable | str | Path) -> Path | None:
 
 def _written(table: OwnTable) -> Path:
     """Write a table that came from a frame as a folder into the data folder, and return where it is."""
-    with tempfile.TemporaryDirectory() as made:
-        write_folder(Path(made) / "table", _texts(table))
-        return add_folder(Path(made) / "table")
+    return _kept(_texts(table))
 
 
 def _texts(table: OwnTable) -> dict[str, str]:
