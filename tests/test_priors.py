@@ -61,10 +61,13 @@ def test_random_search_against_itself_needs_as_many_evaluations(tmp_path):
 
 
 def test_a_fixed_rule_counts_once(tmp_path):
-    """Without a random first architecture the stand-in's searches are one: a ratio of numbers, and no spread."""
-    ratios = figures.prior_ratios(searched(tmp_path, benchmarks=[TABLES[0]], first="none", arms=["llm", "anonymous"]))
-    assert set(ratios["n_text"]) == {"n = 1, a fixed rule"}
-    assert ratios["low"].tolist() == ratios["high"].tolist() == ratios["ratio"].tolist()
+    """Without a random first architecture the searches are one, and no interval tells luck from names."""
+    found = searched(tmp_path, benchmarks=[TABLES[0]], first="none")
+    rows = figures.prior_ratios(found).set_index("beside")
+    assert set(rows["n_text"]) == {"n = 1, a fixed rule"}
+    assert rows.loc[[LABELS, "coordinate-descent"], ["low", "high"]].isna().all(axis=None)
+    assert rows.loc[RANDOM, "low"] == rows.loc[RANDOM, "ratio"] == rows.loc[RANDOM, "high"]
+    assert "names help on 0 of 1 tables, harm on 0" in figures.prior_conclusion(found).headline
 
 
 @pytest.mark.parametrize(

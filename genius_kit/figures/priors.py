@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,13 +119,14 @@ def _is_fixed(runs: pd.DataFrame) -> bool:
 
 
 def _ratio(other: pd.DataFrame, own: pd.DataFrame, tables: int) -> Estimate:
-    """Return the ratio of two arms, by the pairs of one seed unless one of them is a fixed rule."""
+    """Return the ratio of two arms by the pairs of one seed; without an interval where one of them is a fixed rule.
+
+    What one search has by luck cannot be told from what its names are worth.
+    """
     sides = _ranks(other), _ranks(own)
-    if any(isinstance(side, float) for side in sides):
-        return rank_ratio(*sides, comparisons=tables)
     pairs = other.merge(own, on="seed", suffixes=("", "_own"))[["rank", "rank_own"]].astype(float)
-    if pairs.empty:
-        return rank_ratio(*sides, comparisons=tables)
+    if pairs.empty or any(isinstance(side, float) for side in sides):
+        return Estimate(rank_ratio(*sides).value, float("nan"), float("nan"))
     return rank_ratio(pairs["rank"].tolist(), pairs["rank_own"].tolist(), paired=True, comparisons=tables)
 
 
@@ -139,7 +141,7 @@ def prior_figure(ratios: pd.DataFrame, title: str = "") -> Figure:
         Title of the figure, such as the model.
     """
     tables, kinds = list(dict.fromkeys(ratios["benchmark"])), list(dict.fromkeys(ratios["beside"]))
-    looks = dict(zip((kind for kind in kinds if kind not in (LABELS, PRIOR)), _LOOKS, strict=False))
+    looks = dict(zip((kind for kind in kinds if kind not in (LABELS, PRIOR)), cycle(_LOOKS), strict=False))
     looks = {LABELS: Style(VERMILION, "D", "-"), **looks, PRIOR: Style(GREY, "x", "-")}
     kinds = [kind for kind in looks if kind in kinds]
     figure, (axes,) = new_figure(1, 1)
@@ -148,9 +150,7 @@ def prior_figure(ratios: pd.DataFrame, title: str = "") -> Figure:
     for row, name in enumerate(tables):
         axes.axhspan(row - 0.5, row + 0.5, color="#f4f4f4" if row % 2 else "white", linewidth=0, zorder=0)
         for one in ratios[ratios["benchmark"] == name].to_dict("records"):
-            place = kinds.index(one["beside"]) if one["beside"] in kinds else None
-            if place is None:
-                continue
+            place = kinds.index(one["beside"])
             ends = [one["low"], one["high"]] if one["low"] < one["high"] and one["beside"] != PRIOR else ()
             at = row + 0.8 * ((place + 0.5) / len(kinds) - 0.5)
             interval_row(axes, at, one["ratio"], ends, looks[one["beside"]], size=4, width=1.3,
@@ -217,8 +217,7 @@ def prior_conclusion(results: pd.DataFrame, plain: str = "llm") -> Conclusion:
 def _estimate(rows: pd.DataFrame, kind: str) -> Estimate | None:
     if kind not in rows.index:
         return None
-    one = rows.loc[kind]
-    return Estimate(float(one["ratio"]), float(one["low"]), float(one["high"]))
+    return Estimate(*rows.loc[[kind], ["ratio", "low", "high"]].to_numpy(dtype=float)[0].tolist())
 
 
 def _answer(estimate: Estimate | None) -> str:
