@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from genius_kit.proposers.base import make_proposer
     from genius_kit.records import Cost, Evaluation, NoImprovement, Proposal, RankRange, Rejection, Trial
     from genius_kit.replies import parse_reply
+    from genius_kit.reports.bundle import read_bundle
     from genius_kit.reports.run import report, run_notebook
     from genius_kit.runs.batch import replay_conversation, resume, search_many
     from genius_kit.runs.loop import search
@@ -53,6 +54,7 @@ _HOMES = {
     "records": ("Cost", "Evaluation", "NoImprovement", "Proposal", "RankRange", "Rejection", "Trial"),
     "replies": ("parse_reply",),
     "reports": ("report", "run_notebook"),
+    "reports.bundle": ("read_bundle",),
     "runs.batch": ("replay_conversation", "resume", "search_many"),
     "runs.loop": ("search",),
     "studies": ("load_study", "run_study", "study_names"),
@@ -70,7 +72,7 @@ __all__ = [
     "SearchSpace", "Trial", "build_network", "count_cost", "does_it_search", "estimate_run", "estimate_study",
     "fine_tune", "from_function", "list_benchmarks", "list_prompts", "load_benchmark", "load_dataset",
     "load_prompt", "load_recipe", "load_space", "load_study", "load_weights", "make_proposer", "output_folder",
-    "parse_reply",
+    "parse_reply", "read_bundle",
     "read_results", "read_run", "register", "replay_conversation", "report", "resume", "run_notebook", "run_study",
     "search", "search_many", "study_names", "tabular", "to_optuna", "train", "verify_run",
 ]  # fmt: skip

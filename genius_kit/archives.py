@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import lzma
 import os
 import re
 import shutil
@@ -23,7 +24,14 @@ MEMBER_LIMIT = 1 << 28
 TOTAL_LIMIT = 1 << 30
 HEADER_LIMIT = 1 << 16
 LINES_LIMIT = 1_000_000
-"""The most members, bytes a member, in all and a header, and lines that are read: a small file may hold any number."""
+MEMORY_LIMIT = 1 << 26
+"""The most members, bytes a member, in all and a header, lines that are read, and bytes that undoing .xz may take.
+
+A small file may hold any number.
+"""
+
+XZ = b"\xfd7zXZ\x00"
+"""The first bytes of an .xz file."""
 
 _PART = re.compile(r"[A-Za-z0-9_+=,@~][A-Za-z0-9._+=,@~ -]*")
 _CHUNK = 1 << 20
@@ -46,10 +54,13 @@ def unpack_tar(archive: Path, folder: Path) -> None:
 
 
 def pack(contents: Mapping[str, bytes | Path], target: Path) -> None:
-    """Write a .tar.gz of files by name, sorted, without times, owners and rights: the same content, the same bytes."""
+    """Write files by name, sorted, without times, owners and rights: the same content, the same bytes.
+
+    It is a .tar.xz where the target is called one, else a .tar.gz.
+    """
     out = io.BytesIO()
     with (
-        gzip.GzipFile(filename="", mode="wb", fileobj=out, mtime=0, compresslevel=9) as zipped,
+        lzma.LZMAFile(out, "wb") if target.suffix == ".xz" else gzip.GzipFile("", "wb", 9, out, mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
         for name in sorted(contents):
@@ -97,8 +108,10 @@ def _sum(stream: IO[bytes]) -> str:
 
 def _members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """Yield name and content of each member in one pass, every one a plain file that stays in its folder."""
-    with gzip.open(source) as zipped:
-        stream: Any = _Bounded(zipped, source)
+    with source.open("rb") as file:
+        is_xz = file.read(len(XZ)) == XZ
+        file.seek(0)
+        stream: Any = _Bounded(_Xz(file) if is_xz else gzip.GzipFile(fileobj=file), source)
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             seen: set[str] = set()
             for member in archive:
@@ -124,8 +137,8 @@ def _told(source: Path) -> Iterator[None]:
     """Turn what a damaged archive raises while it is read into DataCorrupt."""
     try:
         yield
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
-        raise DataCorrupt(f"{source} is cut or no .tar.gz ({error}); get it again") from error
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, ValueError) as error:
+        raise DataCorrupt(f"{source} is cut or no .tar.gz or .tar.xz ({error}); get it again") from error
 
 
 def _problem(member: tarfile.TarInfo, seen: set[str]) -> str | None:
@@ -147,10 +160,30 @@ def _is_plain(name: str) -> bool:
     return all(_PART.fullmatch(part) for part in name.split("/"))
 
 
+class _Xz:
+    """What an .xz file holds, undone in at most MEMORY_LIMIT bytes of memory, whatever the file asks for."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY_LIMIT)
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes, none at the end; raises EOFError or LZMAError for a damaged file."""
+        found = b""
+        while size and not found and not self._decoder.eof:
+            content = self._file.read(_CHUNK) if self._decoder.needs_input else b""
+            if self._decoder.needs_input and not content:
+                raise EOFError("it ends too early")
+            found = self._decoder.decompress(content, size)
+        if size and not found and (self._decoder.unused_data or self._file.read(1)):
+            raise lzma.LZMAError("more follows its end")
+        return found
+
+
 class _Bounded:
     """A stream of at most TOTAL_LIMIT bytes and LINES_LIMIT lines, and of the next part what was allowed."""
 
-    def __init__(self, stream: gzip.GzipFile, source: Path) -> None:
+    def __init__(self, stream: gzip.GzipFile | _Xz, source: Path) -> None:
         self._stream, self._source, self._left = stream, source, TOTAL_LIMIT
         self._lines = LINES_LIMIT
         self.allow(HEADER_LIMIT)

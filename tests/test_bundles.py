@@ -4,18 +4,21 @@ import csv
 import gzip
 import io
 import json
+import lzma
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 
+import genius_kit as gk
 from genius_kit import archives
 from genius_kit.errors import DataCorrupt, InvalidParameter, JournalError
 from genius_kit.journal.verify import verify_run, write_heads
-from genius_kit.reports.bundle import bundle, replay_bundle
+from genius_kit.reports.bundle import bundle, is_bundle, replay_bundle
 from genius_kit.studies.file import keep_study_file
 from genius_kit.studies.run import run_study
 
@@ -132,6 +135,40 @@ def test_words_can_be_withheld_from_a_bundle(study, packed, tmp_path, no_data):
     assert replay_bundle(tmp_path / "b.tar.gz", tmp_path / "out").differing == ()
 
 
+def test_an_xz_bundle_holds_the_same_in_less(packed, tmp_path, no_data):
+    """The name of the output decides; the same content gives the same bytes, and its runs are read as from a .tar.gz."""
+    made, again = tmp_path / "small.tar.xz", tmp_path / "again.tar.xz"
+    for path in (made, again):
+        archives.pack(members(packed), path)
+    assert again.read_bytes() == made.read_bytes()
+    assert made.stat().st_size < packed.stat().st_size
+    assert (members(made), is_bundle(made)) == (members(packed), True)
+    assert len(gk.read_bundle(made, tmp_path)) == 9
+
+
+def test_the_runs_of_a_bundle_are_read_as_those_of_its_study(study, packed, tmp_path, no_data, no_sockets):
+    """One row per run, in the order of the study, with journals that verdicts can read; unpacked once."""
+    runs = gk.read_bundle(packed, tmp_path)
+    expected = gk.read_results(study)
+    assert runs.drop(columns="journal").equals(expected.drop(columns="journal"))
+    assert [Path(path).name for path in runs["journal"]] == [Path(path).name for path in expected["journal"]]
+    assert gk.read_bundle(packed, tmp_path).equals(runs)
+    assert [path.name[:6] for path in tmp_path.iterdir()] == ["small-"]
+
+
+def test_an_unpacked_bundle_that_was_altered_is_refused(packed, tmp_path, no_data):
+    """What lies there is checked whenever it is read: a journal, and the heads that it is checked against."""
+    journal = Path(gk.read_bundle(packed, tmp_path)["journal"].iloc[0])
+    whole = journal.read_bytes()
+    journal.write_bytes(whole.replace(b'"feedback":', b'"feedback": ', 1))
+    with pytest.raises(DataCorrupt, match=journal.name):
+        gk.read_bundle(packed, tmp_path)
+    journal.write_bytes(whole)
+    (journal.parent.parent / "heads.csv").write_text("journal,lines,head\n")
+    with pytest.raises(DataCorrupt, match="remove the folder"):
+        gk.read_bundle(packed, tmp_path)
+
+
 def test_what_differs_is_named(packed, tmp_path, no_data):
     """A figure that was packed otherwise than it is drawn is told, the rest matches."""
     found = members(packed)
@@ -170,6 +207,8 @@ def test_data_that_is_not_here_is_named(packed, tmp_path, no_data):
     done = replay_bundle(tmp_path / "b.tar.gz", tmp_path / "out")
     assert (done.matched, len(done.runs)) == ((), 1)
     assert "genius-kit data fetch" in done.missing
+    with pytest.warns(UserWarning, match="1 of 1 runs of b.tar.gz are left out(.|\n)*genius-kit data fetch"):
+        assert len(gk.read_bundle(tmp_path / "b.tar.gz", tmp_path / "read")) == 0
 
 
 def rechained(events):
@@ -290,6 +329,21 @@ def test_a_bundle_that_is_cut_anywhere_is_refused(packed, tmp_path):
         (tmp_path / "b.tar.gz").write_bytes(content[:cut])
         with pytest.raises(DataCorrupt):
             replay_bundle(tmp_path / "b.tar.gz", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+def test_an_xz_bundle_that_is_damaged_is_refused(packed, tmp_path):
+    """Cut anywhere, with something behind its end, or with a header that asks for more memory than is given."""
+    archives.pack(members(packed), tmp_path / "whole.tar.xz")
+    content = (tmp_path / "whole.tar.xz").read_bytes()
+    cuts = [content[:cut] for cut in (*range(6, len(content), len(content) // 11), len(content) - 1)]
+    greedy = [{"id": lzma.FILTER_LZMA2, "dict_size": 2 * archives.MEMORY_LIMIT}]
+    asks = lzma.compress(lzma.decompress(content), filters=greedy)
+    for number, damaged in enumerate([*cuts, content + b"x", content + content, asks]):
+        path = tmp_path / f"{number}.tar.xz"
+        path.write_bytes(damaged)
+        with pytest.raises(DataCorrupt, match="get it again"):
+            replay_bundle(path, tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
 

@@ -165,7 +165,7 @@ def redact(
 @app.command(epilog="Example: genius-kit bundle studies/optimisers --output optimisers.tar.gz")
 def bundle(
     study: Annotated[Path, Argument(help="The folder of a study: studies/NAME.")],
-    output: Annotated[Path, Option(help="The archive to write: NAME.tar.gz.")],
+    output: Annotated[Path, Option(help="The archive to write: NAME.tar.gz, or NAME.tar.xz, which is smaller.")],
     withhold: Annotated[
         str | None, Option(help="Words to leave out of the journals: prompts, replies, persons, commas between.")
     ] = None,

@@ -9,13 +9,15 @@ import platform
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genius_kit import archives, files
-from genius_kit.benchmarks.catalogue import title_of
+from genius_kit.benchmarks.catalogue import recorded_benchmark, title_of
 from genius_kit.errors import DataCorrupt, DataMissing, InvalidParameter, JournalError, UnknownName
 from genius_kit.figures.files import save_figure
 from genius_kit.figures.studies import arm_ranks, rank_curves, study_runs
@@ -25,6 +27,7 @@ from genius_kit.journal.redact import redacted
 from genius_kit.journal.verify import HEADS, Verification, heads_table, read_heads, verify_study
 from genius_kit.located import read_yaml
 from genius_kit.prompts.template import prompt_source
+from genius_kit.proposers.base import QUIZ
 from genius_kit.proposers.methods import shown_model
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import recorded_space
@@ -70,7 +73,7 @@ class Replayed:
 
 
 def bundle(folder: str | Path, output: str | Path, withhold: Collection[str] = ()) -> Path:
-    """Write a study as one .tar.gz, and return its path; the same content gives the same bytes.
+    """Write a study as one .tar.gz or .tar.xz, and return its path; the same content gives the same bytes.
 
     It holds the journals, study file, prompts, prices, installed versions, heads, and results, summary and figures
     drawn from the journals, with the SHA-256 of each. Published tables are not in it: they are not ours to pass on.
@@ -194,7 +197,7 @@ def _manifest(contents: Mapping[str, bytes | Path], runs: Collection[Verificatio
 def is_bundle(path: Path) -> bool:
     """Return whether a file is an archive, by its first bytes."""
     with path.open("rb") as stream:
-        return stream.read(2) == b"\x1f\x8b"
+        return stream.read(len(archives.XZ)).startswith((b"\x1f\x8b", archives.XZ))
 
 
 def replay_bundle(path: str | Path, output: str | Path) -> Replayed:
@@ -226,13 +229,61 @@ def replay_bundle(path: str | Path, output: str | Path) -> Replayed:
         raise
 
 
+def read_bundle(path: str | Path, output: str | Path) -> pd.DataFrame:
+    """Return `studies.results` of the runs in a bundle, whose sums, chains and heads are checked.
+
+    The journals, which verdicts read, are unpacked once, to a folder named by the bundle and its SHA-256. Runs on a
+    table that is not here are left out, and a warning says how to get it.
+
+    Parameters
+    ----------
+    path
+        The bundle.
+    output
+        The folder below which it is unpacked.
+
+    Raises
+    ------
+    DataCorrupt
+        The bundle is cut, altered or not safe to unpack, or what was unpacked from it was altered.
+    """
+    path = Path(path)
+    manifest, content = _read_manifest(path), path.read_bytes()
+    folder = Path(output) / f"{path.name.split('.')[0]}-{hashlib.sha256(content).hexdigest()[:12]}"
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=files.make_folder(output)) as scratch:
+            archives.unpack(path, Path(scratch) / folder.name)
+            with suppress(OSError):  # another process was faster
+                os.replace(Path(scratch) / folder.name, folder)
+    if hashlib.sha256((folder / HEADS).read_bytes()).hexdigest() != manifest["files"][HEADS]["sha256"]:
+        raise DataCorrupt(f"{folder} is not what {path} holds: remove the folder, and it is unpacked again")
+    runs = [one.run for one in _verified(path, folder) if one.run.settings.get("proposer") != QUIZ]
+    kept, missing = [], {}
+    for run in sorted(runs, key=lambda run: int(run.events[0].get("study", {}).get("order", 0))):
+        try:
+            recorded_benchmark(run.settings)
+        except DataMissing as error:
+            missing[str(error)] = None
+        else:
+            kept.append(run)
+    if missing:
+        told = "; ".join(missing)
+        warnings.warn(f"{len(runs) - len(kept)} of {len(runs)} runs of {path.name} are left out: {told}", stacklevel=2)
+    return read_results(kept)
+
+
+def _verified(path: Path, folder: Path) -> list[Verification]:
+    """Return the journals of an unpacked bundle; raises DataCorrupt where one is not as it was written."""
+    heads = {name.removeprefix(f"{JOURNALS}/"): head for name, head in read_heads(folder / HEADS).items()}
+    runs, wrong = verify_study(folder / JOURNALS, heads)
+    if told := "; ".join(_altered(runs, wrong)):
+        raise DataCorrupt(f"{path}: its sums are right, but not all of its journals are as they were written: {told}")
+    return runs
+
+
 def _redrawn(path: Path, output: Path, manifest: dict[str, Any]) -> Replayed:
     """Check the journals of an unpacked bundle, and draw everything again."""
-    heads = {name.removeprefix(f"{JOURNALS}/"): head for name, head in read_heads(output / HEADS).items()}
-    runs, wrong = verify_study(output / JOURNALS, heads)
-    told = "; ".join(_altered(runs, wrong))
-    if told:
-        raise DataCorrupt(f"{path}: its sums are right, but not all of its journals are as they were written: {told}")
+    runs = _verified(path, output)
     packed = sorted(name for name in manifest["files"] if name in (RESULTS, SUMMARY) or name.startswith(f"{FIGURES}/"))
     try:
         draw_all(output / JOURNALS, output / REDRAWN, manifest.get("reference"))
