@@ -136,7 +136,7 @@ def test_words_can_be_withheld_from_a_bundle(study, packed, tmp_path, no_data):
 
 
 def test_an_xz_bundle_holds_the_same_in_less(packed, tmp_path, no_data):
-    """The name of the output decides; the same content gives the same bytes, and its runs are read as from a .tar.gz."""
+    """The name of the output decides; the same content gives the same bytes, and its runs are read."""
     made, again = tmp_path / "small.tar.xz", tmp_path / "again.tar.xz"
     for path in (made, again):
         archives.pack(members(packed), path)

@@ -45,6 +45,8 @@ MANIFEST, JOURNALS = "manifest.json", "journals"
 RESULTS, SUMMARY, FIGURES = "results.csv", "summary.csv", "figures"
 LONGEST_MANIFEST = 10_000_000
 """Bytes of a manifest: it has some 150 a member."""
+RECORDED = Path(__file__).resolve().parents[2] / "data" / "recorded"
+"""The bundles that come with the checkout: studies of a real language model."""
 REDRAWN = "redrawn"
 """The folder beside the unpacked files into which everything is drawn again."""
 
@@ -238,16 +240,21 @@ def read_bundle(path: str | Path, output: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     path
-        The bundle.
+        The bundle, or the name of one in `data/recorded/` of the checkout.
     output
         The folder below which it is unpacked.
 
     Raises
     ------
+    UnknownName
+        There is no such bundle.
     DataCorrupt
         The bundle is cut, altered or not safe to unpack, or what was unpacked from it was altered.
     """
-    path = Path(path)
+    known = {found.name.split(".")[0]: found for found in sorted(RECORDED.glob("*.tar.?z"))}
+    if not Path(path).is_file() and str(path) not in known:
+        raise UnknownName.of("recorded study", str(path), list(known))
+    path = known.get(str(path), Path(path))
     manifest, content = _read_manifest(path), path.read_bytes()
     folder = Path(output) / f"{path.name.split('.')[0]}-{hashlib.sha256(content).hexdigest()[:12]}"
     if not folder.exists():
