@@ -78,6 +78,18 @@ def test_what_leaves_nothing_to_compare_is_said(change, said):
     assert len(conclusion.headline.split()) <= 25
 
 
+def test_a_model_with_other_searches_stands_there_unpaired():
+    """Its row names its table and what random search needs for its rank; the headline is about the paired ones."""
+    paired = side_by_side((0.2, 0.3), (0.001, 0.002)).assign(budget=10, worth_random=12.0)
+    alone = paired.iloc[[0]].assign(model="gpt-y", pairs=0, worth_random=4.5, budget=20)
+    conclusion = figures.models_conclusion(pd.concat([paired, alone], ignore_index=True))
+    assert "gpt-x better on 2 of 2" in conclusion.headline
+    assert "gpt-y" not in conclusion.headline
+    table, model, _, evaluations, _, worth, ratio, p_value = conclusion.table.rows[-1]
+    assert (table, model, evaluations, worth) == ("NAS-Bench-201 CIFAR-10", "gpt-y", "20", "4")
+    assert (ratio, p_value) == ("not paired", "–")
+
+
 @pytest.fixture(scope="module")
 def fronts(embedded_cache):
     """The results of a few short searches of the stand-in and of chance."""

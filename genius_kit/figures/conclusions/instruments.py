@@ -36,13 +36,15 @@ def models_conclusion(models: pd.DataFrame) -> Conclusion:
     p_values, ratios = holm_of(models["p_value"].to_dict()), models["ratio"].to_dict()
     signs = {place: "better" if ratios[place] < 1 else "worse" for place in p_values}
     answers = {place: signs[place] if p_value < LEVEL else INCONCLUSIVE for place, p_value in p_values.items()}
-    again = dict(zip(models.index, models["benchmark"].duplicated(), strict=True))
+    again = models["benchmark"].eq(models["benchmark"].shift()).to_dict()
     rows = [
         {
             "table": "" if again[place] else title_of(str(row["benchmark"])),
             "model": shown_model(row["model"]),
             "n": str(row["n"]),
+            "evaluations": number(row.get("budget"), 0),
             "mean rank (95 %)": _with_interval(row["mean_rank"], row["low"], row["high"], 0),
+            "evaluations of random search": number(row.get("worth_random"), 0),
             "rank ÷ reference (95 %)": _ratio(row, answers.get(place)),
             "p": p_text(p_values.get(place)),
         }
@@ -51,14 +53,17 @@ def models_conclusion(models: pd.DataFrame) -> Conclusion:
     note = (
         f"Reference: {shown_model(str(models['reference'].iloc[0]))}. Intervals are bootstraps over searches; the "
         "ratio is the geometric mean over pairs of one seed. p: two-sided sign flips, corrected by Holm's rule over "
-        f"all rows; better or worse is said where p < {LEVEL:g}."
+        f"all rows; better or worse is said where p < {LEVEL:g}. Evaluations of random search: those with which it "
+        "reaches the same mean rank, exact. A model is paired with the reference where prompt and evaluations are "
+        "the same."
     )
     return conclude(_models_headline(models, answers), rows, "Models side by side", note, words=2)
 
 
 def _ratio(row: pd.Series, said: str | None) -> str:
     if said is None:
-        return "–" if row["model"] == row["reference"] else f"{row['pairs']} pairs: too few searches"
+        alone = "not paired" if row["pairs"] == 0 else f"{row['pairs']} pairs: too few searches"
+        return "–" if row["model"] == row["reference"] else alone
     low, high = ratio_text(row["ratio_low"]), ratio_text(row["ratio_high"])
     return f"{ratio_text(row['ratio'])} ({low} to {high}), {said}"
 
@@ -66,6 +71,7 @@ def _ratio(row: pd.Series, said: str | None) -> str:
 def _models_headline(models: pd.DataFrame, answers: Mapping[Any, str]) -> str:
     reference = str(models["reference"].iloc[0])
     others = [str(name) for name in models["model"].unique() if name != reference]
+    others = [name for name in others if models.loc[models["model"] == name, "pairs"].any()] or others
     if not others:
         return f"{shown_model(reference)}: no second model was asked, so there is nothing to compare."
     if not answers:
