@@ -155,6 +155,7 @@ def compare_prompts(
     folder: str | Path = "runs/lab",
     on_pair: Callable[[Paired], None] | None = None,
     on_search: Callable[[LabRun], bool] | None = None,
+    limits: Limits | None = None,
 ) -> Paired:
     """Run two settings of the proposer "llm" with the same seeds, and return the pairs.
 
@@ -174,6 +175,8 @@ def compare_prompts(
         Called after each pair.
     on_search
         Called before each search; where it returns False the comparison ends with the pairs that it has.
+    limits
+        What each search may take; where one takes it all the comparison fails and says so.
 
     Raises
     ------
@@ -186,7 +189,7 @@ def compare_prompts(
     for seed in seeds:
         runs: list[Run] = []
         for settings in (baseline, variant):
-            run = _one(benchmark, settings, seed, budget, Path(folder), on_search)
+            run = _one(benchmark, settings, seed, budget, Path(folder), on_search, limits)
             if run is None or not run.finished:
                 return paired
             runs.append(run)
@@ -203,12 +206,13 @@ def _one(
     budget: int,
     folder: Path,
     on_search: Callable[[LabRun], bool] | None,
+    limits: Limits | None,
 ) -> Run | None:
     """Return one search, None where it was not to begin."""
     proposer: Any = make_proposer("llm", benchmark.space, **settings)
     proposer.load_prompt(benchmark)
     path = journal_path(folder, describe(benchmark, proposer, budget, seed))
-    shown = LabRun.begun(benchmark, proposer, budget, seed, path)
+    shown = LabRun.begun(benchmark, proposer, budget, seed, path, limits=limits)
     if on_search is not None and not on_search(shown):
         return None
     live = shown.live
