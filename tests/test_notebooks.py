@@ -19,7 +19,7 @@ NAMES = [path.stem for path in NOTEBOOKS]
 SMALL = {"seeds": 1, "control_seeds": 2, "budget": 3}
 STUDIES = {"06_optimisers": {"seeds": 1, "budget": 6}, "07_does_it_search": {"seeds": 2, "budget": 3}}
 WEIGHED = {"12_tradeoffs": {"seeds": 2, "budget": 6}}
-LAB = {"08_prompt_lab": {"budget": 3, "pairs": 1}}
+LAB = {"08_prompt_lab": {"budget": 3, "seeds": 1}}
 QUESTIONS = {"contamination_seeds": 2, "contamination_budget": 2, "repeats": 2, "seeds": 2, "budget": 2}
 RECORDS = {
     "03_where_priors_help": {"tables": "private-signals,hpobench-car", "seeds": 2, "budget": 3},
@@ -181,7 +181,7 @@ def test_a_notebook_takes_a_folder_with_nothing_downloaded(name, tmp_path, embed
     head, *lines = (folder / "table.csv").read_text(encoding="utf-8").splitlines()
     (folder / "table.csv").write_text("\n".join([head, *lines[::2]]) + "\n", encoding="utf-8")
     executed = run(name, tmp_path / "out", {"benchmark": str(folder), "seeds": 2, "budget": 3})
-    ((headline, below),) = conclusions(executed)
+    (headline, below), *_ = conclusions(executed)
     assert headline.startswith("Does it search?")
     assert "Perceptrons on digits, 3 evaluations" in below
 
@@ -241,6 +241,7 @@ def test_a_notebook_runs_with_the_published_data(name, tmp_path, data_home):
     assert pictures
     assert all((tmp_path / "figures" / name / f"{picture}.pdf").is_file() for picture in pictures)
     shown = [output for cell in executed.cells for output in cell.get("outputs", []) if "data" in output]
+    assert ("SmolLM2-135M" in str(shown)) == any("recorded: str" in cell.source for cell in executed.cells)
     assert sum("image/png" in output.data for output in shown) == len(pictures)
     assert not any(output.get("name") == "stderr" for cell in executed.cells for output in cell.get("outputs", []))
     assert conclusions(executed)
