@@ -26,6 +26,11 @@ RUN_ALL = """async () => {
   await panel.sessionContext.session.kernel.info;
   app.commands.execute("notebook:run-all-cells");
 }"""
+HOLD = """async (code) => {
+  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  kernel.requestExecute({ code, store_history: false });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+}"""
 DRAWN = """() => {
   const paths = [...document.querySelectorAll(".genius-dots")].map((one) => one.getAttribute("d") ?? "");
   const told = document.querySelector(".genius-curve").getAttribute("aria-label");
@@ -106,6 +111,13 @@ class LabPage:
         self.page.locator(".genius-curve").or_(failed).first.wait_for(timeout=90_000)
         assert not failed.count(), failed.first.inner_text()
         self.page.locator(".jp-InputPrompt", has_text="[6]").wait_for(timeout=90_000)
+
+    def hold(self, seconds):
+        """Keep the lab from acting for a while, as a busy machine does: what is done meanwhile waits in order."""
+        begin = "threading.Thread(target=in_turn, args=(time.sleep,"
+        self.page.evaluate(
+            HOLD, f"import threading, time; from genius_kit.lab.widgets import in_turn; {begin} {seconds})).start()"
+        )
 
     @property
     def status(self):

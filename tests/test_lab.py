@@ -137,6 +137,16 @@ def test_a_changed_text_comes_back_with_its_variant_and_after_a_restart(session,
     assert LabSession(session.choices, tmp_path).draft.changed
 
 
+def test_a_text_that_comes_after_another_variant_was_chosen_is_of_its_own(session):
+    """It was on its way: it is kept with the variant over which it was typed, the present one stays."""
+    original = session.draft.source
+    session.choose(variant="reasoned")
+    session.edit(original + "\nMind the width.", "standard")
+    assert not session.draft.changed
+    session.choose(variant="standard")
+    assert session.draft.source.endswith("Mind the width.")
+
+
 def test_changes_are_undone_and_done_again(session, monkeypatch):
     """What is typed without a pause is one step; after a new change nothing can be done again."""
     clock = iter([10.0, 10.2, 20.0, 30.0])

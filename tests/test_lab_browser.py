@@ -213,7 +213,63 @@ def test_a_prompt_is_saved_under_a_name(lab):
     (variants_folder() / "of_the_browser.md").unlink()
 
 
-@pytest.mark.full
+WATCH_STEPS = """() => {
+  const shown = document.querySelector(".genius-step");
+  window.watching?.disconnect();
+  window.steps = [];
+  window.watching = new MutationObserver(() => window.steps.push(parseInt(shown.textContent)));
+  window.watching.observe(shown, { childList: true });
+}"""
+
+
+def test_an_arrow_key_is_not_undone_by_what_was_on_its_way(lab):
+    """Pressed while the lab still opens the run, or shows the step before: the slider goes one way only."""
+    lab.tab("Replay")
+    lab.button("Open").click()
+    slider = lab.page.locator(".genius-slider input")
+    expect(slider).to_have_value("10")
+    lab.page.evaluate(WATCH_STEPS)
+    lab.hold(1)
+    lab.button("Open").click()
+    slider.focus()
+    for _ in range(3):
+        slider.press("ArrowLeft")
+    expect(lab.page.locator(".genius-reply[aria-label=Step]")).to_contain_text("Iteration 7:")
+    expect(slider).to_have_value("7")
+    assert lab.page.evaluate("window.steps") == [9, 8, 7]
+
+
+def test_what_is_typed_is_not_undone_by_what_was_on_its_way(lab):
+    """Typed right after the variant's text was asked for, or another variant: field, prompt and drafts agree."""
+    lab.tab("Prompt")
+    field, prompt = lab.field("Prompt template"), lab.page.locator(".genius-prompt")
+    original = field.input_value()
+    field.fill(f"{original}\nMind the width.")
+    expect(prompt).to_contain_text("Mind the width.")
+    lab.hold(1)
+    lab.button("Back to the variant").click()
+    field.fill(f"{original}\nMind the depth.")
+    expect(prompt).to_contain_text("Mind the depth.")
+    expect(field).to_have_value(f"{original}\nMind the depth.")
+    lab.hold(2)
+    variant = lab.field("Variant or file").input_value()
+    choose(lab, "Variant or file", "reasoned")
+    field.fill(f"{original}\nMind both.")
+    expect(lab.page.locator(".genius-name")).to_have_text("from reasoned")
+    expect(prompt).not_to_contain_text("Mind")
+    assert "Mind" not in field.input_value()
+    choose(lab, "Variant or file", variant)
+    expect(field).to_have_value(f"{original}\nMind both.")
+    lab.button("Back to the variant").click()
+    expect(field).to_have_value(original)
+
+
+def choose(lab, name, value):
+    """Type a choice."""
+    lab.field(name).fill(value)
+    lab.field(name).press("Tab")
+
+
 def test_a_recorded_run_is_stepped_with_arrow_keys_and_clicks(lab):
     """The slider under the curve steps; a step opens in the editor with the results before it."""
     lab.tab("Replay")

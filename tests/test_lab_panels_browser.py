@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from test_lab_browser import expect, lab, nothing_left_behind  # noqa: F401 - the fixtures
+from test_lab_browser import choose, expect, lab, nothing_left_behind  # noqa: F401 - the fixtures
 
 from genius_kit.testing import Answer, error
 
@@ -25,12 +25,6 @@ def own_answers(lab):  # noqa: F811
         choose(lab, name, value)
     yield give
     lab.model.script = before
-
-
-def choose(lab, name, value):  # noqa: F811
-    """Type a choice."""
-    lab.field(name).fill(value)
-    lab.field(name).press("Tab")
 
 
 def test_an_error_stands_where_the_reply_stood_and_is_seen(lab, own_answers):  # noqa: F811

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from genius_kit.journal import Run
+from genius_kit.lab import widgets
 from genius_kit.lab.board import Board
 from genius_kit.lab.curve import Point
 from genius_kit.lab.panels import PromptLab
@@ -120,3 +121,26 @@ def test_the_state_of_a_search_tells_age_money_and_errors():
     assert 43 < found.retry <= 45
     assert telling(state, None, 0.0).money == "the stand-in costs nothing"
     assert telling(state, None, 4.0).money.endswith("left about $3.00")
+
+
+def test_actions_are_taken_in_the_order_in_which_they_came():
+    """From whichever thread, one at a time; what an action does itself is a part of it."""
+    turns, order, begun, go_on = widgets._Turns(), [], threading.Event(), threading.Event()
+
+    def first():
+        begun.set()
+        go_on.wait(20)
+        turns(order.append, "a part of the first")
+        order.append("first")
+
+    threads = [threading.Thread(target=turns, args=(first,))]
+    threads[0].start()
+    begun.wait(20)
+    for number in range(5):
+        threads.append(threading.Thread(target=turns, args=(order.append, number)))
+        threads[-1].start()
+        wait_for(lambda number=number: len(turns._due) == number + 1)
+    go_on.set()
+    for thread in threads:
+        thread.join(20)
+    assert order == ["a part of the first", "first", 0, 1, 2, 3, 4]

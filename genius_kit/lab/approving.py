@@ -80,7 +80,6 @@ class DecisionPanel:
         is_open = request is not None or (self._was_used and live is not None and live.state.status in RUNNING)
         self.root.layout.display = "" if is_open else "none"
         if request is not self._request:
-            self.reason.value = ""
             self.edited.value = request.text if request is not None else ""
             messages = [] if live is None else [call["messages"] for call in live.state.run.of("call")]
             waits = '<p role="status">Waiting for the next proposal.</p>'
@@ -97,6 +96,7 @@ class DecisionPanel:
         chosen = read_architecture(text, space) if decision == "edit" else None
         run.live.decide(decision, chosen, reason, by)
         self._was_used = decision != "end"
+        self.reason.value = ""
         given = {"architecture": None if chosen is None else space.key(chosen), "reason": reason}
         given["by"] = by if by != user_name() else None
         said = "".join(f", {name}={value!r}" for name, value in given.items() if value)

@@ -137,7 +137,6 @@ class EditorPanel:
                 label,
                 "220px",
                 placeholder=empty,
-                continuous_update=False,
                 options=OFFERED.get(name, ()),
             )
             for name, (label, empty, _, _) in OPTIONAL.items()
@@ -210,13 +209,13 @@ class EditorPanel:
             for name, control in self.optional.items():
                 control.value = _text_of(getattr(chosen, name))
         is_changed = ", with your changes" if session.draft.changed else ""
-        self.template.show_template(session.draft.source, f"from {chosen.variant}{is_changed}")
+        self.template.show_template(session.draft.source, chosen.variant, f"from {chosen.variant}{is_changed}")
         self.render()
 
-    def render(self, number: int = 0) -> None:
+    def render(self) -> None:
         """Show the prompt that the template makes now."""
         shown = rendered_message(self.lab.session)
-        self.template.show_rendered({**shown, "number": number})
+        self.template.show_rendered(shown)
         self.cost.value = self._cost() if not shown["problem"] else ""
 
     def _cost(self) -> str:
@@ -239,9 +238,11 @@ class EditorPanel:
         self.lab.desk.work(lambda: server_models(address), guarded(listed, self.lab.say), self.lab.say)
 
     def _edit(self, content: Message) -> None:
-        self.lab.session.edit(str(content["source"]))
-        self.template.template["source"] = content["source"]
-        self.render(int(content.get("number", 0)))
+        source, variant = str(content["source"]), str(content["variant"])
+        self.lab.session.edit(source, variant)
+        if variant == self.lab.session.choices.variant:
+            self.template.template["source"] = source
+        self.render()
 
     def ask(self) -> None:
         """Ask in a thread; the answer, or why there is none, takes the place of the one before."""

@@ -137,12 +137,12 @@ class RunsView(Part):
     def __init__(self) -> None:
         super().__init__(part="runs")
         self.rows: list[Row] = []
-        self.on("ready", lambda _: self.tell(0))
+        self.on("ready", lambda _: self.tell_from(0))
 
-    def tell(self, start: int) -> None:
+    def tell_from(self, start: int) -> None:
         """Send the rows from `start` on."""
         rows = [[found[name] for name in COLUMNS] for found in self.rows[start:]]
-        self.send({"kind": "runs", "columns": COLUMNS, "start": start, "rows": rows})
+        self.tell({"kind": "runs", "columns": COLUMNS, "start": start, "rows": rows})
 
 
 class RunFinder:
@@ -160,7 +160,7 @@ class RunFinder:
         """Look for runs in a thread; they appear as they are read, the newest first."""
         self.find_button.disabled = True
         self.view.rows = []
-        self.view.tell(0)
+        self.view.tell_from(0)
         folder = self.lab.session.folder
 
         def look() -> None:
@@ -205,7 +205,7 @@ class RunFinder:
     def _take(self, rows: Sequence[Row]) -> None:
         start = len(self.view.rows)
         self.view.rows += rows
-        self.view.tell(start)
+        self.view.tell_from(start)
 
     def _over(self, error: str = "") -> None:
         self.find_button.disabled = False

@@ -272,7 +272,7 @@ class PromptLab(Stage):
             run.board.code(step_line(run.path.as_posix(), index))
 
     def _heard(self, run: LabRun) -> None:
-        self.desk.post_once(self._show_running)
+        self.desk.post(self._show_running)
 
     def _show_running(self) -> None:
         """Say in every part which searches run, and which of them wait for a person."""

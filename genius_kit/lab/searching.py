@@ -196,7 +196,7 @@ class SearchPanel:
             limit = run.limits.dollars if run.limits else None
             found = telling(run.state, limit, run.expected)
             run.board.tell(found.text, found.money, found.asking, found.retry)
-        self.lab.desk.post_once(self._show_choice)
+        self.lab.desk.post(self._show_choice)
 
     def _show_choice(self) -> None:
         """Offer the searches that are known, with what each does, and the buttons of the one that is shown."""

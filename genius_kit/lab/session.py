@@ -159,8 +159,11 @@ class LabSession:
             self.counter = TokenCounter(chosen.model)
         self.choices, self.benchmark = chosen, benchmark
 
-    def edit(self, source: str) -> None:
-        """Take another text for the template, right or wrong, and keep it."""
+    def edit(self, source: str, variant: str | None = None) -> None:
+        """Take another text for the template, right or wrong, and keep it; `variant` is whose, the chosen one's."""
+        if variant not in (None, self.choices.variant):  # another was chosen while it was on its way
+            self.drafts.change(self.drafts.open(variant, self.benchmark, self.choices.history), source, typed=True)
+            return
         before, self.draft = self.draft, self.draft.edited(source)  # it is held even where the disk refuses it
         self.drafts.change(before, source, typed=True)
 

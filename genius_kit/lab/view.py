@@ -16,7 +16,9 @@ STATIC = Path(__file__).with_name("static")
 
 
 class Part(anywidget.AnyWidget):
-    """One of the lab's views; `answers` are called with each message from the browser."""
+    """One of the lab's views. What a person does in the browser has a rising number, and so has each message to it:
+    that of what was heard last, so that one that was on its way meanwhile does not undo what is newer.
+    """
 
     _esm = STATIC / "lab.js"
     _css = STATIC / "lab.css"
@@ -25,13 +27,19 @@ class Part(anywidget.AnyWidget):
     def __init__(self, **state: Any) -> None:
         super().__init__(**state)
         self._answers: dict[str, Callable[[Message], None]] = {}
+        self._number = 0
         self.on_msg(self._received)
 
     def on(self, kind: str, answer: Callable[[Message], None]) -> None:
         """Call `answer` with every message of this kind that the browser sends."""
         self._answers[kind] = answer
 
+    def tell(self, content: Message) -> None:
+        """Send a message to the browser."""
+        self.send({**content, "number": self._number})
+
     def _received(self, _widget: Any, content: Message, _buffers: Any) -> None:
+        self._number = max(self._number, content.get("number", 0))
         answer = self._answers.get(content.get("kind", ""))
         if answer is not None:
             answer(content)
@@ -48,7 +56,7 @@ class LabView(Part):
         super().__init__(part="curve")
         self._on_step = on_step
         self.board = board
-        self.board.views.append(self.send)
+        self.board.views.append(self.tell)
         self.on("ready", lambda _: self._tell_all())
         self.on("step", self._stepped)
         self.on("measure", self._measured)
@@ -56,15 +64,15 @@ class LabView(Part):
     def show(self, board: Board) -> None:
         """Show this board from now on, and nothing of the one before."""
         with self.board.lock:
-            self.board.views.remove(self.send)
+            self.board.views.remove(self.tell)
         with board.lock:
             self.board = board
-            board.views.append(self.send)
+            board.views.append(self.tell)
             self._tell_all()
 
     def _tell_all(self) -> None:
         with self.board.lock:
-            self.send(self.board.snapshot())
+            self.tell(self.board.snapshot())
 
     def _stepped(self, content: Message) -> None:
         step = content["step"]
@@ -82,28 +90,28 @@ class LabView(Part):
 class TemplateView(Part):
     """The template in a text field with the prompt that it makes beside it.
 
-    The browser sends `edit` with the text at each change and `ask` for Ctrl or Cmd + Enter.
+    The browser sends `edit` with the text and its variant at each change, and `ask` for Ctrl or Cmd + Enter.
     """
 
     def __init__(self) -> None:
         super().__init__(part="template")
-        self.template: Message = {"kind": "template", "source": "", "name": "", "locked": False}
+        self.template: Message = {"kind": "template", "source": "", "variant": "", "name": ""}
         self.rendered: Message = {"kind": "rendered"}
         self.on("ready", lambda _: self._tell_all())
 
     def _tell_all(self) -> None:
-        self.send(self.template)
-        self.send(self.rendered)
+        self.tell(self.template)
+        self.tell(self.rendered)
 
-    def show_template(self, source: str, name: str, locked: bool = False) -> None:
-        """Put another text into the field."""
-        self.template = {"kind": "template", "source": source, "name": name, "locked": locked}
-        self.send(self.template)
+    def show_template(self, source: str, variant: str, name: str) -> None:
+        """Put the text of a variant into the field; what was typed there since of the same variant stays."""
+        self.template = {"kind": "template", "source": source, "variant": variant, "name": name}
+        self.tell(self.template)
 
     def show_rendered(self, content: Message) -> None:
         """Show what the text makes: see `lab.editor.rendered_message`."""
         self.rendered = {"kind": "rendered", **content}
-        self.send(self.rendered)
+        self.tell(self.rendered)
 
 
 def with_still(bundle: Any, html: str) -> Any:

@@ -1,12 +1,13 @@
-"""Work beside the cells: functions that run in threads, and what they found handed to the thread of the widgets."""
+"""Work beside the cells: functions that run in threads, one action at a time, and controls that act."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -23,32 +24,42 @@ if TYPE_CHECKING:
     from genius_kit.spaces import Architecture, SearchSpace
 
 
-class Desk:
-    """Where the results of threads arrive: the event loop of the kernel, or the caller's own thread without one."""
+class _Turns:
+    """Calls functions one at a time, in the order in which they came, from whichever thread.
+
+    A kernel hands what a person did to the thread of the cells or to one beside it, each in its own order.
+    """
 
     def __init__(self) -> None:
-        try:
-            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            self._loop = None
-        self._due: set[Callable[[], None]] = set()
+        self._due: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._lock = threading.Lock()
+        self._caller: int | None = None
+
+    def __call__(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call `function` in its turn, perhaps in the thread of another; at once as a part of one that is called."""
+        if self._caller == threading.get_ident():
+            function(*arguments)
+            return
+        self._due.append((function, arguments))
+        with self._lock:
+            self._caller = threading.get_ident()
+            try:
+                while self._due:
+                    function, arguments = self._due.popleft()
+                    function(*arguments)
+            finally:
+                self._caller = None
+
+
+in_turn = _Turns()
+
+
+class Desk:
+    """Where work that takes long is given to threads, and where its results arrive."""
 
     def post(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Have `function` called in the thread of the widgets, soon."""
-        if self._loop is None or self._loop.is_closed():
-            function(*arguments)
-        else:
-            self._loop.call_soon_threadsafe(function, *arguments)
-
-    def post_once(self, function: Callable[[], None]) -> None:
-        """Have `function` called in the thread of the widgets, once for all who ask before it is."""
-        if function not in self._due:
-            self._due.add(function)
-            self.post(self._do, function)
-
-    def _do(self, function: Callable[[], None]) -> None:
-        self._due.discard(function)  # before the call: who asks during it is not forgotten
-        function()
+        """Call `function` in its turn; any thread may ask."""
+        in_turn(function, *arguments)
 
     def work(
         self, function: Callable[[], Any], then: Callable[[Any], None], failed: Callable[[str], None]
@@ -113,10 +124,7 @@ class Stage(ABC):
 
     def say(self, error: str) -> None:
         """Show an error as a sentence, or none."""
-        if threading.current_thread() is threading.main_thread():
-            self.error.value = alert(error)
-        else:
-            self.desk.post(setattr, self.error, "value", alert(error))
+        self.error.value = alert(error)
 
     def tell(self, text: str, money: str = "", asking: float | None = None, retry: float | None = None) -> None:
         """Show the state of a question; any thread may call it."""
@@ -146,7 +154,7 @@ LABELLED = {"description_width": "initial"}
 
 
 def guarded(action: Callable[..., Any], say: Say) -> Callable[..., None]:
-    """Return `action` as a callback: what it raises is said in a sentence, and an earlier error is cleared."""
+    """Return `action` as a callback, called in its turn: what it raises is said in a sentence, an earlier error cleared."""
 
     def act(*arguments: Any) -> None:
         try:
@@ -155,7 +163,7 @@ def guarded(action: Callable[..., Any], say: Say) -> Callable[..., None]:
         except Exception as error:  # a person reads it: nothing may end as a traceback or vanish
             say(sentence(error))
 
-    return act
+    return partial(in_turn, act)
 
 
 def button(label: str, action: Callable[[], Any], say: Say, tip: str = "", style: str = "") -> widgets.Button:
@@ -168,7 +176,9 @@ def button(label: str, action: Callable[[], Any], say: Say, tip: str = "", style
 
 
 def labelled(kind: type, label: str, width: str = "auto", **options: Any) -> Any:
-    """Return a control of `kind` with a visible label."""
+    """Return a control of `kind` with a visible label; a text is taken when it is left, before a button is pressed."""
+    if issubclass(kind, widgets.Text):
+        options = {"continuous_update": False, **options}
     return kind(description=label, style=LABELLED, layout={"width": width}, **options)
 
 

@@ -270,7 +270,12 @@ function renderCurve({ model, el }) {
 
   let board = null; // the key of what is shown; a message of any other is not for this view
   let heard = 0; // how many entries were said of it
+  let done = 0; // the number of what a person did last; what the kernel says of before does not undo it
   let asked = null;
+  function act(content) {
+    done = Math.max(done + 1, Date.now()); // rises over reloads too
+    send({ ...content, board, number: done });
+  }
   function ask() {
     send({ kind: "ready" });
     if (asked === null) asked = setInterval(() => send({ kind: "ready" }), 1000);
@@ -283,7 +288,7 @@ function renderCurve({ model, el }) {
   function step(index) {
     curve.select(index);
     follow();
-    send({ kind: "step", board, step: index });
+    act({ kind: "step", step: index });
   }
 
   function follow() {
@@ -303,7 +308,7 @@ function renderCurve({ model, el }) {
   newest.addEventListener("click", () => step(null));
   measure.addEventListener("change", () => {
     curve.show(measure.value, curve.held);
-    send({ kind: "measure", board, measure: measure.value });
+    act({ kind: "measure", measure: measure.value });
   });
   curve.svg.addEventListener("pointermove", (event) => {
     const index = curve.nearest(event);
@@ -392,11 +397,12 @@ function renderCurve({ model, el }) {
   const answers = {
     all(content) {
       answered();
+      const isOlder = content.board === board && content.number < done;
       board = content.board;
       curve.name = content.name;
-      curve.measure = measure.value = content.measure;
+      if (!isOlder) curve.measure = measure.value = content.measure;
       curve.held = content.held;
-      curve.reset(content.points, content.budget, content.selected);
+      curve.reset(content.points, content.budget, isOlder ? curve.selected : content.selected);
       graph.hidden = !content.budget;
       tip.hidden = true;
       follow();
@@ -432,6 +438,7 @@ function renderCurve({ model, el }) {
       curve.scale();
     },
     select(content) {
+      if (content.number < done) return;
       curve.select(content.selected);
       follow();
       showStep(content.step);
@@ -479,20 +486,24 @@ function renderTemplate({ model, el }) {
   el.append(root);
 
   // One edit is under way at a time; what is typed meanwhile goes with the next, when the answer came or half a second passed.
-  let number = 0;
-  let answered = 0;
+  // Numbers of edits: the last typed, sent and answered. A text of the kernel's does not overwrite what was typed since.
+  let typed = 0;
   let sent = 0;
+  let answered = 0;
+  let sentAt = 0;
   let waiting = null;
+  let variant = "";
   function edited() {
     if (waiting !== null) clearTimeout(waiting);
     waiting = null;
-    number += 1;
-    sent = performance.now();
-    model.send({ kind: "edit", source: field.value, number });
+    sent = typed;
+    sentAt = performance.now();
+    model.send({ kind: "edit", source: field.value, variant, number: sent });
   }
   field.addEventListener("input", () => {
-    const left = sent + 500 - performance.now();
-    if (answered === number || left <= 0) edited();
+    typed = Math.max(typed + 1, Date.now()); // rises over reloads too
+    const left = sentAt + 500 - performance.now();
+    if (answered >= sent || left <= 0) edited();
     else if (waiting === null) waiting = setTimeout(edited, left);
   });
   root.addEventListener("keydown", (event) => {
@@ -522,16 +533,17 @@ function renderTemplate({ model, el }) {
 
   const answers = {
     template(content) {
-      field.value = content.source;
-      field.readOnly = content.locked;
       setText(name, content.name);
+      if (content.variant === variant && content.number < typed) return;
+      if (waiting !== null) edited();
+      variant = content.variant;
+      field.value = content.source;
     },
     rendered(content) {
-      if (content.number) {
-        answered = Math.max(answered, content.number);
-        if (waiting !== null) edited();
-        if (content.number < number) return;
-      }
+      const isOlder = content.number < sent;
+      answered = Math.max(answered, content.number);
+      if (waiting !== null && !isOlder) edited();
+      if (isOlder) return;
       if (content.messages) showPrompt(content.messages);
       setText(problem, content.problem ?? "");
       field.setAttribute("aria-invalid", content.problem ? "true" : "false");
