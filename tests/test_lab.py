@@ -47,7 +47,9 @@ def test_the_curve_says_in_words_what_it_shows():
     """The best, where it came, and the last; failures leave a gap."""
     points = [Point(1, 90.0, "a"), Point(2, None, "b"), Point(3, 91.5, "c", "fallback")]
     assert best_so_far(points) == [90.0, 90.0, 91.5]
-    assert curve_text(points).startswith("3 evaluations; the best is 91.50 percent at iteration 3 (c)")
+    assert curve_text(points).startswith("3 evaluations; the best is 91.50 % at iteration 3 (c)")
+    assert "the best is 91.5 kappa at iteration 3 (c); the last, 3, is 91.5 kappa" in curve_text(points, "kappa")
+    assert "accuracy (kappa)" in curve_svg(points, unit="kappa")
     xml.dom.minidom.parseString(curve_svg(points))
     assert "no evaluation yet" in curve_svg([])
 

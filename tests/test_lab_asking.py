@@ -1,11 +1,13 @@
 """One question in the lab, without a browser: whose reply stands there, and what is said where none came."""
 
+import socket
 import threading
 import time
 
 import pytest
 
 from genius_kit.errors import ModelError
+from genius_kit.lab.board import READY
 from genius_kit.lab.panels import PromptLab
 from genius_kit.lab.searching import telling
 from genius_kit.runs.live import LiveSearch
@@ -119,6 +121,23 @@ def test_a_search_says_why_it_waits(tmp_path):
     found = telling(live.state, None, None)
     live.stop(now=True)
     live.wait(20)
-    assert f"An attempt failed: {REFUSED}" in found.text
-    assert 25 < found.retry <= 30
-    assert found.asking is None
+    assert f"An attempt failed: {REFUSED}" in found["text"]
+    assert 25 < found["retry"] <= 30
+    assert found["asking"] is None
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_connecting_is_told_apart_from_waiting_for_the_reply(no_data, tmp_path, monkeypatch, scheme):
+    """A server that never answers: over TLS no request can go out, without it one has."""
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"{scheme}://127.0.0.1:{server.getsockname()[1]}/v1"
+        lab = PromptLab("nas-bench-201-cifar10", folder=tmp_path, model="queue-1", base_url=address)
+        told = []
+        lab.asked.views.append(lambda message: told.append(message["status"]) if message["kind"] == "status" else None)
+        lab.editor.ask()
+        wait_for(lambda: [one["connecting"] for one in told if one["asking"] is not None][-1:] == [scheme == "https"])
+        time.sleep(0.5)
+        assert told[-1]["connecting"] == (scheme == "https")
+        lab.editor.abandon()
+        assert told[-1] == {**READY, "text": "The reply is not waited for any longer"}

@@ -9,7 +9,7 @@ import pytest
 import genius_kit as gk
 from genius_kit.errors import InvalidParameter
 from genius_kit.lab import finding
-from genius_kit.lab.finding import COLUMNS, find_runs, journal_of, places, together_png
+from genius_kit.lab.finding import COLUMNS, find_runs, journal_of, places, together
 from genius_kit.lab.panels import PromptLab
 from genius_kit.paper import paper_architecture
 from tests.doubles import QueueClient, ToyBenchmark
@@ -75,7 +75,7 @@ def test_an_unfinished_run_is_read_again(checkout, monkeypatch):
     assert sorted(read) == sorted([path.name, "notes.jsonl"])
 
 
-def test_one_run_opens_for_stepping_and_several_in_one_picture(checkout):
+def test_one_run_opens_for_stepping_and_several_in_one_curve(checkout):
     """What the table sends decides; runs of several benchmarks are not drawn over each other."""
     lab = PromptLab("nas-bench-201-cifar10", folder=checkout / "runs" / "lab")
     finder = lab.replaying.finder
@@ -86,20 +86,28 @@ def test_one_run_opens_for_stepping_and_several_in_one_picture(checkout):
     wait_for(lambda: lab.tabs.value == "Replay")
     assert lab.session.opened.path.name == os.path.basename(journals[0])
     finder.view._received(None, {"kind": "open", "journals": journals[:3]}, None)
-    wait_for(lambda: "<img" in finder.picture.value)
-    assert re.search('alt="Best so far of 3 runs: ', finder.picture.value)
+    wait_for(lambda: lab.view.board.key == "together")
+    shown, first = lab.view.board.snapshot(), lab.session.run(journals[0])
+    assert shown["caption"] == "Best so far of 3 runs, nas-bench-201-cifar10"
+    assert shown["held"]["best"] == lab.session.benchmark.scores().max().round(4)
+    label, _, _, steps, length = shown["lines"][0]
+    assert label.startswith("1: ")
+    assert length == len(first.points)
+    assert steps[-1][1] == max(point.value for point in first.points).__round__(4)
+    assert len({tuple(line[1:3]) for line in shown["lines"]}) == 3
+    assert re.match(r"Best so far of 3 runs: 1: .* \d\d\.\d\d %; 2: ", shown["summary"])
 
 
 def test_runs_that_cannot_be_drawn_together_are_refused(checkout):
     """Too many, or of several benchmarks: a sentence each."""
     paths = [row["journal"] for row in found_in(checkout)]
     with pytest.raises(InvalidParameter, match="at most 8"):
-        together_png(paths * 2)
+        together(paths * 2)
     other = checkout / "runs" / "other.jsonl"
     gk.search(gk.load_benchmark("nas-bench-201-cifar100"), gk.make_proposer("random", gk.load_space("nas-bench-201")),
               budget=2, journal=other, progress=False)  # fmt: skip
     with pytest.raises(InvalidParameter, match="several benchmarks"):
-        together_png([paths[0], other])
+        together([paths[0], other])
 
 
 def test_a_published_conversation_is_found_and_opens(data_home, tmp_path):

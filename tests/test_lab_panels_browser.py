@@ -79,7 +79,7 @@ def test_decisions_are_made_by_keyboard_one_after_the_other(lab):  # noqa: F811
 
 
 def test_runs_are_found_sorted_filtered_and_opened(lab):  # noqa: F811
-    """Those of the notebook's own folder; one opens for stepping, two in one picture."""
+    """Those of the notebook's own folder; one opens for stepping, two in one curve."""
     lab.tab("Replay")
     lab.button("Find runs").click()
     table = lab.page.locator(".genius-runs tbody")
@@ -98,7 +98,11 @@ def test_runs_are_found_sorted_filtered_and_opened(lab):  # noqa: F811
     for place in range(2):
         evaluated.nth(place).locator("input").check()
     lab.page.get_by_role("button", name="Open 2 together").click()
-    expect(lab.page.locator('.genius-part-replay img[alt^="Best so far of 2 runs"]')).to_be_visible()
+    expect(lab.page.locator(".genius-curve")).to_have_attribute("aria-label", re.compile("^Best so far of 2 runs: 1: "))
+    expect(lab.page.locator(".genius-curve g .genius-best[stroke-dasharray]")).to_have_count(2)
+    lab.page.locator(".genius-curve").hover()
+    expect(lab.page.locator(".genius-tip div")).to_have_count(3)
+    expect(lab.page.locator(".genius-tip")).to_contain_text("2: ")
     evaluated.first.locator("button").click()
     expect(lab.status).to_contain_text("Recorded run")
     expect(lab.page.locator(".genius-curve")).to_have_attribute("aria-label", re.compile("^10 evaluations"))

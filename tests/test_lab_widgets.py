@@ -112,15 +112,22 @@ def test_the_state_of_a_search_tells_age_money_and_errors():
     events = [{"event": "run_started"}, {"event": "call", "usage": usage, "cost": 0.5}]
     run = Run(None, [*events, {"event": "evaluation"}, {"event": "evaluation"}])
     state = SimpleNamespace(
-        status="running", budget=8, asking_since=now - 41, retry_at=now + 45, spent=0.5, error=None, run=run
+        status="running",
+        budget=8,
+        asking_since=now - 41,
+        connecting=False,
+        retry_at=now + 45,
+        spent=0.5,
+        error=None,
+        run=run,
     )
     found = telling(state, 2.0, None)
-    assert found.text == "Running: 2 of 8 evaluated"
-    assert found.money == "spent $0.5 (1,500 tokens in, 80 out), left $1.50 of $2.00"
-    assert 41 <= found.asking < 43
-    assert 43 < found.retry <= 45
-    assert telling(state, None, 0.0).money == "the stand-in costs nothing"
-    assert telling(state, None, 4.0).money.endswith("left about $3.00")
+    assert found["text"] == "Running: 2 of 8 evaluated"
+    assert found["money"] == "spent $0.5 (1,500 tokens in, 80 out), left $1.50 of $2.00"
+    assert 41 <= found["asking"] < 43
+    assert 43 < found["retry"] <= 45
+    assert telling(state, None, 0.0)["money"] == "the stand-in costs nothing"
+    assert telling(state, None, 4.0)["money"].endswith("left about $3.00")
 
 
 def test_actions_are_taken_in_the_order_in_which_they_came():

@@ -8,6 +8,7 @@ import ipywidgets as widgets
 
 from genius_kit.errors import GeniusKitError, InvalidParameter
 from genius_kit.lab.ask import block_html
+from genius_kit.lab.curve import amount
 from genius_kit.lab.drawing import short_name
 from genius_kit.lab.replay import markdown_html
 from genius_kit.lab.run import RUNNING
@@ -114,18 +115,18 @@ def request_html(request: Request, prompt: Sequence[Message]) -> str:
         f"<p><b>Proposed for iteration {request.iteration}: {for_html(short_name(space, request.architecture))}</b>"
         f"{for_html(size)}. {for_html(request.why[:1].upper() + request.why[1:])}.</p>"
         f'<h4>Reply</h4><div class="genius-said">{reply}</div>'
-        f"<details open><summary>Results so far: {len(request.trials)}</summary>"
-        f"{_results_html(request.trials, space)}</details>"
+        f"<details open><summary>Results so far: {len(request.trials)}, the best first</summary>"
+        f"{_results_html(request.trials, space, request.situation.benchmark.unit)}</details>"
         f"<details><summary>Prompt</summary>{block_html(for_html(sent))}</details></section>"
     )
 
 
-def _results_html(trials: Sequence[Trial], space: SearchSpace) -> str:
+def _results_html(trials: Sequence[Trial], space: SearchSpace, unit: str) -> str:
     """Return what was evaluated before, the best first."""
     ordered = sorted(trials, key=lambda trial: -(trial.evaluation.feedback or 0.0))
     rows = "".join(
         f"<tr><td>{trial.iteration}</td><td>{for_html(short_name(space, trial.architecture))}</td>"
-        f"<td>{'not measured' if trial.evaluation.feedback is None else f'{trial.evaluation.feedback:.2f} %'}</td></tr>"
+        f"<td>{amount(trial.evaluation.feedback, unit)}</td></tr>"
         for trial in ordered
     )
     head = "".join(f"<th scope='col'>{name}</th>" for name in ("iteration", "architecture", "result"))

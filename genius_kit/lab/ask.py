@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.benchmarks import MEASURED
 from genius_kit.journal import Event, Journal
+from genius_kit.lab.curve import amount
 from genius_kit.lab.draft import Piece
 from genius_kit.lab.drawing import short_name
 from genius_kit.llm.client import in_use
@@ -244,8 +245,7 @@ def answer_text(answer: Answer, benchmark: Benchmark) -> str:
     parts = [short_name(benchmark.space, answer.architecture)]
     found = answer.evaluation
     if found is not None:
-        known = "not measured" if found.feedback is None else f"{found.feedback:.2f} %"
-        parts.append(f"{benchmark.feedback_name} {known}")
+        parts.append(f"{benchmark.feedback_name} {amount(found.feedback, benchmark.unit)}")
         if found.test_accuracy is not None and benchmark.feedback_name != "test accuracy":
             parts.append(f"test accuracy {found.test_accuracy:.2f} %")
     if answer.rank is not None:

@@ -7,15 +7,24 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from genius_kit.lab.curve import Point, References, curve_svg, curve_text
+from genius_kit.lab.curve import Line, Point, References, curve_svg, curve_text, lines_text
 from genius_kit.lab.drawing import architecture_text, drawing_svg, short_name
 from genius_kit.spaces import Architecture, SearchSpace
 from genius_kit.texts import for_html
 
 Message = dict[str, Any]
 ENTRIES_KEPT = 20  # of the replies and refusals that a view shows as they come
+READY: Message = {"text": "ready", "money": "", "asking": None, "connecting": False, "retry": None}
+"""The state of a run: seconds that the present call takes so far, whether it still connects, seconds to the next."""
 LEGEND = "dots: proposals of the model (grey: of a rule); line: best so far; dashed: best of the table, the largest "
 LEGEND += "architecture; dotted: random search, exact expectation"
+
+
+def asking_status(since: float | None, connecting: bool, retry_at: float | None) -> Message:
+    """Return what a state says of a call, from times of `time.monotonic()` as `LiveState` has them."""
+    now = time.monotonic()
+    asking = None if since is None else now - since
+    return {"asking": asking, "connecting": connecting, "retry": None if retry_at is None else max(0.0, retry_at - now)}
 
 
 class Board:
@@ -25,12 +34,16 @@ class Board:
     order, and nothing of another. Any thread may call.
     """
 
-    def __init__(self, key: str = "", feedback_name: str = "accuracy", budget: int = 0, caption: str = "") -> None:
+    def __init__(
+        self, key: str = "", feedback_name: str = "accuracy", budget: int = 0, caption: str = "", unit: str = "percent"
+    ) -> None:
         self.key, self.feedback_name, self.budget, self.caption = key, feedback_name, budget, caption
+        self.unit = unit
         self.views: list[Callable[[Message], None]] = []
         self.lock = threading.RLock()
         self.measure = "accuracy"
         self.points: list[Point] = []
+        self.lines: tuple[Line, ...] = ()  # of several runs, in place of points
         self.held: References | None = None
         self.selected: int | None = None
         self.step = ""
@@ -39,7 +52,7 @@ class Board:
         self.drawn = ""
         self.entries: list[str] = []
         self.said = 0
-        self.status: Message = {"text": "ready", "money": "", "asking": None, "retry": None}
+        self.status: Message = dict(READY)
         self.line = ""
         self._told = time.monotonic()
 
@@ -50,6 +63,7 @@ class Board:
             "board": self.key,
             "caption": self.caption,
             "name": self.feedback_name,
+            "unit": self.unit,
             "points": [point.message() for point in self.points],
             "budget": self.budget,
             "measure": self.measure,
@@ -57,7 +71,8 @@ class Board:
             "legend": LEGEND if self.budget else "",
             "selected": self.selected,
             "step": self.step,
-            "summary": curve_text(self.points) if self.budget else "",
+            "lines": [line.message() for line in self.lines],
+            "summary": self._summary() if self.budget else "",
             "drawing": self._drawing(),
             "said": {"start": self.said - len(self.entries), "entries": self.entries},
             "status": self._status_now(),
@@ -70,7 +85,7 @@ class Board:
             start = len(self.points)
             self.points.extend(points)
             new = [point.message() for point in points]
-            return self._tell({"kind": "add", "start": start, "points": new, "summary": curve_text(self.points)})
+            return self._tell({"kind": "add", "start": start, "points": new, "summary": self._summary()})
 
     def say(self, entries: Sequence[str]) -> Message:
         """Append what was said, as HTML; the last ones are kept, the others stand in the steps."""
@@ -109,13 +124,13 @@ class Board:
         with self.lock:
             self.drawing = self.described = self.drawn = self.line = ""
             self.entries, self.said = [], 0
-            self.status = {"text": "ready", "money": "", "asking": None, "retry": None}
+            self.status = dict(READY)
             self._tell(self.snapshot())
 
-    def tell(self, text: str, money: str = "", asking: float | None = None, retry: float | None = None) -> Message:
-        """Show the state of a run: `asking` is how long the present call takes so far, `retry` the wait left."""
+    def tell(self, text: str, **status: Any) -> Message:
+        """Show the state of a run, see `READY`."""
         with self.lock:
-            self.status = {"text": text, "money": money, "asking": asking, "retry": retry}
+            self.status = {**READY, "text": text, **status}
             self._told = time.monotonic()
             return self._tell({"kind": "status", "status": self.status})
 
@@ -128,14 +143,18 @@ class Board:
     def still(self) -> str:
         """Return curve and drawing as HTML that needs neither script nor network."""
         line = f"<pre>{for_html(self.line)}</pre>" if self.line else ""
-        curve = curve_svg(self.points, self.feedback_name, self.budget, self.measure, self.held) if self.budget else ""
-        told = f"<p>{for_html(curve_text(self.points))}</p><p><small>{for_html(LEGEND)}</small></p>" if curve else ""
+        given = (self.points, self.feedback_name, self.budget, self.measure, self.held, self.unit)
+        curve = curve_svg(*given) if self.budget and not self.lines else ""
+        told = f"<p>{for_html(self._summary())}</p><p><small>{for_html(LEGEND)}</small></p>" if curve else ""
         return (
             f"<p><b>{for_html(self.caption)}</b></p>"
             '<div class="genius-still" style="display:flex;flex-wrap:wrap;gap:16px;align-items:flex-end">'
             f"<div>{curve}</div><figure><div>{self.drawing}</div><figcaption>{for_html(self.drawn)}</figcaption>"
             f"</figure></div>{told}{line}"
         )
+
+    def _summary(self) -> str:
+        return lines_text(self.lines, self.unit) if self.lines else curve_text(self.points, self.unit)
 
     def _drawing(self) -> Message:
         return {"svg": self.drawing, "text": self.described, "caption": self.drawn}

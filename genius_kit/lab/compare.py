@@ -397,8 +397,8 @@ def paired_svg(paired: Paired) -> str:
     )
 
 
-def paired_html(paired: Paired) -> str:
-    """Return the verdict, the pairs as dots, and only what differs between the two."""
+def paired_html(paired: Paired, name: str = "") -> str:
+    """Return the verdict, the pairs as dots, and only what differs between the two; `name` says what is compared."""
     rows = "".join(
         f"<tr><th scope='row'>{for_html(name)}</th><td>{for_html(str(one))}</td><td>{for_html(str(two))}</td></tr>"
         for name, (one, two) in paired.differing.items()
@@ -408,4 +408,6 @@ def paired_html(paired: Paired) -> str:
         f"<th scope='col'>variant</th></tr></thead><tbody>{rows}</tbody></table>"
     )
     picture = paired_svg(paired) if paired.pairs else ""
-    return f'<section aria-label="Comparison"><p><b>{for_html(paired.verdict())}</b></p>{picture}{table}</section>'
+    heading = f"<h4>{for_html(name)}</h4>" if name else ""
+    verdict = f"<p><b>{for_html(paired.verdict())}</b></p>"
+    return f'<section aria-label="Comparison">{heading}{verdict}{picture}{table}</section>'

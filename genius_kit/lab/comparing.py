@@ -109,7 +109,8 @@ class ComparePanel:
             raise InvalidParameter("a row is the baseline itself; change the template or a setting first")
         limit = self.limit.value or None
         comparison = Comparing(self.benchmark, arms, seeds, session.choices.budget, folder, limit)
-        named = (self.benchmark.name, arms[0].settings, arms[-1].settings, seeds, session.choices.budget)
+        rows = [arm.settings for arm in arms[1:]]
+        named = (self.benchmark.name, arms[0].settings, rows, seeds, session.choices.budget)
         kept = f"  # the lab also keeps all of it to ${limit:g}" if limit else ""
         self.board.code(compare_line(*named, folder.as_posix()) + kept)
         self.board.tell(f"Comparing over {len(seeds)} seeds")
@@ -157,7 +158,10 @@ class ComparePanel:
             return
         pairs = (len(comparison.arms) - 1) * len(comparison.seeds)
         self.progress.value = f"<p>{comparison.done} of {pairs} pairs done</p>"
-        self.result.value = "".join(paired_html(paired) for paired in comparison.results.values())
+        self.result.value = "".join(
+            paired_html(paired, f"Row {place + 1}: {comparison.arms[place].label}")
+            for place, paired in comparison.results.items()
+        )
         if not comparison.is_running:
             self.board.tell(comparison.verdict() or "The comparison ended early")
             self.lab.show_compared(None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genius_kit.benchmarks.tabular import TabularBenchmark
-from genius_kit.figures.style import BLUE, GREY, VERMILION
+from genius_kit.figures.style import BLUE, GREY, OLIVE, VERMILION
 from genius_kit.lab.drawing import short_name
 from genius_kit.records import RankRange
 from genius_kit.stats.random_search import RandomSearch
@@ -54,6 +54,13 @@ class Point:
         if measure == "accuracy":
             return self.value
         return None if self.rank is None or self.value is None else -math.log10(self.rank)
+
+
+def amount(value: float | None, unit: str = "percent") -> str:
+    """Return a result with its unit in words."""
+    if value is None:
+        return "not measured"
+    return f"{value:.2f} %" if unit == "percent" else f"{value:.5g} {unit}"
 
 
 def point_of(evaluation: Event, proposal: Event, space: SearchSpace | None = None) -> Point:
@@ -116,19 +123,50 @@ def best_so_far(points: Sequence[Point], measure: str = "accuracy") -> list[floa
     return found
 
 
-def curve_text(points: Sequence[Point]) -> str:
+def curve_text(points: Sequence[Point], unit: str = "percent") -> str:
     """Return what the curve shows in one sentence, for readers who do not see it."""
     measured = [point for point in points if point.value is not None]
     if not measured:
         return "No evaluation yet." if not points else f"{len(points)} evaluations, none of them measured."
     best = max(measured, key=lambda point: point.value or 0.0)
     last = points[-1]
-    ended = "not measured" if last.value is None else f"{last.value:.2f} percent"
     ranked = "" if best.rank is None else f", rank {best.rank:g}"
     return (
-        f"{len(points)} evaluation{'s' * (len(points) > 1)}; the best is {best.value:.2f} percent{ranked} at iteration "
-        f"{best.iteration} ({best.name}); the last, {last.iteration}, is {ended}."
+        f"{len(points)} evaluation{'s' * (len(points) > 1)}; the best is {amount(best.value, unit)}{ranked} at "
+        f"iteration {best.iteration} ({best.name}); the last, {last.iteration}, is {amount(last.value, unit)}."
     )
+
+
+@dataclass(frozen=True)
+class Line:
+    """The best so far of one run of several: where it improved, and how it is drawn."""
+
+    label: str
+    colour: str
+    dash: str
+    points: tuple[Point, ...]
+    length: int
+
+    def message(self) -> list[Any]:
+        """Return the line as the browser is sent it."""
+        return [self.label, self.colour, self.dash, [point.message() for point in self.points], self.length]
+
+
+def lines_of(runs: Sequence[tuple[str, Sequence[Point]]]) -> tuple[Line, ...]:
+    """Return a line a run, by its label, each told from the others."""
+    styles = [(colour, dash) for dash in ("", "6 3") for colour in (BLUE, VERMILION, OLIVE, GREY)]
+    found = []
+    for (label, points), style in zip(runs, styles, strict=False):
+        best = best_so_far(points)
+        better = [point for place, point in enumerate(points) if best[place] != (best[place - 1] if place else None)]
+        found.append(Line(label, *style, tuple(better), len(points)))
+    return tuple(found)
+
+
+def lines_text(lines: Sequence[Line], unit: str = "percent") -> str:
+    """Return what the lines of several runs show in one sentence."""
+    ends = [f"{line.label} {amount(line.points[-1].value if line.points else None, unit)}" for line in lines]
+    return f"Best so far of {len(lines)} runs: {'; '.join(ends)}."
 
 
 def curve_svg(
@@ -137,10 +175,11 @@ def curve_svg(
     budget: int = 0,
     measure: str = "accuracy",
     held: References | None = None,
+    unit: str = "percent",
 ) -> str:
     """Return the curve as an SVG element of about 12 bytes a point, which needs no script and no network."""
     measured = [(point, height) for point in points if (height := point.height(measure)) is not None]
-    label = for_html(curve_text(points))
+    label = for_html(curve_text(points, unit))
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
         f'height="{HEIGHT}" font-family="sans-serif" font-size="11" fill="currentColor" aria-label="{label}">'
@@ -167,7 +206,7 @@ def curve_svg(
     line = "".join(
         f"{'H' if i else 'M'}{across(n):.1f}{'V' if i else ' '}{down(b):.1f}" for i, (n, b) in enumerate(steps)
     )
-    name = f"{feedback_name} (%)" if measure == "accuracy" else "rank (1 is best)"
+    name = f"{feedback_name} ({'%' if unit == 'percent' else unit})" if measure == "accuracy" else "rank (1 is best)"
     return head + "".join(
         [
             *_axes(low, high, last, across, down, name, measure),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import ipywidgets as widgets
 from genius_kit.budget.prices import OUTPUT_LIMITS, load_prices
 from genius_kit.errors import GeniusKitError, InvalidParameter
 from genius_kit.lab.ask import Answer, answer_html
+from genius_kit.lab.board import asking_status
 from genius_kit.lab.money import FIELDS, search_words
 from genius_kit.lab.session import ask_line, prompt_line
 from genius_kit.lab.view import Message, TemplateView
@@ -98,18 +98,6 @@ class Asked:
     def text(self) -> str:
         """What is asked, and why it is asked again."""
         return f"{self.words}. An attempt failed: {self.failure}" if self.failure else self.words
-
-    @property
-    def age(self) -> float | None:
-        """Seconds since the present attempt began, None between two."""
-        since = self.control.asking_since
-        return None if since is None else time.monotonic() - since
-
-    @property
-    def wait(self) -> float | None:
-        """Seconds until the next attempt, None during one."""
-        until = self.control.retry_at
-        return None if until is None else max(0.0, until - time.monotonic())
 
 
 class EditorPanel:
@@ -285,8 +273,9 @@ class EditorPanel:
 
     def _show_asked(self, asked: Asked) -> None:
         if asked is self._asked:
+            control = asked.control
             self.answer.value = f'<p role="status">{for_html(asked.text)}</p>'
-            self.lab.tell(asked.text, "", asked.age, asked.wait)
+            self.lab.tell(asked.text, **asking_status(control.asking_since, control.connecting, control.retry_at))
 
     def _over(self, state: str, shown: str) -> None:
         self._asked = None

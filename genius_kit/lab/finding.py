@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,16 @@ import ipywidgets as widgets
 from genius_kit.benchmarks import downloads
 from genius_kit.errors import GeniusKitError, InvalidParameter
 from genius_kit.journal import Run, read_run
+from genius_kit.lab.board import Board
+from genius_kit.lab.curve import lines_of
 from genius_kit.lab.money import price_of, spending
+from genius_kit.lab.run import recorded
 from genius_kit.lab.view import STATIC, Part
 from genius_kit.lab.widgets import button, guarded, row
 from genius_kit.proposers.base import QUIZ
 from genius_kit.records import RankRange
 from genius_kit.runs.batch import replay_conversation
 from genius_kit.runs.remote import is_owned, state_of
-from genius_kit.texts import for_html
 
 if TYPE_CHECKING:
     from genius_kit.lab.widgets import Stage
@@ -106,27 +107,27 @@ def journal_of(path: str | Path, folder: Path) -> Path:
     return journal
 
 
-def together_png(paths: Sequence[Path]) -> bytes:
-    """Return the best so far of several runs in one picture, a PNG.
+def together(paths: Sequence[Path]) -> Board:
+    """Return a board with the best so far of several runs, a line each.
 
     Raises InvalidParameter for too many of them, and for runs of several benchmarks.
     """
-    from genius_kit import figures
-
-    runs = [read_run(path) for path in paths]
+    runs = [recorded(path) for path in paths]
     benchmarks = {str(run.settings.get("benchmark")) for run in runs}
     if len(benchmarks) > 1:
         raise InvalidParameter(f"the runs are of several benchmarks ({', '.join(sorted(benchmarks))}); choose one")
     if len(runs) > MOST_TOGETHER:
         raise InvalidParameter(f"{len(runs)} runs are chosen; at most {MOST_TOGETHER} can be told apart in one picture")
-    named = {}
-    for run, path in zip(runs, paths, strict=True):
-        found = row_of(run, "") or {}
-        told = [str(found[name]) for name in ("model", "prompt", "seed") if found.get(name) is not None]
-        label = ", ".join(told)
-        named[label if label not in named else f"{label} ({path.stem[-20:]})"] = [run]
-    png: bytes = figures.best_so_far(named)._repr_png_()  # type: ignore[attr-defined]
-    return png
+    runs[0].refer()
+    held = runs[0].board
+    caption = f"Best so far of {len(runs)} runs, {benchmarks.pop()}"
+    board = Board("together", held.feedback_name, max(run.board.budget for run in runs), caption, held.unit)
+    board.held = held.held
+    labels = [run.label.partition(", ")[2] for run in runs]
+    board.lines = lines_of(
+        [(f"{place}: {label}", run.points) for place, (label, run) in enumerate(zip(labels, runs, strict=True), 1)]
+    )
+    return board
 
 
 class RunsView(Part):
@@ -146,15 +147,15 @@ class RunsView(Part):
 
 
 class RunFinder:
-    """The table, and under it several runs in one picture; `opened` is called with the journal of a single one."""
+    """The table; `opened` is called with the journal of the run that is chosen, or the board of several of them."""
 
-    def __init__(self, lab: Stage, opened: Callable[[Path], None]) -> None:
+    def __init__(self, lab: Stage, opened: Callable[[Path | Board], None]) -> None:
         self.lab, self._opened = lab, opened
         self.view = RunsView()
         self.view.on("open", guarded(lambda content: self.open([Path(one) for one in content["journals"]]), lab.say))
         self.find_button = button("Find runs", self.find, lab.say, f"Look through {', '.join(PLACES)}")
-        self.picture = widgets.HTML()
-        self.root = widgets.VBox([row(self.find_button), self.view, self.picture])
+        self.opening = widgets.HTML()
+        self.root = widgets.VBox([row(self.find_button), self.view, self.opening])
 
     def find(self) -> None:
         """Look for runs in a thread; they appear as they are read, the newest first."""
@@ -175,31 +176,24 @@ class RunFinder:
         self.lab.desk.work(look, lambda _: self._over(), lambda text: self._over(text))
 
     def open(self, paths: Sequence[Path]) -> None:
-        """Open one run for stepping; of several, draw the best so far in one picture."""
+        """Open one run for stepping; of several, draw the best so far in one curve."""
         if not paths:
             raise InvalidParameter("no run is chosen; mark one or more in the table first")
         folder = self.lab.session.folder
-        self.picture.value = '<p role="status">Opening</p>'
-        if len(paths) == 1:
-            self.lab.desk.work(lambda: journal_of(paths[0], folder), self._open_one, self._failed)
-            return
-        self.lab.desk.work(
-            lambda: together_png([journal_of(path, folder) for path in paths]),
-            lambda png: self._show(png, paths),
-            self._failed,
-        )
+        self.opening.value = '<p role="status">Opening</p>'
 
-    def _open_one(self, journal: Path) -> None:
-        self.picture.value = ""
-        guarded(self._opened, self.lab.say)(journal)
+        def find() -> Path | Board:
+            journals = [journal_of(path, folder) for path in paths]
+            return journals[0] if len(journals) == 1 else together(journals)
 
-    def _show(self, png: bytes, paths: Sequence[Path]) -> None:
-        words = for_html(f"Best so far of {len(paths)} runs: {', '.join(path.stem for path in paths)}")
-        source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-        self.picture.value = f'<img alt="{words}" src="{source}" style="max-width:100%"/>'
+        self.lab.desk.work(find, self._show, self._failed)
+
+    def _show(self, found: Path | Board) -> None:
+        self.opening.value = ""
+        guarded(self._opened, self.lab.say)(found)
 
     def _failed(self, text: str) -> None:
-        self.picture.value = ""
+        self.opening.value = ""
         self.lab.say(text)
 
     def _take(self, rows: Sequence[Row]) -> None:

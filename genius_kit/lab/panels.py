@@ -40,9 +40,13 @@ class ReplayPanel:
         self.finder = RunFinder(lab, self._found)
         self.root = widgets.VBox([self.finder.root, row(self.path, self.open_button)])
 
-    def _found(self, journal: Path) -> None:
-        self.path.value = journal.as_posix()
-        self.open()
+    def _found(self, found: Path | Board) -> None:
+        if isinstance(found, Board):
+            self.lab.session.opened, self.board = None, found
+            self.lab.turn("Replay")
+        else:
+            self.path.value = found.as_posix()
+            self.open()
 
     def open(self) -> None:
         """Open the journal that the path names, at its last step."""

@@ -9,6 +9,7 @@ import mistune
 
 from genius_kit.journal import Event
 from genius_kit.lab.ask import beside_html, block_html, reply_pieces
+from genius_kit.lab.curve import amount
 from genius_kit.lab.drawing import short_name
 from genius_kit.texts import for_html, for_terminal
 
@@ -61,7 +62,7 @@ def said_before(events: Sequence[Event], place: int) -> list[Event]:
     return list(events[first:place])
 
 
-def event_html(event: Event, before: Sequence[Event], space: SearchSpace | None) -> str:
+def event_html(event: Event, before: Sequence[Event], space: SearchSpace | None, unit: str = "percent") -> str:
     """Return one event as HTML, empty where a person need not see it; `before` are those of its iteration before."""
     kind = event["event"]
     if kind == "call":
@@ -77,7 +78,7 @@ def event_html(event: Event, before: Sequence[Event], space: SearchSpace | None)
         return _told("refused", f"Iteration {event.get('iteration')}: the model says that no better one exists")
     if kind == "evaluation":
         proposal = next((one for one in reversed(before) if one["event"] == "proposal"), {})
-        return _told("result", result_text(event, proposal, space))
+        return _told("result", result_text(event, proposal, space, unit))
     return ""
 
 
@@ -106,14 +107,14 @@ def _message_html(role: str, content: str, is_closed: bool) -> str:
     return f"<h5>{for_html(role)}</h5>{text}"
 
 
-def step_html(step: Step, space: SearchSpace | None) -> str:
+def step_html(step: Step, space: SearchSpace | None, unit: str = "percent") -> str:
     """Return one step as HTML: result, difference to its parent, and all that was said, in order."""
-    parts = [f"<p><b>{for_html(step_text(step, space))}</b></p>"]
+    parts = [f"<p><b>{for_html(step_text(step, space, unit))}</b></p>"]
     if step.parent is not None:
         lines = "".join(f"<li>{for_html(f'{c.place}: {c.before} -> {c.after}')}</li>" for c in step.changes)
         parts.append(f"<h4>Difference to iteration {step.parent}</h4><ul>{lines or '<li>none</li>'}</ul>")
     parts += [
-        event_html(event, step.events[:place], space)
+        event_html(event, step.events[:place], space, unit)
         for place, event in enumerate(step.events)
         if event["event"] != "evaluation"
     ]
@@ -123,18 +124,18 @@ def step_html(step: Step, space: SearchSpace | None) -> str:
     return f'<section class="genius-reply" aria-label="Step">{"".join(parts)}</section>'
 
 
-def step_text(step: Step, space: SearchSpace | None = None) -> str:
+def step_text(step: Step, space: SearchSpace | None = None, unit: str = "percent") -> str:
     """Return what came of a step in one sentence."""
     if step.evaluation is None:
         return f"Iteration {step.iteration}: nothing was evaluated."
-    return result_text(step.evaluation, step.proposal or {}, space)
+    return result_text(step.evaluation, step.proposal or {}, space, unit)
 
 
-def result_text(found: Event, proposal: Event, space: SearchSpace | None = None) -> str:
+def result_text(found: Event, proposal: Event, space: SearchSpace | None = None, unit: str = "percent") -> str:
     """Return an evaluation and the proposal before it in one sentence."""
     name = short_name(space, found["architecture"]) if space else proposal.get("text", "")
-    feedback = "not measured" if found["feedback"] is None else f"{found['feedback']:.2f} %"
     rank = found.get("rank")
     shared = "" if not rank else str(rank["best"]) + (f"-{rank['worst']}" if rank["worst"] != rank["best"] else "")
     ranked = f", rank {shared} of {rank['of']:,}" if rank else ""
-    return f"Iteration {found['iteration']}: {name}; {feedback}{ranked}, by {proposal.get('origin', '')}."
+    origin = proposal.get("origin", "")
+    return f"Iteration {found['iteration']}: {name}; {amount(found['feedback'], unit)}{ranked}, by {origin}."

@@ -48,8 +48,10 @@ class LabRun:
         self.heard: list[Heard] = []
         self.state: LiveState | None = None
         name = benchmark.feedback_name if benchmark else "accuracy"
-        self.board = Board(self.id, name, settings.get("budget", 0), self.label)
+        self.unit: str = settings.get("unit", "percent")
+        self.board = Board(self.id, name, settings.get("budget", 0), self.label, self.unit)
         self._events: list[Event] = []
+        self._steps: RecordedSteps | None = None
         self._proposal: Event = {}
         self._drawn: Event | None = None
 
@@ -94,7 +96,7 @@ class LabRun:
     @property
     def steps(self) -> Sequence[Step]:
         """The iterations so far."""
-        return RecordedSteps(Run(self.path, self._events))
+        return self._steps or ()
 
     def trials(self, before: int) -> tuple[Trial, ...]:
         """Return the results that stood before the step at index `before`, with what was said in each."""
@@ -106,7 +108,7 @@ class LabRun:
             raise InvalidParameter(f"step {index + 1} was asked for, and the run has {len(self.points)} so far")
         step = None if index is None else self.steps[index]
         with self.board.lock:
-            self.board.select(index, "" if step is None else step_html(step, self.space))
+            self.board.select(index, "" if step is None else step_html(step, self.space, self.unit))
             self._draw(step.evaluation if step is not None else self._newest())
 
     def refer(self) -> None:
@@ -143,7 +145,11 @@ class LabRun:
             elif event["event"] == "evaluation":
                 points.append(point_of(event, self._proposal, self.space))
             if place >= first_shown:
-                entries.append(event_html(event, said_before(events, place), self.space))
+                entries.append(event_html(event, said_before(events, place), self.space, self.unit))
+        if self._steps is None:
+            self._steps = RecordedSteps(Run(self.path, list(events))) if events else None
+        else:
+            self._steps.extend(events[len(self._events) :])
         self._events = list(events)
         if points:
             self.board.add(points)

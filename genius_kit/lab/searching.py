@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
@@ -11,7 +9,7 @@ import ipywidgets as widgets
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter
 from genius_kit.lab.approving import DecisionPanel
-from genius_kit.lab.board import Board
+from genius_kit.lab.board import Board, Message, asking_status
 from genius_kit.lab.money import FIELDS, dollars, in_fields, price_of, spending
 from genius_kit.lab.run import RUNNING
 from genius_kit.lab.session import limits_words, live_line, search_line
@@ -35,19 +33,8 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True)
-class Told:
-    """The state of a search in words; `asking` and `retry` are seconds since the call began and until the next."""
-
-    text: str
-    money: str
-    asking: float | None
-    retry: float | None
-
-
-def telling(state: LiveState, limit: float | None, expected: float | None) -> Told:
-    """Return what to say of a search: `limit` in dollars, or what the whole search is expected to cost."""
-    now = time.monotonic()
+def telling(state: LiveState, limit: float | None, expected: float | None) -> Message:
+    """Return the state of a search as its board is told it; `limit` and the `expected` cost are in dollars."""
     done = len(state.run.of("evaluation"))
     text = f"{_WORDS.get(state.status, state.status)}: {done} of {state.budget} evaluated"
     failed = state.run.of("call_failed") if state.retry_at is not None else []
@@ -55,12 +42,7 @@ def telling(state: LiveState, limit: float | None, expected: float | None) -> To
         text = f"{text}. {why}" if why else text
     left = None if expected is None else expected * (1 - done / state.budget)
     money = "the stand-in costs nothing" if expected == 0 else _money(state, limit, left)
-    return Told(
-        text,
-        money,
-        None if state.asking_since is None else now - state.asking_since,
-        None if state.retry_at is None else max(0.0, state.retry_at - now),
-    )
+    return {"text": text, "money": money, **asking_status(state.asking_since, state.connecting, state.retry_at)}
 
 
 def _money(state: LiveState, limit: float | None, left: float | None) -> str:
@@ -194,8 +176,7 @@ class SearchPanel:
         """Say what a search does, from whichever thread it comes; the controls follow on their own."""
         if run.state is not None:
             limit = run.limits.dollars if run.limits else None
-            found = telling(run.state, limit, run.expected)
-            run.board.tell(found.text, found.money, found.asking, found.retry)
+            run.board.tell(**telling(run.state, limit, run.expected))
         self.lab.desk.post(self._show_choice)
 
     def _show_choice(self) -> None:

@@ -61,16 +61,17 @@ def prompt_line(benchmark: str, prompt: str, history: str) -> str:
 def compare_line(
     benchmark: str,
     baseline: Mapping[str, Any],
-    variant: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
     seeds: Sequence[int],
     budget: int,
     folder: str,
 ) -> str:
-    """Return the line that makes the same comparison."""
+    """Return the line that makes the same comparisons, one a row."""
+    variants = ", ".join(f"dict({_settings(row)})" for row in rows)
     return (
-        f"import genius_kit as gk; from genius_kit import lab; lab.compare_prompts({_benchmark(benchmark)}, "
-        f"dict({_settings(baseline)}), dict({_settings(variant)}), seeds={list(seeds)}, budget={budget}, "
-        f"folder={folder!r})"
+        f"import genius_kit as gk; from genius_kit import lab; [lab.compare_prompts({_benchmark(benchmark)}, "
+        f"dict({_settings(baseline)}), row, seeds={list(seeds)}, budget={budget}, folder={folder!r}) "
+        f"for row in ({variants},)]"
     )
 
 

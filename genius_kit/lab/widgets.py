@@ -115,6 +115,10 @@ class Stage(ABC):
         """Show the template and its prompt anew, and turn to them."""
 
     @abstractmethod
+    def turn(self, part: str) -> None:
+        """Show one of the parts, and the run that it has."""
+
+    @abstractmethod
     def show_run(self, run: LabRun) -> None:
         """Show one run, and from now on what becomes of it."""
 
@@ -126,9 +130,9 @@ class Stage(ABC):
         """Show an error as a sentence, or none."""
         self.error.value = alert(error)
 
-    def tell(self, text: str, money: str = "", asking: float | None = None, retry: float | None = None) -> None:
-        """Show the state of a question; any thread may call it."""
-        self.asked.tell(text, money, asking, retry)
+    def tell(self, text: str, **status: Any) -> None:
+        """Show the state of a question, see `board.READY`; any thread may call it."""
+        self.asked.tell(text, **status)
 
     def code(self, line: str) -> None:
         """Show the last action of the editor as a line of Python."""
@@ -154,7 +158,7 @@ LABELLED = {"description_width": "initial"}
 
 
 def guarded(action: Callable[..., Any], say: Say) -> Callable[..., None]:
-    """Return `action` as a callback, called in its turn: what it raises is said in a sentence, an earlier error cleared."""
+    """Return `action` as a callback, called in its turn; what it raises is said in a sentence, for one said before."""
 
     def act(*arguments: Any) -> None:
         try:

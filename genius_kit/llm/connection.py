@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
 from functools import partial
@@ -38,6 +38,9 @@ LONGEST_BODY = 4_000_000
 _TALKATIVE = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")  # they log addresses and headers as they are
 
 _begun: ContextVar[list[bool]] = ContextVar("begun")  # holds something once the body of an answer has begun to come
+
+connecting: ContextVar[Callable[[bool], None]] = ContextVar("connecting", default=lambda _: None)
+"""Called from another thread with whether an attempt still connects, when it begins to and when its request goes."""
 
 Answer = tuple[str, Mapping[str, str], float]
 """The body of an answer with a good status, its headers, and the seconds it took."""
@@ -188,7 +191,7 @@ class Connection:
                     trust_env=not self.is_local,
                     follow_redirects=False,
                     verify=_certificates(),
-                    event_hooks={"response": [partial(_bound, self.shown_url)]},
+                    event_hooks={"request": [_trace], "response": [partial(_bound, self.shown_url)]},
                 ),
             )
             redaction.learn({client.api_key} - {PLACEHOLDER_KEY})  # the environment may forget it, a server not
@@ -283,6 +286,18 @@ def _certificates() -> ssl.SSLContext | bool:
             cause="connection",
             may_be_billed=False,
         ) from None
+
+
+async def _trace(request: Any) -> None:
+    """Have `connecting` told of a request; one over a connection that is open already does not connect."""
+
+    async def told(event: str, _: Any) -> None:
+        if event == "connection.connect_tcp.started":
+            connecting.get()(True)
+        elif event.endswith(".send_request_headers.started"):
+            connecting.get()(False)
+
+    request.extensions["trace"] = told
 
 
 async def _bound(server: str, answer: Any) -> None:

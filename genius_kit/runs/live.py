@@ -46,6 +46,8 @@ class LiveState:
         Number of evaluations.
     asking_since
         When the call under way began; a paused search may still have one.
+    connecting
+        Whether that call has no connection to the server yet; never for a client without one.
     retry_at
         When the next attempt is made.
     spent
@@ -62,6 +64,7 @@ class LiveState:
     iteration: int
     budget: int
     asking_since: float | None
+    connecting: bool
     retry_at: float | None
     spent: float | None
     pending: Architecture | None
@@ -269,6 +272,7 @@ class LiveSearch:
                 iteration=max(1, done) if status == "finished" else done + 1,
                 budget=self._wanted_budget(run),
                 asking_since=control.asking_since,
+                connecting=control.connecting,
                 retry_at=control.retry_at,
                 spent=cost_of_calls(run.events),
                 pending=control.pending,

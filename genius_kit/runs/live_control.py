@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genius_kit.errors import InvalidParameter
+from genius_kit.llm.connection import connecting
 from genius_kit.llm.session import CallCancelled, Steering, Stopped
 from genius_kit.records import Message
 from genius_kit.runs.approval import ALWAYS, Asker, Decision, Gate, Request, here
@@ -38,6 +39,7 @@ class ControlRequests:
         self.paused = False
         self.stopping: str | None = None  # "after" the present iteration, or "now"
         self.asking_since: float | None = None
+        self.connecting = False
         self.retry_at: float | None = None
         self._hanging_up = False
         self._notes: deque[tuple[str, dict[str, Any]]] = deque()
@@ -238,19 +240,30 @@ class Control(ControlRequests, Steering):
         with self.changed:
             self.asking_since = time.monotonic()
         call: Future[Reply] = Future()
-        thread = self._begin(call, lambda: client.send(messages, seed), "genius-kit-call")
+
+        def send() -> Reply:
+            connecting.set(self._connects)
+            return client.send(messages, seed)
+
+        thread = self._begin(call, send, "genius-kit-call")
         self._announce()
         try:
             self._wait(lambda: call.done() or self.stopping == "now" or self._hanging_up)
         finally:
             with self.changed:
                 self.asking_since, hung_up, self._hanging_up = None, self._hanging_up, False
+                self.connecting = False
                 is_heard = call.done()
             if not is_heard and hasattr(client, "give_up"):
                 client.give_up(thread.ident)
         if not is_heard:
             raise CallCancelled if hung_up and self.stopping != "now" else Stopped
         return call.result()
+
+    def _connects(self, connecting: bool) -> None:
+        with self.changed:
+            self.connecting = connecting and self.asking_since is not None
+            self._tell()
 
     def _begin(self, future: Future[Result], work: Callable[[], Result], name: str) -> threading.Thread:
         """Do `work` in a thread for `future`; one that nobody waits for ends with the process."""

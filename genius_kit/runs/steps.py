@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,9 +58,15 @@ class RecordedSteps(Sequence[Step]):
 
     def __init__(self, run: Run) -> None:
         self.path, self.settings, self.reason = run.path, run.settings, run.reason
-        self.evaluations = run.of("evaluation")
+        self.evaluations: list[Event] = []
         self._events: dict[int, list[Event]] = {}
-        for event in run.events:
+        self.extend(run.events)
+
+    def extend(self, events: Iterable[Event]) -> None:
+        """Take the next events of the run."""
+        for event in events:
+            if event["event"] == "evaluation":
+                self.evaluations.append(event)
             if "iteration" in event and event["event"] not in SIDE_EVENTS:
                 self._events.setdefault(event["iteration"], []).append(event)
         self._iterations = sorted(self._events)

@@ -23,6 +23,11 @@ function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+function amount(value, unit) {
+  if (value === null) return "not measured";
+  return unit === "percent" ? `${value.toFixed(2)} %` : `${Number(value.toPrecision(5))} ${unit}`;
+}
+
 function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
@@ -60,12 +65,15 @@ class Curve {
     this.random = this.data.appendChild(shape("path", { class: "genius-random" }));
     this.levels = this.data.appendChild(shape("path", { class: "genius-level" }));
     this.best = this.data.appendChild(shape("path", { class: "genius-best" }));
+    this.others = this.data.appendChild(shape("g")); // the best so far of several runs, a line each
     this.dots = this.data.appendChild(shape("g"));
     this.ring = this.svg.appendChild(shape("circle", { r: 7, class: "genius-ring", visibility: "hidden" }));
     this.svg.addEventListener("click", (event) => this.clicked(event));
     this.name = "accuracy";
+    this.unit = "percent";
     this.measure = "accuracy";
     this.held = null;
+    this.several = [];
     this.reset([], 0, null);
   }
 
@@ -97,15 +105,29 @@ class Curve {
     this.path = "";
     this.tails = {};
     this.dots.replaceChildren();
+    this.others.replaceChildren(...this.several.map((line) => this.other(line)));
     this.drawn = "";
     this.add(points);
   }
 
   add(points) {
     for (const point of points) this.append(point);
-    if (this.path) this.best.setAttribute("d", `${this.path}H${this.last() + 0.45}`);
+    if (this.path) this.best.setAttribute("d", `${this.path}H${this.last()}`);
     else this.best.removeAttribute("d");
     this.scale();
+  }
+
+  other({ colour, dash, steps, length }) {
+    let d = "";
+    for (const [iteration, accuracy, , , rank] of steps) {
+      const height = this.height(accuracy, rank);
+      if (height === null) continue;
+      d += d ? `H${iteration}V${height}` : `M${iteration} ${height}`;
+      this.low = Math.min(this.low, height);
+      this.high = Math.max(this.high, height);
+    }
+    const drawn = { d: d && `${d}H${length}`, class: "genius-best", style: `stroke: ${colour}`, "stroke-dasharray": dash };
+    return shape("path", drawn);
   }
 
   append(sent) {
@@ -179,7 +201,7 @@ class Curve {
     const middle = (SIZE.top + base) / 2;
     made.push(shape("text", { x: (SIZE.left + SIZE.width) / 2, y: SIZE.height - 5, "text-anchor": "middle" }, "evaluation"));
     const turned = `translate(13 ${middle}) rotate(-90)`;
-    made.push(shape("text", { transform: turned, "text-anchor": "middle" }, isRank ? "rank (1 is best)" : `${this.name} (%)`));
+    made.push(shape("text", { transform: turned, "text-anchor": "middle" }, isRank ? "rank (1 is best)" : `${this.name} (${this.unit === "percent" ? "%" : this.unit})`));
     this.axes.replaceChildren(...made);
   }
 
@@ -204,9 +226,18 @@ class Curve {
     this.ring.setAttribute("cy", this.down(point.value));
   }
 
-  nearest(event) {
+  place(event) {
     const box = this.svg.getBoundingClientRect();
-    const x = ((event.clientX - box.left) * SIZE.width) / box.width;
+    return ((event.clientX - box.left) * SIZE.width) / box.width;
+  }
+
+  iterationAt(event) {
+    const wide = this.across(2) - this.across(1);
+    return Math.max(1, Math.round(1 + (this.place(event) - this.across(1)) / wide));
+  }
+
+  nearest(event) {
+    const x = this.place(event);
     let nearest = null;
     this.points.forEach((point, index) => {
       const away = Math.abs(this.across(point.iteration) - x);
@@ -222,15 +253,24 @@ class Curve {
 }
 
 // What a point is, line by line.
-function pointLines(point, name) {
+function pointLines(point, name, measured) {
   const count = (value, unit) => (value === null ? [] : [`${value.toLocaleString("en")} ${unit}`]);
   return [
     `${point.iteration}: ${point.name}`,
-    point.accuracy === null ? "not measured" : `${name} ${point.accuracy.toFixed(2)} %`,
+    point.accuracy === null ? "not measured" : `${name} ${amount(point.accuracy, measured)}`,
     ...(point.rank === null ? [] : [`rank ${point.rank.toLocaleString("en")}`]),
     ...count(point.macs, "multiply-accumulates"),
     ...count(point.parameters, "parameters"),
   ];
+}
+
+// Where each of several runs stands at one iteration.
+function lineTexts(curve, iteration) {
+  const texts = curve.several.map(({ label, steps }) => {
+    const best = steps.filter(([at]) => at <= iteration).pop();
+    return `${label}: ${amount(best ? best[1] : null, curve.unit)}`;
+  });
+  return [`after ${iteration}`, ...texts];
 }
 
 function renderCurve({ model, el }) {
@@ -298,7 +338,7 @@ function renderCurve({ model, el }) {
     const index = curve.selected === null ? count - 1 : curve.selected;
     slider.value = index + 1;
     const point = curve.points[index];
-    const value = point && point.accuracy !== null ? `${point.accuracy.toFixed(2)} %` : "not measured";
+    const value = point ? amount(point.accuracy, curve.unit) : "";
     const ranked = point && point.rank !== null ? `, rank ${point.rank}` : "";
     setText(shown, point ? `${point.iteration}: ${value}${ranked}` : "");
     slider.setAttribute("aria-valuetext", point ? `iteration ${point.iteration}, ${point.name}, ${value}${ranked}` : "no step");
@@ -312,9 +352,10 @@ function renderCurve({ model, el }) {
   });
   curve.svg.addEventListener("pointermove", (event) => {
     const index = curve.nearest(event);
-    tip.hidden = index === null;
-    if (index === null) return;
-    tip.replaceChildren(...pointLines(curve.points[index], curve.name).map((text) => element("div", {}, text)));
+    const texts = curve.several.length ? lineTexts(curve, curve.iterationAt(event)) : index === null ? [] : pointLines(curve.points[index], curve.name, curve.unit);
+    tip.hidden = !texts.length;
+    if (tip.hidden) return;
+    tip.replaceChildren(...texts.map((text) => element("div", {}, text)));
     const box = plot.getBoundingClientRect();
     const x = event.clientX - box.left;
     tip.style.left = x < box.width / 2 ? `${x + 14}px` : "";
@@ -335,6 +376,7 @@ function renderCurve({ model, el }) {
   });
 
   let asking = null;
+  let doing = "";
   let retry = null;
   let area = null;
   function tick() {
@@ -344,7 +386,7 @@ function renderCurve({ model, el }) {
     }
     const now = performance.now() / 1000;
     if (retry !== null) setText(age, `retrying in ${Math.max(0, Math.ceil(retry - now))} s`);
-    else if (asking !== null) setText(age, `waiting for the reply ${clock(now - asking)}`);
+    else if (asking !== null) setText(age, `${doing} ${clock(now - asking)}`);
     else setText(age, "");
   }
   const timer = setInterval(tick, 250);
@@ -352,6 +394,7 @@ function renderCurve({ model, el }) {
   function showStatus(status) {
     const now = performance.now() / 1000;
     asking = status.asking === null ? null : now - status.asking;
+    doing = status.connecting ? "connecting" : "waiting for the reply";
     retry = status.retry === null ? null : now + status.retry;
     setText(state, status.text);
     setText(money, status.money);
@@ -400,14 +443,22 @@ function renderCurve({ model, el }) {
       const isOlder = content.board === board && content.number < done;
       board = content.board;
       curve.name = content.name;
+      curve.unit = content.unit;
       if (!isOlder) curve.measure = measure.value = content.measure;
       curve.held = content.held;
+      curve.several = content.lines.map(([label, colour, dash, steps, length]) => ({ label, colour, dash, steps, length }));
+      label.hidden = curve.several.length > 0;
       curve.reset(content.points, content.budget, isOlder ? curve.selected : content.selected);
       graph.hidden = !content.budget;
       tip.hidden = true;
       follow();
       setText(caption, content.caption);
-      setText(legend, content.legend);
+      setText(legend, curve.several.length ? "" : content.legend);
+      for (const line of curve.several) {
+        const sign = shape("svg", { width: 30, height: 8, "aria-hidden": "true" });
+        sign.append(shape("path", { d: "M0 4H26", "stroke-width": 2, stroke: line.colour, "stroke-dasharray": line.dash }));
+        legend.append(element("div", {}, sign, line.label));
+      }
       showSummary(content.summary);
       showDrawing(content.drawing);
       said.replaceChildren();

@@ -2,7 +2,7 @@
 
 const SHOWN = 200; // rows in the page at once
 const FORMS = {
-  best: (value) => `${value.toFixed(2)} %`,
+  best: (value) => value.toLocaleString("en", { maximumSignificantDigits: 5 }), // in the unit of its benchmark
   rank: (value) => value.toLocaleString("en"),
   cost: (value) => (value ? `$${value.toPrecision(2)}` : "$0"),
   journal: (value) => value.split("/").pop(),
