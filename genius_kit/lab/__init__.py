@@ -4,11 +4,9 @@ from genius_kit.lab import PromptLab
 PromptLab("nas-bench-201-cifar10")
 """
 
-from genius_kit.lab.panels import (
-    PromptLab,
-    ask_once,
-    compare_prompts,
-)
+from genius_kit.lab.ask import ask_once
+from genius_kit.lab.compare import compare_prompts
+from genius_kit.lab.panels import PromptLab
 
 __all__ = [
     "PromptLab",

@@ -12,15 +12,15 @@ from genius_kit.lab.drawing import architecture_text, drawing_svg, short_name
 from genius_kit.spaces import Architecture, SearchSpace
 from genius_kit.texts import for_html
 
-Message = dict[str, Any]
+ViewMessage = dict[str, Any]
 ENTRIES_KEPT = 20  # of the replies and refusals that a view shows as they come
-READY: Message = {"text": "ready", "money": "", "asking": None, "connecting": False, "retry": None}
+READY: ViewMessage = {"text": "ready", "money": "", "asking": None, "connecting": False, "retry": None}
 """The state of a run: seconds that the present call takes so far, whether it still connects, seconds to the next."""
 LEGEND = "dots: proposals of the model (grey: of a rule); line: best so far; dashed: best of the table, the largest "
 LEGEND += "architecture; dotted: random search, exact expectation"
 
 
-def asking_status(since: float | None, connecting: bool, retry_at: float | None) -> Message:
+def asking_status(since: float | None, connecting: bool, retry_at: float | None) -> ViewMessage:
     """Return what a state says of a call, from times of `time.monotonic()` as `LiveState` has them."""
     now = time.monotonic()
     asking = None if since is None else now - since
@@ -39,7 +39,7 @@ class Board:
     ) -> None:
         self.key, self.feedback_name, self.budget, self.caption = key, feedback_name, budget, caption
         self.unit = unit
-        self.views: list[Callable[[Message], None]] = []
+        self.views: list[Callable[[ViewMessage], None]] = []
         self.lock = threading.RLock()
         self.measure = "accuracy"
         self.points: list[Point] = []
@@ -52,11 +52,11 @@ class Board:
         self.drawn = ""
         self.entries: list[str] = []
         self.said = 0
-        self.status: Message = dict(READY)
+        self.status: ViewMessage = dict(READY)
         self.line = ""
         self._told = time.monotonic()
 
-    def snapshot(self) -> Message:
+    def snapshot(self) -> ViewMessage:
         """Return the message that tells a new view everything."""
         return {
             "kind": "all",
@@ -79,7 +79,7 @@ class Board:
             "line": self.line,
         }
 
-    def add(self, points: Sequence[Point]) -> Message:
+    def add(self, points: Sequence[Point]) -> ViewMessage:
         """Append points to the curve."""
         with self.lock:
             start = len(self.points)
@@ -87,32 +87,32 @@ class Board:
             new = [point.message() for point in points]
             return self._tell({"kind": "add", "start": start, "points": new, "summary": self._summary()})
 
-    def say(self, entries: Sequence[str]) -> Message:
+    def say(self, entries: Sequence[str]) -> ViewMessage:
         """Append what was said, as HTML; the last ones are kept, the others stand in the steps."""
         with self.lock:
             start, self.said = self.said, self.said + len(entries)
             self.entries = [*self.entries, *entries][-ENTRIES_KEPT:]
             return self._tell({"kind": "said", "start": start, "entries": list(entries)})
 
-    def widen(self, budget: int) -> Message:
+    def widen(self, budget: int) -> ViewMessage:
         """Make room for another number of evaluations."""
         with self.lock:
             self.budget = budget
             return self._tell({"kind": "budget", "budget": budget})
 
-    def name(self, feedback_name: str, held: References | None) -> Message:
+    def name(self, feedback_name: str, held: References | None) -> ViewMessage:
         """Say what the accuracy is, and what the curve is held against."""
         with self.lock:
             self.feedback_name, self.held = feedback_name, held
             return self._tell({"kind": "held", "name": feedback_name, "held": held.message() if held else None})
 
-    def select(self, index: int | None, step: str = "") -> Message:
+    def select(self, index: int | None, step: str = "") -> ViewMessage:
         """Mark the point at `index` and show its step, HTML; None shows what is said as it comes."""
         with self.lock:
             self.selected, self.step = index, step
             return self._tell({"kind": "select", "selected": index, "step": step})
 
-    def draw(self, space: SearchSpace, architecture: Architecture, caption: str = "") -> Message:
+    def draw(self, space: SearchSpace, architecture: Architecture, caption: str = "") -> ViewMessage:
         """Show one architecture, and under it what it is."""
         with self.lock:
             self.drawing, self.described = drawing_svg(space, architecture), architecture_text(space, architecture)
@@ -127,14 +127,14 @@ class Board:
             self.status = dict(READY)
             self._tell(self.snapshot())
 
-    def tell(self, text: str, **status: Any) -> Message:
+    def tell(self, text: str, **status: Any) -> ViewMessage:
         """Show the state of a run, see `READY`."""
         with self.lock:
             self.status = {**READY, "text": text, **status}
             self._told = time.monotonic()
             return self._tell({"kind": "status", "status": self.status})
 
-    def code(self, line: str) -> Message:
+    def code(self, line: str) -> ViewMessage:
         """Show the last action as one line of Python."""
         with self.lock:
             self.line = line
@@ -156,10 +156,10 @@ class Board:
     def _summary(self) -> str:
         return lines_text(self.lines, self.unit) if self.lines else curve_text(self.points, self.unit)
 
-    def _drawing(self) -> Message:
+    def _drawing(self) -> ViewMessage:
         return {"svg": self.drawing, "text": self.described, "caption": self.drawn}
 
-    def _status_now(self) -> Message:
+    def _status_now(self) -> ViewMessage:
         """Return the state with the seconds that have gone by since it was told."""
         gone, status = time.monotonic() - self._told, dict(self.status)
         if status["asking"] is not None:
@@ -168,7 +168,7 @@ class Board:
             status["retry"] = max(0.0, status["retry"] - gone)
         return status
 
-    def _tell(self, message: Message) -> Message:
+    def _tell(self, message: ViewMessage) -> ViewMessage:
         message["board"] = self.key
         for view in self.views:
             view(message)

@@ -14,7 +14,7 @@ from genius_kit.lab.ask import Answer, answer_html
 from genius_kit.lab.board import asking_status
 from genius_kit.lab.money import FIELDS, search_words
 from genius_kit.lab.session import ask_line, prompt_line
-from genius_kit.lab.view import Message, TemplateView
+from genius_kit.lab.view import TemplateView, ViewMessage
 from genius_kit.lab.widgets import alert, button, guarded, labelled, on_change, row
 from genius_kit.llm.connection import OPENAI_URL, asked_address, server_models, shown_address
 from genius_kit.llm.settings import TIMEOUT_SECONDS, check_timeout, line_of, read_line
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from genius_kit.lab.widgets import Stage
 
 
-def rendered_message(session: LabSession) -> Message:
+def rendered_message(session: LabSession) -> ViewMessage:
     """Return what the browser shows beside the template: the prompt, or what is wrong; the costs; the difference."""
     found = session.draft.render(session.trials)
     return {
@@ -225,7 +225,7 @@ class EditorPanel:
 
         self.lab.desk.work(lambda: server_models(address), guarded(listed, self.lab.say), self.lab.say)
 
-    def _edit(self, content: Message) -> None:
+    def _edit(self, content: ViewMessage) -> None:
         source, variant = str(content["source"]), str(content["variant"])
         self.lab.session.edit(source, variant)
         if variant == self.lab.session.choices.variant:

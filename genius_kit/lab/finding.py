@@ -1,4 +1,4 @@
-"""Recorded runs as the lab finds them: a table of those on disk, and what opens the ones that are chosen."""
+"""The part of the lab with recorded runs: a table of those on disk, what opens some of them, and steps through one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from genius_kit.lab.board import Board
 from genius_kit.lab.curve import lines_of
 from genius_kit.lab.money import price_of, spending
 from genius_kit.lab.run import recorded
+from genius_kit.lab.session import step_line
 from genius_kit.lab.view import STATIC, Part
-from genius_kit.lab.widgets import button, guarded, row
+from genius_kit.lab.widgets import button, guarded, labelled, row
 from genius_kit.proposers.base import QUIZ
 from genius_kit.records import RankRange
 from genius_kit.runs.batch import replay_conversation
-from genius_kit.runs.remote import is_owned, state_of
+from genius_kit.runs.remote import is_owned, run_state, state_of
 
 if TYPE_CHECKING:
     from genius_kit.lab.widgets import Stage
@@ -204,3 +205,41 @@ class RunFinder:
     def _over(self, error: str = "") -> None:
         self.find_button.disabled = False
         self.lab.say(error)
+
+
+class ReplayPanel:
+    """Open a journal; step by the slider under the curve, its arrow keys, or a click on a point."""
+
+    def __init__(self, lab: Stage) -> None:
+        self.lab = lab
+        self.board = Board("replay")
+        self.path = labelled(
+            widgets.Text, "Journal", "520px", placeholder="path of a .jsonl file, or of a published conversation"
+        )
+        self.open_button = button("Open", self.open, lab.say, "Open a recorded run")
+        self.finder = RunFinder(lab, self._found)
+        self.root = widgets.VBox([self.finder.root, row(self.path, self.open_button)])
+
+    def _found(self, found: Path | Board) -> None:
+        if isinstance(found, Board):
+            self.lab.session.opened, self.board = None, found
+            self.lab.turn("Replay")
+        else:
+            self.path.value = found.as_posix()
+            self.open()
+
+    def open(self) -> None:
+        """Open the journal that the path names, at its last step."""
+        path = self.path.value.strip()
+        if not path:
+            raise InvalidParameter("no journal was named; type the path of a .jsonl file")
+        path = journal_of(path, self.lab.session.folder).as_posix()
+        run = self.lab.session.open(path)
+        if run.live is None:
+            state = run_state(path)
+            told = "" if state == "finished" else f"; {state}"
+            run.board.tell(f"Recorded run {path}: {len(run.points)} evaluations{told}")
+        if run.points:
+            run.show_step(len(run.points) - 1)
+            run.board.code(step_line(run.path.as_posix(), len(run.points) - 1))
+        self.lab.show_run(run)

@@ -9,63 +9,19 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.lab.ask import ask_once
-from genius_kit.lab.board import Board
-from genius_kit.lab.compare import compare_prompts
 from genius_kit.lab.comparing import ComparePanel
 from genius_kit.lab.editor import EditorPanel
-from genius_kit.lab.finding import RunFinder, journal_of
+from genius_kit.lab.finding import ReplayPanel
 from genius_kit.lab.run import RUNNING, LabRun
 from genius_kit.lab.searching import SearchPanel
 from genius_kit.lab.session import Choices, LabSession, step_line
 from genius_kit.lab.view import show_beside_still, with_still
-from genius_kit.lab.widgets import Stage, button, labelled, on_change, row
-from genius_kit.runs.remote import run_state
+from genius_kit.lab.widgets import Stage, button, on_change, row
 from genius_kit.texts import for_html
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
 
-
-class ReplayPanel:
-    """Open a journal; step by the slider under the curve, its arrow keys, or a click on a point."""
-
-    def __init__(self, lab: Stage) -> None:
-        self.lab = lab
-        self.board = Board("replay")
-        self.path = labelled(
-            widgets.Text, "Journal", "520px", placeholder="path of a .jsonl file, or of a published conversation"
-        )
-        self.open_button = button("Open", self.open, lab.say, "Open a recorded run")
-        self.finder = RunFinder(lab, self._found)
-        self.root = widgets.VBox([self.finder.root, row(self.path, self.open_button)])
-
-    def _found(self, found: Path | Board) -> None:
-        if isinstance(found, Board):
-            self.lab.session.opened, self.board = None, found
-            self.lab.turn("Replay")
-        else:
-            self.path.value = found.as_posix()
-            self.open()
-
-    def open(self) -> None:
-        """Open the journal that the path names, at its last step."""
-        path = self.path.value.strip()
-        if not path:
-            raise InvalidParameter("no journal was named; type the path of a .jsonl file")
-        path = journal_of(path, self.lab.session.folder).as_posix()
-        run = self.lab.session.open(path)
-        if run.live is None:
-            state = run_state(path)
-            told = "" if state == "finished" else f"; {state}"
-            run.board.tell(f"Recorded run {path}: {len(run.points)} evaluations{told}")
-        if run.points:
-            run.show_step(len(run.points) - 1)
-            run.board.code(step_line(run.path.as_posix(), len(run.points) - 1))
-        self.lab.show_run(run)
-
-
-__all__ = ["PromptLab", "ask_once", "compare_prompts"]
 
 PARTS = ("Prompt", "Search", "Replay", "Compare")
 

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter
 from genius_kit.lab.approving import DecisionPanel
-from genius_kit.lab.board import Board, Message, asking_status
+from genius_kit.lab.board import Board, ViewMessage, asking_status
 from genius_kit.lab.money import FIELDS, dollars, in_fields, price_of, spending
 from genius_kit.lab.run import RUNNING
 from genius_kit.lab.session import limits_words, live_line, search_line
@@ -33,7 +33,7 @@ _WORDS = {
 }
 
 
-def telling(state: LiveState, limit: float | None, expected: float | None) -> Message:
+def telling(state: LiveState, limit: float | None, expected: float | None) -> ViewMessage:
     """Return the state of a search as its board is told it; `limit` and the `expected` cost are in dollars."""
     done = len(state.run.of("evaluation"))
     text = f"{_WORDS.get(state.status, state.status)}: {done} of {state.budget} evaluated"

@@ -9,7 +9,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from genius_kit.lab.board import Board, Message
+from genius_kit.lab.board import Board, ViewMessage
 from genius_kit.lab.curve import MEASURES
 
 STATIC = Path(__file__).with_name("static")
@@ -26,19 +26,19 @@ class Part(anywidget.AnyWidget):
 
     def __init__(self, **state: Any) -> None:
         super().__init__(**state)
-        self._answers: dict[str, Callable[[Message], None]] = {}
+        self._answers: dict[str, Callable[[ViewMessage], None]] = {}
         self._number = 0
         self.on_msg(self._received)
 
-    def on(self, kind: str, answer: Callable[[Message], None]) -> None:
+    def on(self, kind: str, answer: Callable[[ViewMessage], None]) -> None:
         """Call `answer` with every message of this kind that the browser sends."""
         self._answers[kind] = answer
 
-    def tell(self, content: Message) -> None:
+    def tell(self, content: ViewMessage) -> None:
         """Send a message to the browser."""
         self.send({**content, "number": self._number})
 
-    def _received(self, _widget: Any, content: Message, _buffers: Any) -> None:
+    def _received(self, _widget: Any, content: ViewMessage, _buffers: Any) -> None:
         self._number = max(self._number, content.get("number", 0))
         answer = self._answers.get(content.get("kind", ""))
         if answer is not None:
@@ -74,12 +74,12 @@ class LabView(Part):
         with self.board.lock:
             self.tell(self.board.snapshot())
 
-    def _stepped(self, content: Message) -> None:
+    def _stepped(self, content: ViewMessage) -> None:
         step = content["step"]
         if self._on_step is not None:
             self._on_step(str(content["board"]), None if step is None else int(step))
 
-    def _measured(self, content: Message) -> None:
+    def _measured(self, content: ViewMessage) -> None:
         if content["board"] == self.board.key and content["measure"] in MEASURES:
             self.board.measure = content["measure"]
 
@@ -95,8 +95,8 @@ class TemplateView(Part):
 
     def __init__(self) -> None:
         super().__init__(part="template")
-        self.template: Message = {"kind": "template", "source": "", "variant": "", "name": ""}
-        self.rendered: Message = {"kind": "rendered"}
+        self.template: ViewMessage = {"kind": "template", "source": "", "variant": "", "name": ""}
+        self.rendered: ViewMessage = {"kind": "rendered"}
         self.on("ready", lambda _: self._tell_all())
 
     def _tell_all(self) -> None:
@@ -108,7 +108,7 @@ class TemplateView(Part):
         self.template = {"kind": "template", "source": source, "variant": variant, "name": name}
         self.tell(self.template)
 
-    def show_rendered(self, content: Message) -> None:
+    def show_rendered(self, content: ViewMessage) -> None:
         """Show what the text makes: see `lab.editor.rendered_message`."""
         self.rendered = {"kind": "rendered", **content}
         self.tell(self.rendered)
