@@ -14,7 +14,7 @@ from doubles import ToyBenchmark
 from test_servers import reply
 
 import genius_kit as gk
-from genius_kit.lab.ask import ask_once
+from genius_kit.lab.replies import ask_once
 from genius_kit.llm import OpenAIClient
 
 SEARCHES = 2_000 if os.environ.get("GENIUS_KIT_FULL_CLOSING") == "1" else 12

@@ -9,12 +9,12 @@ import genius_kit as gk
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter, PromptError
-from genius_kit.lab.ask import ask_once, read_answer
 from genius_kit.lab.compare import Paired, compare_prompts, paired_svg
 from genius_kit.lab.curve import Point, best_so_far, curve_svg, curve_text
 from genius_kit.lab.draft import open_draft
 from genius_kit.lab.drawing import drawing_svg
 from genius_kit.lab.money import TokenCounter, cost_words, dollars, estimate
+from genius_kit.lab.replies import ask_once, read_answer
 from genius_kit.lab.session import Choices, LabSession, ask_line, search_line, step_line
 from genius_kit.spaces import SPACES, load_space
 from tests.doubles import QueueClient, ToyBenchmark

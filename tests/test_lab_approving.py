@@ -3,8 +3,8 @@
 import pytest
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.lab.approving import read_architecture
-from genius_kit.lab.panels import PromptLab
+from genius_kit.lab.panels.searching import read_architecture
+from genius_kit.lab.prompt_lab import PromptLab
 from genius_kit.spaces import load_space
 from tests.doubles import QueueClient
 from tests.test_lab_widgets import wait_for

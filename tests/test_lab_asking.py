@@ -7,9 +7,9 @@ import time
 import pytest
 
 from genius_kit.errors import ModelError
-from genius_kit.lab.board import READY
-from genius_kit.lab.panels import PromptLab
-from genius_kit.lab.searching import telling
+from genius_kit.lab.panels.searching import telling
+from genius_kit.lab.prompt_lab import PromptLab
+from genius_kit.lab.run import READY
 from genius_kit.runs.live import LiveSearch
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.test_lab_widgets import wait_for

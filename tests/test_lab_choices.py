@@ -2,8 +2,8 @@
 
 import pytest
 
-from genius_kit.lab.editor import OFFERED, value_of
-from genius_kit.lab.panels import PromptLab
+from genius_kit.lab.panels.editor import OFFERED, value_of
+from genius_kit.lab.prompt_lab import PromptLab
 from genius_kit.testing import ChatServer
 from tests.test_lab_widgets import wait_for
 

@@ -8,9 +8,9 @@ import pytest
 
 import genius_kit as gk
 from genius_kit.errors import InvalidParameter
-from genius_kit.lab import finding
-from genius_kit.lab.finding import COLUMNS, find_runs, journal_of, places, together
-from genius_kit.lab.panels import PromptLab
+from genius_kit.lab.panels import replaying
+from genius_kit.lab.panels.replaying import COLUMNS, find_runs, journal_of, places, together
+from genius_kit.lab.prompt_lab import PromptLab
 from genius_kit.paper import paper_architecture
 from tests.doubles import QueueClient, ToyBenchmark
 from tests.test_lab_widgets import wait_for
@@ -25,7 +25,7 @@ def checkout(no_data, tmp_path, monkeypatch):
     (tmp_path / "runs" / "notes.jsonl").write_text("no journal\n")
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
-    finding._KNOWN.clear()
+    replaying._KNOWN.clear()
     return tmp_path
 
 
@@ -54,7 +54,7 @@ def test_runs_of_all_three_places_are_found_and_nothing_else(checkout):
 
 def test_questions_and_quizzes_are_no_runs(checkout):
     """What was asked once is in its own folder, and is not offered for stepping."""
-    from genius_kit.lab.ask import ask_once
+    from genius_kit.lab.replies import ask_once
 
     path = checkout / "runs" / "asked.jsonl"
     ask_once(ToyBenchmark(), client=QueueClient("Architecture: [2, 2, 2, 2, 2, 2, 2, 1]"), journal=path)
@@ -69,8 +69,8 @@ def test_an_unfinished_run_is_read_again(checkout, monkeypatch):
     states = {row["journal"].rpartition("/")[2]: row["state"] for row in found_in(checkout)}
     assert states[path.name] == "interrupted"
     read = []
-    real = finding.read_run
-    monkeypatch.setattr(finding, "read_run", lambda path: read.append(path.name) or real(path))
+    real = replaying.read_run
+    monkeypatch.setattr(replaying, "read_run", lambda path: read.append(path.name) or real(path))
     found_in(checkout)
     assert sorted(read) == sorted([path.name, "notes.jsonl"])
 

@@ -29,12 +29,11 @@ from hypothesis.stateful import (
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.journal import read_run
 from genius_kit.lab import session, widgets
-from genius_kit.lab.board import Board
 from genius_kit.lab.curve import point_of
 from genius_kit.lab.drawing import architecture_text
-from genius_kit.lab.panels import PARTS, PromptLab
-from genius_kit.lab.run import LabRun
-from genius_kit.lab.view import LabView
+from genius_kit.lab.prompt_lab import PARTS, PromptLab
+from genius_kit.lab.run import Board, LabRun
+from genius_kit.lab.widgets import LabView
 from genius_kit.spaces import load_space
 from tests.doubles import QueueClient, reply
 

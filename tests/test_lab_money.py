@@ -9,7 +9,7 @@ from genius_kit.budget.amounts import dollars
 from genius_kit.lab.compare import Arm, Comparing
 from genius_kit.lab.draft import open_draft
 from genius_kit.lab.money import FIELDS, Estimate, TokenCounter, estimate, search_words, spending, together
-from genius_kit.lab.panels import PromptLab
+from genius_kit.lab.prompt_lab import PromptLab
 from genius_kit.proposers.base import make_proposer
 from genius_kit.studies.estimate import estimate_run
 from genius_kit.testing import Answer, ChatServer, completion

@@ -12,13 +12,12 @@ import pytest
 import genius_kit as gk
 from genius_kit.benchmarks import load_benchmark
 from genius_kit.errors import InvalidParameter
-from genius_kit.lab.board import Board
 from genius_kit.lab.compare import Arm, Comparing, difference_html
 from genius_kit.lab.curve import Point, curve_svg, rank_ticks, references
 from genius_kit.lab.drawing import short_name
-from genius_kit.lab.panels import PromptLab
-from genius_kit.lab.replay import markdown_html
-from genius_kit.lab.run import recorded
+from genius_kit.lab.prompt_lab import PromptLab
+from genius_kit.lab.replies import markdown_html
+from genius_kit.lab.run import Board, recorded
 from genius_kit.spaces import SPACES, load_space
 from genius_kit.stats.random_search import RandomSearch
 from tests.doubles import QueueClient, ToyBenchmark, reply

@@ -8,10 +8,10 @@ import pytest
 
 from genius_kit.journal import Run
 from genius_kit.lab import widgets
-from genius_kit.lab.board import Board
 from genius_kit.lab.curve import Point
-from genius_kit.lab.panels import PromptLab
-from genius_kit.lab.searching import telling
+from genius_kit.lab.panels.searching import telling
+from genius_kit.lab.prompt_lab import PromptLab
+from genius_kit.lab.run import Board
 from tests.doubles import QueueClient
 
 

@@ -11,7 +11,7 @@ import genius_kit as gk
 from genius_kit.cli import app
 from genius_kit.errors import InvalidParameter, JournalError
 from genius_kit.journal import Run, read_run
-from genius_kit.lab.panels import PromptLab
+from genius_kit.lab.prompt_lab import PromptLab
 from genius_kit.llm.settings import line_of, read_line
 from genius_kit.reports import run as reports
 from genius_kit.runs.frames import by_method

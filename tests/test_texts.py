@@ -18,7 +18,7 @@ from genius_kit.figures.files import save_figure, save_table
 from genius_kit.figures.studies import arm_ranks, rank_curves
 from genius_kit.figures.tables import PrintedTable
 from genius_kit.journal import Journal
-from genius_kit.lab.ask import Answer, Rule, answer_html
+from genius_kit.lab.replies import Answer, Rule, answer_html
 from genius_kit.proposers.base import make_proposer
 from genius_kit.reports.index import write_index
 from genius_kit.reports.jobs import NotebookResult

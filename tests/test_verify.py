@@ -327,7 +327,7 @@ def test_a_copy_without_words_says_why_it_cannot_go_on(tmp_path):
 
 def test_the_lab_shows_what_is_withheld(tmp_path):
     """A step of a published copy is drawn, with the mark in place of the words."""
-    from genius_kit.lab.replay import step_html
+    from genius_kit.lab.replies import step_html
     from genius_kit.lab.run import recorded
 
     talked(tmp_path / "a.jsonl")

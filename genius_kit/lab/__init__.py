@@ -4,9 +4,9 @@ from genius_kit.lab import PromptLab
 PromptLab("nas-bench-201-cifar10")
 """
 
-from genius_kit.lab.ask import ask_once
 from genius_kit.lab.compare import compare_prompts
-from genius_kit.lab.panels import PromptLab
+from genius_kit.lab.prompt_lab import PromptLab
+from genius_kit.lab.replies import ask_once
 
 __all__ = [
     "PromptLab",

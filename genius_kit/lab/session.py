@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from genius_kit.budget.amounts import Limits
 from genius_kit.errors import InvalidParameter
-from genius_kit.lab.ask import Answer, ask_once
 from genius_kit.lab.draft import Drafts, open_draft, plain
 from genius_kit.lab.money import USUAL_OUTPUT_TOKENS, Estimate, TokenCounter, cost_words, estimate
+from genius_kit.lab.replies import Answer, ask_once
 from genius_kit.lab.run import LabRun, recorded, run_id, runs_of_process
 from genius_kit.llm.connection import recorded_address
 from genius_kit.prompts.template import variants_folder

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.lab.comparing import ComparePanel
-from genius_kit.lab.editor import EditorPanel
-from genius_kit.lab.finding import ReplayPanel
+from genius_kit.lab.panels.comparing import ComparePanel
+from genius_kit.lab.panels.editor import EditorPanel
+from genius_kit.lab.panels.replaying import ReplayPanel
+from genius_kit.lab.panels.searching import SearchPanel
 from genius_kit.lab.run import RUNNING, LabRun
-from genius_kit.lab.searching import SearchPanel
 from genius_kit.lab.session import Choices, LabSession, step_line
-from genius_kit.lab.view import show_beside_still, with_still
-from genius_kit.lab.widgets import Stage, button, on_change, row
+from genius_kit.lab.widgets import Stage, button, on_change, row, show_beside_still, with_still
 from genius_kit.texts import for_html
 
 if TYPE_CHECKING:

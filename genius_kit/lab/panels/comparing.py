@@ -7,17 +7,10 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 
 from genius_kit.errors import InvalidParameter
-from genius_kit.lab.board import Board
-from genius_kit.lab.compare import (
-    Arm,
-    Comparing,
-    comparison_that_runs,
-    difference_html,
-    paired_html,
-    workload,
-)
+from genius_kit.lab.compare import Arm, Comparing, comparison_that_runs, difference_html, paired_html, workload
 from genius_kit.lab.draft import plain
 from genius_kit.lab.money import FIELDS
+from genius_kit.lab.run import Board
 from genius_kit.lab.session import compare_line
 from genius_kit.lab.widgets import button, labelled, on_change, row
 from genius_kit.texts import for_html

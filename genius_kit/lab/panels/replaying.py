@@ -11,13 +11,11 @@ import ipywidgets as widgets
 from genius_kit.benchmarks import downloads
 from genius_kit.errors import GeniusKitError, InvalidParameter
 from genius_kit.journal import Run, read_run
-from genius_kit.lab.board import Board
 from genius_kit.lab.curve import lines_of
 from genius_kit.lab.money import price_of, spending
-from genius_kit.lab.run import recorded
+from genius_kit.lab.run import Board, recorded
 from genius_kit.lab.session import step_line
-from genius_kit.lab.view import STATIC, Part
-from genius_kit.lab.widgets import button, guarded, labelled, row
+from genius_kit.lab.widgets import STATIC, Part, button, guarded, labelled, row
 from genius_kit.proposers.base import QUIZ
 from genius_kit.records import RankRange
 from genius_kit.runs.batch import replay_conversation
@@ -25,6 +23,7 @@ from genius_kit.runs.remote import is_owned, run_state, state_of
 
 if TYPE_CHECKING:
     from genius_kit.lab.widgets import Stage
+
 
 COLUMNS = ("benchmark", "model", "prompt", "seed", "best", "rank", "calls", "cost", "state", "begun", "journal")
 PLACES = ("runs", "studies", "reports")

@@ -10,12 +10,11 @@ import ipywidgets as widgets
 
 from genius_kit.budget.prices import OUTPUT_LIMITS, load_prices
 from genius_kit.errors import GeniusKitError, InvalidParameter
-from genius_kit.lab.ask import Answer, answer_html
-from genius_kit.lab.board import asking_status
 from genius_kit.lab.money import FIELDS, search_words
+from genius_kit.lab.replies import Answer, answer_html
+from genius_kit.lab.run import asking_status
 from genius_kit.lab.session import ask_line, prompt_line
-from genius_kit.lab.view import TemplateView, ViewMessage
-from genius_kit.lab.widgets import alert, button, guarded, labelled, on_change, row
+from genius_kit.lab.widgets import TemplateView, ViewMessage, alert, button, guarded, labelled, on_change, row
 from genius_kit.llm.connection import OPENAI_URL, asked_address, server_models, shown_address
 from genius_kit.llm.settings import TIMEOUT_SECONDS, check_timeout, line_of, read_line
 from genius_kit.prompts import HISTORIES, list_prompts

@@ -1,0 +1,1 @@
+"""The parts of the lab that a person turns to: the editor, searches, recorded runs, comparisons."""
