@@ -231,7 +231,7 @@ def test_a_token_count_learns_from_the_server():
 
 def test_the_session_asks_searches_and_replays(session):
     """The whole path with the stand-in: ask, search, open the record, bring a step back with its results."""
-    assert session.ask().accepted
+    assert session.asking()().accepted
     live = session.search().live
     live.start()
     run = live.wait(60)

@@ -83,7 +83,7 @@ def test_a_recorded_run_keeps_its_points_while_a_search_runs(lab, benchmark, tmp
     lab.tabs.value = "Search"
     assert lab.view.board is live.board
     assert live.points[0].name.startswith("333331: 5 times 3×3 conv")
-    lab.searching.stop_now()
+    lab.searching.now_button.click()
 
 
 def test_a_recorded_run_brings_a_space_that_no_name_finds(benchmark, tmp_path):
@@ -116,7 +116,7 @@ def test_choices_are_those_that_the_run_was_begun_with(lab):
     lab.searching.deciding.decide("approve")
     wait_for(lambda: len(run.points) == 1)
     assert run.points[0].value == pytest.approx(90.108, abs=1)
-    lab.searching.stop_now()
+    lab.searching.now_button.click()
 
 
 def test_a_second_search_runs_beside_the_first(lab):
@@ -128,7 +128,7 @@ def test_a_second_search_runs_beside_the_first(lab):
     second = lab.session.searched
     lab.searching.chosen.value = first.id
     assert lab.view.board is first.board
-    lab.searching.stop_now()
+    lab.searching.now_button.click()
     wait_for(lambda: not first.is_running)
     assert second.is_running
     assert lab.view.board.line == f"prompt_lab.session.run({first.path.as_posix()!r}).live.stop(now=True)"
@@ -145,7 +145,7 @@ def test_a_cell_that_is_run_again_finds_the_searches_that_run(lab, benchmark, tm
         assert again.session.searched is run
         assert again.view.board is run.board
         assert not again.searching.now_button.disabled
-    again.searching.stop_now()
+    again.searching.now_button.click()
     wait_for(lambda: not run.is_running)
     wait_for(lambda: "Stopped" in again.view.board.status["text"])
     assert PromptLab(benchmark, folder=tmp_path / "third").session.searched is None
@@ -190,7 +190,7 @@ def test_a_step_that_is_looked_at_stays_while_others_come(lab):
     assert "step 10 was asked for" in lab.error.value
     lab.view._received(None, {"kind": "step", "board": run.id, "step": None}, [])
     assert "333332" in run.board.described
-    lab.searching.stop_now()
+    lab.searching.now_button.click()
 
 
 def test_a_curve_is_held_against_the_table(benchmark):

@@ -29,18 +29,22 @@ def wait_for(condition):
     assert condition()
 
 
-def test_the_lab_carries_a_picture_for_pages_without_scripts(lab):
+def test_the_lab_carries_a_picture_for_pages_without_scripts(lab, monkeypatch):
     """After a search the cell's HTML holds its curve and drawing, and nothing from elsewhere."""
     lab.searching.run()
     lab.session.live.wait(60)
     wait_for(lambda: len(lab.view.board.points) == 3)
-    data, _ = lab._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in data
-    assert data["text/html"].count("<svg") == 2
-    assert "3 evaluations" in data["text/html"]
-    assert "<script" not in data["text/html"]
-    assert "src=" not in data["text/html"]
-    assert len(data["text/html"]) < 100_000
+    shown = []
+    monkeypatch.setattr("IPython.display.publish_display_data", lambda data, *_: shown.append(data))
+    lab._ipython_display_()
+    widget, beside = shown
+    assert "application/vnd.jupyter.widget-view+json" in widget
+    assert widget["text/html"] == ""
+    assert beside["text/html"].count("<svg") == 2
+    assert "3 evaluations" in beside["text/html"]
+    assert "<script" not in beside["text/html"]
+    assert "src=" not in beside["text/html"]
+    assert len(beside["text/html"]) < 100_000
 
 
 def test_an_error_is_a_sentence_until_the_next_action(lab):
@@ -80,7 +84,7 @@ def test_the_most_that_may_be_spent_is_a_limit_of_the_search(no_data, tmp_path, 
     assert 'raise "Spend at most $"' in lab.view.board.status["text"]
     panel.limit.value = 1.0
     assert "live.limit(gk.Limits(dollars=1.0))" in lab.view.board.line
-    panel.resume()
+    panel.resume_button.click()
     live.wait(60)
     assert live.state.status == "finished"
     assert live.state.run.of("limits_set")[-1]["limits"] == {"dollars": 1.0}
@@ -89,7 +93,7 @@ def test_the_most_that_may_be_spent_is_a_limit_of_the_search(no_data, tmp_path, 
 def test_a_reply_that_is_given_up_is_not_shown(lab, monkeypatch):
     """A model that does not answer does not hold the lab."""
     over = threading.Event()
-    monkeypatch.setattr(type(lab.session), "ask", lambda self: over.wait(60))
+    monkeypatch.setattr(type(lab.session), "asking", lambda self, *_: lambda: over.wait(60))
     lab.editor.ask()
     assert lab.editor.ask_button.disabled
     lab.editor.abandon()

@@ -15,7 +15,7 @@ from genius_kit.lab.panels.replaying import ReplayPanel
 from genius_kit.lab.panels.searching import SearchPanel
 from genius_kit.lab.run import RUNNING, LabRun
 from genius_kit.lab.session import Choices, LabSession, step_line
-from genius_kit.lab.widgets import Stage, button, on_change, row, show_beside_still, with_still
+from genius_kit.lab.widgets import Stage, button, on_change, row, show_beside_still
 from genius_kit.texts import for_html
 
 if TYPE_CHECKING:
@@ -110,10 +110,6 @@ class PromptLab(Stage):
             self.open(journal)
         if any(run.is_running for run in self.session.runs.values()):
             self.turn("Search")
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Return the widgets, and beside them curve and drawing as they are now for a page without scripts."""
-        return with_still(self.root._repr_mimebundle_(**options), self.view.board.still())
 
     def _ipython_display_(self) -> None:
         """Show the widgets, then the same curve and drawing, which living widgets hide: nbconvert saves both."""
@@ -214,7 +210,7 @@ class PromptLab(Stage):
         index = run.board.selected
         self.session.edit_step(index, run)
         self.show_editor()
-        self.tell(f"Step {index + 1} is in the editor, with the {index} results before it")
+        self.asked.tell(f"Step {index + 1} is in the editor, with the {index} results before it")
 
     def _refer(self, run: LabRun) -> None:
         """Find out in a thread what the curve of a run is held against."""

@@ -352,7 +352,10 @@ def _message_html(role: str, content: str, is_closed: bool) -> str:
 
 def step_html(step: Step, space: SearchSpace | None, unit: str = "percent") -> str:
     """Return one step as HTML: result, difference to its parent, and all that was said, in order."""
-    parts = [f"<p><b>{for_html(step_text(step, space, unit))}</b></p>"]
+    found = f"Iteration {step.iteration}: nothing was evaluated."
+    if step.evaluation is not None:
+        found = result_text(step.evaluation, step.proposal or {}, space, unit)
+    parts = [f"<p><b>{for_html(found)}</b></p>"]
     if step.parent is not None:
         lines = "".join(f"<li>{for_html(f'{c.place}: {c.before} -> {c.after}')}</li>" for c in step.changes)
         parts.append(f"<h4>Difference to iteration {step.parent}</h4><ul>{lines or '<li>none</li>'}</ul>")
@@ -365,13 +368,6 @@ def step_html(step: Step, space: SearchSpace | None, unit: str = "percent") -> s
         prompt = "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in step.messages)
         parts.append(f"<details><summary>Prompt of this step</summary>{block_html(for_html(prompt))}</details>")
     return f'<section class="genius-reply" aria-label="Step">{"".join(parts)}</section>'
-
-
-def step_text(step: Step, space: SearchSpace | None = None, unit: str = "percent") -> str:
-    """Return what came of a step in one sentence."""
-    if step.evaluation is None:
-        return f"Iteration {step.iteration}: nothing was evaluated."
-    return result_text(step.evaluation, step.proposal or {}, space, unit)
 
 
 def result_text(found: Event, proposal: Event, space: SearchSpace | None = None, unit: str = "percent") -> str:

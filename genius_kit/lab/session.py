@@ -213,10 +213,6 @@ class LabSession:
         shown = f"; {len(self.trials)} results in it" if self.trials else ""
         return f"{characters:,} characters, {self.counter.words(found.tokens)}{shown}; {cost}."
 
-    def ask(self, control: Steering | None = None, on_event: Callable[[Event], None] | None = None) -> Answer:
-        """Ask once and return the answer; the call is recorded in the folder. See `ask_once`."""
-        return self.asking(control, on_event)()
-
     def asking(
         self, control: Steering | None = None, on_event: Callable[[Event], None] | None = None
     ) -> Callable[[], Answer]:

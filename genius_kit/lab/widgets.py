@@ -23,7 +23,7 @@ from genius_kit.lab.session import LabSession
 from genius_kit.texts import for_html
 
 if TYPE_CHECKING:
-    from genius_kit.spaces import Architecture, SearchSpace
+    pass
 
 STATIC = Path(__file__).with_name("static")
 
@@ -96,9 +96,6 @@ class LabView(Part):
         if content["board"] == self.board.key and content["measure"] in MEASURES:
             self.board.measure = content["measure"]
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        return with_still(super()._repr_mimebundle_(**options), self.board.still())
-
 
 class TemplateView(Part):
     """The template in a text field with the prompt that it makes beside it.
@@ -127,15 +124,6 @@ class TemplateView(Part):
         self.tell(self.rendered)
 
 
-def with_still(bundle: Any, html: str) -> Any:
-    """Return a widget's bundle with `html` for pages in which no widget can live.
-
-    nbconvert shows it where no widget state is saved, as `reports` does.
-    """
-    data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-    return {**(data or {}), "text/html": html}, metadata
-
-
 def show_beside_still(bundle: Any, html: str) -> None:
     """Show a widget and, in an output of its own, `html` that is seen wherever the widget does not live.
 
@@ -143,8 +131,8 @@ def show_beside_still(bundle: Any, html: str) -> None:
     """
     from IPython.display import publish_display_data
 
-    data, metadata = with_still(bundle, "")
-    publish_display_data(data, metadata)
+    data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+    publish_display_data({**(data or {}), "text/html": ""}, metadata)
     publish_display_data({"text/html": f'<div class="genius-beside">{html}</div>'})
 
 
@@ -253,18 +241,6 @@ class Stage(ABC):
     def say(self, error: str) -> None:
         """Show an error as a sentence, or none."""
         self.error.value = alert(error)
-
-    def tell(self, text: str, **status: Any) -> None:
-        """Show the state of a question, see `board.READY`; any thread may call it."""
-        self.asked.tell(text, **status)
-
-    def code(self, line: str) -> None:
-        """Show the last action of the editor as a line of Python."""
-        self.asked.code(line)
-
-    def draw(self, architecture: Architecture, space: SearchSpace | None = None) -> None:
-        """Show the architecture that a question led to; any thread may call it."""
-        self.asked.draw(space or self.session.benchmark.space, architecture)
 
     @contextmanager
     def quietly(self) -> Iterator[None]:

@@ -141,16 +141,19 @@ class EditorPanel:
             *self.optional.values(),
             *(self.budget, self.seed, self.cost),
         )
+        changes = (
+            ("Forget results", session.forget_results, "Take the results out of the prompt"),
+            ("Undo", session.undo, "Take the last change of the template back"),
+            ("Redo", session.redo, "Make the change again that was taken back"),
+            ("Back to the variant", session.revert, "The text that the variant has; Undo brings yours"),
+        )
         self.root = widgets.VBox(
             [
                 self.template,
                 row(
                     self.ask_button,
                     self.abandon_button,
-                    button("Forget results", self.forget, say, "Take the results out of the prompt"),
-                    button("Undo", self.undo, say, "Take the last change of the template back"),
-                    button("Redo", self.redo, say, "Make the change again that was taken back"),
-                    button("Back to the variant", self.revert, say, "The text that the variant has; Undo brings yours"),
+                    *(button(label, partial(self._then_show, change), say, tip) for label, change, tip in changes),
                     self.name,
                     button("Save", self.save, say, "Save the template as a variant"),
                 ),
@@ -220,7 +223,7 @@ class EditorPanel:
             if models is None:
                 raise InvalidParameter(f"{place} does not answer, or lists no models; type the name of one")
             self.model.options = (*models, *(name for name in _models() if name not in models))
-            self.lab.tell(f"{place} lists {len(models)} models, offered under Model")
+            self.lab.asked.tell(f"{place} lists {len(models)} models, offered under Model")
 
         self.lab.desk.work(lambda: server_models(address), guarded(listed, self.lab.say), self.lab.say)
 
@@ -251,7 +254,7 @@ class EditorPanel:
 
         def come(answer: Answer) -> None:
             if asked is self._asked:
-                self.lab.code(line)
+                self.lab.asked.code(line)
                 self._show_answer(answer, benchmark)
 
         def failed(text: str) -> None:
@@ -274,42 +277,26 @@ class EditorPanel:
         if asked is self._asked:
             control = asked.control
             self.answer.value = f'<p role="status">{for_html(asked.text)}</p>'
-            self.lab.tell(asked.text, **asking_status(control.asking_since, control.connecting, control.retry_at))
+            self.lab.asked.tell(asked.text, **asking_status(control.asking_since, control.connecting, control.retry_at))
 
     def _over(self, state: str, shown: str) -> None:
         self._asked = None
         self.answer.value = shown
         self._busy(False)
-        self.lab.tell(state)
+        self.lab.asked.tell(state)
 
     def _busy(self, is_busy: bool) -> None:
         self.ask_button.disabled, self.abandon_button.disabled = is_busy, not is_busy
 
     def _show_answer(self, answer: Answer, benchmark: Benchmark) -> None:
         if answer.architecture is not None:
-            self.lab.draw(answer.architecture, benchmark.space)
+            self.lab.asked.draw(benchmark.space, answer.architecture)
         self.render()
         seconds = f" after {answer.call['seconds']:.1f} s" if answer.call else ""
         self._over(f"The reply came{seconds}", answer_html(answer, benchmark))
 
-    def forget(self) -> None:
-        """Ask for a first architecture again."""
-        self.lab.session.forget_results()
-        self.render()
-
-    def undo(self) -> None:
-        """Take the last change of the template back."""
-        self.lab.session.undo()
-        self.show()
-
-    def redo(self) -> None:
-        """Make the change again that was taken back."""
-        self.lab.session.redo()
-        self.show()
-
-    def revert(self) -> None:
-        """Go back to the text of the variant."""
-        self.lab.session.revert()
+    def _then_show(self, change: Callable[[], None]) -> None:
+        change()
         self.show()
 
     def save(self) -> None:
@@ -320,11 +307,11 @@ class EditorPanel:
         self.show()
         versions = [name for name in self.variant.options if name.startswith(f"{path.stem}.v")]
         earlier = f"; earlier texts: {', '.join(versions)}" if versions else ""
-        self.lab.tell(
+        self.lab.asked.tell(
             f"Saved: {path.stem} is a variant now, {path.parent.name}/{path.name} in the data folder{earlier}"
         )
         chosen = self.lab.session.choices
-        self.lab.code(prompt_line(chosen.benchmark, path.stem, chosen.history))
+        self.lab.asked.code(prompt_line(chosen.benchmark, path.stem, chosen.history))
 
 
 def _models() -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
@@ -186,22 +187,27 @@ class SearchPanel:
         self.run_button = button(
             "Run a search", self.run, say, "Begin one more search, with the choices above", "primary"
         )
-        self.pause_button = button("Pause", self.pause, say, "Let no new request begin")
-        self.hold_button = button("Pause now", self.pause_now, say, "Give up the call under way; Resume sends it anew")
-        self.resume_button = button("Resume", self.resume, say)
-        self.stop_button = button("Stop after this one", self.stop, say, "End after the present evaluation")
-        self.now_button = button("Stop now", self.stop_now, say, "Give up the call under way", "danger")
+        steer, now = self.steer, {"now": True}
+        self.pause_button = button("Pause", partial(steer, "pause"), say, "Let no new request begin")
+        self.hold_button = button(
+            "Pause now", partial(steer, "pause", **now), say, "Give up the call under way; Resume sends it anew"
+        )
+        self.resume_button = button("Resume", partial(steer, "resume"), say)
+        self.stop_button = button(
+            "Stop after this one", partial(steer, "stop"), say, "End after the present evaluation"
+        )
+        self.now_button = button("Stop now", partial(steer, "stop", **now), say, "Give up the call under way", "danger")
         self.approve = labelled(widgets.Checkbox, "Approve each proposal", "auto", value=False, indent=False)
         self.limit = labelled(widgets.BoundedFloatText, f"{FIELDS['spend']} (0: any)", "250px", min=0, max=1e6, value=0)
         on_change(self.limit, self.set_limit, say)
         self.budget = labelled(widgets.BoundedIntText, "New budget", "180px", min=1, max=100_000)
-        self.raise_button = button("Raise the budget", self.raise_budget, say)
+        self.raise_button = button("Raise the budget", lambda: steer("raise_budget", budget=self.budget.value), say)
         self.deciding = DecisionPanel(say)
-        steer = (self.pause_button, self.hold_button, self.resume_button, self.stop_button, self.now_button)
+        buttons = (self.pause_button, self.hold_button, self.resume_button, self.stop_button, self.now_button)
         self.root = widgets.VBox(
             [
                 row(self.run_button, self.chosen),
-                row(*steer),
+                row(*buttons),
                 row(self.approve, self.limit, self.budget, self.raise_button),
                 self.deciding.root,
             ]
@@ -236,30 +242,12 @@ class SearchPanel:
             self._show_choice()
             self.lab.show_run(self.lab.session.runs[key])
 
-    def pause(self) -> None:
-        """Let no new request begin."""
-        self._live().pause()
-        self._code("pause()")
-
-    def pause_now(self) -> None:
-        """Let no new request begin, and give up the call under way."""
-        self._live().pause(now=True)
-        self._code("pause(now=True)")
-
-    def resume(self) -> None:
-        """Go on."""
-        self._live().resume()
-        self._code("resume()")
-
-    def stop(self) -> None:
-        """End after the present evaluation."""
-        self._live().stop()
-        self._code("stop()")
-
-    def stop_now(self) -> None:
-        """Give up the call under way."""
-        self._live().stop(now=True)
-        self._code("stop(now=True)")
+    def steer(self, call: str, **options: Any) -> None:
+        """Call a method of the search that is shown, and show that as Python."""
+        getattr(self._live(), call)(**options)
+        run = self.lab.session.searched
+        assert run is not None
+        run.board.code(live_line(run, f"{call}({', '.join(f'{name}={value!r}' for name, value in options.items())})"))
 
     def set_limit(self, _: float) -> None:
         """Let the search that is shown spend that much, and the next."""
@@ -269,11 +257,6 @@ class SearchPanel:
             run.live.limit(run.limits)
             run.board.code(f"import genius_kit as gk; {live_line(run, f'limit({limits_words(run.limits)})')}")
 
-    def raise_budget(self) -> None:
-        """Give the search more evaluations."""
-        self._live().raise_budget(self.budget.value)
-        self._code(f"raise_budget({self.budget.value})")
-
     def _limits(self) -> Limits | None:
         return Limits(dollars=self.limit.value) if self.limit.value else None
 
@@ -282,11 +265,6 @@ class SearchPanel:
         if live is None:
             raise InvalidParameter("no search was begun; press Run first")
         return live
-
-    def _code(self, call: str) -> None:
-        run = self.lab.session.searched
-        if run is not None:
-            run.board.code(live_line(run, call))
 
     def _heard(self, run: LabRun) -> None:
         """Say what a search does, from whichever thread it comes; the controls follow on their own."""
