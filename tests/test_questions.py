@@ -51,3 +51,11 @@ def test_the_picture_names_each_point_and_its_verdict(known):
 def test_natures_are_drawn_without_a_model(known):
     """The picture of the docs: known natures alone."""
     assert len(named(figures.two_questions({}, known))) == len(known)
+
+
+def test_the_picture_says_what_its_lines_bars_and_n_are(known):
+    """Both bounds, the intervals, the table and the searches per arm stand in it; of no verdict there is no n."""
+    (axes,) = figures.two_questions({}, known).axes
+    assert "bars: 95 % intervals; dashed: below 0.25 results" in axes.get_xlabel()
+    assert axes.get_title(loc="left").endswith("; n = 40 searches per arm")
+    assert figures.two_questions({}).axes[0].get_title(loc="left") == ""

@@ -19,7 +19,7 @@ from genius_kit.paper import paper_methods
 from genius_kit.proposers.methods import are_one, sequence_of, shown_model, shown_name
 from genius_kit.runs.frames import middle_rank
 from genius_kit.runs.provenance import marked
-from genius_kit.verdicts.base import MARGIN
+from genius_kit.verdicts.base import MARGIN, counts_text
 from genius_kit.verdicts.repeats import Given, Repeats, as_repeats
 from genius_kit.verdicts.reproducibility import by_iteration, one_benchmark, paper_together
 from genius_kit.verdicts.searches.findings import LEAST_FOLLOWING
@@ -39,7 +39,7 @@ CORNERS = {
     (0, 0): "neither",
     (1, 0): "searches",
     (0, 1): "recites, if better\nthan luck",
-    (1, 1): "searches and\nleans",
+    (1, 1): "searches and leans\non the labels",
 }
 """What the corners of the picture stand for, by (results used, labels needed)."""
 
@@ -83,6 +83,7 @@ def questions_table(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
     pd.DataFrame
         `follows` is how far replies follow shuffled results (1: as a hill climber's), `without` how many times the
         typical rank is without the labels, for the control of the larger effect. What a study has not asked is NaN.
+        `n` counts the searches per arm (those that repeat one list once) and `benchmark` is where they ran.
     """
     import pandas as pd
 
@@ -91,11 +92,14 @@ def questions_table(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
         replies = _row(judged.evidence, "replies")
         labels = _row(judged.evidence, "labels")
         row: dict[str, Any] = {"of": shown_model(name), "verdict": judged.kind, "control": labels.get("kind")}
+        row |= {"benchmark": labels.get("benchmark"), "n": labels.get("independent")}
         for column, found in (("follows", replies), ("without", labels)):
             row |= {column: found.get("ratio"), f"{column}_low": found.get("low"), f"{column}_high": found.get("high")}
         rows.append(row)
     numbers = [f"{name}{end}" for name in ("follows", "without") for end in ("", "_low", "_high")]
-    return pd.DataFrame(rows, columns=["of", "verdict", "control", *numbers]).astype(dict.fromkeys(numbers, float))
+    return pd.DataFrame(rows, columns=["of", "verdict", "benchmark", "n", "control", *numbers]).astype(
+        dict.fromkeys(numbers, float)
+    )
 
 
 def _row(evidence: pd.DataFrame, question: str) -> dict[str, Any]:
@@ -109,7 +113,8 @@ def _row(evidence: pd.DataFrame, question: str) -> dict[str, Any]:
 def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] | None = None) -> Figure:
     """Draw each verdict as a point with its 95 % intervals, results used to the right, labels needed upwards.
 
-    Lines are the bounds below which an effect counts as none. A verdict that lacks one of the two numbers is not drawn.
+    Dashed lines are the bounds below which an effect counts as none. A verdict that lacks one of the two numbers is not
+    drawn.
 
     Parameters
     ----------
@@ -121,8 +126,8 @@ def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] 
     table, natures = questions_table(verdicts), questions_table(known or {})
     figure, (axes,) = new_figure(1, 1)
     figure.set_size_inches(6.4, 5.2)
-    axes.axvline(LEAST_FOLLOWING, color="#bbbbbb", linewidth=0.8)
-    axes.axhline(MARGIN, color="#bbbbbb", linewidth=0.8)
+    for draw, bound in ((axes.axvline, LEAST_FOLLOWING), (axes.axhline, MARGIN)):
+        draw(bound, color=GREY, linestyle="--", linewidth=0.8)
     for number, row in enumerate(natures.to_dict("records")):
         _point(axes, row, Style(GREY, "os^Dv<>P*X"[number % 10], "-"), hollow=True)
     looks = styles([str(name) for name in table["of"]])
@@ -135,14 +140,26 @@ def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] 
             (0.01, 0.99)[used], (0.02, 0.98)[needed], told, transform=axes.transAxes, fontsize=7, color="#555555",
             ha=("left", "right")[used], va=("bottom", "top")[needed],
         )  # fmt: skip
-    axes.set_xlabel("replies follow shuffled results (1: as a hill climber's)")
-    axes.set_ylabel("typical rank without labels ÷ with")
-    finish(figure, [axes])
     drawn = [row for row in (*natures.to_dict("records"), *table.to_dict("records")) if _is_drawn(row)]
+    dashed = f"below {LEAST_FOLLOWING:g} results count as unused, below {MARGIN:g} labels as not needed"
+    axes.set_xlabel(
+        f"how far replies follow shuffled results (1: as a hill climber's)\nbars: 95 % intervals; dashed: {dashed}",
+        fontsize=8,
+    )
+    axes.set_ylabel("typical rank without labels ÷ with labels")
+    axes.set_title(_searched(drawn), fontsize=9, loc="left")
+    finish(figure, [axes])
     names = [(row["follows"], row["without"], textwrap.fill(f"{row['of']}: {row['verdict']}", 22)) for row in drawn]
     if not name_points(axes, names):
         axes.text(0.5, 0.5, "too few searches for both numbers", transform=axes.transAxes, ha="center", fontsize=8)
     return figure
+
+
+def _searched(rows: Sequence[Mapping[Any, Any]]) -> str:
+    """Return which tables were searched, and how often in each arm."""
+    known = [row for row in rows if isinstance(row["benchmark"], str)]
+    tables = ", ".join(dict.fromkeys(title_of(row["benchmark"]) for row in known))
+    return f"{tables}; n = {counts_text(row['n'] for row in known)} searches per arm" if known else ""
 
 
 def _is_drawn(row: Mapping[Any, Any]) -> bool:

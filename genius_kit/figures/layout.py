@@ -172,8 +172,9 @@ def _wrap(text: Any, width: float) -> None:
         return
     middle = (box.x0 + box.x1) / 2
     room = {"left": width - box.x0, "right": box.x1}.get(text.get_ha(), 2 * min(middle, width - middle))
-    longest = max(len(line) for line in text.get_text().splitlines())
-    text.set_text(textwrap.fill(text.get_text(), max(12, int(0.97 * longest * room / box.width))))
+    lines = text.get_text().splitlines()
+    most = max(12, int(0.97 * max(map(len, lines)) * room / box.width))
+    text.set_text("\n".join(textwrap.fill(line, most) for line in lines))
 
 
 def _fold(figure: Any, legend: Any) -> None:
