@@ -35,7 +35,8 @@ RECITER = "reciter:12222222"
         ("llm", "offline", STAND_IN),
         ("shuffled-feedback", "offline", "stand-in: shuffled feedback"),
         ("llm, with a person", "offline", "stand-in, with a person"),
-        ("gp-filtered-llm", "offline", "gp filtered stand-in"),
+        ("gp-filtered-llm", "offline", "Gaussian process filtered stand-in"),
+        ("gp-hamming", None, "Gaussian process, one-hot"),
         ("temperature 0", "offline", STAND_IN),
         ("temperature 0.7, one seed", "offline", "stand-in: one seed"),
         ("llm", RECITER, f"{RECITER}, not a language model"),
@@ -118,7 +119,7 @@ FIGURES = {
 
 @pytest.mark.parametrize("drawn", FIGURES)
 def test_no_figure_of_the_stand_in_says_llm(searched, drawn):
-    """Its plain arm is named in full, its controls as those of the stand-in."""
+    """Its reference arm is named in full, its controls as those of the stand-in."""
     said = texts(FIGURES[drawn](searched))
     assert any(STAND_IN in text for text in said)
     assert any("stand-in: shuffled feedback" in text for text in said)

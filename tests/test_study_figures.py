@@ -47,11 +47,12 @@ def test_each_benchmark_has_a_panel_and_each_arm_a_line():
     figure = rank_curves(curves())
     first, second = figure.axes[:2]
     assert (first.get_title(), second.get_title()) == ("NAS-Bench-Macro", "NAS-Bench-201 CIFAR-10")
-    assert [line.get_label() for line in first.get_lines()] == ["random", "gp"]
+    assert [line.get_label() for line in first.get_lines()] == ["random", "Gaussian process"]
     assert list(first.get_lines()[0].get_ydata()) == [100 - i for i in range(12)]
     assert first.yaxis_inverted()
     assert first.get_yscale() == "log"
     assert "n = 4 searches" in figure.get_supxlabel()
+    assert first.get_ylabel() == "mean rank of\nthe best so far"
 
 
 def test_panels_that_are_not_needed_stay_empty():
@@ -66,7 +67,10 @@ def test_panels_share_their_axes_and_a_shorter_arm_says_so():
     short = curves(arms=["gp"]).query("evaluations <= 5")
     figure = rank_curves(pd.concat([curves(arms=["random"]), short]))
     assert len({axes.get_ylim() for axes in figure.axes[:2]}) == 1
-    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["random", "gp (5 evaluations)"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == [
+        "random",
+        "Gaussian process (5 evaluations)",
+    ]
     assert {line.get_drawstyle() for line in figure.axes[0].get_lines()} == {"steps-post"}
 
 
@@ -81,16 +85,18 @@ def test_the_numbers_stand_below_the_last_panel_of_each_column():
 
 def test_the_trials_of_the_paper_are_a_point(data_home):
     """The mean rank of its three trials, 32.0, at the ten evaluations of the longest."""
-    (axes,) = rank_curves(curves(["nas-bench-macro"])).axes
+    figure = rank_curves(curves(["nas-bench-macro"]))
+    (axes,) = figure.axes
     point = axes.get_lines()[-1]
     assert point.get_label() == "paper: GPT-4, temperature 0"
     assert (list(point.get_xdata()), list(point.get_ydata())) == ([10], [32.0])
+    assert "GPT-4's 3 trials of 6 to 10 evaluations, at the longest" in figure.get_supxlabel()
     (axes,) = rank_curves(curves(["nas-bench-macro"]).query("evaluations <= 5")).axes
     assert len(axes.get_lines()) == 2
 
 
 def test_every_search_is_a_dot_and_every_arm_a_mean():
-    """One row per arm, named with its n; the plain arm and the controls have their own colours; 1 is at the right."""
+    """One row per arm, named with its n; its own colour for the reference arm and for controls; 1 is at the right."""
     figure = arm_ranks(results(), expected_random=595.0, reference="llm", title="a model")
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == [

@@ -15,11 +15,11 @@ from genius_kit.proposers.methods import shown_name
 TOGETHER = {
     "beside the paper": [paper_label(0), paper_label(1), style.STAND_IN, "random", style.PRIOR, "coordinate descent"],
     "optimisers": [
-        paper_label(0), "random", "coordinate descent", "evolution", "local search", "tpe", "linear", "gp hamming",
-        "gp",
+        paper_label(0), "random", "coordinate descent", "evolution", "local search", "TPE", "linear",
+        "Gaussian process, one-hot", "Gaussian process",
     ],
     "tradeoffs": ["llm", "shuffled feedback", "random", "evolution", "nsga2", "parego"],
-    "does it search": ["llm", *map(shown_name, CONTROLS), "random", "coordinate descent", "gp"],
+    "does it search": ["llm", *map(shown_name, CONTROLS), "random", "coordinate descent", "Gaussian process"],
 }  # fmt: skip
 """Methods that one figure draws together."""
 

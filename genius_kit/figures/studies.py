@@ -164,7 +164,8 @@ def rank_curves(curves: pd.DataFrame) -> Figure:
     """Draw the mean rank of the best so far by evaluation, one panel per benchmark, one line per arm, model and prompt.
 
     Bands are 95 % intervals of the mean over searches; 1 is the best rank.
-    A point is the mean over the trials of the paper's GPT-4, where it prints any on a table and the curves go as far.
+    A dot is the mean over the trials of the paper's GPT-4, where it prints any on a table and the curves go as far; it
+    stands at the evaluations of the longest trial.
 
     Parameters
     ----------
@@ -175,7 +176,8 @@ def rank_curves(curves: pd.DataFrame) -> Figure:
     columns = min(COLUMNS, len(benchmarks))
     figure, axes = new_figure(-(-len(benchmarks) // columns), columns, sharex=True, sharey=True)
     named = curves.assign(method=_names(curves), low=curves["low"].clip(lower=1), high=curves["high"].clip(lower=1))
-    looks, longest, trials = styles([PAPER, *named["method"].unique()]), named["evaluations"].max(), []
+    looks, longest = styles([PAPER, *named["method"].unique()]), named["evaluations"].max()
+    trials: list[list[int]] = []
     for panel, benchmark in zip(axes, benchmarks, strict=False):
         here = named[named["benchmark"] == benchmark]
         for (name, _), line in here.groupby(["method", "arm"], sort=False):
@@ -191,26 +193,33 @@ def rank_curves(curves: pd.DataFrame) -> Figure:
     for panel in axes[len(benchmarks) - columns : len(benchmarks)]:
         panel.tick_params(labelbottom=True)  # no panel below it has the numbers
     for panel in axes[::columns]:
-        panel.set_ylabel("rank (1 is best)")
-    counts = " or ".join(str(count) for count in sorted(set(trials)) if count)
-    note = f"evaluations; line: mean of n = {counts_text(curves['n'])} searches, band: 95 % interval of the mean"
-    figure.supxlabel(note + (f"; dot: mean of its {counts} trials" if counts else ""), fontsize=8)
+        panel.set_ylabel("mean rank of\nthe best so far", fontsize=8)
+    note = f"evaluations\nline: mean of n = {counts_text(curves['n'])} searches, band: 95 % interval of the mean"
+    figure.supxlabel(f"{note}, rank 1 is best{_trials_text(trials)}", fontsize=8)
     if len(benchmarks) == 1:
         return name_curves(figure, axes[0])
     outer_legend(figure, *axes, side="upper")
     return finish(figure, axes)
 
 
-def _draw_paper(panel: Axes, benchmark: str, longest: int, style: Style) -> int:
-    """Draw the mean rank of the trials of the paper at the evaluations of the longest; return how many there are."""
+def _draw_paper(panel: Axes, benchmark: str, longest: int, style: Style) -> list[int]:
+    """Draw the mean rank of the trials of the paper at the evaluations of the longest; return how long each is."""
     if benchmark not in TRIAL_TABLES or missing_data([benchmark]):
-        return 0
-    trials = summary(PAPER, paper_runs(load_benchmark(benchmark)))
+        return []
+    runs = paper_runs(load_benchmark(benchmark))
+    trials = summary(PAPER, runs)
     if trials["iterations"] > longest:
-        return 0
+        return []
     look: dict[str, Any] = {"color": style.colour, "markersize": 6, "markeredgecolor": "white", "zorder": 5}
     panel.plot([trials["iterations"]], [trials["rank"]], style.marker, label=PAPER, **look)
-    return int(trials["runs"])
+    return [len(run) for run in runs]
+
+
+def _trials_text(trials: Sequence[Sequence[int]]) -> str:
+    """Return what the dot of the paper is the mean of: how many trials on each table, and how long they are."""
+    counts = " or ".join(map(str, sorted({len(lengths) for lengths in trials if lengths})))
+    told = counts_text(length for lengths in trials for length in lengths) if counts else ""
+    return f"\ndot: mean of GPT-4's {counts} trials of {told} evaluations, at the longest" if counts else ""
 
 
 def arm_ranks(
@@ -257,7 +266,7 @@ def arm_ranks(
 
 
 def _role(runs: pd.DataFrame, is_reference: bool) -> Style:
-    """Return how an arm is drawn: the plain arm, a control, or by its own style where it asks no model."""
+    """Return how an arm is drawn: the reference arm, a control, or by its own style where it asks no model."""
     if is_reference:
         return Style(VERMILION, "D", "-")
     if isinstance(runs["control"].iloc[0], str):

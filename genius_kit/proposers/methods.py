@@ -22,6 +22,8 @@ PRIOR = "prior (largest everywhere)"
 LANGUAGE_MODEL, OWN_AGENT, NO_MODEL = "language model", "agent", ", not a language model"
 
 _TEMPERATURE = re.compile(r"\btemperature [\d.]+(, )?")
+_SHORT = {"gp hamming": "Gaussian process, one-hot", "gp": "Gaussian process", "tpe": "TPE"}
+_SHORT_WORDS = re.compile(rf"\b({'|'.join(_SHORT)})\b")
 
 
 def shown_model(model: str) -> str:
@@ -46,11 +48,11 @@ def model_kind(model: object) -> str | None:
 def shown_name(arm: str, model: object = None) -> str:
     """Return the name that figures and tables give an arm of a study, or a proposer, that asks `model` (if any does).
 
-    An arm of the offline stand-in is named as one: "offline stand-in, not a language model" for the plain arm "llm",
-    "stand-in: shuffled feedback" for a control. It has no temperature, so that its name has none; one of
-    "reciter:KEY" likewise.
+    "gp" and "tpe" are written out. An arm of the offline stand-in is named as one: "offline stand-in, not a language
+    model" for the reference arm "llm", "stand-in: shuffled feedback" for a control. It has no temperature, so that its
+    name has none; one of "reciter:KEY" likewise.
     """
-    words = arm.replace("-", " ")
+    words = _SHORT_WORDS.sub(lambda found: _SHORT[found[0]], arm.replace("-", " "))
     if not (isinstance(model, str) and is_stand_in(model)):
         return PRIOR if arm == "prior" else words
     words = _TEMPERATURE.sub("", words).strip(", ")
