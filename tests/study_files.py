@@ -22,7 +22,7 @@ def _plain(event):
 
 
 def text_of(study):
-    """Return a study of plain arms as a file."""
+    """Return a study of reference arms as a file."""
     return json.dumps(
         {
             "name": study.name,

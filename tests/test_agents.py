@@ -66,7 +66,7 @@ def test_a_study_file_names_an_agent(mine, capfd):
 
 
 def test_an_optimiser_goes_on_from_the_first_proposal_of_an_agent(mine):
-    """It takes the reply of the plain arm of its seed, though each search has a client of its own."""
+    """It takes the reply of the reference arm of its seed, though each search has a client of its own."""
     begun = "random, {proposer: llm+gp, model_proposals: 1}]"
     Path("study.yaml").write_text(Path("study.yaml").read_text().replace("random]", begun), encoding="utf-8")
     results = gk.run_study("study.yaml", "studies", progress=False).set_index(["arm", "seed"])

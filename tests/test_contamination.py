@@ -264,7 +264,7 @@ def test_the_evidence_and_the_sentence_have_the_numbers(public: TabularBenchmark
 
 
 def test_missing_baselines_are_refused_by_name(public: TabularBenchmark) -> None:
-    """Without the private table, without the public one, or without the plain arm on either there is no verdict."""
+    """Without the private table, without the public one, or without the reference arm on either there is no verdict."""
     runs = run_arms(Searches(), [public, made_table(0)], ("llm", "anonymous"), seeds=2, budget=2)
     with pytest.raises(InvalidParameter, match="no searches on a private table: the results are of nas-bench-201-cif"):
         contamination(runs[runs["benchmark"] == PUBLIC])

@@ -191,7 +191,7 @@ UNUSABLE = (InvalidParameter, UnknownName)
 BAD = {
     "no list of arms": ({"arms": "llm"}, "list of names, llm, shuffled-feedback"),
     "an arm with settings": ({"arms": [*THREE, {"control": "anonymous", "budget": 3}]}, "all at the one budget"),
-    "no plain arm": ({"arms": THREE[1:]}, "nothing is changed is missing; add llm"),
+    "no reference arm": ({"arms": THREE[1:]}, "nothing is changed is missing; add llm"),
     "no control of feedback": ({"arms": ("llm", "anonymous")}, "add shuffled-feedback or no-feedback"),
     "no control of labels": ({"arms": THREE[:2]}, "add permuted-labels or anonymous"),
     "an arm twice": ({"arms": (*THREE, "llm")}, "twice"),

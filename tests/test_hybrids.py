@@ -176,7 +176,7 @@ def test_mutation_under_a_control_shows_what_the_control_shows() -> None:
 
 
 def test_a_mutation_that_repeats_is_refused() -> None:
-    """The limits and refusals are those of the plain arm, with the parent named in each request."""
+    """The limits and refusals are those of the reference arm, with the parent named in each request."""
     run, client = searched(
         "llm-mutation", design("22222222"), design("22222222"), design("00000000"), budget=4, population=2
     )

@@ -67,7 +67,7 @@ def test_the_threshold_is_exceeded_by_five_percent_of_equal_designs() -> None:
 @pytest.mark.parametrize("runs", [np.ones((5, 2)), np.ones((5, 1)), np.full((5, 3), np.nan), np.ones(5)])
 def test_too_few_runs_are_refused(runs: np.ndarray) -> None:
     """Without repeated trainings there is no noise to measure, and the message says how many there are."""
-    with pytest.raises(InvalidParameter, match="two trainings of every design and 3 of some"):
+    with pytest.raises(InvalidParameter, match="two trainings of every architecture and 3 of some"):
         measure_noise(runs, benchmark="small", source="here")
 
 
@@ -159,5 +159,13 @@ def test_the_noise_is_told_in_one_line(data_home):
     """It says the threshold, what a score is the mean of, and the last undecided rank."""
     (row,) = resolutions([load_benchmark("nas-bench-macro")]).to_dict("records")
     line = describe(load_benchmark("nas-bench-macro"))
-    assert f"less than {row['threshold']:.2f} points" in line
+    assert f"less than {row['threshold']:.2f} percentage points apart" in line
     assert f"3 trainings per score), ranks 1 to {row['undecided']}" in line
+
+
+def test_the_noise_of_other_scores_has_their_unit():
+    """A mean squared error in millionths is no percentage, in the line and in the table."""
+    benchmark = load_benchmark("hpolib-parkinsons")
+    (row,) = resolutions([benchmark]).to_dict("records")
+    assert row["unit"] == benchmark.unit == "millionths"
+    assert f"less than {row['threshold']:,.2f} millionths apart" in describe(benchmark)

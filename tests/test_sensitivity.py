@@ -98,13 +98,13 @@ def test_only_what_is_changed_is_compared() -> None:
     ],
 )
 def test_what_it_compares_to_has_to_be_there(arms: dict[str, list[float]], columns: dict[str, Any], words: str) -> None:
-    """Without the plain arm or any change the message names the line to add to the study file."""
+    """Without the reference arm or any change the message names the line to add to the study file."""
     with pytest.raises(InvalidParameter, match=words):
         prompts.verdict(frame_of(arms, **columns))
 
 
 def test_results_that_are_several_are_refused() -> None:
-    """Two plain arms, two models, and a seed that is there twice are named."""
+    """Two reference arms, two models, and a seed that is there twice are named."""
     frame = frame_of({"llm": RANKS, "last-5": RANKS})
     other = frame.assign(model="m2")
     for results, words in (

@@ -119,7 +119,7 @@ def test_a_study_runs_and_again_leaves_alone_what_is_finished(no_data, tmp_path)
 
 
 def test_optimisers_that_begin_as_the_model_does_ask_nothing(no_data, tmp_path):
-    """They take the proposals that the plain arm of their seed has on record, in whatever order the arms stand."""
+    """They take the proposals that the reference arm of their seed has on record, in whatever order the arms stand."""
     begun = [Arm(name, name, {"model_proposals": 2}) for name in WARM]
     plan = small(arms=(*begun, Arm("llm", "llm")), budget=4, first="random")
     found = studies.run_study(plan, tmp_path, progress=False)

@@ -73,7 +73,7 @@ def test_the_package_prints_through_one_function():
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two searches on a table whose arm, model and prompt have the hostile name, and one of a plain arm."""
+    """Two searches on a table whose arm, model and prompt have the hostile name, and one of a reference arm."""
     folder = tmp_path_factory.mktemp("study")
     table = gk.load_benchmark("nas-bench-201-cifar10")
     for seed, arm in ((0, f"={NAME}"), (1, f"={NAME}"), (0, "plain"), (1, "plain")):

@@ -442,7 +442,7 @@ def test_the_benchmark_adds_its_title_and_exact_random_search(data_home: Path) -
 
 
 def test_arms_with_names_of_their_own() -> None:
-    """A control is found by its column whatever its arm is called, and so is a plain arm of another name."""
+    """A control is found by its column whatever its arm is called, and so is a reference arm of another name."""
     frame = searcher()
     frame["arm"] = frame["arm"].replace({"llm": "mine", "shuffled-feedback": "blind"})
     found = verdict(frame, plain="mine")

@@ -29,7 +29,7 @@ _LEAST_RUNS = 3  # a rank correlation inside the top needs two runs, and a third
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """The noise of one benchmark's scores; standard deviations have its `difference_unit`.
+    """The noise of one benchmark's scores; standard deviations are in its unit, percentage points for accuracies.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def measure_noise(runs: np.ndarray, *, benchmark: str, source: str, averaged: in
     counts = (~np.isnan(runs)).sum(axis=1) if runs.ndim == 2 else np.zeros(1, dtype=int)
     if counts.min() < 2 or counts.max() < _LEAST_RUNS:
         raise InvalidParameter(
-            f"noise needs two trainings of every design and {_LEAST_RUNS} of some; {benchmark} from {source} has "
+            f"noise needs two trainings of every architecture and {_LEAST_RUNS} of some; {benchmark} from {source} has "
             f"{counts.min()} to {counts.max()}"
         )
     best = _top(np.nanmean(runs, axis=1))
@@ -228,8 +228,8 @@ def resolutions(benchmarks: Sequence[TabularBenchmark]) -> pd.DataFrame:
     -------
     pd.DataFrame
         benchmark, trainings (that a shown score is the mean of), sd (of such a score among the best 1 %) and threshold
-        (the least difference that can be told apart), both in the `difference_unit` of the benchmark, and undecided:
-        how many architectures score within the threshold of the best.
+        (the least difference that can be told apart), the unit of both, and undecided: how many architectures score
+        within the threshold of the best.
     """
     import pandas as pd
 
@@ -241,6 +241,7 @@ def resolutions(benchmarks: Sequence[TabularBenchmark]) -> pd.DataFrame:
                 "trainings": floor.averaged,
                 "sd": floor.sd_shown,
                 "threshold": floor.threshold,
+                "unit": benchmark.difference_unit,
                 "undecided": max(1, int((benchmark.scores() >= benchmark.scores().max() - floor.threshold).sum())),
             }
             for benchmark, floor in floors
@@ -257,7 +258,7 @@ def describe(benchmark: TabularBenchmark) -> str:
         )
     (row,) = resolutions([benchmark]).to_dict("records")
     return (
-        f"noise on {row['benchmark']}: architectures less than {row['threshold']:,.2f} {benchmark.difference_unit} "
+        f"noise on {row['benchmark']}: architectures less than {row['threshold']:,.2f} {row['unit']} "
         f"apart cannot be told apart (95 %, {row['trainings']} trainings per score), ranks 1 to {row['undecided']} "
         "among them"
     )

@@ -451,7 +451,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def regret(benchmark: Benchmark, architecture: Sequence[int], by: str = "feedback") -> float | None:
-    """Return how far an architecture scores below the optimum, in percentage points; None where not all were scored.
+    """Return how far an architecture scores below the optimum, in the score's unit; None where not all were scored.
 
     Parameters
     ----------

@@ -399,7 +399,7 @@ def forest(effects: pd.DataFrame, title: str = "") -> Figure:
     axes.set_xlim(min(0.4, 0.9 * low), max(2.5, 1.1 * high))
     log_axis(axes)
     axes.set_xlabel(
-        "rank of the best found over that of the plain prompt\n(n pairs of the same seed; above 1 is worse)"
+        "rank of the best found over that of the reference arm\n(n pairs of the same seed; above 1 is worse)"
     )
     axes.set_title(shown_model(title), fontsize=9, loc="left")
     outer_legend(figure, axes, side="upper")
@@ -419,7 +419,7 @@ def contamination_dots(results: pd.DataFrame, public: str, private: str, plain: 
     public, private
         Names of the two tables.
     plain
-        The arm that asks the model with nothing changed.
+        The reference arm, which asks the model with nothing changed.
     title
         Title of the figure.
     """

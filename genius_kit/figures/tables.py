@@ -39,9 +39,9 @@ _HEADINGS = {
     "feedback": "accuracy (%)", "first_designs": "same first architecture", "first_words": "same first words",
     "key": "architecture", "latency": "latency (ms)", "macs": "MACs", "mean_rank_plain": "mean rank, reference",
     "median": "median (ms)", "p10": "10th percentile (ms)", "p90": "90th percentile (ms)",
-    "p_corrected": "p, corrected", "p_value": "p", "regret": "regret (points)", "sd": "SD (points)",
+    "p_corrected": "p, corrected", "p_value": "p", "regret": "regret (score's unit)", "sd": "SD",
     "sd_rank": "SD of rank", "sha256": "SHA-256", "share": "share (%)", "template_sha256": "SHA-256 of the template",
-    "test_accuracy": "test accuracy (%)", "threshold": "threshold (points)", "time": "time (UTC)",
+    "test_accuracy": "test accuracy (%)", "time": "time (UTC)",
     "top_percent": "top %", "validation_accuracy": "validation accuracy (%)",
 }  # fmt: skip
 _MILLISECONDS = ("latency", "median", "p10", "p90")

@@ -1,8 +1,8 @@
 """What a model is let see of a search: controls take something away that a search needs, changes ought not to matter.
 
-Budget, first evaluation, refusals and limits are those of the plain arm; what is measured and recorded stays the truth.
-See `CONTROLS` and `CHANGES` for what each one is. Both are settings of the proposers that ask a model (`control=`,
-`change=`) and reach the prompt through one `View`.
+Budget, first evaluation, refusals and limits are those of the reference arm; what is measured and recorded stays
+the truth. See `CONTROLS` and `CHANGES` for what each one is. Both are settings of the proposers that ask a model
+(`control=`, `change=`) and reach the prompt through one `View`.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class View:
 
     @property
     def is_renumbered(self) -> bool:
-        """Whether an option's number is not what it is in the plain arm."""
+        """Whether an option's number is not what it is in the reference arm."""
         return any(labels != tuple(range(len(labels))) for labels in (self.labels, *self.rows))
 
     @property

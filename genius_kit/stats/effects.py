@@ -101,7 +101,7 @@ def cost_of_gain(costs: Sequence[float], gains: Sequence[float], seed: int = 0) 
     costs
         Tokens or dollars, one per search.
     gains
-        By how many percentage points each search lowered the regret of its first evaluation.
+        By how much each search lowered the regret of its first evaluation.
     seed
         Seed of the bootstrap.
 

@@ -225,7 +225,7 @@ def estimate_study(
 ) -> Forecast:
     """Return what a study will take.
 
-    Runs that begin with the replies of the plain arm are expected to find them on record; at worst they are asked.
+    Runs that begin with the replies of the reference arm are expected to find them on record; at worst they are asked.
 
     Parameters
     ----------

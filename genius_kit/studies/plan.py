@@ -120,14 +120,14 @@ class Task:
 
     @property
     def follows(self) -> bool:
-        """Whether the run begins with the replies of the plain arm, which are on record once that has run."""
+        """Whether the run begins with the replies of the reference arm, which are on record once that has run."""
         return self.proposer in WARM
 
     @property
     def key(self) -> str:
         """The search in words without who answers: what an agent makes its client of.
 
-        A run that goes on from the replies of the plain arm has the key of that arm, so that it begins alike.
+        A run that goes on from the replies of the reference arm has the key of that arm, so that it begins alike.
         """
         prompt = [str(self.settings["prompt"])] if "prompt" in self.settings else []
         return f"{'llm' if self.follows else self.arm} on {self.benchmark}, {', '.join([*prompt, f'seed {self.seed}'])}"

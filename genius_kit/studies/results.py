@@ -63,9 +63,9 @@ def read_results(source: Source) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        `rank` is the middle of `rank_best` to `rank_worst`, `top_percent` is it in percent of the table, `regret` the
-        percentage points below the optimum, `p_random` the exact probability that random search with this budget does
-        as well; typical_rank, proposals and follows are those of `reply_evidence.reply_columns`. `reason` is None for
+        `rank` is the middle of `rank_best` to `rank_worst`, `top_percent` is it in percent of the table, `regret` how
+        far its score is below the optimum, `p_random` the exact probability that random search with this budget does as
+        well; typical_rank, proposals and follows are those of `reply_evidence.reply_columns`. `reason` is None for
         an unfinished run, and `failure` then that of the last call that failed, or the limit that ended it; `reused` of
         the `calls` were answered from the record of another run. `touched` says whether a person approved, edited or
         rejected a proposal; where an arm has both kinds of runs, those are an arm of their own, "ARM, with a person",

@@ -66,7 +66,7 @@ def run_study(
     """Run what is unfinished of a study, one journal per run, and return `results` of its runs.
 
     Runs that ask a model go to threads, the others to processes of this machine. Optimisers that begin with a model's
-    proposals come last and take those that the plain arm has on record: both begin alike, and nothing is asked twice.
+    proposals come last and take those that the reference arm has on record: both begin alike, nothing is asked twice.
     A run that fails does not stop the others. The same call again runs what is unfinished and leaves what is finished,
     also after an interruption or a kill. Warns before the first request of a model that its server does not list. The
     files of agents among the models are imported here.

@@ -134,12 +134,12 @@ def counts_text(counts: Iterable[int]) -> str:
 
 @dataclass(frozen=True)
 class Contrast:
-    """One arm beside the plain one: `ratio` is its rank over the plain arm's, above 1 where the plain arm is better.
+    """One arm beside the reference arm: `ratio` is its rank over that arm's, above 1 where that is better.
 
     It is a geometric mean over `n` pairs, with the 95 % interval `low` to `high`. `kind` is the control or proposer of
     `arm`, which may have a name of its own. `left_out` counts searches without a rank or a partner; `always_the_same`
-    says whether the plain arm ended at one rank every time. `p_corrected` is Holm's, NaN outside a verdict; NaN also
-    stands for what fewer than two pairs cannot give. `is_fixed` says that the searches of one of the arms are one
+    says whether the reference arm ended at one rank every time. `p_corrected` is Holm's, NaN outside a verdict; NaN
+    also stands for what fewer than two pairs cannot give. `is_fixed` says that the searches of one of the arms are one
     search (see `fixed_rules`), so that they are one pair.
     """
 
@@ -160,14 +160,14 @@ class Contrast:
 
     @property
     def answer(self) -> str:
-        """ "yes": the plain arm is better, and significantly; "no": not by MARGIN, at 95 %; else "unclear"."""
+        """ "yes": the reference arm is better, and significantly; "no": not by MARGIN, at 95 %; else "unclear"."""
         if self.p_corrected < LEVEL and self.ratio > 1:
             return "yes"
         return "no" if self.is_small else "unclear"
 
     @property
     def is_small(self) -> bool:
-        """Whether the interval rules out that the plain arm is better by MARGIN."""
+        """Whether the interval rules out that the reference arm is better by MARGIN."""
         return self.high < MARGIN
 
 
@@ -219,7 +219,7 @@ def conditions(results: pd.DataFrame, *more: str) -> Iterator[tuple[pd.DataFrame
 
 
 def own_share(results: pd.DataFrame, plain: str) -> float:
-    """Return which part of the plain arm's evaluations the model proposed itself, 0 to 1; NaN where nothing says."""
+    """Return which part of the reference arm's evaluations the model proposed, 0 to 1; NaN where nothing says."""
     if not {"model_proposals", "evaluations"} <= set(results.columns):
         return float("nan")
     sums = results.loc[results["arm"] == plain, ["model_proposals", "evaluations"]].astype(float).sum()
@@ -283,7 +283,7 @@ def by_search(results: pd.DataFrame, arm: str, column: str = "rank") -> dict[Key
 
 
 def _spread(rule: dict[Key, float], own: dict[Key, float]) -> dict[Key, float]:
-    """Return the ranks of a rule for every search of the plain arm, where it was run once per benchmark only."""
+    """Return the ranks of a rule for every search of the reference arm, where it was run once per benchmark only."""
     once = {benchmark: rank for (benchmark, _), rank in rule.items()}
     return {key: once[key[0]] for key in own if key[0] in once} if len(once) == len(rule) else rule
 

@@ -1,4 +1,4 @@
-"""How much the result of a search hangs on the wording of its prompt: each changed arm beside the plain one.
+"""How much the result of a search hangs on the wording of its prompt: each changed arm beside the reference arm.
 
 Also for the arms that ask for design principles. The unit is a search, arms are paired by benchmark and seed.
 """
@@ -43,7 +43,7 @@ COLUMNS = ("change", "arm", "n", "left_out", "mean_rank", "mean_rank_plain", "ra
 
 
 def effects(results: pd.DataFrame, *, plain: str | None = None) -> pd.DataFrame:
-    """Return one row per change of the prompt, or of what is asked before the search, beside the plain arm.
+    """Return one row per change of the prompt, or of what is asked before the search, beside the reference arm.
 
     A study in which no change matters has at most 1 chance in 100 to be told that one does.
 
@@ -57,9 +57,9 @@ def effects(results: pd.DataFrame, *, plain: str | None = None) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        `ratio` is the geometric mean of the arm's rank over the plain arm's, above 1 where the change makes the result
-        worse, with its 95 % interval `low` to `high`; `p_corrected` is Holm's over the changes. `verdict`: CHANGED
-        where p_corrected < 0.01 (LEVEL) and the interval leaves 1/2 to 2 (MARGIN), NO_EFFECT where it lies inside of
+        `ratio` is the geometric mean of the arm's rank over the reference arm's, above 1 where the change makes the
+        result worse, with its 95 % interval `low` to `high`; `p_corrected` is Holm's over the changes. `verdict` is
+        CHANGED where p_corrected < 0.01 (LEVEL) and the interval leaves 1/2 to 2 (MARGIN), NO_EFFECT where it lies inside of
         it, both only with pairs enough to be significant at all; else NOT_ENOUGH, and `pairs_needed` then says about
         how many may do. An arm whose searches are all one and the same counts once (`is_fixed`, see `fixed_rules`), and
         no number of pairs would do.
@@ -67,7 +67,7 @@ def effects(results: pd.DataFrame, *, plain: str | None = None) -> pd.DataFrame:
     Raises
     ------
     InvalidParameter
-        No plain arm or no changed one, or results that are no single comparison.
+        No reference arm or no changed one, or results that are no single comparison.
     """
     import pandas as pd
 
@@ -114,7 +114,7 @@ def verdict(results: pd.DataFrame, *, plain: str | None = None) -> Verdict:
 
 
 def each_verdict(results: pd.DataFrame) -> list[Verdict]:
-    """Return one verdict for each benchmark, model and prompt of a study that has a plain arm and a changed one.
+    """Return one verdict for each benchmark, model and prompt of a study that has a reference arm and a changed one.
 
     Parameters
     ----------

@@ -261,7 +261,7 @@ def effects(source: Given) -> pd.DataFrame:
     if not rows:
         raise InvalidParameter(
             f"no two of the {len(groups)} arms differ in {' or '.join(VARIED)} alone: give the study an arm "
-            "such as {proposer: llm, name: colder, temperature: 0} beside the plain one"
+            "such as {proposer: llm, name: colder, temperature: 0} beside it"
         )
     frame = marked(pd.DataFrame(rows), _runs(groups))
     return frame.assign(p_corrected=holm(frame["p_value"].tolist()))

@@ -118,7 +118,7 @@ def transfers(results: pd.DataFrame, tables: Tables | None = None) -> pd.DataFra
     pd.DataFrame
         method (the model, or the arm where none is asked), source, target, seed, key (of the architecture on the
         target), rank, undecided (ranks 1 to this one are one within the target's noise; 1 where single trainings are
-        not known), top_percent, regret in percentage points, is_fixed (the searches of the method on the source are
+        not known), top_percent, regret in the score's unit, is_fixed (the searches of the method on the source are
         one, which counts once, see `fixed_rules`).
 
     Raises
@@ -215,7 +215,7 @@ def transfer_matrix(moved: pd.DataFrame) -> pd.DataFrame:
     -------
     pd.DataFrame
         method, source, target, n (searches), top_percent (geometric mean of the rank in percent of the table) with its
-        95 % interval low to high, NaN below two searches, and the mean regret in percentage points.
+        95 % interval low to high, NaN below two searches, and the mean regret in the score's unit.
     """
     import pandas as pd
 

@@ -397,7 +397,7 @@ def _expected(results: pd.DataFrame, plain: str, benchmark: TabularBenchmark | N
 
 
 def _rule(contrast: Contrast) -> str:
-    """Return in words how a cheap rule does beside the plain arm; its p-value is not part of the verdict."""
+    """Return in words how a cheap rule does beside the reference arm; its p-value is not part of the verdict."""
     rule = _RULES.get(contrast.kind, contrast.arm)
     ranks = f"rank {rank_text(contrast.mean_rank_arm)} against {rank_text(contrast.mean_rank)}"
     tested = f", p = {contrast.p_value:.2g}" if contrast.n >= LEAST_PAIRS else ""
@@ -424,7 +424,7 @@ def _how(contrast: Contrast) -> str:
 
 
 def each_verdict(results: pd.DataFrame) -> list[Verdict]:
-    """Return one verdict for each benchmark, model and prompt of a study that has the plain arm and a control of it.
+    """Return one verdict for each benchmark, model and prompt of a study that has the reference arm and a control.
 
     Parameters
     ----------

@@ -78,10 +78,10 @@ _SCALES = {"ranks": 1.0, "replies": 0.3, "close": 0.1, "staying": 0.1, "chance":
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison. `ratio` is above 1 where the plain arm is better, with its 95 % interval `low` to `high` (t).
+    """One comparison. `ratio` is above 1 where the reference arm is better, with its 95 % interval `low` to `high` (t).
 
-    Question "feedback" and "labels": the typical rank of an arm's proposals over that of the plain arm, by `n` pairs of
-    searches. "replies": how much the replies follow shuffled results, 1 being a hill climber. "random search": how
+    Question "feedback" and "labels": the typical rank of an arm's proposals over that of the reference arm, by `n` pairs
+    of searches. "replies": how much the replies follow shuffled results, 1 being a hill climber. "random search": how
     many times the evaluations random search needs. `independent` counts the pairs with repeated lists as one;
     `bound_low` and `bound_high` hold at every look, each with 95 %; `evidence_up` and `evidence_down` are logarithms
     of e-values for more and less than nothing; `answer` is one of "yes", "to its harm", "no" and "unclear".
@@ -351,7 +351,7 @@ def too_few(found: Sequence[Finding], is_fixed: bool) -> tuple[str, str] | None:
 
 
 def luck_of(results: pd.DataFrame, plain: str, benchmark: TabularBenchmark | None) -> Luck | None:
-    """Return how lucky the architectures are that the plain arm named; None where their table is not known."""
+    """Return how lucky the architectures are that the reference arm named; None where their table is not known."""
     rows = results[(results["arm"] == plain) & results["proposals"].notna()]
     try:
         table = benchmark or (_table(str(rows["benchmark"].iloc[0]), rows) if len(rows) else None)
