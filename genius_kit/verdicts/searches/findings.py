@@ -81,8 +81,8 @@ class Finding:
     """One comparison. `ratio` is above 1 where the reference arm is better, with its 95 % interval `low` to `high` (t).
 
     Question "feedback" and "labels": the typical rank of an arm's proposals over that of the reference arm, by `n`
-    pairs of searches. "replies": how much the replies follow shuffled results, 1 being a hill climber. "random search": how
-    many times the evaluations random search needs. `independent` counts the pairs with repeated lists as one;
+    pairs of searches. "replies": how much the replies follow shuffled results, 1 being a hill climber. "random search":
+    how many times the evaluations random search needs. `independent` counts the pairs with repeated lists as one;
     `bound_low` and `bound_high` hold at every look, each with 95 %; `evidence_up` and `evidence_down` are logarithms
     of e-values for more and less than nothing; `answer` is one of "yes", "to its harm", "no" and "unclear".
     """
