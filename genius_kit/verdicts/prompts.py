@@ -60,9 +60,9 @@ def effects(results: pd.DataFrame, *, plain: str | None = None) -> pd.DataFrame:
         `ratio` is the geometric mean of the arm's rank over the reference arm's, above 1 where the change makes the
         result worse, with its 95 % interval `low` to `high`; `p_corrected` is Holm's over the changes. `verdict` is
         CHANGED where p_corrected < 0.01 (LEVEL) and the interval leaves 1/2 to 2 (MARGIN), NO_EFFECT where it lies
-        inside of it, both only with pairs enough to be significant at all; else NOT_ENOUGH, and `pairs_needed` then says
-        about how many may do. An arm whose searches are all one and the same counts once (`is_fixed`, see `fixed_rules`), and
-        no number of pairs would do.
+        inside of it, both only with pairs enough to be significant at all; else NOT_ENOUGH, and `pairs_needed` then
+        says about how many may do. An arm whose searches are all one and the same counts once (`is_fixed`, see
+        `fixed_rules`), and no number of pairs would do.
 
     Raises
     ------

@@ -1,0 +1,66 @@
+"""What the pages of docs/ show of the package, compared with the package."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import genius_kit as gk
+from genius_kit.benchmarks.base import Objectives
+from genius_kit.errors import InvalidParameter, PromptError
+from genius_kit.prompts.base import HOLES, read_template
+from genius_kit.prompts.views import CHANGES, CONTROLS
+from genius_kit.spaces import MacsBound
+
+DOCS = Path(gk.__file__).resolve().parent.parent / "docs"
+SETTINGS = {
+    "constraint": {"constraint": MacsBound(upper_millions=100)},
+    "objectives": {"objectives": Objectives("accuracy", "macs")},
+    **{name: {"control": name} for name in CONTROLS},
+    **{name: {"change": name} for name in CHANGES},
+}
+
+
+def page(name):
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def hole_rows():
+    """The rows of the table of holes: name -> cells."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page("prompts.md").splitlines()]
+    return {row[0].strip("`"): row for row in rows if len(row) == 3 and row[0].strip("`") in HOLES}
+
+
+def is_refused(hole, settings, folder):
+    """Whether a template with every hole but this one is refused."""
+    template = folder / "own.md"
+    template.write_text("\n".join(f"{{{{ {name} }}}}" for name in HOLES if name != hole), encoding="utf-8")
+    try:
+        gk.load_prompt(template, gk.load_space("nas-bench-macro"), **settings)
+    except PromptError as error:
+        return f"missing holes: {hole}" in str(error)
+    except InvalidParameter:  # a control with a text of its own takes no template
+        return False
+    return False
+
+
+def test_the_page_on_prompts_shows_a_whole_template():
+    """The one it shows is the file of the variant `minimal`."""
+    (shown,) = re.findall(r"```jinja\n(.*?)```", page("prompts.md"), re.DOTALL)
+    assert shown == read_template("variants", "minimal")
+
+
+def test_the_page_on_prompts_lists_every_hole():
+    """Each with what fills it."""
+    assert list(hole_rows()) == list(HOLES)
+
+
+@pytest.mark.parametrize("hole", HOLES)
+def test_a_template_lacks_a_hole_only_where_the_page_says_so(hole, tmp_path):
+    """A template without it is refused with the settings of its row, and with no other one."""
+    told = set(re.findall(r"`([^`]+)`", hole_rows()[hole][2]))
+    if is_refused(hole, {}, tmp_path):
+        refused = set() if is_refused(hole, {"history": "dialogue"}, tmp_path) else {'history="table"'}
+    else:
+        refused = {name for name, settings in SETTINGS.items() if is_refused(hole, settings, tmp_path)}
+    assert refused == told
