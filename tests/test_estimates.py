@@ -310,5 +310,5 @@ def test_a_study_tells_what_it_could_find(capsys, no_data, tmp_path):
     for name, said in (("does-it-search", True), ("optimisers", False)):
         study(name, tmp_path, benchmarks="nas-bench-201-cifar10")
         printed = " ".join(capsys.readouterr().out.split())
-        assert ('a hill climber gets the verdict "searches" in 98 %' in printed) == said
-        assert ("in simulated studies with 40 seeds per arm" in printed) == said
+        assert ('gave the right verdict to a hill climber ("searches") in 98 %' in printed) == said
+        assert ("simulated studies with 40 seeds per arm" in printed) == said

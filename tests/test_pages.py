@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import genius_kit as gk
 from genius_kit.benchmarks.base import Objectives
+from genius_kit.cli import app
 from genius_kit.errors import InvalidParameter, PromptError
 from genius_kit.prompts.base import HOLES, read_template
 from genius_kit.prompts.views import CHANGES, CONTROLS
@@ -42,6 +44,20 @@ def is_refused(hole, settings, folder):
     except InvalidParameter:  # a control with a text of its own takes no template
         return False
     return False
+
+
+def test_the_page_on_money_shows_what_the_estimate_prints(no_data):
+    """Its command prints this table; dollars are compared where the list of prices has the price of the page."""
+    (shown,) = re.findall(r"```text\n(.*?)```", page("money.md"), re.DOTALL)
+    (command,) = re.findall(r"^genius-kit (estimate run .*)$", page("money.md"), re.MULTILINE)
+    done = CliRunner().invoke(app, command.split())
+    assert done.exit_code == 0, done.output
+    printed = done.stdout
+    tables, price = [text.split("price of")[0] for text in (printed, shown)], "$2 in, $10 out per million tokens"
+    assert price in shown
+    if price not in printed:
+        tables = [re.sub(r"\s+\$\S+", "", text) for text in tables]
+    assert tables[0] == tables[1]
 
 
 def test_the_page_on_prompts_shows_a_whole_template():

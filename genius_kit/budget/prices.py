@@ -99,7 +99,7 @@ class Price(Rates):
     @property
     def text(self) -> str:
         """The price in words, with its source."""
-        return f"${self.input:g} in, ${self.output:g} out a million tokens, {self.source}"
+        return f"${self.input:g} in, ${self.output:g} out per million tokens, {self.source}"
 
     @property
     def rates(self) -> dict[str, Any]:

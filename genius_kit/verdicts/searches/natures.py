@@ -325,11 +325,8 @@ def power_text(controls: Sequence[str], seeds: int) -> str | None:
     known = [count for count in measured if count <= seeds]
     if not known:
         return f"{seeds} seeds per arm are too few for a verdict; {SHIPPED} are enough for most natures"
-    told = [
-        f'{nature} gets the verdict "{kind}" in {100 * found[known[-1]]:.0f} %'
-        for nature, (kind, found) in POWER.items()
-    ]
+    told = [f'{nature} ("{kind}") in {100 * found[known[-1]]:.0f} %' for nature, (kind, found) in POWER.items()]
     return (
-        f"in simulated studies with {known[-1]} seeds per arm and 10 evaluations per search, {', '.join(told)}; nearly "
-        "all other studies need more seeds"
+        f"simulated studies with {known[-1]} seeds per arm and 10 evaluations per search gave the right verdict to "
+        f"{'; '.join(told)}; nearly all other studies needed more seeds"
     )
