@@ -1,5 +1,6 @@
 """What the pages of docs/ show of the package, compared with the package."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import genius_kit as gk
+from genius_kit import studies
 from genius_kit.benchmarks.base import Objectives
 from genius_kit.cli import app
 from genius_kit.errors import InvalidParameter, PromptError
@@ -80,3 +82,16 @@ def test_a_template_lacks_a_hole_only_where_the_page_says_so(hole, tmp_path):
     else:
         refused = {name for name, settings in SETTINGS.items() if is_refused(hole, settings, tmp_path)}
     assert refused == told
+
+
+def test_the_page_on_studies_counts_the_requests_of_does_it_search(tmp_path, no_data):
+    """Arms that ask x seeds x evaluations after the first one, as the file has them and as a search sends them."""
+    study = studies.load_study("does-it-search", benchmarks=["nas-bench-201-cifar10"])
+    asking = [arm for arm in study.arms if arm.proposer == "llm"]
+    text = " ".join(page("studies.md").split())
+    assert f"{len(asking)} of its {len(study.arms)} arms ask the model" in text
+    seeds, requests = len(study.seeds), study.budget - 1
+    total = len(asking) * seeds * requests
+    assert f"{len(asking)} arms x {seeds} seeds x {requests} = {total:,} requests" in text
+    results = studies.run_study(dataclasses.replace(study, seeds=(0,)), tmp_path, progress=False)
+    assert (results["calls"] - results["reused"] - results["rejections"]).sum() == total / seeds
