@@ -37,6 +37,8 @@ RECITER = "reciter:12222222"
         ("llm, with a person", "offline", "stand-in, with a person"),
         ("gp-filtered-llm", "offline", "Gaussian process filtered stand-in"),
         ("gp-hamming", None, "Gaussian process, one-hot"),
+        ("linear", None, "linear model"),
+        ("a linear probe", None, "a linear probe"),
         ("temperature 0", "offline", STAND_IN),
         ("temperature 0.7, one seed", "offline", "stand-in: one seed"),
         ("llm", RECITER, f"{RECITER}, not a language model"),

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 import genius_kit as gk
 from genius_kit import studies
+from genius_kit.benchmarks import downloads
 from genius_kit.benchmarks.base import Objectives
 from genius_kit.cli import app
 from genius_kit.errors import InvalidParameter, PromptError
@@ -95,3 +96,9 @@ def test_the_page_on_studies_counts_the_requests_of_does_it_search(tmp_path, no_
     assert f"{len(asking)} arms x {seeds} seeds x {requests} = {total:,} requests" in text
     results = studies.run_study(dataclasses.replace(study, seeds=(0,)), tmp_path, progress=False)
     assert (results["calls"] - results["reused"] - results["rejections"]).sum() == total / seeds
+
+
+def test_the_page_on_data_tells_the_size_of_the_download():
+    """The sum of the published files."""
+    size = sum(file.bytes for file in downloads.FILES.values())
+    assert f"genius-kit data fetch           # {size / 1e6:.0f} MB" in (DOCS.parent / "data" / "README.md").read_text()

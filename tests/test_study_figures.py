@@ -90,7 +90,7 @@ def test_the_trials_of_the_paper_are_a_point(data_home):
     point = axes.get_lines()[-1]
     assert point.get_label() == "paper: GPT-4, temperature 0"
     assert (list(point.get_xdata()), list(point.get_ydata())) == ([10], [32.0])
-    assert "GPT-4's 3 trials of 6 to 10 evaluations, at the longest" in figure.get_supxlabel()
+    assert "GPT-4's 3 trials of 6 to 10 evaluations, drawn at the longest" in figure.get_supxlabel()
     (axes,) = rank_curves(curves(["nas-bench-macro"]).query("evaluations <= 5")).axes
     assert len(axes.get_lines()) == 2
 

@@ -15,7 +15,7 @@ from genius_kit.proposers.methods import shown_name
 TOGETHER = {
     "beside the paper": [paper_label(0), paper_label(1), style.STAND_IN, "random", style.PRIOR, "coordinate descent"],
     "optimisers": [
-        paper_label(0), "random", "coordinate descent", "evolution", "local search", "TPE", "linear",
+        paper_label(0), "random", "coordinate descent", "evolution", "local search", "TPE", "linear model",
         "Gaussian process, one-hot", "Gaussian process",
     ],
     "tradeoffs": ["llm", "shuffled feedback", "random", "evolution", "nsga2", "parego"],

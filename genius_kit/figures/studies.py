@@ -219,7 +219,7 @@ def _trials_text(trials: Sequence[Sequence[int]]) -> str:
     """Return what the dot of the paper is the mean of: how many trials on each table, and how long they are."""
     counts = " or ".join(map(str, sorted({len(lengths) for lengths in trials if lengths})))
     told = counts_text(length for lengths in trials for length in lengths) if counts else ""
-    return f"\ndot: mean of GPT-4's {counts} trials of {told} evaluations, at the longest" if counts else ""
+    return f"\ndot: mean of GPT-4's {counts} trials of {told} evaluations, drawn at the longest" if counts else ""
 
 
 def arm_ranks(

@@ -36,7 +36,7 @@ STYLES = {
     "evolution": Style(ORANGE, "<", DASH_DOTS),
     "local search": Style(OLIVE, "d", ":"),
     "TPE": Style(PURPLE, "p", DASHES),
-    "linear": Style(BLUE, "*", "-."),
+    "linear model": Style(BLUE, "*", "-."),
     "Gaussian process, one-hot": Style(GREY, "h", (0, (1, 1))),
     "Gaussian process": Style(WINE, ">", "-"),
     "llm": Style(VERMILION, "D", "-"),

@@ -22,8 +22,8 @@ PRIOR = "prior (largest everywhere)"
 LANGUAGE_MODEL, OWN_AGENT, NO_MODEL = "language model", "agent", ", not a language model"
 
 _TEMPERATURE = re.compile(r"\btemperature [\d.]+(, )?")
-_SHORT = {"gp hamming": "Gaussian process, one-hot", "gp": "Gaussian process", "tpe": "TPE"}
-_SHORT_WORDS = re.compile(rf"\b({'|'.join(_SHORT)})\b")
+_SHORT = {"gp hamming": "Gaussian process, one-hot", "gp": "Gaussian process", "tpe": "TPE", "linear": "linear model"}
+_SHORT_WORDS = re.compile(r"\b(gp hamming|gp|tpe)\b|^linear$")
 
 
 def shown_model(model: str) -> str:
@@ -48,7 +48,7 @@ def model_kind(model: object) -> str | None:
 def shown_name(arm: str, model: object = None) -> str:
     """Return the name that figures and tables give an arm of a study, or a proposer, that asks `model` (if any does).
 
-    "gp" and "tpe" are written out. An arm of the offline stand-in is named as one: "offline stand-in, not a language
+    "gp", "tpe" and "linear" are written out. An arm of the offline stand-in is named as one: "offline stand-in, not a language
     model" for the reference arm "llm", "stand-in: shuffled feedback" for a control. It has no temperature, so that its
     name has none; one of "reciter:KEY" likewise.
     """
