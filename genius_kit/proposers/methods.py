@@ -48,9 +48,9 @@ def model_kind(model: object) -> str | None:
 def shown_name(arm: str, model: object = None) -> str:
     """Return the name that figures and tables give an arm of a study, or a proposer, that asks `model` (if any does).
 
-    "gp", "tpe" and "linear" are written out. An arm of the offline stand-in is named as one: "offline stand-in, not a language
-    model" for the reference arm "llm", "stand-in: shuffled feedback" for a control. It has no temperature, so that its
-    name has none; one of "reciter:KEY" likewise.
+    "gp", "tpe" and "linear" are written out. An arm of the offline stand-in is named as one: "offline stand-in, not a
+    language model" for the reference arm "llm", "stand-in: shuffled feedback" for a control. It has no temperature, so
+    that its name has none; one of "reciter:KEY" likewise.
     """
     words = _SHORT_WORDS.sub(lambda found: _SHORT[found[0]], arm.replace("-", " "))
     if not (isinstance(model, str) and is_stand_in(model)):
