@@ -6,6 +6,7 @@ import pickle
 import pytest
 
 import genius_kit as gk
+from genius_kit import figures
 from genius_kit.benchmarks.base import OBJECTIVES, Objectives, read_objectives
 from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.errors import InvalidParameter, JournalError, PromptError
@@ -159,6 +160,17 @@ def test_the_prompt_states_the_tradeoff_and_shows_both_values():
     three = prompt_of(weighing("accuracy,macs,parameters"))
     assert "its multiply-accumulates in millions and its parameters in millions." in three
     assert " -> 90.20 percent, 220.12 million multiply-accumulates, 1.532 million parameters" in three
+
+
+def test_scores_that_are_no_percentage_keep_their_unit():
+    """In the prompt and on the axis of the front, as on the benchmark."""
+    benchmark = gk.load_benchmark("hpolib-parkinsons", objectives=("accuracy", "macs"))
+    run = gk.search(benchmark, gk.make_proposer("llm", benchmark.space), 2, progress=False)
+    *_, line = [line for line in run.of("call")[-1]["messages"][-1]["content"].splitlines() if " -> " in line]
+    assert " millionths, " in line
+    assert "percent" not in line
+    (axes,) = figures.pareto_front_figure({"llm": [run]}).axes
+    assert axes.get_ylabel().startswith("negative validation mean squared error (millionths)")
 
 
 def test_a_dialogue_tells_both_values_too():

@@ -178,7 +178,7 @@ def pareto_front_figure(runs: Runs, cost: str | None = None) -> Figure:
         _draw_method(axes, some, measure, (costs, accuracies, grid), styles(list(runs))[name], name)
     label = f"{TABLE} ({len(measure.front)} architectures)"
     axes.step(grid, best, where="post", color=BLACK, linewidth=1.1, linestyle="--", label=label, zorder=5)
-    axes.set(xlabel=objective.axis, ylabel=f"{feedback_name(runs)} (%)")
+    axes.set(xlabel=objective.axis, ylabel=_feedback_axis(runs))
     accuracy_axis(axes, accuracies)
     note = "line: attained by half of n searches; band: the middle half"
     axes.set_title(note, fontsize=8, color="#555555", loc="left")
@@ -208,9 +208,10 @@ def hypervolume_figure(runs: Runs, table: pd.DataFrame | None = None) -> Figure:
     return name_curves(figure, axes)
 
 
-def feedback_name(runs: Runs) -> str:
-    """Return what the accuracy of some runs is called on their benchmark."""
-    return recorded_benchmark(next(iter(runs.values()))[0].settings).feedback_name
+def _feedback_axis(runs: Runs) -> str:
+    """Return what the score of some runs is called on their benchmark, with its unit."""
+    benchmark = recorded_benchmark(next(iter(runs.values()))[0].settings)
+    return f"{benchmark.feedback_name} ({'%' if benchmark.unit == 'percent' else benchmark.unit})"
 
 
 def _measure(runs: Runs) -> tuple[FrontReference, np.ndarray]:

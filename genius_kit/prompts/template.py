@@ -129,9 +129,8 @@ class TemplatePrompt(Prompt):
         An evaluation that failed reads "-> not measured (training diverged)".
         """
         lines = []
-        for number, (trial, result) in enumerate(
-            zip(trials, self.view.results(trials, self.facts.get("objectives")), strict=True), start=1
-        ):
+        results = self.view.results(trials, self.facts.get("objectives"), self.facts["unit"])
+        for number, (trial, result) in enumerate(zip(trials, results, strict=True), start=1):
             line = f"{number}. {self.view.design(trial.architecture)}{f' -> {result}' if result else ''}"
             cost = f", {macs_in_millions(self.view.true_space, trial.architecture)} million" if self.constraint else ""
             lines.append(line + cost)

@@ -280,8 +280,10 @@ class View:
             return recalled if isinstance(recalled, Proposal) else outcome
         return outcome
 
-    def results(self, trials: Sequence[Trial], objectives: Objectives | None = None) -> list[str | None]:
-        """Return the result of each trial as it is shown, with its costs where `objectives` weigh them.
+    def results(
+        self, trials: Sequence[Trial], objectives: Objectives | None = None, unit: str = "percent"
+    ) -> list[str | None]:
+        """Return the result of each trial as it is shown, with `unit` and its costs where `objectives` weigh them.
 
         None where nothing at all stands beside the architecture.
         """
@@ -291,7 +293,6 @@ class View:
             return ["not shown"] * len(trials)
         told = [result_text(self._score(one.evaluation.feedback), one.evaluation.failure) for one in trials]
         if objectives is not None:
-            unit = self.facts("", "")["unit"]
             pairs = zip(told, trials, strict=True)
             told = [weighed_result(text, one.evaluation, objectives, self.control, unit) for text, one in pairs]
         return [told[place] for place in self._dealt(len(told))]
