@@ -122,6 +122,9 @@ def test_one_search_of_each_is_too_few(no_data):
     runs = searches(benchmark, budget=3, seeds=1)
     conclusion = figures.search_conclusion((benchmark, runs), model="random")
     assert "too few searches beside coordinate descent" in conclusion.headline
+    by_name = figures.search_conclusion((benchmark, runs), model="coordinate-descent")  # as the command line has it
+    assert by_name.headline.startswith("coordinate descent")
+    assert "not run" not in by_name.headline
 
 
 def test_another_seed_count_changes_the_numbers_and_n(data_home):

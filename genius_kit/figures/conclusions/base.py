@@ -14,7 +14,7 @@ from genius_kit.benchmarks.noise import resolutions
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.tables import PrintedTable
 from genius_kit.paper import paper_methods, summary
-from genius_kit.proposers.methods import are_one, sequence_of, shown_model
+from genius_kit.proposers.methods import are_one, sequence_of, shown_model, shown_name
 from genius_kit.runs.frames import Runs, frames_of, middle_rank
 from genius_kit.stats import Estimate, random_worth, rank_ratio
 from genius_kit.stats.random_search import RandomSearch
@@ -127,7 +127,9 @@ def search_conclusion(*searched: tuple[TabularBenchmark, Runs], model: str, only
     score = f"best {'accuracy' if units == ['%'] else 'score'} ({', '.join(units)})"
     framed = [(benchmark, frames_of({**paper_methods(benchmark), **runs})) for benchmark, runs in searched]
     asked, methods = shown_model(model), [method for _, frames in framed for method in frames]
-    if asked not in methods:  # at several temperatures: at the lowest, or the first params
+    if shown_name(model) in methods:
+        asked = shown_name(model)
+    elif asked not in methods:  # at several temperatures: at the lowest, or the first params
         asked = min((method for method in methods if method.startswith(f"{asked}, ")), default=asked)
     listed = [[asked] if only_model and asked in frames else list(frames) for _, frames in framed]
     comparisons = max(1, sum(2 * len(methods) - len({"random", DESCENT} & set(methods)) for methods in listed))
