@@ -27,9 +27,8 @@ from genius_kit.datasets.registry import load_dataset
 from genius_kit.detection.coco import load_coco
 from genius_kit.errors import DataCorrupt, DataMissing, JournalError, PromptError, UnknownName
 from genius_kit.files import is_inside
-from genius_kit.lab.replies import Answer, Rule, answer_html
 from genius_kit.lab.draft import open_draft
-from genius_kit.lab.replies import markdown_html, step_html
+from genius_kit.lab.replies import Answer, Rule, answer_html, markdown_html, step_html
 from genius_kit.prompts.base import fill, sandbox
 from genius_kit.reports import run as reports
 from genius_kit.runs.steps import open_run

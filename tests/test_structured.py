@@ -19,8 +19,7 @@ from genius_kit.errors import InvalidParameter, JournalError, ModelError
 from genius_kit.journal import Run, read_run
 from genius_kit.journal.redact import redact
 from genius_kit.journal.verify import verify_run
-from genius_kit.lab.replies import beside_html
-from genius_kit.lab.replies import step_html
+from genius_kit.lab.replies import beside_html, step_html
 from genius_kit.llm import OpenAIClient, ReplayClient, Reply, Usage, schema_for
 from genius_kit.llm.client import LONGEST_BESIDE
 from genius_kit.llm.settings import TOOL, as_schema, reply_form
