@@ -130,6 +130,7 @@ def test_failed_evaluations_are_stepped_over(name):
     assert run.frame()["feedback"].notna().sum() > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*NAMES, "evolution", "local-search", "tpe", "random"])
 def test_a_bound_holds_in_a_space_too_large_to_list(name):
     """Every architecture evaluated is inside the bound, and none comes twice."""

@@ -617,6 +617,7 @@ PRICE = _price()
 LIES = [(0.0, 1.0), (0.1, 3.0), (0.3, 20.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lies", "most"), LIES, ids=["honest", "lies", "great lies"])
 def test_spent_and_reserved_never_pass_the_cap_in_any_schedule(tmp_path, monkeypatch, lies, most):
     """Schedules of up to 64 parallel runs with retries, failures, lies, waits and kills stay within a study's limits.

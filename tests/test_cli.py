@@ -98,6 +98,7 @@ def test_no_key_says_how_to_set_one(empty, tmp_path):
     assert list((tmp_path / "runs").glob("*.jsonl")) == []
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_with_no_key_and_no_download(empty, tmp_path):
     """The offline stand-in searches the embedded benchmark; the same command again changes nothing."""
     arguments = ("run", "nas-bench-201-cifar10", "--budget", 3, "--runs", 2, "--workers", 2, "--output", tmp_path / "r")
@@ -113,6 +114,7 @@ def test_runs_side_by_side_with_no_key_and_no_download(empty, tmp_path):
     assert "larger --budget and with --reuse" in call("ctl", next(iter(journals)), "pause", **empty).stderr
 
 
+@pytest.mark.slow
 def test_a_study_says_that_the_stand_in_answers(empty, tmp_path):
     """One line, and the tables name it: never as a model, never with a temperature."""
     done = call("study", "reproducibility", "--seeds", 2, "--budget", 2, "--output", tmp_path / "s", **empty)
@@ -150,6 +152,7 @@ def test_resume_continues_a_cut_journal(empty, tmp_path):
     assert len(journal.read_text().splitlines()) in (len(whole), len(whole) + 1)
 
 
+@pytest.mark.slow
 def test_resume_refuses_a_finished_journal_that_was_altered(empty, tmp_path):
     """What is shown is what was written, or the line that is not."""
     call("run", "nas-bench-201-cifar10", "--proposer", "random", "--budget", 2, "--output", tmp_path, **empty)

@@ -69,6 +69,7 @@ def test_many_pairs_have_a_sampled_p_value() -> None:
     assert sign_flip_p(np.ones(40)) == smallest_p(40) == 2e-4
 
 
+@pytest.mark.slow
 def test_the_p_value_is_below_five_percent_in_five_percent_of_equal_methods() -> None:
     """Two methods without any difference are called different about once in twenty."""
     rng = np.random.default_rng(2)

@@ -29,7 +29,7 @@ from tests.faulty_disk import scratch_files
 
 FULL = os.environ.get("GENIUS_KIT_CRASH") == "full"
 PIECE, PIECES = map(int, os.environ.get("GENIUS_KIT_CRASH_PIECE", "0/1").split("/"))
-EVERY = {"search": 8, "study": 120, "training": 12, "report": 24, "download": 3}
+EVERY = {"search": 24, "study": 360, "training": 36, "report": 72, "download": 6}
 """Without GENIUS_KIT_CRASH: every n-th boundary of each command is taken."""
 
 MOMENTS = {"search": 20, "study": 3, "training": 3, "report": 2, "download": 5}
@@ -232,7 +232,7 @@ def test_kill_at_every_write(name, world, undisturbed, tmp_path):
     assert died >= len(calls) // EVERY[name] // PIECES
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_kill_a_notebook_at_every_write(world, undisturbed, tmp_path):
     """A kernel that dies while it writes a figure fails its notebook; the same command makes the same report."""
     wanted, _, calls = undisturbed("report", "kernel-before")

@@ -80,7 +80,7 @@ def journals(folder):
     return len(runs), sum(run.finished for run in runs)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_killed_worker_costs_no_run_and_no_evaluation(cluster, tmp_path):
     """One of three workers is killed in the middle: every run is finished, nothing twice, as threads have it."""
     with ThreadPoolExecutor(1) as caller, dask_executor(cluster.address) as (executor, threads):

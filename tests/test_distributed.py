@@ -63,7 +63,7 @@ def test_two_processes_train_as_one(two_processes, tmp_path, batch_norm, passes)
     assert max((one[name] - value).abs().max().item() for name, value in before.items()) > 1000 * TOLERANCE
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_killed_process_ends_the_job_and_it_resumes(two_processes, tmp_path):
     """Killing a process ends the job within seconds and names it; started again, it ends with the same weights."""
     code, messages = torchrun(tmp_path, 5)

@@ -229,6 +229,7 @@ def at_terminal(answer, *arguments):
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 def test_the_command_asks_at_a_terminal(no_data, tmp_path):
     """ "n" ends it before a journal is there; "y" goes on, to the key that is missing here."""
     arguments = ("run", "nas-bench-201-cifar10", "--model", "gpt-4.1", "--ask-above", 0, "--output", tmp_path / "runs")

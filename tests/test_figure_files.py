@@ -105,6 +105,7 @@ def test_a_figure_name_that_is_no_file_name_is_refused(tmp_path, name):
         figures.save_figure(figures.best_so_far(runs()), tmp_path, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("venue", "span", "width"), [("neurips", None, 5.5), ("icml", None, 3.25), ("ICML", "page", 6.75)]
 )

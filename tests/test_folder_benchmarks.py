@@ -229,6 +229,7 @@ STUDIES = ("does-it-search", "contamination", "prompt-sensitivity", "reproducibi
            "optimisers", "transfer", "tradeoffs")  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_study_comes_to_its_verdict_on_a_folder(study, tmp_path, monkeypatch):
     """The shipped studies run on folders, and another process comes to the same numbers from the journals."""
@@ -251,6 +252,7 @@ def test_every_study_comes_to_its_verdict_on_a_folder(study, tmp_path, monkeypat
     pd.testing.assert_frame_equal(found[["rank", "regret", "best_key"]], again[["rank", "regret", "best_key"]])
 
 
+@pytest.mark.slow
 def test_a_journal_finds_its_folder_in_another_process(tmp_path):
     """The folder is found by where it was, or by its name where it was added; another one of that name is refused."""
     folder = write(tmp_path / "mine", results())
@@ -513,6 +515,7 @@ def test_a_million_lines_load_again_from_their_arrays(tmp_path):
     assert first.space.size == 10_000
 
 
+@pytest.mark.slow
 def test_the_page_from_csv_to_verdict_is_true(tmp_path, monkeypatch):
     """Its commands run as printed, one after the other, with the stand-in and fewer searches; its YAML is read."""
     page = (ROOT / "docs" / "from_csv.md").read_text(encoding="utf-8")

@@ -42,6 +42,7 @@ def data(tmp_path_factory):
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_table_has_its_best_and_its_worst(name):
     """Every architecture of the product of the menus, the best at rank 1, from the pickle and the cache alike."""

@@ -161,7 +161,7 @@ def test_a_notebook_names_known_data(path):
     assert set(needs) <= set(catalogue.BENCHMARK_NAMES) | set(downloads.FILES)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["00_quickstart", "01_search", "02_table"])
 def test_a_notebook_runs_with_nothing_downloaded(name, tmp_path, embedded_cache, monkeypatch):
     """The quick start and the two questions on NAS-Bench-201 need no data file and no network."""
@@ -173,7 +173,7 @@ def test_a_notebook_runs_with_nothing_downloaded(name, tmp_path, embedded_cache,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["07_does_it_search", "14_your_benchmark"])
+@pytest.mark.parametrize("name", [pytest.param("07_does_it_search", marks=pytest.mark.full), "14_your_benchmark"])
 def test_a_notebook_takes_a_folder_with_nothing_downloaded(name, tmp_path, embedded_cache, monkeypatch):
     """A table of the user's own, half of whose architectures have a line, is searched, drawn and judged."""
     monkeypatch.setenv("GENIUS_KIT_DATA", str(embedded_cache))
@@ -187,8 +187,15 @@ def test_a_notebook_takes_a_folder_with_nothing_downloaded(name, tmp_path, embed
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", ["mine", "hpolib-protein-structure"])
-@pytest.mark.parametrize("name", ["01_search", "02_table"])
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("01_search", "mine"),
+        ("02_table", "hpolib-protein-structure"),
+        pytest.param("01_search", "hpolib-protein-structure", marks=pytest.mark.full),
+        pytest.param("02_table", "mine", marks=pytest.mark.full),
+    ],
+)
 def test_a_question_is_answered_on_any_table(name, table, tmp_path, embedded_cache, monkeypatch):
     """A folder half of whose architectures have a line, and a table of errors: every figure, in the table's unit."""
     monkeypatch.setenv("GENIUS_KIT_DATA", str(embedded_cache))
@@ -227,8 +234,9 @@ def test_the_best_of_a_table_share_their_ranks(tmp_path, data_home):
     assert re.search(r"22212220 \| 1 to 2 \|", str([cell.get("outputs") for cell in executed.cells]))
 
 
-SAMPLE = ("01_search", "07_does_it_search", "09_limitations", "11_models_and_transfer", "13_safety_record")
-"""Notebooks that the check executes with the published files; the others are executed by `.ci/full notebooks`."""
+SAMPLE = ("04_imagenet_search", "07_does_it_search", "10_paper_figures")
+"""What the check executes with the published files. The README's first command executes all of them without; `.ci/full
+marked` executes the others with the files too."""
 
 
 @pytest.mark.parametrize(
@@ -248,7 +256,7 @@ def test_a_notebook_runs_with_the_published_data(name, tmp_path, data_home):
     assert all(1 <= len(headline.split()) <= 25 and "|" in below for headline, below in conclusions(executed))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(("parameters", "row"), CHANGED)
 def test_other_parameters_change_what_was_found(parameters, row, tmp_path, data_home):
     """The number of searches and of evaluations in the conclusion are those of the run."""

@@ -559,10 +559,11 @@ def _light_heap():
 
 
 def with_one_quick(spaces: list[SearchSpace]) -> list[ParameterSet]:
-    """Return the spaces as parameters, all but that of NAS-Bench-Macro marked as slow."""
-    return [pytest.param(space, id=space.name, marks=[] if space is MACRO else pytest.mark.slow) for space in spaces]
+    """Return the spaces as parameters, all but that of NAS-Bench-Macro left to the full check."""
+    return [pytest.param(space, id=space.name, marks=[] if space is MACRO else pytest.mark.full) for space in spaces]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_light_heap")
 @pytest.mark.parametrize("piece", LONG)
 @pytest.mark.parametrize("space", with_one_quick([MACRO, CELL, IMAGENET]))

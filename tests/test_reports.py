@@ -125,6 +125,7 @@ def test_a_cell_over_its_time_limit_fails(tmp_path):
         reports.run_notebook(path, tmp_path / "out", timeout=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cell",
     [
@@ -151,6 +152,7 @@ def test_a_placeholder_key_of_a_local_server_is_no_secret(tmp_path, monkeypatch)
     assert reports.run_notebook(path, tmp_path / "out").status == "done"
 
 
+@pytest.mark.slow
 def test_kernels_that_start_at_once_all_run(tmp_path):
     """Several notebooks side by side: each has its own kernel."""
     paths = [write(tmp_path / "notebooks", f"n{number}", f"print({number})") for number in range(4)]

@@ -41,6 +41,7 @@ def test_a_report_says_what_it_did_and_its_exit_code_too(tmp_path, call):
     assert call("report").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_report_says_that_the_stand_in_answered(tmp_path, call):
     """Where a notebook's parameter `model` names it; one line, and none for a language model."""
     write(tmp_path / "notebooks", "a", "print(model)", parameters='model: str = "offline"  # who answers')

@@ -172,6 +172,7 @@ def test_the_code_sum_follows_every_file(tmp_path, monkeypatch):
     assert len({*sums, report_records.code_sum()}) == 3
 
 
+@pytest.mark.slow
 def test_a_killed_report_goes_on_where_it_was(tmp_path, monkeypatch):
     """After SIGKILL in the second notebook the first is kept, the others run, and nothing half-done is left."""
     monkeypatch.undo()

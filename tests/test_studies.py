@@ -315,6 +315,7 @@ def test_a_killed_worker_is_replaced(uninterrupted, tmp_path):
     assert records(folder) == uninterrupted
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_its_workers_fails_alone(no_data, tmp_path):
     """After a few deaths the run that caused them is given up; the others are done."""
     scheduler = studies._scheduler()
@@ -400,6 +401,7 @@ def test_the_summary_is_of_the_runs(no_data, tmp_path):
     assert studies.summary(frame, "random").set_index("arm").loc["llm", "reference"] == "random"
 
 
+@pytest.mark.slow
 def test_searches_that_are_one_and_the_same_count_once(no_data, tmp_path):
     """Without a first architecture of its seed the stand-in repeats one search: no spread, no interval, no test."""
     arms = (Arm("llm", "llm"), Arm("prior", "prior"), Arm("random", "random"))
@@ -470,6 +472,7 @@ def test_the_command_prints_and_writes_what_came(no_data, tmp_path):
     assert len(pd.read_csv(tmp_path / "small" / "summary.csv")) == 2
 
 
+@pytest.mark.slow
 def test_a_failing_model_is_exit_code_three(no_data, tmp_path):
     """The model could not be reached (no key): the summary of the rest is printed all the same."""
     path = tmp_path / "small.json"
