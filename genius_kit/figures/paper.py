@@ -251,13 +251,13 @@ def replays(conversations: str) -> dict[str, Run]:
     return found
 
 
-def slip_table(runs: Runs) -> pd.DataFrame:
+def slip_table(runs: Mapping[str, Run]) -> pd.DataFrame:
     """Return where the people of replayed conversations told the model a count or an architecture that is not its own.
 
     Parameters
     ----------
     runs
-        Name of a search -> its one run, as `replays` gives them; a journal of another search has no such slip.
+        Name of a search -> its run, as `replays` gives them; a journal of another search has no such slip.
     """
     import pandas as pd
 
