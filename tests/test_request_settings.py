@@ -168,12 +168,18 @@ def test_each_notebook_that_asks_a_model_has_a_parameter_for_them():
         assert declared.get("params", {"default": "{}"})["default"] == "{}"
 
 
-def test_a_notebook_gets_them_as_json(tmp_path):
+def test_a_notebook_gets_them_as_json(tmp_path, monkeypatch):
     """From the command line as from Python; text that is no mapping and a secret within are refused."""
     notebook = write(tmp_path, "a", "print(sorted(params))", parameters="params: dict = {}  # of each request")
     given = reports.read_settings(tmp_path, None, ['params={"top_p": 0.9}'])
     assert given == {"params": {"top_p": 0.9}}
-    number = write(tmp_path / "number", "b", "1", parameters="temperature: float = None  # of the replies").parent
+    number = write(
+        tmp_path / "number", "b", "1", parameters="temperature: float = None\nprompt: str = 'standard'"
+    ).parent
+    monkeypatch.chdir(number)
+    (number / "mine.md").touch()
+    for text, value in (("prompt=mine.md", str(number / "mine.md")), ("prompt=minimal", "minimal")):
+        assert reports.read_settings(number, None, [text]) == {"prompt": value}
     for text, value in (("temperature=0.7", 0.7), ("temperature=None", None)):
         assert reports.read_settings(number, None, [text]) == {"temperature": value}
     for text in ("params=top_p", "params="):

@@ -207,7 +207,7 @@ def parse_settings(texts: Sequence[str], declared: Sequence[Declared]) -> dict[s
 
 
 def _typed(name: str, value: str, kind: str) -> Any:
-    if is_folder(value):
+    if is_folder(value) or (kind == "str" and os.path.splitext(value)[1] and os.path.isfile(value)):
         return os.path.abspath(value)  # a notebook runs in its own folder
     try:
         if kind == "bool":
