@@ -410,4 +410,4 @@ def paired_html(paired: Paired, name: str = "") -> str:
     picture = paired_svg(paired) if paired.pairs else ""
     heading = f"<h4>{for_html(name)}</h4>" if name else ""
     verdict = f"<p><b>{for_html(paired.verdict())}</b></p>"
-    return f'<section aria-label="Comparison">{heading}{verdict}{picture}{table}</section>'
+    return f'<section class="genius-reply" aria-label="Comparison">{heading}{verdict}{picture}{table}</section>'

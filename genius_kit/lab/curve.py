@@ -188,7 +188,8 @@ def curve_svg(
     if not measured:
         return f'{head}<text x="{WIDTH / 2:g}" y="{HEIGHT / 2:g}" text-anchor="middle">no evaluation yet</text></svg>'
     lines = _reference_heights(held, measure)
-    low, high = padded(*_ends([height for _, height in measured] + [height for _, height in lines]))
+    heights = [height for _, height in (*measured, *lines)]
+    low, high = padded(min(heights), max(heights))
     last = max(budget, *(point.iteration for point in points))
     inner = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
@@ -245,10 +246,6 @@ def _held(
         d = "L".join(f"{across(n):.1f} {down(height):.1f}" for n, height in pairs)
         shapes.append(f'<path d="M{d}" fill="none" stroke="{GREY}" stroke-dasharray="2 3"/>')
     return shapes
-
-
-def _ends(heights: Sequence[float]) -> tuple[float, float]:
-    return min(heights), max(heights)
 
 
 def padded(low: float, high: float) -> tuple[float, float]:

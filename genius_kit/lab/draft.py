@@ -123,7 +123,8 @@ class Draft:
         try:
             holes_of(self.source, _NAME)
             environment = sandbox().overlay(undefined=_marking())
-            texts = [(role, environment.from_string(text)) for role, text in _roles(system, user)]
+            roles = [*(("system", text) for text in system), ("user", user)]
+            texts = [(role, environment.from_string(text)) for role, text in roles]
             filled = [(role, text.render({**origin.holes, "results": results}).strip()) for role, text in texts]
         except (jinja2.TemplateError, PromptError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             return ()
@@ -219,10 +220,6 @@ class Drafts:
 def plain(messages: Sequence[Message]) -> str:
     """Return messages as one text, for counting."""
     return "\n".join(message["content"] for message in messages)
-
-
-def _roles(system: Sequence[str], user: str) -> list[tuple[str, str]]:
-    return [("system", text) for text in system] + [("user", user)]
 
 
 def _marking() -> type:

@@ -27,6 +27,7 @@ from genius_kit.texts import for_html
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
     from genius_kit.proposers.base import Proposer
+    from genius_kit.runs.live_control import Control
 
 
 ViewMessage = dict[str, Any]
@@ -37,11 +38,12 @@ LEGEND = "dots: proposals of the model (grey: of a rule); line: best so far; das
 LEGEND += "architecture; dotted: random search, exact expectation"
 
 
-def asking_status(since: float | None, connecting: bool, retry_at: float | None) -> ViewMessage:
-    """Return what a state says of a call, from times of `time.monotonic()` as `LiveState` has them."""
+def asking_status(found: LiveState | Control) -> ViewMessage:
+    """Return what a state says of a call."""
     now = time.monotonic()
-    asking = None if since is None else now - since
-    return {"asking": asking, "connecting": connecting, "retry": None if retry_at is None else max(0.0, retry_at - now)}
+    asking = None if found.asking_since is None else now - found.asking_since
+    retry = None if found.retry_at is None else max(0.0, found.retry_at - now)
+    return {"asking": asking, "connecting": found.connecting, "retry": retry}
 
 
 class Board:

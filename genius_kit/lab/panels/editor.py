@@ -130,7 +130,8 @@ class EditorPanel:
         }
         self.budget = labelled(widgets.BoundedIntText, "Budget", "140px", min=1, max=100_000, value=chosen.budget)
         self.seed = labelled(widgets.BoundedIntText, "Seed", "120px", min=0, max=2**31, value=chosen.seed)
-        self._observe()
+        for name, control in {**self._chosen(), **self.optional}.items():
+            on_change(control, partial(self._chose, name), say)
         self.ask_button = button("Ask once", self.ask, say, "Ask the model once (Ctrl or Cmd + Enter)", "primary")
         self.abandon_button = button("Give up waiting", self.abandon, say, "Hang up, and try no more")
         self.abandon_button.disabled = True
@@ -162,31 +163,19 @@ class EditorPanel:
         )
         self.show()
 
-    def _observe(self) -> None:
-        names = ("benchmark", "variant", "history", "model", "budget", "seed")
-        for name in names:
-            on_change(getattr(self, name), partial(self._chose, name), self.lab.say)
-        for name, control in self.optional.items():
-            on_change(control, partial(self._chose_optional, name), self.lab.say)
-
     def _chose(self, name: str, value: Any) -> None:
-        self._choose(**{name: value})
-
-    def _chose_optional(self, name: str, text: str) -> None:
-        self._choose(**{name: value_of(name, text)})
-
-    def _choose(self, **changes: Any) -> None:
         if self.lab.quiet:
             return
-        before = self.lab.session.benchmark
-        self.lab.session.choose(**changes)
-        if self.lab.session.benchmark is not before:
+        session, before = self.lab.session, self.lab.session.benchmark
+        session.choose(**{name: value_of(name, value) if name in OPTIONAL else value})
+        if session.benchmark is not before:
             self.lab.new_benchmark()
-        if not set(changes) & {"benchmark", "variant", "history"}:
-            self.render()
-        else:
-            self.show()
+        (self.show if name in ("benchmark", "variant", "history") else self.render)()
         self.lab.chosen()
+
+    def _chosen(self) -> dict[str, Any]:
+        names = ("benchmark", "variant", "history", "model", "budget", "seed")
+        return {name: getattr(self, name) for name in names}
 
     def show(self) -> None:
         """Show the session's choices and template, after something other than a hand changed them."""
@@ -194,8 +183,8 @@ class EditorPanel:
         chosen = session.choices
         with self.lab.quietly():
             self.variant.options = list_prompts(session.benchmark.space)
-            for name in ("benchmark", "variant", "history", "model", "budget", "seed"):
-                getattr(self, name).value = getattr(chosen, name)
+            for name, control in self._chosen().items():
+                control.value = getattr(chosen, name)
             for name, control in self.optional.items():
                 control.value = _text_of(getattr(chosen, name))
         is_changed = ", with your changes" if session.draft.changed else ""
@@ -275,9 +264,8 @@ class EditorPanel:
 
     def _show_asked(self, asked: Asked) -> None:
         if asked is self._asked:
-            control = asked.control
             self.answer.value = f'<p role="status">{for_html(asked.text)}</p>'
-            self.lab.asked.tell(asked.text, **asking_status(control.asking_since, control.connecting, control.retry_at))
+            self.lab.asked.tell(asked.text, **asking_status(asked.control))
 
     def _over(self, state: str, shown: str) -> None:
         self._asked = None

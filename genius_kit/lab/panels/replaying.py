@@ -123,6 +123,7 @@ def together(paths: Sequence[Path]) -> Board:
     caption = f"Best so far of {len(runs)} runs, {benchmarks.pop()}"
     board = Board("together", held.feedback_name, max(run.board.budget for run in runs), caption, held.unit)
     board.held = held.held
+    board.tell(f"{len(runs)} recorded runs")
     labels = [run.label.partition(", ")[2] for run in runs]
     board.lines = lines_of(
         [(f"{place}: {label}", run.points) for place, (label, run) in enumerate(zip(labels, runs, strict=True), 1)]

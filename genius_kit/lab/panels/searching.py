@@ -159,7 +159,7 @@ def telling(state: LiveState, limit: float | None, expected: float | None) -> Vi
         text = f"{text}. {why}" if why else text
     left = None if expected is None else expected * (1 - done / state.budget)
     money = "the stand-in costs nothing" if expected == 0 else _money(state, limit, left)
-    return {"text": text, "money": money, **asking_status(state.asking_since, state.connecting, state.retry_at)}
+    return {"text": text, "money": money, **asking_status(state)}
 
 
 def _money(state: LiveState, limit: float | None, left: float | None) -> str:
@@ -168,10 +168,6 @@ def _money(state: LiveState, limit: float | None, left: float | None) -> str:
     if limit is not None and spent.dollars is not None:
         return f"spent {spent.text}, left {dollars(max(0.0, limit - spent.dollars))} of {dollars(limit)}"
     return f"spent {spent.text}, left {'about ' if left else ''}{dollars(left)}"
-
-
-def _status(run: LabRun) -> str:
-    return _WORDS[run.state.status if run.state else "ready"].partition(";")[0]
 
 
 class SearchPanel:
@@ -277,7 +273,10 @@ class SearchPanel:
         """Offer the searches that are known, with what each does, and the buttons of the one that is shown."""
         session = self.lab.session
         runs = [run for run in session.runs.values() if run.live is not None]
-        options = [(f"{place}: {_status(run)}: {run.label}", run.id) for place, run in enumerate(runs, start=1)]
+        states = [_WORDS[run.state.status if run.state else "ready"].partition(";")[0] for run in runs]
+        options = [
+            (f"{n}: {state}: {run.label}", run.id) for n, (run, state) in enumerate(zip(runs, states, strict=True), 1)
+        ]
         shown = session.searched
         with self.lab.quietly():
             if tuple(options) != self.chosen.options:

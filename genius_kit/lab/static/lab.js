@@ -65,7 +65,7 @@ class Curve {
     this.random = this.data.appendChild(shape("path", { class: "genius-random" }));
     this.levels = this.data.appendChild(shape("path", { class: "genius-level" }));
     this.best = this.data.appendChild(shape("path", { class: "genius-best" }));
-    this.others = this.data.appendChild(shape("g")); // the best so far of several runs, a line each
+    this.others = this.data.appendChild(shape("g")); // the best so far of several runs, a line each, the lower ones wider
     this.dots = this.data.appendChild(shape("g"));
     this.ring = this.svg.appendChild(shape("circle", { r: 7, class: "genius-ring", visibility: "hidden" }));
     this.svg.addEventListener("click", (event) => this.clicked(event));
@@ -105,7 +105,7 @@ class Curve {
     this.path = "";
     this.tails = {};
     this.dots.replaceChildren();
-    this.others.replaceChildren(...this.several.map((line) => this.other(line)));
+    this.others.replaceChildren(...this.several.map((line, place) => this.other(line, this.several.length - place)));
     this.drawn = "";
     this.add(points);
   }
@@ -117,7 +117,7 @@ class Curve {
     this.scale();
   }
 
-  other({ colour, dash, steps, length }) {
+  other({ colour, dash, steps, length }, above) {
     let d = "";
     for (const [iteration, accuracy, , , rank] of steps) {
       const height = this.height(accuracy, rank);
@@ -126,7 +126,7 @@ class Curve {
       this.low = Math.min(this.low, height);
       this.high = Math.max(this.high, height);
     }
-    const drawn = { d: d && `${d}H${length}`, class: "genius-best", style: `stroke: ${colour}`, "stroke-dasharray": dash };
+    const drawn = { d: d && `${d}H${length}`, class: "genius-best", style: `stroke: ${colour}; stroke-width: ${0.6 + above}px`, "stroke-dasharray": dash };
     return shape("path", drawn);
   }
 
