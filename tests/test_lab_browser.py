@@ -205,11 +205,13 @@ def test_a_prompt_is_saved_under_a_name(lab):
     lab.field("Model").fill("offline")
     lab.field("Model").press("Tab")
     lab.tab("Prompt")
+    before = lab.field("Variant or file").input_value()
     lab.field("Save as").fill("of_the_browser")
     lab.field("Save as").press("Tab")
     lab.button("Save").click()
     expect(lab.page.locator(".genius-line code")).to_contain_text("of_the_browser")
     expect(lab.field("Variant or file")).to_have_value("of_the_browser")
+    choose(lab, "Variant or file", before)
     (variants_folder() / "of_the_browser.md").unlink()
 
 
