@@ -204,7 +204,7 @@ def repeated_searches(source: Given) -> Figure:
     looks = styles([*(one.arm for one in groups), *paper])
     figure, (left, right) = new_figure(1, 2, sharey=True)
     names = [f"{name}\n(n = {trials} trials)" for name, (trials, _) in paper.items()]
-    names += [f"{one.arm}\n({_count(one)})" for one in groups]
+    names += [f"{textwrap.fill(one.arm, 40)}\n({_count(one)})" for one in groups]
     figure.set_size_inches(8.6, 1.2 + 0.5 * len(names))
     for row, (name, (_, same)) in enumerate(paper.items()):
         _draw_same(left, row, range(1, len(same) + 1), same, looks[name])
