@@ -265,7 +265,7 @@ def read_bundle(path: str | Path, output: str | Path) -> pd.DataFrame:
     if hashlib.sha256((folder / HEADS).read_bytes()).hexdigest() != manifest["files"][HEADS]["sha256"]:
         raise DataCorrupt(f"{folder} is not what {path} holds: remove the folder, and it is unpacked again")
     runs = [one.run for one in _verified(path, folder) if one.run.settings.get("proposer") != QUIZ]
-    kept, missing = [], {}
+    kept, missing = [], dict[str, None]()
     for run in sorted(runs, key=lambda run: int(run.events[0].get("study", {}).get("order", 0))):
         try:
             recorded_benchmark(run.settings)
