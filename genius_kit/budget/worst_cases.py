@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from genius_kit.budget.amounts import Amount
@@ -92,7 +93,7 @@ class WorstCase:
     today: Price | None = None
     excess: tuple[float, float] = (1.0, 1.0)
 
-    @property
+    @cached_property
     def unbounded(self) -> frozenset[str]:
         """Return what no bound is known of: "tokens", "dollars"."""
         if self.is_free:
@@ -101,7 +102,7 @@ class WorstCase:
         priced = self.price is not None and (self.output is not None or self.price.is_free)
         return frozenset(tokens if priced else tokens | {"dollars"})
 
-    @property
+    @cached_property
     def amount(self) -> Amount:
         """Return the worst case; what is unbounded counts as zero in it."""
         if self.is_free:
@@ -157,15 +158,15 @@ def worst_case(client: ChatClient, messages: Sequence[Message], prices: Prices) 
     The tokens of a prompt are at most the bytes of its words in UTF-8 (a token stands for one byte or more), and an
     allowance; the reply is bounded by the output limit of the request, else by the price entry's `max_output`.
     """
-    price = prices.find(client.model, address_of(client))
+    address = address_of(client)
+    price = prices.find(client.model, address)
     sent = sent_parameters(client)
-    spoken = sum(_bytes(message["role"]) + _bytes(message["content"]) for message in messages)
+    spoken = _bytes("".join([message["role"] + message["content"] for message in messages]))
     can_hold_words = any(isinstance(value, str | list | dict) for value in sent.values())
     beside = _bytes(json.dumps(sent)) if can_hold_words else 0
     received = spoken + beside + TOKENS_A_MESSAGE * len(messages) + TOKENS_A_REQUEST
-    today = prices.today(client.model, address_of(client))
     is_free = bool(getattr(client, "is_free", False))
-    return WorstCase(received, output_limit(client, price), price, is_free, today)
+    return WorstCase(received, output_limit(client, price), price, is_free, prices.today(client.model, address))
 
 
 def output_limit(client: ChatClient, price: Price | None) -> int | None:

@@ -90,7 +90,7 @@ class Journal:
         known = mend(path) if path.exists() else None
         self._descriptor = files.open_for_append(path, private=True)
         self._end = os.fstat(self._descriptor).st_size
-        self._tail = self._read_tail(self._descriptor)
+        self._tail = path.read_bytes()[-TAIL_BYTES:]
         if known is None:
             files.settle_folder(path.parent)
         self._pending.extend(known.events if known else ())
@@ -207,18 +207,16 @@ class Journal:
         self._broken, self._head, self._unsettled = False, head, not settle
         self._settled = now if settle else self._settled
 
-    def _read_tail(self, descriptor: int) -> bytes:
-        os.lseek(descriptor, max(self._end - TAIL_BYTES, 0), os.SEEK_SET)  # appending goes to the end all the same
-        return os.read(descriptor, TAIL_BYTES)
-
     def _check_alone(self, descriptor: int) -> None:
         """Raise JournalError where the file does not end with what this journal wrote last: its lock kept nobody out.
 
         It is looked at before a line and after it, so that of two that write at once one sees it at least.
         """
         try:
-            if os.fstat(descriptor).st_size == self._end and self._read_tail(descriptor) == self._tail:
-                return
+            if os.fstat(descriptor).st_size == self._end:
+                os.lseek(descriptor, -len(self._tail), os.SEEK_END)  # appending goes to the end all the same
+                if os.read(descriptor, TAIL_BYTES) == self._tail:
+                    return
         except OSError as error:
             raise _refused(self.path, error) from error
         raise JournalError(
