@@ -212,6 +212,15 @@ def test_a_table_that_a_parameter_names_is_needed(tmp_path):
     assert [(one.status, one.missing) for one in found] == [("missing", ("nas-bench-macro",)), ("done", ())]
 
 
+def test_what_a_parameter_replaces_is_not_needed(tmp_path):
+    """Conversations that a list names by default are not missed where others are given."""
+    own, needs = "chats: str = '329M, 401M'", ["chat_history/329M.json", "chat_history/401M.json"]
+    write(tmp_path / "notebooks", "a", "print(chats)", parameters=own, needs=needs)
+    told = [{}, {"chats": "mine.json"}]
+    found = [reports.report(tmp_path / "notebooks", tmp_path / "out", parameters=one)[0] for one in told]
+    assert [(one.status, one.missing) for one in found] == [("missing", tuple(needs)), ("done", ())]
+
+
 def test_a_report_hands_parameters_to_the_notebooks_that_declare_them(tmp_path):
     """One that no notebook declares is refused before any runs."""
     folder, out = tmp_path / "notebooks", tmp_path / "out"

@@ -122,11 +122,14 @@ def run_job(job: Job, on_cell: Callable[[int, int], None] | None = None) -> Note
 
 
 def _needs(job: Job, notebook: NotebookNode) -> list[str]:
-    """Return the tables that a notebook's parameters name, and what it needs but for a table that they replace."""
+    """Return the tables that a notebook's parameters name, and what it needs but for what they replace."""
     defaults, given = resolved({}, job.declared), _all_parameters(job)
-    replaced = [value for name, value in defaults.items() if given[name] != value and isinstance(value, str)]
+    changed = [value for name, value in defaults.items() if given[name] != value and isinstance(value, str)]
+    replaced = {part.strip() for value in changed for part in value.split(",")}
     named = [value for value in given.values() if value in BENCHMARK_NAMES]
-    return list(dict.fromkeys([*(need for need in needs_of(notebook) if need not in replaced), *named]))
+    return list(
+        dict.fromkeys([*(need for need in needs_of(notebook) if not {need, Path(need).stem} & replaced), *named])
+    )
 
 
 def failed(job: Job, error: str) -> NotebookResult:
