@@ -319,7 +319,7 @@ def test_variants_are_compared_over_seeds(lab):
     lab.field("Seeds").fill("2")
     lab.field("Seeds").press("Tab")
     lab.button("Run beside the baseline").click()
-    result = lab.page.locator("section[aria-label=Comparison]").first
+    result = lab.page.locator(".genius-part-compare section[aria-label=Comparison]")
     expect(result).to_contain_text("Cannot tell")
     expect(result).to_contain_text("a fixed rule")
     expect(result.locator("svg circle")).to_have_count(2)
