@@ -102,3 +102,14 @@ def test_the_page_on_data_tells_the_size_of_the_download():
     """The sum of the published files."""
     size = sum(file.bytes for file in downloads.FILES.values())
     assert f"genius-kit data fetch           # {size / 1e6:.0f} MB" in (DOCS.parent / "data" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["reproducibility", "prompt-sensitivity", "principles"])
+def test_the_page_on_limitations_counts_the_requests_of_a_study(name):
+    """Arms x searches x evaluations after the first one, as the study file has them."""
+    study = studies.load_study(name)
+    asking, seeds, each = len(study.arms), len(study.seeds), study.budget - 1
+    text = " ".join(page("limitations.md").split())
+    assert f"{asking} arms x {seeds} searches x {each} requests = {asking * seeds * each:,} requests" in text
+    if principles := sum("principles" in arm.settings for arm in study.arms):
+        assert f"{principles * seeds} more for the principles (one per search in {principles} arms)" in text
