@@ -7,10 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from genius_kit.cli import app
+from genius_kit.cli import app, commands
 from genius_kit.version import __version__
 from tests.printed_commands import command_of, parse
 
@@ -205,3 +206,17 @@ def test_help_takes_at_most_half_the_time_of_importing_torch():
     pairs = [(seconds([*COMMAND, "--help"]), seconds([sys.executable, "-c", "import torch"])) for _ in range(3)]
     helps, torches = zip(*pairs, strict=True)
     assert min(helps) <= 0.5 * min(torches), pairs
+
+
+def test_a_table_that_almost_fits_keeps_its_cells_in_one_line(monkeypatch, capsys):
+    """The rows of a verdict on a terminal of 80 columns: one blank between them rather than a word cut in two."""
+    monkeypatch.setenv("COLUMNS", "80")
+    row = ["beats own start?", "coordinate-descent", "0.67", "-0.13 to 0.10", "< 0.001", "140", "unclear"]
+    commands.print_table(
+        pd.DataFrame([row], columns=["question", "reference", "ratio", "95 % interval", "p", "n", "answer"])
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all(cell in lines[1] for cell in row)
+    commands.print_table(pd.DataFrame([["a", "b"]], columns=["one", "two"]))
+    assert capsys.readouterr().out.splitlines()[0].rstrip() == "one  two"

@@ -135,16 +135,21 @@ LEAST_WIDTH = 10
 
 
 def print_table(table: pd.DataFrame) -> None:
-    """Print a frame that fits the terminal: text to the left, numbers to the right, "-" where there is nothing."""
+    """Print a frame that fits the terminal: text to the left, numbers to the right, "-" where there is nothing.
+
+    Two blanks stand between columns, or one where that is what lets every cell stay in one line.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    console = Console(highlight=False)
     cells = table.astype(object).where(table.notna(), None).map(_cell)
-    for name in table:
+    widths = {name: max(map(len, [str(name), *cells[name]])) for name in table}
+    blanks = 1 if 0 <= console.width - sum(widths.values()) - (len(widths) - 1) < len(widths) - 1 else 2
+    shown = Table(box=None, pad_edge=False, padding=(0, blanks, 0, 0), header_style="bold")
+    for name, longest in widths.items():
         is_number = bool(cells[name].str.match(r"[-–$<\d]").all())
-        longest = max(map(len, [str(name), *cells[name]]))
         shown.add_column(
             Text(in_line(name)),
             justify="right" if is_number else "left",
@@ -154,7 +159,7 @@ def print_table(table: pd.DataFrame) -> None:
         )
     for row in cells.itertuples(index=False):
         shown.add_row(*map(Text, row))
-    Console(highlight=False).print(shown)
+    console.print(shown)
 
 
 def _cell(value: object) -> str:
