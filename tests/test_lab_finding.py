@@ -78,14 +78,14 @@ def test_an_unfinished_run_is_read_again(checkout, monkeypatch):
 def test_one_run_opens_for_stepping_and_several_in_one_curve(checkout):
     """What the table sends decides; runs of several benchmarks are not drawn over each other."""
     lab = PromptLab("nas-bench-201-cifar10", folder=checkout / "runs" / "lab")
-    finder = lab.replaying.finder
-    finder.find()
-    wait_for(lambda: len(finder.view.rows) == 6 and not finder.find_button.disabled)
-    journals = [row["journal"] for row in finder.view.rows]
-    finder.view._received(None, {"kind": "open", "journals": journals[:1]}, None)
+    panel = lab.replaying
+    panel.find()
+    wait_for(lambda: len(panel.found.rows) == 6 and not panel.find_button.disabled)
+    journals = [row["journal"] for row in panel.found.rows]
+    panel.found._received(None, {"kind": "open", "journals": journals[:1]}, None)
     wait_for(lambda: lab.tabs.value == "Replay")
     assert lab.session.opened.path.name == os.path.basename(journals[0])
-    finder.view._received(None, {"kind": "open", "journals": journals[:3]}, None)
+    panel.found._received(None, {"kind": "open", "journals": journals[:3]}, None)
     wait_for(lambda: lab.view.board.key == "together")
     shown, first = lab.view.board.snapshot(), lab.session.run(journals[0])
     assert shown["caption"] == "Best so far of 3 runs, nas-bench-201-cifar10"

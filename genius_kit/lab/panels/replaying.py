@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from genius_kit.errors import GeniusKitError, InvalidParameter
 from genius_kit.journal import Run, read_run
 from genius_kit.lab.curve import lines_of
 from genius_kit.lab.money import price_of, spending
-from genius_kit.lab.run import Board, recorded
+from genius_kit.lab.run import Board, ViewMessage, recorded
 from genius_kit.lab.session import step_line
 from genius_kit.lab.widgets import STATIC, Part, button, guarded, labelled, row
 from genius_kit.proposers.base import QUIZ
@@ -147,22 +147,27 @@ class RunsView(Part):
         self.tell({"kind": "runs", "columns": COLUMNS, "start": start, "rows": rows})
 
 
-class RunFinder:
-    """The table; `opened` is called with the journal of the run that is chosen, or the board of several of them."""
+class ReplayPanel:
+    """Find runs; open one to step through by slider, arrow keys or a click on a point, or several in one curve."""
 
-    def __init__(self, lab: Stage, opened: Callable[[Path | Board], None]) -> None:
-        self.lab, self._opened = lab, opened
-        self.view = RunsView()
-        self.view.on("open", guarded(lambda content: self.open([Path(one) for one in content["journals"]]), lab.say))
+    def __init__(self, lab: Stage) -> None:
+        self.lab = lab
+        self.board = Board("replay")
+        self.found = RunsView()
+        self.found.on("open", guarded(self._chose, lab.say))
         self.find_button = button("Find runs", self.find, lab.say, f"Look through {', '.join(PLACES)}")
         self.opening = widgets.HTML()
-        self.root = widgets.VBox([row(self.find_button), self.view, self.opening])
+        self.path = labelled(
+            widgets.Text, "Journal", "520px", placeholder="path of a .jsonl file, or of a published conversation"
+        )
+        self.open_button = button("Open", self.open, lab.say, "Open a recorded run")
+        self.root = widgets.VBox([row(self.find_button), self.found, self.opening, row(self.path, self.open_button)])
 
     def find(self) -> None:
         """Look for runs in a thread; they appear as they are read, the newest first."""
         self.find_button.disabled = True
-        self.view.rows = []
-        self.view.tell_from(0)
+        self.found.rows = []
+        self.found.tell_from(0)
         folder = self.lab.session.folder
 
         def look() -> None:
@@ -174,53 +179,32 @@ class RunFinder:
                     some = []
             self.lab.desk.post(self._take, some)
 
-        self.lab.desk.work(look, lambda _: self._over(), lambda text: self._over(text))
+        self.lab.desk.work(look, lambda _: self._over(), self._over)
 
-    def open(self, paths: Sequence[Path]) -> None:
-        """Open one run for stepping; of several, draw the best so far in one curve."""
-        if not paths:
+    def _take(self, rows: Sequence[Row]) -> None:
+        start = len(self.found.rows)
+        self.found.rows += rows
+        self.found.tell_from(start)
+
+    def _over(self, error: str = "") -> None:
+        self.find_button.disabled, self.opening.value = False, ""
+        self.lab.say(error)
+
+    def _chose(self, content: ViewMessage) -> None:
+        """Open the run of a journal, or draw the best so far of several in one curve."""
+        if not content["journals"]:
             raise InvalidParameter("no run is chosen; mark one or more in the table first")
         folder = self.lab.session.folder
         self.opening.value = '<p role="status">Opening</p>'
 
-        def find() -> Path | Board:
-            journals = [journal_of(path, folder) for path in paths]
+        def read() -> Path | Board:
+            journals = [journal_of(path, folder) for path in content["journals"]]
             return journals[0] if len(journals) == 1 else together(journals)
 
-        self.lab.desk.work(find, self._show, self._failed)
+        self.lab.desk.work(read, guarded(self._show, self.lab.say), self._over)
 
     def _show(self, found: Path | Board) -> None:
         self.opening.value = ""
-        guarded(self._opened, self.lab.say)(found)
-
-    def _failed(self, text: str) -> None:
-        self.opening.value = ""
-        self.lab.say(text)
-
-    def _take(self, rows: Sequence[Row]) -> None:
-        start = len(self.view.rows)
-        self.view.rows += rows
-        self.view.tell_from(start)
-
-    def _over(self, error: str = "") -> None:
-        self.find_button.disabled = False
-        self.lab.say(error)
-
-
-class ReplayPanel:
-    """Open a journal; step by the slider under the curve, its arrow keys, or a click on a point."""
-
-    def __init__(self, lab: Stage) -> None:
-        self.lab = lab
-        self.board = Board("replay")
-        self.path = labelled(
-            widgets.Text, "Journal", "520px", placeholder="path of a .jsonl file, or of a published conversation"
-        )
-        self.open_button = button("Open", self.open, lab.say, "Open a recorded run")
-        self.finder = RunFinder(lab, self._found)
-        self.root = widgets.VBox([self.finder.root, row(self.path, self.open_button)])
-
-    def _found(self, found: Path | Board) -> None:
         if isinstance(found, Board):
             self.lab.session.opened, self.board = None, found
             self.lab.turn("Replay")
