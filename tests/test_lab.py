@@ -287,7 +287,7 @@ def test_a_comparison_runs_both_over_seeds(benchmark, tmp_path):
 def test_a_search_of_a_comparison_takes_no_more_than_its_limit(benchmark, tmp_path):
     """The comparison fails at the search that needs more, and says which limit it was."""
     limits = Limits(calls=1)
-    with pytest.raises(InvalidParameter, match="the search with seed 0 failed(.|\n)*calls"):
+    with pytest.raises(InvalidParameter, match=r"the search with seed 0 failed(.|\n)*calls"):
         compare_prompts(benchmark, {"prompt": "minimal"}, {"prompt": "reasoned"}, [0, 1], 3, tmp_path, limits=limits)
     assert len(list(tmp_path.glob("*.jsonl"))) == 1
 

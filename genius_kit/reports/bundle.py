@@ -255,28 +255,35 @@ def read_bundle(path: str | Path, output: str | Path) -> pd.DataFrame:
     if not Path(path).is_file() and str(path) not in known:
         raise UnknownName.of("recorded study", str(path), list(known))
     path = known.get(str(path), Path(path))
+    folder = _unpacked(path, Path(output))
+    runs = [one.run for one in _verified(path, folder) if one.run.settings.get("proposer") != QUIZ]
+    kept, missing = [], set()
+    for run in sorted(runs, key=lambda run: int(run.events[0].get("study", {}).get("order", 0))):
+        try:
+            recorded_benchmark(run.settings)
+            kept.append(run)
+        except DataMissing as error:
+            missing.add(str(error))
+    if missing:
+        told = "; ".join(sorted(missing))
+        warnings.warn(f"{len(runs) - len(kept)} of {len(runs)} runs of {path.name} are left out: {told}", stacklevel=2)
+    return read_results(kept)
+
+
+def _unpacked(path: Path, output: Path) -> Path:
+    """Return the folder of a bundle below `output`, unpacked by this or an earlier call; raises DataCorrupt."""
     manifest, content = _read_manifest(path), path.read_bytes()
-    folder = Path(output) / f"{path.name.split('.')[0]}-{hashlib.sha256(content).hexdigest()[:12]}"
+    folder = output / f"{path.name.split('.')[0]}-{hashlib.sha256(content).hexdigest()[:12]}"
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=files.make_folder(output)) as scratch:
             archives.unpack(path, Path(scratch) / folder.name)
             with suppress(OSError):  # another process was faster
                 os.replace(Path(scratch) / folder.name, folder)
-    if hashlib.sha256((folder / HEADS).read_bytes()).hexdigest() != manifest["files"][HEADS]["sha256"]:
+    heads = folder / HEADS
+    listed = hashlib.sha256(heads.read_bytes()).hexdigest() if heads.is_file() else None
+    if listed != manifest["files"][HEADS]["sha256"]:
         raise DataCorrupt(f"{folder} is not what {path} holds: remove the folder, and it is unpacked again")
-    runs = [one.run for one in _verified(path, folder) if one.run.settings.get("proposer") != QUIZ]
-    kept, missing = [], dict[str, None]()
-    for run in sorted(runs, key=lambda run: int(run.events[0].get("study", {}).get("order", 0))):
-        try:
-            recorded_benchmark(run.settings)
-        except DataMissing as error:
-            missing[str(error)] = None
-        else:
-            kept.append(run)
-    if missing:
-        told = "; ".join(missing)
-        warnings.warn(f"{len(runs) - len(kept)} of {len(runs)} runs of {path.name} are left out: {told}", stacklevel=2)
-    return read_results(kept)
+    return folder
 
 
 def _verified(path: Path, folder: Path) -> list[Verification]:
