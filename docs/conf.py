@@ -1,5 +1,6 @@
 """Sphinx: pages from docs/, docstrings and notebooks; warnings are errors in .ci/run."""
 
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -29,7 +30,8 @@ def copy_notebooks(app):
     Their links to pages lead from notebooks/ over docs/; here they lie below docs/ itself.
     """
     root, target = Path(app.srcdir).parent, Path(app.srcdir) / "notebooks"
-    target.mkdir(exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)  # with those that have another name now
+    target.mkdir()
     for source in sorted((root / "notebooks").glob("*.ipynb")):
         executed = root / "reports" / source.name
         notebook = read_notebook(executed if executed.is_file() else source)
