@@ -18,7 +18,7 @@ from genius_kit.cli.options import ConsentOptions
 from genius_kit.errors import InvalidParameter
 from genius_kit.llm import Reply, Usage
 from genius_kit.proposers.base import make_proposer
-from genius_kit.runs.loop import search
+from genius_kit.runs.loop import first_architecture, search
 from genius_kit.studies.estimate import Assumptions, Forecast, Sum, estimate_run, estimate_study
 from genius_kit.studies.run import load_study, run_study
 from tests.doubles import QueueClient, ToyBenchmark
@@ -53,13 +53,15 @@ class Verbose(QueueClient):
 
 
 @pytest.mark.parametrize("history", ["table", "dialogue"])
+@pytest.mark.parametrize("first", ["none", "largest"])
 @pytest.mark.parametrize("name", ["llm", "llm+gp", "llm-mutation", "gp-filtered-llm"])
-def test_the_worst_case_bounds_a_run_that_goes_as_badly_as_can_be(name, history):
+def test_the_worst_case_bounds_a_run_that_goes_as_badly_as_can_be(name, first, history):
     """A model that is as long as it may be, and refused as often as it may be, stays below the estimate."""
     benchmark = ToyBenchmark()
     made = make_proposer(name, benchmark.space, client=Verbose(2), rejections_limit=2, history=history)
-    forecast = estimate_run(benchmark, made, 6)
-    done = search(benchmark, made, 6, progress=False)
+    forecast = estimate_run(benchmark, made, 6, first=first)
+    given = None if first == "none" else first_architecture(first, benchmark.space, 0)
+    done = search(benchmark, made, 6, first=given, progress=False)
     spent = spent_of(done.events)
     assert spent.calls > 0
     assert spent.calls <= forecast.worst.calls
@@ -155,6 +157,19 @@ def test_95_of_100_runs_cost_less_than_the_bound():
         costs.append(estimate_run(benchmark, made, budget, assumptions=one).expected.dollars)
     assert np.mean(np.array(costs) <= forecast.bound.dollars) >= 0.95
     assert forecast.bound.dollars < 0.1 * forecast.worst.dollars
+
+
+def test_nobody_is_asked_for_an_architecture_that_is_given():
+    """A search that begins with a given one asks once less, a hybrid as often, an evolution of random parents too."""
+    benchmark, given = ToyBenchmark(), Assumptions(refusal_rate=0, attempts=1)
+
+    def calls(name, first):
+        made = make_proposer(name, benchmark.space, client=Verbose(0))
+        return estimate_run(benchmark, made, 6, assumptions=given, first=first).expected.calls
+
+    assert (calls("llm", "none"), calls("llm", "random")) == (6, 5)
+    assert calls("llm+gp", "none") == calls("llm+gp", "random")
+    assert calls("llm-mutation", "none") == calls("llm-mutation", "random")
 
 
 def test_a_study_is_the_sum_of_its_unfinished_runs(no_data, tmp_path):
@@ -299,8 +314,8 @@ def test_a_study_is_estimated_as_the_options_change_it(no_data, tmp_path):
     command = [sys.executable, "-m", "genius_kit", "estimate", "study", "does-it-search", *options]
     done = subprocess.run([*command, "--budget", "3"], capture_output=True, text=True, cwd=tmp_path, check=True)
     lines = done.stdout.splitlines()
-    assert lines[0] == "22 runs"  # 8 of them begin with replies that are on record
-    assert lines[2].split()[:2] == ["expected", "28"]
+    assert lines[0] == "22 runs"  # 8 of them, the hybrids, begin with replies that are on record
+    assert lines[2].split()[:2] == ["expected", "19"]  # 4 arms, 2 seeds, 2 of 3 evaluations, refusals and attempts
     assert "2 seeds per arm are too few for a verdict; 40 are enough for most natures" in " ".join(lines)
     assert "$" in lines[2]
     assert "limits let" not in done.stdout

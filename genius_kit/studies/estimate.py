@@ -18,6 +18,7 @@ from genius_kit.errors import InvalidParameter
 from genius_kit.llm.calls import ATTEMPTS_LIMIT, LONGEST_WAIT_SECONDS, REFUSALS_LIMIT
 from genius_kit.prompts.template import note_length, question
 from genius_kit.records import Evaluation, Message, Rejection, Trial
+from genius_kit.runs.loop import NO_FIRST
 
 if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
@@ -178,6 +179,7 @@ def estimate_run(
     runs: int = 1,
     limits: Limits | None = None,
     assumptions: Assumptions | None = None,
+    first: str = NO_FIRST,
 ) -> Forecast:
     """Return what some searches will take, from the real prompt of the benchmark.
 
@@ -197,6 +199,8 @@ def estimate_run(
         Limits of each run.
     assumptions
         Tokens and seconds per request, and the like; measured defaults where None.
+    first
+        What each search evaluates first, as in `gk.search`: nobody is asked for it.
     """
     given = assumptions or Assumptions()
     measuring = _measuring(benchmark, budget)
@@ -205,7 +209,7 @@ def estimate_run(
         return Forecast(runs, measured, measured, measured, given, is_free=True)
     talking: Any = proposer
     talking.load_prompt(benchmark)
-    found = _talk(talking, benchmark, budget, given)
+    found = _talk(talking, benchmark, budget, _asked(talking, budget, first), given)
     return Forecast(
         runs,
         (found.expected + measuring).times(runs),
@@ -252,7 +256,12 @@ def estimate_study(
             benchmark = benchmark_of(task)
             made = make_proposer(task.proposer, benchmark.space, **task.settings)
             known[key] = estimate_run(
-                benchmark, made, task.budget, limits=study.money.run_limits, assumptions=assumptions
+                benchmark,
+                made,
+                task.budget,
+                limits=study.money.run_limits,
+                assumptions=assumptions,
+                first=task.first,
             )
         found.append(
             replace(known[key], expected=Sum(), bound=Sum()) if task.follows and is_plain_asked else known[key]
@@ -332,10 +341,18 @@ class _Talk:
     prices: tuple[str, ...] = ()
 
 
-def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, given: Assumptions) -> _Talk:
-    """Return what the conversations of one run take."""
-    prompt, client = proposer.prompt(0), proposer.client
+def _asked(proposer: LanguageModelProposer, budget: int, first: str) -> tuple[slice, int]:
+    """Return what `proposer.talks` does for a search whose first architecture is `first`: later by one where given."""
     asked, talks = proposer.talks(budget)
+    return (asked if first == NO_FIRST or asked.start else slice(1, min(asked.stop + 1, budget))), talks
+
+
+def _talk(
+    proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, asks: tuple[slice, int], given: Assumptions
+) -> _Talk:
+    """Return what the conversations of one run take; `asks` is what `_asked` says."""
+    prompt, client = proposer.prompt(0), proposer.client
+    asked, talks = asks
     iterations = len(range(budget)[asked])
     if not iterations:
         return _Talk(Sum(), Sum(), Sum(), is_free=True)
@@ -350,7 +367,8 @@ def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, gi
     if bound.is_free:
         price = Price(0.0, 0.0, 0.0, 0.0, "")
     expected, likely = (
-        _likely(proposer, benchmark, budget, one.limited(bound.output), price) for one in (given, given.cautious())
+        _likely(proposer, benchmark, budget, asks, one.limited(bound.output), price)
+        for one in (given, given.cautious())
     )
     requests = talks * (rejections + 1)
     calls = (iterations * requests + len(before)) * ATTEMPTS_LIMIT
@@ -381,10 +399,15 @@ def _talk(proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, gi
 
 
 def _likely(
-    proposer: LanguageModelProposer, benchmark: Benchmark, budget: int, given: Assumptions, price: Price | None
+    proposer: LanguageModelProposer,
+    benchmark: Benchmark,
+    budget: int,
+    asks: tuple[slice, int],
+    given: Assumptions,
+    price: Price | None,
 ) -> Sum:
     """Return what the conversations of one run take where replies are as `given` says."""
-    prompt, (asked, talks) = proposer.prompt(0), proposer.talks(budget)
+    prompt, (asked, talks) = proposer.prompt(0), asks
     before, is_fed_back = _principles(proposer)
     instruction = proposer.instruction_length + (note_length() if is_fed_back else 0)
 
