@@ -11,7 +11,7 @@ from genius_kit.verdicts.every import study_verdicts
 
 PAGE = RECORDED / "README.md"
 BLOCK = re.compile(r"(?<=<!-- computed -->\n).*?(?=<!-- end -->)", re.DOTALL)
-SHOWN = ("prompt", "history", "structured", "rejections_limit")
+SHOWN = ("prompt", "history", "structured", "max_tokens", "rejections_limit")
 
 
 def bundles():
@@ -48,7 +48,7 @@ def card(name, folder):
         f"    genius-kit study {name} --seeds {results['seed'].nunique()} --benchmarks "
         f"{','.join(results['benchmark'].unique())} \\\n        --models {settings['model']} --base-url "
         f"{settings['base_url']} --prompts {settings['prompt']} \\\n        --structured {settings['structured']} "
-        "--allow-unpriced"
+        f"--allow-unpriced{f' --max-tokens {most}' if (most := settings['max_tokens']) else ''}"
     )
     return "\n".join([f"### {name}\n", "| what | here |", "|---|---|", *rows, "", *(f"- {one}" for one in verdicts), "",
                       "Recorded by:\n", command, ""])  # fmt: skip
