@@ -36,8 +36,9 @@ def copy_notebooks(app):
         executed = root / "reports" / source.name
         notebook = read_notebook(executed if executed.is_file() else source)
         hide_injected(notebook)
-        text = nbformat.writes(notebook)
-        (target / source.name).write_text(text.replace("](../docs/", "](../"), encoding="utf-8")
+        text = nbformat.writes(notebook).replace("](../docs/", "](../")
+        text = text.replace("](../data/recorded/README.md)", "](../studies.md#recorded-studies-of-a-real-model)")
+        (target / source.name).write_text(text, encoding="utf-8")
 
 
 def setup(app):
