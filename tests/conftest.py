@@ -14,12 +14,16 @@ from multiprocessing import forkserver, resource_sharer, resource_tracker
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from threadpoolctl import threadpool_limits
 
 import genius_kit
 from genius_kit.benchmarks import downloads
 from genius_kit.files import data_folder
+
+hypothesis.settings.register_profile("kit", deadline=None)  # how long an example takes says how busy the machine is
+hypothesis.settings.load_profile("kit")
 
 REPOSITORY = Path(genius_kit.__file__).resolve().parent.parent
 
@@ -74,7 +78,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.stem, len(HEAVY)))
 
 
-GRACE = 10.0
+GRACE = 30.0
 """Seconds that a thread or a descriptor may outlive its test."""
 
 

@@ -180,7 +180,7 @@ def two(tmp_path_factory):
 
 
 @given(st.integers(0, 10**6), st.integers(1, 255))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_altered_byte_is_found(two, tmp_path, place, change):
     """Each byte is under a sum, wherever it stands."""
     content = bytearray(two)

@@ -152,7 +152,7 @@ figures = st.one_of(st.none(), st.integers(0, 10**7))
     st.integers(1, 10**5),
     st.lists(st.floats(0, 1e3), min_size=4, max_size=4),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_charged_above_the_worst_case_is_marked(text, received, cached, written, reasoning, limit, list_prices):
     """Whatever a server counts, and whatever the prices are, the charge covers it, and is within what was reserved."""
     from genius_kit.budget.prices import Price
@@ -171,7 +171,7 @@ def test_what_is_charged_above_the_worst_case_is_marked(text, received, cached, 
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_bound_of_a_prompt_is_its_bytes(text):
     """A byte-level tokenizer makes at most one token per byte, so no language passes the bound."""
     messages = [{"role": "user", "content": text}]
@@ -448,7 +448,7 @@ def test_gpu_hours_need_a_time_limit():
 @given(
     st.lists(st.sampled_from(["good", "busy", "timeout", "server", "quota", "kill"]), max_size=30), st.integers(0, 40)
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_run_that_is_killed_and_resumed_stays_within_its_limit(fates, cap):
     """Over retries, kills and resumptions the journal's spending is within the limit, and the budget knows it."""
     steps = iter(fates)

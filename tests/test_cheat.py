@@ -18,7 +18,7 @@ def cheat(imported, tmp_path_factory):
         yield gk.run_study(study, tmp_path_factory.mktemp("cheat"), workers=2, progress=False)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_cheat_is_exposed_by_the_permuted_labels(cheat):
     """Its plain runs beat the paper's mean of 32 and random search; with the labels permuted they are random's."""
     table = studies.summary(cheat).set_index("arm")

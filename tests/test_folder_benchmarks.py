@@ -429,7 +429,7 @@ def malformed(draw):
     return {name: text.encode("utf-8", "surrogatepass") for name, text in texts.items()}
 
 
-@settings(max_examples=MALFORMED, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=MALFORMED, suppress_health_check=list(HealthCheck))
 @given(texts=malformed())
 def test_a_malformed_folder_is_a_clear_error_and_writes_nothing(texts, tmp_path_factory):
     """Whatever stands in it: it is sound, or one error of the package says what is wrong; nothing is written for it."""
@@ -537,7 +537,7 @@ def test_the_page_from_csv_to_verdict_is_true(tmp_path, monkeypatch):
 BAD = (None, 5, -1, "x", [], [[]], {}, [1, 2], [["a"]], True, 1e9, float("nan"), "a" * 1000, [["a", "b"], ["a", "b"]])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(changes=st.dictionaries(st.sampled_from(sorted(SPACE.definition())), st.sampled_from(BAD), max_size=2))
 def test_an_altered_definition_is_refused_or_makes_a_space(changes):
     """A journal is text from outside: what it says of a space is checked whole."""

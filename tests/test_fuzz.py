@@ -29,14 +29,14 @@ def test_every_kept_journal_is_read_resumed_or_refused() -> None:
         journal_target.run_case(case)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(space=st.integers(128, 255), choices=st.binary(min_size=20, max_size=90))
 def test_a_written_reply_means_what_it_was_written_from(space: int, choices: bytes) -> None:
     """A reply with one answer is read as it or refused, a faulty one is refused, no earlier architecture is taken."""
     reply_target.check_bytes(bytes([space]) + choices)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(kind=st.sampled_from([1, 2, 3, 6, 7]), choices=st.binary(min_size=10, max_size=40))
 def test_an_altered_journal_is_resumed_to_the_same_end_or_refused(kind: int, choices: bytes) -> None:
     """Bytes, lines and fields altered at random: nothing is read but what was written, and no byte is lost."""

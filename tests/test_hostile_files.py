@@ -136,6 +136,7 @@ def reading(path):
     }
 
 
+@pytest.mark.slow
 def test_every_crafted_file_ends_in_time_and_memory(tmp_path):
     """Each is refused in one sentence of the package, or read, within 2 s of the processor and 200 MB."""
     costs = costs_of(lay(tmp_path), IMPORTS, patience=20)

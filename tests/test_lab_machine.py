@@ -335,7 +335,6 @@ def test_no_sequence_of_actions_shows_what_is_of_another_run(by_hand: None) -> N
         settings=settings(
             max_examples=SEQUENCES,
             stateful_step_count=20,
-            deadline=None,
             print_blob=True,
             suppress_health_check=list(HealthCheck),
         ),
@@ -362,7 +361,6 @@ def test_a_fault_is_found(by_hand: None, monkeypatch: pytest.MonkeyPatch) -> Non
             settings=settings(
                 max_examples=30,
                 stateful_step_count=20,
-                deadline=None,
                 database=None,
                 derandomize=True,
                 phases=[Phase.generate],

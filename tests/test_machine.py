@@ -234,7 +234,6 @@ def test_every_schedule_ends_as_the_undisturbed_run() -> None:
         settings=settings(
             max_examples=SCHEDULES,
             stateful_step_count=10,
-            deadline=None,
             print_blob=True,
             suppress_health_check=[HealthCheck.too_slow],
         ),
@@ -259,7 +258,6 @@ def test_a_fault_is_found_and_its_schedule_is_printed(monkeypatch: pytest.Monkey
             settings=settings(
                 max_examples=20,
                 stateful_step_count=5,
-                deadline=None,
                 print_blob=True,
                 database=None,
                 derandomize=True,

@@ -95,7 +95,7 @@ SEARCHES = 20 if SEEDS > 1 else 10
 """Runs of each model: ten are enough at the seed that is always taken, twenty at every one of 20 seeds."""
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_models_of_known_nature_are_told_apart(seed: int, no_data: Path, tmp_path: Path) -> None:
     """Searching or reciting good architectures is better than drawing at random, ignoring results is not."""

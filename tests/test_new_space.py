@@ -64,6 +64,7 @@ def test_a_frame_a_function_and_a_class_are_searched(tmp_path, blocks):
     assert run(tmp_path / "page.py", tmp_path).splitlines()[-1] == "5"
 
 
+@pytest.mark.slow
 def test_a_space_with_networks_is_added_by_two_files(tmp_path, blocks):
     """The second file trains what the first one defines; prompts, controls, replies, costs and drawings know it."""
     for name, text in zip(("tiny.py", "search.py", "uses.py"), (*blocks[3:], USES), strict=True):

@@ -21,6 +21,7 @@ def needed(text):
     return [needs(words, parse(words)) for words in commands_in(Printed("page", 1, text, True))]
 
 
+@pytest.mark.slow
 def test_every_printed_command_is_read(printed):
     """Names, options, arguments, extras, imports and public names are those that there are."""
     wrong = [fault for found in printed.values() for one in found for fault in faults(one, said_on(found))]
@@ -37,6 +38,7 @@ def test_the_pages_hold_what_is_looked_for(printed):
     assert {one.page.partition(".")[2] for one in python} == {"md", "ipynb"}
 
 
+@pytest.mark.slow
 def test_data_that_a_command_needs_comes_with_the_command_that_gets_it(printed):
     """A page with a command that needs published files names `genius-kit data fetch`."""
     for page, found in printed.items():

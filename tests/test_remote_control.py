@@ -480,7 +480,7 @@ class Crowd:
         self.send(f"release-{self.count}-{time.monotonic()}", "resume")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(plan=commands)
 def test_any_commands_leave_a_record_that_resumes_to_the_undisturbed_end(tmp_path_factory, plan):
     """Whatever is asked, once or twice: the same steps, each command at most once on record, and the chain is whole."""

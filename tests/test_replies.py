@@ -400,7 +400,7 @@ def printed(space: SearchSpace, architecture: Architecture) -> list[str]:
 
 
 @pytest.mark.parametrize("space", ALL, ids=lambda space: space.name)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_every_printed_form_comes_back(space: SearchSpace, data: st.DataObject) -> None:
     """A valid architecture is read back from every form in which replies print one."""
@@ -494,7 +494,7 @@ REASONS = {
 
 
 @pytest.mark.parametrize("space", ALL, ids=lambda space: space.name)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_no_text_leaves_the_space(space: SearchSpace, data: st.DataObject) -> None:
     """No text whatever yields an architecture outside the space."""
@@ -503,7 +503,7 @@ def test_no_text_leaves_the_space(space: SearchSpace, data: st.DataObject) -> No
 
 @pytest.mark.full
 @pytest.mark.parametrize("space", [space for space in ALL if space is not TRANSFORMER], ids=lambda space: space.name)
-@settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10_000, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_text_leaves_the_space_at_length(space: SearchSpace, data: st.DataObject) -> None:
     """No text whatever yields an architecture outside the space, ten thousand texts per space."""
@@ -511,7 +511,7 @@ def test_no_text_leaves_the_space_at_length(space: SearchSpace, data: st.DataObj
 
 
 @pytest.mark.full
-@settings(max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2_000, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_text_leaves_the_transformer_space(data: st.DataObject) -> None:
     """The same for the vision transformer, with fewer texts: its flat list is read as NAS-Bench-Macro's is."""

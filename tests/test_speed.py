@@ -152,7 +152,7 @@ def test_the_command_prints_and_writes_the_table(tmp_path: Path) -> None:
     assert list(pd.read_csv(path)["form"]) == ["authors", "default"]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_default_is_faster_than_the_authors_form() -> None:
     """A step of GENIUS-329 at batch 32, 224 pixels, is at least 1.5 times as fast, in the best of three attempts."""
     best = 0.0

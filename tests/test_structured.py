@@ -77,7 +77,7 @@ def keys(run: Run) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("name", SPACES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_every_architecture_fits_the_form_and_is_read_from_it(name: str, data: st.DataObject) -> None:
     """It validates against the schema of its space, and its JSON is read as that architecture."""

@@ -407,7 +407,7 @@ def test_a_broken_executor_that_cannot_be_replaced_is_named_as_such(counted, mak
     assert benchmark.outcome(LARGEST) is None
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_killed_worker_is_recorded_and_the_search_goes_on(counted, make, monkeypatch):
     """Every training that kills its process is a failure of its own."""
     monkeypatch.setattr("genius_kit.benchmarks.trained.train_once", worker_children.die)

@@ -38,7 +38,7 @@ designs = st.tuples(*[st.integers(0, 4)] * 15)
 
 
 @given(designs, designs)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_skips_move_among_the_blocks(first: tuple[int, ...], second: tuple[int, ...]) -> None:
     """Two architectures are the same exactly when embedding and kept blocks agree; skips come last."""
 
