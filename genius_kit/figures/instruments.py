@@ -141,7 +141,7 @@ def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] 
             ha=("left", "right")[used], va=("bottom", "top")[needed],
         )  # fmt: skip
     drawn = [row for row in (*natures.to_dict("records"), *table.to_dict("records")) if _is_drawn(row)]
-    dashed = f"below {LEAST_FOLLOWING:g} results count as unused, below {MARGIN:g} labels as not needed"
+    dashed = f"left of {LEAST_FOLLOWING:g}, results count as unused; below {MARGIN:g}, labels as not needed"
     axes.set_xlabel(
         f"how far replies follow shuffled results (1: as a hill climber's)\nbars: 95 % intervals; dashed: {dashed}",
         fontsize=8,
