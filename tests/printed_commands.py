@@ -250,7 +250,7 @@ def needs(words: Sequence[str], command: Command) -> str:
         return "a run under way"
     if lacking := missing_data(data_of(command)):
         return f"{DATA} {', '.join(dict.fromkeys(lacking))}"
-    unknown = [word for word in filled(words) if re.fullmatch(r"[A-Z]{2,}|.*\.ya?ml", word)]
+    unknown = [word for word in filled(words) if re.fullmatch(r"[A-Z]{2,}|.*\.(ya?ml|tfrecord|pth)", word)]
     return f"your {unknown[0]}" if unknown else ""
 
 
