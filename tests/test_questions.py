@@ -56,6 +56,6 @@ def test_natures_are_drawn_without_a_model(known):
 def test_the_picture_says_what_its_lines_bars_and_n_are(known):
     """Both bounds, the intervals, the table and the searches per arm stand in it; of no verdict there is no n."""
     (axes,) = figures.two_questions({}, known).axes
-    assert "bars: 95 % intervals; dashed: below 0.25 results" in axes.get_xlabel()
+    assert "bars: 95 % intervals; dashed: left of 0.25, results" in axes.get_xlabel()
     assert axes.get_title(loc="left").endswith("; n = 40 searches per arm")
     assert figures.two_questions({}).axes[0].get_title(loc="left") == ""
