@@ -138,13 +138,13 @@ def test_no_convolution_damages_memory_in_the_format_that_it_gets(shapes, vector
     [("AVX2", (4, 8, 1, 2, 1, 8)), ("AVX2", (7, 8, 1, 2, 1, 32)), ("AVX512_CORE", (12, 8, 1, 2, 1, 64))],
 )
 def test_the_checks_find_the_flaw_where_channels_last_is_not_left(vectors, shape):
-    """The same child dies of a narrow shape in channels_last, and its last line names it."""
+    """The same child dies of a narrow shape in channels_last, and its last line names it, or dies as it ends."""
     assert memory_format(one(*shape[:5]), CPU, True) is torch.contiguous_format
     code, line = run([shape], ["channels_last"], vectors)
     if code == 0:
         pytest.skip(f"the oneDNN of torch {torch.__version__} does not show the flaw on this processor")
     assert code < 0
-    assert json.loads(line) == [*shape, "channels_last"]
+    assert line == "whole" or json.loads(line) == [*shape, "channels_last"]
 
 
 NARROW = load_space("nas-bench-macro-w0.25")
