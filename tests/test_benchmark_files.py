@@ -223,6 +223,7 @@ def trained(name, task):
     return {"total_epochs": 3, "model_info": {"inference_time": 0.01}, "metrics": values}
 
 
+@pytest.mark.slow
 def test_transnas_bench_101_becomes_fourteen_tables(tmp_path):
     """Two spaces and seven tasks, each with its metric; more is better in all, and test is that of the best epoch."""
     path = tmp_path / "transnas-bench_v10141024.pth"

@@ -299,6 +299,7 @@ def test_where_money_is_limited_a_model_is_given_an_output_limit(given, limits, 
     assert limits.bounding(own)["max_tokens"] == given
 
 
+@pytest.mark.slow
 def test_a_dollar_is_enough_for_a_search_with_a_model_of_today(no_data, tmp_path):
     """Priced from the package's own data, also behind an address of no provider; without a key only that is missing."""
     command = [sys.executable, "-m", "genius_kit", "run", "nas-bench-201-cifar10", "--model", "gpt-6.1-sol"]

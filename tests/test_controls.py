@@ -451,6 +451,7 @@ def test_structured_replies_are_shown_numbers(control: str) -> None:
     assert form["minItems"] == form["maxItems"] == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("control", CONTROLS)
 def test_a_control_cut_after_any_event_resumes_to_the_same_run(tmp_path: Path, control: str) -> None:
     """However much had reached the disk, the resumed run sends and records what the uninterrupted one does."""

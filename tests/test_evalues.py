@@ -47,6 +47,7 @@ def test_no_evidence_without_values() -> None:
     assert confidence_sequence(np.array([0.1, 0.2, 0.3])) == (-np.inf, np.inf)
 
 
+@pytest.mark.slow
 def test_bounds_hold_the_centre_at_every_look() -> None:
     """Bounds of 95 % each, looked at with 10, 20, 40, 80 and 160 values, miss in 5 % of 400 samples at most."""
     draws = np.random.default_rng(1).normal(0.7, 0.9, size=(400, 160))

@@ -55,6 +55,7 @@ def test_every_part_has_its_rows(run):
     assert sum(row["part"] == "epochs" for row in found["rows"]) == 4
 
 
+@pytest.mark.slow
 def test_correctness_is_measured(run):
     """On a CPU a resumed training has the same batches and weights, bfloat16 rounds, and the average is exact."""
     rows = {row["measure"]: row["value"] for row in run[1]["rows"]}
@@ -65,6 +66,7 @@ def test_correctness_is_measured(run):
     assert rows["proposals trained on the device"] == 6
 
 
+@pytest.mark.slow
 def test_the_table_comes_last(run):
     """The output ends with the table, a line per row, and says which machine and torch it was."""
     done, found = run

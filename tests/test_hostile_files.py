@@ -230,6 +230,7 @@ def crafted_bundles(folder):
     }
 
 
+@pytest.mark.slow
 def test_a_crafted_bundle_is_refused_in_constant_memory(tmp_path):
     """Headers, members, sums, lines and nesting have limits while they are read; nothing of them stays."""
     paths = crafted_bundles(tmp_path)

@@ -166,6 +166,7 @@ def test_a_prompt_says_what_is_searched():
     assert "dropout 2:\n- 0: 0.\n- 1: 0.3.\n- 2: 0.6." in text
 
 
+@pytest.mark.slow
 def test_a_study_comes_to_its_verdict(tmp_path):
     """Two processes search, each with the table that it loads by its name; ranks and a verdict follow."""
     planned = gk.load_study("does-it-search", benchmarks=["hpobench-vehicle"], seeds=2, budget=3)

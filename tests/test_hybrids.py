@@ -237,6 +237,7 @@ def test_a_model_that_names_none_falls_back() -> None:
     assert len(client.sent) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("control", [None, "permuted-labels"])
 @pytest.mark.parametrize("history", ["table", "dialogue"])
 @pytest.mark.parametrize("name", HYBRIDS)

@@ -104,6 +104,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "fields"), KINDS, ids=[name for name, _ in KINDS])
 def test_every_kind_of_record_may_be_torn_at_every_byte(tmp_path, monkeypatch, name, fields):
     """Cut anywhere in its last record, a journal opens, takes the record again, and opens again, sound."""

@@ -223,6 +223,7 @@ def test_a_rank_outside_of_the_world_is_refused(digits: DataSet) -> None:
         evaluation_loader(digits, "test", made(), device=CPU, rank=2, world=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_corrupt_image_is_named(workers: int, tmp_path: Path) -> None:
     """The error of a worker process arrives as DataCorrupt with the file's name and nothing of the worker's trace."""

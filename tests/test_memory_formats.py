@@ -59,6 +59,7 @@ def test_channels_last_is_left_where_it_is_not_safe(network, is_last):
     assert memory_format(network, torch.device("cuda"), True) is torch.channels_last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
 def test_the_rule_about_architectures_is_that_about_networks(name):
     """With skips everywhere, nowhere, and in the first layer of one stage alone."""

@@ -153,6 +153,7 @@ def test_a_reciter_is_no_language_model_either(no_data, tmp_path):
     assert "reciter: shuffled feedback (n = 2)" in said
 
 
+@pytest.mark.slow
 def test_the_instruments_name_the_stand_in(no_data, tmp_path):
     """Wording, several objectives, several tables: legends, evidence and sentences."""
     both = ["nas-bench-201-cifar10", "private-motif-pairs"]
@@ -180,6 +181,7 @@ def test_two_prompts_are_compared_under_the_name_of_what_answered(no_data, tmp_p
     assert set(figures.prompt_pairs(results)["model_kind"]) == {STAND_IN}
 
 
+@pytest.mark.slow
 def test_what_is_saved_beside_a_figure_says_what_it_was_made_from(searched, tmp_path):
     """Data and settings of the runs are read from the frame, whichever it is: nothing is left to the notebook."""
     by_arm = figures.study_runs(searched)

@@ -52,6 +52,7 @@ def test_an_error_of_the_job_is_raised_as_it_is():
         pool.submit(double, object()).result()
 
 
+@pytest.mark.slow
 def test_processes_that_cannot_start_are_told():
     """As in a script that starts them without a guard: what to write."""
     make = partial(ProcessPoolExecutor, 1, mp_context=SPAWN, initializer=os._exit, initargs=(1,))

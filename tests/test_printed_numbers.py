@@ -239,6 +239,7 @@ def test_the_page_on_data_compares_the_embedded_records():
     assert {int(re.search(r"On (\d+) cells one", told)[1])} == set(other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [MACRO, RESNET, MOBILENET, *CELLS, PRIVATE, DRAWN, *hpo.TABLES])
 def test_the_page_on_benchmarks_tells_the_noise(name):
     """Trainings a score, threshold and the ranks that are one, of each table."""

@@ -138,6 +138,7 @@ def test_without_a_refusal_nobody_waits():
     assert pace.rate is None
 
 
+@pytest.mark.slow
 def test_everybody_waits_as_long_as_the_server_asked(caplog):
     """After a 429 with `retry-after` no slot is given before its end; the change is returned and logged."""
     pace = Pace()

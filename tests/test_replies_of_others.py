@@ -91,6 +91,7 @@ def packed(handler):
     handler.wfile.write(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", [declared, refused, streamed, packed])
 def test_a_reply_that_is_too_long_is_refused_in_constant_memory(answers):
     """A gigabyte is refused without being read or asked for again; it may have been paid."""

@@ -39,6 +39,7 @@ def living(leader):
 FLOOD = "while True: print('x' * 1000)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cell",
     [

@@ -30,6 +30,7 @@ def small(name: str, folder: Path, **changes: object) -> object:
     return gk.run_study(study, folder, workers=1, progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAID)
 def test_each_shipped_study_ends_with_the_verdict_it_is_for(name: str, no_data: Path, tmp_path: Path) -> None:
     """Two searches are not enough for any, which is said too."""

@@ -33,6 +33,7 @@ def frame(*accuracies):
     return pd.DataFrame(rows, columns=columns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accuracies", [(0.98, 0.95), (0.5, 0.5), (0.03, 0.01)])
 def test_the_interval_of_a_difference_of_shares_covers(accuracies):
     """It holds the true difference in at least 93 % of 2,000 samples of 359 images, also near the ends."""
