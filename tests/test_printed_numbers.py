@@ -250,6 +250,7 @@ def test_the_page_on_benchmarks_tells_the_noise(name):
     assert ranks == f"1 to {row['undecided']:.0f}"
 
 
+@pytest.mark.slow
 def test_the_page_on_benchmarks_tells_the_ranks_of_the_usual_recipe():
     """The lowest and the highest rank of where `prior` begins, in the tables of HPOLib and of HPOBench."""
     one = rf"({NUMBER}) to ({NUMBER}) of {NUMBER} in HPO"

@@ -104,6 +104,7 @@ def said(heard):
     return one.answer
 
 
+@pytest.mark.slow
 def test_a_search_of_any_kind_is_paused_and_resumed_from_outside(tmp_path):
     """The plain `search` heeds a file beside its journal; the journal says who asked, from where and why."""
     path = tmp_path / "a.jsonl"

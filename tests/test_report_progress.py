@@ -31,6 +31,7 @@ def test_a_report_tells_at_which_cell_it_is(tmp_path, monkeypatch, cores):
     assert len(set(told)) > 3
 
 
+@pytest.mark.slow
 def test_an_executor_that_is_not_ours_tells_what_runs(tmp_path):
     """Another process may run the notebook: its name and seconds are told, its cell is not."""
     from concurrent.futures import ProcessPoolExecutor

@@ -21,6 +21,7 @@ def own_data_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("GENIUS_KIT_DATA", str(tmp_path / "data"))
 
 
+@pytest.mark.slow
 def test_twenty_megabytes_on_one_line_are_kept(tmp_path):
     """Joining streams takes a time in proportion to their length, so that the notebook is done within its limit."""
     path = write(tmp_path / "notebooks", "a", "print('x' * 20_000_000)")
@@ -61,6 +62,7 @@ def test_a_limit_ends_whatever_runs(tmp_path, monkeypatch, cell):
     assert len(outputs(tmp_path / "out" / "a.failed.ipynb")) < 10_200
 
 
+@pytest.mark.slow
 def test_a_time_limit_ends_endless_outputs(tmp_path, monkeypatch):
     """The limit of a notebook holds wherever it is, at its start too."""
     monkeypatch.setattr(kernels, "OUTPUT_CHARACTERS", 10_000)

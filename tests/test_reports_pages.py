@@ -156,6 +156,7 @@ def test_a_key_of_the_environment_is_nowhere_in_a_report(tmp_path, monkeypatch):
     assert not any(SECRET in result.detail for result in results)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(report_pages.browser() is None, reason="no Chromium browser is on this machine")
 def test_a_pdf_is_printed_when_asked(tmp_path, monkeypatch):
     """Beside the page, without a date; also of a notebook that is done already, which is not run again."""
