@@ -24,9 +24,10 @@ MOST_NAMED = 9
 """Lines that have their names at their ends; of more the names would stand on one another."""
 
 BELOW_BEST = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
-PERCENT = 100
-LONGEST = 46  # characters of a line of an axis label
 """Points below the best accuracy at which a logarithmic axis has its numbers."""
+
+PERCENT = 100  # the longest axis of accuracies; a longer one has scores of another unit
+LONGEST = 46  # characters of a line of an axis label
 
 
 def new_figure(rows: int, columns: int, **shared: Any) -> tuple[Figure, list[Axes]]:

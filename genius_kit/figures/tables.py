@@ -269,10 +269,8 @@ def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
     header = ["method", "n", "evaluations", f"best {benchmark.feedback_name} ({unit})", "rank", "top %"]
     measures = [("best_accuracy", False, 3), ("rank", True, 4), ("top_percent", True, 5)]
     if tested:
-        header, measures = (
-            [*header, "test accuracy (%)" if unit == "%" else f"test score ({unit})"],
-            [*measures, ("test_accuracy", False, 6)],
-        )
+        header = [*header, "test accuracy (%)" if unit == "%" else f"test score ({unit})"]
+        measures = [*measures, ("test_accuracy", False, 6)]
     has_tests = data["p_holm"].notna().any()
     rows = []
     for row in data.to_dict("records"):
@@ -289,15 +287,13 @@ def comparison_table(benchmark: Any, runs: Runs) -> PrintedTable:
         for name, lowest, column in measures
         for place in best_of(data[name].where(data["runs"] > 1).tolist(), lowest, digits.get(name, 2))
     }
-    test, beside = (
-        " No test: that takes two searches of a method and of the paper at temperature 0.",
-        reference in every,
-    )
+    beside = reference in every
+    test = " No test: that takes two searches of a method and of the paper at temperature 0." if beside else ""
     if has_tests:
         test = f" p: two-sided permutation test of the logarithms of final ranks against “{reference}”, Holm-corrected."
     note = (
         f"Mean ± sample standard deviation over n searches; rank 1 is best of {benchmark.count:,}, tied ranks "
-        f"count as the middle of their range. Bold: the best mean of two searches or more.{test if beside else ''}"
+        f"count as the middle of their range. Bold: the best mean of two searches or more.{test}"
         f"{_rules(data['method'], data['runs'])}"
     )
     return PrintedTable(

@@ -211,7 +211,7 @@ def hypervolume_figure(runs: Runs, table: pd.DataFrame | None = None) -> Figure:
 def _feedback_axis(runs: Runs) -> str:
     """Return what the score of some runs is called on their benchmark, with its unit."""
     benchmark = recorded_benchmark(next(iter(runs.values()))[0].settings)
-    return f"{benchmark.feedback_name} ({'%' if benchmark.unit == 'percent' else benchmark.unit})"
+    return f"{benchmark.feedback_name} ({unit_sign(benchmark.unit)})"
 
 
 def _measure(runs: Runs) -> tuple[FrontReference, np.ndarray]:

@@ -90,7 +90,8 @@ class Journal:
         known = mend(path) if path.exists() else None
         self._descriptor = files.open_for_append(path, private=True)
         self._end = os.fstat(self._descriptor).st_size
-        self._tail = path.read_bytes()[-TAIL_BYTES:]
+        os.lseek(self._descriptor, -min(self._end, TAIL_BYTES), os.SEEK_END)
+        self._tail = os.read(self._descriptor, TAIL_BYTES)
         if known is None:
             files.settle_folder(path.parent)
         self._pending.extend(known.events if known else ())
