@@ -15,10 +15,10 @@ from genius_kit.figures.layout import name_points
 from genius_kit.figures.runs import best_accuracy, best_rank, draw_searches
 from genius_kit.figures.style import BLACK, BLUE, GREY, VERMILION, styles
 from genius_kit.journal import read_run
-from genius_kit.paper import paper_methods, paper_table, summary
+from genius_kit.paper import CHAT_FILES, paper_methods, paper_table, summary
 from genius_kit.prompts.published import Conversation, Slip, read_conversation
 from genius_kit.proposers.methods import distinct, n_text
-from genius_kit.runs.batch import PUBLISHED, replay_conversation
+from genius_kit.runs.batch import replay_conversation
 from genius_kit.runs.frames import Runs, frames_of, longest, middle_rank
 from genius_kit.runs.provenance import marked
 from genius_kit.spaces import recorded_space
@@ -246,7 +246,7 @@ def replays(conversations: str) -> dict[str, Run]:
     """
     found = {}
     for path in (Path(name.strip()) for name in conversations.split(",") if name.strip()):
-        name = f"GENIUS-{path.stem.removesuffix('M')}" if path.stem in PUBLISHED else path.stem
+        name = f"GENIUS-{path.stem.removesuffix('M')}" if f"chat_history/{path.stem}.json" in CHAT_FILES else path.stem
         found[name] = read_run(path) if path.suffix == ".jsonl" else replay_conversation(path)
     return found
 

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
     from genius_kit.spaces import Architecture
 
-PUBLISHED = ("329M", "401M")
-"""Names of the published conversations."""
-
 INTERRUPT_SECONDS = 2.0  # how long searches are waited for after Ctrl-C: calls end at once, an evaluation may not
 
 
@@ -238,9 +235,9 @@ def replay_conversation(path: str | Path, journal: str | Path | None = None, str
     from genius_kit.llm import ReplayClient
     from genius_kit.prompts.published import RecordedBenchmark, read_conversation
 
-    name = Path(path).name.removesuffix(".json")
-    if name in PUBLISHED and not Path(path).is_file():
-        path = downloads.find(f"chat_history/{name}.json")
+    published = f"chat_history/{Path(path).name.removesuffix('.json')}.json"
+    if published in downloads.FILES and not Path(path).is_file():
+        path = downloads.find(published)
     conversation = read_conversation(path)
     benchmark = RecordedBenchmark(conversation)
     proposer = make_proposer(

@@ -16,6 +16,7 @@ from genius_kit.lab.money import price_of, spending
 from genius_kit.lab.run import Board, ViewMessage, recorded
 from genius_kit.lab.session import step_line
 from genius_kit.lab.widgets import STATIC, Part, button, guarded, labelled, row
+from genius_kit.paper import CHAT_FILES
 from genius_kit.proposers.base import QUIZ
 from genius_kit.records import RankRange
 from genius_kit.runs.batch import replay_conversation
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("benchmark", "model", "prompt", "seed", "best", "rank", "calls", "cost", "state", "begun", "journal")
 PLACES = ("runs", "studies", "reports")
-CONVERSATIONS = ("chat_history/329M.json", "chat_history/401M.json")
 MOST_TOGETHER = 8  # runs in one picture
 SENT_AT_ONCE = 200  # rows
 
@@ -50,7 +50,7 @@ def find_runs(folders: Sequence[Path]) -> Iterator[Row]:
     for path in sorted(paths.values(), key=lambda path: -path.stat().st_mtime):
         if (found := _row(path)) is not None:
             yield found
-    for name in CONVERSATIONS:
+    for name in CHAT_FILES:
         try:
             path = downloads.find(name)
         except GeniusKitError:  # it is not here, or not as it was published
