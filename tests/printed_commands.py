@@ -3,7 +3,7 @@
 `python -m tests.printed_commands FOLDER` runs the README's first command into FOLDER, checks its pages, and then runs
 every other printed command and block that needs no extra, no data and no person, with the stand-in in place of a model,
 in an environment that holds only what `pip install -e .` installs (this file imports nothing of the extras, so no
-pytest). `--list` prints them all.
+pytest). `FOLDER README.md docs/tutorial.md` runs those of the README and the tutorial only. `--list` prints them all.
 """
 
 from __future__ import annotations
@@ -408,12 +408,12 @@ def blocks_of(page: Iterable[Printed]) -> list[str]:
     return [re.sub(r'\bmodel="[^"]+"', 'model="offline"', one.text) for one in page if one.is_python]
 
 
-def run_others(home: Path) -> list[str]:
-    """Run every other command and block that needs nothing, page by page, and return what went wrong."""
+def run_others(home: Path, chosen: Sequence[str]) -> list[str]:
+    """Run every other command and block of the pages that needs nothing, in order, and return what went wrong."""
     environment, seen = clean_environment(home), {shlex.join(first_command())}
     begun = blocks_of(printed_on(ROOT / "README.md"))  # what the other pages go on from, and the journal they name
     wrong = [told(["python", "-c", "\n".join(begun)], home, environment, "the Python of README.md")]
-    for page in pages():
+    for page in (page for page in pages() if not chosen or page.relative_to(ROOT).as_posix() in chosen):
         printed = list(printed_on(page))
         for words in (words for one in printed for words in commands_in(one)):
             command, text = parse(words), shlex.join(words)
@@ -439,16 +439,18 @@ def listing() -> Iterator[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run it all, or with `--list` print what it would be; return the exit code."""
+    """Run it all or the named pages, or with `--list` print what it would be; return the exit code."""
     if arguments == ["--list"]:
         print("\n".join(listing()))
         return 0
-    home = Path(arguments[0]).resolve()
+    home, chosen = Path(arguments[0]).resolve(), arguments[1:]
+    if unknown := {*chosen} - {page.relative_to(ROOT).as_posix() for page in pages()}:
+        sys.exit(f"there is no page {min(unknown)}")
     if more := [name for packages in extras.extras().values() for name, is_here in packages.items() if is_here]:
         sys.exit(f"this is for an environment of `pip install -e .` alone, but {more[0]} is here; only extras bring it")
     os.environ.update(clean_environment(home))
     os.chdir(home)
-    wrong = [*run_report(home), *run_others(home)]
+    wrong = [*run_report(home), *run_others(home, chosen)]
     print("\n\n".join([*wrong, f"{len(wrong)} printed commands failed" if wrong else "every printed command works"]))
     return int(bool(wrong))
 

@@ -143,3 +143,9 @@ def test_a_full_environment_is_no_bare_one(tmp_path):
     """The run of the printed commands refuses to start where an extra is installed, as it is here."""
     with pytest.raises(SystemExit, match="only extras bring it"):
         printed_commands.main([str(tmp_path)])
+
+
+def test_a_page_that_is_not_there_is_named(tmp_path):
+    """A check that names a page which was moved does not pass without it."""
+    with pytest.raises(SystemExit, match=r"no page docs/moved\.md"):
+        printed_commands.main([str(tmp_path), "README.md", "docs/moved.md"])
