@@ -180,6 +180,15 @@ def test_a_list_that_is_better_than_luck_convicts_though_it_counts_once(table: T
     assert found.memory.startswith("memory of this table")
 
 
+def test_a_list_that_is_nearly_better_than_luck_is_told_with_the_bound(table: TabularBenchmark) -> None:
+    """Fair architectures: fewer than 10 % of other numberings are as good, more than the 0.5 % of a verdict."""
+    keys = [" ".join(table.space.key(one) for one in best_designs(table, 3000)[200::66][:10])]
+    found = verdict(study(CHEAT, lists=keys), benchmark=table)
+    assert found.kind == "cannot tell"
+    assert "its list is not clearly better than luck" in found.sentence
+    assert "at most 0.5 % may be" in found.sentence
+
+
 def test_labels_that_matter_by_luck_convict_nobody(table: TabularBenchmark) -> None:
     """Lists that vary, are worse under other numbers and yet no better than luck are no question of more searches."""
     found = verdict(study(CHEAT), benchmark=table)

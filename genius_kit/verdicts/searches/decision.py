@@ -271,9 +271,11 @@ def _of_list(luck: Luck | None, reads: bool, repeats: bool, matters: bool) -> tu
             f"their positions exchanged (p = {luck.places:.2g}): a liking for one number would do the same"
         )
     what = "searches repeat one list, which counts once" if repeats else "labels matter"
-    return (NOT_ENOUGH if matters and luck.numbers <= _PERHAPS else CANNOT_TELL), (
-        f"it does not use its results; {what}, and its list is no better than luck: of lists numbered otherwise "
-        f"{100 * luck.numbers:.1f} % are as good"
+    is_open = luck.numbers <= _PERHAPS
+    return (NOT_ENOUGH if matters and is_open else CANNOT_TELL), (
+        f"it does not use its results; {what}, and its list is {'not clearly' if is_open else 'no'} better than "
+        f"luck: of lists numbered otherwise {100 * luck.numbers:.1f} % are as good"
+        f"{f', and at most {100 * LUCKY:.1f} % may be' if is_open else ''}"
     )
 
 
