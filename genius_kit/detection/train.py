@@ -32,7 +32,6 @@ from genius_kit.detection.recipes import DetectionRecipe, load_detection_recipe
 from genius_kit.errors import InvalidParameter
 from genius_kit.networks import load_weights
 from genius_kit.spaces import load_space
-from genius_kit.training.checkpoints import State
 from genius_kit.training.loop import Loop
 from genius_kit.training.progress import Row
 from genius_kit.training.runtime import DistContext, autocast, choose_device, evaluating, torch_state
@@ -113,13 +112,6 @@ class DetectionLoop(Loop):
     def final_measures(self) -> dict[str, Any]:
         self.network.eval()
         return {"measures": {name: self.history[-1][name] for name in COCO_MEASURES if name in self.history[-1]}}
-
-    def completed(self, state: State) -> State:
-        """Return the state of a checkpoint; those of the first version were of whole epochs and counted no steps."""
-        history = state["history"]
-        seconds = sum(row["seconds"] for row in history)
-        untold = {"step": len(history) * self.epoch_steps, "seconds": seconds, "epoch_began": seconds}
-        return {"loss_sum": torch.zeros(self.loss_shape), **untold, **state}
 
 
 def train_detector(

@@ -193,7 +193,7 @@ def _read_finished(
     record = read_json(path)
     with of_this_version(path):
         check_identity(path, record.pop("identity"), identity)
-        fields = record.get("result", record)  # detectors of the first version had the fields beside the identity
+        fields = record["result"]
         result = {**fields, "history": tuple(fields["history"]), "weights": str(folder / "weights.pt")}
         kind(**result)
     return {"result": result, "weights": load_whole(folder / "weights.pt")}
