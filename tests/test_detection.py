@@ -8,8 +8,14 @@ import torch
 
 from genius_kit.detection.coco import Flipped, batches_by_orientation, coco_measures, load_coco
 from genius_kit.detection.model import build_detector
-from genius_kit.detection.recipes import DETECTION_RECIPES, load_detection_recipe
-from genius_kit.detection.train import evaluate_command, evaluate_detector, train_command, train_detector
+from genius_kit.detection.train import (
+    DETECTION_RECIPES,
+    evaluate_command,
+    evaluate_detector,
+    load_detection_recipe,
+    train_command,
+    train_detector,
+)
 from genius_kit.errors import CheckpointError, DataCorrupt, DataMissing, InvalidParameter, TrainingFailed, UnknownName
 from genius_kit.networks import build_network
 from genius_kit.spaces import load_space
