@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from typer.testing import CliRunner
 
-from genius_kit.benchmarks.trained import time_call
+from genius_kit.benchmarks.latency import time_call
 from genius_kit.datasets.loaders import training_loader
 from genius_kit.errors import InvalidArchitecture, InvalidParameter, UnknownName
 from genius_kit.networks import build_network

@@ -9,13 +9,10 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
 import pytest
-import torch
-from torch import nn
 
 import genius_kit as gk
 from genius_kit import figures
 from genius_kit.benchmarks.cache import content_of, key_of
-from genius_kit.benchmarks.trained import measure_latency
 from genius_kit.errors import DataCorrupt, InvalidParameter, JournalError, TrainingFailed, UnknownName
 from genius_kit.journal import read_run
 from genius_kit.prompts import load_prompt
@@ -507,28 +504,3 @@ def test_a_latency_is_measured_where_it_is_an_objective(make, counted):
     assert run.settings["objectives"] == ["accuracy", "latency"]
     assert plain.evaluate(event["architecture"]).latency is None
     assert len(counted.keys) == 1
-
-
-class Sleeper(nn.Module):
-    """Sleeps in its forward pass, and remembers each one."""
-
-    def __init__(self, seconds):
-        super().__init__()
-        self.seconds, self.seen = seconds, set()
-
-    def forward(self, images):
-        is_last = images.is_contiguous(memory_format=torch.channels_last)
-        self.seen.add((tuple(images.shape), images.dtype, self.training, torch.is_inference_mode_enabled(), is_last))
-        time.sleep(self.seconds)
-
-
-def test_a_latency_is_that_of_one_image_in_evaluation_mode(one_thread):
-    """The median of passes that sleep a millisecond; the network's mode comes back, also where a pass fails."""
-    network = Sleeper(0.001).train()
-    assert measure_latency(network, 6, torch.device("cpu")) >= 0.001
-    assert network.seen == {((1, 3, 6, 6), torch.float32, False, True, True)}
-    assert network.training
-    network.seconds = -1
-    with pytest.raises(ValueError, match="non-negative"):
-        measure_latency(network, 6, torch.device("cpu"))
-    assert network.training

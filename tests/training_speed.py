@@ -7,19 +7,16 @@ device that was, with how many repeats and which spread. `python -m tests.speed 
 from __future__ import annotations
 
 import itertools
-import platform
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genius_kit.benchmarks.trained import time_call
+from genius_kit.benchmarks.latency import device_name, spread, time_call
 from genius_kit.datasets.splits import DataSet, TensorSplit
 from genius_kit.errors import InvalidParameter, check_integer
 from genius_kit.spaces import load_space
@@ -194,21 +191,3 @@ def _row(form: str, seconds: Mapping[str, list[float]], memory: int | None, batc
         "ratio_p90": ratio_high,
         "peak_memory_bytes": memory,
     }
-
-
-def spread(values: list[float]) -> tuple[float, float, float]:
-    """Return the median, the tenth and the ninetieth percentile."""
-    median, low, high = np.percentile(values, [50, 10, 90])
-    return float(median), float(low), float(high)
-
-
-def device_name(device: torch.device) -> str:
-    """Return the processor in words: the GPU's name, or the CPU's model."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    if device.type != "cpu":
-        return str(device)
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()

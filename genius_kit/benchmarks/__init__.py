@@ -2,7 +2,7 @@
 
 `base` says what a benchmark is, `catalogue` finds one by its name, `downloads` gets the published files, `tabular` and
 `private` are tables, `hpo` has twelve of another package, `trained` and `cache` train, `proxies` score untrained
-networks.
+networks, `latency` measures time.
 """
 
 from genius_kit.benchmarks.base import MEASURED, OBJECTIVES, Benchmark, Objectives

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import torch
-from torch import nn
-
 from genius_kit.benchmarks.base import Benchmark, Objectives
 from genius_kit.benchmarks.cache import Job, Outcome, OutcomeStore, content_of, key_of, train_once
+from genius_kit.benchmarks.latency import measure_latency
 from genius_kit.datasets import DataSet, load_dataset
 from genius_kit.datasets.loaders import image_size as image_size_of
 from genius_kit.errors import InvalidParameter, WorkerDied, check_integer
@@ -26,12 +22,10 @@ from genius_kit.records import Cost, Evaluation
 from genius_kit.spaces import Architecture, SearchSpace, load_space
 from genius_kit.spaces.costs import MacsBound, count_cost
 from genius_kit.training.recipes import RECIPES, Recipe, load_recipe
-from genius_kit.training.runtime import choose_device, evaluating
+from genius_kit.training.runtime import choose_device
 
 if TYPE_CHECKING:
     import pandas as pd
-
-WARMUP_PASSES, TIMED_PASSES = 10, 50  # of a latency
 
 
 class TrainedBenchmark(Benchmark):
@@ -155,7 +149,7 @@ class TrainedBenchmark(Benchmark):
             return None
         size = self.image_size
         network = build_network(self.space, architecture, num_classes=self.data.num_classes, image_size=size)
-        return measure_latency(network, size, choose_device(self._device))
+        return measure_latency(network, image_size=size, device=self._device).median
 
     def outcome(self, architecture: Sequence[int]) -> Outcome | None:
         """Return what is recorded of the training of `architecture`, None where nothing is; trains nothing."""
@@ -261,32 +255,3 @@ def _recipe(recipe: str | Recipe | Mapping[str, Any], changes: Mapping[str, Any]
             f"recipe has no {', '.join(sorted(missing))}; give all its fields, or a name and changes"
         )
     return RECIPES["quick"].changed(**{"source": "as recorded", **recipe, **changes})
-
-
-def measure_latency(network: nn.Module, image_size: int, device: torch.device) -> float:
-    """Return the median seconds of a forward pass of one image, in evaluation mode and in float32.
-
-    The network is moved to the device, and its mode is given back.
-    """
-    layout = torch.channels_last
-    images = torch.randn(1, 3, image_size, image_size).to(device, memory_format=layout)
-    network.to(device, memory_format=layout)  # type: ignore[call-overload]
-    with evaluating(network), torch.inference_mode():
-        seconds = [time_call(lambda: network(images), device) for _ in range(WARMUP_PASSES + TIMED_PASSES)]
-    return statistics.median(seconds[WARMUP_PASSES:])
-
-
-def time_call(call: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds of one call: CUDA events around it on a GPU, a monotonic clock elsewhere."""
-    if device.type != "cuda":
-        begun = time.perf_counter()
-        call()
-        return time.perf_counter() - begun
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    torch.cuda.synchronize(device)
-    stream = torch.cuda.current_stream(device)
-    begin.record(stream)
-    call()
-    end.record(stream)
-    torch.cuda.synchronize(device)
-    return begin.elapsed_time(end) / 1e3

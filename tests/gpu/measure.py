@@ -29,7 +29,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 import genius_kit as gk
-from genius_kit.benchmarks.trained import TrainedBenchmark, time_call
+from genius_kit.benchmarks.latency import device_name, spread, time_calls
+from genius_kit.benchmarks.trained import TrainedBenchmark
 from genius_kit.datasets import DataSet, TensorSplit, load_dataset
 from genius_kit.pools import usable_cores
 from genius_kit.spaces import load_space
@@ -37,17 +38,7 @@ from genius_kit.spaces.costs import count_cost
 from genius_kit.training.recipes import WeightAverage, average_decay, load_recipe
 from genius_kit.training.runtime import choose_device
 from genius_kit.training.trainer import seeded_network, train
-from tests.training_speed import (
-    AUTHORS,
-    COMPILED,
-    DEFAULT,
-    GENIUS_329,
-    SINGLE,
-    device_name,
-    measure_training,
-    noise,
-    spread,
-)
+from tests.training_speed import AUTHORS, COMPILED, DEFAULT, GENIUS_329, SINGLE, measure_training, noise
 
 LIMIT = 450
 """Seconds after which no further part begins; `run.sh` interrupts the one under way 20 seconds later."""
@@ -86,21 +77,16 @@ def row(measure: str, unit: str, values: list[float], **further: Any) -> Row:
     return {"measure": measure, "value": median, "unit": unit, "p10": low, "p90": high, "n": len(values), **further}
 
 
-def timed(call: Callable[[], object], device: torch.device, sizes: Sizes) -> list[float]:
-    """Return the seconds of each call after some that do not count."""
-    return [time_call(call, device) for _ in range(sizes.warmup + sizes.repeats)][sizes.warmup :]
-
-
 def ceilings(device: torch.device, sizes: Sizes) -> Iterator[Row]:
     """Yield what the card reaches at best: copying float32, and multiplying square matrices in two precisions."""
     source = torch.zeros(sizes.copied_bytes // 4, device=device)
     target = torch.empty_like(source)
-    seconds = timed(lambda: target.copy_(source), device, sizes)
+    seconds = time_calls(lambda: target.copy_(source), device, warmup=sizes.warmup, repeats=sizes.repeats)
     yield row("copy", "GB/s read and written", [2 * sizes.copied_bytes / 1e9 / value for value in seconds])
     side = sizes.matmul_side
     for kind in (torch.bfloat16, torch.float32):
         left, right = (torch.randn(side, side, device=device, dtype=kind) for _ in range(2))
-        seconds = timed(lambda: left @ right, device, sizes)  # noqa: B023
+        seconds = time_calls(lambda: left @ right, device, warmup=sizes.warmup, repeats=sizes.repeats)  # noqa: B023
         yield row(f"matmul, {str(kind).removeprefix('torch.')}", "TFLOP/s", [2 * side**3 / 1e12 / s for s in seconds])
 
 
