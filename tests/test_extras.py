@@ -16,7 +16,7 @@ from genius_kit import extras, pools
 from genius_kit.cli.data import findings
 from genius_kit.detection import coco
 from genius_kit.errors import ExtraMissing
-from genius_kit.training.progress import MetricsLog
+from genius_kit.training.checkpoints import MetricsLog
 
 PACKAGE = Path(genius_kit.__file__).resolve().parent
 PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]

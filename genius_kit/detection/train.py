@@ -32,8 +32,8 @@ from genius_kit.detection.model import build_detector
 from genius_kit.errors import InvalidParameter
 from genius_kit.networks import load_weights
 from genius_kit.spaces import load_space
+from genius_kit.training.checkpoints import Row
 from genius_kit.training.loop import Loop
-from genius_kit.training.progress import Row
 from genius_kit.training.recipes import Changeable, Count, Positive, Precision, Rate, Share, find_recipe
 from genius_kit.training.runtime import DistContext, autocast, choose_device, evaluating, torch_state
 from genius_kit.training.trainer import TrainedResult, carry_out

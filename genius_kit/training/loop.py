@@ -21,8 +21,16 @@ from genius_kit.datasets import DataSet
 from genius_kit.datasets.loaders import Loader, evaluation_loader, image_size, training_loader
 from genius_kit.errors import InvalidParameter, TrainingFailed
 from genius_kit.memory_formats import memory_format, name_of
-from genius_kit.training.checkpoints import State, load_checkpoint, of_this_version, save_checkpoint
-from genius_kit.training.progress import COLUMNS, MetricsLog, Row, StepProgress
+from genius_kit.training.checkpoints import (
+    COLUMNS,
+    MetricsLog,
+    Row,
+    State,
+    StepProgress,
+    load_checkpoint,
+    of_this_version,
+    save_checkpoint,
+)
 from genius_kit.training.recipes import (
     Mixing,
     Recipe,
