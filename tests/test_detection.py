@@ -8,12 +8,17 @@ import torch
 
 from genius_kit.detection.coco import Flipped, batches_by_orientation, coco_measures, load_coco
 from genius_kit.detection.model import build_detector
-from genius_kit.detection.recipes import DETECTION_RECIPES, load_detection_recipe
-from genius_kit.detection.train import evaluate_command, evaluate_detector, train_command, train_detector
+from genius_kit.detection.train import (
+    DETECTION_RECIPES,
+    evaluate_command,
+    evaluate_detector,
+    load_detection_recipe,
+    train_command,
+    train_detector,
+)
 from genius_kit.errors import CheckpointError, DataCorrupt, DataMissing, InvalidParameter, TrainingFailed, UnknownName
 from genius_kit.networks import build_network
 from genius_kit.spaces import load_space
-from genius_kit.training.checkpoints import load_whole, save_whole
 from genius_kit.training.loop import diverged, out_of_memory
 from tests.coco_images import write_coco
 
@@ -252,29 +257,6 @@ def test_an_interrupted_training_ends_with_the_same_weights(data, tmp_path):
     assert all(torch.equal(value, expected[name]) for name, value in again.state_dict().items())
     with pytest.raises(CheckpointError, match="seed 0, here 1"):
         train_detector(detector_for(SHORT), data, SHORT, seed=1, folder=tmp_path, progress=False)
-
-
-def test_a_folder_of_the_first_version_is_gone_on_with(data, tmp_path):
-    """Its checkpoint had whole epochs and counted no steps, its result stood beside the identity."""
-
-    def stop(row):
-        raise KeyboardInterrupt
-
-    whole = detector_for(SHORT)
-    train_detector(whole, data, SHORT, progress=False)
-    with pytest.raises(KeyboardInterrupt):
-        train_detector(detector_for(SHORT), data, SHORT, folder=tmp_path, on_epoch=stop, progress=False)
-    content = load_whole(tmp_path / "checkpoint.pt")
-    kept = ("memory_format", "detector", "optimizer", "scaler", "history")
-    content["state"] = {name: content["state"][name] for name in kept}
-    save_whole(tmp_path / "checkpoint.pt", content)
-    resumed = detector_for(SHORT)
-    result = train_detector(resumed, data, SHORT, folder=tmp_path, progress=False)
-    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items())
-    record = json.loads((tmp_path / "result.json").read_text())
-    flat = {**record["result"], "weights": "elsewhere", "identity": record["identity"]}
-    (tmp_path / "result.json").write_text(json.dumps(flat))
-    assert train_detector(detector_for(SHORT), data, SHORT, folder=tmp_path, progress=False) == result
 
 
 def test_what_to_try_is_what_a_detector_has():

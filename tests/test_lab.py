@@ -213,17 +213,17 @@ def test_asking_once_records_the_call(tmp_path):
 def test_costs_are_told_as_estimates(benchmark):
     """A priced model has a price a call and a search; an unknown one none; the stand-in costs nothing."""
     prompt = open_draft("standard", benchmark).prompt()
-    found = estimate(prompt, (), "gpt-4.1", 10, TokenCounter("gpt-4.1"), 500)
+    found = estimate(prompt, (), "gpt-4.1", 10, TokenCounter(), 500)
     assert 0 < found.call < found.search < 20 * found.call
     assert "about" in cost_words(found, "gpt-4.1", 10, 500)
-    assert estimate(prompt, (), "nobody", 10, TokenCounter("nobody")).search is None
-    assert estimate(prompt, (), "offline", 10, TokenCounter("offline")).search == 0
+    assert estimate(prompt, (), "nobody", 10, TokenCounter()).search is None
+    assert estimate(prompt, (), "offline", 10, TokenCounter()).search == 0
     assert (dollars(None), dollars(1234.5), dollars(0.0042)) == ("unknown", "$1,234.50", "$0.0042")
 
 
 def test_a_token_count_learns_from_the_server():
     """What the server counted replaces the four characters per token."""
-    counter = TokenCounter("nobody")
+    counter = TokenCounter()
     assert counter.words(counter.count("x" * 400)).startswith("about 100 tokens (4 characters per token")
     counter.learn("x" * 400, 200)
     assert counter.count("x" * 400) == 200

@@ -34,7 +34,7 @@ def test_the_lab_expects_what_the_estimate_of_a_run_expects(no_data, priced, his
     """Expected and bound are those of `estimate_run`, within the rounding of a token."""
     benchmark = load_benchmark("nas-bench-201-cifar10")
     prompt = open_draft("standard", benchmark, history).prompt()
-    counter = TokenCounter("queue-1")
+    counter = TokenCounter()
     found = estimate(prompt, (), "queue-1", budget, counter)
     client = QueueClient()
     run = estimate_run(benchmark, make_proposer("llm", benchmark.space, client=client, history=history), budget)
@@ -47,7 +47,7 @@ def test_the_lab_expects_what_the_estimate_of_a_run_expects(no_data, priced, his
 def test_an_estimate_is_quick_for_a_long_search(no_data, priced):
     """A budget of 2,000 takes little longer than one of 10: keys are not held up by it."""
     prompt = open_draft("standard", load_benchmark("nas-bench-201-cifar10")).prompt()
-    counter = TokenCounter("queue-1")
+    counter = TokenCounter()
     estimate(prompt, (), "queue-1", 10, counter)
     began = time.process_time()
     estimate(prompt, (), "queue-1", 2_000, counter)
@@ -72,12 +72,12 @@ def test_the_cost_stands_there_before_the_press(no_data, priced, tmp_path):
 def test_several_searches_cost_their_sum(no_data, priced):
     """Unknown where one is."""
     prompt = open_draft("standard", load_benchmark("nas-bench-201-cifar10")).prompt()
-    known = estimate(prompt, (), "queue-1", 10, TokenCounter("queue-1"))
+    known = estimate(prompt, (), "queue-1", 10, TokenCounter())
     both = together([known, known], times=3)
     assert both.search == pytest.approx(6 * known.search)
     assert both.calls == 6 * known.calls
     assert search_words(both, 10, 6).startswith("6 searches of 10")
-    assert together([known, estimate(prompt, (), "nobody", 10, TokenCounter("nobody"))]).search is None
+    assert together([known, estimate(prompt, (), "nobody", 10, TokenCounter())]).search is None
 
 
 def test_what_was_spent_is_known_where_tokens_and_a_price_are(no_data, priced, tmp_path):

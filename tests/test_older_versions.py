@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 import genius_kit as gk
 from genius_kit.benchmarks.cache import OutcomeStore, _canonical, key_of
 from genius_kit.cli import app
-from genius_kit.detection.recipes import DETECTION_RECIPES
-from genius_kit.detection.train import DetectionResult
+from genius_kit.detection.train import DETECTION_RECIPES, DetectionResult
 from genius_kit.errors import CheckpointError, DataCorrupt, JournalError
 from genius_kit.journal import chain
 from genius_kit.private.builds import kept_plan

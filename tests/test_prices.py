@@ -27,7 +27,8 @@ HERE = "http://localhost:8080/v1"
 
 
 def cost(usage, model, base_url=None):
-    return load_prices().cost(usage, model, base_url)
+    price = load_prices().find(model, base_url)
+    return price and price.cost(usage)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from genius_kit.cli import app
 from genius_kit.errors import InvalidParameter
 from genius_kit.reports import run as reports
-from genius_kit.reports.grids import overviews
+from genius_kit.reports.index import overviews
 from genius_kit.reports.parameters import label_of, read_grid
 from tests.notebook_files import outputs, write
 

@@ -8,7 +8,7 @@ import torch
 from genius_kit.datasets.registry import load_dataset
 from genius_kit.errors import CheckpointError, InvalidParameter
 from genius_kit.networks import build_network
-from genius_kit.networks.weights import read_weights
+from genius_kit.networks.base import read_weights
 from genius_kit.spaces import load_space
 from genius_kit.training.finetune import FINE_TUNE, fine_tune, pretrained_network
 from genius_kit.training.recipes import RECIPES

@@ -36,11 +36,6 @@ class Latency:
     threads: int | None
     precision: str
 
-    @property
-    def images_per_second(self) -> float:
-        """Images per second at the median."""
-        return self.batch_size / self.median
-
 
 def measure_latency(
     network: nn.Module,

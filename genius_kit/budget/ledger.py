@@ -99,10 +99,6 @@ class StudyLedger:
         except OSError:
             return False
 
-    def seconds(self) -> float:
-        """Return the seconds that all runs were under way, added up."""
-        return sum(state.seconds for state in self.states().values())
-
     def change(self, name: str, state: State, limits: Limits | None = None) -> None:
         """Write the state of a run; with `limits`, raise OverLimit and write nothing where it does not fit them."""
         with self._gate, self._opened() as descriptor:

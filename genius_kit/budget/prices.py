@@ -183,11 +183,6 @@ class Prices:
     def _current(self, model: str, base_url: str | None) -> Price | None:
         return self.models.get(model) or self.models.get(_DATE.sub("", model)) or _listed(model, base_url)
 
-    def cost(self, usage: Usage, model: str | None, base_url: str | None = None) -> float | None:
-        """Return the price of one reply of `model` in US dollars; None, never 0, where it cannot be known."""
-        price = self.find(model, base_url)
-        return price.cost(usage) if price else None
-
     def resumed(self, model: str, record: Mapping[str, Any] | None) -> Prices:
         """Return these with the entry of `model` that a run began with, where its journal holds one."""
         return self if record is None else replace(self, recorded=(model, Price.read(record)))

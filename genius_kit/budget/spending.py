@@ -18,26 +18,17 @@ from genius_kit.errors import JournalError
 from genius_kit.journal import Event, read_run
 
 
-@dataclass(frozen=True)
-class Terms:
-    """What a run may take, by its record."""
-
-    limits: Limits
-    allow_unpriced: bool = False
-    share: Share | None = None
-
-
 def recorded_limits(events: Sequence[Event]) -> dict[str, Any]:
     """Return the limits that stand last on record, as `RunBudget.record` wrote them."""
     return next((event["limits"] for event in reversed(events) if "limits" in event), {})
 
 
-def recorded_terms(events: Sequence[Event], folder: Path) -> Terms:
-    """Return what the run of a journal in `folder` may take, by its record."""
+def recorded_terms(events: Sequence[Event], folder: Path) -> tuple[Limits, bool, Share | None]:
+    """Return the limits of the run of a journal in `folder`, by its record, a consent, and its part in a study's."""
     known = dict(recorded_limits(events))
     study, allowed = known.pop("study", None), known.pop("allow_unpriced", False)
     share = Share(study_ledger(folder), Limits(**study)) if study else None
-    return Terms(Limits(**known), bool(allowed), share)
+    return Limits(**known), bool(allowed), share
 
 
 def spent_of(events: Iterable[Event], unknown: Amount = Amount(1)) -> Amount:  # noqa: B008 - it cannot change

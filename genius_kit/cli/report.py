@@ -16,7 +16,7 @@ from typer import Argument, Option
 from genius_kit.cli.commands import ends_at_once, tell_stand_in
 from genius_kit.errors import UnknownName
 from genius_kit.reports import run as reports
-from genius_kit.reports.grids import overviews
+from genius_kit.reports.index import overviews
 from genius_kit.reports.jobs import NotebookResult
 from genius_kit.reports.run import ReportProgress
 from genius_kit.texts import say

@@ -19,7 +19,7 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastL
 
 from genius_kit.errors import InvalidParameter, check_integer
 from genius_kit.networks import build_network, load_weights
-from genius_kit.networks.weights import Weights
+from genius_kit.networks.base import Weights
 from genius_kit.spaces import SearchSpace
 from genius_kit.training.finetune import fingerprint, freeze_norms
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from genius_kit.records import Message, Trial
 
 CHARACTERS_A_TOKEN = 4.0
-"""Of English text, where no tokenizer is at hand: an estimate, and shown as one."""
+"""Of English text: an estimate, and shown as one."""
 
 USUAL_OUTPUT_TOKENS = 500
 """Assumed for a reply before there was one."""
@@ -33,49 +31,25 @@ MOST_PROMPTS = 50  # of a search, that its estimate looks at
 
 
 class TokenCounter:
-    """Counts the tokens of one model, where tiktoken is installed and knows it; else says "about".
+    """Estimates the tokens of prompts by their length, from the first reply on as its server counted them."""
 
-    tiktoken may fetch its tables from the network: it is loaded in a thread of its own, and until it is there (or
-    where it never comes) the count is an estimate. `learn` replaces the factor of the estimate by what a server
-    counted.
-    """
-
-    def __init__(self, model: str) -> None:
-        self.model = model
-        self._encode: Callable[[str], Sequence[int]] | None = None
+    def __init__(self) -> None:
         self._characters = CHARACTERS_A_TOKEN
         self._how = f"{CHARACTERS_A_TOKEN:g} characters per token"
-        if not is_stand_in(model) and importlib.util.find_spec("tiktoken") is not None:
-            threading.Thread(target=self._load, daemon=True).start()
-        elif not is_stand_in(model):
-            self._how += "; `pip install tiktoken` gives a count"
-
-    def _load(self) -> None:
-        import tiktoken
-
-        try:
-            self._encode = tiktoken.encoding_for_model(self.model).encode_ordinary
-        except Exception:  # an unknown model, or no network: the estimate stays
-            return
 
     def learn(self, text: str, tokens: int | None) -> None:
         """Take from a reply how many tokens the server counted in the prompt `text`."""
-        if tokens and self._encode is None:
+        if tokens:
             self._characters = len(text) / tokens
             self._how = "by the count of the last reply"
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether tokens are counted, not estimated."""
-        return self._encode is not None
-
     def count(self, text: str) -> int:
-        """Return the number of tokens of `text`."""
-        return len(self._encode(text)) if self._encode else round(len(text) / self._characters)
+        """Return about how many tokens `text` has."""
+        return round(len(text) / self._characters)
 
     def words(self, tokens: int) -> str:
-        """Return a count in words that say whether it is one."""
-        return f"{tokens:,} tokens" if self._encode else f"about {tokens:,} tokens ({self._how})"
+        """Return a count in words that say where it is from."""
+        return f"about {tokens:,} tokens ({self._how})"
 
 
 @dataclass(frozen=True)
@@ -128,7 +102,7 @@ def _search(
     prompt: TemplatePrompt, budget: int, price: Price, counter: TokenCounter, given: Assumptions, characters: float
 ) -> Sum:
     """Return what a search takes where replies are as `given` says; of a long one some prompts stand for all."""
-    more = 1.0 if counter.is_exact else CHARACTERS_A_TOKEN / characters
+    more = CHARACTERS_A_TOKEN / characters
 
     def measure(messages: Sequence[Message]) -> float:
         return counter.count(plain(messages)) * more

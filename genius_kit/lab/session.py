@@ -133,7 +133,7 @@ class LabSession:
         self.benchmark = benchmark or _load(choices.benchmark)
         self.drafts = Drafts(self.folder / "drafts")
         self.draft = self.drafts.open(choices.variant, self.benchmark, choices.history)
-        self.counter = TokenCounter(choices.model)
+        self.counter = TokenCounter()
         self.output_tokens = USUAL_OUTPUT_TOKENS
         self.estimated = Estimate(0)
         self.trials: tuple[Trial, ...] = ()
@@ -157,7 +157,7 @@ class LabSession:
         if benchmark is not self.benchmark:
             self.trials = ()
         if chosen.model != before.model:
-            self.counter = TokenCounter(chosen.model)
+            self.counter = TokenCounter()
         self.choices, self.benchmark = chosen, benchmark
 
     def edit(self, source: str, variant: str | None = None) -> None:

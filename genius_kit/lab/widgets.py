@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anywidget
 import ipywidgets as widgets
@@ -21,9 +21,6 @@ from genius_kit.lab.money import in_fields
 from genius_kit.lab.run import Board, LabRun, ViewMessage
 from genius_kit.lab.session import LabSession
 from genius_kit.texts import for_html
-
-if TYPE_CHECKING:
-    pass
 
 STATIC = Path(__file__).with_name("static")
 

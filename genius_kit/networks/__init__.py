@@ -1,10 +1,9 @@
 """Torch networks of every search space, with the attribute `classifier` last.
 
-`base` builds the network of an architecture and holds what all have in common, `weights` loads checkpoints; each other
-file holds the networks of one or more spaces.
+`base` builds the network of an architecture, loads weights, and holds what all have in common; each other file holds
+the networks of one or more spaces.
 """
 
-from genius_kit.networks.base import Network, NetworkSettings, build_network, build_seeded
-from genius_kit.networks.weights import load_weights
+from genius_kit.networks.base import Network, NetworkSettings, build_network, build_seeded, load_weights
 
 __all__ = ["Network", "NetworkSettings", "build_network", "build_seeded", "load_weights"]

@@ -180,13 +180,13 @@ def resume(
     if not run.settings:
         raise JournalError(f"{journal} holds no run_started event; start the run again with `genius-kit run`")
     kept, begun = run.settings, run.events[0]
-    recorded = recorded_terms(run.events, Path(journal).parent)
+    limits, allowed, share = recorded_terms(run.events, Path(journal).parent)
     terms = Terms(**{one.name: given.pop(one.name) for one in fields(Terms) if one.name in given})
     terms = replace(
         terms,
-        limits=(terms.limits or Limits()).over(recorded.limits),
-        share=recorded.share,
-        allow_unpriced=terms.allow_unpriced or recorded.allow_unpriced,
+        limits=(terms.limits or Limits()).over(limits),
+        share=share,
+        allow_unpriced=terms.allow_unpriced or allowed,
         approval=begun.get("approval"),
     )
     with complete(run.path):

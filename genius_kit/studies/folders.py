@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from genius_kit.benchmarks.noise import describe
-from genius_kit.benchmarks.own.files import read_frame
 from genius_kit.benchmarks.own.folder import Plan, is_folder, load_folder, read_plan, write_folder
-from genius_kit.benchmarks.own.lines import read_lines, unused_columns
+from genius_kit.benchmarks.own.lines import read_frame, read_lines, unused_columns
 from genius_kit.benchmarks.own.tables import OwnTable
 from genius_kit.errors import GeniusKitError, InvalidParameter
 from genius_kit.prompts import load_prompt

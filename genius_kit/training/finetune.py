@@ -16,7 +16,7 @@ from genius_kit.datasets import DataSet
 from genius_kit.datasets.loaders import image_size
 from genius_kit.errors import InvalidParameter, check_integer
 from genius_kit.networks import build_network, load_weights
-from genius_kit.networks.weights import Weights, read_weights
+from genius_kit.networks.base import Weights, read_weights
 from genius_kit.spaces import SearchSpace
 from genius_kit.training.recipes import Recipe, load_recipe
 from genius_kit.training.trainer import TrainingResult, train

@@ -21,8 +21,16 @@ from genius_kit.datasets import DataSet
 from genius_kit.datasets.loaders import Loader, evaluation_loader, image_size, training_loader
 from genius_kit.errors import InvalidParameter, TrainingFailed
 from genius_kit.memory_formats import memory_format, name_of
-from genius_kit.training.checkpoints import State, load_checkpoint, of_this_version, save_checkpoint
-from genius_kit.training.progress import COLUMNS, MetricsLog, Row, StepProgress
+from genius_kit.training.checkpoints import (
+    COLUMNS,
+    MetricsLog,
+    Row,
+    State,
+    StepProgress,
+    load_checkpoint,
+    of_this_version,
+    save_checkpoint,
+)
 from genius_kit.training.recipes import (
     Mixing,
     Recipe,
@@ -339,7 +347,7 @@ class Loop:
         """Take the state from the checkpoint, read by the leader and given to all."""
         state = None
         if self._checkpoint is not None and self._team.leads and self._checkpoint.exists():
-            state = self.completed(load_checkpoint(self._checkpoint, self._identity))
+            state = load_checkpoint(self._checkpoint, self._identity)
         state = self._team.from_leader(state)
         if state is None:
             return
@@ -354,10 +362,6 @@ class Loop:
         self.step, self.history = state["step"], state["history"]
         self._seconds_before, self._epoch_began = state["seconds"], state["epoch_began"]
         self._begun = time.perf_counter()
-
-    def completed(self, state: State) -> State:
-        """Return the state of a checkpoint with what earlier versions did not write."""
-        return state
 
     def close(self) -> None:
         """Close the event file and the bar."""

@@ -27,6 +27,7 @@ from genius_kit.networks import build_seeded
 from genius_kit.spaces import SearchSpace, load_space
 from genius_kit.spaces.costs import count_cost
 from genius_kit.training.checkpoints import (
+    Row,
     check_identity,
     folder_in_use,
     load_whole,
@@ -36,7 +37,6 @@ from genius_kit.training.checkpoints import (
     write_json,
 )
 from genius_kit.training.loop import Loop, TrainingLoop, explained
-from genius_kit.training.progress import Row
 from genius_kit.training.recipes import Recipe, load_recipe
 from genius_kit.training.runtime import DistContext, choose_device, cpu_threads, join_team, torch_state
 
@@ -193,7 +193,7 @@ def _read_finished(
     record = read_json(path)
     with of_this_version(path):
         check_identity(path, record.pop("identity"), identity)
-        fields = record.get("result", record)  # detectors of the first version had the fields beside the identity
+        fields = record["result"]
         result = {**fields, "history": tuple(fields["history"]), "weights": str(folder / "weights.pt")}
         kind(**result)
     return {"result": result, "weights": load_whole(folder / "weights.pt")}

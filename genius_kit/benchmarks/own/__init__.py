@@ -1,7 +1,7 @@
 """Benchmarks of the user's own: a table in a frame or a folder, and a function.
 
-`lines` reads what a table says, `tables` makes a benchmark of it, `files` and `folder` read those of a folder, `found`
-finds one again, `functions` calls a function.
+`lines` reads what a table says, `tables` makes a benchmark of it, `folder` reads one with all that is said of it,
+`found` finds one again, `functions` calls a function.
 """
 
 from genius_kit.benchmarks.own.found import register

@@ -18,8 +18,7 @@ from typing import Any
 
 from genius_kit import files
 from genius_kit.benchmarks.base import Objectives
-from genius_kit.benchmarks.own.files import MOST_BYTES, read_frame
-from genius_kit.benchmarks.own.lines import Lines, checked, plain, read_lines
+from genius_kit.benchmarks.own.lines import MOST_BYTES, Lines, checked, plain, read_frame, read_lines
 from genius_kit.benchmarks.own.tables import UNKNOWN, Metric, OwnTable, folder_source, own_table
 from genius_kit.benchmarks.tabular import cache_folder, save_table
 from genius_kit.errors import DataMissing, InvalidParameter
