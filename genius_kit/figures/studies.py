@@ -150,12 +150,14 @@ def score_distribution(benchmark: TabularBenchmark, budget: int) -> Figure:
         axes.stairs(shares, edges, fill=True, color=colour, alpha=0.45, label=named)
         axes.stairs(shares, edges, color=colour, linewidth=1.2)
     expected = random_search(benchmark).expected_best(budget)
-    axes.axvline(expected, color=BLUE, linestyle="--", linewidth=1, label=f"its mean, {expected:,.2f}")
+    axes.axvline(
+        expected, color=BLUE, linestyle="--", linewidth=1, label=f"mean of the best of {budget}, {expected:,.2f}"
+    )
     axes.axvline(best, color=BLACK, linestyle=":", linewidth=1, label=f"the best there is, {best:,.2f}")
     large_numbers(axes.xaxis, best - cut)
     axes.locator_params("x", nbins=6)
     lower = f"\nthe first bar holds all lower ones, down to {lowest:,.2f}" if cut > lowest else ""
-    axes.set(xlabel=f"{benchmark.feedback_name} ({unit_sign(benchmark.unit)}){lower}", ylabel="share (%)")
+    axes.set(xlabel=f"{benchmark.feedback_name} ({unit_sign(benchmark.unit)}){lower}", ylabel="share per bar (%)")
     outer_legend(figure, axes, columns=2)
     return finish(figure, [axes])
 
