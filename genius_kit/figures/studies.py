@@ -261,9 +261,9 @@ def arm_ranks(
     log_axis(axes, number=",.0f")
     axes.set_xlim(axes.get_xlim()[1], 0.9)
     row_axis(axes, [_counted(results[results["arm"] == arm]) for arm in arms], room=0.4)
-    axes.set_xlabel(
-        "rank of the best found (1 is best);\ndot: one of n searches, mark: mean with its 95 % interval", fontsize=8
-    )
+    grey = "; grey line: that of the reference arm" if reference in arms else ""
+    note = f"rank of the best found (1 is best);\ndot: one of n searches, mark: mean with its 95 % interval{grey}"
+    axes.set_xlabel(note, fontsize=8)
     return finish(figure, [axes])
 
 
@@ -475,7 +475,8 @@ def contamination_ratios(evidence: pd.DataFrame, title: str = "") -> Figure:
     log_axis(axes)
     row_axis(axes, [shown_name(name) for name in controls])
     axes.set_title(shown_model(title), fontsize=9, loc="left")
-    axes.set_xlabel("how many times better with the names (the probe: than random search), 95 % interval", fontsize=8)
+    note = f"mark: geometric mean, line: 95 % interval; n = {counts_text(evidence['n'])} per mark"
+    axes.set_xlabel(f"how many times better with the names (the probe: than random search)\n{note}", fontsize=8)
     outer_legend(figure, axes)
     return finish(figure, [axes])
 
