@@ -79,6 +79,7 @@ def test_the_best_so_far_is_a_step_that_ends_with_the_runs(draw):
     assert {line.get_drawstyle() for line in lines} == {"steps-post"}
     assert [list(line.get_xdata()) for line in lines] == [[1, 2, 3], [1]]
     assert axes.get_title(loc="left").endswith("; thin: after the last evaluation")
+    assert draw({"random": [frame(80.0)]}).axes[0].get_title(loc="left") == "line: one search each"
     assert "thin" not in draw(RUNS | {"random": [frame(80.0, 82.0, 81.0)]}).axes[0].get_title(loc="left")
 
 

@@ -108,9 +108,11 @@ def rank_by_iteration(runs: Runs) -> Figure:
 
 def _named(figure: Figure, axes: Axes, runs: Runs, band: str) -> Figure:
     """Name the curves, say what their lines and bands are, and that one which ends early leads on to its name."""
-    lengths = {longest(some) for some in frames_of(runs).values()}
+    searches = frames_of(runs).values()
+    lengths, is_mean = {longest(some) for some in searches}, max(map(len, searches)) > 1
     thin = "; thin: after the last evaluation" if len(lengths) > 1 and len(runs) <= MOST_NAMED else ""
-    axes.set_title(f"line: mean over n searches; band: {band}{thin}", fontsize=8, color="#555555", loc="left")
+    line = f"line: mean over n searches; band: {band}" if is_mean else "line: one search each"
+    axes.set_title(f"{line}{thin}", fontsize=8, color="#555555", loc="left")
     return name_curves(figure, axes)
 
 

@@ -401,7 +401,8 @@ def forest(effects: pd.DataFrame, title: str = "") -> Figure:
     axes.set_xlim(min(0.4, 0.9 * low), max(2.5, 1.1 * high))
     log_axis(axes)
     axes.set_xlabel(
-        "rank of the best found over that of the reference arm\n(n pairs of the same seed; above 1 is worse)"
+        "rank of the best found over that of the reference arm\n"
+        "(n pairs of the same seed; above 1 is worse; band: no difference)"
     )
     axes.set_title(shown_model(title), fontsize=9, loc="left")
     outer_legend(figure, axes, side="upper")

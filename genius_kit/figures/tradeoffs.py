@@ -182,7 +182,8 @@ def pareto_front_figure(runs: Runs, cost: str | None = None) -> Figure:
     axes.step(grid, best, where="post", color=BLACK, linewidth=1.1, linestyle="--", label=label, zorder=5)
     axes.set(xlabel=objective.axis, ylabel=_feedback_axis(runs))
     accuracy_axis(axes, accuracies)
-    note = "line: attained by half of n searches; band: the middle half"
+    note = "grey: the whole table; dots: fronts of single searches\n"
+    note += "line: attained by half of n searches; band: the middle half"
     axes.set_title(note, fontsize=8, color="#555555", loc="left")
     return name_curves(figure, axes)
 
