@@ -73,11 +73,14 @@ def test_the_best_so_far_is_the_mean_and_a_short_run_keeps_what_it_found():
 
 @pytest.mark.parametrize("draw", [figures.best_so_far, figures.rank_by_iteration])
 def test_the_best_so_far_is_a_step_that_ends_with_the_runs(draw):
-    """It rises where something is evaluated, and one evaluation is one mark."""
+    """It rises where something is evaluated, one evaluation is one mark, and the title says what the thin line is."""
     (axes,) = draw({"random": [frame(80.0, 82.0, 81.0)], "prior": [frame(85.0)]}).axes
     lines = axes.get_lines()
     assert {line.get_drawstyle() for line in lines} == {"steps-post"}
     assert [list(line.get_xdata()) for line in lines] == [[1, 2, 3], [1]]
+    assert axes.get_title(loc="left").endswith("; thin: after the last evaluation")
+    assert draw({"random": [frame(80.0)]}).axes[0].get_title(loc="left") == "line: one search each"
+    assert "thin" not in draw(RUNS | {"random": [frame(80.0, 82.0, 81.0)]}).axes[0].get_title(loc="left")
 
 
 @pytest.mark.parametrize("low", [90.0, 10.0])
@@ -183,7 +186,7 @@ def test_accuracy_against_macs_draws_every_method_once_and_clips_nothing():
         points, background=(np.array([1e6, 2e6, 3e6]), np.array([10, 84.0, 85.0]))
     ).axes
     assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["random (n = 2)", "gpt-4.1 (n = 1)"]
-    assert "n architectures" in axes.get_title(loc="left")
+    assert axes.get_title(loc="left") == "grey: the whole table; line: Pareto front of the n architectures in colour"
     assert axes.get_ylim()[0] < 10
 
 
@@ -291,4 +294,5 @@ def test_conversations_and_journals_are_replayed_by_name(published, data_home, t
     ]
     for name, bound in {"GENIUS-329": "270 to 330 M", "again": "370 to 430 M"}.items():
         texts = figures.imagenet_trajectory(runs[name]).legends[0].get_texts()
-        assert f"bound: {bound}" in [text.get_text() for text in texts]
+        told = {f"bound: {bound}", "accuracy told to the model (9)", "every second iteration"}
+        assert told <= {text.get_text() for text in texts}

@@ -57,5 +57,6 @@ def test_the_picture_says_what_its_lines_bars_and_n_are(known):
     """Both bounds, the intervals, the table and the searches per arm stand in it; of no verdict there is no n."""
     (axes,) = figures.two_questions({}, known).axes
     assert "bars: 95 % intervals; dashed: left of 0.25, results" in axes.get_xlabel()
+    assert "(1: a hill climber, averaged over tables; hollow: scripted clients" in axes.get_xlabel()
     assert axes.get_title(loc="left").endswith("; n = 40 searches per arm")
     assert figures.two_questions({}).axes[0].get_title(loc="left") == ""

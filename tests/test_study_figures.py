@@ -42,7 +42,7 @@ def results():
     return pd.DataFrame(rows)
 
 
-def test_each_benchmark_has_a_panel_and_each_arm_a_line():
+def test_each_benchmark_has_a_panel_and_each_arm_a_line(no_data):
     """Titles are those of papers, ranks rise downwards on a log scale, n is said."""
     figure = rank_curves(curves())
     first, second = figure.axes[:2]
@@ -62,7 +62,7 @@ def test_panels_that_are_not_needed_stay_empty():
     assert [axes.axison for axes in figure.axes] == [True] * 4 + [False] * 2
 
 
-def test_panels_share_their_axes_and_a_shorter_arm_says_so():
+def test_panels_share_their_axes_and_a_shorter_arm_says_so(no_data):
     """One range of ranks, and a line that ends early has its evaluations in its name."""
     short = curves(arms=["gp"]).query("evaluations <= 5")
     figure = rank_curves(pd.concat([curves(arms=["random"]), short]))
@@ -158,7 +158,8 @@ def test_the_scores_of_a_table_stand_beside_what_random_search_finds():
     (axes,) = figures.score_distribution(table, 2).axes
     labels = axes.get_legend_handles_labels()[1]
     assert sorted(labels) == [
-        "all 4 architectures", "best of 2 random evaluations", "its mean, 3.50", "the best there is, 4.00"
+        "all 4 architectures", "best of 2 random evaluations", "mean of the best of 2, 3.50",
+        "the best there is, 4.00",
     ]  # fmt: skip
     assert axes.get_xlabel() == "gain (dB)"
     with pytest.raises(InvalidParameter, match="budget 5"):

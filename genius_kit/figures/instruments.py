@@ -142,8 +142,10 @@ def two_questions(verdicts: Mapping[str, Verdict], known: Mapping[str, Verdict] 
         )  # fmt: skip
     drawn = [row for row in (*natures.to_dict("records"), *table.to_dict("records")) if _is_drawn(row)]
     dashed = f"left of {LEAST_FOLLOWING:g}, results count as unused; below {MARGIN:g}, labels as not needed"
+    hollow = "; hollow: scripted clients of known behaviour" if known else ""
     axes.set_xlabel(
-        f"how far replies follow shuffled results (1: as a hill climber's)\nbars: 95 % intervals; dashed: {dashed}",
+        f"how far replies follow shuffled results\n(1: a hill climber, averaged over tables{hollow})\n"
+        f"bars: 95 % intervals; dashed: {dashed}",
         fontsize=8,
     )
     axes.set_ylabel("typical rank without labels ÷ with labels")

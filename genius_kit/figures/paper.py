@@ -283,9 +283,6 @@ def _conversation(run: Run) -> Conversation | None:
 def trajectory_table(run: Any) -> pd.DataFrame:
     """Return one row per reply of an ImageNet run.
 
-    Columns: `reply` and `iteration` (from 1), `outcome` ("sent back" or "evaluated"), the `reason` for a refusal,
-    `architecture` (digits), `macs` (a count, the paper's convention), `feedback` (percent).
-
     Parameters
     ----------
     run
@@ -294,7 +291,7 @@ def trajectory_table(run: Any) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        reply and iteration (from 1), outcome ("repaired" or "evaluated"), the reason for which a reply was sent back,
+        reply and iteration (from 1), outcome ("sent back" or "evaluated"), the reason for which a reply was sent back,
         architecture (digits), macs (a count, the paper's convention), feedback (percent).
     """
     import pandas as pd
@@ -350,16 +347,16 @@ def imagenet_trajectory(
         if at is not None:
             macs.axhline(at, color=BLACK, linestyle="--", linewidth=1, label=named)
     macs.set(ylabel="FLOPs (multiply-\naccumulates), millions", title=title)
-    told = done.dropna(subset=["feedback"])
-    accuracy.plot(told["reply"], told["feedback"].astype(float), "o-", color=BLUE, label="accuracy told to the model")
-    best = told["feedback"].astype(float).cummax()
-    accuracy.step(told["reply"], best, where="post", color=BLACK, linewidth=1, label="best so far")
+    told = done.dropna(subset=["feedback"]).astype({"feedback": float})
+    label = f"accuracy told to the model ({len(told)})"
+    accuracy.plot(told["reply"], told["feedback"], "o-", color=BLUE, label=label)
+    accuracy.step(told["reply"], told["feedback"].cummax(), where="post", color=BLACK, linewidth=1, label="best so far")
     accuracy.set(xlabel="reply", ylabel="top-1 accuracy (%)")
     for iteration, rows in table.groupby("iteration"):
         if int(str(iteration)) % 2 == 0:
             ends = rows["reply"].min() - 0.5, rows["reply"].max() + 0.5
             for axes in (macs, accuracy):
-                axes.axvspan(*ends, color="#f2f2f2", zorder=0, linewidth=0)
+                axes.axvspan(*ends, color="#ebebeb", zorder=0, linewidth=0, label="every second iteration")
     macs.margins(y=0.1)
     macs.set_xlim(0.5, len(table) + 0.5)
     outer_legend(figure, macs, accuracy, columns=3)

@@ -162,7 +162,7 @@ def prior_figure(ratios: pd.DataFrame, title: str = "") -> Figure:
     note = (
         "how many times worse than the model with its names; right of 1 the model is better\n"
         "(rank of the best found, of random search the evaluations that it needs, over the model's)\n"
-        "line: 95 % interval, corrected for the number of tables"
+        "n searches per arm; line: 95 % interval, corrected for the number of tables, cut at the edges"
     )
     figure.supxlabel(note, fontsize=8)
     axes.set_title(shown_model(title), fontsize=9, loc="left")

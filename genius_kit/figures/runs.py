@@ -9,6 +9,7 @@ import numpy as np
 
 from genius_kit.errors import InvalidParameter
 from genius_kit.figures.axes import (
+    MOST_NAMED,
     accuracy_axis,
     draw_curve,
     finish,
@@ -85,8 +86,7 @@ def best_so_far(runs: Runs, feedback_name: str = "accuracy", interval: bool = Fa
     axes.set(xlabel="iteration", ylabel=f"best {feedback_name} so far ({unit_sign(unit)})")
     accuracy_axis(axes, draw_searches(axes, runs, best_accuracy, interval))
     band = "95 % interval of the mean" if interval else "the middle 80 % of them"
-    axes.set_title(f"line: mean over n searches; band: {band}", fontsize=8, color="#555555", loc="left")
-    return name_curves(figure, axes)
+    return _named(figure, axes, runs, band)
 
 
 def rank_by_iteration(runs: Runs) -> Figure:
@@ -102,9 +102,17 @@ def rank_by_iteration(runs: Runs) -> Figure:
     figure, (axes,) = new_figure(1, 1)
     axes.set(xlabel="iteration", ylabel="rank of the best so far (1 is best)")
     draw_searches(axes, runs, best_rank, interval=True)
-    note = "line: mean over n searches; band: 95 % interval of the mean"
-    axes.set_title(note, fontsize=8, color="#555555", loc="left")
     rank_axis(axes)
+    return _named(figure, axes, runs, "95 % interval of the mean")
+
+
+def _named(figure: Figure, axes: Axes, runs: Runs, band: str) -> Figure:
+    """Name the curves, say what their lines and bands are, and that one which ends early leads on to its name."""
+    searches = frames_of(runs).values()
+    lengths, is_mean = {longest(some) for some in searches}, max(map(len, searches)) > 1
+    thin = "; thin: after the last evaluation" if len(lengths) > 1 and len(runs) <= MOST_NAMED else ""
+    line = f"line: mean over n searches; band: {band}" if is_mean else "line: one search each"
+    axes.set_title(f"{line}{thin}", fontsize=8, color="#555555", loc="left")
     return name_curves(figure, axes)
 
 

@@ -150,12 +150,14 @@ def score_distribution(benchmark: TabularBenchmark, budget: int) -> Figure:
         axes.stairs(shares, edges, fill=True, color=colour, alpha=0.45, label=named)
         axes.stairs(shares, edges, color=colour, linewidth=1.2)
     expected = random_search(benchmark).expected_best(budget)
-    axes.axvline(expected, color=BLUE, linestyle="--", linewidth=1, label=f"its mean, {expected:,.2f}")
+    axes.axvline(
+        expected, color=BLUE, linestyle="--", linewidth=1, label=f"mean of the best of {budget}, {expected:,.2f}"
+    )
     axes.axvline(best, color=BLACK, linestyle=":", linewidth=1, label=f"the best there is, {best:,.2f}")
     large_numbers(axes.xaxis, best - cut)
     axes.locator_params("x", nbins=6)
     lower = f"\nthe first bar holds all lower ones, down to {lowest:,.2f}" if cut > lowest else ""
-    axes.set(xlabel=f"{benchmark.feedback_name} ({unit_sign(benchmark.unit)}){lower}", ylabel="share (%)")
+    axes.set(xlabel=f"{benchmark.feedback_name} ({unit_sign(benchmark.unit)}){lower}", ylabel="share per bar (%)")
     outer_legend(figure, axes, columns=2)
     return finish(figure, [axes])
 
@@ -259,9 +261,9 @@ def arm_ranks(
     log_axis(axes, number=",.0f")
     axes.set_xlim(axes.get_xlim()[1], 0.9)
     row_axis(axes, [_counted(results[results["arm"] == arm]) for arm in arms], room=0.4)
-    axes.set_xlabel(
-        "rank of the best found (1 is best);\ndot: one of n searches, mark: mean with its 95 % interval", fontsize=8
-    )
+    grey = "; grey line: that of the reference arm" if reference in arms else ""
+    note = f"rank of the best found (1 is best);\ndot: one of n searches, mark: mean with its 95 % interval{grey}"
+    axes.set_xlabel(note, fontsize=8)
     return finish(figure, [axes])
 
 
@@ -399,7 +401,8 @@ def forest(effects: pd.DataFrame, title: str = "") -> Figure:
     axes.set_xlim(min(0.4, 0.9 * low), max(2.5, 1.1 * high))
     log_axis(axes)
     axes.set_xlabel(
-        "rank of the best found over that of the reference arm\n(n pairs of the same seed; above 1 is worse)"
+        "rank of the best found over that of the reference arm\n"
+        "(n pairs of the same seed; above 1 is worse; band: no difference)"
     )
     axes.set_title(shown_model(title), fontsize=9, loc="left")
     outer_legend(figure, axes, side="upper")
@@ -473,7 +476,8 @@ def contamination_ratios(evidence: pd.DataFrame, title: str = "") -> Figure:
     log_axis(axes)
     row_axis(axes, [shown_name(name) for name in controls])
     axes.set_title(shown_model(title), fontsize=9, loc="left")
-    axes.set_xlabel("how many times better with the names (the probe: than random search), 95 % interval", fontsize=8)
+    note = f"mark: geometric mean, line: 95 % interval; n = {counts_text(evidence['n'])} per mark"
+    axes.set_xlabel(f"how many times better with the names (the probe: than random search)\n{note}", fontsize=8)
     outer_legend(figure, axes)
     return finish(figure, [axes])
 

@@ -35,7 +35,7 @@ STYLES = {
     "coordinate descent": Style(GREEN, "s", "--"),
     "evolution": Style(ORANGE, "<", DASH_DOTS),
     "local search": Style(OLIVE, "d", ":"),
-    "TPE": Style(PURPLE, "p", DASHES),
+    "TPE": Style(INDIGO, "p", DASHES),
     "linear model": Style(BLUE, "*", "-."),
     "Gaussian process, one-hot": Style(GREY, "h", (0, (1, 1))),
     "Gaussian process": Style(WINE, ">", "-"),
@@ -47,12 +47,12 @@ STYLES = {
     "relabelled scores": Style(ORANGE, "h", (0, (1, 1))),
     "knowledge probe": Style(OLIVE, "*", (0, (5, 5))),
     "llm+Gaussian process": Style(BLUE, "H", DASHES),
-    "llm+TPE": Style(PURPLE, "H", DASH_DOTS),
+    "llm+TPE": Style(INDIGO, "H", DASH_DOTS),
     "llm+coordinate descent": Style(GREEN, "H", ":"),
     "llm+local search": Style(OLIVE, "H", (0, (1, 1))),
     "coordinate descent from its first": Style(GREEN, "X", ":"),
     "local search from its first": Style(OLIVE, "P", (0, (1, 1))),
-    "TPE from its first": Style(PURPLE, "8", DASH_DOTS),
+    "TPE from its first": Style(INDIGO, "8", DASH_DOTS),
     "Gaussian process from its first": Style(WINE, "H", DASHES),
     "llm mutation": Style(GREEN, ">", DASH_DOTS),
     "Gaussian process filtered llm": Style(PURPLE, "8", (0, (1, 1))),
@@ -66,7 +66,7 @@ STYLES = {
 _SPARE = tuple(
     Style(colour, marker, line)
     for colour, marker, line in zip(
-        (BLUE, GREEN, PURPLE, ORANGE, OLIVE, SKY, GREY, INDIGO),
+        (BLUE, GREEN, PURPLE, ORANGE, OLIVE, SKY, WINE, INDIGO),
         ("*", ">", "d", "<", "H", "p", "8", "h"),
         ("-", "-.", "--", ":", DASHES, DASH_DOTS, (0, (5, 5)), (0, (1, 1))),
         strict=True,

@@ -41,7 +41,7 @@ _HEADINGS = {
     "median": "median (ms)", "p10": "10th percentile (ms)", "p90": "90th percentile (ms)",
     "p_corrected": "p, corrected", "p_value": "p", "regret": "regret (score's unit)", "sd": "SD",
     "sd_rank": "SD of rank", "sha256": "SHA-256", "share": "share (%)", "template_sha256": "SHA-256 of the template",
-    "test_accuracy": "test accuracy (%)", "time": "time (UTC)",
+    "kendall": "Kendall", "spearman": "Spearman", "test_accuracy": "test accuracy (%)", "time": "time (UTC)",
     "top_percent": "top %", "validation_accuracy": "validation accuracy (%)",
 }  # fmt: skip
 _MILLISECONDS = ("latency", "median", "p10", "p90")
@@ -52,9 +52,6 @@ _HASH, _TIME = (
     re.compile("([0-9a-f]{12})[0-9a-f]{28,}"),
     re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?\+00:00"),
 )
-
-
-_WORD = re.compile(r"^[^\W\d_]|[^\W\d_]{3}")
 
 
 @dataclass(frozen=True, repr=False)

@@ -69,13 +69,15 @@ def accuracy_against_macs(
     }
     for name, frame in known.items():
         style, few = styles(list(points))[name], len(frame) < 60
-        look: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4, "markersize": 5 if few else 3}
+        look: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4 * few, "markersize": 5 if few else 3}
         look.update(color=style.colour, label=f"{name} (n = {len(frame)})", zorder=2 + few)
         axes.plot(frame["macs"] / 1e6, frame["feedback"], style.marker, **look)
     every = pd.concat(known.values())
     front = pareto_front(every)
     axes.step(front["macs"] / 1e6, front["feedback"], where="post", color=GREY, linewidth=1)
-    axes.set_title("n architectures; line: their Pareto front", fontsize=8, color="#555555", loc="left")
+    note = "line: Pareto front of the n architectures"
+    note = note if background is None else f"grey: the whole table; {note} in colour"
+    axes.set_title(note, fontsize=8, color="#555555", loc="left")
     axes.set(xlabel="FLOPs (multiply-accumulates), millions", ylabel=f"{accuracy_name} ({unit_sign(unit)})")
     accuracy_axis(axes, every["feedback"] if background is None else [*every["feedback"], *background[1]])
     outer_legend(figure, axes, columns=2)
@@ -180,7 +182,8 @@ def pareto_front_figure(runs: Runs, cost: str | None = None) -> Figure:
     axes.step(grid, best, where="post", color=BLACK, linewidth=1.1, linestyle="--", label=label, zorder=5)
     axes.set(xlabel=objective.axis, ylabel=_feedback_axis(runs))
     accuracy_axis(axes, accuracies)
-    note = "line: attained by half of n searches; band: the middle half"
+    note = "grey: the whole table; dots: fronts of single searches\n"
+    note += "line: attained by half of n searches; band: the middle half"
     axes.set_title(note, fontsize=8, color="#555555", loc="left")
     return name_curves(figure, axes)
 

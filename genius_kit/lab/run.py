@@ -34,8 +34,10 @@ ViewMessage = dict[str, Any]
 ENTRIES_KEPT = 20  # of the replies and refusals that a view shows as they come
 READY: ViewMessage = {"text": "ready", "money": "", "asking": None, "connecting": False, "retry": None}
 """The state of a run: seconds that the present call takes so far, whether it still connects, seconds to the next."""
-LEGEND = "dots: proposals of the model (grey: of a rule); line: best so far; dashed: best of the table, the largest "
-LEGEND += "architecture; dotted: random search, exact expectation"
+LEGEND = "dots: proposals, blue by the model or the stand-in, grey by another rule; orange line: best so far; dashed: "
+LEGEND += (
+    "best of the table, the largest architecture; dotted: random search, exact mean, at the lower edge while below it"
+)
 
 
 def asking_status(found: LiveState | Control) -> ViewMessage:

@@ -42,7 +42,7 @@ style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
 .jp-RenderedHTMLCommon table { max-width: 100%; margin-left: 0; }
 .jp-RenderedHTMLCommon th:not([style]), .jp-RenderedHTMLCommon td:not([style]) { text-align: left; }
 .jp-RenderedHTMLCommon td { overflow-wrap: break-word; max-width: 45em; }
-.jp-RenderedHTMLCommon td:first-child:nth-last-child(-n+8) ~ td[style*="right"] { white-space: nowrap; }
+.jp-RenderedHTMLCommon td:first-child:nth-last-child(-n+9) ~ td[style*="right"] { white-space: nowrap; }
 .jp-OutputArea-output pre { word-break: normal; overflow-wrap: anywhere; }
 </style>
 {%- endblock html_head -%}

@@ -132,15 +132,15 @@ def worth_conclusion(results: pd.DataFrame) -> Conclusion:
         if curves.shape[1] >= PAPER_BUDGET:
             ours = curves[:, PAPER_BUDGET - 1].tolist()
             ratios[arm].append(rank_ratio(ours, theirs, comparisons=len(found)))
-    rows = [{"method": "paper: GPT-4 after ten", **printed, "after ten": UNKNOWN, "n": UNKNOWN}]
+    rows = [{"method": "paper: GPT-4 after ten", **printed, "better, worse": UNKNOWN, "n": UNKNOWN}]
     for arm, row in cells.items():
         searches = counts_text(results[results["arm"] == arm].groupby("benchmark").size())
         worths, signs = {title: row.get(title, UNKNOWN) for title in printed}, [ratio.sign for ratio in ratios[arm]]
-        after_ten = f"{signs.count(-1)} better, {signs.count(1)} worse" if signs else UNKNOWN
-        rows.append({"method": arm, **worths, "after ten": after_ten, "n": searches})
+        after_ten = f"{signs.count(-1)}, {signs.count(1)}" if signs else UNKNOWN
+        rows.append({"method": arm, **worths, "better, worse": after_ten, "n": searches})
     note = (
         "Evaluations until the mean rank of the best found is that of the paper's trials after at most ten (taken as "
-        "known), with the 95 % interval over n searches (Student's t). After ten: the number of tables on which a "
+        "known), with the 95 % interval over n searches (Student's t). Better, worse: the number of tables on which a "
         "method is better or worse than the paper's n trials, by the ratio of geometric means after ten evaluations "
         f"each (Welch's t on logarithms), Bonferroni over {len(found)} comparisons."
     )

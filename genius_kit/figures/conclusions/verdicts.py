@@ -64,7 +64,7 @@ def verdict_conclusion(verdicts: Mapping[str, Verdict], question: str, model: st
 
 
 def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: str = "llm") -> Conclusion:
-    """Return the verdict on whether each of some models searches, above one row per arm with the ranks of each model.
+    """Return the verdict on whether each of some models searches, above one row per model and arm with its ranks.
 
     Parameters
     ----------
@@ -82,16 +82,15 @@ def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: 
     """
     judged = {name: verdict(results, plain=plain) for name, results in studies.items()}
     tables = {name: study_table(summary(results, reference=plain)) for name, results in studies.items()}
-    rows: dict[tuple[str, str], dict[str, str]] = {}
-    columns = [f"{shown_model(name)}: {column}" for name in tables for column in _BY_MODEL]
-    for name, table in tables.items():
-        for where, cells in zip(_arms(table), table.rows, strict=True):
-            row = rows.setdefault(where, dict.fromkeys(columns, UNKNOWN))
-            told = dict(zip(table.header, cells, strict=True))
-            row |= {f"{shown_model(name)}: {column}": told[column] for column in _BY_MODEL}
-    places = list(dict.fromkeys(place for place, _ in rows))
-    many = len(places) > 1
-    shown = [({"benchmark": place} if many else {}) | {"arm": arm} | row for (place, arm), row in rows.items()]
+    rows = [
+        {"model": shown_model(name), "benchmark": place, "arm": arm} | {column: told[column] for column in _TOLD}
+        for name, table in tables.items()
+        for (place, arm), told in zip(
+            _arms(table), (dict(zip(table.header, row, strict=True)) for row in table.rows), strict=True
+        )
+    ]
+    same = [name for name in ("model", "benchmark") if len({row[name] for row in rows}) == 1]
+    shown = [{name: cell for name, cell in row.items() if name not in same} for row in rows]
     searches = counts_text(count for table in tables.values() for count in table.data["n"])
     note = (
         f"n = {searches} searches per arm. Mean rank with its bootstrap interval (rank 1 is best, tied "
@@ -99,12 +98,12 @@ def study_conclusion(studies: Mapping[str, pd.DataFrame], question: str, plain: 
         f"geometric mean of the rank over that of “{plain}”, seed by seed, with its bootstrap interval; p: two-sided "
         "sign flips of the pairs, by Holm's rule over the arms of one model. "
     ) + " ".join(f"{shown_model(name)}: {_rests_on(decisive(one))}." for name, one in judged.items())
-    caption = f"Best found in each arm{'' if many else f': {places[0]}'}"
-    return conclude(verdict_conclusion(judged, question).headline, shown, caption, note, words=1 + many)
+    caption = ": ".join(["Best found in each arm", *(rows[0][name] for name in same if name == "benchmark")])
+    return conclude(verdict_conclusion(judged, question).headline, shown, caption, note, words=3 - len(same))
 
 
-_BY_MODEL = ("mean rank (95 %)", "ratio (95 %)", "p")
-"""The columns of `study_table` that stand beside one another for several models."""
+_TOLD = ("mean rank (95 %)", "ratio (95 %)", "p")
+"""The columns of `study_table` that are shown of every arm."""
 
 
 def _arms(table: PrintedTable) -> list[tuple[str, str]]:
