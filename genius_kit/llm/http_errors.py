@@ -207,7 +207,7 @@ def _cause(status: int, text: str, detail: str, error: Mapping[str, Any]) -> tup
     if status in (400, 422):
         if "content_filter" in codes:
             return "bad-request", _FILTERED
-        return _NEXT_STEP[404] if _NO_MODEL.search(text) else ("bad-request", "Check the settings of the model")
+        return "bad-request", _NEXT_STEP[404][1] if _NO_MODEL.search(text) else "Check the settings of the model"
     if status == 429:
         return "rate-limit", "Too many requests: wait, or use fewer workers"
     if status in _NEXT_STEP:
