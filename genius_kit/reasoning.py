@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from html import unescape
 from itertools import compress
 from typing import Any
+from unicodedata import normalize
 
 REASONING, ANSWER = "reasoning", "architecture"
 """The fields of a reply in the form, in their order: the model may think before it proposes."""
@@ -22,13 +24,16 @@ _CLOSES += r"|<\|channel\|>\s*final(?:[^<\n]{0,20}<\|constrain\|>\w+)?\s*<\|mess
 _MARKS = re.compile(rf"(?P<close>{_CLOSES})|(?P<open>{_OPENS})|<\|(?:end|return|call|start)\|>", re.I)
 _NOISE = re.compile(  # characters without width, LaTeX, escapes, text struck out, tags
     "(?<=[ \t]{8})[ \t]+|"
-    "[\u200b-\u200f\u2060\ufeff]|\\\\(?:left|right|q?quad|text\\w*|math\\w+)(?![a-z])|\\\\[,;:!]|\\\\|~~[^~\n]*~~"
-    "|</?(?:answer|response|output|b|strong|s)>|<\\|im_end\\|>"
+    "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe0e\ufe0f\u20e3\ufeff]|~~[^~\n]*~~"
+    r"|\\(?:left|right|q?quad|text\w*|math\w+)(?![a-z])|\\[,;:!]|\\"
+    r"|</?(?:answer|response|output|b|strong|s|i|em|u|p|code|pre|span|div)(?:\s[^<>\n]{0,80})?>"
+    r"|<\|start_header_id\|>\w+<\|end_header_id\|>|<[|｜][\w▁]+[|｜]>|<(?:end|start)_of_turn>|<!--[^<>]{0,500}-->"
 )
+_ESCAPED = re.compile(r"&(?:#x?[0-9a-f]{1,5}|[a-z]{2,8});|<br ?/?>", re.I)  # each stands for one character
 _PLAIN = str.maketrans(
-    {chr(0xFEE0 + code): chr(code) for code in range(0x21, 0x7F)}
+    {chr(code): normalize("NFKC", chr(code)) for code in [*range(0xFF01, 0xFF5F), *range(0x1D400, 0x1D800)]}
     | dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B))), " ")
-    | dict(zip("、−‒–—‐‑“”‘’【】⟨⟩〈〉〔〕", ",------\"\"''[][][][]", strict=True))
+    | dict(zip("、−‒–—‐‑“”‘’【】⟨⟩〈〉〔〕×", ",------\"\"''[][][][]x", strict=True))
 )
 
 
@@ -43,8 +48,14 @@ def without_reasoning(text: str) -> str:
 
 def cleaned(text: str) -> tuple[str, list[int]]:
     """Return `text` without reasoning and escapes, in plain characters, and the place of each character in `text`."""
+    text = _ESCAPED.sub(_as_long, text)
     kept = _kept(text, [*_reasoning(text), *(match.span() for match in _NOISE.finditer(text))])
     return "".join(compress(text, kept)).translate(_PLAIN), list(compress(range(len(text)), kept))
+
+
+def _as_long(escaped: re.Match[str]) -> str:
+    """Return the character that an escape stands for, made as long as the escape by characters without width."""
+    return ("\n" if escaped[0][0] == "<" else unescape(escaped[0])).ljust(len(escaped[0]), "\u200b")
 
 
 def _reasoning(text: str) -> list[tuple[int, int]]:

@@ -99,11 +99,13 @@ class _Scan:
         self.kind = self.between = ""  # what separates the values of the row, and what came after the last one
         self.sizes = {space.length, *(len(stage) for stage in space.stages if not space.is_cell)} - {1}
         groups, hidden, top = list[dict[str, re.Match[str]]](), 0, space.key_offset + len(space.options) - 1
-        names = "|".join(space.options) if space.is_cell else "(?!)"
+        names = "|".join(space.options).replace("_", "[_ -]") if space.is_cell else "(?!)"
         form = f"[{space.key_offset}-{top}]{{{space.length}}}" if top < 10 else "(?!)"
         own = {"names": names, "nodes": "" if space.is_cell else "(?!)"}
         for token in _says("{token}", key=form, **own).finditer(text):
             kind, start, end = token.lastgroup or "", token.start(), token.end()
+            if len(self.found) > MOST_LISTS * max(1, len(space.stages)):
+                break
             if start < hidden or kind == "skip":
                 continue
             if kind == "comment" and self.open:
@@ -148,8 +150,9 @@ class _Scan:
     def end_row(self, close: int = 0) -> None:
         """Note the values since the last mark between rows, where there are about as many as an architecture has."""
         text, space, row = self.text, self.space, self.row
+        is_range = len(row) == 2 < space.length and self.kind == "-"
         self.row, self.kind, self.between = [], "", ""
-        if len(row) < 2:
+        if len(row) < 2 or is_range:
             return
         items, sources = [token["name"] or token[0] for token in row], [one["source"] for one in row if one["source"]]
         near = any(abs(len(items) - size) <= max(1, size // 3) for size in self.sizes) or sources or "..." in items
@@ -261,7 +264,7 @@ def _above(text: str, line: int, floor: int) -> str:
     for above in reversed(text[max(begin, line - 3 * CONTEXT) : line].split("\n")):
         if above.lstrip().startswith("|"):
             head = above if re.search(r"[^\W\d]", above) else head
-        elif re.search(r"[.!?]['\"*)]*\s*\Z", above):
+        elif re.search(r"[.!?\]]['\"*)`]*\s*\Z", above):
             break
         elif above.strip() and not _says(r"[ \t]*[`~]{3,}.*|{stageline}").fullmatch(above):
             return f"{re.split(r'[.!?] ', above)[-1]} {head}"
@@ -349,13 +352,17 @@ def _checked(text: str, chosen: Found, found: list[Found], space: SearchSpace) -
     if isinstance(chosen.outcome, Rejection):
         return chosen.outcome
     end, line = chosen.end, text[: chosen.start].rpartition("\n")[2][-CONTEXT:]
+    for one in (one for one in found if one.start >= end and one.outcome == chosen.outcome):
+        end = one.end if re.fullmatch(r"[\s`*=(|]*", text[end : one.start]) else end
     name, said = re.search(r"(\w+)\s*=[^=]*\Z", line), _says(r"[.!?](?=\s)|\n").split(text[end : end + 4 * CONTEXT])
     is_open = not _says("{benign}").match(said[0]) and not _says("{options}").search(line)
+    is_open = is_open and not (chosen.labelled and re.match(r"\W*[-(|]", said[0]))
     is_code = _says("{code}").search(text, end) or (name and _says("{reuse}", var=name[1]).search(text, end))
     own, edges = [one.split()[-1] for one in space.positions], ["-".join(one) for one in _says("{pair}").findall(text)]
     rows = (edges[at : at + 6] for at in range(len(edges)) if space.is_cell)
     is_other = _says(r"\b{reordered}\b").search(text) or any(sorted(row) == sorted(own) and row != own for row in rows)
     is_edited = is_open or is_code or _says("{before}").search(line) or (is_other and not chosen.labelled)
+    is_edited = is_edited or any(_says("{hesitates}").match(one) for one in said)
     if is_edited or any(_is_edit(one, chosen.outcome, space) for one in said):
         return _refused("edited", "The design or its order is changed in words. Write out the one you mean.", space)
     for one in (one for one in found if one.start > end and len(one.items) < space.length):
@@ -373,13 +380,14 @@ def _is_edit(sentence: str, values: Architecture, space: SearchSpace) -> bool:
     if _says("{listed}|{elsewhere}").search(sentence):
         return False
     names, end = [name.split()[-1] for name in space.positions], 0
+    sentence = _says("{measures}").sub("it", sentence)
     spots = [*_says("{pair}" if space.is_cell else "{spots}").finditer(sentence)]
     for spot, stop in zip(spots, [*(one.start() for one in spots[1:]), len(sentence)], strict=False):
         after, before = sentence[spot.end() : stop], re.split(r"[,;]\s", sentence[end : spot.start()])[-1]
         numbers = ["-".join(spot.groups())] if space.is_cell else re.findall(r"\d+", spot[0])
         for place in [names.index(number) for number in numbers if number in names]:
             menu = _menu(space, place)
-            words = re.findall(r"(?<!\w=)\b\w+", f"{after}\n{before}".lower())
+            words = re.findall(r"(?a:(?<!\w=)\b\w+)", f"{after}\n{before}".lower())
             said = [menu[word] for word in words if word in menu]
             if said and values[place] != said[0]:
                 return True
@@ -391,6 +399,7 @@ def _is_edit(sentence: str, values: Architecture, space: SearchSpace) -> bool:
 def read_items(items: Sequence[str], space: SearchSpace, where: Sequence[int] = ()) -> Read:
     """Return the option indices that `items` name at the positions `where` (default: all), or why they name none."""
     where = where or range(space.length)
+    items = [re.sub(r"(?<=\w)[ -](?=\w)", "_", item.lower()) for item in items]
     if re.search(r"\.\.|…", " ".join(items)):
         detail = f"The list is abbreviated with dots. Write out all {space.length} values of your own design."
         return Rejection("placeholder", detail)
@@ -400,12 +409,12 @@ def read_items(items: Sequence[str], space: SearchSpace, where: Sequence[int] = 
         return Rejection("wrong length", f"{what}. Give exactly {len(where)} values.")
     menus = [_menu(space, position) for position in where]
     for item, position, menu in zip(items, where, menus, strict=True):
-        if item.lower() not in menu:
+        if item not in menu:
             names = [str(option) for option in space.choices[position]]
             allowed = [f"{index} ({name})" for index, name in enumerate(names)] if space.is_cell else names
             shown, place = item[:40] + "…" * (len(item) > 40), f"{space.positions[position]} (position {position})"
             return Rejection("off-menu", f"The value {shown} at {place} is not one of {', '.join(allowed)}.")
-    return tuple(menu[item.lower()] for item, menu in zip(items, menus, strict=True))
+    return tuple(menu[item] for item, menu in zip(items, menus, strict=True))
 
 
 @lru_cache(maxsize=4096)

@@ -479,6 +479,14 @@ def test_pieces_of_tool_calls_are_joined() -> None:
         (Answer(error("wrong"), 400), 1, "bad-request"),
         (Answer(error("Insufficient Balance"), 402), 1, "quota"),
         (Answer(error("busy"), 500), 6, "server"),
+        (Answer({"choices": [{"error": {"code": 502}, "message": {"content": ""}}]}), 6, "server"),
+        (Answer(error("capacity exceeded"), 498), 6, "status-498"),
+        (Answer(error("Your credit balance is too low to access the API."), 400), 1, "quota"),
+        (Answer(error("Suspended", type="exceeded_current_quota_error"), 429), 1, "quota"),
+        (Answer([error("Quota exceeded, limit: 0, model: m")], 429), 1, "quota"),
+        (Answer(error("The input token count (12) exceeds the maximum"), 400), 1, "context-overflow"),
+        (Answer("<html>413 Request Entity Too Large</html>", 413), 1, "request-too-large"),
+        (Answer(error("Request too large for model `m`, tokens per minute"), 413), 1, "request-too-large"),
     ],
     ids=lambda value: None if isinstance(value, Answer) else str(value),
 )
@@ -491,6 +499,18 @@ def test_what_cannot_change_is_not_asked_again_and_again(
         assert server.count == attempts
     assert failure.cause == cause
     assert record.of("call_failed")[-1]["retryable"] == (attempts == 6)
+
+
+def test_a_bad_request_says_what_to_change() -> None:
+    """A content filter or a wrong name is no setting of the model; the server's own full stop is not doubled."""
+    body = error("The response was filtered.", code="content_filter", param="prompt")
+    failure = status_failure(400, body, {}, server="http://s/v1", model="m", sent=())
+    assert str(failure) == (
+        "http://s/v1 answered 400: The response was filtered. The server's content filter refuses the prompt: change "
+        "the prompt, or use another model or server"
+    )
+    failure = status_failure(400, error("invalid model ID"), {}, server="http://s/v1", model="m", sent=())
+    assert str(failure).endswith("Check the model name ('m') and the base URL, which usually ends in /v1")
 
 
 @pytest.mark.parametrize("status", [401, 402])

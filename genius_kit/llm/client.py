@@ -163,15 +163,18 @@ class OpenAIClient:
         """Return the completion in an answer with a good status; raises ModelError when there is none."""
         body = decoded(text)
         fields = mapping_or_empty(body)
+        choice = first_choice(fields)
+        is_said = mapping_or_empty(choice.get("message")).get("content")
+        error = fields.get("error") or (None if is_said else choice.get("error"))  # of a choice: OpenRouter
         if body is None:
             cause, what = "not-json", "something that is not JSON"
-        elif fields.get("error"):
+        elif error:
             cause, what = "error-body", "an error with status 200"
-            if (status := status_of_error(fields["error"])) is not None:
-                raise self._connection.status_failure(status, body, headers, request)
+            if (status := status_of_error(error)) is not None:
+                raise self._connection.status_failure(status, {"error": error}, headers, request)
         elif not (isinstance(fields.get("choices"), list) and fields["choices"]):
             cause, what = "no-choices", "no choices"
-        elif not isinstance(first_choice(fields).get("message"), Mapping):
+        elif not isinstance(choice.get("message"), Mapping):
             cause, what = "no-message", "a choice without a message"
         else:
             return fields

@@ -26,7 +26,9 @@ INSTEAD = {**dict(zip(OUTPUT_LIMITS, reversed(OUTPUT_LIMITS), strict=True)), SYS
 """What takes the place of a refused part of a request; what is not here is only left out."""
 
 _OVERFLOW = re.compile(
-    r"context[_ ](length|window|size)|maximum context|prompt is too long|reduce the length of the messages", re.I
+    r"context[_ ](length|window|size)|maximum context|prompt is too long|reduce the length of the messages"
+    r"|input token count|`inputs` tokens",  # Gemini, Together
+    re.I,
 )
 _UNSUPPORTED = re.compile(
     r"unsupported|not supported|n.t support|not support|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed"
@@ -54,8 +56,16 @@ _SCHEMA = re.compile(
     r"|no (endpoints|providers) .{0,100}(requested parameters|support)",
     re.I,
 )
-_QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+_QUOTA_CODES = {
+    *("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "exceeded_current_quota_error"),
+}
 _NO_CREDIT = "The account has no credit left: waiting does not help"
+# Anthropic, with 400; a free tier of Gemini that holds none of the model, with 429
+_NO_CREDIT_WORDS = re.compile(
+    r"credit balance|insufficient (balance|credits?|funds)|purchase credits|\blimit: 0(?![.\d])", re.I
+)
+_TOO_LARGE = "The request is too long for the server: use history='table', a shorter prompt or a higher limit"
+_FILTERED = "The server's content filter refuses the prompt: change the prompt, or use another model or server"
 _NEXT_STEP = {
     401: ("authentication", "The key was not accepted: export OPENAI_API_KEY=... with a valid one"),
     402: ("quota", _NO_CREDIT),
@@ -167,7 +177,7 @@ def status_failure(
     text = _as_text(body)
     said = error.get("message")
     detail = quote(said if isinstance(said, str) and said else text) or "no explanation"
-    answer = f"{server} answered {status}: {detail}"
+    answer = f"{server} answered {status}: {detail.removesuffix('.')}"
     refused = _refused(status, text, error, sent)
     if refused is not None:
         instead = INSTEAD.get(refused)
@@ -175,7 +185,7 @@ def status_failure(
         return ModelError(f"{answer}. {step}", cause="unsupported-parameter", parameter=refused, instead=instead)
     cause, step = _cause(status, text, detail, error)
     place = f"{target}: set the base URL to that" if target else "another address: set the base URL to it"
-    later = cause == "rate-limit" or status in (408, 409, 425) or (status >= 500 and status not in (501, 505))
+    later = cause == "rate-limit" or status in (408, 409, 425, 498) or (status >= 500 and status not in (501, 505))
     return ModelError(
         f"{answer}. {step.format(model=model, place=place)}",
         cause=cause,
@@ -186,16 +196,19 @@ def status_failure(
 
 def _cause(status: int, text: str, detail: str, error: Mapping[str, Any]) -> tuple[str, str]:
     """Return what an error status stands for, and the next step."""
-    if status in (400, 413, 422):
-        if _OVERFLOW.search(text):
-            step = "The prompt is too long for the model: use history='table', a shorter prompt or another model"
-            return "context-overflow", step
-        return "bad-request", "Check the settings of the model"
+    codes = {str(error.get("code")), str(error.get("type"))}
+    if status in (400, 429) and (codes & _QUOTA_CODES or _NO_CREDIT_WORDS.search(text)):
+        return "quota", _NO_CREDIT
+    if status in (400, 413, 422) and _OVERFLOW.search(text):
+        step = "The prompt is too long for the model: use history='table', a shorter prompt or another model"
+        return "context-overflow", step
+    if status == 413 or (status == 429 and detail.lower().startswith("request too large")):
+        return "request-too-large", _TOO_LARGE
+    if status in (400, 422):
+        if "content_filter" in codes:
+            return "bad-request", _FILTERED
+        return "bad-request", _NEXT_STEP[404][1] if _NO_MODEL.search(text) else "Check the settings of the model"
     if status == 429:
-        if {str(error.get("code")), str(error.get("type"))} & _QUOTA_CODES:
-            return "quota", _NO_CREDIT
-        if detail.lower().startswith("request too large"):
-            return "request-too-large", "Use a shorter prompt or a higher limit"
         return "rate-limit", "Too many requests: wait, or use fewer workers"
     if status in _NEXT_STEP:
         return _NEXT_STEP[status]
