@@ -238,6 +238,9 @@ def test_results_used_in_few_replies_or_for_steps_alone_are_used(
     found = verdict(frame, benchmark=table)
     assert found.uses_results == "yes"
     assert found.kind == "searches and leans on the labels"
+    assert "(following: p < 0.001, n = 40)" in found.headline()  # the mean, which is about 0, would not tell it
+    words = "of the sign that is strongest" if place == 2 else "as the length of its steps depends on the last score"
+    assert f", {words}); random search" in found.sentence
 
 
 def test_labels_that_may_do_harm_are_an_open_question() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.proposers.methods import shown_model
 from genius_kit.stats import Estimate, share_of
-from genius_kit.texts import number, ratio_text
+from genius_kit.texts import number, p_text, ratio_text
 
 MOST_WORDS = 25
 RANDOM = "random search"
@@ -185,6 +185,8 @@ def _brackets(one: Deciding | None, tell: Callable[[Deciding], str], with_n: boo
     if one is None:
         return ""
     measured = [] if math.isnan(one.estimate.value) else [tell(one)]
+    if one.unit == "following" and one.p_value < 0.05 and one.estimate.low <= 0 <= one.estimate.high:
+        measured = [f"following: p {p_text(one.p_value)}"]  # what tells is not in the mean
     inside = ", ".join(filter(None, [*measured, f"n = {one.n}" if with_n else ""]))
     return f" ({inside})" if inside else ""
 

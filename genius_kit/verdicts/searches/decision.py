@@ -367,7 +367,7 @@ def _numbers(found: list[Finding], expected: str, two_numberings: bool) -> list[
             told.append(
                 f"its replies follow shuffled results {one.ratio:.2f} times as much as a hill climber's (95 % interval "
                 f"{one.low:.2f} to {one.high:.2f}, n = {one.n} replies of {one.independent} searches, "
-                f"p = {one.p_value:.2g})"
+                f"p = {one.p_value:.2g}{_where_it_shows(one)})"
             )
         if one.question == "moves" and one.independent > 1 and one.p_value < ERROR:
             told.append(
@@ -380,6 +380,15 @@ def _numbers(found: list[Finding], expected: str, two_numberings: bool) -> list[
                 f"{ratio_text(max(one.low, 0))} to {ratio_text(one.high)}, p = {one.p_value:.2g})"
             )
     return told
+
+
+def _where_it_shows(replies: Finding) -> str:
+    """Return in words what the p-value is of, where the interval of the mean does not show the use that it finds."""
+    if replies.p_value >= ERROR or not replies.low <= 0 <= replies.high:
+        return ""
+    if replies.evidence_steps > max(replies.evidence_up, replies.evidence_down):
+        return ", as the length of its steps depends on the last score"
+    return ", of the sign that is strongest"
 
 
 def _rank_numbers(one: Finding, two_numberings: bool) -> str:
