@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -241,6 +242,14 @@ def test_results_used_in_few_replies_or_for_steps_alone_are_used(
     assert "(following: p < 0.001, n = 40)" in found.headline()  # the mean, which is about 0, would not tell it
     words = "of the sign that is strongest" if place == 2 else "as the length of its steps depends on the last score"
     assert f", {words}); random search" in found.sentence
+
+
+def test_what_is_open_is_counted_in_different_lists_where_searches_repeat_them(table: TabularBenchmark) -> None:
+    """Twenty searches of nine lists are nine draws, and more searches of them do not settle anything."""
+    draws = np.random.default_rng(0)
+    lists = [table.space.key(table.space.sample(draws)) for _ in range(9)]
+    sentence = verdict(study({arm: found[:20] for arm, found in CHANCE.items()}, lists=lists), benchmark=table).sentence
+    assert re.search(r"whether it needs the numbers .* \(about \d+ different lists may settle it\)", sentence)
 
 
 def test_labels_that_may_do_harm_are_an_open_question() -> None:

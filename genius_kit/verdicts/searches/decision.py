@@ -303,9 +303,13 @@ def _open(found: list[Finding]) -> list[str]:
     told = [one for one in found if one.answer == UNCLEAR and one.n and (not is_small(one) or has_sign(one))]
     return [
         f"{_QUESTIONS[one.kind if one.question == 'labels' else one.question]} is open, as {_bounds(one)} "
-        f"(about {searches_to_settle(one):,} searches may settle it)"
+        f"(about {searches_to_settle(one):,} {_counted(one)} may settle it)"
         for one in told
     ]
+
+
+def _counted(one: Finding) -> str:
+    return "different lists" if one.question in ("labels", "random search") and one.independent < one.n else "searches"
 
 
 def _open_harm(labels: Finding) -> str:
