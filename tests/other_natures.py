@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from genius_kit.benchmarks.tabular import TabularBenchmark
 from genius_kit.spaces import Architecture as Design
-from genius_kit.verdicts.searches.natures import Client, View
+from genius_kit.verdicts.searches.natures import Client, View, simulator_of
 
 Scored = tuple[Design, float]
 
@@ -371,6 +371,59 @@ def knows_vaguely(table: TabularBenchmark, study: int) -> Client:
     return reply
 
 
+def keeps_a_record(table: TabularBenchmark, study: int) -> Client:
+    """Writes each score down when its architecture is first shown, reads none again, and climbs by its own record."""
+    records: dict[random.Random, dict[Design, float]] = defaultdict(dict)
+
+    def reply(view: View, draws: random.Random) -> Design:
+        for design, score in view.listed:
+            records[draws].setdefault(design, score)
+        return _near(max(records[draws], key=records[draws].__getitem__), view, draws)
+
+    return reply
+
+
+def distrusts(table: TabularBenchmark, study: int) -> Client:
+    """Climbs until a score that it was shown has changed; draws from then on."""
+    records: dict[random.Random, list[float]] = defaultdict(list)
+
+    def reply(view: View, draws: random.Random) -> Design:
+        before, now = records[draws], [score for _, score in view.listed]
+        has_changed = before != now[: len(before)]
+        records[draws] = [math.nan] if has_changed else now
+        return _new(view, draws) if has_changed else _near(_ordered(view)[0][0], view, draws)
+
+    return reply
+
+
+def five_lists(table: TabularBenchmark, study: int) -> Client:
+    """One of five arbitrary lists of the study in each search."""
+    own = random.Random(f"five {study}")
+    count = len(table.space.options)
+    lists = [[tuple(own.randrange(count) for _ in table.space.choices) for _ in range(15)] for _ in range(5)]
+    taken: dict[random.Random, list[Design]] = {}
+
+    def reply(view: View, draws: random.Random) -> Design:
+        listed = {one for one, _ in view.listed}
+        chosen = taken.setdefault(draws, draws.choice(lists))
+        return next((one for one in chosen if one not in listed), None) or _new(view, draws)
+
+    return reply
+
+
+def knows_with_names(table: TabularBenchmark, study: int) -> Client:
+    """One of the best fifty architectures where options have names, whatever their numbers; without names it climbs."""
+    known, worth = _best(table, 50), simulator_of(table).worth
+
+    def reply(view: View, draws: random.Random) -> Design:
+        if not view.worth:
+            return _near(_ordered(view)[0][0], view, draws)
+        shown = list(view.worth)
+        return _or_near([shown.index(worth[option]) for option in draws.choice(known)], view, draws)
+
+    return reply
+
+
 def _best(table: TabularBenchmark, count: int) -> list[Design]:
     return [table.space.at(int(row)) for row in table.scores().argsort()[::-1][:count]]
 
@@ -384,14 +437,16 @@ USERS: dict[str, Callable[..., Client]] = {
     "knows then climbs": knows_then_climbs, "knows, climbs at times": knows_and_climbs_at_times,
     "majority": _alike(majority), "good over bad": _alike(good_over_bad),
     "stays after a record": _alike(stays_after_a_record), "believes large gaps": _alike(believes_large_gaps),
-    "every third": _alike(every_third), "likes and climbs": likes_and_climbs,
+    "every third": _alike(every_third), "likes and climbs": likes_and_climbs, "keeps a record": keeps_a_record,
+    "distrusts": distrusts,
 }  # fmt: skip
 IGNORANT: dict[str, Callable[..., Client]] = {
     "turns": _alike(turns), "fills space": _alike(fills_space), "around the first": _alike(around_the_first),
     "repeats itself": _alike(repeats_itself), "worn list": worn_list, "two favourites": two_favourites,
     "smallest first": _alike(smallest_first), "counts on": _alike(counts_on), "mirrors": _alike(mirrors),
+    "five lists": five_lists,
 }  # fmt: skip
 KNOWING: dict[str, Callable[..., Client]] = {
     "around one known": around_one_known, "knows the better": knows_the_better, "knows half": knows_half,
-    "knows vaguely": knows_vaguely,
+    "knows vaguely": knows_vaguely, "knows with names": knows_with_names,
 }  # fmt: skip

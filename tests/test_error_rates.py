@@ -32,6 +32,15 @@ def test_the_verdict_is_right_and_accuses_nobody(name: str, table: int, data_hom
         assert not table or kinds[-1] == RIGHT[name][0]
 
 
+def test_who_keeps_its_own_record_is_seen_to_use_it() -> None:
+    """Replies to shuffled results do not show it, as it climbs by what it was shown before; its own moves do."""
+    (found,) = looks(made_table(3), NATURES["keeps a record"], 0, [20])
+    evidence = found.evidence.set_index("question")
+    assert found.uses_results == "yes"
+    assert evidence.loc["replies", "p_value"] > 0.05 > 0.001 > evidence.loc["moves", "p_value"]
+    assert "its proposals follow its own results" in found.sentence
+
+
 def test_a_bound_that_does_not_hold_is_named() -> None:
     """Four accusations in forty studies are not chance, one is; a right answer in half of the studies is too seldom."""
 

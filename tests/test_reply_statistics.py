@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genius_kit.stats.replies import follows
+from genius_kit.stats.replies import follows, follows_own
 
 LENGTH, OPTIONS = 5, 3
 CELLS = st.lists(st.integers(0, OPTIONS - 1), min_size=LENGTH, max_size=LENGTH)
@@ -77,3 +77,14 @@ def test_without_a_choice_there_is_no_answer(count: int, may_stay: bool) -> None
     shown = np.arange(count * LENGTH).reshape(count, LENGTH) % OPTIONS
     found = follows(shown[0], shown, np.arange(count) + 90.0, np.arange(count)[::-1], may_stay=may_stay)
     assert np.isnan(found).all()
+
+
+def test_own_results_are_followed_by_who_goes_on_from_the_best() -> None:
+    """The mean over the steps from the third proposal on, each with the true scores of those before; two give none."""
+    climb = np.array([[0] * LENGTH, [1] * LENGTH, [1, 1, 1, 1, 0], [1, 1, 1, 0, 0]])
+    rising, falling = np.array([50.0, 51.0, 52.0, 53.0]), np.array([53.0, 52.0, 51.0, 50.0])
+    found = follows_own(np.array([climb, climb]), np.array([rising, falling]))
+    steps = [follows(climb[n], climb[:n], rising[:n], np.arange(n), may_stay=True) for n in (2, 3)]
+    np.testing.assert_allclose(np.array(found)[:, 0], np.mean(steps, axis=0))
+    assert found.best[0] > 0 > found.best[1]
+    assert np.isnan(follows_own(climb[:2], rising[:2])).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -159,7 +160,7 @@ def test_the_evidence_holds_the_numbers_of_the_sentence() -> None:
         assert (evidence[low] <= evidence["ratio"]).all()
         assert (evidence["ratio"] <= evidence[high]).all()
     assert (evidence["bound_low"].drop("replies") <= evidence["low"].drop("replies")).all()
-    assert evidence.loc["feedback", "p_value"] == pytest.approx(6 * np.exp(-evidence.loc["feedback", "evidence_up"]))
+    assert evidence.loc["feedback", "p_value"] == pytest.approx(8 * np.exp(-evidence.loc["feedback", "evidence_up"]))
 
 
 def test_a_list_that_every_search_repeats_counts_once(table: TabularBenchmark) -> None:
@@ -247,6 +248,17 @@ def test_results_used_in_few_replies_or_for_steps_alone_are_used(
     found = verdict(frame, benchmark=table)
     assert found.uses_results == "yes"
     assert found.kind == "searches and leans on the labels"
+    assert "(following: p < 0.001, n = 40)" in found.headline()  # the mean, which is about 0, would not tell it
+    words = "of the sign that is strongest" if place == 2 else "as the length of its steps depends on the last score"
+    assert f", {words}); random search" in found.sentence
+
+
+def test_what_is_open_is_counted_in_different_lists_where_searches_repeat_them(table: TabularBenchmark) -> None:
+    """Twenty searches of nine lists are nine draws, and more searches of them do not settle anything."""
+    draws = np.random.default_rng(0)
+    lists = [table.space.key(table.space.sample(draws)) for _ in range(9)]
+    sentence = verdict(study({arm: found[:20] for arm, found in CHANCE.items()}, lists=lists), benchmark=table).sentence
+    assert re.search(r"whether it needs the numbers .* \(about \d+ different lists may settle it\)", sentence)
 
 
 def test_labels_that_may_do_harm_are_an_open_question() -> None:
@@ -426,7 +438,7 @@ def test_unfinished_searches_are_left_out() -> None:
 
 def test_several_benchmarks_are_judged_one_by_one() -> None:
     """Nothing is pooled: what each says is told, and a kind is that of all of them."""
-    names = ("nas-bench-macro", "channel-bench-resnet")
+    names = ("made", "made too")
     alike = [study(SEARCHER, name, FOLLOWING) for name in names]
     found = verdict(pd.concat(alike))
     assert found.kind == "searches"
@@ -443,7 +455,8 @@ def test_several_benchmarks_are_judged_one_by_one() -> None:
 def test_the_benchmark_adds_its_title_and_exact_random_search(data_home: Path) -> None:
     """Given the table, the sentence has what ten random evaluations reach on it."""
     benchmark = load_benchmark("nas-bench-macro")
-    sentence = verdict(searcher(benchmark="nas-bench-macro"), benchmark=benchmark).sentence
+    keys = [benchmark.space.key(benchmark.space.all_largest)]
+    sentence = verdict(searcher(benchmark="nas-bench-macro", lists=keys), benchmark=benchmark).sentence
     assert "on NAS-Bench-Macro: " in sentence
     assert "597 for 10 random evaluations" in sentence
     with pytest.raises(InvalidParameter, match="not of nas-bench-macro alone"):

@@ -125,6 +125,25 @@ def follows(
     return Follows(best, _trend(proposal, shown, ranks, places, may_stay), close, share * last * 2 / (count - 1))
 
 
+def follows_own(proposals: np.ndarray, scores: np.ndarray) -> Follows:
+    """Return how `proposals`, shape (..., count, length), agree with the `scores` of those before them, on average.
+
+    Each architecture from the third on is a reply to those before it, with their own scores. These numbers are not 0 on
+    average under the null; those of two arms are alike where neither uses results. NaN where there are too few.
+    """
+    steps = [
+        follows(
+            proposals[..., count, :],
+            proposals[..., :count, :],
+            scores[..., :count],
+            np.broadcast_to(np.arange(count), (*scores.shape[:-1], count)),
+            may_stay=True,
+        )
+        for count in range(LEAST_SHOWN - 1, scores.shape[-1])
+    ]
+    return Follows(*(np.mean(steps, axis=0) if steps else np.full((4, *scores.shape[:-1]), np.nan)))
+
+
 def _ahead(gaps: np.ndarray, own: np.ndarray, may_stay: bool) -> np.ndarray:
     """Return the mean gap between the architecture shown as best and the others that could have been shown as it."""
     if not may_stay:

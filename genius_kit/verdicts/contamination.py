@@ -41,6 +41,7 @@ from genius_kit.verdicts.searches.findings import (
     findings,
     luck_of,
     searches_to_settle,
+    table_of,
     too_few,
 )
 
@@ -146,7 +147,7 @@ def contamination(
     rows = results[results["benchmark"].isin(tables)]
     sides = [counted_once(rows[rows["benchmark"] == name]) for name in tables]
     found, probe = _routes(sides, plain), arm_of(sides[0], PROBE, plain)
-    luck, recalled = luck_of(sides[0], plain, None), luck_of(sides[0], probe, None) if probe else None
+    luck, recalled = (luck_of(sides[0], arm, table_of(sides[0], arm)) if arm else None for arm in (plain, probe))
     kind, reason = _judge(found, luck, recalled, any(map(fixed_arms, sides)))
     start = f"{subject(model_of(rows, plain) or plain)} {_STARTS[kind]} {title_of(tables[0])}"
     measured = [route for route in found if min(route.public.independent, route.private.independent) > 1]

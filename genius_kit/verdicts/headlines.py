@@ -12,7 +12,7 @@ from typing import Any
 from genius_kit.benchmarks.catalogue import title_of
 from genius_kit.proposers.methods import shown_model
 from genius_kit.stats import Estimate, share_of
-from genius_kit.texts import number, ratio_text
+from genius_kit.texts import number, p_text, ratio_text
 
 MOST_WORDS = 25
 RANDOM = "random search"
@@ -75,20 +75,21 @@ def decisive(judged: Any) -> Deciding | None:
 
 def _of_search(kind: str, evidence: Any) -> Deciding:
     """Return the comparison about results, about the labels that convict, or what is open, of the least p."""
-    asked = {"recites": ("labels",), "does neither": (RANDOM,)}.get(kind, ("feedback", "replies"))
+    asked = {"recites": ("labels",), "does neither": (RANDOM,)}.get(kind, ("feedback", "replies", "moves"))
     open_ones = evidence[(evidence["answer"] == "unclear") & ~evidence["question"].isin((CHEAP_RULE, OWN_START))]
     some = open_ones if kind == "not enough runs" else evidence[evidence["question"].isin(asked)]
     row = _smallest(some if len(some) else evidence, "p_value")
     words = {
         RANDOM: "evaluations of random search ÷ its own",
         "replies": "how far replies follow shuffled results (1: like a hill climber)",
+        "moves": "how far proposals follow their own results, beside shuffled ones (1: like a hill climber)",
         "feedback": f"typical rank with {row['kind']} ÷ without",
         "labels": f"typical rank with {row['kind']} ÷ without",
     }
     question = str(row["question"])
-    name = question if question in (RANDOM, "replies") else row["kind"]
+    name = question if question in _SHORT else row["kind"]
     found = _deciding(name, words.get(question, f"rank with {row['kind']} ÷ without"), row, "p_value")
-    if question != "replies":
+    if question not in ("replies", "moves"):
         return found
     return replace(found, unit="following", estimate=replace(found.estimate, neutral=0.0), n=int(row["independent"]))
 
@@ -184,11 +185,13 @@ def _brackets(one: Deciding | None, tell: Callable[[Deciding], str], with_n: boo
     if one is None:
         return ""
     measured = [] if math.isnan(one.estimate.value) else [tell(one)]
+    if one.unit == "following" and one.p_value < 0.05 and one.estimate.low <= 0 <= one.estimate.high:
+        measured = [f"following: p {p_text(one.p_value)}"]  # what tells is not in the mean
     inside = ", ".join(filter(None, [*measured, f"n = {one.n}" if with_n else ""]))
     return f" ({inside})" if inside else ""
 
 
-_SHORT = {RANDOM: "random ×", "replies": "following "}
+_SHORT = {RANDOM: "random ×", "replies": "following ", "moves": "following own results "}
 """What stands before the number of a comparison that is no ratio of ranks."""
 
 

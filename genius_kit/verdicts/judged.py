@@ -21,6 +21,7 @@ MOST = 1_000
 _QUESTIONS = {
     "feedback": "uses results?",
     "replies": "follows results?",
+    "moves": "uses own results?",
     "labels": "needs labels?",
     "random search": "beats random?",
     "cheap rule": "beats a rule?",

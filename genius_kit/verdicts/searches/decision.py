@@ -42,6 +42,7 @@ from genius_kit.verdicts.base import (
 )
 from genius_kit.verdicts.headlines import CHEAP_RULE, OWN_START
 from genius_kit.verdicts.searches.findings import (
+    ERROR,
     HARM,
     LEAST_FOLLOWING,
     LEAST_SEARCHES,
@@ -57,6 +58,7 @@ from genius_kit.verdicts.searches.findings import (
     luck_of,
     margin_of,
     searches_to_settle,
+    table_of,
     too_few,
 )
 
@@ -81,6 +83,7 @@ _PERHAPS = 0.1
 _QUESTIONS = {
     "feedback": "whether shuffled results change its ranks",
     "replies": "whether its replies follow its results",
+    "moves": "whether its proposals follow its own results",
     "permuted-labels": "whether it needs the numbers of the options",
     "anonymous": "whether it needs their names",
     "random search": "whether it beats random search",
@@ -136,7 +139,8 @@ def verdict(results: pd.DataFrame, *, plain: str = "llm", benchmark: TabularBenc
     if len(names) > 1:
         return _of_each({str(name): verdict(results[results["benchmark"] == name], plain=plain) for name in names})
     whole, results = results, counted_once(results)
-    found, luck = findings(results, plain), cache(lambda: luck_of(results, plain, benchmark))
+    table = benchmark or table_of(results, plain)
+    found, luck = findings(results, plain, table), cache(lambda: luck_of(results, plain, table))
     kind, reason = _judge(found, luck, bool(fixed_arms(results)))
     share, rules = own_share(results, plain), cheap_rules(results, plain)
     model, place = model_of(results, plain), names[0] if benchmark is None else benchmark.title
@@ -301,9 +305,13 @@ def _open(found: list[Finding]) -> list[str]:
     told = [one for one in found if one.answer == UNCLEAR and one.n and (not is_small(one) or has_sign(one))]
     return [
         f"{_QUESTIONS[one.kind if one.question == 'labels' else one.question]} is open, as {_bounds(one)} "
-        f"(about {searches_to_settle(one):,} searches may settle it)"
+        f"(about {searches_to_settle(one):,} {_counted(one)} may settle it)"
         for one in told
     ]
+
+
+def _counted(one: Finding) -> str:
+    return "different lists" if one.question in ("labels", "random search") and one.independent < one.n else "searches"
 
 
 def _open_harm(labels: Finding) -> str:
@@ -365,7 +373,12 @@ def _numbers(found: list[Finding], expected: str, two_numberings: bool) -> list[
             told.append(
                 f"its replies follow shuffled results {one.ratio:.2f} times as much as a hill climber's (95 % interval "
                 f"{one.low:.2f} to {one.high:.2f}, n = {one.n} replies of {one.independent} searches, "
-                f"p = {one.p_value:.2g})"
+                f"p = {one.p_value:.2g}{_where_it_shows(one)})"
+            )
+        if one.question == "moves" and one.independent > 1 and one.p_value < ERROR:
+            told.append(
+                f"beside those with shuffled results, its proposals follow its own results {one.ratio:.2f} times as "
+                f"much as a hill climber's (95 % interval {one.low:.2f} to {one.high:.2f}, p = {one.p_value:.2g})"
             )
         if one.question == "random search" and one.independent > 1:
             told.append(
@@ -373,6 +386,15 @@ def _numbers(found: list[Finding], expected: str, two_numberings: bool) -> list[
                 f"{ratio_text(max(one.low, 0))} to {ratio_text(one.high)}, p = {one.p_value:.2g})"
             )
     return told
+
+
+def _where_it_shows(replies: Finding) -> str:
+    """Return in words what the p-value is of, where the interval of the mean does not show the use that it finds."""
+    if replies.p_value >= ERROR or not replies.low <= 0 <= replies.high:
+        return ""
+    if replies.evidence_steps > max(replies.evidence_up, replies.evidence_down):
+        return ", as the length of its steps depends on the last score"
+    return ", of the sign that is strongest"
 
 
 def _rank_numbers(one: Finding, two_numberings: bool) -> str:

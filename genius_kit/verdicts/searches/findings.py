@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,9 +15,10 @@ from genius_kit.benchmarks.catalogue import recorded_benchmark
 from genius_kit.errors import DataMissing, InvalidParameter, UnknownName
 from genius_kit.journal import read_run
 from genius_kit.proposers.methods import ONE_SEARCH
+from genius_kit.spaces import Architecture
 from genius_kit.stats.evalues import Evidence, bounded_evidence, confidence_sequence, symmetric_evidence
 from genius_kit.stats.ratios import t_interval
-from genius_kit.stats.replies import Follows, placing_p, relabelling_p
+from genius_kit.stats.replies import LEAST_SHOWN, Follows, follows_own, placing_p, relabelling_p
 from genius_kit.verdicts.base import (
     CANNOT_TELL,
     FEEDBACK,
@@ -52,6 +54,10 @@ LEAST_SEARCHES = math.ceil(math.log2(DECISIVE))
 CLIMBER = (0.95, 0.40)
 """What the replies of a hill climber come to in the two statistics of `stats.replies`, at ten evaluations."""
 
+MOVES = 1.5
+"""How much more a hill climber's proposals follow their own results than those under shuffled results do, in the same
+unit, at ten evaluations."""
+
 LEAST_FOLLOWING, LEAST_GAIN = 0.25, 3.0
 """Below these results are said to be unused: a share of what a hill climber's replies come to, either way, and a factor
 in the rank of a typical proposal. The first is what tells; the second is for uses that it does not see."""
@@ -72,7 +78,7 @@ _WIDTH = 3.0
 _GAIN = 1 / 6
 """The gain in probability (see `_random`) that is worth MARGIN times the evaluations."""
 
-_SCALES = {"ranks": 1.0, "replies": 0.3, "close": 0.1, "staying": 0.1, "chance": 0.3}
+_SCALES = {"ranks": 1.0, "replies": 0.3, "close": 0.1, "staying": 0.1, "chance": 0.3, "moves": 0.3, "close moves": 0.15}
 """Standard deviations, about, of what is measured: only power depends on them."""
 
 
@@ -81,10 +87,12 @@ class Finding:
     """One comparison. `ratio` is above 1 where the reference arm is better, with its 95 % interval `low` to `high` (t).
 
     Question "feedback" and "labels": the typical rank of an arm's proposals over that of the reference arm, by `n`
-    pairs of searches. "replies": how much the replies follow shuffled results, 1 being a hill climber. "random search":
-    how many times the evaluations random search needs. `independent` counts the pairs with repeated lists as one;
-    `bound_low` and `bound_high` hold at every look, each with 95 %; `evidence_up` and `evidence_down` are logarithms
-    of e-values for more and less than nothing; `answer` is one of "yes", "to its harm", "no" and "unclear".
+    pairs of searches. "replies": how much the replies follow shuffled results, 1 being a hill climber. "moves": how
+    much more the proposals of the reference arm follow their own results than those under shuffled results do, 1 being
+    a hill climber; this finds a client that keeps its own record of results. "random search": how many times the
+    evaluations random search needs. `independent` counts the pairs with repeated lists as one; `bound_low` and
+    `bound_high` hold at every look, each with 95 %; `evidence_up` and `evidence_down` are logarithms of e-values for
+    more and less than nothing; `answer` is one of "yes", "to its harm", "no" and "unclear".
     """
 
     question: str
@@ -113,7 +121,7 @@ class Finding:
     @property
     def p_value(self) -> float:
         """The p-value, valid at every look, of the direction that was found; corrected for the ways to say "yes"."""
-        ways = 6 if self.question in ("feedback", "replies") else 2
+        ways = 8 if self.question in ("feedback", "replies", "moves") else 2
         return min(1.0, ways * math.exp(-max(self.evidence_up, self.evidence_down, self.evidence_steps)))
 
 
@@ -125,8 +133,11 @@ class Luck(NamedTuple):
     different: int
 
 
-def findings(results: pd.DataFrame, plain: str) -> list[Finding]:
-    """Return every comparison that the arms of a study allow on one benchmark, those about results first."""
+def findings(results: pd.DataFrame, plain: str, table: TabularBenchmark | None = None) -> list[Finding]:
+    """Return every comparison that the arms of a study allow on one benchmark, those about results first.
+
+    That of moves takes the table.
+    """
     check(results, plain)
     missing = [name for name in ("typical_rank", "proposals", "follows") if name not in results]
     if missing:
@@ -134,6 +145,7 @@ def findings(results: pd.DataFrame, plain: str) -> list[Finding]:
     arms = {kind: arm for kind in (*FEEDBACK, *LABELS) if (arm := arm_of(results, kind, plain))}
     feedback = [_beside(results, plain, "feedback", kind, arms[kind]) for kind in FEEDBACK if kind in arms][:1]
     replies = [_replies(results, arms[FEEDBACK[0]])] if FEEDBACK[0] in arms else []
+    replies += [_moves(results, plain, arms[FEEDBACK[0]], table)] if replies and table else []
     labels = [_beside(results, plain, "labels", kind, arms[kind]) for kind in LABELS if kind in arms]
     return [*_answered(feedback, replies), *labels, *_random(results, plain)]
 
@@ -243,19 +255,51 @@ def _replies(results: pd.DataFrame, arm: str) -> Finding:
     return replace(found, answer=UNCLEAR)  # ranks and replies are answered together
 
 
+def _moves(results: pd.DataFrame, plain: str, arm: str, table: TabularBenchmark) -> Finding:
+    """Return how much more the proposals of the reference arm follow their own results than those of the shuffled arm.
+
+    Where results are not used, the two searches of a pair are exchangeable. It is asked of the nearness to the best and
+    the trend, and of moves from the best.
+    """
+    own, other = (_followed(results, name, table) for name in (plain, arm))
+    keys = [key for key in own if key in other]
+    changes = np.array([own[key] - other[key] for key in keys]).reshape(-1, 2).T
+    ways = [_independent(one, keys, *(_lists(results, name) for name in (plain, arm))) for one in changes]
+    scales = [_SCALES["moves"], _SCALES["close moves"]]
+    evidence = _mixed([symmetric_evidence(one, scale) for one, scale in zip(ways, scales, strict=True)])
+    measured = _measured(ways[0], evidence, confidence_sequence(ways[0], scales[0], LEVEL), float)
+    return _finding(("moves", FEEDBACK[0], arm), results, plain, keys, len(own.keys() | other.keys()), measured)
+
+
+def _followed(results: pd.DataFrame, arm: str, table: TabularBenchmark) -> dict[Key, np.ndarray]:
+    """Return for each search of three proposals or more how they follow the results of those before."""
+    searches: dict[int, list[tuple[Key, list[Architecture]]]] = {}
+    for key, keys in _lists(results[results["proposals"].notna()], arm).items():
+        named = [table.space.decode(one) for one in keys.split()]
+        if len(named) >= LEAST_SHOWN:
+            searches.setdefault(len(named), []).append((key, named))
+    found: dict[Key, np.ndarray] = {}
+    for alike in searches.values():
+        rows = np.array([[table.space.index(one) for one in named] for _, named in alike])
+        told = follows_own(np.array([named for _, named in alike]), table.scores()[rows])
+        both = (told.best / CLIMBER[0] + told.trend / CLIMBER[1]) / 2 / MOVES
+        found.update(zip((key for key, _ in alike), np.stack([both, told.close], axis=-1), strict=True))
+    return found
+
+
 def _mixed(parts: list[Evidence]) -> Evidence:
     """Return the evidence of one who bets alike on each of some ways in which an effect may show."""
     return Evidence(*(float(np.logaddexp.reduce(ways)) - math.log(len(parts)) for ways in zip(*parts, strict=True)))
 
 
 def _answered(feedback: list[Finding], replies: list[Finding]) -> list[Finding]:
-    """Return the findings about results with one answer to the question: ranks, replies and steps are bet on alike."""
+    """Return the findings about results with one answer to the question: all ways of using them are bet on alike."""
     if not feedback:
         return []
     both, limit = [*feedback, *replies], math.log(DECISIVE)
     follow = [Evidence(one.evidence_up, one.evidence_down) for one in both]
     up, down = _mixed(follow)
-    any_use = _mixed([*follow, *(Evidence(one.evidence_steps, 0.0) for one in replies)]).up
+    any_use = _mixed([*follow, *(Evidence(one.evidence_steps, 0.0) for one in replies if one.question == "replies")]).up
     is_contrary = feedback[0].evidence_down >= limit or (down >= limit and up < limit)
     if any_use >= limit and not is_contrary:
         answer = YES
@@ -268,9 +312,9 @@ def _answered(feedback: list[Finding], replies: list[Finding]) -> list[Finding]:
 
 
 def has_sign(one: Finding) -> bool:
-    """Whether there is a sign, if no more, that replies follow their results."""
+    """Whether there is a sign, if no more, that replies or moves follow their results."""
     strongest = max(one.evidence_up, one.evidence_down, one.evidence_steps)
-    return one.question == "replies" and strongest > math.log(SIGN)
+    return one.question in ("replies", "moves") and strongest > math.log(SIGN)
 
 
 def _random(results: pd.DataFrame, plain: str) -> list[Finding]:
@@ -311,7 +355,10 @@ def _times(gain: float) -> float:
 
 
 def is_small(one: Finding) -> bool:
-    """Whether the bounds rule out an effect as large as the margin, of replies in either direction."""
+    """Whether the bounds rule out an effect as large as the margin, of replies in either direction; of moves a sign
+    alone counts."""
+    if one.question == "moves":
+        return True
     if one.question != "replies" or one.bound_high >= margin_of(one):
         return one.bound_high < margin_of(one)
     # replies do not go the other way, are no moves from the best, and the length of steps does not hang on results
@@ -350,13 +397,9 @@ def too_few(found: Sequence[Finding], is_fixed: bool) -> tuple[str, str] | None:
     return NOT_ENOUGH, f"{pairs} decide nothing however they end, at least {LEAST_SEARCHES} are needed"
 
 
-def luck_of(results: pd.DataFrame, plain: str, benchmark: TabularBenchmark | None) -> Luck | None:
+def luck_of(results: pd.DataFrame, plain: str, table: TabularBenchmark | None) -> Luck | None:
     """Return how lucky the architectures are that the reference arm named; None where their table is not known."""
     rows = results[(results["arm"] == plain) & results["proposals"].notna()]
-    try:
-        table = benchmark or (_table(str(rows["benchmark"].iloc[0]), rows) if len(rows) else None)
-    except (DataMissing, UnknownName):
-        table = None
     if table is None or rows.empty:
         return None
     named = np.array([table.space.decode(key) for keys in rows["proposals"] for key in keys.split()])
@@ -368,10 +411,13 @@ def luck_of(results: pd.DataFrame, plain: str, benchmark: TabularBenchmark | Non
     return Luck(relabelling_p(named, worth), placing_p(named, worth), len(np.unique(named, axis=0)))
 
 
-def _table(name: str, rows: pd.DataFrame) -> TabularBenchmark:
-    """Return the table that some searches were judged on: that of their journals, else the one of this name."""
-    journals = list(rows["journal"].dropna()) if "journal" in rows else []
-    if journals:
-        return recorded_benchmark(read_run(journals[0]).settings)
-    table: TabularBenchmark = load_benchmark(name)
-    return table
+def table_of(results: pd.DataFrame, plain: str) -> TabularBenchmark | None:
+    """Return the table of searches on one benchmark: that of their journals, else of its name; None if not here."""
+    rows = results[(results["arm"] == plain) & results["proposals"].notna()]
+    journals = [path for path in rows["journal"].dropna() if Path(path).is_file()] if "journal" in rows else []
+    try:
+        if journals:
+            return recorded_benchmark(read_run(journals[0]).settings)
+        return load_benchmark(str(rows["benchmark"].iloc[0])) if len(rows) else None
+    except (DataMissing, UnknownName):
+        return None
