@@ -82,7 +82,7 @@ def test_the_first_command_runs_every_notebook_that_needs_no_data():
         ("genius-kit detect evaluate 0 w.pt images a.json", "the extra detection"),
         ("genius-kit replay 329M", "the data chat_history/329M.json"),
         ("genius-kit report 01_search", ""),
-        ("genius-kit report 07_does_it_search", "the data nas-bench-macro"),
+        ("genius-kit report 04_imagenet_search", "the data chat_history/329M.json, chat_history/401M.json"),
         ("genius-kit ctl runs/a.jsonl pause", "a run under way"),
         ("genius-kit study FILE", "your FILE"),
         ("python -m tests.speed training", ""),
