@@ -370,7 +370,8 @@ def _read(reply: Reply, view: View) -> Outcome:
         return outcome
     if reply.finish_reason == "content_filter":
         return Rejection("content filter", "Your reply was withheld by a filter; please propose one design again.")
-    if reply.finish_reason == "length" or not (is_complete or isinstance(outcome, Rejection)):
+    is_read = isinstance(outcome, Rejection) and outcome.reason != "edited"  # what it was changed to is cut off
+    if reply.finish_reason == "length" or not (is_complete or is_read):
         return Rejection(
             "cut", "Your reply was cut off at the output limit; answer more briefly, with the design last."
         )
