@@ -261,7 +261,7 @@ def arm_ranks(
     log_axis(axes, number=",.0f")
     axes.set_xlim(axes.get_xlim()[1], 0.9)
     row_axis(axes, [_counted(results[results["arm"] == arm]) for arm in arms], room=0.4)
-    grey = "; grey line: that of the reference arm" if reference in arms else ""
+    grey = ";\ngrey line: that of the reference arm" if reference in arms else ""
     note = f"rank of the best found (1 is best);\ndot: one of n searches, mark: mean with its 95 % interval{grey}"
     axes.set_xlabel(note, fontsize=8)
     return finish(figure, [axes])
