@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,19 +191,22 @@ class Answers:
         own = asking.resolve() if asking is not None else None
         with self._lock:
             self._refresh()
-            for path in sorted(self._places):
-                if path.resolve() != own and request in self._places[path].known:
+            for path in sorted(path for path, place in self._places.items() if request in place.known):
+                if path.resolve() != own:
                     return self._places[path].known[request]
         return None
 
     def _refresh(self) -> None:
-        for path in filter(Path.is_file, self.folder.rglob("*.jsonl")):
-            place = self._places.setdefault(path, _Place())
-            size = path.stat().st_size
-            if size < place.offset:
-                place = self._places[path] = _Place()
-            if size > place.offset:
-                self._read(path, place)
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                if name.endswith(".jsonl"):
+                    path = Path(folder, name)
+                    place = self._places.setdefault(path, _Place())
+                    size = path.stat().st_size
+                    if size < place.offset:
+                        place = self._places[path] = _Place()
+                    if size > place.offset:
+                        self._read(path, place)
 
     def _read(self, path: Path, place: _Place) -> None:
         """Take in what was added to a journal; a line that is not whole yet, or no event, is left."""
@@ -228,3 +233,13 @@ class Answers:
             name = path.relative_to(self.folder).as_posix()
             place.known.setdefault(place.request, Known(event, name, place.lines))
             place.request = None
+
+
+_SHARED: weakref.WeakValueDictionary[Path, Answers] = weakref.WeakValueDictionary()
+_SHARING = threading.Lock()
+
+
+def answers_in(folder: str | Path) -> Answers:
+    """Return the answers in `folder`; the runs of a process that want those of one folder at a time share them."""
+    with _SHARING:
+        return _SHARED.setdefault(Path(folder).resolve(), Answers(folder))

@@ -19,7 +19,7 @@ from genius_kit.budget.prices import load_prices
 from genius_kit.errors import InvalidParameter
 from genius_kit.journal import Event, Journal, Run, chain
 from genius_kit.llm.client import in_use
-from genius_kit.llm.recorded import Answers
+from genius_kit.llm.recorded import answers_in
 from genius_kit.llm.session import Session, Steering, Stopped
 from genius_kit.llm.settings import TIMEOUT_SECONDS
 from genius_kit.progress import Progress
@@ -66,7 +66,7 @@ class Terms:
     def session(self, journal: Journal, control: Steering | None = None) -> Session:
         """Return what a run on these terms needs at every step."""
         spending = RunBudget(self.limits, allow_unpriced=self.allow_unpriced, share=self.share)
-        replies = None if self.reuse is None else Answers(self.reuse)
+        replies = None if self.reuse is None else answers_in(self.reuse)
         return Session(journal, spending, control or self._control(journal), replies)
 
     def _control(self, journal: Journal) -> Steering:
