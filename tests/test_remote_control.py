@@ -26,6 +26,8 @@ from genius_kit.journal import Journal, read_run
 from genius_kit.runs.approval import Asker
 from genius_kit.runs.batch import search_many
 from genius_kit.runs.live import LiveSearch
+from genius_kit.runs.live_control import Control
+from genius_kit.runs.loop import search
 from genius_kit.runs.remote import (
     Command,
     CommandFile,
@@ -532,6 +534,21 @@ def test_ctrl_c_in_a_cell_hangs_up_on_the_call_under_way(tmp_path):
     assert run_state(path) == "interrupted"
     whole = gk.search(ToyBenchmark(), llm(HashClient()), 3, 1, path, progress=False)
     assert plain(whole.events) == plain(undisturbed().events)
+
+
+def test_ctrl_c_before_the_wait_for_a_call_hangs_up_on_it_too(tmp_path):
+    """The error may fall between the start of the call and the wait for its reply."""
+    client = HeldClient()
+
+    def interrupted():
+        if control.asking_since is not None and not client.gave_up:
+            until(lambda: client.sent)
+            raise KeyboardInterrupt
+
+    control = Control(announce=interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search(ToyBenchmark(), llm(client), 3, 1, tmp_path / "a.jsonl", progress=False, control=control)
+    assert len(client.gave_up) == 1
 
 
 def command_line(server, folder, *more):

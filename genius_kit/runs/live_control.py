@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -242,19 +242,22 @@ class Control(ControlRequests, Steering):
         call: Future[Reply] = Future()
 
         def send() -> Reply:
+            if not call.set_running_or_notify_cancel():  # given up before it began: nothing is sent
+                raise CancelledError
             connecting.set(self._connects)
             return client.send(messages, seed)
 
-        thread = self._begin(call, send, "genius-kit-call")
-        self._announce()
+        thread = self._thread(call, send, "genius-kit-call")
         try:
+            thread.start()
+            self._announce()
             self._wait(lambda: call.done() or self.stopping == "now" or self._hanging_up)
         finally:
             with self.changed:
                 self.asking_since, hung_up, self._hanging_up = None, self._hanging_up, False
                 self.connecting = False
                 is_heard = call.done()
-            if not is_heard and hasattr(client, "give_up"):
+            if not is_heard and not call.cancel() and hasattr(client, "give_up"):
                 client.give_up(thread.ident)
         if not is_heard:
             raise CallCancelled if hung_up and self.stopping != "now" else Stopped
@@ -265,8 +268,8 @@ class Control(ControlRequests, Steering):
             self.connecting = connecting and self.asking_since is not None
             self._tell()
 
-    def _begin(self, future: Future[Result], work: Callable[[], Result], name: str) -> threading.Thread:
-        """Do `work` in a thread for `future`; one that nobody waits for ends with the process."""
+    def _thread(self, future: Future[Result], work: Callable[[], Result], name: str) -> threading.Thread:
+        """Return a thread that does `work` for `future`; one that nobody waits for ends with the process."""
 
         def run() -> None:
             settle: Callable[[], None]
@@ -279,9 +282,7 @@ class Control(ControlRequests, Steering):
                     settle()
                 self.changed.notify_all()
 
-        thread = threading.Thread(target=run, name=name, daemon=True)
-        thread.start()
-        return thread
+        return threading.Thread(target=run, name=name, daemon=True)
 
     def sleep(self, seconds: float) -> None:
         """Wait before a request is tried again; the wait ends with a stop that does not wait for a request."""
@@ -315,7 +316,7 @@ class Control(ControlRequests, Steering):
             self._waiting = request, decided
         self._announce()
         if not self.approve:
-            self._begin(decided, lambda: self._gate.ask(request), "genius-kit-approver")
+            self._thread(decided, lambda: self._gate.ask(request), "genius-kit-approver").start()
         try:
             while not decided.done() and self.stopping != "now":
                 self.note(situation.journal, situation.iteration)
