@@ -372,7 +372,7 @@ def shortened(words: Sequence[str], command: Command, need: str) -> list[str]:
     """Return a command with what makes it take seconds, and with the stand-in where it asks a model."""
     more = SHORTER.get(command.name, "").split()
     if need == KEY:  # without its limit of tokens: runs that differ in a setting alone are not bundled together
-        words = [word for before, word in zip(["", *words], words) if "--max-tokens" not in (before, word)]
+        words = [word for before, word in itertools.pairwise(["", *words]) if "--max-tokens" not in (before, word)]
         more += ["--model" if command.name in ("run", "memory") else "--models", "offline"]
     if command.name == "run" and command.given["benchmark"] == "train":
         more += ["--set", "epochs=1"]

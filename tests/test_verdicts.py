@@ -142,7 +142,7 @@ def test_the_sentence_of_the_cheat(table: TabularBenchmark) -> None:
     sentence = verdict(cheat(table), benchmark=table).sentence
     assert "memory of this table: with their positions exchanged its architectures are worse, p = 0.00" in sentence
     assert "mean rank 26.0 over n = 40 pairs of searches" in sentence
-    assert "26.0 with its results shuffled (typical proposal 1.00 times the rank" in sentence
+    assert "26.0 with shuffled results (typical proposal 1.00 times the rank" in sentence
     assert f"{CHEAT['permuted-labels'].mean():.0f} with permuted labels (typical proposal " in sentence
     assert "its replies follow shuffled results " in sentence
     assert "n = 280 replies of 40 searches" in sentence
@@ -279,7 +279,7 @@ def test_one_pair_has_no_statistics() -> None:
     """A study of one seed still gets its sentence, with the two ranks and no p-value."""
     found = verdict(study({"llm": [3], "shuffled-feedback": [5], "permuted-labels": [6]}))
     assert found.kind == "not enough runs"
-    assert "mean rank 3.0 over n = 1 pair of searches, against 5.0 with its results shuffled" in found.sentence
+    assert "mean rank 3.0 over n = 1 pair of searches, against 5.0 with shuffled results" in found.sentence
     assert "nan" not in found.sentence
 
 
@@ -469,7 +469,7 @@ def test_arms_with_names_of_their_own() -> None:
     frame["arm"] = frame["arm"].replace({"llm": "mine", "shuffled-feedback": "blind"})
     found = verdict(frame, plain="mine")
     assert found.kind == "searches"
-    assert "with its results shuffled" in found.sentence
+    assert "with shuffled results" in found.sentence
 
 
 @pytest.mark.parametrize(

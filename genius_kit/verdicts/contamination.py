@@ -28,6 +28,7 @@ from genius_kit.verdicts.base import (
     model_of,
     ratio_text,
 )
+from genius_kit.verdicts.headlines import CONDITIONS
 from genius_kit.verdicts.searches.findings import (
     HARM,
     LEAST_SEARCHES,
@@ -66,7 +67,6 @@ _STARTS = {
     NOT_ENOUGH: "has not enough runs for a verdict on",
     CANNOT_TELL: "has no verdict on",
 }
-_CONDITIONS = {"permuted-labels": "with permuted labels", "anonymous": "without names"}
 _ASK = "`genius-kit memory` asks for the accuracies themselves"
 
 Tables = tuple[str, str]
@@ -283,7 +283,7 @@ def _numbers_of(route: Route, recalled: Luck | None) -> str:
         )
     gap = route.gap
     return (
-        f"{_CONDITIONS[route.control]} the rank of a typical proposal is {_numbers(route.public)} times as high on the "
+        f"{CONDITIONS[route.control]} the rank of a typical proposal is {_numbers(route.public)} times as high on the "
         f"public table and {_numbers(route.private)} times on the private one, {ratio_text(gap.ratio)} times as much "
         f"({ratio_text(gap.low)} to {ratio_text(gap.high)}, p = {gap.p_value:.2g})"
     )

@@ -16,6 +16,13 @@ from genius_kit.texts import number, p_text, ratio_text
 
 MOST_WORDS = 25
 RANDOM = "random search"
+CONDITIONS = {
+    "shuffled-feedback": "with shuffled results",
+    "no-feedback": "without results",
+    "permuted-labels": "with permuted labels",
+    "anonymous": "without names",
+}
+"""What the model sees in an arm, as a sentence says it."""
 CHEAP_RULE, OWN_START = "cheap rule", "its own start"
 """The questions that a verdict answers beside its own: do cheap rules do as well, do optimisers with its own start?"""
 
@@ -196,11 +203,14 @@ _SHORT = {RANDOM: "random ×", "replies": "following ", "moves": "following own 
 
 
 def _whole(one: Deciding) -> str:
+    if "rank with" in one.words:  # of searches with a change beside those without
+        return f"{_value(one)} {CONDITIONS.get(one.name, f'with {one.name}')}"
     return _value(one) if one.name in _SHORT else f"{one.name}: {_value(one)}"
 
 
 def _value(one: Deciding) -> str:
-    return f"{_SHORT.get(one.name, f'{one.unit} ')}{one.text(one.estimate.value)}"
+    unit = "rank ×" if "rank with" in one.words else f"{one.unit} "
+    return f"{_SHORT.get(one.name, unit)}{one.text(one.estimate.value)}"
 
 
 def _nothing(one: Deciding) -> str:

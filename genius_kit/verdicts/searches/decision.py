@@ -40,7 +40,7 @@ from genius_kit.verdicts.base import (
     ratio_text,
     verb,
 )
-from genius_kit.verdicts.headlines import CHEAP_RULE, OWN_START
+from genius_kit.verdicts.headlines import CHEAP_RULE, CONDITIONS, OWN_START
 from genius_kit.verdicts.searches.findings import (
     ERROR,
     HARM,
@@ -89,12 +89,6 @@ _QUESTIONS = {
     "random search": "whether it beats random search",
 }
 _LABELS = {"permuted-labels": "the numbers of the options", "anonymous": "their names"}
-_CONDITIONS = {
-    "shuffled-feedback": "with its results shuffled",
-    "no-feedback": "without results",
-    "permuted-labels": "with permuted labels",
-    "anonymous": "without names",
-}
 _RULES = {
     "coordinate-descent": "taking the largest option everywhere and changing one choice at a time",
     "prior": "taking the largest option everywhere, a single evaluation,",
@@ -398,7 +392,7 @@ def _where_it_shows(replies: Finding) -> str:
 
 
 def _rank_numbers(one: Finding, two_numberings: bool) -> str:
-    text = f"{rank_text(one.mean_rank_arm)} {_CONDITIONS.get(one.kind, f'for {one.arm}')}"
+    text = f"{rank_text(one.mean_rank_arm)} {CONDITIONS.get(one.kind, f'for {one.arm}')}"
     few = "three options have two other numberings only" if two_numberings else ""
     if one.independent < 2:
         notes = [note for note in ("one list, repeated" if one.n > 1 else "", few) if note]
