@@ -45,18 +45,18 @@ def test_the_tables_on_which_a_method_is_better_are_counted(results):
     conclusion = figures.optimiser_conclusion(results)
     assert (
         conclusion.headline
-        == "Better than random search after 12 evaluations, on how many of 2 tables: coordinate-descent 2."
+        == "Better than random search after 12 evaluations, on how many of 2 tables: coordinate descent 2."
     )
-    row = row_of(conclusion, "coordinate-descent")
+    row = row_of(conclusion, "coordinate descent")
     assert (row["better"], row["inconclusive"], row["worse"], row["n"]) == ("2", "0", "0", "6")
     assert row["rank ÷ random search"].endswith(", better")
-    assert [row[0] for row in conclusion.table.rows] == ["coordinate-descent"]
+    assert [row[0] for row in conclusion.table.rows] == ["coordinate descent"]
 
 
 @pytest.mark.parametrize(("rank", "said"), [(15_000, "worse"), (1_180, "inconclusive"), (2, "better")])
 def test_the_words_follow_the_ranks(results, rank, said):
     """The mean of random search (rank 1,202 of 15,625 after twelve) is inconclusive, far ends are not."""
-    row = row_of(figures.optimiser_conclusion(with_ranks(results, rank)), "coordinate-descent")
+    row = row_of(figures.optimiser_conclusion(with_ranks(results, rank)), "coordinate descent")
     assert row[said] == "2"
 
 
@@ -64,7 +64,7 @@ def test_where_nothing_can_be_told_the_headline_says_so(results):
     """One search that ends where random search does, and its ratio without an interval."""
     conclusion = figures.optimiser_conclusion(with_ranks(results, 1_180)[results["seed"] == 0])
     assert conclusion.headline.endswith("better or worse than random search: inconclusive on 2 tables.")
-    assert row_of(conclusion, "coordinate-descent")["rank ÷ random search"].endswith("too few searches")
+    assert row_of(conclusion, "coordinate descent")["rank ÷ random search"].endswith("too few searches")
 
 
 def test_a_long_list_of_methods_keeps_the_headline_short(results):
@@ -73,7 +73,7 @@ def test_a_long_list_of_methods_keeps_the_headline_short(results):
     more = [random.assign(arm=f"method {place}", proposer="other") for place in range(12)]
     conclusion = figures.optimiser_conclusion(pd.concat([*more, results], ignore_index=True))
     assert len(conclusion.headline.split()) <= 25
-    assert "of 2 tables: coordinate-descent 1, method" in conclusion.headline
+    assert "of 2 tables: coordinate descent 1; method" in conclusion.headline
     assert len(conclusion.table.rows) == 13
 
 
@@ -120,7 +120,7 @@ def test_the_evaluations_for_the_rank_of_the_paper_stand_in_a_table(results):
     assert len(conclusion.headline.split()) <= 25
     assert row_of(conclusion, "random")["NAS-Bench-201 CIFAR-10"].startswith("> 12")
     assert row_of(conclusion, "paper: GPT-4 after ten")["NAS-Bench-201 CIFAR-10"].endswith("(n = 5)")
-    assert row_of(conclusion, "coordinate-descent")["n"] == "6"
+    assert row_of(conclusion, "coordinate descent")["n"] == "6"
 
 
 def test_searches_shorter_than_the_paper_s_are_not_compared_with_it(results, no_data, tmp_path):

@@ -154,7 +154,7 @@ def test_p_values_are_corrected_for_the_methods() -> None:
     tables = strangers(4)
     runs = run_arms(Searches(), tables, ("llm", "random", "local-search"), seeds=10, budget=4)
     found = transfer_verdicts(transfers(runs, {table.name: table for table in tables}))
-    assert [one.method for one in found] == ["offline stand-in, not a language model", "random", "local-search"]
+    assert [one.method for one in found] == ["offline stand-in, not a language model", "random", "local search"]
     assert all("corrected for 3 methods by Holm's rule" in one.sentence for one in found)
 
 

@@ -177,7 +177,7 @@ def _methods(done: pd.DataFrame) -> pd.Series:
         if kind == LANGUAGE_MODEL:
             told = [model] if arm == "llm" else [arm, model]
         else:
-            told = [arm if kind is None else shown_name(arm, model)]
+            told = [shown_name(arm, model)]
         return ", ".join([*told, *([row["prompt"]] if several and isinstance(row["prompt"], str) else [])])
 
     return done.apply(named, axis=1)

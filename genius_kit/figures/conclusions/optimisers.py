@@ -13,6 +13,7 @@ from genius_kit.benchmarks.catalogue import recorded_benchmark, title_of
 from genius_kit.figures.conclusions.base import Conclusion, conclude, estimate_cell
 from genius_kit.journal import read_run
 from genius_kit.paper import TRIAL_TABLES, paper_runs, summary
+from genius_kit.proposers.methods import shown_name
 from genius_kit.stats import Estimate, random_worth, rank_ratio
 from genius_kit.stats.random_search import worth_interval
 from genius_kit.studies.results import best_ranks, groups, random_search
@@ -41,7 +42,7 @@ def optimiser_conclusion(results: pd.DataFrame) -> Conclusion:
     """
     searches = _beside_random(results)
     if searches.empty:
-        rows = [{"method": str(arm), "n": str(count)} for arm, count in results["arm"].value_counts().items()]
+        rows = [{"method": shown_name(str(arm)), "n": str(count)} for arm, count in results["arm"].value_counts().items()]
         return conclude("Only random search was run, so there is nothing to compare.", rows, "Searches", "")
     pairs = searches.groupby(["arm", "benchmark"], sort=False)
     signs = {pair: random_worth(_worse(some), comparisons=len(pairs)).sign for pair, some in pairs}
@@ -89,7 +90,7 @@ def _optimiser_row(arm: str, searches: pd.DataFrame, signs: Mapping[Any, int], c
     means = np.exp(np.log(by_seed.to_numpy()).mean(axis=1)).tolist()
     ratio = rank_ratio(means, 1.0, comparisons=comparisons) if means else None
     return {
-        "method": arm,
+        "method": shown_name(arm),
         **{word: str(own.count(sign)) for word, sign in (("better", 1), ("inconclusive", 0), ("worse", -1))},
         "rank ÷ random search": estimate_cell(ratio),
         "n": counts_text(searches.groupby("benchmark").size()),
@@ -102,9 +103,9 @@ def _optimiser_headline(rows: Sequence[Mapping[str, str]], budget: int, tables: 
         return f"After {budget} evaluations no method is better or worse than random search: {said}."
     opening = f"Better than random search after {budget} evaluations, on how many of {tables} tables:"
     listed = [f"{row['method']} {row['better']}" for row in sorted(rows, key=lambda row: -int(row["better"]))]
-    while len(f"{opening} {', '.join(listed)}".split()) > MOST_WORDS:
+    while len(f"{opening} {'; '.join(listed)}".split()) > MOST_WORDS:
         listed.pop()
-    return f"{opening} {', '.join(listed)}."
+    return f"{opening} {'; '.join(listed)}."
 
 
 def worth_conclusion(results: pd.DataFrame) -> Conclusion:
@@ -137,7 +138,7 @@ def worth_conclusion(results: pd.DataFrame) -> Conclusion:
         searches = counts_text(results[results["arm"] == arm].groupby("benchmark").size())
         worths, signs = {title: row.get(title, UNKNOWN) for title in printed}, [ratio.sign for ratio in ratios[arm]]
         after_ten = f"{signs.count(-1)}, {signs.count(1)}" if signs else UNKNOWN
-        rows.append({"method": arm, **worths, "better, worse": after_ten, "n": searches})
+        rows.append({"method": shown_name(arm), **worths, "better, worse": after_ten, "n": searches})
     note = (
         "Evaluations until the mean rank of the best found is that of the paper's trials after at most ten (taken as "
         "known), with the 95 % interval over n searches (Student's t). Better, worse: the number of tables on which a "
