@@ -60,7 +60,7 @@ class DataCorrupt(GeniusKitError):
 
 
 class PromptError(GeniusKitError):
-    """A prompt template with missing or unknown holes."""
+    """A prompt template with missing or unknown placeholders."""
 
 
 class JournalError(GeniusKitError):

@@ -229,11 +229,11 @@ def test_renumbering_moves_only_the_menu() -> None:
 
 
 def test_a_template_with_text_of_its_own_is_refused(tmp_path: Path) -> None:
-    """Operations that a file describes by itself would keep their numbers: the holes are asked for."""
+    """Operations that a file describes by itself would keep their numbers: the placeholders are asked for."""
     path = tmp_path / "mine.md"
     path.write_text("- 0: identity {{ results }} {{ answer_format }}", encoding="utf-8")
     assert load_prompt(path, MACRO)
-    with pytest.raises(PromptError, match="missing holes: operations"):
+    with pytest.raises(PromptError, match="missing placeholders: operations"):
         load_prompt(path, MACRO, control="permuted-labels")
 
 

@@ -341,9 +341,9 @@ WRONG = {
     "option": ("table.csv", "\n5x5,", "\n7x7,", "table.csv, line 26: kernel is '7x7'; expected one of 3x3, 5x5"),
     "yaml key": ("space.yaml", '"dataset"', '"datasett"', "line 1: unknown key 'datasett' (did you mean 'dataset'?)"),
     "position": ("space.yaml", '"activation"', '"act"', "there is no column act"),
-    "hole": ("problem.md", "{{ metric }}", "{{ metrik }}", "unknown holes: metrik"),
-    "loop": ("problem.md", "Find", "{% for a in dataset %}{% endfor %}", "more than text, holes and conditions"),
-    "code": ("problem.md", "{{ metric }}", "{{ metric.__class__ }}", "more than text, holes and conditions"),
+    "placeholder": ("problem.md", "{{ metric }}", "{{ metrik }}", "unknown placeholders: metrik"),
+    "loop": ("problem.md", "Find", "{% for a in dataset %}{% endfor %}", "more than text, placeholders and conditions"),
+    "code": ("problem.md", "{{ metric }}", "{{ metric.__class__ }}", "more than text, placeholders and conditions"),
     "tag": ("space.yaml", '"mine"', "!!python/object/apply:os.system ['id']", "not plain YAML"),
 }
 

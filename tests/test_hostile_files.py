@@ -13,7 +13,7 @@ import pytest
 
 from genius_kit import archives
 from genius_kit.errors import DataCorrupt, GeniusKitError, InvalidParameter, PromptError
-from genius_kit.prompts.base import LONGEST_PROMPT, check_holes, fill
+from genius_kit.prompts.base import LONGEST_PROMPT, check_placeholders, fill
 from genius_kit.reports.bundle import replay_bundle
 from genius_kit.studies.file import MOST_RUNS, load_study
 from tests.hostile import costs_of
@@ -21,7 +21,7 @@ from tests.hostile import costs_of
 STUDY = "name: s\nbenchmarks: [nas-bench-201-cifar10]\narms: [random]\nbudget: 3\nseeds: 2\n"
 RUN = {"space": "nas-bench-201", "benchmark": "nas-bench-201-cifar10", "proposer": "random", "budget": 3, "seed": 0}
 START = json.dumps({"event": "run_started", "run": {**RUN, "settings": {}}}) + "\n"
-HOLES = "{{ problem }}\n{{ results }}\n"
+PLACEHOLDERS = "{{ problem }}\n{{ results }}\n"
 IMPORTS = """
 import genius_kit.reports.bundle, jinja2, yaml
 from pathlib import Path
@@ -87,7 +87,7 @@ TEMPLATES = {
     "conditions": "{% if problem %}" * 3_000 + "{% endif %}" * 3_000,
     "deep conditions": "{% if problem %}" * 150 + "a" + "{% endif %}" * 150,
     "a large file": "x" * 5_000_000,
-    "many holes": "{{ problem }}" * 7_000,
+    "many placeholders": "{{ problem }}" * 7_000,
 }
 
 
@@ -106,7 +106,7 @@ def lay(folder):
         path = write(folder, f"{name}.jsonl", text)
         found |= {f"journal: {name}, {how}": code for how, code in reading(path).items()}
     for name, text in TEMPLATES.items():
-        path = write(folder, f"{name}.md", text + HOLES)
+        path = write(folder, f"{name}.md", text + PLACEHOLDERS)
         found[f"template: {name}"] = f"load_prompt({path!r}, SPACE).messages(())"
     for kind in ("pipe", "endless", "folder", "sparse"):
         path = str(folder / kind)
@@ -142,7 +142,9 @@ def test_every_crafted_file_ends_in_time_and_memory(tmp_path):
     costs = costs_of(lay(tmp_path), IMPORTS, patience=20)
     assert {name: cost for name, cost in costs.items() if not cost.is_bounded} == {}
     read = {name for name, cost in costs.items() if cost.kind is None}
-    assert all(name.startswith("journal: ") or name in ("study: many arms", "template: many holes") for name in read)
+    assert all(
+        name.startswith("journal: ") or name in ("study: many arms", "template: many placeholders") for name in read
+    )
 
 
 def test_a_whole_number_is_one_and_a_study_has_an_end(tmp_path):
@@ -155,11 +157,13 @@ def test_a_whole_number_is_one_and_a_study_has_an_end(tmp_path):
         load_study(path)
 
 
-def test_a_template_has_text_holes_and_conditions():
+def test_a_template_has_text_placeholders_and_conditions():
     """All else is named with its line; what one is filled to has a longest length."""
-    check_holes("{% if constraint and not macs_table %}a{% elif metric == 'b' %}{% endif %}{{ results }}", "t", [])
-    with pytest.raises(PromptError, match=r"line 2, has more than text, holes and conditions \(For\)"):
-        check_holes("a\n{% for a in results %}{% endfor %}", "t", [])
+    check_placeholders(
+        "{% if constraint and not macs_table %}a{% elif metric == 'b' %}{% endif %}{{ results }}", "t", []
+    )
+    with pytest.raises(PromptError, match=r"line 2, has more than text, placeholders and conditions \(For\)"):
+        check_placeholders("a\n{% for a in results %}{% endfor %}", "t", [])
     with pytest.raises(PromptError, match=f"more than {LONGEST_PROMPT:,} characters"):
         fill("{{ results }}" * 20, {"results": "a" * 1_000_000}, "t")
 

@@ -71,14 +71,18 @@ def test_a_draft_renders_what_a_variant_renders(benchmark):
 @pytest.mark.parametrize(
     ("source", "said", "marked"),
     [
-        ("a\n{{ surprise }}\n{{ results }}", "Line 2: .*unknown holes: surprise.*known holes are system", "surprise"),
+        (
+            "a\n{{ surprise }}\n{{ results }}",
+            "Line 2: .*unknown placeholders: surprise.*known placeholders are system",
+            "surprise",
+        ),
         ("a\n{% if x %}\n{{ results }}", "Line 3: .*cannot be read", None),
         ("a\nb {{ results", "Line 2: ", None),
-        ("nothing", "missing holes: results", None),
+        ("nothing", "missing placeholders: results", None),
     ],
 )
 def test_a_wrong_template_is_a_sentence_with_its_line(benchmark, source, said, marked):
-    """Unknown holes are named with the known ones and marked in place."""
+    """Unknown placeholders are named with the known ones and marked in place."""
     found = open_draft("standard", benchmark).edited(source).render()
     assert re.search(said, found.problem)
     pieces = [piece for _, parts in found.messages for piece in parts]

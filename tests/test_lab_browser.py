@@ -58,8 +58,8 @@ def test_the_lab_shows_curve_and_drawing_of_the_recorded_run(lab):
     expect(lab.page.locator(".genius-drawing svg")).to_have_attribute("aria-label", re.compile("NAS-Bench-201"))
 
 
-def test_an_edit_shows_in_the_prompt_and_a_wrong_hole_in_a_sentence(lab):
-    """The prompt follows the keys; an unknown hole is marked and named with its line."""
+def test_an_edit_shows_in_the_prompt_and_a_wrong_placeholder_in_a_sentence(lab):
+    """The prompt follows the keys; an unknown placeholder is marked and named with its line."""
     lab.tab("Prompt")
     field = lab.field("Prompt template")
     text = field.input_value()
@@ -67,7 +67,7 @@ def test_an_edit_shows_in_the_prompt_and_a_wrong_hole_in_a_sentence(lab):
     expect(lab.page.locator(".genius-prompt")).to_contain_text("Mind the width.")
     expect(lab.page.locator(".genius-difference .genius-added")).to_have_text("+Mind the width.\n")
     field.fill(text + "\n{{ surprise }}")
-    expect(lab.page.locator(".genius-problem")).to_contain_text("unknown holes: surprise")
+    expect(lab.page.locator(".genius-problem")).to_contain_text("unknown placeholders: surprise")
     expect(lab.page.locator(".genius-prompt mark")).to_have_text("{{ surprise }}")
     field.fill(text)
     expect(lab.page.locator(".genius-problem")).to_have_text("")

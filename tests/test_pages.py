@@ -13,7 +13,7 @@ from genius_kit.benchmarks import downloads
 from genius_kit.benchmarks.base import Objectives
 from genius_kit.cli import app
 from genius_kit.errors import InvalidParameter, PromptError
-from genius_kit.prompts.base import HOLES, read_template
+from genius_kit.prompts.base import PLACEHOLDERS, read_template
 from genius_kit.prompts.views import CHANGES, CONTROLS
 from genius_kit.spaces import MacsBound
 
@@ -30,20 +30,22 @@ def page(name):
     return (DOCS / name).read_text(encoding="utf-8")
 
 
-def hole_rows():
-    """The rows of the table of holes: name -> cells."""
+def placeholder_rows():
+    """The rows of the table of placeholders: name -> cells."""
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page("prompts.md").splitlines()]
-    return {row[0].strip("`"): row for row in rows if len(row) == 3 and row[0].strip("`") in HOLES}
+    return {row[0].strip("`"): row for row in rows if len(row) == 3 and row[0].strip("`") in PLACEHOLDERS}
 
 
-def is_refused(hole, settings, folder):
-    """Whether a template with every hole but this one is refused."""
+def is_refused(placeholder, settings, folder):
+    """Whether a template with every placeholder but this one is refused."""
     template = folder / "own.md"
-    template.write_text("\n".join(f"{{{{ {name} }}}}" for name in HOLES if name != hole), encoding="utf-8")
+    template.write_text(
+        "\n".join(f"{{{{ {name} }}}}" for name in PLACEHOLDERS if name != placeholder), encoding="utf-8"
+    )
     try:
         gk.load_prompt(template, gk.load_space("nas-bench-macro"), **settings)
     except PromptError as error:
-        return f"missing holes: {hole}" in str(error)
+        return f"missing placeholders: {placeholder}" in str(error)
     except InvalidParameter:  # a control with a text of its own takes no template
         return False
     return False
@@ -69,19 +71,19 @@ def test_the_page_on_prompts_shows_a_whole_template():
     assert shown == read_template("variants", "minimal")
 
 
-def test_the_page_on_prompts_lists_every_hole():
+def test_the_page_on_prompts_lists_every_placeholder():
     """Each with what fills it."""
-    assert list(hole_rows()) == list(HOLES)
+    assert list(placeholder_rows()) == list(PLACEHOLDERS)
 
 
-@pytest.mark.parametrize("hole", HOLES)
-def test_a_template_lacks_a_hole_only_where_the_page_says_so(hole, tmp_path):
+@pytest.mark.parametrize("placeholder", PLACEHOLDERS)
+def test_a_template_lacks_a_placeholder_only_where_the_page_says_so(placeholder, tmp_path):
     """A template without it is refused with the settings of its row, and with no other one."""
-    told = set(re.findall(r"`([^`]+)`", hole_rows()[hole][2]))
-    if is_refused(hole, {}, tmp_path):
-        refused = set() if is_refused(hole, {"history": "dialogue"}, tmp_path) else {'history="table"'}
+    told = set(re.findall(r"`([^`]+)`", placeholder_rows()[placeholder][2]))
+    if is_refused(placeholder, {}, tmp_path):
+        refused = set() if is_refused(placeholder, {"history": "dialogue"}, tmp_path) else {'history="table"'}
     else:
-        refused = {name for name, settings in SETTINGS.items() if is_refused(hole, settings, tmp_path)}
+        refused = {name for name, settings in SETTINGS.items() if is_refused(placeholder, settings, tmp_path)}
     assert refused == told
 
 

@@ -136,7 +136,7 @@ def test_two_rewordings_share_no_sentence_with_the_original() -> None:
     for change in (None, *REWORDINGS):
         text = text_of(shown(change, CHANNELS, trials=[]))
         own = load_prompt("minimal", CHANNELS)  # what a rewording leaves: how the space works
-        kept = {own.holes["operations"], own.holes["skeleton"]}  # type: ignore[attr-defined]
+        kept = {own.placeholders["operations"], own.placeholders["skeleton"]}  # type: ignore[attr-defined]
         for part in kept:
             text = text.replace(part, "")
         texts.append({line for line in re.split(r"(?<=[.:])\s+|\n", text) if len(line.split()) > 4})
@@ -212,12 +212,12 @@ def test_a_change_goes_with_a_control_where_it_makes_sense() -> None:
     assert [int(number) for number in numbers] == [2, 5, 4, 1, 7, 6, 3]
 
 
-def test_a_template_of_ones_own_needs_the_hole_that_is_changed(tmp_path: Path) -> None:
-    """Text that a template holds by itself cannot be changed: the missing hole is named."""
+def test_a_template_of_ones_own_needs_the_placeholder_that_is_changed(tmp_path: Path) -> None:
+    """Text that a template holds by itself cannot be changed: the missing placeholder is named."""
     path = tmp_path / "own.md"
     path.write_text("{{ problem }} {{ answer_format }} {{ results }}")
-    for change, hole in (("no-persona", "system"), ("operations-reversed", "operations")):
-        with pytest.raises(PromptError, match=f"missing holes: {hole}"):
+    for change, placeholder in (("no-persona", "system"), ("operations-reversed", "operations")):
+        with pytest.raises(PromptError, match=f"missing placeholders: {placeholder}"):
             load_prompt(path, CELL, change=change)
     assert "We look for" in text_of(load_prompt(path, CELL, change="reworded-1").messages([]))
 

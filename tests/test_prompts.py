@@ -1,4 +1,4 @@
-"""Tests of the prompts: every variant renders, holes are strict, and the published text comes out byte for byte."""
+"""Tests of the prompts: every variant renders, placeholders are strict, the published text comes out byte for byte."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from genius_kit.errors import InvalidParameter, PromptError, UnknownName
-from genius_kit.prompts import HISTORIES, HOLES, VARIANTS, list_prompts, load_prompt
+from genius_kit.prompts import HISTORIES, PLACEHOLDERS, VARIANTS, list_prompts, load_prompt
 from genius_kit.prompts.formatting import placeholder
 from genius_kit.records import Cost, Evaluation, Message, Rejection, Trial
 from genius_kit.replies import parse_reply
@@ -46,7 +46,7 @@ def bound_of(space: SearchSpace) -> MacsBound | None:
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", SPACES)
 def test_every_variant_renders(name: str, variant: str, history: str) -> None:
-    """Each space, variant and history gives a system message, then user and assistant in turn, with no hole left."""
+    """Each space, variant and history gives a system message, then user and assistant in turn, no placeholder left."""
     space = load_space(name)
     prompt = load_prompt(variant, space, history=history, constraint=bound_of(space))
     messages = prompt.messages(some_trials(space, 3))
@@ -158,24 +158,24 @@ def test_file_of_the_user(tmp_path: Path) -> None:
     assert messages[0]["content"].startswith("Solve Find the convolutional network")
 
 
-def test_all_holes_can_be_used(tmp_path: Path) -> None:
-    """A file that uses every known hole is filled on every space."""
+def test_all_placeholders_can_be_used(tmp_path: Path) -> None:
+    """A file that uses every known placeholder is filled on every space."""
     path = tmp_path / "all.md"
-    path.write_text("\n".join(f"{{{{ {hole} }}}}" for hole in HOLES), encoding="utf-8")
+    path.write_text("\n".join(f"{{{{ {placeholder} }}}}" for placeholder in PLACEHOLDERS), encoding="utf-8")
     for name in SPACES:
         assert load_prompt(path, load_space(name)).messages(())
 
 
-def test_wrong_holes_are_named(tmp_path: Path) -> None:
-    """Every unknown and every missing hole is named, with the known ones."""
+def test_wrong_placeholders_are_named(tmp_path: Path) -> None:
+    """Every unknown and every missing placeholder is named, with the known ones."""
     path = tmp_path / "wrong.md"
     path.write_text("{{ problme }} {{ skeletn }} {{ operations }}", encoding="utf-8")
     with pytest.raises(PromptError) as caught:
         load_prompt(path, MACRO, constraint=BOUND)
     message = str(caught.value)
-    assert "unknown holes: problme, skeletn" in message
-    assert "missing holes: results, constraint" in message
-    assert all(hole in message for hole in HOLES)
+    assert "unknown placeholders: problme, skeletn" in message
+    assert "missing placeholders: results, constraint" in message
+    assert all(placeholder in message for placeholder in PLACEHOLDERS)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ ESCAPES = (
 
 
 @pytest.mark.parametrize("template", ESCAPES)
-def test_a_template_reaches_nothing_but_its_holes(template):
+def test_a_template_reaches_nothing_but_its_placeholders(template):
     """A user's template that tries to get out of the sandbox is a PromptError."""
     with pytest.raises(PromptError):
         fill(template, {"results": "none"}, "attack")
@@ -144,7 +144,7 @@ def test_every_template_of_the_package_renders_in_the_sandbox():
     "reply", ["{{ 7 * 7 }}", "{% raw %}", "{results}", "{0.__class__}", "%s %(x)s", "`$(touch ran)`", "'; import os; '"]
 )
 def test_a_reply_is_never_rendered_formatted_or_run(reply, tmp_path, monkeypatch):
-    """What looks like a hole, a format or a command comes back in the next prompt sign by sign."""
+    """What looks like a placeholder, a format or a command comes back in the next prompt sign by sign."""
     monkeypatch.chdir(tmp_path)
     client = QueueClient(reply, "Architecture: [0, 0, 0, 0, 0, 0, 0, 1]")
     proposer = gk.make_proposer("llm", ToyBenchmark().space, client=client)

@@ -179,6 +179,7 @@ def _point(axes: Axes, row: Mapping[Any, Any], style: Style, hollow: bool = Fals
     axes.errorbar(
         [x], [y], **ends, fmt=style.marker, color=style.colour, markersize=6, linewidth=1, elinewidth=0.8,
         markerfacecolor="white" if hollow else style.colour, label=f"{row['of']}: {row['verdict']}",
+        zorder=2 if hollow else 3,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from genius_kit import files
 from genius_kit.errors import InvalidParameter, PromptError
-from genius_kit.prompts.base import HOLES, check_holes, holes_of, sandbox
+from genius_kit.prompts.base import PLACEHOLDERS, check_placeholders, placeholders_of, sandbox
 from genius_kit.prompts.template import USER_MARK, VARIANTS, TemplatePrompt, load_prompt
 from genius_kit.records import Message, Trial
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from genius_kit.benchmarks import Benchmark
 
 Piece = tuple[str, str]
-"""Text, and what it is: "" for the text itself, "unknown" for a hole that does not exist."""
+"""Text, and what it is: "" for the text itself, "unknown" for a placeholder that does not exist."""
 
 BUILT_IN = (*VARIANTS, "published")
 BURST_SECONDS = 1.0  # between two changes that are undone as one
 
 _NAME = "in the editor"
-_OPEN, _CLOSE = "\ue000", "\ue001"  # around the name of an unknown hole, from the private part of Unicode
+_OPEN, _CLOSE = "\ue000", "\ue001"  # around the name of an unknown placeholder, from the private part of Unicode
 _VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -69,7 +69,7 @@ class Draft:
         origin = self.origin
         needed = (["results"] if origin.history == "table" else []) + (["constraint"] if origin.constraint else [])
         try:
-            check_holes(self.source, _NAME, needed)
+            check_placeholders(self.source, _NAME, needed)
             texts = replace(origin.texts, source=self.source)
             made = replace(origin, name=_NAME, texts=texts, sha256=texts.sha256(origin.view.control))
             made.messages(())
@@ -79,7 +79,7 @@ class Draft:
         return made
 
     def render(self, trials: Sequence[Trial] = ()) -> Rendering:
-        """Return what the model would be shown after `trials`; unknown holes are marked in place."""
+        """Return what the model would be shown after `trials`; unknown placeholders are marked in place."""
         try:
             messages = self.prompt().messages(trials)
         except PromptError as error:
@@ -114,18 +114,18 @@ class Draft:
         return path
 
     def _marked(self, trials: Sequence[Trial]) -> tuple[tuple[str, tuple[Piece, ...]], ...]:
-        """Return the opening with its unknown holes marked, empty where it cannot be rendered."""
+        """Return the opening with its unknown placeholders marked, empty where it cannot be rendered."""
         import jinja2
 
         origin = self.origin
         results = "\n".join(origin.lines(trials)) or "(no results yet)"
         *system, user = USER_MARK.split(self.source, maxsplit=1)
         try:
-            holes_of(self.source, _NAME)
+            placeholders_of(self.source, _NAME)
             environment = sandbox().overlay(undefined=_marking())
             roles = [*(("system", text) for text in system), ("user", user)]
             texts = [(role, environment.from_string(text)) for role, text in roles]
-            filled = [(role, text.render({**origin.holes, "results": results}).strip()) for role, text in texts]
+            filled = [(role, text.render({**origin.placeholders, "results": results}).strip()) for role, text in texts]
         except (jinja2.TemplateError, PromptError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             return ()
         return tuple((role, _pieces(text)) for role, text in filled if text)
@@ -245,14 +245,14 @@ def _pieces(text: str) -> tuple[Piece, ...]:
 
 
 def _line_of(error: PromptError, source: str) -> int | None:
-    """Return the line that an error is about: that of the syntax error, or of the first unknown hole."""
+    """Return the line that an error is about: that of the syntax error, or of the first unknown placeholder."""
     line = getattr(error.__cause__, "lineno", None)
     if line is not None:
         return int(line)
     for number, text in enumerate(source.splitlines(), start=1):
-        for hole in re.findall(r"\{[{%](.*?)[}%]\}", text):
-            words = set(re.findall(r"[A-Za-z_]\w*", re.sub(r"'[^']*'|\"[^\"]*\"", "", hole)))
-            unknown = words - set(HOLES) - _KEYWORDS
+        for placeholder in re.findall(r"\{[{%](.*?)[}%]\}", text):
+            words = set(re.findall(r"[A-Za-z_]\w*", re.sub(r"'[^']*'|\"[^\"]*\"", "", placeholder)))
+            unknown = words - set(PLACEHOLDERS) - _KEYWORDS
             if unknown and any(re.search(rf"\b{re.escape(word)}\b", str(error)) for word in unknown):
                 return number
     return None

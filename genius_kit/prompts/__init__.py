@@ -4,7 +4,7 @@
 in it, `published` reads the paper's conversations and makes its prompt of one.
 """
 
-from genius_kit.prompts.base import HISTORIES, HOLES, Prompt
+from genius_kit.prompts.base import HISTORIES, PLACEHOLDERS, Prompt
 from genius_kit.prompts.published import read_conversation
 from genius_kit.prompts.template import VARIANTS, TemplatePrompt, elicited, list_prompts, load_prompt
 from genius_kit.prompts.views import CHANGES, CONTROLS, View, view_of
@@ -13,7 +13,7 @@ __all__ = [
     "CHANGES",
     "CONTROLS",
     "HISTORIES",
-    "HOLES",
+    "PLACEHOLDERS",
     "VARIANTS",
     "Prompt",
     "TemplatePrompt",

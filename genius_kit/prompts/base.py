@@ -1,6 +1,6 @@
 """What a prompt is, and the template files that it is made of.
 
-Templates have named holes, filled strictly: a hole that is unknown or left open is an error that names it.
+Templates have named placeholders, filled strictly: one that is unknown or left open is an error that names it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from genius_kit.records import Message, Rejection, Trial
 if TYPE_CHECKING:
     from genius_kit.prompts.views import View
 
-HOLES = (
+PLACEHOLDERS = (
     "system", "problem", "operations", "skeleton", "dataset", "metric",
     "constraint", "macs_table", "answer_format", "results",
 )  # fmt: skip
@@ -29,7 +29,7 @@ LONGEST_TEMPLATE, LONGEST_PROMPT = 100_000, 10_000_000
 """Characters of a template of a user, and of what one is filled to."""
 
 _TAKEN = ("Template", "Output", "TemplateData", "Name", "Const", "If", "And", "Or", "Not", "Compare", "Operand")
-"""Parts of a user's template: text, holes and conditions. A loop, a sum or a macro may take any time and memory."""
+"""Parts of a user's template: text, placeholders and conditions. A loop, a sum or a macro may take any time."""
 
 _ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, SyntaxError)
 """What jinja2 raises for a template beside its own errors."""
@@ -75,23 +75,25 @@ def has_template(folder: str, name: str) -> bool:
     return (TEMPLATES / folder / f"{name}.md").is_file()
 
 
-def check_holes(source: str, name: str, needed: list[str]) -> None:
-    """Raise PromptError naming every hole of `source` that is not one of HOLES, and every `needed` one it lacks.
+def check_placeholders(source: str, name: str, needed: list[str]) -> None:
+    """Raise PromptError naming every unknown placeholder of `source`, and every `needed` one that it lacks.
 
-    Other holes may be left out. Refused is also what is more than text, holes and conditions, and a source too long.
+    Others may be left out. Refused is also what is more than text, placeholders and conditions, and a long source.
     """
-    found = holes_of(source, name)
-    unknown = sorted(found - set(HOLES))
-    missing = [hole for hole in needed if hole not in found]
-    wrong = [f"unknown holes: {', '.join(unknown)}"] * bool(unknown)
-    wrong += [f"missing holes: {', '.join(missing)}"] * bool(missing)
+    found = placeholders_of(source, name)
+    unknown = sorted(found - set(PLACEHOLDERS))
+    missing = [placeholder for placeholder in needed if placeholder not in found]
+    wrong = [f"unknown placeholders: {', '.join(unknown)}"] * bool(unknown)
+    wrong += [f"missing placeholders: {', '.join(missing)}"] * bool(missing)
     if wrong:
-        raise PromptError(f"the prompt template {name} has {'; '.join(wrong)}. The known holes are {', '.join(HOLES)}")
+        raise PromptError(
+            f"the prompt template {name} has {'; '.join(wrong)}. The known placeholders are {', '.join(PLACEHOLDERS)}"
+        )
 
 
 @lru_cache(maxsize=64)
-def holes_of(source: str, name: str) -> frozenset[str]:
-    """Return the holes of a user's template; raises PromptError for one that is more than text, holes, conditions."""
+def placeholders_of(source: str, name: str) -> frozenset[str]:
+    """Return the placeholders of a user's template; raises PromptError where it has more than them and conditions."""
     import jinja2
     import jinja2.nodes
 
@@ -105,14 +107,14 @@ def holes_of(source: str, name: str) -> frozenset[str]:
     for part in parts:
         if type(part).__name__ not in _TAKEN:
             raise PromptError(
-                f"the prompt template {name}, line {part.lineno}, has more than text, holes and conditions "
+                f"the prompt template {name}, line {part.lineno}, has more than text, placeholders and conditions "
                 f"({type(part).__name__}): write `{{{{ results }}}}` or `{{% if constraint %}}`, no loop, call or sum"
             )
     return frozenset(part.name for part in parts if isinstance(part, jinja2.nodes.Name))
 
 
 def fill(source: str, values: dict[str, Any], name: str) -> str:
-    """Return `source` with its holes filled, in jinja2's sandbox: a user's template is data, not code.
+    """Return `source` with its placeholders filled, in jinja2's sandbox: a user's template is data, not code.
 
     Raises PromptError, which names the template.
     """
@@ -128,7 +130,8 @@ def fill(source: str, values: dict[str, Any], name: str) -> str:
             pieces.append(piece)
     except (jinja2.TemplateError, *_ERRORS) as error:
         raise PromptError(
-            f"the prompt template {name} cannot be filled: {error}. The known holes are {', '.join(HOLES)}"
+            f"the prompt template {name} cannot be filled: {error}. "
+            f"The known placeholders are {', '.join(PLACEHOLDERS)}"
         ) from error
     return "".join(pieces).strip()
 

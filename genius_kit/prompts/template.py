@@ -1,6 +1,6 @@
-"""The text that a language model is shown: template files with named holes, filled for one space and one view of it.
+"""The text that a language model is shown: template files, filled for one space and one view of it.
 
-A variant is a Markdown file under `templates/variants` or any file of the user's. Its holes are HOLES; a line
+A variant is a Markdown file under `templates/variants` or any file of the user's, with placeholders. A line
 `<!-- user -->` ends the system message, and without that line there is none. Fixed text comes first and the
 results last, so that successive prompts share their beginning and a provider's prefix cache is hit.
 The variant "published" is not a template of ours: see `published`.
@@ -22,10 +22,10 @@ from genius_kit.prompts.base import (
     HISTORIES,
     Prompt,
     as_text,
-    check_holes,
+    check_placeholders,
     fill,
     has_template,
-    holes_of,
+    placeholders_of,
     read_template,
 )  # fmt: skip
 from genius_kit.prompts.formatting import (
@@ -40,7 +40,7 @@ from genius_kit.prompts.formatting import (
     weighed_texts,
 )
 from genius_kit.prompts.published import load_published
-from genius_kit.prompts.views import View, check_change, check_control, needed_holes, replaced_texts, view_of
+from genius_kit.prompts.views import View, check_change, check_control, needed_placeholders, replaced_texts, view_of
 from genius_kit.reasoning import without_reasoning
 from genius_kit.records import Message, Rejection, Trial
 from genius_kit.spaces import MacsBound, SearchSpace
@@ -53,13 +53,13 @@ USER_MARK = re.compile(r"^<!-- user -->[ \t]*\n", re.MULTILINE)
 
 PRINCIPLES = ("asked", "fed-back")
 """Design principles, asked for before the first proposal (section 5.3 of the paper), are not shown again; or they stand
-in the prompt of every later step. They are text of the model's: they fill a hole and are never read as a template."""
+in the prompt of every later step. They are text of the model's: they fill a placeholder, never a template."""
 
 PURPOSE = "principles"
 """What the record says that the call is for; calls that ask for an architecture have no purpose beside their name."""
 
-PART_HOLES = ("dataset", "metric", "unit", "title")
-"""The holes of the texts that a space of the user's brings."""
+PART_PLACEHOLDERS = ("dataset", "metric", "unit", "title")
+"""The placeholders of the texts that a space of the user's brings."""
 
 _QUESTION, _NOTE = "ask", "fed_back"
 _SHARED = (
@@ -90,7 +90,7 @@ class TemplatePrompt(Prompt):
     constraint: MacsBound | None
     texts: Texts
     facts: dict[str, Any]
-    holes: dict[str, str]
+    placeholders: dict[str, str]
     note: str = ""
 
     def noted(self, note: str) -> TemplatePrompt:
@@ -98,10 +98,10 @@ class TemplatePrompt(Prompt):
         return replace(self, note=note)
 
     def seen(self, view: View) -> TemplatePrompt:
-        """Return the prompt under `view`, its holes filled anew."""
+        """Return the prompt under `view`, its placeholders filled anew."""
         if view == self.view:
             return self
-        return replace(self, view=view, holes=_holes(self.texts, view, self.constraint, self.facts))
+        return replace(self, view=view, placeholders=_placeholders(self.texts, view, self.constraint, self.facts))
 
     @property
     def lists_all(self) -> bool:
@@ -140,11 +140,11 @@ class TemplatePrompt(Prompt):
         results = f"{self.note}\n\n{results}" if self.note else results
         *system, user = USER_MARK.split(self.texts.source, maxsplit=1)
         texts = [("system", text) for text in system] + [("user", user)]
-        filled = [(role, fill(text, {**self.holes, "results": results}, self.name)) for role, text in texts]
+        filled = [(role, fill(text, {**self.placeholders, "results": results}, self.name)) for role, text in texts]
         return [Message(role=role, content=text) for role, text in filled if text]
 
     def _part(self, part: str, **values: Any) -> str:
-        values = {**self.holes, "placeholder": placeholder(self.view.space), **values}
+        values = {**self.placeholders, "placeholder": placeholder(self.view.space), **values}
         return fill(self.texts.shared[part], values, f"{part}.md")
 
 
@@ -220,7 +220,7 @@ def load_prompt(
     InvalidParameter
         No such history, control or change.
     PromptError
-        A template with wrong holes.
+        A template with wrong placeholders.
     DataMissing
         The published conversation is not here.
     """
@@ -237,7 +237,7 @@ def load_prompt(
     if objectives is not None:
         texts = replace(texts, shared={**texts.shared, "tradeoff": read_template("shared", "tradeoff")})
         needed.append("problem")
-    check_holes(texts.source, str(name_or_path), needed + needed_holes(control, change, space))
+    check_placeholders(texts.source, str(name_or_path), needed + needed_placeholders(control, change, space))
     view = view_of(control, space, change=change)
     facts = {
         **view.facts(dataset or _dataset(space), feedback_name, unit),
@@ -246,9 +246,9 @@ def load_prompt(
         **weighed_facts(objectives, control),
         **({} if objectives is None else {"objectives": objectives}),
     }
-    holes = _holes(texts, view, constraint, facts)
+    placeholders = _placeholders(texts, view, constraint, facts)
     digest = texts.sha256(control, change)
-    prompt = TemplatePrompt(str(name_or_path), history, digest, view, constraint, texts, facts, holes)
+    prompt = TemplatePrompt(str(name_or_path), history, digest, view, constraint, texts, facts, placeholders)
     prompt.messages(())  # a template that cannot be filled fails here, before anything is paid
     return prompt
 
@@ -291,19 +291,19 @@ def _made_parts(space: SearchSpace) -> dict[str, str]:
 
 
 def _own_parts(space: SearchSpace) -> dict[str, str]:
-    """Return the texts that a space brings; raises PromptError for one that is more than text, holes and conditions."""
+    """Return the texts that a space brings; raises PromptError for more than text, placeholders and conditions."""
     for part, text in space.texts:
-        unknown = sorted(holes_of(text, f"{part}.md of {space.name}") - set(PART_HOLES))
+        unknown = sorted(placeholders_of(text, f"{part}.md of {space.name}") - set(PART_PLACEHOLDERS))
         if unknown:
             raise PromptError(
-                f"{part}.md of {space.name} has unknown holes: {', '.join(unknown)}. The known holes are "
-                f"{', '.join(PART_HOLES)}"
+                f"{part}.md of {space.name} has unknown placeholders: {', '.join(unknown)}. The known placeholders are "
+                f"{', '.join(PART_PLACEHOLDERS)}"
             )
     return dict(space.texts)
 
 
-def _holes(texts: Texts, view: View, constraint: MacsBound | None, facts: dict[str, Any]) -> dict[str, str]:
-    """Return what fills the variant's holes, all but the results."""
+def _placeholders(texts: Texts, view: View, constraint: MacsBound | None, facts: dict[str, Any]) -> dict[str, str]:
+    """Return what fills the variant's placeholders, all but the results."""
     space, shared = view.true_space, texts.shared
     values: dict[str, Any] = {name: facts[name] for name in ("dataset", "metric", "unit")}
     values |= {"constraint": "", "macs_table": _macs_text(shared["macs_table"], view, constraint)}
@@ -369,7 +369,7 @@ def _network_values(space: SearchSpace, image_size: int | None) -> dict[str, Any
 
 
 def prompt_source(name_or_path: str | Path, space: SearchSpace) -> str:
-    """Return the text of a variant or of a template file, its holes unfilled; raises UnknownName, PromptError."""
+    """Return the text of a variant or of a template file, not filled; raises UnknownName, PromptError."""
     if name_or_path in VARIANTS:
         return read_template("variants", str(name_or_path))
     path = Path(name_or_path)

@@ -181,8 +181,8 @@ def _controlled_texts(control: str | None, space: SearchSpace) -> Texts:
     return texts
 
 
-def needed_holes(control: str | None, change: str | None, space: SearchSpace) -> list[str]:
-    """Return the holes that a variant needs for a control and a change: its own text could not be changed."""
+def needed_placeholders(control: str | None, change: str | None, space: SearchSpace) -> list[str]:
+    """Return the placeholders that a variant needs for a control and a change: its own text could not be changed."""
     menu = ["operations"] if space.names_operations else []
     needed = {"permuted-labels": [*menu, "answer_format"], "anonymous": ["answer_format"]}.get(control or "", [])
     if change in MENUS:
@@ -316,7 +316,7 @@ class View:
         return SCORE_FACTOR * round(feedback, 2) + SCORE_OFFSET  # rounded first: the same scores tie as in percent
 
     def facts(self, dataset: str, metric: str, unit: str = "percent") -> dict[str, str]:
-        """Return what the holes `dataset`, `metric` and `unit` are filled with."""
+        """Return what the placeholders `dataset`, `metric` and `unit` are filled with."""
         is_score = self.control == "relabelled-scores"
         return {
             "dataset": _ANONYMOUS_DATA if self.control == "anonymous" else dataset,

@@ -173,11 +173,10 @@ def _methods(done: pd.DataFrame) -> pd.Series:
     several = done["prompt"].nunique() > 1
 
     def named(row: pd.Series) -> str:
-        arm, model, kind = str(row["arm"]), row["model"], model_kind(row["model"])
-        if kind == LANGUAGE_MODEL:
+        arm, model = str(row["arm"]), row["model"]
+        told = [shown_name(arm, model)]
+        if model_kind(model) == LANGUAGE_MODEL:
             told = [model] if arm == "llm" else [arm, model]
-        else:
-            told = [shown_name(arm, model)]
         return ", ".join([*told, *([row["prompt"]] if several and isinstance(row["prompt"], str) else [])])
 
     return done.apply(named, axis=1)

@@ -42,7 +42,9 @@ def optimiser_conclusion(results: pd.DataFrame) -> Conclusion:
     """
     searches = _beside_random(results)
     if searches.empty:
-        rows = [{"method": shown_name(str(arm)), "n": str(count)} for arm, count in results["arm"].value_counts().items()]
+        rows = [
+            {"method": shown_name(str(arm)), "n": str(count)} for arm, count in results["arm"].value_counts().items()
+        ]
         return conclude("Only random search was run, so there is nothing to compare.", rows, "Searches", "")
     pairs = searches.groupby(["arm", "benchmark"], sort=False)
     signs = {pair: random_worth(_worse(some), comparisons=len(pairs)).sign for pair, some in pairs}
