@@ -162,6 +162,7 @@ def parse(words: Sequence[str]) -> Command:
     return Command("pip", {})
 
 
+@functools.cache
 def command_of(app: typer.Typer) -> Any:
     """Return the command of a typer app, with all commands below it."""
     command: Any = get_command(app)

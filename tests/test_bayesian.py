@@ -131,7 +131,14 @@ def test_failed_evaluations_are_stepped_over(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*NAMES, "evolution", "local-search", "tpe", "random"])
+@pytest.mark.parametrize(
+    "name",
+    ["gp", "random"]
+    + [
+        pytest.param(name, marks=pytest.mark.full)
+        for name in ("gp-hamming", "linear", "evolution", "local-search", "tpe")
+    ],
+)
 def test_a_bound_holds_in_a_space_too_large_to_list(name):
     """Every architecture evaluated is inside the bound, and none comes twice."""
     benchmark = LargeToy()

@@ -106,7 +106,7 @@ def test_everything_is_drawn_again_byte_for_byte(packed, tmp_path, no_data, no_s
     assert all(run.is_sound and run.after_head == 0 for run in done.runs)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_fronts_of_several_objectives_are_packed_and_drawn_again(tmp_path, embedded_cache, monkeypatch, no_sockets):
     """A study that weighs accuracy and MACs: its fronts and its share of the hypervolume, byte for byte."""
     monkeypatch.setenv("GENIUS_KIT_DATA", str(embedded_cache))

@@ -31,7 +31,7 @@ def test_a_cheat_is_exposed_by_the_permuted_labels(cheat):
     assert "only 10 % of the evaluations were the model's own" in found.sentence
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_every_arm_begins_alike(cheat):
     """At one seed all arms evaluate the same first architecture, whoever proposes afterwards."""
     first = {}

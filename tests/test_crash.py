@@ -32,6 +32,15 @@ PIECE, PIECES = map(int, os.environ.get("GENIUS_KIT_CRASH_PIECE", "0/1").split("
 EVERY = {"search": 24, "study": 360, "training": 36, "report": 72, "download": 6}
 """Without GENIUS_KIT_CRASH: every n-th boundary of each command is taken."""
 
+LONG = ("study", "report")
+"""Commands that start other processes or kernels. Where a test is the same for each command, .ci/full has these."""
+
+
+def seldom(names):
+    """Return the commands as parameters of a test; .ci/full has the long ones."""
+    return [pytest.param(name, marks=[pytest.mark.full] * (name in LONG)) for name in names]
+
+
 MOMENTS = {"search": 20, "study": 3, "training": 3, "report": 2, "download": 5}
 """Random moments of each command; 100 with GENIUS_KIT_CRASH=full."""
 
@@ -217,7 +226,7 @@ def boundaries(name, calls):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("name", seldom(RESULTS))
 def test_kill_at_every_write(name, world, undisturbed, tmp_path):
     """Killed before, within or after any write, wait, rename or cut, the same command comes to the same result."""
     wanted, _, calls = undisturbed(name)

@@ -21,7 +21,7 @@ from tests import crash_child
 from tests.chat_server import ChatServer
 from tests.crash_child import RESULTS, command_of
 from tests.faulty_disk import scratch_files
-from tests.test_crash import CONTEXT, FULL, PIECE, PIECES, FileServer, World
+from tests.test_crash import CONTEXT, FULL, LONG, PIECE, PIECES, FileServer, World, seldom
 
 EVERY = {"search": 24, "study": 360, "training": 24, "report": 30, "download": 3}
 """Without GENIUS_KIT_CRASH=full: every n-th call of each command is the one that fails."""
@@ -119,7 +119,7 @@ def faults(name, calls):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("name", seldom(RESULTS))
 def test_a_disk_that_refuses_at_any_call(name, terminal, undisturbed, tmp_path):
     """Old content or new, an error of ours in words, nothing left beside, and the same command goes on to the end."""
     wanted, calls = undisturbed(name)
@@ -177,7 +177,10 @@ ROOM = {"search": (0, 8), "study": (24,), "training": (0, 60), "report": (40,), 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "room"), [(name, room) for name in ROOM for room in ROOM[name]])
+@pytest.mark.parametrize(
+    ("name", "room"),
+    [pytest.param(name, room, marks=[pytest.mark.full] * (name in LONG)) for name in ROOM for room in ROOM[name]],
+)
 def test_a_full_disk(name, room, terminal, undisturbed, tmp_path):
     """The command says that there is no room; after some was made it comes to the same result."""
     wanted, _ = undisturbed(name)
@@ -201,7 +204,7 @@ def test_a_full_disk(name, room, terminal, undisturbed, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("name", seldom(RESULTS))
 def test_a_folder_that_cannot_be_written(name, terminal, undisturbed, tmp_path):
     """The command says so and ends; made writable again, the same command comes to the same result."""
     wanted, _ = undisturbed(name)
@@ -267,7 +270,7 @@ def heed_ctrl_c():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.full)])
 @pytest.mark.parametrize("name", ["training", "report", "download"])
 def test_a_long_command_that_is_ended(name, number, terminal, undisturbed, tmp_path):
     """SIGTERM and Ctrl-C end it with a sentence under way, and the same command goes on to the same result."""

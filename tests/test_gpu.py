@@ -37,7 +37,7 @@ def run(tmp_path_factory):
     return done, json.loads(output.read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_every_part_has_its_rows(run):
     """Each part gives rows of the same shape, none is missing, and a step is set against the measured ceilings."""
     done, found = run
@@ -55,7 +55,7 @@ def test_every_part_has_its_rows(run):
     assert sum(row["part"] == "epochs" for row in found["rows"]) == 4
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_correctness_is_measured(run):
     """On a CPU a resumed training has the same batches and weights, bfloat16 rounds, and the average is exact."""
     rows = {row["measure"]: row["value"] for row in run[1]["rows"]}
@@ -66,7 +66,7 @@ def test_correctness_is_measured(run):
     assert rows["proposals trained on the device"] == 6
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_table_comes_last(run):
     """The output ends with the table, a line per row, and says which machine and torch it was."""
     done, found = run

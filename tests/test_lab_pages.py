@@ -30,7 +30,7 @@ def checkout(tmp_path, embedded_cache):
     return call
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_papermill_from_the_checkout_writes_into_it(checkout):
     """Called above the notebooks, nothing is written beside the checkout; a folder that is given is taken as it is."""
     papermill = ("papermill", "-p", "budget", "3", f"notebooks/{NOTEBOOK.name}")

@@ -108,7 +108,7 @@ def test_runs_are_found_sorted_filtered_and_opened(lab):  # noqa: F811
     expect(lab.page.locator(".genius-curve")).to_have_attribute("aria-label", re.compile("^10 evaluations"))
 
 
-@pytest.mark.parametrize("theme", ["JupyterLab Light", DARK])
+@pytest.mark.parametrize("theme", ["JupyterLab Light", pytest.param(DARK, marks=pytest.mark.full)])
 def test_axe_finds_nothing_serious_in_any_part(lab, own_answers, theme):  # noqa: F811
     """Each part with all that it can show: a reply, an error, a proposal that waits, the runs, a comparison."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()

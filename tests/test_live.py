@@ -675,7 +675,7 @@ class Person:
         ("random", 0),
         pytest.param("llm", 1, marks=pytest.mark.slow),
         pytest.param("gp", 0, marks=pytest.mark.slow),
-        pytest.param("gp-filtered-llm", 1, marks=pytest.mark.slow),
+        pytest.param("gp-filtered-llm", 1, marks=pytest.mark.full),
     ],
 )
 def test_a_steered_run_cut_after_any_event_resumes_to_the_same_run(tmp_path, proposer, seed):

@@ -122,8 +122,8 @@ def run(shapes, layouts, vectors):
     return child.returncode, child.stdout.splitlines()[-1]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("vectors", [pytest.param("AVX2", marks=pytest.mark.full), "AVX512_CORE"])
+@pytest.mark.full
+@pytest.mark.parametrize("vectors", ["AVX2", "AVX512_CORE"])
 def test_no_convolution_damages_memory_in_the_format_that_it_gets(shapes, vectors):
     """Forward and backward of every shape that a space can ask for, under the allocator's checks."""
     guarded = [memory_format(one(*shape[:5]), CPU, True) for shape in shapes]

@@ -172,8 +172,8 @@ def test_a_notebook_runs_with_nothing_downloaded(name, tmp_path, embedded_cache,
     assert list((tmp_path / "figures" / name).glob("*.csv"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [pytest.param("07_does_it_search", marks=pytest.mark.full), "14_your_benchmark"])
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["07_does_it_search", "14_your_benchmark"])
 def test_a_notebook_takes_a_folder_with_nothing_downloaded(name, tmp_path, embedded_cache, monkeypatch):
     """A table of the user's own, half of whose architectures have a line, is searched, drawn and judged."""
     monkeypatch.setenv("GENIUS_KIT_DATA", str(embedded_cache))
@@ -234,7 +234,7 @@ def test_the_best_of_a_table_share_their_ranks(tmp_path, data_home):
     assert re.search(r"22212220 \| 1 to 2 \|", str([cell.get("outputs") for cell in executed.cells]))
 
 
-SAMPLE = ("04_imagenet_search", "07_does_it_search", "10_paper_figures")
+SAMPLE = ("04_imagenet_search", "10_paper_figures")
 """What the check executes with the published files. The README's first command executes all of them without; `.ci/full
 marked` executes the others with the files too."""
 

@@ -60,7 +60,7 @@ def test_a_table_holds_every_class_and_is_rebuilt_by_its_secret(built, tmp_path)
     assert again.commitment == table.commitment
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_build_is_called_as_its_folder_and_may_have_fewer_signals_than_a_batch(tmp_path):
     """`benchmark build my-signals` makes the table `my-signals`, which `benchmark add` adds by that name."""
     sizes = ("--samples", 100, "--seeds", 1, "--epochs", 1, "--operations", "none,conv_3", "--workers", 1)
@@ -137,7 +137,7 @@ def test_another_plan_or_secret_or_builder_is_refused(built, tmp_path):
         secret_of(tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_revealed_secret_proves_the_table(built):
     """The commitment is checked and cells are trained again to the same counts; another secret is refused."""
     assert call("reveal", built).stdout.strip() == SECRET

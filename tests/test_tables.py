@@ -93,7 +93,7 @@ def test_damaged_cache_is_made_again(
     assert caplog.text == ""
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_every_header_byte_may_be_damaged(home: Path) -> None:
     """Whatever byte near either end of the cached copy is changed, the table stays the same."""
     good = tabular.load_table(MACRO)

@@ -417,7 +417,7 @@ def test_a_killed_worker_is_recorded_and_the_search_goes_on(counted, make, monke
     assert run.frame()["failure"].str.startswith("process died: ").tolist() == [True, True]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_another_process_trains_and_nothing_is_trained_again(make, monkeypatch):
     """A spawned process leaves its result where this one finds it, and no checkpoint; weights only if wanted."""
     from genius_kit.pools import process_executor

@@ -128,9 +128,9 @@ def test_patches_must_tile_the_image(size: int, words: str) -> None:
 @pytest.mark.parametrize(
     ("name", "sizes", "designs", "device"),
     [
-        ("vision-transformer", (8, 32, 224), 36, "meta"),
+        pytest.param("vision-transformer", (8, 32, 224), 36, "meta", marks=pytest.mark.full),
         ("vision-transformer-w1.37", (8, 32, 224), 24, "meta"),
-        ("vision-transformer-w0.25", (8, 16, 32), 140, "cpu"),
+        pytest.param("vision-transformer-w0.25", (8, 16, 32), 140, "cpu", marks=pytest.mark.full),
     ],
 )
 def test_counts_equal_the_network(name: str, sizes: tuple[int, ...], designs: int, device: str) -> None:
