@@ -367,9 +367,13 @@ def _checked(text: str, chosen: Found, found: list[Found], space: SearchSpace) -
         return _refused("edited", "The design or its order is changed in words. Write out the one you mean.", space)
     for one in (one for one in found if one.start > end and len(one.items) < space.length):
         line = text[: one.start].rpartition("\n")[2]
-        stage = _stage_of(line, space) if _says("{stageline}$").search(line) else None
+        sentence = re.split(r"[.!?]\s", line)[-1]
+        stage = _stage_of(sentence, space)
         where = space.stages[stage] if stage is not None and stage < len(space.stages) else ()
+        is_aside = _says(r"\b{aside}\b").search(sentence) or _cue(sentence) == "earlier"
         is_told = _says("{elsewhere}").search(_above(text, one.start - len(line), end) + line)
+        is_aside = is_aside or re.match(r"\W*(?:would|could|might)\b", text[one.end :][:CONTEXT])
+        is_told = is_told or (is_aside and not _says("{stageline}$").search(line))
         if where and not is_told and read_items(one.items, space, where) != tuple(chosen.outcome[at] for at in where):
             return _refused("incomplete", "A stage came again with other values after the complete design.", space)
     return Proposal(chosen.outcome)
@@ -393,7 +397,9 @@ def _is_edit(sentence: str, values: Architecture, space: SearchSpace) -> bool:
                 return True
         end = spot.end()
     last = _says("{final}").search(sentence)
-    return bool(_says("{orders}").search(sentence) or (last and _menu(space, -1).get(last[1]) != values[-1]))
+    return bool(
+        _says("{orders}").search(sentence) or (last and _menu(space, -1).get(last[last.lastindex or 1]) != values[-1])
+    )
 
 
 def read_items(items: Sequence[str], space: SearchSpace, where: Sequence[int] = ()) -> Read:
