@@ -105,14 +105,20 @@ def test_runs_side_by_side_with_no_key_and_no_download(empty, tmp_path):
     arguments = ("run", "nas-bench-201-cifar10", "--budget", 3, "--runs", 2, "--workers", 2, "--output", tmp_path / "r")
     first = call(*arguments, **empty)
     assert first.returncode == 0, first.stderr
-    assert first.stdout.count("the offline stand-in answers, which is no language model") == 1
+    assert first.stdout.count("the replies come from the offline stand-in, not from a language model") == 1
     journals = {path: path.read_bytes() for path in (tmp_path / "r").glob("*.jsonl")}
     assert len(journals) == 2
     assert first.stderr == ""  # no line per evaluation unless it is asked for
     assert "333343" in call(*arguments, "-v", **empty).stdout
-    assert call(*arguments, **empty).returncode == 0
+    again = call(*arguments, **empty)
+    assert again.returncode == 0
+    assert "2 of 2 runs were finished before" in again.stdout
+    assert "finished before" not in first.stdout
     assert journals == {path: path.read_bytes() for path in (tmp_path / "r").glob("*.jsonl")}
     assert "larger --budget and with --reuse" in call("ctl", next(iter(journals)), "pause", **empty).stderr
+    assert "(did you mean 'status'?)" in call("ctl", next(iter(journals)), "statu", **empty).stderr
+    assert "a journal is shown by `genius-kit audit" in call("replay", next(iter(journals)), **empty).stderr
+    assert "conversations are 329M and 401M" in call("replay", tmp_path / "X.jsonl", **empty).stderr
 
 
 @pytest.mark.slow
@@ -120,14 +126,14 @@ def test_a_study_says_that_the_stand_in_answers(empty, tmp_path):
     """One line, and the tables name it: never as a model, never with a temperature."""
     done = call("study", "reproducibility", "--seeds", 2, "--budget", 2, "--output", tmp_path / "s", **empty)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Note: the offline stand-in answers, which is no language model.") == 1
+    assert done.stdout.count("Note: the replies come from the offline stand-in, not from a language model.") == 1
     assert max(map(len, done.stdout.splitlines())) <= 80 or str(tmp_path) in done.stdout
     table = " ".join(done.stdout.split("\n\n")[0].split())
     assert "offline stand-in, not a language model" in table
     assert "Does it repeat itself? offline stand-in" in " ".join(done.stdout.split())
     assert not any(words in table for words in ("llm", "temperature"))
     asked_nobody = ("run", "nas-bench-201-cifar10", "--proposer", "random", "--budget", 1, "--output", tmp_path / "r")
-    assert "no language model" not in call(*asked_nobody, **empty).stdout
+    assert "not from a language model" not in call(*asked_nobody, **empty).stdout
 
 
 def test_objectives_are_given_with_commas_between(empty, tmp_path):

@@ -73,9 +73,9 @@ def test_an_arm_looks_the_same_whatever_answers_in_it(arm, model):
 def test_the_note_names_each_client_that_is_no_language_model():
     """One line whatever the number of runs; none for models, and for optimisers."""
     assert stand_in_note(["offline", "gpt-4.1", "offline", None]) == (
-        "Note: the offline stand-in answers, which is no language model."
+        "Note: the replies come from the offline stand-in, not from a language model."
     )
-    assert stand_in_note(["offline", RECITER]).startswith(f"Note: the offline stand-in and {RECITER} answer")
+    assert f"come from the offline stand-in and {RECITER}, not" in stand_in_note(["offline", RECITER])
     assert "\n" not in stand_in_note(["reciter:1\nrm -r x"])
     assert stand_in_note(["gpt-4.1", None, float("nan")]) is None
 

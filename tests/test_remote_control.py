@@ -587,7 +587,7 @@ def test_ctrl_c_and_sigterm_end_a_run_at_once_and_hang_up(tmp_path, no_data, num
         took = time.monotonic() - begun
     assert process.returncode == code, told
     assert took < 10, "it waited for the call"
-    assert "goes on with what is unfinished" in told
+    assert "resumes what is unfinished" in told
     assert "Traceback" not in told
     begun_runs = [path for path in tmp_path.glob("*.jsonl") if read_run(path).of("intent")]
     assert begun_runs

@@ -45,7 +45,7 @@ def test_a_report_says_what_it_did_and_its_exit_code_too(tmp_path, call):
 def test_a_report_says_that_the_stand_in_answered(tmp_path, call):
     """Where a notebook's parameter `model` names it; one line, and none for a language model."""
     write(tmp_path / "notebooks", "a", "print(model)", parameters='model: str = "offline"  # who answers')
-    note = "Note: the offline stand-in answers, which is no language model."
+    note = "Note: the replies come from the offline stand-in, not from a language model."
     assert call("report").stdout.count(note) == 1
     assert note not in call("report", "--set", "model=gpt-4.1").stdout
 

@@ -87,7 +87,8 @@ def test_the_command_prints_the_script():
 
 def test_the_script_says_that_the_stand_in_answers():
     """A comment, where the study asks no language model."""
-    assert "# Note: the offline stand-in answers, which is no language model.\n" in slurm_script("does-it-search", 2)
+    note = "# Note: the replies come from the offline stand-in, not from a language model.\n"
+    assert note in slurm_script("does-it-search", 2)
 
 
 def study():

@@ -54,7 +54,7 @@ benchmark = typer.Typer(
     epilog="Example: genius-kit benchmark init my-table",
     rich_markup_mode="rich",
     no_args_is_help=True,
-    help="Bring a table of your own, or make one that no model can have read of.",
+    help="Bring a table of your own, or make one that no model can have read.",
 )
 app.add_typer(files, name="data")
 app.add_typer(benchmark, name="benchmark")
@@ -181,7 +181,7 @@ def build(
     ] = 40,
     workers: Annotated[int | None, Option(min=1, help="Processes; by default one a core.")] = None,
 ) -> None:
-    """Train every cell of a small space that a fresh secret draws. The same command again goes on.
+    """Train every cell of a small space that a fresh secret draws. The same command again resumes.
 
     The secret draws the task, the operations and their order, and the rules of the networks; with --task, --noise or
     --operations these are yours and it decides the signals only.
@@ -200,7 +200,7 @@ def build(
         recipe=_changed(known.recipe, seeds=seeds, epochs=epochs),
         operations=tuple(word.strip() for word in operations.split(",")) if operations else known.operations,
     )
-    with ends_at_once("the same command again goes on"):
+    with ends_at_once("the same command again resumes it"):
         table = builds.build(plan, folder, secret=secret, workers=workers)
     say(f"{len(plan.cells()):,} cells: {table}")
     say(f"the secret is in {folder / 'secret'}: keep it, and tell it to nobody until you want to prove the table")
@@ -228,7 +228,7 @@ def reveal(folder: Folder) -> None:
 
 @benchmark.command(epilog="Example: genius-kit benchmark init my-table")
 def init(folder: Annotated[Path, Argument(help="A new folder.")]) -> None:
-    """Write a benchmark of your own to begin with: a folder with its space, its task and its table, which runs."""
+    """Write a working example to replace with your own: a folder with its space, its task and its table."""
     init_folder(folder)
     say(f"{folder}: {', '.join(EXAMPLE)}")
     say(f"next: `genius-kit benchmark check {folder}`, then put your own in their place")

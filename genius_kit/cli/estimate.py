@@ -19,15 +19,15 @@ from genius_kit.studies.estimate import WIDTH, Forecast, estimate_run, estimate_
 from genius_kit.studies.file import load_study
 from genius_kit.texts import say
 
-LOWERS = """what lowers it: --max-tokens 2000 (shorter replies), fewer runs or seeds, a
-  smaller --budget; --max-dollars is a limit that is never passed"""
+LOWERS = """what lowers it: --max-tokens (a lower limit of each reply), fewer runs or seeds,
+  a smaller --budget; --max-dollars limits what may be spent"""
 
 app = typer.Typer(rich_markup_mode="rich")
 estimate = typer.Typer(
     epilog="Example: genius-kit estimate study does-it-search --models gpt-6.1-sol --max-tokens 2000",
     rich_markup_mode="rich",
     no_args_is_help=True,
-    help="Say what a run or a study will take, before anything is sent.",
+    help="Estimate what a run or a study costs, before anything is sent.",
 )
 app.add_typer(estimate, name="estimate")
 
@@ -43,7 +43,7 @@ def run(
     searched: options.SearchOptions,
     problem: options.BenchmarkOptions,
 ) -> None:
-    """Estimate what `genius-kit run` with the same options takes."""
+    """Estimate what `genius-kit run` with the same options costs."""
     settings, loaded = searched.settings(), problem.load(benchmark)
     made = make_proposer(searched.proposer, loaded.space, **settings)
     _print(estimate_run(loaded, made, budget, runs=runs, assumptions=given.assumptions()))
@@ -58,7 +58,7 @@ def study(
     said: options.StudyOptions,
     given: options.AssumptionOptions,
 ) -> None:
-    """Estimate what `genius-kit study` with the same options takes: what is finished in its folder is left out."""
+    """Estimate what `genius-kit study` with the same options costs; runs finished in its folder are left out."""
     from genius_kit.verdicts.searches.natures import power_text
 
     study = load_study(file, **said.settings())
@@ -74,17 +74,15 @@ def ask_before_run(
     record: options.RecordOptions,
     limits: Limits | None,
     consent: options.ConsentOptions,
-) -> None:
-    """Ask for consent where what is not finished of some runs may cost much."""
-    from genius_kit.studies.estimate import estimate_run
-
-    if proposer not in TALKING:
-        return
+) -> int:
+    """Ask for consent where what is not finished of some runs may cost much; return how many runs are finished."""
     made = make_proposer(proposer, benchmark.space, **settings)
-    left = record.runs - len(finished_seeds(benchmark, made, record.budget, record.seeds, record.output))
-    if left:
+    finished = len(finished_seeds(benchmark, made, record.budget, record.seeds, record.output))
+    left = record.runs - finished
+    if left and proposer in TALKING:
         forecast = estimate_run(benchmark, made, record.budget, runs=left, limits=limits)
         ask_first(forecast, consent)
+    return finished
 
 
 def ask_first(forecast: Forecast, consent: options.ConsentOptions) -> None:

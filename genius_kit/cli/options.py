@@ -39,7 +39,7 @@ Studies = Annotated[Path, Option(help="Folder of the studies; each has a folder 
 Journals = Annotated[Path, Option(help="Folder of the journals.")]
 Budget = Annotated[int, Option(min=1, help="Evaluations per run.")]
 Runs = Annotated[int, Option(min=1, help="Number of runs, with seeds from --seed upwards.")]
-By = Annotated[str | None, Option("--as", help="Who asks or decides, for the journal; else the user's name.")]
+By = Annotated[str | None, Option("--as", help="Your name in the journal; the user name by default.")]
 Changes = Annotated[
     list[str] | None, Option("--set", help="A field of the recipe, e.g. --set epochs=2; may be repeated.")
 ]
@@ -211,12 +211,12 @@ class LimitOptions:
         None
     )
     max_dollars: Annotated[float | None, Option(min=0, help="US dollars at list price, at most.")] = None
-    max_seconds: Annotated[float | None, Option(min=0, help="Wall time while it is under way, at most.")] = None
+    max_seconds: Annotated[float | None, Option(min=0, help="Seconds of wall time, over all starts, at most.")] = None
     allow_unpriced: Annotated[bool, Option("--allow-unpriced", help="Consent to a model without a known price.")] = (
         False
     )
     reuse: Annotated[bool, Option("--reuse", help="Answer identical requests from the journals in the folder.")] = False
-    reserve: Annotated[str | None, Option(help="Reserve for a request all attempts (worst), or one (95%).")] = None
+    reserve: Annotated[str | None, Option(help="Reserve all attempts of a request (worst) or one (95%).")] = None
 
     @property
     def limits(self) -> Limits | None:

@@ -41,7 +41,7 @@ def replay(
         Path | None, Option(help="Journal to write; none by default. Of a bundle: the folder to write.")
     ] = None,
 ) -> None:
-    """Run the search that a published conversation recorded, or draw a bundle again: no key, no network."""
+    """Replay the search of a published conversation, or redraw a bundle: no key, no network."""
     path = Path(conversation)
     if path.is_file() and bundles.is_bundle(path):
         _replay_bundle(path, output or Path(path.name.split(".")[0]))

@@ -16,7 +16,7 @@ from genius_kit.benchmarks import load_benchmark
 from genius_kit.cli import options
 from genius_kit.cli.commands import ENDED_EARLY, ONLY_FALLBACKS, ends_at_once, print_table, tell_stand_in
 from genius_kit.cli.estimate import ask_before_run
-from genius_kit.errors import InvalidParameter
+from genius_kit.errors import InvalidParameter, UnknownName
 from genius_kit.llm.connection import check_models
 from genius_kit.progress import is_progress_wanted
 from genius_kit.records import RankRange
@@ -52,8 +52,8 @@ def run(
     loaded, settings = problem.load(benchmark), money.bounding(searched.settings())
     if settings:
         check_models([(settings.get("base_url"), settings["model"])])
-    ask_before_run(loaded, searched.proposer, settings, record, money.limits, consent)
-    with ends_at_once("the same command again goes on with what is unfinished"):
+    finished = ask_before_run(loaded, searched.proposer, settings, record, money.limits, consent)
+    with ends_at_once("the same command again resumes what is unfinished"):
         done = batch.search_many(
             loaded,
             searched.proposer,
@@ -68,6 +68,8 @@ def run(
             **settings,
         )
     _print_runs(done, record.verbose)
+    if finished:
+        say(f"Note: {finished} of {len(done)} runs were finished before; this command did not repeat them.")
 
 
 @app.command(epilog="Example: genius-kit resume runs/JOURNAL --max-dollars 2")
@@ -82,7 +84,7 @@ def resume(
 ) -> None:
     """Continue an unfinished run with the settings it began with."""
     asked, reuse = approval.approver(), journal.parent if money.reuse else None
-    with ends_at_once(f"`genius-kit resume {journal}` goes on"):
+    with ends_at_once(f"`genius-kit resume {journal}` resumes it"):
         done = batch.resume(journal, approve=asked, reuse=reuse, timeout=timeout, base_url=base_url, **money.terms())
     _print_runs([done])
 
@@ -91,7 +93,7 @@ def resume(
 def ctl(
     run: Annotated[Path, Argument(help="A journal, or a folder: all of its unfinished runs.")],
     command: Annotated[str, Argument(help=f"{', '.join(COMMANDS)} or status.")],
-    number: Annotated[int | None, Argument(help="With budget: the evaluations in all.")] = None,
+    number: Annotated[int | None, Argument(help="With budget: the new number of evaluations.")] = None,
     by: options.By = None,
     reason: Annotated[str, Option(help="Why, for the journal.")] = "",
     as_json: Annotated[bool, Option("--json", help="With status: print JSON.")] = False,
@@ -103,6 +105,8 @@ def ctl(
         rows = [{"journal": str(path), "state": state, "told": more} for path, state, more in remote.status(run)]
         say(json.dumps(rows) if as_json else "\n".join("{journal}: {state}, {told}".format(**row) for row in rows))
         return
+    if command not in COMMANDS:
+        raise UnknownName.of("command of ctl", command, [*COMMANDS, "status"])
     asker = Asker(by or user_name(), "ctl", socket.gethostname())
     for heard in remote.command(run, command, number, asker=asker, reason=reason):
         say(f"{heard.journal}: {heard.answer}")
@@ -113,7 +117,7 @@ def ctl(
 def memory(
     benchmark: options.BenchmarkName,
     model: options.Model = "offline",
-    questions: Annotated[int, Option(help="Questions, at most; fewer where it is found to know.")] = 64,
+    questions: Annotated[int, Option(help="Questions, at most; fewer once it clearly knows the table.")] = 64,
     seed: Annotated[int, Option(min=0, help="Draws the questions.")] = 0,
     output: options.Journals = Path("runs"),
     *,
@@ -124,7 +128,7 @@ def memory(
     from genius_kit.verdicts.searches import memory as asking
 
     sent = {**money.bounding({"model": model, **request.settings()}), **money.terms(), "reuse": money.reuse}
-    with ends_at_once("the same command again goes on"):
+    with ends_at_once("the same command again resumes it"):
         done = asking.ask(load_benchmark(benchmark), count=questions, seed=seed, output=output, **sent)
     say(f"{done.path}\n{asking.memory(done).sentence}")
     tell_stand_in([model])

@@ -176,10 +176,12 @@ def read_conversation(path: str | Path) -> Conversation:
         content = json.loads(read_text(path, LONGEST_CONVERSATION))
     except FileNotFoundError as error:
         raise DataMissing(
-            f"{path} does not exist: `genius-kit data fetch` downloads it, `genius-kit data import DIR` copies it"
+            f"there is no file {path}; the published conversations are 329M and 401M: `genius-kit data fetch` "
+            "downloads them, `genius-kit data import DIR` copies them"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise DataCorrupt(f"{path} is not readable as JSON ({error}): it must be a list of chat messages") from error
+        seen = f"; a journal is shown by `genius-kit audit {path}`" if path.suffix == ".jsonl" else ""
+        raise DataCorrupt(f"{path} is not readable as JSON ({error}): it must be a list of messages{seen}") from error
     messages = _checked_messages(content, path.name)
     bound = _bound(messages, path.name)
     return Conversation(path.name, messages, tuple(_turns(messages, bound, path.name)), bound)

@@ -80,7 +80,7 @@ def stand_in_note(models: Iterable[object]) -> str | None:
     found = dict.fromkeys(str(model) for model in models if model_kind(model) not in (None, LANGUAGE_MODEL, OWN_AGENT))
     named = ["the offline stand-in" if shown_model(model) == STAND_IN else model for model in found]
     told = in_line(" and ".join(named))
-    return f"Note: {told} answers, which is no language model." if named else None
+    return f"Note: the replies come from {told}, not from a language model." if named else None
 
 
 def with_names(frame: pd.DataFrame) -> pd.DataFrame:
