@@ -370,9 +370,14 @@ def _checked(text: str, chosen: Found, found: list[Found], space: SearchSpace) -
         sentence = re.split(r"[.!?]\s", line)[-1]
         stage = _stage_of(sentence, space)
         where = space.stages[stage] if stage is not None and stage < len(space.stages) else ()
-        is_aside = _says(r"\b{aside}\b").search(sentence) or _cue(sentence) == "earlier"
-        is_told = _says("{elsewhere}").search(_above(text, one.start - len(line), end) + line)
-        is_aside = is_aside or re.match(r"\W*(?:would|could|might)\b", text[one.end :][:CONTEXT])
+        is_aside = any(
+            (
+                _says(r"\b{aside}\b").search(sentence),
+                _cue(sentence) == "earlier",
+                re.match(r"\W*(?:would|could|might)\b", text[one.end :][:CONTEXT]),
+            )
+        )
+        is_told = bool(_says("{elsewhere}").search(_above(text, one.start - len(line), end) + line))
         is_told = is_told or (is_aside and not _says("{stageline}$").search(line))
         if where and not is_told and read_items(one.items, space, where) != tuple(chosen.outcome[at] for at in where):
             return _refused("incomplete", "A stage came again with other values after the complete design.", space)
