@@ -228,7 +228,8 @@ def _numbered(text: str, rows: list[Found]) -> int:
     found = [_says("{row}").fullmatch(label) for label in labels]
     is_counted = [one and int(one[1]) for one in found] == [*range(1, len(rows) + 1)]
     is_alike = len({re.sub(r"\d+", "", label) for label in labels}) == 1
-    return len(labels[0]) if is_counted and is_alike and not _cue(labels[0]) else 0
+    is_other = _cue(labels[0]) or _says("{options}").search(labels[0])
+    return len(labels[0]) if is_counted and is_alike and not is_other else 0
 
 
 def _stage_of(ahead: str, space: SearchSpace) -> int | None:
@@ -411,7 +412,7 @@ def _is_edit(sentence: str, values: Architecture, space: SearchSpace) -> bool:
         after = _says("{formerly}|{passed}").sub("", sentence[spot.end() : stop])
         before = re.split(r"[,;]\s", sentence[end : spot.start()])[-1]
         numbers = ["-".join(spot.groups())] if space.is_cell else re.findall(r"\d+", spot[0])
-        is_count = re.match(r"entry|element|slot", spot[0], re.I)
+        is_count = re.search(r"\b(?:entry|element|slot)", spot[0], re.I)
         places = [int(number) - 1 for number in numbers] if is_count else map(names.index, {*names} & {*numbers})
         for place in (place for place in places if 0 <= place < space.length):
             menu = _menu(space, place)
