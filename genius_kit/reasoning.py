@@ -25,6 +25,8 @@ _MARKS = re.compile(rf"(?P<close>{_CLOSES})|(?P<open>{_OPENS})|<\|(?:end|return|
 _NOISE = re.compile(  # characters without width, LaTeX, escapes, text struck out, tags
     "(?<=[ \t]{8})[ \t]+|"
     "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe0e\ufe0f\u20e3\ufeff]|~~[^~\n]*~~"
+    r"|(?m:^)-(?P<line>[ \t]*\w+)\b[^\n]*\n(?=\+(?P=line)\b)"  # a line that a diff takes out
+    r"|\[\^\w{1,8}\]"  # the mark of a footnote
     r"|\\(?:left|right|q?quad|text\w*|math\w+)(?![a-z])|\\[,;:!]|\\"
     r"|</?(?:answer|response|output|b|strong|s|i|em|u|p|code|pre|span|div)(?:\s[^<>\n]{0,80})?>"
     r"|<\|start_header_id\|>\w+<\|end_header_id\|>|<[|｜][\w▁]+[|｜]>|<(?:end|start)_of_turn>|<!--[^<>]{0,500}-->"
@@ -33,7 +35,7 @@ _ESCAPED = re.compile(r"&(?:#x?[0-9a-f]{1,5}|[a-z]{2,8});|<br ?/?>", re.I)  # ea
 _PLAIN = str.maketrans(
     {chr(code): normalize("NFKC", chr(code)) for code in [*range(0xFF01, 0xFF5F), *range(0x1D400, 0x1D800)]}
     | dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B))), " ")
-    | dict(zip("、−‒–—‐‑“”‘’【】⟨⟩〈〉〔〕×", ",------\"\"''[][][][]x", strict=True))
+    | dict(zip("、−‒–—‐‑“”„‘’«»【】⟨⟩〈〉〔〕×👉", ',------"""\'\'""[][][][]x:', strict=True))
 )
 
 

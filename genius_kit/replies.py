@@ -23,6 +23,7 @@ LONGEST_REPLY = 200_000  # characters without the reasoning; a longer reply is r
 LONGEST_TEXT = 20 * LONGEST_REPLY  # characters with it
 MOST_LISTS = 500  # lists of values weighed in one reply; a reply with more names no architecture
 _WORDS = tomllib.loads((files("genius_kit") / "reply_words.toml").read_text("utf-8"))
+_DIGITS = {word: str(digit) for words in _WORDS["digits"] for digit, word in enumerate(words.split())}
 CONTEXT = 240  # characters around a list that are read for what it is
 Read = Architecture | Rejection  # what a list of values comes to
 
@@ -101,10 +102,10 @@ class _Scan:
         groups, hidden, top = list[dict[str, re.Match[str]]](), 0, space.key_offset + len(space.options) - 1
         names = "|".join(space.options).replace("_", "[_ -]") if space.is_cell else "(?!)"
         form = f"[{space.key_offset}-{top}]{{{space.length}}}" if top < 10 else "(?!)"
-        own = {"names": names, "nodes": "" if space.is_cell else "(?!)"}
+        own, most = {"names": names, "nodes": "" if space.is_cell else "(?!)"}, MOST_LISTS * max(1, len(space.stages))
         for token in _says("{token}", key=form, **own).finditer(text):
             kind, start, end = token.lastgroup or "", token.start(), token.end()
-            if len(self.found) > MOST_LISTS * max(1, len(space.stages)):
+            if len(self.found) > most:
                 break
             if start < hidden or kind == "skip":
                 continue
@@ -211,10 +212,24 @@ def _joined(text: str, space: SearchSpace) -> Iterator[Found]:
             named = [_stage_of(text[max(0, row.start - CONTEXT // 2) : row.start], space) for row in some]
             gaps = [text[one.end : min(two.start, one.end + CONTEXT)] for one, two in pairwise(some)]
             if named == list(range(len(stages))) or all(_says("{glue}").fullmatch(gap) for gap in gaps):
-                items, step = tuple(item for row in some for item in row.items), len(stages)
-                whole = replace(whole, end=some[-1].end, items=items, outcome=read_items(items, space))
+                whole, step = replace(whole, end=some[-1].end), len(stages)
+            elif ahead := _numbered(text, some):
+                whole, step = replace(whole, start=whole.start - ahead, end=some[-1].end), len(stages)
+            if step > 1:
+                items = tuple(item for row in some for item in row.items)
+                whole = replace(whole, items=items, outcome=read_items(items, space))
         yield whole
         at += step
+
+
+def _numbered(text: str, rows: list[Found]) -> int:
+    """Return the length of the first label where each row stands after one word and its number, counted from 1."""
+    labels = [text[text.rfind("\n", 0, row.start) + 1 : row.start] for row in rows]
+    found = [_says("{row}").fullmatch(label) for label in labels]
+    is_counted = [one and int(one[1]) for one in found] == [*range(1, len(rows) + 1)]
+    is_alike = len({re.sub(r"\d+", "", label) for label in labels}) == 1
+    is_other = _cue(labels[0]) or _says("{options}").search(labels[0])
+    return len(labels[0]) if is_counted and is_alike and not is_other else 0
 
 
 def _stage_of(ahead: str, space: SearchSpace) -> int | None:
@@ -231,7 +246,9 @@ def _judged(text: str, space: SearchSpace) -> list[Found]:
     for part, stop in zip(parts, [*(one.start for one in parts[1:]), len(text)], strict=False):
         before = found[-1] if found else Found(0, 0, (), ())
         gap, role = text[before.end : part.start][:CONTEXT], _role(text, part, before.end, stop)
-        if found and role != "marked" and _says("{joined}").fullmatch(gap):
+        line = text[text.rfind("\n", 0, before.start) + 1 : before.start]
+        is_row = _says("{below}").fullmatch(gap) or (gap.strip(" \t") == "\n" and not line.strip(" \t*`"))
+        if found and role != "marked" and ((is_row and role == "plain") or _says("{joined}").fullmatch(gap)):
             role = before.role
         if found and _says("{link}").fullmatch(gap):
             role = "proposed" if before.role == "earlier" or role == "mention" else role
@@ -293,12 +310,15 @@ def _role(text: str, part: Found, floor: int, stop: int) -> str:
         role = _label(named[1]) or "earlier"
         role = "proposed" if role == "earlier" and not key and _cue(bare) == "proposed" else role
         told_above = _cue(above) == "earlier" and not _says(r"\b{proposed}(?!\w)").search(above)
-        if not key and (told_above or _cue(bare[: named.start(1)]) == "earlier"):
+        before = bare[: named.start(1)]
+        before = re.split(r"[.!?]\s", before)[-1] if floor > line else before  # the words are about the list before
+        if not key and (told_above or _cue(before) == "earlier"):
             role = "earlier"
     else:
         sentence = _says("{sentences}").split(text[max(floor, part.start - CONTEXT) : part.start])[-1]
         cue = _cue(sentence)
-        return cue if cue == "earlier" or _says("{lead}").search(sentence) else "mention"
+        is_lead = _says("{lead}").search(sentence) or ("proposed" in told and re.match(r"\W*is (?:my|our|the)\b", rest))
+        return cue if cue == "earlier" else "proposed" if is_lead else "mention"
     return "marked" if "marked" in told and role in ("proposed", "plain") else role
 
 
@@ -312,8 +332,9 @@ def _chosen(text: str, found: list[Found], space: SearchSpace) -> Found | Reject
         return ambiguous if is_marked or any(one.start > declined[-1].end() for one in live) else NoImprovement()
     end, last = found[-1].end if found else 0, re.split(r"[.!?]\s|\n", text.rstrip())[-1]
     choices = [one for one in _says("{choice}").finditer(text) if not re.search(r"\b(?:not|never)\b|n't", one[0], re.I)]
-    is_cut = end <= len(text.rstrip()) - len(last) and re.search(r"[\w,]$", last) and _cue(last) == "proposed"
-    if re.search(r"[\[{][^\[\]{}]*+\Z", text[end:]) or (is_cut and not choices):
+    is_cut = not choices and re.search(r"[\w,]$", last) and _cue(last[-CONTEXT:]) == "proposed"
+    is_cut = is_cut and end <= len(text.rstrip()) - len(last)
+    if is_cut or _says(r"[\[{][^\[\]{}]*+\Z|[^\s*`_>#][ \t]+{mark}[*`_]*:[\s*`_]*\Z").search(text, end):
         return _refused("incomplete", "The reply ends before its design does.", space)
     if choices and not marked and found and found[-1].start < choices[-1].end():
         labels, named = [*_says("{options}").finditer(text)], set[Found]()
@@ -354,7 +375,8 @@ def _checked(text: str, chosen: Found, found: list[Found], space: SearchSpace) -
     end, line = chosen.end, text[: chosen.start].rpartition("\n")[2][-CONTEXT:]
     for one in (one for one in found if one.start >= end and one.outcome == chosen.outcome):
         end = one.end if re.fullmatch(r"[\s`*=(|]*", text[end : one.start]) else end
-    name, said = re.search(r"(\w+)\s*=[^=]*\Z", line), _says(r"[.!?](?=\s)|\n").split(text[end : end + 4 * CONTEXT])
+    name = re.search(r"(\w+)\s*=[^=]*\Z", line)
+    said = _says(r"[.!?](?=\s(?!schicht))|[。\n]").split(text[end : end + 4 * CONTEXT])
     is_open = not _says("{benign}").match(said[0]) and not _says("{options}").search(line)
     is_open = is_open and not (chosen.labelled and re.match(r"\W*[-(|]", said[0]))
     is_code = _says("{code}").search(text, end) or (name and _says("{reuse}", var=name[1]).search(text, end))
@@ -370,13 +392,8 @@ def _checked(text: str, chosen: Found, found: list[Found], space: SearchSpace) -
         sentence = re.split(r"[.!?]\s", line)[-1]
         stage = _stage_of(sentence, space)
         where = space.stages[stage] if stage is not None and stage < len(space.stages) else ()
-        is_aside = any(
-            (
-                _says(r"\b{aside}\b").search(sentence),
-                _cue(sentence) == "earlier",
-                re.match(r"\W*(?:would|could|might)\b", text[one.end :][:CONTEXT]),
-            )
-        )
+        is_aside = bool(_says(r"\b{aside}\b").search(sentence)) or _cue(sentence) == "earlier"
+        is_aside = is_aside or bool(re.match(r"\W*(?:would|could|might)\b", text[one.end :][:CONTEXT]))
         is_told = bool(_says("{elsewhere}").search(_above(text, one.start - len(line), end) + line))
         is_told = is_told or (is_aside and not _says("{stageline}$").search(line))
         if where and not is_told and read_items(one.items, space, where) != tuple(chosen.outcome[at] for at in where):
@@ -389,12 +406,15 @@ def _is_edit(sentence: str, values: Architecture, space: SearchSpace) -> bool:
     if _says("{listed}|{elsewhere}").search(sentence):
         return False
     names, end = [name.split()[-1] for name in space.positions], 0
-    sentence = _says("{measures}").sub("it", sentence)
+    sentence = _says("{measures}").sub("it", _says("{numeral}").sub(lambda word: _DIGITS[word[0].lower()], sentence))
     spots = [*_says("{pair}" if space.is_cell else "{spots}").finditer(sentence)]
     for spot, stop in zip(spots, [*(one.start() for one in spots[1:]), len(sentence)], strict=False):
-        after, before = sentence[spot.end() : stop], re.split(r"[,;]\s", sentence[end : spot.start()])[-1]
+        after = _says("{formerly}|{passed}").sub("", sentence[spot.end() : stop])
+        before = re.split(r"[,;]\s", sentence[end : spot.start()])[-1]
         numbers = ["-".join(spot.groups())] if space.is_cell else re.findall(r"\d+", spot[0])
-        for place in [names.index(number) for number in numbers if number in names]:
+        is_count = re.search(r"\b(?:entry|element|slot)", spot[0], re.I)
+        places = [int(number) - 1 for number in numbers] if is_count else map(names.index, {*names} & {*numbers})
+        for place in (place for place in places if 0 <= place < space.length):
             menu = _menu(space, place)
             words = re.findall(r"(?a:(?<!\w=)\b\w+)", f"{after}\n{before}".lower())
             said = [menu[word] for word in words if word in menu]
