@@ -307,4 +307,4 @@ def test_the_command_prints_the_verdict(no_data: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["memory", TABLES[0], "--output", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "no sign of memory" in done.stdout
-    assert "no language model" in done.stdout
+    assert "not from a language model" in done.stdout

@@ -339,7 +339,7 @@ def test_published_refuses_other_settings(published: Path, tmp_path: Path) -> No
         other.write_text(content, encoding="utf-8")
         with pytest.raises(PromptError, match=message):
             load_prompt("published", IMAGENET, conversation=other)
-    with pytest.raises(PromptError, match=r"cannot be read.*does not exist"):
+    with pytest.raises(PromptError, match=r"cannot be read.*there is no file"):
         load_prompt("published", IMAGENET, conversation=tmp_path / "none.json")
 
 

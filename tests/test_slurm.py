@@ -82,7 +82,7 @@ def test_the_command_prints_the_script():
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "--array=0-2" in directives(done.stdout)
     assert "--gres=gpu:1" in directives(done.stdout)
-    assert "no language model" not in done.stdout
+    assert "not from a language model" not in done.stdout
 
 
 def test_the_script_says_that_the_stand_in_answers():
