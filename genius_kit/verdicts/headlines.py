@@ -32,6 +32,7 @@ class Deciding:
     """The comparison that a verdict rests on: `name` (a control, say), `words` that say what is measured, the numbers.
 
     `unit` is "ratio", "rate", "loss", "gain" or "following"; `p_value` is corrected where the instrument corrects it.
+    `of_ranks`: it is the ratio of ranks with a change, which is `name`, to those without.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Deciding:
     estimate: Estimate
     p_value: float
     n: int
+    of_ranks: bool = False
 
     def text(self, value: float) -> str:
         """Return a number of this comparison as it is printed."""
@@ -96,8 +98,10 @@ def _of_search(kind: str, evidence: Any) -> Deciding:
     question = str(row["question"])
     name = question if question in _SHORT else row["kind"]
     found = _deciding(name, words.get(question, f"rank with {row['kind']} ÷ without"), row, "p_value")
-    if question not in ("replies", "moves"):
+    if question == RANDOM:
         return found
+    if question not in ("replies", "moves"):
+        return replace(found, of_ranks=True)
     return replace(found, unit="following", estimate=replace(found.estimate, neutral=0.0), n=int(row["independent"]))
 
 
@@ -117,7 +121,7 @@ def _of_prompt(kind: str, evidence: Any) -> Deciding:
     """Return the change with the largest effect among those that have this verdict."""
     some = evidence[evidence["verdict"] == kind]
     row = some.loc[some["ratio"].map(lambda ratio: abs(math.log(ratio))).fillna(-1).idxmax()]
-    return _deciding(row["change"], f"rank with {row['change']} ÷ without", row, "p_corrected")
+    return replace(_deciding(row["change"], f"rank with {row['change']} ÷ without", row, "p_corrected"), of_ranks=True)
 
 
 def _of_replies(kind: str, evidence: Any) -> Deciding:
@@ -203,13 +207,13 @@ _SHORT = {RANDOM: "random ×", "replies": "following ", "moves": "following own 
 
 
 def _whole(one: Deciding) -> str:
-    if "rank with" in one.words:  # of searches with a change beside those without
+    if one.of_ranks:
         return f"{_value(one)} {CONDITIONS.get(one.name, f'with {one.name}')}"
     return _value(one) if one.name in _SHORT else f"{one.name}: {_value(one)}"
 
 
 def _value(one: Deciding) -> str:
-    unit = "rank ×" if "rank with" in one.words else f"{one.unit} "
+    unit = "rank ×" if one.of_ranks else f"{one.unit} "
     return f"{_SHORT.get(one.name, unit)}{one.text(one.estimate.value)}"
 
 
