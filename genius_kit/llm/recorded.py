@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
@@ -197,16 +196,13 @@ class Answers:
         return None
 
     def _refresh(self) -> None:
-        for folder, _, names in os.walk(self.folder):
-            for name in names:
-                if name.endswith(".jsonl"):
-                    path = Path(folder, name)
-                    place = self._places.setdefault(path, _Place())
-                    size = path.stat().st_size
-                    if size < place.offset:
-                        place = self._places[path] = _Place()
-                    if size > place.offset:
-                        self._read(path, place)
+        for path in filter(Path.is_file, self.folder.rglob("*.jsonl")):
+            place = self._places.setdefault(path, _Place())
+            size = path.stat().st_size
+            if size < place.offset:
+                place = self._places[path] = _Place()
+            if size > place.offset:
+                self._read(path, place)
 
     def _read(self, path: Path, place: _Place) -> None:
         """Take in what was added to a journal; a line that is not whole yet, or no event, is left."""
@@ -241,5 +237,6 @@ _SHARING = threading.Lock()
 
 def answers_in(folder: str | Path) -> Answers:
     """Return the answers in `folder`; the runs of a process that want those of one folder at a time share them."""
+    whole = Path(folder).resolve()
     with _SHARING:
-        return _SHARED.setdefault(Path(folder).resolve(), Answers(folder))
+        return _SHARED.setdefault(whole, Answers(whole))

@@ -32,7 +32,7 @@ from genius_kit.journal import Event, Journal, Run, complete
 from genius_kit.llm.calls import Caller
 from genius_kit.llm.client import in_use
 from genius_kit.llm.connection import recorded_address
-from genius_kit.llm.recorded import Answers
+from genius_kit.llm.recorded import answers_in
 from genius_kit.llm.session import Session
 from genius_kit.llm.settings import check_params
 from genius_kit.prompts.base import fill, read_template
@@ -263,7 +263,7 @@ def ask(
     path = None if output is None else journal_path(output, described)
     with in_use(client), Journal(path) as record:
         spending = RunBudget(limits, allow_unpriced=allow_unpriced, share=share)
-        session = Session(record, spending, replies=Answers(output) if reuse and output is not None else None)
+        session = Session(record, spending, replies=answers_in(output) if reuse and output is not None else None)
         caller = Caller(client, session)
         record_start(session, benchmark, asker, described)
         try:
