@@ -413,7 +413,8 @@ def _state(journal: Path, owned: bool) -> str:
 def _checked(name: str, budget: int | None, asker: Asker, reason: str) -> Command:
     if name not in COMMANDS:
         raise InvalidParameter(
-            f"{name!r} is no command{nearest(name, COMMANDS)}; the commands are {', '.join(COMMANDS)}"
+            f"{name!r} is no command{nearest(name, (*COMMANDS, 'status'))}; the commands are {', '.join(COMMANDS)}, "
+            "and `genius-kit ctl` has status"
         )
     if (name == "budget") != (budget is not None) or (budget is not None and budget < 1):
         raise InvalidParameter("budget takes the number of evaluations in all, such as `budget 20`; nothing else does")
