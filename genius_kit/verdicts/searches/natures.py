@@ -328,5 +328,5 @@ def power_text(controls: Sequence[str], seeds: int) -> str | None:
     told = [f'{nature} ("{kind}") in {100 * found[known[-1]]:.0f} %' for nature, (kind, found) in POWER.items()]
     return (
         f"simulated studies with {known[-1]} seeds per arm and 10 evaluations per search gave the right verdict to "
-        f'{"; ".join(told)}; nearly all of the others ended in "not enough runs"'
+        f"{'; '.join(told)}; nearly all other studies needed more seeds"
     )
