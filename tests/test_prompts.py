@@ -11,7 +11,7 @@ import pytest
 
 from genius_kit.errors import InvalidParameter, PromptError, UnknownName
 from genius_kit.prompts import HISTORIES, PLACEHOLDERS, VARIANTS, list_prompts, load_prompt
-from genius_kit.prompts.formatting import placeholder
+from genius_kit.prompts.formatting import answer_example
 from genius_kit.records import Cost, Evaluation, Message, Rejection, Trial
 from genius_kit.replies import parse_reply
 from genius_kit.spaces import SPACES, Architecture, SearchSpace, load_space
@@ -57,7 +57,7 @@ def test_every_variant_renders(name: str, variant: str, history: str) -> None:
     assert "{%" not in text
     assert "\n\n\n" not in text
     assert text.count("-> 92.31") == 3
-    assert placeholder(space) in messages[1]["content"]
+    assert answer_example(space) in messages[1]["content"]
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -115,7 +115,7 @@ def test_echo_is_no_design(name: str) -> None:
     """A reply that only repeats the prompt's answer format, or the whole first prompt, is refused."""
     space = load_space(name)
     text = load_prompt("standard", space, constraint=bound_of(space)).messages(())[-1]["content"]
-    assert isinstance(parse_reply(f"Architecture: {placeholder(space)}", space), Rejection)
+    assert isinstance(parse_reply(f"Architecture: {answer_example(space)}", space), Rejection)
     assert isinstance(parse_reply(text.removesuffix("(none yet)"), space), Rejection)
 
 
@@ -134,7 +134,7 @@ def test_refusal_sends_the_detail_back() -> None:
     message = load_prompt("minimal", IMAGENET, constraint=BOUND).refusal(refusal)
     assert message["role"] == "user"
     assert f"{refusal.detail.rstrip('.')}." in message["content"]
-    assert placeholder(IMAGENET) in message["content"]
+    assert answer_example(IMAGENET) in message["content"]
 
 
 def test_metric_and_dataset_are_filled() -> None:

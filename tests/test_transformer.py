@@ -15,7 +15,7 @@ import genius_kit as gk
 from genius_kit.errors import InvalidArchitecture, InvalidParameter
 from genius_kit.llm.offline import OfflineClient, answer
 from genius_kit.prompts import HISTORIES, VARIANTS, list_prompts, load_prompt
-from genius_kit.prompts.formatting import format_design, placeholder
+from genius_kit.prompts.formatting import answer_example, format_design
 from genius_kit.records import Evaluation, Message, NoImprovement, Proposal, Rejection, Trial
 from genius_kit.replies import parse_reply
 from genius_kit.spaces import load_space
@@ -275,7 +275,7 @@ def test_names_of_prompts_and_designs() -> None:
     """The space has the three variants, prints architectures as one flat list; its placeholder is none."""
     assert list_prompts(SPACE) == [*VARIANTS]
     assert format_design(SPACE, DESIGN) == str(list(DESIGN))
-    assert isinstance(parse_reply(f"Architecture: {placeholder(SPACE)}", SPACE), Rejection)
+    assert isinstance(parse_reply(f"Architecture: {answer_example(SPACE)}", SPACE), Rejection)
 
 
 LISTED = ", ".join(KEY)

@@ -46,7 +46,7 @@ def option_numbers(space: SearchSpace) -> str:
     return ", ".join(str(option_number(space, 0, option)) for option in range(len(space.choices[0])))
 
 
-def placeholder(space: SearchSpace) -> str:
+def answer_example(space: SearchSpace) -> str:
     """Return the answer format's example: letters in place of numbers, so that an echo of it is no architecture."""
     letters = string.ascii_lowercase
     if space.in_stages:

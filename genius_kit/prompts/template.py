@@ -29,12 +29,12 @@ from genius_kit.prompts.base import (
     read_template,
 )  # fmt: skip
 from genius_kit.prompts.formatting import (
+    answer_example,
     bound_words,
     check_weighed,
     macs_in_millions,
     option_number,
     option_numbers,
-    placeholder,
     relisted,
     weighed_facts,
     weighed_texts,
@@ -144,7 +144,7 @@ class TemplatePrompt(Prompt):
         return [Message(role=role, content=text) for role, text in filled if text]
 
     def _part(self, part: str, **values: Any) -> str:
-        values = {**self.placeholders, "placeholder": placeholder(self.view.space), **values}
+        values = {**self.placeholders, "placeholder": answer_example(self.view.space), **values}
         return fill(self.texts.shared[part], values, f"{part}.md")
 
 
@@ -318,7 +318,7 @@ def _placeholders(texts: Texts, view: View, constraint: MacsBound | None, facts:
     if "tradeoff" in shared:
         values["problem"] += "\n\n" + fill(shared["tradeoff"], inside, "tradeoff.md")
         values["told_costs"] = facts["told_costs"]
-    form = {"space": view.space, "numbers": numbers, "placeholder": placeholder(view.space), "widths": _widths(view)}
+    form = {"space": view.space, "numbers": numbers, "placeholder": answer_example(view.space), "widths": _widths(view)}
     form["menu"] = view.menu
     values["answer_format"] = fill(shared["answer_format"], form, "answer_format.md")
     values["system"] = fill(shared["system"], {}, "system.md")
